@@ -1,0 +1,100 @@
+/*
+ * The helper's functions. All return 0 (or a count) and -errno on failure; no
+ * function prints, calls back or keeps global state. Every function of an
+ * engine or a process table may be called from any thread.
+ */
+struct nt_engine;
+struct nt_procs;
+
+int nt_abi_version(void);
+int nt_bpf_built(void); /* 1: the BPF programs are inside */
+
+/* --- process table: socket inode -> processes (nt_procs.c) --- */
+int nt_procs_new(const char *proc_root, struct nt_procs **ret);
+void nt_procs_free(struct nt_procs *p);
+/* Re-reads the descriptors of the processes that changed since the scan before. */
+int nt_procs_scan(struct nt_procs *p, struct nt_procs_stats *ret);
+/* 1 and the first owner (lowest pid), or 0 if nobody known holds the inode. */
+int nt_procs_find(struct nt_procs *p, uint32_t inode, struct nt_proc *ret);
+/* All owners of an inode; returns how many there are, fills at most max. */
+int nt_procs_owners(struct nt_procs *p, uint32_t inode, struct nt_proc *ret, uint32_t max);
+/* Distinct network namespaces: fills inode and one pid inside it; returns how many there are. */
+int nt_procs_netns(struct nt_procs *p, uint32_t *inodes, uint32_t *pids, uint32_t max);
+
+/* --- namespaces and capabilities (nt_netns.c, nt_caps.c) --- */
+/* Opens the descriptors inside the namespace that ns_fd names; -1: the caller's own. */
+int nt_netns_open(int ns_fd, struct nt_netns_fds *ret);
+/* Keeps exactly these capabilities (bit masks of CAP_*) in the calling thread and sets no_new_privs. */
+int nt_caps_keep(uint64_t keep);
+int nt_caps_get(uint64_t *effective, uint64_t *permitted);
+
+/* --- engine: dumps, table, order (nt_engine.c and beside it) --- */
+int nt_engine_new(struct nt_procs *procs, struct nt_engine **ret); /* procs may be NULL */
+void nt_engine_free(struct nt_engine *e);
+/* Takes over the descriptor. */
+int nt_engine_add_netns(struct nt_engine *e, uint32_t netns, int diag_fd);
+int nt_engine_del_netns(struct nt_engine *e, uint32_t netns);
+void nt_config_default(struct nt_config *ret);
+int nt_engine_configure(struct nt_engine *e, const struct nt_config *config);
+/* Replaces the filter and matches all known sockets again; n_ops 0: no filter. */
+int nt_engine_set_filter(struct nt_engine *e, const struct nt_op *ops, uint32_t n_ops,
+			 const uint8_t *data, uint32_t n_data);
+/* A sweep: begin, step until it returns 0, end. step reads up to `reads` buffers; returns 1 if there is more. */
+int nt_sweep_begin(struct nt_engine *e);
+int nt_sweep_step(struct nt_engine *e, uint32_t reads);
+int nt_sweep_end(struct nt_engine *e, struct nt_totals *ret);
+/*
+ * The same over bytes already at hand: now_ns replaces the clock.
+ * feed takes netlink messages of one dump of one namespace.
+ */
+int nt_feed_begin(struct nt_engine *e, uint64_t now_ns);
+int nt_feed(struct nt_engine *e, uint32_t netns, int proto, const uint8_t *bytes, uint32_t n);
+int nt_feed_end(struct nt_engine *e, uint64_t now_ns, struct nt_totals *ret);
+/* Keep the bytes of the next sweeps; take returns the length, blob is valid until the next sweep. */
+int nt_capture(struct nt_engine *e, int on);
+int64_t nt_captured(struct nt_engine *e, const uint8_t **blob);
+/* Puts rows of a snapshot file into an empty engine; nothing is polled there. details may be NULL. */
+int nt_load(struct nt_engine *e, const struct nt_row *rows, const struct nt_detail *details,
+	    uint32_t n);
+/* Refreshes these sockets by exact look-ups; returns how many answered. */
+int nt_lookup(struct nt_engine *e, const uint64_t *cookies, uint32_t n);
+
+/*
+ * Orders the matched sockets. key.base 0: the `unwell` order. Unknown values go
+ * last either way. upto: how many rows from the top must be in exact order.
+ * keep: leave known sockets in their present order, new ones at the end.
+ * Returns how many are matched.
+ */
+int nt_order(struct nt_engine *e, const struct nt_operand *key, int descending, uint32_t upto,
+	     int keep);
+/* Rows offset … of the order; orders further down first if it must. Returns how many were filled. */
+int nt_window(struct nt_engine *e, uint32_t offset, uint32_t max, struct nt_row *ret);
+/* Index of a socket in the order, or -ENOENT. */
+int nt_position(struct nt_engine *e, uint64_t cookie);
+/* 1 and the row, 0 if it is gone. */
+int nt_find(struct nt_engine *e, uint64_t cookie, struct nt_row *ret);
+/* 1 and the detail of the last sweep, 0 if it was not kept. */
+int nt_detail_of(struct nt_engine *e, uint64_t cookie, struct nt_detail *ret);
+const char *nt_cong_name(struct nt_engine *e, uint32_t cong_id);
+/* Milliseconds since the engine began, the clock of nt_rec's *_s and *_ms. */
+uint64_t nt_engine_ms(struct nt_engine *e);
+/* The distinct cgroup ids of the table; returns how many there are. */
+int nt_cgroups(struct nt_engine *e, uint64_t *ret, uint32_t max);
+
+enum nt_grouping {
+	NT_GROUP_PROCESS = 1,
+	NT_GROUP_REMOTE = 2,
+	NT_GROUP_LOCAL = 3,
+	NT_GROUP_CGROUP = 4,
+	NT_GROUP_NETNS = 5,
+};
+/* Groups of the matched sockets, worst first; returns how many there are, fills at most max. */
+int nt_groups(struct nt_engine *e, int grouping, struct nt_group *ret, uint32_t max);
+/*
+ * Sum of some sockets (the marked ones), as one group. Cookies that are gone are left out.
+ */
+int nt_sum(struct nt_engine *e, const uint64_t *cookies, uint32_t n, struct nt_group *ret);
+
+/* Pure: evaluates a filter or an operand on one row; for tests. */
+int nt_filter_row(const struct nt_op *ops, uint32_t n_ops, const uint8_t *data, uint32_t n_data,
+		  const struct nt_row *row, const struct nt_detail *detail, const char *cong);

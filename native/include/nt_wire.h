@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef NT_WIRE_H
+#define NT_WIRE_H
+
+#include <stdint.h>
+
+#include "nt_wire.cdef.h"
+
+/* The table's memory budget is 300 bytes a socket plus the index, DESIGN section 7. */
+_Static_assert(sizeof(struct nt_rec) <= 320, "nt_rec outgrew its budget");
+_Static_assert(sizeof(struct nt_rec) % 8 == 0, "nt_rec is packed in arrays");
+
+#endif

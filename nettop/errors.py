@@ -1,0 +1,20 @@
+"""What nettop says when it cannot do something: one line and an exit code."""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+class NettopError(Exception):
+    """A failure told in one line: what, why, what to do."""
+
+    exit_code = EXIT_FAILURE
+
+
+class UsageError(NettopError):
+    """The command line, filter or key is wrong."""
+
+    exit_code = EXIT_USAGE

@@ -1,0 +1,88 @@
+"""What the screen and the files read from: a live poller and an opened file look the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from nettop.model.fields import Field
+from nettop.model.types import Detail, Group, Model, Point, Proc, Row
+from nettop.query.compile import Filter
+
+
+class Grouping(IntEnum):
+    """enum nt_grouping; NONE shows sockets."""
+
+    NONE = 0
+    PROCESS = 1
+    REMOTE = 2
+    LOCAL = 3
+    CGROUP = 4
+    NETNS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """How rows are ordered; field None is the `unwell` order."""
+
+    field: Field | None = None
+    descending: bool = True
+
+
+class Feed(Protocol):
+    """Source of models and rows; all but start and stop may be called from the UI thread at any time."""
+
+    live: bool
+    title: str | None  # file name of an opened snapshot
+
+    def start(self, on_model: Callable[[], None]) -> None:
+        """Begins to poll; on_model is called from the poller thread, at most once until latest()."""
+
+    def stop(self) -> None:
+        """Ends the poller and waits for it."""
+
+    def latest(self) -> Model | None:
+        """The newest model, the same object until there is a newer one."""
+
+    def count(self) -> int:
+        """Rows in the order: the sockets that pass the filter."""
+
+    def window(self, offset: int, rows: int) -> list[Row]: ...
+
+    def position(self, cookie: int) -> int | None:
+        """Where a socket stands in the order."""
+
+    def find(self, cookie: int) -> Row | None: ...
+
+    def detail(self, cookie: int) -> Detail | None: ...
+
+    def owners(self, inode: int) -> list[Proc]:
+        """Every process that holds a socket."""
+
+    def groups(self, grouping: Grouping) -> list[Group]: ...
+
+    def sum(self, cookies: Sequence[int]) -> Group | None:
+        """The marked sockets together."""
+
+    def history(self, cookie: int | None) -> list[Point]:
+        """At most 300 points, oldest first; None: the sum of the matched sockets. Unwatched: []."""
+
+    def set_focus(self, cookies: Sequence[int]) -> None:
+        """The sockets (marked and visible, at most 256) whose history is kept."""
+
+    def set_filter(self, compiled: Filter | None) -> None: ...
+
+    def set_sort(self, sort: Sort) -> None: ...
+
+    def hold_order(self, held: bool) -> None:
+        """While held, rows keep their places."""
+
+    def set_interval(self, seconds: float) -> None: ...
+
+    def set_paused(self, paused: bool) -> None:
+        """While paused no socket is polled; the model's header values live on."""
+
+    def clear(self) -> None:
+        """Forgets histories and moves the baseline of interval statistics."""

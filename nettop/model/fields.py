@@ -1,0 +1,239 @@
+"""The one registry of what a socket shows: columns, sort keys, filter names, CSV and help.
+
+A field's value is an integer or float in its base unit (times in ns, sizes in bytes,
+rates per second, shares in percent), a text, or None for unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from nettop.model.tcpinfo import TCP_INFO, InfoField
+from nettop.model.types import Detail, Flag, Proto, Row
+from nettop.model.words import owner_text, proto_text, state_text, who_text, why_text
+
+Value = int | float | str | None
+
+
+class Kind(Enum):
+    """What a value is, which decides its unit in filters and its format on screen."""
+
+    TIME = "time"  # ns
+    SIZE = "size"  # bytes
+    BITRATE = "bitrate"  # bytes/s, shown and filtered as bit/s
+    COUNT = "count"
+    RATE = "rate"  # per second
+    PERCENT = "percent"
+    RATIO = "ratio"
+    TEXT = "text"
+    ADDRESS = "address"
+    LEVEL = "level"
+
+
+TCP_ALIVE = 0xFFFFFFFF & ~(1 << 6 | 1 << 10 | 1 << 3 | 1 << 12)  # not TIME_WAIT, LISTEN, SYN_RECV
+ALL_STATES = 0xFFFFFFFF
+TCP_LIKE = 1 << Proto.TCP | 1 << Proto.MPTCP
+TCP_ONLY = 1 << Proto.TCP
+ANY_PROTO = 1 << Proto.TCP | 1 << Proto.UDP | 1 << Proto.MPTCP
+
+
+@dataclass(frozen=True, slots=True)
+class Loc:
+    """Where a number lies; becomes a struct nt_operand for the C side.
+
+    base: "rec" (struct nt_rec member), "info" (tcp_info field) or "proc" (struct nt_proc member).
+    scale: multiplies the stored number to the field's base unit.
+    need: nt_rec.flags without which the number is unknown.
+    absent: stored number that means unknown.
+    """
+
+    base: str
+    member: str
+    scale: float = 1.0
+    need: Flag = Flag(0)
+    absent: int | None = None
+    protos: int = ANY_PROTO
+    states: int = ALL_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One thing that can be known of a socket."""
+
+    id: str  # sort key, filter name, CSV column
+    kind: Kind
+    help: str
+    title: str = ""  # column title; "" cannot be a column
+    width: int = 0  # cells of the column; 0: takes what is left
+    loc: Loc | None = None  # None: text, made in Python
+    text: Callable[[Row], str | None] | None = None
+    aliases: tuple[str, ...] = ()
+    descending: bool = True  # first direction when sorted
+    sortable: bool = True
+    source: str = "diag"  # the plane it needs
+    left: bool = False  # left-aligned
+    watch: float | None = None  # thresholds named in help, in the base unit
+    unwell: float | None = None
+
+    def value(self, row: Row, detail: Detail | None = None) -> Value:
+        """The value in the base unit, or None when it is not known."""
+        if self.loc is None:
+            return self.text(row) if self.text else None
+        return _number(self.loc, row, detail)
+
+
+def _number(loc: Loc, row: Row, detail: Detail | None) -> int | float | None:
+    rec = row.rec
+    if not loc.protos >> rec.proto & 1:
+        return None
+    if rec.proto != Proto.UDP and not loc.states >> rec.state & 1:
+        return None
+    if loc.need and (rec.flags & loc.need) != loc.need:
+        return None
+    raw: Any
+    if loc.base == "info":
+        raw = detail.tcp_info.get(loc.member) if detail else None
+    elif loc.base == "proc":
+        raw = getattr(row.proc, loc.member)
+    else:
+        raw = getattr(rec, loc.member)
+    if raw is None or (loc.absent is not None and raw == loc.absent):
+        return None
+    if loc.scale == 1.0:
+        return raw  # type: ignore[no-any-return]
+    scaled = raw * loc.scale
+    return int(scaled) if isinstance(raw, int) and loc.scale >= 1 else scaled
+
+
+def _tcp(member: str, scale: float = 1.0, **more: Any) -> Loc:
+    """A number that only a live TCP socket with tcp_info has."""
+    return Loc("rec", member, scale, **{"need": Flag.INFO, "protos": TCP_ONLY,
+                                        "states": TCP_ALIVE, **more})
+
+
+_US, _MS = 1e3, 1e6
+
+_FIELDS: tuple[Field, ...] = (
+    Field("level", Kind.LEVEL, "0 well, 1 watch, 2 unwell: the loudest verdict, sinking 10 s late",
+          loc=Loc("rec", "level")),
+    Field("proc", Kind.TEXT, "the program that holds the socket: name/pid, +N further holders",
+          "PROC", 14, text=owner_text, left=True, descending=False),
+    Field("comm", Kind.TEXT, "name of the program (the kernel's comm, 15 bytes)",
+          text=lambda r: r.proc.comm if r.proc.pid else None, descending=False),
+    Field("pid", Kind.COUNT, "process id of the first holder", "PID", 7,
+          loc=Loc("proc", "pid", absent=0), descending=False),
+    Field("user", Kind.TEXT, "owner of the socket", "USER", 8,
+          text=lambda r: r.user, left=True, aliases=("uid",), descending=False),
+    Field("proto", Kind.TEXT, "tcp, udp or mptcp", "PROTO", 5, text=proto_text, left=True,
+          descending=False),
+    Field("st", Kind.TEXT, "TCP state, or UDP", "ST", 4, text=state_text, left=True,
+          aliases=("state",), descending=False),
+    Field("lport", Kind.COUNT, "local port", "LPORT", 6, loc=Loc("rec", "sport"), left=True,
+          aliases=("sport",), descending=False),
+    Field("rport", Kind.COUNT, "remote port", "RPORT", 6, loc=Loc("rec", "dport"), left=True,
+          aliases=("dport",), descending=False),
+    Field("local", Kind.ADDRESS, "local address and port", "LOCAL", 21, left=True,
+          aliases=("src",), descending=False),
+    Field("remote", Kind.ADDRESS, "remote address and port", "REMOTE", 21, left=True,
+          aliases=("dst",), descending=False),
+    Field("tx", Kind.BITRATE, "payload acknowledged by the peer in this interval, bit/s", "TX", 4,
+          loc=_tcp("tx_bytes_per_s", need=Flag.RATES)),
+    Field("rx", Kind.BITRATE, "payload received in order in this interval, bit/s", "RX", 4,
+          loc=_tcp("rx_bytes_per_s", need=Flag.RATES)),
+    Field("flow", Kind.BITRATE, "the larger of tx and rx, mean of about 5 s, bit/s", "FLOW", 5,
+          loc=_tcp("flow_bytes_per_s", need=Flag.RATES)),
+    Field("srtt", Kind.TIME, "smoothed round-trip time (tcpi_rtt)", "SRTT", 6,
+          loc=_tcp("rtt_us", _US, absent=0), aliases=("rtt",)),
+    Field("rttvar", Kind.TIME, "mean deviation of the round-trip time (tcpi_rttvar)", "±VAR", 6,
+          loc=_tcp("rttvar_us", _US, absent=0)),
+    Field("minrtt", Kind.TIME, "least round-trip time of late (tcpi_min_rtt)", "MINRTT", 6,
+          loc=_tcp("min_rtt_us", _US, absent=0xFFFFFFFF), aliases=("min_rtt",)),
+    Field("cwnd", Kind.COUNT, "congestion window, segments (tcpi_snd_cwnd)", "CWND", 4,
+          loc=_tcp("snd_cwnd"), descending=False, aliases=("snd_cwnd",)),
+    Field("retr/s", Kind.RATE, "segments resent per second in this interval (Δtotal_retrans)",
+          "RETR/s", 6, loc=_tcp("retrans_per_s", need=Flag.RATES), aliases=("retr",)),
+    Field("retr%", Kind.PERCENT, "bytes resent of bytes sent in this interval, less what DSACK "
+          "proved spurious", "RETR%", 5, loc=_tcp("retr_pct", need=Flag.RETR_PCT)),
+    Field("lost", Kind.COUNT, "segments marked lost now (tcpi_lost)", "LOST", 4, loc=_tcp("lost")),
+    Field("sndq", Kind.SIZE, "bytes written and not acknowledged; of a listener the limit of its "
+          "accept queue", "SNDQ", 4, loc=Loc("rec", "wqueue"), aliases=("sendq", "wqueue")),
+    Field("rcvq", Kind.SIZE, "bytes received and not read; of a listener the connections that "
+          "wait for accept()", "RCVQ", 4, loc=Loc("rec", "rqueue"), aliases=("recvq", "rqueue")),
+    Field("unread", Kind.TIME, "age of the oldest unread data, at least", "UNREAD", 6,
+          loc=Loc("rec", "oldest_unread_ms", _MS, need=Flag.OLDEST_UNREAD), source="diag"),
+    Field("rxwait.p99", Kind.TIME, "99th percentile of the time that received data waited for "
+          "the program in this interval", "RXW99", 6, source="wait", aliases=("rxw99",)),
+    Field("tx.total.p99", Kind.TIME, "99th percentile of send to ACK in this interval", "TX99", 6,
+          source="stages", aliases=("tx99",)),
+    Field("drops", Kind.COUNT, "packets that this socket dropped in all", "DROPS", 5,
+          loc=Loc("rec", "drops", need=Flag.SKMEM)),
+    Field("drops/s", Kind.RATE, "packets dropped per second in this interval", "DROP/s", 6,
+          loc=Loc("rec", "drops_per_s", need=Flag.RATES | Flag.SKMEM)),
+    Field("limited.rwnd", Kind.PERCENT, "share of this interval held back by the peer's window",
+          "RWND%", 5, loc=_tcp("lim_rwnd_pct", need=Flag.LIMITED)),
+    Field("limited.sndbuf", Kind.PERCENT, "share of this interval held back by the send buffer",
+          "SBUF%", 5, loc=_tcp("lim_sndbuf_pct", need=Flag.LIMITED)),
+    Field("limited.cwnd", Kind.PERCENT, "share of this interval held back by the congestion window",
+          "CWND%", 5, loc=_tcp("lim_cwnd_pct", need=Flag.LIMITED)),
+    Field("limited.in_flight", Kind.PERCENT, "share of this interval waiting for an ACK only: "
+          "nobody's fault", "INFL%", 5, loc=_tcp("lim_in_flight_pct", need=Flag.LIMITED)),
+    Field("limited.idle", Kind.PERCENT, "share of this interval with nothing to send: neither good "
+          "nor bad", "IDLE%", 5, loc=_tcp("lim_idle_pct", need=Flag.LIMITED)),
+    Field("cc", Kind.TEXT, "congestion control", "CC", 5, text=lambda r: r.cong, left=True,
+          aliases=("cong",), descending=False),
+    Field("cgroup", Kind.TEXT, "cgroup v2 path", "CGROUP", 24, text=lambda r: r.cgroup, left=True,
+          descending=False),
+    Field("container", Kind.TEXT, "container, pod or service, from the cgroup's path", "CONTAINER",
+          19, text=lambda r: r.container, left=True, descending=False),
+    Field("netns", Kind.TEXT, "network namespace, by name or inode", "NETNS", 10,
+          text=lambda r: r.netns_name or str(r.rec.netns), left=True, descending=False),
+    Field("inode", Kind.COUNT, "inode of the socket", "INODE", 9, loc=Loc("rec", "inode", absent=0)),
+    Field("cookie", Kind.COUNT, "the kernel's name for the socket (SO_COOKIE), unique until reboot",
+          "COOKIE", 9, loc=Loc("rec", "cookie")),
+    Field("who", Kind.TEXT, "whose fault: app, kern, nic, net or peer", "WHO", 4, text=who_text,
+          left=True, descending=False),
+    Field("why", Kind.TEXT, "the worst verdict with its number", "WHY", 0, text=why_text,
+          left=True, sortable=False),
+)
+
+_INFO_KIND = {
+    "us": (Kind.TIME, _US),
+    "ms": (Kind.TIME, _MS),
+    "bytes": (Kind.SIZE, 1.0),
+    "bytes_per_s": (Kind.BITRATE, 1.0),
+}
+
+
+def _info_field(item: InfoField) -> Field:
+    kind, scale = _INFO_KIND.get(item.unit, (Kind.COUNT, 1.0))
+    loc = Loc("info", item.name, scale, need=Flag.INFO, absent=item.absent, protos=TCP_ONLY)
+    return Field(item.name, kind, f"{item.help} (tcpi_{item.name})", loc=loc)
+
+
+def _registry() -> dict[str, Field]:
+    fields = {f.id: f for f in _FIELDS}
+    taken = {a for f in _FIELDS for a in f.aliases} | set(fields)
+    for item in TCP_INFO:
+        if item.name not in taken and item.name not in {"state", "options"}:
+            fields[item.name] = _info_field(item)
+    return fields
+
+
+FIELDS: dict[str, Field] = _registry()
+ALIASES: dict[str, str] = {a: f.id for f in FIELDS.values() for a in f.aliases}
+
+
+def lookup(name: str) -> Field | None:
+    """The field of that id or alias, whatever the case of the letters."""
+    key = name.lower()
+    return FIELDS.get(key) or FIELDS.get(ALIASES.get(key, ""))
+
+
+def nearest(name: str, candidates: list[str] | None = None) -> list[str]:
+    """Up to three names that somebody who wrote this may have meant."""
+    from difflib import get_close_matches
+
+    return get_close_matches(name.lower(), candidates or [*FIELDS, *ALIASES], n=3, cutoff=0.5)

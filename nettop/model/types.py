@@ -1,0 +1,317 @@
+"""The values that travel from the sources to the screen and the files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, IntFlag
+from ipaddress import IPv6Address
+from typing import Any, NamedTuple
+
+AF_INET = 2
+AF_INET6 = 10
+
+TCP_STATES = {
+    1: "ESTABLISHED",
+    2: "SYN_SENT",
+    3: "SYN_RECV",
+    4: "FIN_WAIT1",
+    5: "FIN_WAIT2",
+    6: "TIME_WAIT",
+    7: "CLOSE",
+    8: "CLOSE_WAIT",
+    9: "LAST_ACK",
+    10: "LISTEN",
+    11: "CLOSING",
+    12: "NEW_SYN_RECV",
+    13: "BOUND_INACTIVE",
+}
+TCP_LISTEN = 10
+CA_STATES = {0: "Open", 1: "Disorder", 2: "CWR", 3: "Recovery", 4: "Loss"}
+
+
+class Proto(IntEnum):
+    """enum nt_proto."""
+
+    TCP = 1
+    UDP = 2
+    MPTCP = 3
+
+
+class Owner(IntEnum):
+    """enum nt_owner: why a socket has a process, or none."""
+
+    UNKNOWN = 0
+    PROC = 1
+    KERNEL = 2
+    ORPHAN = 3
+    NOT_ACCEPTED = 4
+
+
+class Flag(IntFlag):
+    """enum nt_flag: what is known of a record."""
+
+    NEW = 1
+    RATES = 2
+    LIMITED = 4
+    MISSED = 8
+    APP_LIMITED = 16
+    INFO = 32
+    RETR_PCT = 64
+    OLDEST_UNREAD = 128
+    MATCH = 256
+    SKMEM = 512
+
+
+class Level(IntEnum):
+    """How loud a socket is: blank, ▲ watch, ! unwell."""
+
+    OK = 0
+    WATCH = 1
+    UNWELL = 2
+
+
+class Verdict(IntEnum):
+    """enum nt_verdict, worst first."""
+
+    UNREAD = 0
+    ACCEPT = 1
+    LOSS = 2
+    RTO = 3
+    WINDOW = 4
+    RTT = 5
+    SNDBUF = 6
+    DROPS = 7
+    UNCLOSED = 8
+    CWND = 9
+
+
+class Proc(NamedTuple):
+    """struct nt_proc with the name made safe for a terminal."""
+
+    pid: int
+    fd: int
+    owner: Owner
+    more: int
+    comm: str
+
+
+@dataclass(slots=True)
+class Row:
+    """One socket of the window: the packed record, its owner and its names."""
+
+    rec: Any  # nettop.ffi.wire.Rec: a named tuple with the members of struct nt_rec
+    proc: Proc
+    cong: str | None = None
+    user: str | None = None
+    cgroup: str | None = None
+    container: str | None = None
+    netns_name: str | None = None
+
+    @property
+    def cookie(self) -> int:
+        return int(self.rec.cookie)
+
+    @property
+    def flags(self) -> int:
+        return int(self.rec.flags)
+
+    @property
+    def proto(self) -> Proto:
+        return Proto(self.rec.proto)
+
+    @property
+    def state(self) -> int:
+        return int(self.rec.state)
+
+    @property
+    def state_name(self) -> str:
+        return TCP_STATES.get(self.rec.state, str(self.rec.state))
+
+    @property
+    def is_listen(self) -> bool:
+        return self.rec.proto != Proto.UDP and self.rec.state == TCP_LISTEN
+
+    @property
+    def level(self) -> Level:
+        return Level(self.rec.level)
+
+    @property
+    def local_addr(self) -> str:
+        return address_text(self.rec.family, self.rec.src)
+
+    @property
+    def remote_addr(self) -> str:
+        return address_text(self.rec.family, self.rec.dst)
+
+    @property
+    def has_remote(self) -> bool:
+        return bool(self.rec.dport) or any(self.rec.dst)
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """Active verdicts, worst first; the first two have their numbers in the record."""
+        rec = self.rec
+        if not rec.verdicts:
+            return []
+        first = [Verdict(rec.verdict)]
+        if rec.verdict2 != rec.verdict:
+            first.append(Verdict(rec.verdict2))
+        return first + [v for v in Verdict if rec.verdicts >> v & 1 and v not in first]
+
+
+def address_text(family: int, raw: bytes) -> str:
+    """Numeric form of 16 raw bytes; IPv4 lies in the first four."""
+    if family == AF_INET:
+        return f"{raw[0]}.{raw[1]}.{raw[2]}.{raw[3]}"
+    return str(IPv6Address(raw))
+
+
+@dataclass(slots=True)
+class Detail:
+    """All that the kernel said of one socket, by kernel name and unit."""
+
+    cookie: int
+    tcp_info: Mapping[str, int]  # names without tcpi_; only what the kernel sent
+    tcp_info_len: int
+    meminfo: Mapping[str, int] = field(default_factory=dict)  # rmem wmem fmem tmem, bytes
+    skmem: Mapping[str, int] = field(default_factory=dict)  # bytes; drops is a count
+    cong_info: Mapping[str, int] = field(default_factory=dict)  # vegas, dctcp or bbr
+    attrs: Mapping[str, int | str] = field(default_factory=dict)  # tos, mark, shutdown, ulp …
+
+
+@dataclass(slots=True)
+class Group:
+    """Sockets that share a process, address, cgroup or namespace."""
+
+    title: str  # as shown: nginx/812, 10.0.4.13:8080, …
+    filter_text: str  # the filter that lets just these through
+    sockets: int
+    unwell: int
+    watch: int
+    level: Level
+    verdict: Verdict | None
+    verdict_value: float
+    worst_cookie: int
+    rtt50_ns: int | None
+    rtt_max_ns: int | None
+    rqueue_bytes: int
+    wqueue_bytes: int
+    tx_bytes_per_s: float
+    rx_bytes_per_s: float
+    retrans_per_s: float
+    retr_pct: float | None
+    proc: Proc | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """Whether a plane works; if not, why, and the command that would mend it."""
+
+    name: str  # diag procs wait stages path events stamps clocks
+    state: str  # ok, partial, off
+    method: str | None = None
+    reason: str | None = None
+    fix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What nettop itself takes. None: not known yet."""
+
+    cpu_pct: float | None  # of one core, whole process
+    poll_ms: float | None  # CPU of the last poll
+    lost_events: int
+    missed_ticks: int  # deadlines that passed while a poll ran
+    rss_bytes: int | None
+    bpf_runs_per_s: float | None = None
+    bpf_ns_per_run: float | None = None
+    interval_s: float = 1.0  # in force; longer than asked when a poll costs too much
+    stretched: str | None = None  # why the interval is longer than asked
+
+
+@dataclass(frozen=True, slots=True)
+class HostCounters:
+    """Of /proc/net/{sockstat,snmp,netstat}, summed over the namespaces polled. None: not there."""
+
+    tcp_inuse: int | None = None
+    tcp_orphan: int | None = None
+    tcp_time_wait: int | None = None
+    tcp_alloc: int | None = None
+    tcp_mem_pages: int | None = None
+    udp_inuse: int | None = None
+    curr_estab: int | None = None
+    active_opens: int | None = None
+    passive_opens: int | None = None
+    attempt_fails: int | None = None
+    estab_resets: int | None = None
+    out_rsts: int | None = None
+    out_segs: int | None = None
+    in_segs: int | None = None
+    retrans_segs: int | None = None
+    udp_in_errors: int | None = None
+    udp_rcvbuf_errors: int | None = None
+    listen_overflows: int | None = None
+    listen_drops: int | None = None
+    tcp_timeouts: int | None = None
+    tcp_lost_retransmit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums of the last sweep, and the host's own counters."""
+
+    tcp: int
+    udp: int
+    mptcp: int
+    by_state: Mapping[str, int]  # dumped TCP sockets; TIME_WAIT comes from sockstat
+    matched: int
+    unwell: int
+    watch: int
+    who: Mapping[str, tuple[int, int]]  # app kern nic net peer → (watch, unwell)
+    opened: int | None
+    closed: int | None
+    tx_bytes_per_s: float | None  # of the matched sockets
+    rx_bytes_per_s: float | None
+    matched_retrans_per_s: float | None
+    retr_pct: float | None
+    retrans_per_s: float | None  # host: RetransSegs of /proc/net/snmp, closed sockets included
+    resets_per_s: float | None  # host: EstabResets
+    netns: int = 1
+    netns_hidden: int = 0  # further namespaces that exist and are not polled
+    duplicates: int = 0
+    restarts: int = 0
+    malformed: int = 0
+    truncated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One tick, derived; rows are asked of the feed, which keeps them packed."""
+
+    seq: int
+    mono_ns: int
+    wall_ns: int
+    interval_s: float | None  # None: the first interval has no rates
+    host: str
+    kernel: str
+    sources: tuple[SourceStatus, ...]
+    cost: Cost
+    totals: Totals
+
+    def source(self, name: str) -> SourceStatus | None:
+        return next((s for s in self.sources if s.name == name), None)
+
+
+class Point(NamedTuple):
+    """One tick of a history; None where the kernel said nothing."""
+
+    mono_ns: int
+    rtt_ns: int | None
+    snd_cwnd: int | None
+    retrans_per_s: float | None
+    tx_bytes_per_s: float | None
+    rx_bytes_per_s: float | None
+    wqueue_bytes: int | None
+    rqueue_bytes: int | None
+    delivery_bytes_per_s: float | None

@@ -1,0 +1,106 @@
+"""The words of a row: owner, state, and the verdict's WHO and WHY."""
+
+from __future__ import annotations
+
+from nettop.model.types import TCP_STATES, Level, Owner, Proto, Row, Verdict
+from nettop.render import units
+
+_SHORT_STATES = {
+    "ESTABLISHED": "ESTB", "SYN_SENT": "SYNS", "SYN_RECV": "SYNR", "FIN_WAIT1": "FIN1",
+    "FIN_WAIT2": "FIN2", "TIME_WAIT": "TIMW", "CLOSE": "CLSD", "CLOSE_WAIT": "CLSW",
+    "LAST_ACK": "LACK", "LISTEN": "LSTN", "CLOSING": "CLSG", "NEW_SYN_RECV": "SYNR",
+    "BOUND_INACTIVE": "BNDI",
+}  # fmt: skip
+
+_OWNER_WORDS = {
+    Owner.KERNEL: "(kernel)",
+    Owner.ORPHAN: "(orphan)",
+    Owner.NOT_ACCEPTED: "(not accepted)",
+}
+
+WHO = {
+    Verdict.UNREAD: "app",
+    Verdict.ACCEPT: "app",
+    Verdict.LOSS: "net",
+    Verdict.RTO: "net",
+    Verdict.WINDOW: "peer",
+    Verdict.RTT: "net",
+    Verdict.SNDBUF: "app",
+    Verdict.DROPS: "app",
+    Verdict.UNCLOSED: "app",
+    Verdict.CWND: "net",
+}
+
+# The names in JSON's "verdicts" and in the filter's `verdict = …`.
+VERDICT_NAMES = {
+    Verdict.UNREAD: "reads_late",
+    Verdict.ACCEPT: "accept",
+    Verdict.LOSS: "loss",
+    Verdict.RTO: "rto",
+    Verdict.WINDOW: "peer_window",
+    Verdict.RTT: "rtt",
+    Verdict.SNDBUF: "send_buffer",
+    Verdict.DROPS: "drops",
+    Verdict.UNCLOSED: "unclosed",
+    Verdict.CWND: "cwnd",
+}
+
+
+def owner_text(row: Row) -> str | None:
+    """nginx/812, nginx/812+7 when shared, (orphan) and the like, (user) if only that is known."""
+    proc = row.proc
+    if proc.pid:
+        return f"{proc.comm}/{proc.pid}" + (f"+{proc.more}" if proc.more else "")
+    word = _OWNER_WORDS.get(proc.owner)
+    if word:
+        return word
+    return f"({row.user})" if row.user else None
+
+
+def proto_text(row: Row) -> str:
+    return Proto(row.rec.proto).name.lower()
+
+
+def state_text(row: Row) -> str:
+    """Four letters: ESTB, LSTN, UDP …"""
+    if row.rec.proto == Proto.UDP:
+        return "UDP"
+    return _SHORT_STATES.get(TCP_STATES.get(row.rec.state, ""), str(row.rec.state))
+
+
+def verdict_words(verdict: Verdict, value: float) -> str:
+    """A few words with the number, at most 13 cells: `loss 2.1%`, `unread ~12s`."""
+    match verdict:
+        case Verdict.UNREAD:
+            return f"unread {units.time(value * 1e6, bounded=True)}"
+        case Verdict.ACCEPT:
+            return "accept full" if value >= 100 else f"accept {units.percent(value)}"
+        case Verdict.LOSS:
+            return f"loss {units.percent(value)}"
+        case Verdict.RTO:
+            return f"RTO x{value:.0f}"
+        case Verdict.WINDOW:
+            return "window 0" if value >= 100 else f"window {units.percent(value)}"
+        case Verdict.RTT:
+            return f"RTT {value:.1f}x min" if value < 100 else f"RTT {value:.0f}x min"
+        case Verdict.SNDBUF:
+            return f"sndbuf {units.percent(value)}"
+        case Verdict.DROPS:
+            return f"drops {units.rate(value)}/s"
+        case Verdict.UNCLOSED:
+            return f"unclosed {units.time(value * 1e9)}"
+        case Verdict.CWND:
+            return f"cwnd {units.percent(value)}"
+
+
+def who_text(row: Row) -> str | None:
+    """app, kern, nic, net or peer; None when nothing is unusual."""
+    return WHO[Verdict(row.rec.verdict)] if row.rec.verdicts else None
+
+
+def why_text(row: Row) -> str | None:
+    """The worst verdict with its number; blank while fine, `was …` while the level sinks."""
+    rec = row.rec
+    if rec.verdicts:
+        return verdict_words(Verdict(rec.verdict), rec.verdict_value)
+    return "recovering" if rec.level > Level.OK else None
