@@ -14,9 +14,22 @@ int nt_procs_new(const char *proc_root, struct nt_procs **ret);
 void nt_procs_free(struct nt_procs *p);
 /* Re-reads the descriptors of the processes that changed since the scan before. */
 int nt_procs_scan(struct nt_procs *p, struct nt_procs_stats *ret);
-/* 1 and the first owner (lowest pid), or 0 if nobody known holds the inode. */
+/*
+ * 1 and the first owner (lowest pid), or 0 if nobody known holds the inode; then ret->owner is
+ * KERNEL once every process was read since the first question and nobody holds it, else
+ * UNKNOWN, and the next scan looks harder.
+ */
 int nt_procs_find(struct nt_procs *p, uint32_t inode, struct nt_proc *ret);
-/* All owners of an inode; returns how many there are, fills at most max. */
+/* 1 if the last scan could read every process, so that an unknown inode has no owner. */
+int nt_procs_complete(struct nt_procs *p);
+/* Tells that owners are missing: the next scan re-reads more, recently active processes first. */
+int nt_procs_hint(struct nt_procs *p);
+/*
+ * Tells that a socket's inode left the kernel's tables: the next scan looks at its descriptors
+ * again, where another socket may be by now. Returns how many descriptors those are.
+ */
+int nt_procs_gone(struct nt_procs *p, uint32_t inode);
+/* All owners of an inode, by pid; returns how many there are, fills at most max. */
 int nt_procs_owners(struct nt_procs *p, uint32_t inode, struct nt_proc *ret, uint32_t max);
 /* Distinct network namespaces: fills inode and one pid inside it; returns how many there are. */
 int nt_procs_netns(struct nt_procs *p, uint32_t *inodes, uint32_t *pids, uint32_t max);
@@ -31,8 +44,8 @@ int nt_caps_get(uint64_t *effective, uint64_t *permitted);
 /* --- engine: dumps, table, order (nt_engine.c and beside it) --- */
 int nt_engine_new(struct nt_procs *procs, struct nt_engine **ret); /* procs may be NULL */
 void nt_engine_free(struct nt_engine *e);
-/* Takes over the descriptor. */
-int nt_engine_add_netns(struct nt_engine *e, uint32_t netns, int diag_fd);
+/* Takes over the descriptors: one for dumps, one for exact look-ups (-1: none). */
+int nt_engine_add_netns(struct nt_engine *e, uint32_t netns, int diag_fd, int lookup_fd);
 int nt_engine_del_netns(struct nt_engine *e, uint32_t netns);
 void nt_config_default(struct nt_config *ret);
 int nt_engine_configure(struct nt_engine *e, const struct nt_config *config);
@@ -76,10 +89,10 @@ int nt_find(struct nt_engine *e, uint64_t cookie, struct nt_row *ret);
 /* 1 and the detail of the last sweep, 0 if it was not kept. */
 int nt_detail_of(struct nt_engine *e, uint64_t cookie, struct nt_detail *ret);
 const char *nt_cong_name(struct nt_engine *e, uint32_t cong_id);
+/* Totals of the last sweep, matched anew if the filter changed since. */
+int nt_totals_now(struct nt_engine *e, struct nt_totals *ret);
 /* Milliseconds since the engine began, the clock of nt_rec's *_s and *_ms. */
 uint64_t nt_engine_ms(struct nt_engine *e);
-/* The distinct cgroup ids of the table; returns how many there are. */
-int nt_cgroups(struct nt_engine *e, uint64_t *ret, uint32_t max);
 
 enum nt_grouping {
 	NT_GROUP_PROCESS = 1,

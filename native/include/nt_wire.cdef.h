@@ -119,10 +119,10 @@ struct nt_rec {
 	uint32_t first_seen_s;	  /* engine seconds */
 
 	/* The table's own book-keeping. */
-	uint32_t seen;	   /* sweep number */
-	uint32_t proc_idx; /* slot in the process table */
-	uint32_t proc_gen;
-	uint32_t detail;   /* 1 + slot of its nt_detail in the last sweep; 0 none */
+	uint32_t state_since_s; /* engine seconds when it was first seen in its state */
+	uint32_t loaded_proc;	/* 1 + slot of its nt_proc in an engine filled by nt_load */
+	uint32_t detail;	/* 1 + slot of its nt_detail */
+	uint32_t spare;
 	uint64_t base_ns;  /* time of the counters above */
 	uint32_t lim_at_ms; /* engine milliseconds when the three lim_*_ms were taken */
 	uint32_t lim_busy_ms, lim_rwnd_ms, lim_sndbuf_ms;
@@ -217,7 +217,10 @@ struct nt_totals {
 };
 
 enum nt_type { NT_U8 = 1, NT_U16 = 2, NT_U32 = 3, NT_U64 = 4, NT_F32 = 5, NT_BIT = 6 };
-enum nt_base { NT_BASE_REC = 1, NT_BASE_INFO = 2, NT_BASE_SKMEM = 3, NT_BASE_PROC = 4 };
+enum nt_base { NT_BASE_REC = 1, NT_BASE_INFO = 2, NT_BASE_SKMEM = 3, NT_BASE_PROC = 4, NT_BASE_TEXT = 5 };
+
+/* nt_operand.offset of NT_BASE_TEXT: a sort key only, in the order of bytes. */
+enum nt_text_key { NT_KEY_PROC = 1, NT_KEY_REMOTE = 2, NT_KEY_LOCAL = 3, NT_KEY_CONG = 4, NT_KEY_WHO = 5 };
 
 /* Where a number lives; a sort key and either side of a comparison. */
 struct nt_operand {
@@ -278,6 +281,7 @@ struct nt_config {
 	uint8_t listen_only;
 	uint8_t family; /* 0 both, AF_INET, AF_INET6 */
 	uint8_t pad[3];
+	uint32_t roll_ms; /* a younger baseline is kept: no rates from shorter intervals */
 	uint32_t detail_max; /* keep nt_detail of at most so many matched sockets; ~0 all */
 	/* Verdict thresholds, DESIGN section 3; second value: unwell. */
 	float loss_pct[2];
@@ -297,6 +301,7 @@ struct nt_netns_fds {
 	int snmp_fd;	 /* /proc/net/snmp; -1 none */
 	int netstat_fd;	 /* /proc/net/netstat; -1 none */
 	int sockstat6_fd; /* /proc/net/sockstat6; -1 none */
+	int lookup_fd;	 /* second NETLINK_SOCK_DIAG socket, for exact look-ups */
 };
 
 struct nt_procs_stats {
@@ -307,4 +312,6 @@ struct nt_procs_stats {
 	uint32_t generation;  /* grows when any owner changed */
 	uint32_t netns_count; /* distinct network namespaces of processes that could be read */
 	uint64_t cpu_ns;
+	uint32_t hidden; /* 1: /proc does not list every process (hidepid, or a PID namespace) */
+	uint32_t pad;
 };

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef NT_API_H
+#define NT_API_H
+
+#include <stdint.h>
+
+#include "nt_wire.h"
+
+#include "nt_api.cdef.h"
+
+#endif

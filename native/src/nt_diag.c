@@ -1,0 +1,525 @@
+// SPDX-License-Identifier: MIT
+/* Dumps and look-ups over NETLINK_SOCK_DIAG, see sock_diag(7); the parsing is elsewhere. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "nt_engine.h"
+
+#define RECV_BYTES 65536
+#define ALL_EXTENSIONS 0xff
+#define PROTO_MPTCP 262 /* IPPROTO_MPTCP, too new for some headers */
+#define REQ_ATTR_PROTOCOL 3 /* INET_DIAG_REQ_PROTOCOL */
+#define MAX_TRIES 3
+
+/* A request of either form, with room for one attribute. */
+struct request {
+	struct nlmsghdr h;
+	union {
+		struct inet_diag_req_v2 v2;
+		struct inet_diag_req v1;
+	} u;
+	uint8_t attr[8];
+};
+
+static int send_bytes(int fd, const void *bytes, size_t n)
+{
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+
+	for (;;) {
+		if (sendto(fd, bytes, n, 0, (const struct sockaddr *)&kernel, sizeof(kernel)) >= 0)
+			return 0;
+		if (errno != EINTR)
+			return -errno;
+	}
+}
+
+static int send_dump(struct nt_engine *e, struct nt_job *job)
+{
+	struct request q = { 0 };
+	size_t n;
+
+	q.h.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	q.h.nlmsg_seq = job->seq = ++e->seq;
+	if (job->proto == NT_PROTO_TCP && !job->family) {
+		/* The legacy request walks IPv4 and IPv6 at once. */
+		q.h.nlmsg_type = TCPDIAG_GETSOCK;
+		q.u.v1.idiag_family = AF_INET;
+		q.u.v1.idiag_ext = ALL_EXTENSIONS;
+		q.u.v1.idiag_states = e->config.tcp_states;
+		n = sizeof(q.u.v1);
+	} else {
+		q.h.nlmsg_type = SOCK_DIAG_BY_FAMILY;
+		q.u.v2.sdiag_family = job->family;
+		q.u.v2.idiag_ext = ALL_EXTENSIONS;
+		q.u.v2.idiag_states = job->proto == NT_PROTO_UDP ? 0xffffffffU :
+								    e->config.tcp_states;
+		q.u.v2.sdiag_protocol = job->proto == NT_PROTO_UDP ? IPPROTO_UDP :
+					job->proto == NT_PROTO_TCP ? IPPROTO_TCP :
+								     0;
+		n = sizeof(q.u.v2);
+		if (job->proto == NT_PROTO_MPTCP) {
+			struct nlattr a = { .nla_len = 8, .nla_type = REQ_ATTR_PROTOCOL };
+			uint32_t proto = PROTO_MPTCP;
+
+			memcpy(q.attr, &a, sizeof(a));
+			memcpy(q.attr + 4, &proto, 4);
+			n += 8;
+		}
+	}
+	q.h.nlmsg_len = (uint32_t)NLMSG_LENGTH(n);
+	job->sent = true;
+	job->overrun = false;
+	return send_bytes(e->ns[job->ns].diag_fd, &q, q.h.nlmsg_len);
+}
+
+/*
+ * Asks for the index and the records of a whole read before they are needed:
+ * the table is larger than the caches, and the kernel has just used those.
+ */
+static void prefetch_records(const struct nt_table *t, const uint8_t *bytes, uint32_t n_bytes)
+{
+	const size_t cookie_at = NLMSG_HDRLEN + offsetof(struct inet_diag_msg, id.idiag_cookie);
+
+	for (int pass = 0; pass < 2; pass++) {
+		const uint8_t *p = bytes;
+		uint32_t n = n_bytes;
+
+		while (n >= NLMSG_HDRLEN + sizeof(struct inet_diag_msg)) {
+			uint32_t len = ((const struct nlmsghdr *)p)->nlmsg_len;
+			uint64_t cookie;
+
+			if (len < NLMSG_HDRLEN + sizeof(struct inet_diag_msg) || len > n)
+				return;
+			memcpy(&cookie, p + cookie_at, sizeof(cookie));
+			if (pass == 0)
+				nt_table_prefetch_index(t, cookie);
+			else
+				nt_table_prefetch_record(t, cookie);
+			uint32_t step = NLMSG_ALIGN(len);
+
+			if (step >= n)
+				break;
+			p += step;
+			n -= step;
+		}
+	}
+}
+
+/*
+ * Takes the messages of one read. Returns 1 at the end of the dump, 0 if more
+ * follows, -errno as the kernel said it. seq 0 accepts any.
+ */
+static int take_messages(struct nt_engine *e, uint32_t netns, uint8_t proto, uint32_t seq,
+			 const uint8_t *p, uint32_t n, bool lookup)
+{
+	while (n >= sizeof(struct nlmsghdr)) {
+		const struct nlmsghdr *h = (const struct nlmsghdr *)p;
+		uint32_t len = h->nlmsg_len;
+
+		if (len < sizeof(*h) || len > n) {
+			e->totals.malformed++;
+			return 0;
+		}
+		const uint8_t *payload = p + NLMSG_HDRLEN;
+		uint32_t payload_n = len - (uint32_t)NLMSG_HDRLEN;
+		int32_t err = 0;
+
+		if (seq && h->nlmsg_seq != seq)
+			goto next; /* the rest of an earlier dump */
+		switch (h->nlmsg_type) {
+		case NLMSG_DONE:
+			if (payload_n >= 4)
+				memcpy(&err, payload, 4);
+			return err < 0 ? err : 1;
+		case NLMSG_ERROR:
+			if (payload_n >= 4)
+				memcpy(&err, payload, 4);
+			return err < 0 ? err : -EPROTO;
+		case NLMSG_NOOP:
+			break;
+		default: {
+			struct nt_diag_view v;
+
+			e->totals.messages++;
+			if (nt_parse_diag(payload, payload_n, &v))
+				e->totals.malformed++;
+			else
+				nt_update(e, netns, proto, &v, lookup);
+		}
+		}
+next:;
+		uint32_t step = NLMSG_ALIGN(len);
+
+		if (step >= n)
+			break;
+		p += step;
+		n -= step;
+	}
+	return 0;
+}
+
+static void keep_bytes(struct nt_engine *e, uint32_t netns, uint32_t proto, const uint8_t *p,
+		       uint32_t n)
+{
+	uint32_t head[3] = { netns, proto, n };
+
+	if (e->blob_n + sizeof(head) + n > e->blob_cap) {
+		size_t cap = (e->blob_n + sizeof(head) + n) * 2;
+		uint8_t *blob = realloc(e->blob, cap);
+
+		if (!blob)
+			return;
+		e->blob = blob;
+		e->blob_cap = cap;
+	}
+	memcpy(e->blob + e->blob_n, head, sizeof(head));
+	memcpy(e->blob + e->blob_n + sizeof(head), p, n);
+	e->blob_n += sizeof(head) + n;
+}
+
+static int add_job(struct nt_engine *e, uint32_t ns, uint8_t proto, uint8_t family)
+{
+	struct nt_job *jobs = realloc(e->jobs, (e->n_jobs + 1UL) * sizeof(*jobs));
+
+	if (!jobs)
+		return -ENOMEM;
+	e->jobs = jobs;
+	e->jobs[e->n_jobs++] = (struct nt_job){ .ns = ns, .proto = proto, .family = family };
+	return 0;
+}
+
+static void begin(struct nt_engine *e, uint64_t now_ns, bool fed)
+{
+	e->sweep++;
+	e->fed = fed;
+	if (fed && e->sweep == 1)
+		e->start_ns = now_ns;
+	e->now_ns = now_ns;
+	e->sweep_failed = false;
+	memset(&e->totals, 0, sizeof(e->totals));
+	e->totals.sweep = e->sweep;
+	e->totals.netns = e->n_ns;
+	e->totals.flow_retrans_pct = -1;
+	e->next.n = 0;
+	e->next_stale = e->next_whole = false;
+	e->back.n = 0;
+	e->blob_n = 0;
+	e->cpu_ns = 0;
+}
+
+int nt_sweep_begin(struct nt_engine *e)
+{
+	uint64_t cpu = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	int err = 0;
+
+	pthread_mutex_lock(&e->lock);
+	begin(e, nt_clock_ns(CLOCK_MONOTONIC), false);
+	e->begin_wall_ns = e->now_ns;
+	e->n_jobs = e->job = 0;
+	for (uint32_t i = 0; i < e->n_ns && !err; i++) {
+		if (e->config.tcp_states && e->ns[i].no_legacy) {
+			err = add_job(e, i, NT_PROTO_TCP, AF_INET);
+			err = err ? err : add_job(e, i, NT_PROTO_TCP, AF_INET6);
+		} else if (e->config.tcp_states) {
+			err = add_job(e, i, NT_PROTO_TCP, 0);
+		}
+		if (e->config.udp && e->config.family != AF_INET6)
+			err = err ? err : add_job(e, i, NT_PROTO_UDP, AF_INET);
+		/* IPv6 sockets carry IPv4-mapped traffic too. */
+		if (e->config.udp)
+			err = err ? err : add_job(e, i, NT_PROTO_UDP, AF_INET6);
+		if (e->config.mptcp && !e->ns[i].no_mptcp)
+			err = err ? err : add_job(e, i, NT_PROTO_MPTCP, AF_INET);
+		if (e->config.mptcp && !e->ns[i].no_mptcp)
+			err = err ? err : add_job(e, i, NT_PROTO_MPTCP, AF_INET6);
+	}
+	pthread_mutex_unlock(&e->lock);
+	e->cpu_ns += nt_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
+	return err;
+}
+
+static void fail(struct nt_engine *e, int err)
+{
+	e->totals.failed++;
+	e->totals.last_error = -err;
+	e->sweep_failed = true;
+}
+
+/* The dump ended: on to the next, or once more if messages were lost. */
+static void finish_job(struct nt_engine *e, struct nt_job *job, int result)
+{
+	struct nt_ns *ns = &e->ns[job->ns];
+
+	if (job->overrun && ++job->tries < MAX_TRIES) {
+		e->totals.restarts++;
+		job->sent = false;
+		return;
+	}
+	if (result < 0 && job->proto == NT_PROTO_TCP && !job->family && !ns->no_legacy) {
+		ns->no_legacy = true;
+		job->family = AF_INET;
+		job->sent = false;
+		if (add_job(e, job->ns, NT_PROTO_TCP, AF_INET6))
+			fail(e, -ENOMEM);
+		return;
+	}
+	if (result < 0 && job->proto == NT_PROTO_MPTCP)
+		ns->no_mptcp = true; /* no such module here: nothing is hidden by it */
+	else if (result < 0 || job->overrun)
+		fail(e, result < 0 ? result : -ENOBUFS);
+	e->job++;
+}
+
+/* One read of the running dump. Returns 0, or 1 when all dumps are done. */
+static int read_once(struct nt_engine *e)
+{
+	if (e->job >= e->n_jobs)
+		return 1;
+	struct nt_job *job = &e->jobs[e->job];
+	int fd = e->ns[job->ns].diag_fd;
+
+	if (!job->sent) {
+		int err = send_dump(e, job);
+
+		if (err) {
+			fail(e, err);
+			e->job++;
+			return 0;
+		}
+	}
+	ssize_t n = recv(fd, e->buf, RECV_BYTES, MSG_TRUNC);
+
+	if (n < 0 && errno == EINTR)
+		return 0;
+	if (n < 0 && errno == ENOBUFS) {
+		job->overrun = true;
+		return 0;
+	}
+	if (n < 0) {
+		fail(e, -errno);
+		e->job++;
+		return 0;
+	}
+	pthread_mutex_lock(&e->lock);
+	e->now_ns = nt_clock_ns(CLOCK_MONOTONIC);
+	e->totals.bytes += (uint64_t)n;
+	if (n > RECV_BYTES) {
+		e->totals.truncated++;
+		job->overrun = true;
+		n = RECV_BYTES;
+	}
+	uint32_t netns = e->ns[job->ns].netns;
+
+	if (e->capture)
+		keep_bytes(e, netns, job->proto, e->buf, (uint32_t)n);
+	prefetch_records(&e->table, e->buf, (uint32_t)n);
+	int done = take_messages(e, netns, job->proto, job->seq, e->buf, (uint32_t)n, false);
+
+	if (done)
+		finish_job(e, job, done);
+	pthread_mutex_unlock(&e->lock);
+	return 0;
+}
+
+int nt_sweep_step(struct nt_engine *e, uint32_t reads)
+{
+	uint64_t cpu = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	int done = 0;
+
+	for (uint32_t i = 0; i < reads && !done; i++)
+		done = read_once(e);
+	e->cpu_ns += nt_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
+	return !done;
+}
+
+int nt_sweep_end(struct nt_engine *e, struct nt_totals *ret)
+{
+	uint64_t cpu = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+
+	pthread_mutex_lock(&e->lock);
+	uint64_t now = nt_clock_ns(CLOCK_MONOTONIC);
+
+	nt_sweep_close(e);
+	e->last.wall_ns = now - e->begin_wall_ns;
+	e->last.cpu_ns = e->cpu_ns + nt_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
+	*ret = e->last;
+	pthread_mutex_unlock(&e->lock);
+	return 0;
+}
+
+int nt_feed_begin(struct nt_engine *e, uint64_t now_ns)
+{
+	pthread_mutex_lock(&e->lock);
+	begin(e, now_ns, true);
+	pthread_mutex_unlock(&e->lock);
+	return 0;
+}
+
+int nt_feed(struct nt_engine *e, uint32_t netns, int proto, const uint8_t *bytes, uint32_t n)
+{
+	if (proto < NT_PROTO_TCP || proto > NT_PROTO_MPTCP)
+		return -EINVAL;
+	/* Netlink messages are read in place, which needs their alignment. */
+	uint8_t *copy = malloc(n + 1UL);
+
+	if (!copy)
+		return -ENOMEM;
+	if (n)
+		memcpy(copy, bytes, n);
+	pthread_mutex_lock(&e->lock);
+	e->totals.bytes += n;
+	int done = take_messages(e, netns, (uint8_t)proto, 0, copy, n, false);
+
+	if (done < 0)
+		fail(e, done);
+	pthread_mutex_unlock(&e->lock);
+	free(copy);
+	return done < 0 ? done : 0;
+}
+
+int nt_feed_end(struct nt_engine *e, uint64_t now_ns, struct nt_totals *ret)
+{
+	pthread_mutex_lock(&e->lock);
+	e->now_ns = now_ns;
+	nt_sweep_close(e);
+	*ret = e->last;
+	pthread_mutex_unlock(&e->lock);
+	return 0;
+}
+
+int nt_capture(struct nt_engine *e, int on)
+{
+	pthread_mutex_lock(&e->lock);
+	e->capture = on != 0;
+	if (!on) {
+		free(e->blob);
+		e->blob = NULL;
+		e->blob_n = e->blob_cap = 0;
+	}
+	pthread_mutex_unlock(&e->lock);
+	return 0;
+}
+
+int64_t nt_captured(struct nt_engine *e, const uint8_t **blob)
+{
+	*blob = e->blob;
+	return (int64_t)e->blob_n;
+}
+
+/* --- exact look-ups --- */
+
+#define BATCH 32
+
+static void fill_lookup(struct request *q, const struct nt_rec *rec, uint32_t seq)
+{
+	struct inet_diag_req_v2 *r = &q->u.v2;
+
+	memset(q, 0, sizeof(*q));
+	q->h.nlmsg_type = SOCK_DIAG_BY_FAMILY;
+	q->h.nlmsg_flags = NLM_F_REQUEST;
+	q->h.nlmsg_seq = seq;
+	q->h.nlmsg_len = (uint32_t)NLMSG_LENGTH(sizeof(*r));
+	r->sdiag_family = rec->family;
+	r->sdiag_protocol = rec->proto == NT_PROTO_UDP ? IPPROTO_UDP : IPPROTO_TCP;
+	r->idiag_ext = ALL_EXTENSIONS;
+	r->idiag_states = 0xffffffffU;
+	r->id.idiag_sport = htons(rec->sport);
+	r->id.idiag_dport = htons(rec->dport);
+	memcpy(r->id.idiag_src, rec->src, 16);
+	memcpy(r->id.idiag_dst, rec->dst, 16);
+	r->id.idiag_if = rec->ifindex;
+	r->id.idiag_cookie[0] = (uint32_t)rec->cookie;
+	r->id.idiag_cookie[1] = (uint32_t)(rec->cookie >> 32);
+}
+
+static int lookup_batch(struct nt_engine *e, const struct nt_ns *ns, const struct nt_rec *recs,
+			uint32_t n)
+{
+	struct request *q = calloc(n, NLMSG_ALIGN(sizeof(*q)));
+	uint8_t *buf = malloc(8192);
+	uint32_t first = e->seq + 1, answers = 0;
+	int found = 0;
+
+	if (!q || !buf) {
+		free(q);
+		free(buf);
+		return -ENOMEM;
+	}
+	size_t each = NLMSG_LENGTH(sizeof(struct inet_diag_req_v2));
+
+	for (uint32_t i = 0; i < n; i++)
+		fill_lookup((struct request *)((uint8_t *)q + i * NLMSG_ALIGN(each)), &recs[i],
+			    ++e->seq);
+	int err = send_bytes(ns->lookup_fd, q, n * NLMSG_ALIGN(each));
+
+	while (!err && answers < n) {
+		ssize_t got = recv(ns->lookup_fd, buf, 8192, MSG_TRUNC);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < (ssize_t)sizeof(struct nlmsghdr) || got > 8192)
+			break;
+		struct nlmsghdr *h = (struct nlmsghdr *)buf;
+		uint32_t which = h->nlmsg_seq - first;
+
+		if (which >= n)
+			continue;
+		answers++;
+		if (h->nlmsg_type == NLMSG_ERROR)
+			continue; /* it is gone: the next dump will say so */
+		pthread_mutex_lock(&e->lock);
+		uint64_t at = e->now_ns;
+
+		e->now_ns = nt_clock_ns(CLOCK_MONOTONIC);
+		take_messages(e, ns->netns, recs[which].proto, 0, buf, (uint32_t)got, true);
+		e->now_ns = at > e->now_ns ? at : e->now_ns;
+		pthread_mutex_unlock(&e->lock);
+		found++;
+	}
+	free(q);
+	free(buf);
+	return err ? err : found;
+}
+
+int nt_lookup(struct nt_engine *e, const uint64_t *cookies, uint32_t n)
+{
+	struct nt_rec recs[BATCH];
+	int total = 0;
+
+	for (uint32_t k = 0; k < e->n_ns; k++) {
+		uint32_t m = 0;
+
+		if (e->ns[k].lookup_fd < 0)
+			continue;
+		for (uint32_t j = 0; j <= n; j++) {
+			if (j < n) {
+				pthread_mutex_lock(&e->lock);
+				uint32_t i = nt_table_find(&e->table, cookies[j]);
+				bool mine = i != NT_NONE &&
+					    nt_rec_at(&e->table, i)->netns == e->ns[k].netns &&
+					    nt_rec_at(&e->table, i)->proto != NT_PROTO_MPTCP;
+
+				if (mine)
+					recs[m++] = *nt_rec_at(&e->table, i);
+				pthread_mutex_unlock(&e->lock);
+			}
+			if (m == BATCH || (j == n && m)) {
+				int got = lookup_batch(e, &e->ns[k], recs, m);
+
+				if (got < 0)
+					return got;
+				total += got;
+				m = 0;
+			}
+		}
+	}
+	return total;
+}

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: MIT
+/* The engine's life, its settings and its single-socket questions. */
+#include "nt_engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RECV_BYTES 65536
+
+int nt_engine_new(struct nt_procs *procs, struct nt_engine **ret)
+{
+	struct nt_engine *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return -ENOMEM;
+	e->buf = malloc(RECV_BYTES);
+	if (!e->buf || nt_table_init(&e->table)) {
+		free(e->buf);
+		free(e);
+		return -ENOMEM;
+	}
+	pthread_mutex_init(&e->lock, NULL);
+	nt_config_default(&e->config);
+	e->procs = procs;
+	e->start_ns = nt_clock_ns(CLOCK_MONOTONIC);
+	e->totals.flow_retrans_pct = e->last.flow_retrans_pct = -1;
+	*ret = e;
+	return 0;
+}
+
+void nt_engine_free(struct nt_engine *e)
+{
+	if (!e)
+		return;
+	for (uint32_t i = 0; i < e->n_ns; i++) {
+		close(e->ns[i].diag_fd);
+		if (e->ns[i].lookup_fd >= 0)
+			close(e->ns[i].lookup_fd);
+	}
+	nt_table_deinit(&e->table);
+	pthread_mutex_destroy(&e->lock);
+	free(e->ns);
+	free(e->jobs);
+	free(e->ops);
+	free(e->data);
+	free(e->order.v);
+	free(e->next.v);
+	free(e->front.v);
+	free(e->back.v);
+	free(e->loaded);
+	free(e->blob);
+	free(e->buf);
+	free(e);
+}
+
+int nt_engine_add_netns(struct nt_engine *e, uint32_t netns, int diag_fd, int lookup_fd)
+{
+	pthread_mutex_lock(&e->lock);
+	struct nt_ns *ns = realloc(e->ns, (e->n_ns + 1UL) * sizeof(*ns));
+
+	if (!ns) {
+		pthread_mutex_unlock(&e->lock);
+		return -ENOMEM;
+	}
+	e->ns = ns;
+	e->ns[e->n_ns++] = (struct nt_ns){ .netns = netns,
+					   .diag_fd = diag_fd,
+					   .lookup_fd = lookup_fd };
+	pthread_mutex_unlock(&e->lock);
+	return 0;
+}
+
+int nt_engine_del_netns(struct nt_engine *e, uint32_t netns)
+{
+	int ret = -ENOENT;
+
+	pthread_mutex_lock(&e->lock);
+	for (uint32_t i = 0; i < e->n_ns; i++) {
+		if (e->ns[i].netns != netns)
+			continue;
+		close(e->ns[i].diag_fd);
+		if (e->ns[i].lookup_fd >= 0)
+			close(e->ns[i].lookup_fd);
+		e->ns[i] = e->ns[--e->n_ns];
+		ret = 0;
+		break;
+	}
+	pthread_mutex_unlock(&e->lock);
+	return ret;
+}
+
+int nt_engine_configure(struct nt_engine *e, const struct nt_config *config)
+{
+	pthread_mutex_lock(&e->lock);
+	e->config = *config;
+	pthread_mutex_unlock(&e->lock);
+	return 0;
+}
+
+static bool operand_needs_proc(const struct nt_operand *o)
+{
+	return o->base == NT_BASE_PROC;
+}
+
+int nt_engine_set_filter(struct nt_engine *e, const struct nt_op *ops, uint32_t n_ops,
+			 const uint8_t *data, uint32_t n_data)
+{
+	int err = n_ops ? nt_filter_check(ops, n_ops, data, n_data) : 0;
+
+	if (err)
+		return err;
+	/* One byte more than asked: malloc(0) may be NULL. */
+	struct nt_op *new_ops = malloc(n_ops * sizeof(*ops) + 1);
+	uint8_t *new_data = malloc(n_data + 1UL);
+
+	if (!new_ops || !new_data) {
+		free(new_ops);
+		free(new_data);
+		return -ENOMEM;
+	}
+	if (n_ops)
+		memcpy(new_ops, ops, n_ops * sizeof(*ops));
+	if (n_data)
+		memcpy(new_data, data, n_data);
+
+	pthread_mutex_lock(&e->lock);
+	free(e->ops);
+	free(e->data);
+	e->ops = new_ops;
+	e->n_ops = n_ops;
+	e->data = new_data;
+	e->n_data = n_data;
+	e->filter_needs_proc = e->filter_has_states = false;
+	for (uint32_t i = 0; i < n_ops; i++) {
+		const struct nt_op *op = &ops[i];
+
+		e->filter_has_states |= op->code == NT_OP_STATES;
+		e->filter_needs_proc |= op->code == NT_OP_OWNER ||
+					(op->code == NT_OP_TEXT && op->side == NT_TEXT_COMM) ||
+					operand_needs_proc(&op->left) ||
+					operand_needs_proc(&op->right);
+	}
+	e->next_stale = true;
+	e->next_whole = false;
+	nt_rematch(e);
+	pthread_mutex_unlock(&e->lock);
+	return 0;
+}
+
+int nt_load(struct nt_engine *e, const struct nt_row *rows, const struct nt_detail *details,
+	    uint32_t n)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&e->lock);
+	free(e->loaded);
+	e->loaded = calloc(n + 1UL, sizeof(*e->loaded));
+	free(e->front.v);
+	e->front = (struct nt_details){ 0 };
+	if (details)
+		e->front.v = calloc(n + 1UL, sizeof(*e->front.v));
+	if (!e->loaded || (details && !e->front.v)) {
+		pthread_mutex_unlock(&e->lock);
+		return -ENOMEM;
+	}
+	for (uint32_t j = 0; j < n; j++) {
+		bool fresh;
+		uint32_t i = rows[j].rec.cookie ?
+				     nt_table_upsert(&e->table, rows[j].rec.cookie, &fresh) :
+				     NT_NONE;
+
+		if (i == NT_NONE) {
+			ret = -EINVAL;
+			break;
+		}
+		struct nt_rec *rec = nt_rec_at(&e->table, i);
+
+		*rec = rows[j].rec;
+		e->loaded[j] = rows[j].proc;
+		rec->loaded_proc = j + 1;
+		rec->detail = 0;
+		/* So that a name read from a file cannot point outside the table. */
+		rec->cong_id = 0;
+		if (details) {
+			e->front.v[j] = details[j];
+			e->front.v[j].cookie = rec->cookie;
+			rec->detail = j + 1;
+			struct nt_diag_view v = { .cong = details[j].cong,
+						  .cong_len = (uint32_t)strnlen(
+							  details[j].cong,
+							  sizeof(details[j].cong)) };
+
+			rec->cong_id = nt_cong_id(e, &v);
+		}
+	}
+	e->n_loaded = n;
+	e->front.n = e->front.cap = details ? n : 0;
+	e->next_whole = false;
+	nt_rematch(e);
+	pthread_mutex_unlock(&e->lock);
+	return ret;
+}
+
+int nt_find(struct nt_engine *e, uint64_t cookie, struct nt_row *ret)
+{
+	pthread_mutex_lock(&e->lock);
+	uint32_t i = nt_table_find(&e->table, cookie);
+
+	if (i != NT_NONE) {
+		ret->rec = *nt_rec_at(&e->table, i);
+		nt_owner_of(e, &ret->rec, &ret->proc);
+	}
+	pthread_mutex_unlock(&e->lock);
+	return i != NT_NONE;
+}
+
+int nt_detail_of(struct nt_engine *e, uint64_t cookie, struct nt_detail *ret)
+{
+	int found = 0;
+
+	pthread_mutex_lock(&e->lock);
+	uint32_t i = nt_table_find(&e->table, cookie);
+
+	if (i != NT_NONE) {
+		const struct nt_detail *d = nt_rec_detail(e, nt_rec_at(&e->table, i));
+
+		if (d) {
+			*ret = *d;
+			found = 1;
+		}
+	}
+	pthread_mutex_unlock(&e->lock);
+	return found;
+}
+
+const char *nt_cong_name(struct nt_engine *e, uint32_t cong_id)
+{
+	return cong_id < 256 ? e->cong_names[cong_id] : "";
+}
+
+uint64_t nt_engine_ms(struct nt_engine *e)
+{
+	pthread_mutex_lock(&e->lock);
+	uint64_t now = e->fed ? e->now_ns : nt_clock_ns(CLOCK_MONOTONIC);
+
+	now = (now - e->start_ns) / 1000000;
+	pthread_mutex_unlock(&e->lock);
+	return now;
+}
+
+int nt_totals_now(struct nt_engine *e, struct nt_totals *ret)
+{
+	pthread_mutex_lock(&e->lock);
+	*ret = e->last;
+	pthread_mutex_unlock(&e->lock);
+	return 0;
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine's inside: records, index, order and the dumps that fill them. */
+#ifndef NT_ENGINE_H
+#define NT_ENGINE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "nt_api.h"
+#include "nt_filter.h"
+#include "nt_parse.h"
+#include "nt_wire.h"
+
+#define NT_SLAB_BITS 10
+#define NT_SLAB_RECORDS (1U << NT_SLAB_BITS)
+#define NT_NONE UINT32_MAX
+
+/* States of linux/tcp_states.h; the kernel's header clashes with netinet/tcp.h. */
+enum {
+	NT_TCP_ESTABLISHED = 1,
+	NT_TCP_SYN_SENT = 2,
+	NT_TCP_SYN_RECV = 3,
+	NT_TCP_FIN_WAIT1 = 4,
+	NT_TCP_FIN_WAIT2 = 5,
+	NT_TCP_TIME_WAIT = 6,
+	NT_TCP_CLOSE = 7,
+	NT_TCP_CLOSE_WAIT = 8,
+	NT_TCP_LAST_ACK = 9,
+	NT_TCP_LISTEN = 10,
+	NT_TCP_CLOSING = 11,
+	NT_TCP_NEW_SYN_RECV = 12,
+};
+
+/* nt_table.mark[]: what order and removal need without touching the records. */
+enum { NT_M_LIVE = 1, NT_M_MATCH = 2, NT_M_ORDERED = 4 };
+
+/* Records in slabs that never move, found by cookie through an open-addressing index. */
+struct nt_table {
+	struct nt_rec **slabs;
+	uint32_t slab_count;
+	uint32_t *index; /* 1 + record number; 0 empty */
+	uint32_t index_mask;
+	uint32_t live;
+	uint32_t high;	    /* records ever handed out */
+	uint32_t free_head; /* chain of freed records through nt_rec.spare; NT_NONE ends it */
+	uint32_t *seen;	    /* number of the sweep that last saw the record */
+	uint8_t *mark;
+	uint32_t side_cap; /* allocated entries of seen and mark */
+};
+
+/* One line of the order: a key that grows downwards, ties broken by the record number. */
+struct nt_key {
+	uint64_t high;
+	uint32_t low;
+	uint32_t rec;
+};
+
+struct nt_keys {
+	struct nt_key *v;
+	uint32_t n, cap;
+};
+
+struct nt_details {
+	struct nt_detail *v;
+	uint32_t n, cap;
+};
+
+struct nt_ns {
+	uint32_t netns;
+	int diag_fd;
+	int lookup_fd;
+	bool no_legacy; /* type-18 requests are refused: two type-20 dumps instead */
+	bool no_mptcp;
+};
+
+/* One dump of a sweep. */
+struct nt_job {
+	uint32_t ns; /* index into nt_engine.ns */
+	uint8_t proto;
+	uint8_t family; /* 0: the legacy request that covers both */
+	uint8_t tries;
+	bool sent, overrun;
+	uint32_t seq;
+};
+
+struct nt_engine {
+	pthread_mutex_t lock; /* guards all below but the descriptors and the job list */
+	struct nt_procs *procs;
+	struct nt_config config;
+	struct nt_table table;
+	uint64_t start_ns;
+	uint64_t now_ns; /* clock of the running sweep */
+	bool fed;	 /* the sweep runs over given bytes with a given clock */
+	uint32_t sweep;
+	struct nt_totals totals; /* of the running sweep */
+	struct nt_totals last;
+	bool sweep_failed; /* a dump failed: absence proves nothing */
+
+	struct nt_op *ops;
+	uint32_t n_ops;
+	uint8_t *data;
+	uint32_t n_data;
+	bool filter_needs_proc, filter_has_states;
+
+	struct nt_operand sort_key;
+	bool sort_descending;
+	struct nt_keys order; /* what the screen shows */
+	struct nt_keys next;  /* gathered by the running sweep */
+	bool next_stale;      /* the sort key or the filter changed while it was gathered */
+	bool next_whole;      /* it holds every matched socket */
+	uint32_t exact;	      /* lines of the order from the top that are sorted */
+
+	struct nt_details front, back; /* of the last and of the running sweep */
+	struct nt_proc *loaded;
+	uint32_t n_loaded;
+
+	char cong_names[256][16];
+	uint32_t n_cong;
+
+	struct nt_ns *ns;
+	uint32_t n_ns;
+	struct nt_job *jobs;
+	uint32_t n_jobs, job;
+	uint32_t seq;
+	uint8_t *buf;
+	uint8_t *blob; /* captured messages: u32 netns, u32 proto, u32 length, bytes */
+	size_t blob_n, blob_cap;
+	bool capture;
+	uint64_t begin_wall_ns, cpu_ns;
+};
+
+static inline uint64_t nt_clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+}
+
+static inline struct nt_rec *nt_rec_at(const struct nt_table *t, uint32_t i)
+{
+	return &t->slabs[i >> NT_SLAB_BITS][i & (NT_SLAB_RECORDS - 1)];
+}
+
+static inline uint32_t nt_ms_of(const struct nt_engine *e, uint64_t now_ns)
+{
+	return (uint32_t)((now_ns - e->start_ns) / 1000000);
+}
+
+/* nt_table.c */
+int nt_table_init(struct nt_table *t);
+void nt_table_deinit(struct nt_table *t);
+uint32_t nt_table_find(const struct nt_table *t, uint64_t cookie); /* NT_NONE: not there */
+/* Asks the caches for the index slot, and later for the record, of a cookie. */
+void nt_table_prefetch_index(const struct nt_table *t, uint64_t cookie);
+void nt_table_prefetch_record(const struct nt_table *t, uint64_t cookie);
+/* The record of a cookie, made (zeroed, *fresh set) if it is new; NT_NONE when memory ends. */
+uint32_t nt_table_upsert(struct nt_table *t, uint64_t cookie, bool *fresh);
+void nt_table_remove(struct nt_table *t, uint32_t i);
+
+/* nt_update.c */
+/* Takes one parsed message into the table; the lock is held. */
+void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct nt_diag_view *view,
+	       bool lookup);
+uint8_t nt_cong_id(struct nt_engine *e, const struct nt_diag_view *view); /* 0: none */
+void nt_rematch(struct nt_engine *e); /* all records again, after the filter changed */
+void nt_sweep_close(struct nt_engine *e);
+/* First owner of a record; the lock is held. */
+void nt_owner_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *ret);
+/* The kept detail of a record or NULL; the lock is held. */
+const struct nt_detail *nt_rec_detail(const struct nt_engine *e, const struct nt_rec *rec);
+
+/* nt_verdict.c */
+/* Facts of one interval that the record does not keep. */
+struct nt_facts {
+	bool rolled; /* a whole interval has passed: rates are new */
+	float dt_s;
+	uint32_t notsent_bytes, unacked, snd_mss;
+	uint32_t snd_wnd; /* UINT32_MAX: unknown */
+	uint32_t last_data_recv_ms, last_ack_recv_ms;
+	uint32_t new_drops, new_rto;
+	uint64_t new_retrans;
+	uint32_t loss_retrans; /* resent segments in the loss window */
+	float loss_pct;	       /* and their share of what was sent in it */
+	bool has_info;
+};
+void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_facts *facts,
+	      uint32_t now_ms);
+
+/* nt_order.c */
+int nt_keys_add(struct nt_keys *keys, struct nt_key key);
+struct nt_key nt_key_of(struct nt_engine *e, uint32_t i, const struct nt_filter_view *view);
+void nt_order_drop_dead(struct nt_engine *e);
+
+#endif

@@ -1,0 +1,693 @@
+// SPDX-License-Identifier: MIT
+/* From one parsed message to a record: deltas, rates, limited-by shares, match and key. */
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nt_engine.h"
+
+/* tcp_info members by offset, include/uapi/linux/tcp.h. */
+enum {
+	TI_CA_STATE = 1,
+	TI_RETRANSMITS = 2,
+	TI_BACKOFF = 4,
+	TI_APP_LIMITED = 7,
+	TI_SND_MSS = 16,
+	TI_UNACKED = 24,
+	TI_LOST = 32,
+	TI_LAST_DATA_RECV = 52,
+	TI_LAST_ACK_RECV = 56,
+	TI_RTT = 68,
+	TI_RTTVAR = 72,
+	TI_SND_CWND = 80,
+	TI_TOTAL_RETRANS = 100,
+	TI_BYTES_ACKED = 120,
+	TI_BYTES_RECEIVED = 128,
+	TI_NOTSENT = 144,
+	TI_MIN_RTT = 148,
+	TI_DATA_SEGS_OUT = 156,
+	TI_BUSY = 168,
+	TI_RWND = 176,
+	TI_SNDBUF = 184,
+	TI_BYTES_SENT = 200,
+	TI_BYTES_RETRANS = 208,
+	TI_DSACK_DUPS = 216,
+	TI_SND_WND = 228,
+	TI_TOTAL_RTO = 240,
+};
+
+/* How often the base of the loss window moves on: the window spans one to two of these. */
+#define LOSS_STEP_MS 5000
+/* The kernel counts the limits in jiffies: shorter windows say little. */
+#define LIMITED_WINDOW_MS 950
+#define LIMITED_WINDOW_MAX_MS (60U * 60 * 1000)
+#define FLOW_MEAN_S 4.5f /* dt / (dt + 4.5) follows 1 - exp(-dt / 5) closely near 1 s */
+
+static bool is_mapped(const uint32_t *a)
+{
+	return !a[0] && !a[1] && a[2] == htonl(0xffff);
+}
+
+static void take_address(uint8_t *to, const uint32_t *from, bool mapped, uint8_t family)
+{
+	memset(to, 0, 16);
+	if (mapped)
+		memcpy(to, &from[3], 4);
+	else
+		memcpy(to, from, family == AF_INET ? 4 : 16);
+}
+
+static void identify(struct nt_rec *rec, const struct nt_diag_view *v)
+{
+	const struct inet_diag_msg *m = v->msg;
+	bool mapped = m->idiag_family == AF_INET6 && is_mapped(m->id.idiag_src);
+
+	rec->family = mapped ? AF_INET : m->idiag_family;
+	take_address(rec->src, m->id.idiag_src, mapped, m->idiag_family);
+	take_address(rec->dst, m->id.idiag_dst, mapped, m->idiag_family);
+	rec->sport = ntohs(m->id.idiag_sport);
+	rec->dport = ntohs(m->id.idiag_dport);
+	rec->ifindex = m->id.idiag_if;
+}
+
+uint8_t nt_cong_id(struct nt_engine *e, const struct nt_diag_view *v)
+{
+	uint32_t n = v->cong_len > 15 ? 15 : v->cong_len;
+
+	if (!v->cong || !n)
+		return 0;
+	for (uint32_t i = 1; i <= e->n_cong; i++)
+		if (!strncmp(e->cong_names[i], v->cong, n) && !e->cong_names[i][n])
+			return (uint8_t)i;
+	if (e->n_cong == 255)
+		return 0;
+	memcpy(e->cong_names[++e->n_cong], v->cong, n);
+	return (uint8_t)e->n_cong;
+}
+
+static void take_gauges(struct nt_rec *rec, const struct nt_diag_view *v, struct nt_facts *f)
+{
+	f->notsent_bytes = nt_info32(v, TI_NOTSENT);
+	f->unacked = nt_info32(v, TI_UNACKED);
+	f->snd_mss = nt_info32(v, TI_SND_MSS);
+	f->snd_wnd = v->info_len >= TI_SND_WND + 4 ? nt_info32(v, TI_SND_WND) : UINT32_MAX;
+	f->last_data_recv_ms = nt_info32(v, TI_LAST_DATA_RECV);
+	f->last_ack_recv_ms = nt_info32(v, TI_LAST_ACK_RECV);
+
+	rec->ca_state = nt_info8(v, TI_CA_STATE);
+	rec->retransmits = nt_info8(v, TI_RETRANSMITS);
+	rec->backoff = nt_info8(v, TI_BACKOFF);
+	rec->rtt_us = nt_info32(v, TI_RTT);
+	rec->rttvar_us = nt_info32(v, TI_RTTVAR);
+	rec->min_rtt_us = v->info_len >= TI_MIN_RTT + 4 ? nt_info32(v, TI_MIN_RTT) : UINT32_MAX;
+	rec->snd_cwnd = nt_info32(v, TI_SND_CWND);
+	rec->lost = nt_info32(v, TI_LOST);
+	rec->flags &= ~(uint32_t)NT_F_APP_LIMITED;
+	if (nt_info8(v, TI_APP_LIMITED) & 1)
+		rec->flags |= NT_F_APP_LIMITED;
+}
+
+/* What was sent and resent, in bytes where the kernel counts them (4.19), else in segments. */
+static void sent_words(const struct nt_diag_view *v, uint32_t *sent, uint32_t *resent)
+{
+	if (v->info_len >= TI_BYTES_RETRANS + 8) {
+		uint64_t spurious = (uint64_t)nt_info32(v, TI_DSACK_DUPS) * nt_info32(v, TI_SND_MSS);
+		uint64_t bytes = nt_info64(v, TI_BYTES_RETRANS);
+
+		*sent = (uint32_t)nt_info64(v, TI_BYTES_SENT);
+		*resent = (uint32_t)(bytes > spurious ? bytes - spurious : 0);
+	} else {
+		*sent = nt_info32(v, TI_DATA_SEGS_OUT);
+		*resent = nt_info32(v, TI_TOTAL_RETRANS);
+	}
+}
+
+static void roll_loss_window(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh,
+			     uint32_t now_ms, struct nt_facts *f)
+{
+	uint32_t sent, resent;
+
+	sent_words(v, &sent, &resent);
+	if (fresh) {
+		rec->loss_at_ms = now_ms;
+		rec->loss_retrans[0] = rec->loss_retrans[1] = nt_info32(v, TI_TOTAL_RETRANS);
+		rec->loss_sent[0] = rec->loss_sent[1] = sent;
+		rec->loss_resent[0] = rec->loss_resent[1] = resent;
+	} else if (now_ms - rec->loss_at_ms >= LOSS_STEP_MS) {
+		rec->loss_at_ms = now_ms;
+		rec->loss_retrans[1] = rec->loss_retrans[0];
+		rec->loss_sent[1] = rec->loss_sent[0];
+		rec->loss_resent[1] = rec->loss_resent[0];
+		rec->loss_retrans[0] = nt_info32(v, TI_TOTAL_RETRANS);
+		rec->loss_sent[0] = sent;
+		rec->loss_resent[0] = resent;
+	}
+	f->loss_retrans = nt_info32(v, TI_TOTAL_RETRANS) - rec->loss_retrans[1];
+	uint32_t d_sent = sent - rec->loss_sent[1];
+	int32_t d_resent = (int32_t)(resent - rec->loss_resent[1]);
+
+	f->loss_pct = d_sent && d_resent > 0 ? 100.0f * (float)d_resent / (float)d_sent : 0;
+	if (f->loss_pct > 100)
+		f->loss_pct = 100;
+}
+
+static uint8_t share(uint32_t part_ms, uint32_t whole_ms)
+{
+	uint64_t pct = ((uint64_t)part_ms * 100 + whole_ms / 2) / whole_ms;
+
+	return (uint8_t)(pct > 100 ? 100 : pct);
+}
+
+/*
+ * rwnd and sndbuf as the kernel counts them; the rest of the busy time is the
+ * congestion window's only if data waited for it, else it only waited for an ACK.
+ */
+static void roll_limited(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh,
+			 uint32_t now_ms, const struct nt_facts *f)
+{
+	uint32_t busy = (uint32_t)(nt_info64(v, TI_BUSY) / 1000);
+	uint32_t rwnd = (uint32_t)(nt_info64(v, TI_RWND) / 1000);
+	uint32_t sndbuf = (uint32_t)(nt_info64(v, TI_SNDBUF) / 1000);
+	uint32_t window = now_ms - rec->lim_at_ms;
+
+	rec->busy_ms = busy;
+	rec->rwnd_limited_ms = rwnd;
+	rec->sndbuf_limited_ms = sndbuf;
+	if (v->info_len < TI_SNDBUF + 8)
+		return;
+	if (!fresh && window < LIMITED_WINDOW_MS)
+		return;
+	if (!fresh && window < LIMITED_WINDOW_MAX_MS) {
+		uint32_t d_busy = busy - rec->lim_busy_ms, d_rwnd = rwnd - rec->lim_rwnd_ms;
+		uint32_t d_sndbuf = sndbuf - rec->lim_sndbuf_ms;
+		bool held = f->notsent_bytes ||
+			    (!(rec->flags & NT_F_APP_LIMITED) && f->unacked &&
+			     f->unacked >= rec->snd_cwnd);
+
+		/* A jiffy more than the window is the rounding of two clocks. */
+		if (d_busy > window)
+			d_busy = window;
+		if (d_rwnd > d_busy)
+			d_rwnd = d_busy;
+		if (d_sndbuf > d_busy - d_rwnd)
+			d_sndbuf = d_busy - d_rwnd;
+		uint32_t rest = d_busy - d_rwnd - d_sndbuf;
+
+		rec->lim_rwnd_pct = share(d_rwnd, window);
+		rec->lim_sndbuf_pct = share(d_sndbuf, window);
+		rec->lim_cwnd_pct = held ? share(rest, window) : 0;
+		rec->lim_in_flight_pct = held ? 0 : share(rest, window);
+		uint32_t known = rec->lim_rwnd_pct + rec->lim_sndbuf_pct + rec->lim_cwnd_pct +
+				 rec->lim_in_flight_pct;
+
+		rec->lim_idle_pct = (uint8_t)(known < 100 ? 100 - known : 0);
+		rec->flags |= NT_F_LIMITED;
+	}
+	rec->lim_at_ms = now_ms;
+	rec->lim_busy_ms = busy;
+	rec->lim_rwnd_ms = rwnd;
+	rec->lim_sndbuf_ms = sndbuf;
+}
+
+static void roll_rates(struct nt_rec *rec, const struct nt_diag_view *v, struct nt_facts *f)
+{
+	float per_s = 1.0f / f->dt_s;
+	uint64_t acked = nt_info64(v, TI_BYTES_ACKED) - rec->bytes_acked;
+	uint64_t received = nt_info64(v, TI_BYTES_RECEIVED) - rec->bytes_received;
+	uint64_t sent = nt_info64(v, TI_BYTES_SENT) - rec->bytes_sent;
+	uint64_t resent = nt_info64(v, TI_BYTES_RETRANS) - rec->bytes_retrans;
+	uint64_t spurious = (uint64_t)(nt_info32(v, TI_DSACK_DUPS) - rec->dsack_dups) * f->snd_mss;
+
+	f->new_retrans = nt_info32(v, TI_TOTAL_RETRANS) - rec->total_retrans;
+	f->new_rto = v->info_len >= TI_TOTAL_RTO + 2 ?
+			     (uint16_t)(nt_info16(v, TI_TOTAL_RTO) - rec->total_rto) :
+			     0;
+	rec->tx_bytes_per_s = (float)acked * per_s;
+	rec->rx_bytes_per_s = (float)received * per_s;
+	rec->retrans_per_s = (float)f->new_retrans * per_s;
+	float flow = rec->tx_bytes_per_s > rec->rx_bytes_per_s ? rec->tx_bytes_per_s :
+								   rec->rx_bytes_per_s;
+
+	if (rec->flags & NT_F_RATES)
+		rec->flow_bytes_per_s += (flow - rec->flow_bytes_per_s) * f->dt_s /
+					 (f->dt_s + FLOW_MEAN_S);
+	else
+		rec->flow_bytes_per_s = flow;
+	if (rec->flow_bytes_per_s < 0.5f)
+		rec->flow_bytes_per_s = 0;
+	rec->flags &= ~(uint32_t)NT_F_RETR_PCT;
+	if (v->info_len >= TI_BYTES_RETRANS + 8 && sent) {
+		resent = resent > spurious ? resent - spurious : 0;
+		rec->retr_pct = 100.0f * (float)resent / (float)sent;
+		rec->flags |= NT_F_RETR_PCT;
+	}
+	rec->flags |= NT_F_RATES;
+}
+
+static void take_counters(struct nt_rec *rec, const struct nt_diag_view *v)
+{
+	rec->bytes_sent = nt_info64(v, TI_BYTES_SENT);
+	rec->bytes_acked = nt_info64(v, TI_BYTES_ACKED);
+	rec->bytes_received = nt_info64(v, TI_BYTES_RECEIVED);
+	rec->bytes_retrans = nt_info64(v, TI_BYTES_RETRANS);
+	rec->total_retrans = nt_info32(v, TI_TOTAL_RETRANS);
+	rec->dsack_dups = nt_info32(v, TI_DSACK_DUPS);
+	rec->total_rto = nt_info16(v, TI_TOTAL_RTO);
+}
+
+/* States in which the peer's FIN has come: it counts as one byte of the receive queue. */
+static bool fin_received(uint8_t state)
+{
+	return state == NT_TCP_CLOSE_WAIT || state == NT_TCP_LAST_ACK || state == NT_TCP_CLOSING ||
+	       state == NT_TCP_TIME_WAIT;
+}
+
+/*
+ * Lower bound of the age of the oldest unread byte: all of it came before the
+ * last data did, and as long as the reader took nothing since we saw data
+ * unread, the byte it will take next has waited at least that long.
+ */
+static void bound_unread(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh,
+			 uint32_t now_ms, const struct nt_facts *f)
+{
+	uint32_t unread = rec->rqueue - (rec->rqueue && fin_received(rec->state) ? 1 : 0);
+	uint32_t taken = (uint32_t)nt_info64(v, TI_BYTES_RECEIVED) - unread;
+
+	rec->flags &= ~(uint32_t)NT_F_OLDEST_UNREAD;
+	if (!unread || fresh || taken != rec->taken_bytes) {
+		rec->taken_bytes = taken;
+		rec->taken_at_ms = now_ms;
+	}
+	if (!unread)
+		return;
+	uint32_t age = now_ms - rec->taken_at_ms;
+
+	rec->oldest_unread_ms = f->last_data_recv_ms > age ? f->last_data_recv_ms : age;
+	rec->flags |= NT_F_OLDEST_UNREAD;
+}
+
+static void update_drops(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh,
+			 struct nt_facts *f)
+{
+	uint32_t drops;
+
+	if (v->skmem_len < 36)
+		return;
+	memcpy(&drops, v->skmem + 32, 4);
+	rec->flags |= NT_F_SKMEM;
+	if (fresh) {
+		rec->drops = drops;
+		return;
+	}
+	if (!f->rolled)
+		return;
+	f->new_drops = drops - rec->drops;
+	rec->drops_per_s = (float)f->new_drops / f->dt_s;
+	rec->drops = drops;
+}
+
+static void fill_detail(struct nt_detail *d, const struct nt_diag_view *v)
+{
+	uint32_t n = v->info_len > sizeof(d->info) ? sizeof(d->info) : v->info_len;
+
+	memset(d, 0, sizeof(*d));
+	d->cookie = v->cookie;
+	d->info_len = (uint16_t)(v->info_len > UINT16_MAX ? UINT16_MAX : v->info_len);
+	if (n)
+		memcpy(d->info, v->info, n);
+	d->skmem_len = v->skmem_len;
+	if (v->skmem_len)
+		memcpy(d->skmem, v->skmem, v->skmem_len);
+	d->meminfo_len = v->meminfo_len;
+	if (v->meminfo_len)
+		memcpy(d->meminfo, v->meminfo, v->meminfo_len);
+	d->cong_info_type = v->cong_info_type;
+	d->cong_info_len = v->cong_info_len;
+	if (v->cong_info_len)
+		memcpy(d->cong_info, v->cong_info, v->cong_info_len);
+	d->tos = v->tos;
+	d->tclass = v->tclass;
+	d->shutdown = v->shutdown;
+	d->v6only = v->v6only;
+	d->has = v->has;
+	d->mark = v->mark;
+	d->class_id = v->class_id;
+	d->sockopt = v->sockopt;
+	if (v->ulp)
+		memcpy(d->ulp, v->ulp,
+		       strnlen((const char *)v->ulp, v->ulp_len > 5 ? 5 : v->ulp_len));
+	if (v->cong)
+		memcpy(d->cong, v->cong, v->cong_len > 15 ? 15 : v->cong_len);
+}
+
+static struct nt_detail *new_detail(struct nt_engine *e)
+{
+	struct nt_details *d = &e->back;
+
+	if (d->n >= e->config.detail_max)
+		return NULL;
+	if (d->n == d->cap) {
+		uint32_t cap = d->cap ? d->cap * 2 : 256;
+		struct nt_detail *v = realloc(d->v, cap * sizeof(*v));
+
+		if (!v)
+			return NULL;
+		d->v = v;
+		d->cap = cap;
+	}
+	return &d->v[d->n++];
+}
+
+const struct nt_detail *nt_rec_detail(const struct nt_engine *e, const struct nt_rec *rec)
+{
+	uint32_t i = rec->detail - 1;
+
+	if (!rec->detail)
+		return NULL;
+	if (i < e->back.n && e->back.v[i].cookie == rec->cookie)
+		return &e->back.v[i];
+	if (i < e->front.n && e->front.v[i].cookie == rec->cookie)
+		return &e->front.v[i];
+	return NULL;
+}
+
+void nt_owner_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *ret)
+{
+	if (rec->loaded_proc) {
+		*ret = e->loaded[rec->loaded_proc - 1];
+		return;
+	}
+	memset(ret, 0, sizeof(*ret));
+	if (rec->inode) {
+		if (e->procs && nt_procs_find(e->procs, rec->inode, ret) == 1)
+			ret->owner = NT_OWNER_PROC;
+		else if (e->procs && nt_procs_complete(e->procs))
+			ret->owner = NT_OWNER_KERNEL;
+		return;
+	}
+	if (rec->proto == NT_PROTO_UDP) {
+		ret->owner = NT_OWNER_KERNEL;
+		return;
+	}
+	switch (rec->state) {
+	case NT_TCP_ESTABLISHED:
+	case NT_TCP_CLOSE_WAIT:
+		/* close() would have left these states, so nobody has accepted it yet. */
+		ret->owner = NT_OWNER_NOT_ACCEPTED;
+		break;
+	case NT_TCP_FIN_WAIT1:
+	case NT_TCP_FIN_WAIT2:
+	case NT_TCP_LAST_ACK:
+	case NT_TCP_CLOSING:
+		ret->owner = NT_OWNER_ORPHAN;
+		break;
+	default:
+		ret->owner = NT_OWNER_KERNEL;
+		break;
+	}
+}
+
+static bool default_row(const struct nt_engine *e, const struct nt_rec *rec)
+{
+	bool listens = rec->state == NT_TCP_LISTEN;
+
+	if (e->config.rows_all || e->filter_has_states)
+		return true;
+	if (rec->proto == NT_PROTO_UDP) {
+		if (e->config.listen_only)
+			return rec->state == NT_TCP_CLOSE;
+		return rec->rqueue || rec->drops;
+	}
+	if (e->config.listen_only)
+		return listens;
+	if (listens)
+		return (rec->wqueue &&
+			(uint64_t)rec->rqueue * 100 >=
+				(uint64_t)rec->wqueue * e->config.accept_pct[0]) ||
+		       (rec->verdicts & 1 << NT_V_ACCEPT);
+	return rec->state != NT_TCP_TIME_WAIT && rec->state != NT_TCP_SYN_RECV &&
+	       rec->state != NT_TCP_NEW_SYN_RECV && rec->state != NT_TCP_CLOSE;
+}
+
+/* app kern nic net peer, as nt_totals.who counts them. */
+static unsigned int who_of(uint8_t verdict)
+{
+	switch (verdict) {
+	case NT_V_LOSS:
+	case NT_V_RTO:
+	case NT_V_RTT:
+	case NT_V_CWND:
+		return 3;
+	case NT_V_WINDOW:
+		return 4;
+	default:
+		return 0;
+	}
+}
+
+static void tally_match(struct nt_totals *t, const struct nt_rec *rec)
+{
+	t->matched++;
+	t->unwell += rec->level == NT_LEVEL_UNWELL;
+	t->watch += rec->level == NT_LEVEL_WATCH;
+	if (rec->verdicts && rec->level > NT_LEVEL_OK)
+		t->who[who_of(rec->verdict)][rec->level - 1]++;
+	if (rec->flags & NT_F_RATES) {
+		t->tx_bytes_per_s += (double)rec->tx_bytes_per_s;
+		t->rx_bytes_per_s += (double)rec->rx_bytes_per_s;
+		t->retrans_per_s += (double)rec->retrans_per_s;
+	}
+}
+
+static struct nt_filter_view view_of(struct nt_engine *e, const struct nt_rec *rec,
+				     const struct nt_diag_view *v, struct nt_proc *proc)
+{
+	struct nt_filter_view fv = { .rec = rec, .procs = e->procs };
+
+	if (rec->cong_id)
+		fv.cong = e->cong_names[rec->cong_id];
+	if (v) {
+		fv.info = v->info;
+		fv.info_len = v->info_len;
+		fv.skmem = (const uint32_t *)v->skmem;
+		fv.skmem_words = v->skmem_len / 4U;
+	} else {
+		const struct nt_detail *d = nt_rec_detail(e, rec);
+
+		if (d) {
+			fv.info = d->info;
+			fv.info_len = d->info_len > sizeof(d->info) ? sizeof(d->info) : d->info_len;
+			fv.skmem = d->skmem;
+			fv.skmem_words = d->skmem_len / 4U;
+		}
+	}
+	if (e->filter_needs_proc) {
+		nt_owner_of(e, rec, proc);
+		fv.proc = proc;
+	}
+	return fv;
+}
+
+static bool match(struct nt_engine *e, struct nt_rec *rec, const struct nt_filter_view *fv)
+{
+	bool yes = default_row(e, rec) &&
+		   (!e->n_ops || nt_filter_eval(e->ops, e->n_ops, e->data, e->n_data, fv));
+
+	if (yes)
+		rec->flags |= NT_F_MATCH;
+	else
+		rec->flags &= ~(uint32_t)NT_F_MATCH;
+	return yes;
+}
+
+static void count(struct nt_engine *e, const struct nt_rec *rec)
+{
+	struct nt_totals *t = &e->totals;
+
+	if (rec->proto == NT_PROTO_UDP) {
+		t->udp++;
+	} else if (rec->proto == NT_PROTO_MPTCP) {
+		t->mptcp++;
+	} else {
+		t->tcp++;
+		t->by_state[rec->state & 15]++;
+	}
+}
+
+void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct nt_diag_view *v,
+	       bool lookup)
+{
+	const struct inet_diag_msg *m = v->msg;
+	struct nt_facts f = { .snd_wnd = UINT32_MAX };
+	uint32_t now_ms = nt_ms_of(e, e->now_ns);
+	struct nt_proc proc;
+	bool fresh = false;
+
+	if (!v->cookie) {
+		e->totals.malformed++;
+		return;
+	}
+	if (e->config.family) {
+		uint8_t family = m->idiag_family;
+
+		if (family == AF_INET6 && is_mapped(m->id.idiag_src))
+			family = AF_INET;
+		if (family != e->config.family)
+			return;
+	}
+	uint32_t i = lookup ? nt_table_find(&e->table, v->cookie) :
+			      nt_table_upsert(&e->table, v->cookie, &fresh);
+
+	if (i == NT_NONE)
+		return;
+	struct nt_rec *rec = nt_rec_at(&e->table, i);
+
+	if (!lookup) {
+		if (e->table.seen[i] == e->sweep) {
+			e->totals.duplicates++;
+			return;
+		}
+		e->table.seen[i] = e->sweep;
+	}
+	if (fresh || rec->state != m->idiag_state) {
+		rec->state_since_s = now_ms / 1000;
+		rec->state = m->idiag_state;
+		identify(rec, v);
+	} else if (proto == NT_PROTO_UDP) {
+		identify(rec, v);
+	}
+	if (fresh) {
+		rec->netns = netns;
+		rec->proto = proto;
+		rec->first_seen_s = now_ms / 1000;
+		rec->base_ns = e->now_ns;
+		rec->min_rtt_us = UINT32_MAX;
+		e->totals.opened++;
+	}
+	rec->flags = (rec->flags & ~(uint32_t)(NT_F_NEW | NT_F_MISSED)) | (fresh ? NT_F_NEW : 0);
+	rec->miss = 0;
+	rec->uid = m->idiag_uid;
+	rec->inode = m->idiag_inode;
+	rec->timer = m->idiag_timer;
+	rec->timer_retrans = m->idiag_retrans;
+	rec->rqueue = m->idiag_rqueue;
+	rec->wqueue = m->idiag_wqueue;
+	rec->cgroup_id = v->cgroup_id;
+	if (v->cong && (!rec->cong_id || strncmp(e->cong_names[rec->cong_id], v->cong, v->cong_len)))
+		rec->cong_id = nt_cong_id(e, v);
+
+	uint64_t dt_ns = e->now_ns - rec->base_ns;
+
+	f.rolled = !fresh && dt_ns >= (uint64_t)e->config.roll_ms * 1000000;
+	f.dt_s = (float)((double)dt_ns / 1e9);
+	f.has_info = proto == NT_PROTO_TCP && v->info_len >= 104 && rec->state != NT_TCP_LISTEN;
+	if (f.has_info) {
+		rec->flags |= NT_F_INFO;
+		take_gauges(rec, v, &f);
+		/* A counter that went back is another connection: no rate from it. */
+		bool restart = nt_info64(v, TI_BYTES_ACKED) < rec->bytes_acked ||
+			       nt_info64(v, TI_BYTES_RECEIVED) < rec->bytes_received;
+
+		if (f.rolled && !restart && v->info_len >= TI_BYTES_RECEIVED + 8)
+			roll_rates(rec, v, &f);
+		if (f.rolled || fresh) {
+			roll_limited(rec, v, fresh, now_ms, &f);
+			roll_loss_window(rec, v, fresh || restart, now_ms, &f);
+			take_counters(rec, v);
+		}
+		bound_unread(rec, v, fresh, now_ms, &f);
+	} else {
+		rec->flags &= ~(uint32_t)(NT_F_INFO | NT_F_OLDEST_UNREAD);
+		if (f.rolled)
+			rec->flags |= NT_F_RATES;
+	}
+	update_drops(rec, v, fresh, &f);
+	if (f.rolled || fresh) {
+		nt_judge(&e->config, rec, &f, now_ms);
+		rec->base_ns = e->now_ns;
+	}
+
+	if (lookup) {
+		struct nt_detail *d = (struct nt_detail *)nt_rec_detail(e, rec);
+
+		if (d)
+			fill_detail(d, v);
+		return;
+	}
+	count(e, rec);
+	struct nt_filter_view fv = view_of(e, rec, v, &proc);
+
+	if (!match(e, rec, &fv)) {
+		e->table.mark[i] &= (uint8_t)~NT_M_MATCH;
+		return;
+	}
+	e->table.mark[i] |= NT_M_MATCH;
+	tally_match(&e->totals, rec);
+	nt_keys_add(&e->next, nt_key_of(e, i, &fv));
+	struct nt_detail *d = new_detail(e);
+
+	rec->detail = d ? e->back.n : 0;
+	if (d)
+		fill_detail(d, v);
+}
+
+void nt_rematch(struct nt_engine *e)
+{
+	struct nt_totals t = e->last;
+	struct nt_proc proc;
+
+	t.matched = t.unwell = t.watch = 0;
+	memset(t.who, 0, sizeof(t.who));
+	t.tx_bytes_per_s = t.rx_bytes_per_s = t.retrans_per_s = 0;
+	for (uint32_t i = 0; i < e->table.high; i++) {
+		if (!(e->table.mark[i] & NT_M_LIVE))
+			continue;
+		struct nt_rec *rec = nt_rec_at(&e->table, i);
+		struct nt_filter_view fv = view_of(e, rec, NULL, &proc);
+
+		if (match(e, rec, &fv)) {
+			e->table.mark[i] |= NT_M_MATCH;
+			tally_match(&t, rec);
+		} else {
+			e->table.mark[i] &= (uint8_t)~NT_M_MATCH;
+		}
+	}
+	e->last = t;
+}
+
+void nt_sweep_close(struct nt_engine *e)
+{
+	struct nt_proc proc;
+
+	for (uint32_t i = 0; i < e->table.high; i++) {
+		if (!(e->table.mark[i] & NT_M_LIVE) || e->table.seen[i] == e->sweep)
+			continue;
+		struct nt_rec *rec = nt_rec_at(&e->table, i);
+
+		if (!e->sweep_failed) {
+			/* A dump is no snapshot: it may miss a live socket once. */
+			if (++rec->miss >= 2) {
+				nt_table_remove(&e->table, i);
+				e->totals.closed++;
+				continue;
+			}
+			rec->flags |= NT_F_MISSED;
+		}
+		if (e->table.mark[i] & NT_M_MATCH) {
+			struct nt_filter_view fv = view_of(e, rec, NULL, &proc);
+
+			tally_match(&e->totals, rec);
+			nt_keys_add(&e->next, nt_key_of(e, i, &fv));
+		}
+	}
+	struct nt_details swap = e->front;
+
+	e->front = e->back;
+	e->back = swap;
+	e->back.n = 0;
+	e->last = e->totals;
+	if (e->next_stale)
+		nt_rematch(e);
+	e->next_whole = !e->next_stale;
+	nt_order_drop_dead(e);
+}

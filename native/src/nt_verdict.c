@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT
+/* The verdicts of the diag plane: which conditions hold, for how long, how loud. */
+#include <string.h>
+
+#include "nt_engine.h"
+
+/* What DESIGN section 3 calls a verdict, and where it becomes unwell. */
+void nt_config_default(struct nt_config *c)
+{
+	memset(c, 0, sizeof(*c));
+	/* Connected sockets and listeners; TIME_WAIT and requests only when asked for. */
+	c->tcp_states = 0xffffffffU & ~(1U << NT_TCP_TIME_WAIT | 1U << NT_TCP_SYN_RECV |
+					1U << NT_TCP_NEW_SYN_RECV);
+	c->udp = 1;
+	c->mptcp = 1;
+	c->roll_ms = 100;
+	c->detail_max = 4096;
+	c->loss_pct[0] = 1;
+	c->loss_pct[1] = 2;
+	c->loss_retrans = 3;
+	c->rtt_ratio[0] = 2;
+	c->rtt_ratio[1] = 4;
+	c->rtt_over_us = 10000;
+	c->rwnd_pct[0] = 20;
+	c->rwnd_pct[1] = 50;
+	c->sndbuf_pct[0] = 20;
+	c->sndbuf_pct[1] = 50;
+	c->cwnd_pct = 20;
+	c->accept_pct[0] = 80;
+	c->accept_pct[1] = 100;
+	c->unread_ms[0] = 200;
+	c->unread_ms[1] = 5000;
+	c->unclosed_s = 60;
+	c->drops_per_s[0] = 0;
+	c->drops_per_s[1] = 100;
+}
+
+/* The conditions of one interval: value and threshold of each that holds. */
+struct held {
+	uint16_t mask;
+	uint16_t spanning; /* the value itself covers more than two intervals */
+	uint16_t unwell;
+	float value[NT_V_COUNT];
+	float over[NT_V_COUNT]; /* value / threshold */
+};
+
+static void hold(struct held *h, enum nt_verdict v, float value, float threshold, bool unwell)
+{
+	h->mask |= (uint16_t)(1U << v);
+	h->value[v] = value;
+	h->over[v] = threshold > 0 ? value / threshold : value;
+	if (unwell)
+		h->unwell |= (uint16_t)(1U << v);
+}
+
+/*
+ * A sender with little to say sees its peer's delayed ACK, or an answer that carries
+ * the ACK, as round-trip time: up to TCP_DELACK_MIN and a tick, that blames nobody.
+ */
+#define DELAYED_ACK_US 45000
+
+static bool may_be_delayed_ack(const struct nt_rec *r, const struct nt_facts *f)
+{
+	return (r->flags & NT_F_APP_LIMITED || f->unacked <= 2) &&
+	       r->rtt_us - r->min_rtt_us <= DELAYED_ACK_US;
+}
+
+static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const struct nt_facts *f,
+		     struct held *h)
+{
+	bool sends = r->state == NT_TCP_ESTABLISHED || r->state == NT_TCP_CLOSE_WAIT ||
+		     r->state == NT_TCP_FIN_WAIT1;
+
+	if (f->rolled && f->loss_retrans >= c->loss_retrans && f->loss_pct >= c->loss_pct[0])
+		hold(h, NT_V_LOSS, f->loss_pct, c->loss_pct[0], f->loss_pct >= c->loss_pct[1]);
+	if (f->rolled && f->new_rto) {
+		float n = (float)(r->retransmits > f->new_rto ? r->retransmits : f->new_rto);
+
+		hold(h, NT_V_RTO, n, 1, true);
+	}
+	if (r->min_rtt_us && r->min_rtt_us != UINT32_MAX &&
+	    (float)r->rtt_us >= (float)r->min_rtt_us * c->rtt_ratio[0] &&
+	    r->rtt_us - r->min_rtt_us >= c->rtt_over_us && !may_be_delayed_ack(r, f)) {
+		float ratio = (float)r->rtt_us / (float)r->min_rtt_us;
+
+		hold(h, NT_V_RTT, ratio, c->rtt_ratio[0], ratio >= c->rtt_ratio[1]);
+	}
+	if (sends && f->snd_wnd == 0 && r->wqueue)
+		/* Over 100 stands for a window that is shut. */
+		hold(h, NT_V_WINDOW, 101, c->rwnd_pct[0], true);
+	else if (r->flags & NT_F_LIMITED && r->lim_rwnd_pct >= c->rwnd_pct[0])
+		hold(h, NT_V_WINDOW, r->lim_rwnd_pct, c->rwnd_pct[0],
+		     r->lim_rwnd_pct >= c->rwnd_pct[1]);
+	if (r->flags & NT_F_LIMITED && r->lim_sndbuf_pct >= c->sndbuf_pct[0])
+		hold(h, NT_V_SNDBUF, r->lim_sndbuf_pct, c->sndbuf_pct[0],
+		     r->lim_sndbuf_pct >= c->sndbuf_pct[1]);
+	if (r->flags & NT_F_LIMITED && r->lim_cwnd_pct >= c->cwnd_pct)
+		hold(h, NT_V_CWND, r->lim_cwnd_pct, c->cwnd_pct, false);
+	if (r->flags & NT_F_OLDEST_UNREAD && r->oldest_unread_ms >= c->unread_ms[0]) {
+		hold(h, NT_V_UNREAD, (float)r->oldest_unread_ms, (float)c->unread_ms[0],
+		     r->oldest_unread_ms >= c->unread_ms[1]);
+		if (r->oldest_unread_ms >= 2000)
+			h->spanning |= 1U << NT_V_UNREAD;
+	}
+	if (r->state == NT_TCP_CLOSE_WAIT && f->last_ack_recv_ms / 1000 >= c->unclosed_s) {
+		/* The FIN came no later than the last packet. */
+		hold(h, NT_V_UNCLOSED, (float)f->last_ack_recv_ms / 1000, (float)c->unclosed_s,
+		     false);
+		h->spanning |= 1U << NT_V_UNCLOSED;
+	}
+}
+
+static void hold_listener(const struct nt_config *c, const struct nt_rec *r,
+			  const struct nt_facts *f, struct held *h)
+{
+	float pct = r->wqueue ? 100.0f * (float)r->rqueue / (float)r->wqueue : 0;
+
+	if (f->new_drops && pct < 100)
+		pct = 100;
+	if (pct >= (float)c->accept_pct[0])
+		hold(h, NT_V_ACCEPT, pct, c->accept_pct[0], pct >= (float)c->accept_pct[1]);
+}
+
+static enum nt_level level_of(const struct held *h, enum nt_verdict v)
+{
+	if (h->unwell >> v & 1)
+		return NT_LEVEL_UNWELL;
+	/* A full congestion window is how a bulk transfer looks when all is well. */
+	return v == NT_V_CWND ? NT_LEVEL_OK : NT_LEVEL_WATCH;
+}
+
+static uint8_t log2_bucket(float over)
+{
+	uint8_t n = 0;
+
+	while (over >= 2 && n < 30) {
+		over /= 2;
+		n++;
+	}
+	return n;
+}
+
+static bool worse(const struct held *h, enum nt_verdict a, enum nt_verdict b)
+{
+	if (level_of(h, a) != level_of(h, b))
+		return level_of(h, a) > level_of(h, b);
+	if (log2_bucket(h->over[a]) != log2_bucket(h->over[b]))
+		return h->over[a] > h->over[b];
+	return a < b;
+}
+
+/* A socket rises at once; it sinks one level after ten quiet seconds, its strength every five. */
+static void settle(struct nt_rec *rec, enum nt_level level, uint8_t strength, uint32_t now_s)
+{
+	if (level >= rec->level) {
+		if (level > rec->level || strength > rec->strength ||
+		    now_s - rec->well_since_s >= 5)
+			rec->strength = strength;
+		if (level > NT_LEVEL_OK)
+			rec->well_since_s = now_s;
+		rec->level = (uint8_t)level;
+	} else if (now_s - rec->well_since_s >= 10) {
+		rec->level--;
+		rec->strength = strength;
+		rec->well_since_s = now_s;
+	}
+}
+
+void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_facts *f,
+	      uint32_t now_ms)
+{
+	struct held h = { 0 };
+	uint32_t now_s = now_ms / 1000;
+
+	if (f->has_info)
+		hold_tcp(c, rec, f, &h);
+	else if (rec->proto == NT_PROTO_TCP && rec->state == NT_TCP_LISTEN)
+		hold_listener(c, rec, f, &h);
+	else if (rec->proto == NT_PROTO_UDP && f->rolled && f->new_drops &&
+		 rec->drops_per_s >= c->drops_per_s[0])
+		hold(&h, NT_V_DROPS, rec->drops_per_s, 1, rec->drops_per_s >= c->drops_per_s[1]);
+
+	uint16_t *past = rec->verdict_past;
+
+	past[2] = past[1];
+	past[1] = (uint16_t)(past[0] | h.spanning);
+	past[0] = h.mask;
+	uint16_t active = (uint16_t)((past[0] & past[1]) | (past[0] & past[2]) |
+				     (past[1] & past[2]));
+	uint8_t first = NT_V_COUNT, second = NT_V_COUNT;
+
+	for (uint8_t v = 0; v < NT_V_COUNT; v++) {
+		if (!(active >> v & 1))
+			continue;
+		/* Held in two of three intervals but not in this one: its last number stands. */
+		if (!(h.mask >> v & 1)) {
+			if (rec->verdicts >> v & 1 && rec->verdict == v)
+				h.value[v] = rec->verdict_value;
+			else if (rec->verdicts >> v & 1 && rec->verdict2 == v)
+				h.value[v] = rec->verdict2_value;
+			else {
+				active &= (uint16_t)~(1U << v);
+				continue;
+			}
+			h.over[v] = 1;
+		}
+		if (first == NT_V_COUNT || worse(&h, v, first)) {
+			second = first;
+			first = v;
+		} else if (second == NT_V_COUNT || worse(&h, v, second)) {
+			second = v;
+		}
+	}
+	if (first == NT_V_COUNT) {
+		rec->verdicts = 0;
+		settle(rec, NT_LEVEL_OK, 0, now_s);
+		return;
+	}
+	if (!rec->verdicts || rec->verdict != first)
+		rec->verdict_since_s = now_s;
+	rec->verdicts = active;
+	rec->verdict = first;
+	rec->verdict_value = h.value[first];
+	rec->verdict2 = second == NT_V_COUNT ? first : second;
+	rec->verdict2_value = h.value[rec->verdict2];
+	settle(rec, level_of(&h, first), log2_bucket(h.over[first]), now_s);
+}

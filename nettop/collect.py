@@ -1,0 +1,407 @@
+"""From the sources to one Model: opens namespaces, sweeps, names what was found."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nettop.errors import NettopError
+from nettop.ffi import check, ffi, lib
+from nettop.ffi.engine import Engine, Procs
+from nettop.ffi.wire import proc_of
+from nettop.model.fields import Field
+from nettop.model.types import (
+    AF_INET,
+    AF_INET6,
+    TCP_STATES,
+    Cost,
+    Detail,
+    Group,
+    HostCounters,
+    Level,
+    Model,
+    Proto,
+    Row,
+    SourceStatus,
+    Totals,
+    Verdict,
+    address_text,
+)
+from nettop.feed import Grouping
+from nettop.planes import absent_planes
+from nettop.query.compile import Filter
+from nettop.sources import hostnet, kernel, netns
+from nettop.sources.names import Names
+
+ALL_STATES = 0xFFFFFFFF
+LISTEN = 1 << 10
+QUIET_STATES = 1 << 6 | 1 << 3 | 1 << 12  # TIME_WAIT, SYN_RECV: dumped only when asked for
+NETNS_EVERY_S = 5.0
+PROC_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+WHO_NAMES = ("app", "kern", "nic", "net", "peer")
+
+
+@dataclass(frozen=True, slots=True)
+class PollOptions:
+    """What is polled and how it is first shown."""
+
+    delay_s: float = 1.0
+    family: int = 0  # AF_INET, AF_INET6, 0 both
+    tcp: bool = True
+    udp: bool = True
+    listen_only: bool = False
+    rows_all: bool = False
+    netns: tuple[str, ...] = ()  # names, pids or "all"; none: own
+    filter: Filter | None = None
+    sort_field: Field | None = None
+    sort_descending: bool = True
+    all_details: bool = False  # every matched socket is exported, not only looked at
+
+
+@dataclass(slots=True)
+class _Baseline:
+    """What the rates of the header and of nettop's own cost are measured from."""
+
+    mono_ns: int
+    host: HostCounters
+    cpu_s: float
+
+
+class Collector:
+    """Owns the engine, the process table and the names; one thread sweeps, any may ask."""
+
+    def __init__(self, options: PollOptions) -> None:
+        self.options = options
+        self.procs = Procs()
+        self.engine = Engine(self.procs, tail=kernel.tcp_info_tail)
+        self.names = Names()
+        self._fds: dict[int, Any] = {}  # namespace inode → struct nt_netns_fds
+        self._hidden_netns = 0
+        self._netns_at = 0.0
+        self._procs_stats: Any = None
+        self._base: _Baseline | None = None
+        self._seq = 0
+        self.poll_cpu_s = 0.0
+        self.sockets = 0
+        self._interval_s: float | None = None
+        self._swept_ns: int | None = None
+        self._host = os.uname().nodename
+        self._kernel = os.uname().release
+        self._refused: list[str] = []
+        self._open_namespaces()
+        self._configure(options.filter)
+        if options.filter is not None:
+            self.engine.set_filter(options.filter)
+
+    # --- namespaces ---
+
+    def _open_namespaces(self) -> None:
+        own = netns.own_inode()
+        wanted = netns.resolve(self.options.netns) if self.options.netns else {own: None}
+        for inode, path in wanted.items():
+            if inode in self._fds:
+                continue
+            try:
+                self._add(inode, path if inode != own else None)
+            except OSError as e:
+                if "all" not in self.options.netns:
+                    raise NettopError(
+                        f"cannot enter network namespace {path or inode}: {e.strerror}: "
+                        "needs CAP_SYS_ADMIN: run as root"
+                    ) from e
+                self._refused.append(f"{path or inode}: {e.strerror}")
+        for inode in [i for i in self._fds if i not in wanted]:
+            self._drop(inode)
+
+    def _add(self, inode: int, path: str | None) -> None:
+        fds = ffi.new("struct nt_netns_fds *")
+        lookup = ffi.new("struct nt_netns_fds *")
+        ns_fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if path else -1
+        try:
+            check(lib.nt_netns_open(ns_fd, fds), "opening a namespace")
+            check(lib.nt_netns_open(ns_fd, lookup), "opening a namespace")
+        finally:
+            if ns_fd >= 0:
+                os.close(ns_fd)
+        hostnet.close_counters(lookup)
+        self.engine.add_netns(inode, fds.diag_fd, lookup.diag_fd)
+        self._fds[inode] = fds
+
+    def _drop(self, inode: int) -> None:
+        self.engine.del_netns(inode)
+        hostnet.close_counters(self._fds.pop(inode))
+
+    def _refresh_namespaces(self, now: float) -> None:
+        if now - self._netns_at < NETNS_EVERY_S:
+            return
+        self._netns_at = now
+        if "all" in self.options.netns:
+            self._refused.clear()
+            self._open_namespaces()
+        known = netns.visible(self.procs)
+        self._hidden_netns = len(known - set(self._fds))
+
+    # --- what is asked of the kernel ---
+
+    def _configure(self, compiled: Filter | None) -> None:
+        o, c = self.options, self.engine.config
+        states = ALL_STATES if o.rows_all else ALL_STATES & ~QUIET_STATES
+        if o.listen_only:
+            states = LISTEN
+        if compiled is not None and compiled.states is not None:
+            states |= compiled.states & QUIET_STATES
+        c.tcp_states = states if o.tcp else 0
+        c.udp = o.udp
+        c.mptcp = o.tcp
+        c.family = o.family
+        c.rows_all = o.rows_all
+        c.listen_only = o.listen_only
+        if o.all_details:
+            c.detail_max = 0xFFFFFFFF
+        self.engine.configure()
+
+    def set_filter(self, compiled: Filter | None) -> None:
+        self._configure(compiled)
+        self.engine.set_filter(compiled)
+
+    def set_roll_ms(self, milliseconds: int) -> None:
+        """A sweep sooner than this after the one before makes no new rates."""
+        if self.engine.config.roll_ms != milliseconds:
+            self.engine.config.roll_ms = milliseconds
+            self.engine.configure()
+
+    # --- one sweep ---
+
+    def begin(self) -> None:
+        self.engine.begin()
+
+    def step(self, reads: int) -> bool:
+        return self.engine.step(reads)
+
+    def end(self) -> Any:
+        """struct nt_totals; remembers what the sweep cost."""
+        totals = self.engine.end()
+        self.sockets = totals.tcp + totals.udp + totals.mptcp
+        self.poll_cpu_s = totals.cpu_ns / 1e9
+        now = time.monotonic_ns()
+        self._interval_s = (now - self._swept_ns) / 1e9 if self._swept_ns else None
+        self._swept_ns = now
+        return totals
+
+    def scan_procs(self) -> None:
+        """Reads the changes of /proc/*/fd; owners follow from the next window on."""
+        self._procs_stats = self.procs.scan()
+        self._refresh_namespaces(time.monotonic())
+
+    # --- the model ---
+
+    def model(self, totals: Any, missed: int, interval_s: float, asked_s: float) -> Model:
+        """What the sweep that just ended says."""
+        self._seq += 1
+        cost, counters, base = self._measure(missed, interval_s, asked_s)
+        return Model(
+            seq=self._seq,
+            mono_ns=time.monotonic_ns(),
+            wall_ns=time.time_ns(),
+            interval_s=self._interval_s if self._seq > 1 else None,
+            host=self._host,
+            kernel=self._kernel,
+            sources=self._statuses(totals),
+            cost=cost,
+            totals=self._totals(totals, counters, base),
+        )
+
+    def header_only(
+        self, last: Model | None, missed: int, interval_s: float, asked_s: float
+    ) -> Model:
+        """While paused: the host's counters and our own cost live on, the sockets stand still."""
+        assert last is not None
+        self._seq += 1
+        cost, counters, base = self._measure(missed, interval_s, asked_s)
+        fresh = self._totals(self.engine.totals(), counters, base)
+        return replace(last, seq=self._seq, cost=cost, totals=fresh)
+
+    def with_totals(self, model: Model) -> Model:
+        """The same tick under another filter."""
+        t = self.engine.totals()
+        return replace(model, totals=replace(model.totals, **_matched(t, model.seq > 1)))
+
+    def _measure(
+        self, missed: int, interval_s: float, asked_s: float
+    ) -> tuple[Cost, HostCounters, _Baseline | None]:
+        now = time.monotonic_ns()
+        counters = hostnet.read(list(self._fds.values()))
+        cpu = time.process_time()
+        base = self._base
+        self._base = _Baseline(now, counters, cpu)
+        wall = (now - base.mono_ns) / 1e9 if base else 0.0
+        stretched = None
+        if interval_s > asked_s * 1.01:
+            stretched = (
+                f"a poll takes {self.poll_cpu_s * 1e3:.0f} ms: every {interval_s:.1f} s "
+                f"instead of {asked_s:g} s"
+            )
+        cost = Cost(
+            cpu_pct=100.0 * (cpu - base.cpu_s) / wall if base and wall > 0 else None,
+            poll_ms=self.poll_cpu_s * 1e3,
+            lost_events=0,
+            missed_ticks=missed,
+            rss_bytes=_rss_bytes(),
+            interval_s=interval_s,
+            stretched=stretched,
+        )
+        return cost, counters, base
+
+    def _totals(self, t: Any, counters: HostCounters, base: _Baseline | None) -> Totals:
+        by_state = {TCP_STATES[i]: t.by_state[i] for i in TCP_STATES if t.by_state[i]}
+        if counters.tcp_time_wait is not None:
+            by_state["TIME_WAIT"] = counters.tcp_time_wait
+        wall = (time.monotonic_ns() - base.mono_ns) / 1e9 if base else 0.0
+
+        def per_s(name: str) -> float | None:
+            if base is None or wall <= 0:
+                return None
+            now, before = getattr(counters, name), getattr(base.host, name)
+            return None if now is None or before is None else max(0, now - before) / wall
+
+        return Totals(
+            tcp=t.tcp,
+            udp=t.udp,
+            mptcp=t.mptcp,
+            by_state=by_state,
+            opened=t.opened if t.sweep > 1 else None,
+            closed=t.closed if t.sweep > 1 else None,
+            retrans_per_s=per_s("retrans_segs"),
+            resets_per_s=per_s("estab_resets"),
+            netns=t.netns,
+            netns_hidden=self._hidden_netns,
+            duplicates=t.duplicates,
+            restarts=t.restarts,
+            malformed=t.malformed,
+            truncated=t.truncated,
+            **_matched(t, t.sweep > 1),
+        )
+
+    def _statuses(self, t: Any) -> tuple[SourceStatus, ...]:
+        diag = SourceStatus("diag", "ok", method="sock_diag")
+        if t.failed:
+            reason = f"{t.failed} dumps failed: {os.strerror(t.last_error)}"
+            diag = SourceStatus("diag", "partial" if t.messages else "off", "sock_diag", reason)
+        elif self._refused:
+            reason = f"{len(self._refused)} namespaces could not be entered"
+            diag = SourceStatus("diag", "partial", "sock_diag", reason, fix="sudo nettop -N all")
+        return (diag, self._procs_status(), *absent_planes())
+
+    def _procs_status(self) -> SourceStatus:
+        stats = self._procs_stats
+        if stats is None:
+            return SourceStatus("procs", "off", "proc", "not read yet")
+        if stats.unreadable:
+            reason = f"{stats.unreadable} of {stats.processes} processes belong to other users"
+            return SourceStatus("procs", "partial", "proc", reason, fix="sudo nettop")
+        return SourceStatus("procs", "ok", method="proc")
+
+    # --- rows and groups, named ---
+
+    def name(self, row: Row) -> Row:
+        """Adds the names that stand for numbers in the record."""
+        rec, names = row.rec, self.names
+        row.user = names.user(rec.uid)
+        if rec.cgroup_id:
+            row.cgroup = names.cgroup(rec.cgroup_id)
+            row.container = names.container(row.cgroup) if row.cgroup else None
+        row.netns_name = names.netns_name(rec.netns)
+        return row
+
+    def detail(self, cookie: int) -> Detail | None:
+        row = self.engine.find(cookie)
+        if row is None:
+            return None
+        return self.engine.detail(cookie, tcp=row.proto == Proto.TCP)
+
+    def groups(self, grouping: Grouping) -> list[Group]:
+        return [self._group(g, grouping) for g in self.engine.groups(grouping)]
+
+    def sum(self, cookies: Any) -> Group | None:
+        g = self.engine.sum(cookies)
+        return self._group(g, Grouping.NONE) if g is not None else None
+
+    def _group(self, g: Any, grouping: Grouping) -> Group:
+        proc = proc_of(bytes(ffi.buffer(ffi.addressof(g, "proc"))))
+        title, text = self._group_title(g, grouping, proc)
+        return Group(
+            title=title,
+            filter_text=text,
+            sockets=g.sockets,
+            unwell=g.unwell,
+            watch=g.watch,
+            level=Level(g.level),
+            verdict=Verdict(g.verdict) if g.has_verdict else None,
+            verdict_value=g.verdict_value,
+            worst_cookie=g.worst_cookie,
+            rtt50_ns=g.rtt50_us * 1000 or None,
+            rtt_max_ns=g.rtt_max_us * 1000 or None,
+            rqueue_bytes=g.rqueue_bytes,
+            wqueue_bytes=g.wqueue_bytes,
+            tx_bytes_per_s=g.tx_bytes_per_s,
+            rx_bytes_per_s=g.rx_bytes_per_s,
+            retrans_per_s=g.retrans_per_s,
+            retr_pct=g.retr_pct if g.retr_pct >= 0 else None,
+            proc=proc if proc.pid else None,
+        )
+
+    def _group_title(self, g: Any, grouping: Grouping, proc: Any) -> tuple[str, str]:
+        if grouping == Grouping.PROCESS:
+            if proc.pid:
+                return f"{proc.comm}/{proc.pid}", f"pid = {proc.pid}"
+            words = {2: "(kernel)", 3: "(orphan)", 4: "(not accepted)"}
+            return words.get(int(proc.owner), "–"), ""
+        if grouping in (Grouping.REMOTE, Grouping.LOCAL):
+            return _address_group(g, "dst" if grouping == Grouping.REMOTE else "src")
+        if grouping == Grouping.CGROUP:
+            path = self.names.cgroup(g.cgroup_id) if g.cgroup_id else None
+            if path is None:
+                return "–", ""
+            return self.names.container(path) or path, f'cgroup = "{path}"'
+        if grouping == Grouping.NETNS:
+            name = self.names.netns_name(g.netns) or str(g.netns)
+            return name, f'netns = "{name}"'
+        return f"{g.sockets} sockets", ""
+
+    def close(self) -> None:
+        for fds in self._fds.values():
+            hostnet.close_counters(fds)
+        self._fds.clear()
+
+
+def _matched(t: Any, has_rates: bool) -> dict[str, Any]:
+    """The part of the totals that depends on the filter."""
+    return {
+        "matched": t.matched,
+        "unwell": t.unwell,
+        "watch": t.watch,
+        "who": {name: (t.who[i][0], t.who[i][1]) for i, name in enumerate(WHO_NAMES)},
+        "tx_bytes_per_s": t.tx_bytes_per_s if has_rates else None,
+        "rx_bytes_per_s": t.rx_bytes_per_s if has_rates else None,
+        "matched_retrans_per_s": t.retrans_per_s if has_rates else None,
+        "retr_pct": t.flow_retrans_pct if t.flow_retrans_pct >= 0 else None,
+    }
+
+
+def _address_group(g: Any, word: str) -> tuple[str, str]:
+    if g.family not in (AF_INET, AF_INET6):
+        return "–", ""
+    addr = address_text(g.family, bytes(ffi.buffer(g.key)))
+    shown = f"[{addr}]" if g.family == AF_INET6 else addr
+    with_port = f"{shown}:{g.port}" if g.port else shown
+    return with_port, f"{word} = {with_port}"
+
+
+def _rss_bytes() -> int | None:
+    try:
+        with open("/proc/self/statm", "rb") as f:
+            return int(f.read().split()[1]) * PROC_PAGE_BYTES
+    except (OSError, ValueError, IndexError):
+        return None

@@ -1,0 +1,181 @@
+"""The C engine as a Python object: one call a method, errors as OSError."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from nettop.ffi import check, ffi, lib
+from nettop.ffi.wire import ROW_SIZE, detail_of, proc_of, rows_of, sort_operand
+from nettop.model.fields import Field
+from nettop.model.tcpinfo import InfoField
+from nettop.model.types import Detail, Proc, Proto, Row
+from nettop.query.compile import Filter
+
+
+class Procs:
+    """Which processes hold which sockets, kept by an incremental scan of /proc."""
+
+    def __init__(self, root: str = "/proc") -> None:
+        out = ffi.new("struct nt_procs **")
+        check(lib.nt_procs_new(root.encode(), out), "nt_procs_new")
+        self.handle = ffi.gc(out[0], lib.nt_procs_free)
+
+    def scan(self) -> Any:
+        """struct nt_procs_stats of this scan."""
+        stats = ffi.new("struct nt_procs_stats *")
+        check(lib.nt_procs_scan(self.handle, stats), "scanning /proc")
+        return stats
+
+    def owners(self, inode: int, limit: int = 256) -> list[Proc]:
+        """Every process that holds a socket's inode."""
+        out = ffi.new("struct nt_proc[]", limit)
+        n = min(check(lib.nt_procs_owners(self.handle, inode, out, limit), "owners"), limit)
+        raw = bytes(ffi.buffer(out))
+        size = ffi.sizeof("struct nt_proc")
+        return [proc_of(raw, i * size) for i in range(n)]
+
+
+class Engine:
+    """The socket table and the dumps that fill it; any thread may call any method."""
+
+    def __init__(
+        self,
+        procs: Procs | None = None,
+        tail: Callable[[], tuple[InfoField, ...]] = tuple,
+    ) -> None:
+        """tail: layout of tcp_info's last word, asked for when the first detail is read."""
+        out = ffi.new("struct nt_engine **")
+        handle = procs.handle if procs else ffi.NULL
+        check(lib.nt_engine_new(handle, out), "nt_engine_new")
+        self._e = ffi.gc(out[0], lib.nt_engine_free)
+        self._procs = procs  # kept alive: the engine looks owners up in it
+        self._tail = tail
+        self._rows = ffi.new("struct nt_row[]", 64)
+        self._cong: dict[int, str] = {}
+        self.config = ffi.new("struct nt_config *")
+        lib.nt_config_default(self.config)
+
+    def add_netns(self, netns: int, diag_fd: int, lookup_fd: int = -1) -> None:
+        """Polls a namespace through these descriptors, which the engine closes."""
+        check(lib.nt_engine_add_netns(self._e, netns, diag_fd, lookup_fd), "adding a namespace")
+
+    def del_netns(self, netns: int) -> None:
+        check(lib.nt_engine_del_netns(self._e, netns), "removing a namespace")
+
+    def configure(self) -> None:
+        """Puts self.config in force from the next sweep on."""
+        check(lib.nt_engine_configure(self._e, self.config), "configuring the engine")
+
+    def set_filter(self, compiled: Filter | None) -> None:
+        if compiled is None:
+            check(lib.nt_engine_set_filter(self._e, ffi.NULL, 0, b"", 0), "clearing the filter")
+            return
+        ops, count, data = compiled.to_ffi(ffi)
+        check(lib.nt_engine_set_filter(self._e, ops, count, data, len(data)), "setting the filter")
+
+    def begin(self) -> None:
+        check(lib.nt_sweep_begin(self._e), "starting a dump")
+
+    def step(self, reads: int) -> bool:
+        """Reads some more; False when every dump is done."""
+        return bool(check(lib.nt_sweep_step(self._e, reads), "reading a dump"))
+
+    def end(self) -> Any:
+        """struct nt_totals of the sweep."""
+        totals = ffi.new("struct nt_totals *")
+        check(lib.nt_sweep_end(self._e, totals), "ending a dump")
+        return totals
+
+    def feed_begin(self, now_ns: int) -> None:
+        check(lib.nt_feed_begin(self._e, now_ns), "nt_feed_begin")
+
+    def feed(self, netns: int, proto: Proto, raw: bytes) -> None:
+        """Netlink messages of one dump; OSError with the kernel's errno if they hold one."""
+        check(lib.nt_feed(self._e, netns, int(proto), raw, len(raw)), "nt_feed")
+
+    def feed_end(self, now_ns: int) -> Any:
+        totals = ffi.new("struct nt_totals *")
+        check(lib.nt_feed_end(self._e, now_ns, totals), "nt_feed_end")
+        return totals
+
+    def capture(self, on: bool) -> None:
+        check(lib.nt_capture(self._e, on), "nt_capture")
+
+    def captured(self) -> bytes:
+        """The messages of the last sweep, each read with u32 netns, protocol and length before it."""
+        blob = ffi.new("uint8_t **")
+        n = lib.nt_captured(self._e, ffi.cast("const uint8_t **", blob))
+        return bytes(ffi.buffer(blob[0], n)) if n else b""
+
+    def totals(self) -> Any:
+        """struct nt_totals of the last sweep, matched anew if the filter changed since."""
+        totals = ffi.new("struct nt_totals *")
+        lib.nt_totals_now(self._e, totals)
+        return totals
+
+    def lookup(self, cookies: Sequence[int]) -> int:
+        """Refreshes these sockets one by one; how many answered."""
+        return check(lib.nt_lookup(self._e, list(cookies), len(cookies)), "looking sockets up")
+
+    def order(self, field: Field | None, descending: bool, upto: int, keep: bool) -> int:
+        """Orders the matched sockets; how many there are."""
+        key = sort_operand(field)
+        return check(lib.nt_order(self._e, key, descending, upto, keep), "ordering sockets")
+
+    def window(self, offset: int, count: int) -> list[Row]:
+        if count <= 0 or offset < 0:
+            return []
+        if len(self._rows) < count:
+            self._rows = ffi.new("struct nt_row[]", count)
+        buffer = self._rows
+        n = check(lib.nt_window(self._e, offset, count, buffer), "reading rows")
+        return [self._named(r) for r in rows_of(bytes(ffi.buffer(buffer, n * ROW_SIZE)), n)]
+
+    def _named(self, row: Row) -> Row:
+        cong = row.rec.cong_id
+        if cong:
+            name = self._cong.get(cong)
+            if name is None:
+                name = ffi.string(lib.nt_cong_name(self._e, cong)).decode("ascii", "replace")
+                self._cong[cong] = name
+            row.cong = name
+        return row
+
+    def position(self, cookie: int) -> int | None:
+        place = lib.nt_position(self._e, cookie)
+        return place if place >= 0 else None
+
+    def find(self, cookie: int) -> Row | None:
+        out = ffi.new("struct nt_row *")
+        if not lib.nt_find(self._e, cookie, out):
+            return None
+        return self._named(next(rows_of(bytes(ffi.buffer(out)), 1)))
+
+    def detail(self, cookie: int, *, tcp: bool = True) -> Detail | None:
+        out = ffi.new("struct nt_detail *")
+        if not lib.nt_detail_of(self._e, cookie, out):
+            return None
+        return detail_of(out, self._tail(), tcp=tcp)
+
+    def milliseconds(self) -> int:
+        """Time since the engine began, the clock of the record's *_s and *_ms."""
+        return int(lib.nt_engine_ms(self._e))
+
+    def groups(self, grouping: int, limit: int = 4096) -> Iterator[Any]:
+        """struct nt_group, worst first."""
+        out = ffi.new("struct nt_group[]", limit)
+        n = check(lib.nt_groups(self._e, grouping, out, limit), "grouping sockets")
+        for i in range(min(n, limit)):
+            yield out[i]
+
+    def sum(self, cookies: Sequence[int]) -> Any | None:
+        """struct nt_group over these sockets, None if all are gone."""
+        out = ffi.new("struct nt_group *")
+        n = check(lib.nt_sum(self._e, list(cookies), len(cookies), out), "summing sockets")
+        return out if n else None
+
+    def load(self, rows: bytes, details: Any, count: int) -> None:
+        """Fills an empty engine with packed struct nt_row and a struct nt_detail array or NULL."""
+        packed = ffi.from_buffer("struct nt_row[]", rows)
+        check(lib.nt_load(self._e, packed, details, count), "loading sockets")

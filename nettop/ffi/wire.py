@@ -1,0 +1,173 @@
+"""Packed records to Python values; every layout is read from the helper itself."""
+
+from __future__ import annotations
+
+import struct
+from collections import namedtuple
+from collections.abc import Iterator
+from typing import Any
+
+from nettop.ffi import ffi
+from nettop.model.fields import Field, Loc
+from nettop.model.tcpinfo import TCP_INFO, InfoField, decode
+from nettop.model.types import Detail, Owner, Proc, Row
+from nettop.render.clean import clean
+
+_CODES = {"uint8_t": "B", "uint16_t": "H", "uint32_t": "I", "uint64_t": "Q", "float": "f",
+          "double": "d", "int32_t": "i"}  # fmt: skip
+
+
+def _layout(name: str) -> tuple[list[str], str]:
+    """Member names and struct format of a record; arrays stay bytes, padding is skipped."""
+    names, fmt, at = [], "<", 0
+    ctype = ffi.typeof(f"struct {name}")
+    for member, info in ctype.fields:
+        fmt += "x" * (info.offset - at)
+        size = ffi.sizeof(info.type)
+        if info.type.kind == "primitive" and info.type.cname in _CODES:
+            fmt += _CODES[info.type.cname]
+        else:
+            fmt += f"{size}s"
+        names.append(member)
+        at = info.offset + size
+    return names, fmt + "x" * (ffi.sizeof(ctype) - at)
+
+
+_rec_names, _rec_format = _layout("nt_rec")
+Rec: Any = namedtuple("Rec", _rec_names)  # type: ignore[misc]  # members of struct nt_rec
+REC = struct.Struct(_rec_format)
+_proc_names, _proc_format = _layout("nt_proc")
+PROC = struct.Struct(_proc_format)
+ROW_SIZE = ffi.sizeof("struct nt_row")
+_PROC_AT = ffi.offsetof("struct nt_row", "proc")
+assert ROW_SIZE == REC.size + PROC.size == _PROC_AT + PROC.size
+
+# Values of struct nt_rec for a record that nobody has seen: where to start when packing one.
+EMPTY_REC = Rec._make(REC.unpack(bytes(REC.size)))
+
+
+def proc_of(raw: bytes, at: int = 0) -> Proc:
+    """struct nt_proc; the name loses what a terminal would obey."""
+    pid, fd, owner, more, _start, comm = PROC.unpack_from(raw, at)
+    return Proc(pid, fd, Owner(owner), more, clean(comm.split(b"\0", 1)[0]))
+
+
+def rows_of(raw: bytes, count: int) -> Iterator[Row]:
+    """The first `count` struct nt_row of a buffer."""
+    for i in range(count):
+        at = i * ROW_SIZE
+        yield Row(Rec._make(REC.unpack_from(raw, at)), proc_of(raw, at + _PROC_AT))
+
+
+def pack_row(rec: Any, proc: Proc) -> bytes:
+    """The inverse of rows_of for one row; rec is a Rec (EMPTY_REC._replace(...))."""
+    return REC.pack(*rec) + PROC.pack(
+        proc.pid, proc.fd, int(proc.owner), proc.more, 0, proc.comm.encode()[:15]
+    )
+
+
+_SKMEM = ("rmem_alloc", "rcvbuf", "wmem_alloc", "sndbuf", "fwd_alloc", "wmem_queued", "optmem",
+          "backlog", "drops")  # fmt: skip
+_MEMINFO = ("rmem", "wmem", "fmem", "tmem")
+_CONG_INFO: dict[int, tuple[str, ...]] = {
+    3: ("vegas_enabled", "vegas_rttcnt", "vegas_rtt", "vegas_minrtt"),
+    16: ("bbr_bw_lo", "bbr_bw_hi", "bbr_min_rtt", "bbr_pacing_gain", "bbr_cwnd_gain"),
+}
+
+
+def _cong_info(kind: int, raw: bytes) -> dict[str, int]:
+    if kind == 9 and len(raw) >= 16:
+        enabled, ce_state, alpha, ab_ecn, ab_tot = struct.unpack_from("<HHIII", raw)
+        return {"dctcp_enabled": enabled, "dctcp_ce_state": ce_state, "dctcp_alpha": alpha,
+                "dctcp_ab_ecn": ab_ecn, "dctcp_ab_tot": ab_tot}  # fmt: skip
+    words = dict(zip(_CONG_INFO.get(kind, ()), struct.unpack(f"<{len(raw) // 4}I", raw[: len(raw) // 4 * 4]),
+                     strict=False))  # fmt: skip
+    if "bbr_bw_hi" in words:
+        words["bbr_bw"] = words.pop("bbr_bw_lo") | words.pop("bbr_bw_hi") << 32
+    return words
+
+
+def detail_of(record: Any, tail: tuple[InfoField, ...], *, tcp: bool = True) -> Detail:
+    """struct nt_detail (a cffi pointer) as named values.
+
+    tcp: the info attribute is a tcp_info; of MPTCP it is another struct and left out.
+    """
+    info_len = min(record.info_len, ffi.sizeof(record.info)) if tcp else 0
+    attrs: dict[str, int | str] = {}
+    has = record.has
+    for bit, name, value in (
+        (1, "tos", record.tos),
+        (2, "tclass", record.tclass),
+        (4, "shutdown", record.shutdown),
+        (8, "v6only", record.v6only),
+        (16, "mark", record.mark),
+        (32, "class_id", record.class_id),
+        (64, "sockopt", record.sockopt),
+    ):
+        if has & bit:
+            attrs[name] = int(value)
+    ulp = bytes(ffi.buffer(record.ulp)).split(b"\0", 1)[0]
+    if ulp:
+        attrs["ulp"] = clean(ulp)
+    return Detail(
+        cookie=int(record.cookie),
+        tcp_info=decode(bytes(ffi.buffer(record.info, info_len)), info_len, tail),
+        tcp_info_len=int(record.info_len) if tcp else 0,
+        meminfo=dict(zip(_MEMINFO, record.meminfo[0 : record.meminfo_len // 4], strict=False)),
+        skmem=dict(zip(_SKMEM, record.skmem[0 : record.skmem_len // 4], strict=False)),
+        cong_info=_cong_info(
+            record.cong_info_type, bytes(ffi.buffer(record.cong_info))[: record.cong_info_len]
+        ),
+        attrs=attrs,
+    )
+
+
+# --- where a field's number lies, as the C side wants it ---
+
+_TYPES = {"uint8_t": 1, "uint16_t": 2, "uint32_t": 3, "uint64_t": 4, "float": 5}  # enum nt_type
+_BY_SIZE = {1: 1, 2: 2, 4: 3, 8: 4}
+_TYPE_BIT = 6
+_BASES = {"rec": 1, "info": 2, "skmem": 3, "proc": 4, "text": 5}  # enum nt_base
+_INFO = {item.name: item for item in TCP_INFO}
+# Text fields sort by bytes of the record (enum nt_text_key) or by a number that stands for them.
+_TEXT_KEYS = {"proc": 1, "comm": 1, "remote": 2, "local": 3, "cc": 4, "who": 5}
+_TEXT_NUMBERS = {"user": "uid", "cgroup": "cgroup_id", "container": "cgroup_id", "netns": "netns",
+                 "proto": "proto", "st": "state"}  # fmt: skip
+
+
+def fill_operand(operand: Any, loc: Loc) -> None:
+    """Writes a field's place into a struct nt_operand."""
+    operand.base = _BASES[loc.base]
+    if loc.base == "info":
+        item = _INFO[loc.member]
+        operand.offset = item.offset
+        operand.type = _BY_SIZE[item.size]
+        if item.width:
+            operand.type = _TYPE_BIT
+            operand.bit = item.bit | item.width << 8
+    else:
+        owner = "struct nt_rec" if loc.base == "rec" else "struct nt_proc"
+        member = dict(ffi.typeof(owner).fields)[loc.member]
+        operand.offset = member.offset
+        operand.type = _TYPES[member.type.cname]
+    operand.need_flags = int(loc.need)
+    operand.protos = loc.protos
+    operand.states = loc.states & 0xFFFFFFFF
+    operand.has_absent = loc.absent is not None
+    operand.absent = loc.absent or 0
+    operand.scale = loc.scale
+
+
+def sort_operand(field: Field | None) -> Any:
+    """The key of nt_order; base 0 is the `unwell` order."""
+    operand = ffi.new("struct nt_operand *")
+    if field is None:
+        return operand
+    if field.loc is not None:
+        fill_operand(operand, field.loc)
+    elif field.id in _TEXT_KEYS:
+        operand.base = _BASES["text"]
+        operand.offset = _TEXT_KEYS[field.id]
+    elif field.id in _TEXT_NUMBERS:
+        fill_operand(operand, Loc("rec", _TEXT_NUMBERS[field.id]))
+    return operand

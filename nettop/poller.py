@@ -1,0 +1,251 @@
+"""The live feed: one thread that polls on absolute deadlines and keeps the newest model."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from nettop.collect import Collector, PollOptions
+from nettop.feed import Grouping, Sort
+from nettop.history import Histories
+from nettop.model.types import Detail, Group, Model, Point, Proc, Row
+from nettop.query.compile import Filter
+
+# Share of one CPU that polling may take before the interval is lengthened.
+POLL_SHARE = 0.25
+# A poll that is paced leaves the CPU alone for this long after each slice of reads.
+PACE_SLEEP_S = 0.001
+PACE_ABOVE_SOCKETS = 50_000
+PACE_READS = 4
+# Other orders than `unwell` settle for this long, so that rows do not dance.
+RESORT_S = 2.0
+
+
+class LiveFeed:
+    """Polls this host; the Feed of the live screen, and tick by tick of headless runs."""
+
+    live = True
+    title: str | None = None
+
+    def __init__(self, options: PollOptions) -> None:
+        self._collector = Collector(options)
+        self._interval_s = options.delay_s
+        self._histories = Histories()
+        self._model: Model | None = None
+        self._on_model: Callable[[], None] | None = None
+        self._told = False  # on_model was called and latest() not yet
+        self._sort = Sort(options.sort_field, options.sort_descending)
+        self._held = False
+        self._paused = False
+        self._sorted_at = 0.0
+        self._focus: tuple[int, ...] = ()
+        self._missed = 0
+        self._count = 0
+        self._resweep = False
+        self._error: BaseException | None = None
+        self._wake = threading.Condition()
+        self._ended = False
+        self._thread: threading.Thread | None = None
+
+    # --- the thread ---
+
+    def start(self, on_model: Callable[[], None]) -> None:
+        self._on_model = on_model
+        self._thread = threading.Thread(target=self._run, name="nettop-poller", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        with self._wake:
+            self._ended = True
+            self._wake.notify_all()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+            self._thread = None
+        self._collector.close()
+
+    close = stop
+
+    def _run(self) -> None:
+        deadline = time.monotonic()
+        try:
+            # The first picture must not wait for all of /proc to be read.
+            self._publish(self._poll(scan_procs=False))
+            self._collector.scan_procs()
+            self._publish(self._model)
+            while True:
+                interval = self._effective_interval()
+                deadline += interval
+                late = time.monotonic() - deadline
+                if late > 0:
+                    skipped = int(late / interval) + 1
+                    self._missed += skipped
+                    deadline += skipped * interval
+                if not self._sleep_until(deadline):
+                    return
+                self._publish(self._poll())
+        except BaseException as e:  # the screen shows it and ends
+            self._error = e
+            if self._on_model:
+                self._on_model()
+
+    def _sleep_until(self, deadline: float) -> bool:
+        """Waits for the deadline; a changed filter sweeps at once. False: the feed ended."""
+        while True:
+            with self._wake:
+                if self._ended:
+                    return False
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return True
+                if not self._resweep:
+                    self._wake.wait(min(left, self._effective_interval()))
+                if self._ended:
+                    return False
+                again, self._resweep = self._resweep, False
+            if again:
+                self._publish(self._poll(extra=True))
+
+    def _effective_interval(self) -> float:
+        cost = self._collector.poll_cpu_s
+        return max(self._interval_s, cost / POLL_SHARE)
+
+    def _poll(self, *, scan_procs: bool = True, extra: bool = False) -> Model:
+        """One tick; extra: between two ticks, which rolls no baseline."""
+        c = self._collector
+        interval = self._effective_interval()
+        c.set_roll_ms(int(interval * 600))
+        if self._paused:
+            self._model = c.header_only(self._model, self._missed, interval, self._interval_s)
+            return self._model
+        c.begin()
+        paced = self._thread is not None and c.sockets > PACE_ABOVE_SOCKETS and not extra
+        while c.step(PACE_READS if paced else 64):
+            if self._ended:
+                break
+            if paced:
+                time.sleep(PACE_SLEEP_S)
+        totals = c.end()
+        if scan_procs and not extra:
+            c.scan_procs()
+        if self._thread is not None and c.sockets > PACE_ABOVE_SOCKETS and self._focus:
+            # The sweep took long: what is on the screen is read once more.
+            c.engine.lookup(self._focus)
+        self._reorder(time.monotonic())
+        self._model = c.model(totals, self._missed, interval, self._interval_s)
+        self._histories.add(self._model, self._focus, c.engine)
+        return self._model
+
+    def _reorder(self, now: float, *, force: bool = False) -> None:
+        keep = self._held
+        if self._sort.field is not None and not force:
+            keep = keep or now - self._sorted_at < RESORT_S
+        if not keep:
+            self._sorted_at = now
+        self._count = self._collector.engine.order(
+            self._sort.field, self._sort.descending, 512, keep
+        )
+
+    def _publish(self, model: Model | None) -> None:
+        self._model = model
+        with self._wake:
+            tell = not self._told
+            self._told = True
+        if tell and self._on_model:
+            self._on_model()
+
+    # --- headless: one tick at a time in the caller's thread ---
+
+    def tick(self) -> Model:
+        """Polls once, now."""
+        return self._poll()
+
+    def rows_all(self, *, with_detail: bool = True) -> Iterator[tuple[Row, Detail | None]]:
+        """Every matched socket in order, a few hundred at a time."""
+        offset = 0
+        while True:
+            rows = self.window(offset, 256)
+            if not rows:
+                return
+            for row in rows:
+                yield row, (self.detail(row.cookie) if with_detail else None)
+            offset += len(rows)
+
+    # --- what the screen asks ---
+
+    def latest(self) -> Model | None:
+        with self._wake:
+            self._told = False
+        if self._error is not None:
+            raise self._error
+        return self._model
+
+    def count(self) -> int:
+        return self._count
+
+    def window(self, offset: int, rows: int) -> list[Row]:
+        c = self._collector
+        return [c.name(row) for row in c.engine.window(offset, rows)]
+
+    def position(self, cookie: int) -> int | None:
+        return self._collector.engine.position(cookie)
+
+    def find(self, cookie: int) -> Row | None:
+        row = self._collector.engine.find(cookie)
+        return self._collector.name(row) if row else None
+
+    def detail(self, cookie: int) -> Detail | None:
+        return self._collector.detail(cookie)
+
+    def owners(self, inode: int) -> list[Proc]:
+        return self._collector.procs.owners(inode)
+
+    def groups(self, grouping: Grouping) -> list[Group]:
+        return self._collector.groups(grouping)
+
+    def sum(self, cookies: Sequence[int]) -> Group | None:
+        return self._collector.sum(cookies)
+
+    def history(self, cookie: int | None) -> list[Point]:
+        return self._histories.of(cookie)
+
+    def set_focus(self, cookies: Sequence[int]) -> None:
+        self._focus = tuple(cookies[:256])
+
+    def set_filter(self, compiled: Filter | None) -> None:
+        self._collector.set_filter(compiled)
+        self._reorder(time.monotonic(), force=True)
+        # Sockets in other states, or numbers that are only in tcp_info, need a dump at once.
+        self._poke(resweep=not self._paused)
+        self._refresh_totals()
+
+    def _refresh_totals(self) -> None:
+        if self._model is not None:
+            self._model = self._collector.with_totals(self._model)
+
+    def set_sort(self, sort: Sort) -> None:
+        self._sort = sort
+        self._held = False
+        self._reorder(time.monotonic(), force=True)
+
+    def hold_order(self, held: bool) -> None:
+        self._held = held
+
+    def set_interval(self, seconds: float) -> None:
+        self._interval_s = max(0.1, seconds)
+        self._poke()
+
+    def set_paused(self, paused: bool) -> None:
+        self._paused = paused
+        self._poke()
+
+    def clear(self) -> None:
+        self._histories.clear()
+        self._missed = 0
+
+    def _poke(self, *, resweep: bool = False) -> None:
+        with self._wake:
+            self._resweep = self._resweep or resweep
+            self._wake.notify_all()
+
+
