@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* Index of socket descriptors by inode. It takes no lock: the process table does. */
+#ifndef NT_OWNERS_H
+#define NT_OWNERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "nt_wire.h"
+
+/* What tells that a descriptor table changed without reading it. */
+struct nt_fdkey {
+	uint64_t ino;	   /* of /proc/PID/fd: another one means another process */
+	int64_t size;	   /* number of descriptors, Linux >= 6.2 (proc_fd_getattr) */
+	int64_t mtime_ns;
+	uint32_t uid;
+};
+
+enum nt_task_flag {
+	NT_TASK_UNREADABLE = 1,
+	NT_TASK_GONE = 2,
+	NT_TASK_YOUNG = 4, /* began since the scan before: exec may change its name soon */
+	NT_TASK_KERNEL = 16, /* a kernel thread: never has descriptors */
+	NT_TASK_RETRY = 8, /* a passing error: read again whatever the key says */
+};
+
+struct nt_task {
+	uint32_t pid;
+	uint32_t flags;
+	uint64_t dir_ino; /* of /proc/PID, as the listing shows it */
+	uint64_t start_ticks;
+	char comm[16];
+	struct nt_fdkey key;
+	uint32_t netns;	     /* 1 + slot, 0 unknown */
+	uint32_t read_scan;    /* scan in which the last complete reading began */
+	uint32_t pass_scan;    /* scan in which the running one began, while next_fd */
+	uint32_t next_fd;      /* where it continues; 0: none is running */
+	uint32_t change_scan;  /* scan that last saw the key change */
+	bool suspect;	       /* some socket of it was reported closed */
+	uint32_t n_own, max_own;
+	uint32_t *own; /* handles of its sockets, ascending by descriptor */
+};
+
+struct nt_fd {
+	uint32_t fd;
+	uint32_t inode;
+};
+
+enum nt_sock_flag {
+	NT_SOCK_DUP = 1,     /* a lower descriptor of the same process is the same socket */
+	NT_SOCK_SUSPECT = 2, /* its socket was reported closed */
+};
+
+struct nt_sock {
+	uint32_t inode;
+	uint32_t fd;
+	uint32_t next; /* in its bucket, or in the free list; 0 ends */
+	uint32_t flags;
+	struct nt_task *task;
+};
+
+struct nt_owners {
+	struct nt_sock *sock; /* handle = index; 0 is never used */
+	uint32_t n_sock, max_sock, free, used;
+	uint32_t *head;
+	uint32_t n_head; /* power of two */
+};
+
+void nt_owners_free(struct nt_owners *o);
+/*
+ * Replaces the sockets that a process holds at lo <= descriptor < hi. now is ascending.
+ * Returns how many were added or removed, or -ENOMEM with nothing changed.
+ */
+int64_t nt_owners_replace(struct nt_owners *o, struct nt_task *task, uint32_t lo, uint64_t hi,
+			  const struct nt_fd *now, uint32_t n);
+/* Drops all sockets of a process; returns how many. */
+uint32_t nt_owners_drop(struct nt_owners *o, struct nt_task *task);
+/* Fills at most max owners of an inode, ascending by pid; returns how many there are. */
+uint32_t nt_owners_get(const struct nt_owners *o, uint32_t inode, struct nt_proc *ret, uint32_t max);
+bool nt_owners_has(const struct nt_owners *o, uint32_t inode);
+/* Marks the descriptors of an inode for another look; returns how many. */
+uint32_t nt_owners_suspect(struct nt_owners *o, uint32_t inode);
+
+/* Inodes that were asked for and found nowhere. */
+struct nt_miss {
+	uint32_t inode;
+	uint32_t first, last; /* scan before it was first and last asked for */
+};
+
+struct nt_misses {
+	struct nt_miss *slot;
+	uint32_t n_slot, used; /* n_slot: power of two */
+};
+
+void nt_misses_free(struct nt_misses *m);
+/* The scan before the first question; remembers this one if there was none. */
+uint32_t nt_misses_ask(struct nt_misses *m, uint32_t inode, uint32_t scan);
+/*
+ * Forgets those that are found by now or that nobody asked for in a long time; returns how
+ * many of the rest are not settled: `oldest`, the scan in which the longest unread process was
+ * last read, is not after the first question.
+ */
+uint32_t nt_misses_sweep(struct nt_misses *m, const struct nt_owners *o, uint32_t oldest,
+			 uint32_t scan);
+
+#endif

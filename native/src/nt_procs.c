@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which processes hold a socket, from /proc/PID/fd. Reading a descriptor costs microseconds, a
+ * stat of the directory a fraction of one, so a process is read again only when the stat
+ * changed. What a stat cannot show (a descriptor closed and another opened, a new name after
+ * exec) is found by small slices of re-reading, sooner after a hint.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "nt_api.h"
+#include "nt_procs.h"
+
+static const long PROCFS_MAGIC = 0x9fa0;
+static const char INIT_PIDNS[] = "pid:[4026531836]"; /* PROC_PID_INIT_INO */
+
+enum {
+	SLICE_NS = 200000,	/* re-reading per scan while nothing asks for it */
+	HINT_NS = 2000000,	/* while owners are being looked for */
+	OLD_NS = 5000000,	/* where the size of /proc/PID/fd says nothing (Linux < 6.2) */
+	ROUND_SCANS = 10,	/* scans in which every process should have had its turn */
+	PART_FDS = 64,		/* descriptors re-read at a time */
+	HINT_FDS = 512,		/* a larger process is re-read in parts, after a hint too */
+	HINT_RECENT_SCANS = 10, /* a process that changed so lately is looked at first */
+};
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static int by_pid(const void *a, const void *b)
+{
+	uint32_t x = ((const struct nt_pid *)a)->pid, y = ((const struct nt_pid *)b)->pid;
+
+	return (x > y) - (x < y);
+}
+
+int nt_procs_new(const char *proc_root, struct nt_procs **ret)
+{
+	struct nt_procs *p = calloc(1, sizeof(*p));
+	struct statfs fs;
+
+	if (!p)
+		return -ENOMEM;
+	p->root = open(proc_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (p->root < 0) {
+		int err = -errno;
+
+		free(p);
+		return err;
+	}
+	p->procfs = !fstatfs(p->root, &fs) && fs.f_type == PROCFS_MAGIC;
+	pthread_mutex_init(&p->scan_lock, NULL);
+	pthread_mutex_init(&p->lock, NULL);
+	*ret = p;
+	return 0;
+}
+
+static void task_free(struct nt_task *t)
+{
+	free(t->own);
+	free(t);
+}
+
+void nt_procs_free(struct nt_procs *p)
+{
+	if (!p)
+		return;
+	for (uint32_t i = 0; i < p->n_task; i++)
+		task_free(p->task[i]);
+	nt_owners_free(&p->owners);
+	nt_misses_free(&p->misses);
+	free(p->task);
+	free(p->netns);
+	free(p->pid);
+	free(p->fd);
+	close(p->root);
+	pthread_mutex_destroy(&p->scan_lock);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+/* One turn of re-reading: a part of a large process, the whole of a small one. */
+static void reread(struct nt_procs *p, struct nt_task *t)
+{
+	if (!t->next_fd) {
+		nt_task_read_netns(p, t);
+		if (t->n_own)
+			nt_task_read_name(p, t);
+	}
+	nt_task_read_part(p, t, p->procfs ? PART_FDS : UINT32_MAX);
+}
+
+/* First process with a pid >= the given one. */
+static uint32_t task_from(const struct nt_procs *p, uint32_t pid)
+{
+	uint32_t lo = 0, hi = p->n_task;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (p->task[mid]->pid < pid)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static uint32_t slices(struct nt_procs *p, bool hinted)
+{
+	uint64_t end = clock_ns(CLOCK_MONOTONIC);
+	uint32_t done = 0, turns, i;
+
+	end += hinted ? HINT_NS : p->sized ? SLICE_NS : OLD_NS;
+	for (i = 0; hinted && i < p->n_task && clock_ns(CLOCK_MONOTONIC) < end; i++) {
+		struct nt_task *t = p->task[i];
+
+		if (!nt_task_has_fds(p, t) || t->read_scan == p->scan || t->n_own > HINT_FDS ||
+		    p->scan - t->change_scan > HINT_RECENT_SCANS)
+			continue;
+		nt_task_read(p, t);
+		done++;
+	}
+	/* Everybody's turn: small processes are done at once, large ones begin a pass. */
+	turns = hinted || !p->sized ? p->n_task : (p->n_task + ROUND_SCANS - 1) / ROUND_SCANS;
+	i = task_from(p, p->slice_pid);
+	for (; turns && clock_ns(CLOCK_MONOTONIC) < end; turns--, i++) {
+		if (i >= p->n_task)
+			i = 0;
+		struct nt_task *t = p->task[i];
+		p->slice_pid = t->pid + 1;
+		if (!nt_task_has_fds(p, t) || t->next_fd || t->read_scan == p->scan)
+			continue;
+		reread(p, t);
+		done++;
+	}
+	/* What time is left goes to the passes that are under way. */
+	i = task_from(p, p->part_pid);
+	for (turns = p->n_task; turns && clock_ns(CLOCK_MONOTONIC) < end; turns--, i++) {
+		if (i >= p->n_task)
+			i = 0;
+		struct nt_task *t = p->task[i];
+		p->part_pid = t->pid;
+		while (t->next_fd && nt_task_has_fds(p, t) && clock_ns(CLOCK_MONOTONIC) < end) {
+			reread(p, t);
+			done++;
+		}
+	}
+	return done;
+}
+
+static uint32_t oldest_reading(const struct nt_procs *p)
+{
+	uint32_t oldest = p->scan;
+
+	for (uint32_t i = 0; i < p->n_task; i++)
+		if (nt_task_has_fds(p, p->task[i]) && p->task[i]->read_scan < oldest)
+			oldest = p->task[i]->read_scan;
+	return oldest;
+}
+
+/* The pids of /proc, ascending; returns how many. */
+static int64_t list_pids(struct nt_procs *p)
+{
+	uint32_t n = 0, pid;
+	bool sorted = true;
+	long got;
+
+	if (lseek(p->root, 0, SEEK_SET) < 0)
+		return -errno;
+	while ((got = syscall(SYS_getdents64, p->root, p->buf, sizeof(p->buf))) > 0) {
+		for (long at = 0; at < got;) {
+			struct nt_dirent *d = (struct nt_dirent *)(p->buf + at);
+
+			at += d->len;
+			if (!nt_parse_u32(d->name, &pid) || !pid)
+				continue;
+			if (n == p->max_pid) {
+				uint32_t max = p->max_pid * 2 + 512;
+				struct nt_pid *v = realloc(p->pid, max * sizeof(*v));
+
+				if (!v)
+					return -ENOMEM;
+				p->pid = v;
+				p->max_pid = max;
+			}
+			sorted &= !n || p->pid[n - 1].pid < pid;
+			p->pid[n++] = (struct nt_pid){ .pid = pid, .ino = d->ino };
+		}
+	}
+	if (got < 0)
+		return -errno;
+	if (!sorted)
+		qsort(p->pid, n, sizeof(*p->pid), by_pid);
+	return n;
+}
+
+/* False if processes exist that /proc does not list: hidepid, or a PID namespace. */
+static bool lists_all(struct nt_procs *p, uint32_t n_pid)
+{
+	char link[NT_PROCS_LINK];
+	ssize_t n;
+
+	if (!p->procfs)
+		return true;
+	if (!n_pid || p->pid[0].pid != 1)
+		return false;
+	n = readlinkat(p->root, "self/ns/pid", link, sizeof(link));
+	return n == (ssize_t)sizeof(INIT_PIDNS) - 1 && !memcmp(link, INIT_PIDNS, (size_t)n);
+}
+
+/* Takes over the new list of processes; what ended is dropped from the index. */
+static int merge(struct nt_procs *p, uint32_t n_pid, struct nt_procs_stats *ret)
+{
+	struct nt_task **next = malloc((n_pid ? n_pid : 1) * sizeof(*next));
+	struct nt_task **old = p->task;
+	uint32_t n = 0, o = 0, n_old = p->n_task, out = 0;
+	int err = 0;
+
+	if (!next)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n_pid; i++) {
+		struct nt_task *t = NULL;
+
+		while (o < n_old && old[o]->pid < p->pid[i].pid)
+			old[o++]->flags |= NT_TASK_GONE;
+		bool fresh = o >= n_old || old[o]->pid != p->pid[i].pid;
+		if (!fresh) {
+			t = old[o++];
+		} else {
+			t = calloc(1, sizeof(*t));
+			if (!t) {
+				err = -ENOMEM;
+				break;
+			}
+			t->pid = p->pid[i].pid;
+		}
+		bool same = !fresh && t->dir_ino == p->pid[i].ino;
+		t->dir_ino = p->pid[i].ino;
+		if (!same)
+			t->flags |= NT_TASK_RETRY;
+		if (same && t->flags & NT_TASK_KERNEL) {
+			next[n++] = t;
+			continue;
+		}
+		bool young = !fresh && t->flags & NT_TASK_YOUNG;
+		if (young)
+			t->flags &= ~(uint32_t)NT_TASK_YOUNG;
+		int got = nt_task_check(p, t, fresh);
+		if (t->flags & NT_TASK_GONE) {
+			if (fresh)
+				task_free(t);
+			continue;
+		}
+		if (young && t->n_own)
+			nt_task_read_name(p, t);
+		if (!got)
+			got = nt_task_check_suspects(p, t);
+		if (got < 0)
+			err = got;
+		ret->rescanned += got != 0;
+		ret->unreadable += !!(t->flags & NT_TASK_UNREADABLE);
+		next[n++] = t;
+	}
+	while (o < n_old)
+		old[o++]->flags |= NT_TASK_GONE;
+	pthread_mutex_lock(&p->lock);
+	for (uint32_t i = 0; i < n_old; i++) {
+		if (!(old[i]->flags & NT_TASK_GONE))
+			continue;
+		if (nt_owners_drop(&p->owners, old[i]))
+			p->generation++;
+		nt_task_set_netns(p, old[i], 0);
+		old[out++] = old[i];
+	}
+	p->task = next;
+	p->n_task = n;
+	pthread_mutex_unlock(&p->lock);
+	for (uint32_t i = 0; i < out; i++)
+		task_free(old[i]);
+	free(old);
+	return err;
+}
+
+int nt_procs_scan(struct nt_procs *p, struct nt_procs_stats *ret)
+{
+	uint64_t begin = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	struct nt_procs_stats stats = { 0 };
+	struct stat self;
+	bool hinted, whole;
+	int64_t n_pid;
+	int err;
+
+	pthread_mutex_lock(&p->scan_lock);
+	n_pid = list_pids(p);
+	if (n_pid < 0) {
+		pthread_mutex_unlock(&p->scan_lock);
+		return (int)n_pid;
+	}
+	/* The own process has descriptors, so a size of 0 means that sizes are not told. */
+	p->sized = fstatat(p->root, "self/fd", &self, 0) ? !p->procfs : self.st_size > 0;
+	whole = lists_all(p, (uint32_t)n_pid);
+	pthread_mutex_lock(&p->lock);
+	p->scan++;
+	hinted = p->hinted || p->open_misses;
+	p->hinted = false;
+	pthread_mutex_unlock(&p->lock);
+	err = merge(p, (uint32_t)n_pid, &stats);
+	if (p->scan > 1 && p->n_task)
+		stats.rescanned += slices(p, hinted);
+
+	pthread_mutex_lock(&p->lock);
+	p->whole = whole && !err && !stats.unreadable;
+	p->oldest = oldest_reading(p);
+	p->open_misses = nt_misses_sweep(&p->misses, &p->owners, p->oldest, p->scan) > 0;
+	stats.processes = p->n_task;
+	stats.sockets = p->owners.used;
+	stats.generation = p->generation;
+	stats.netns_count = p->netns_count;
+	stats.hidden = !whole;
+	pthread_mutex_unlock(&p->lock);
+	pthread_mutex_unlock(&p->scan_lock);
+	stats.cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin;
+	*ret = stats;
+	return err;
+}
+
+int nt_procs_find(struct nt_procs *p, uint32_t inode, struct nt_proc *ret)
+{
+	uint32_t n;
+
+	if (!inode) {
+		*ret = (struct nt_proc){ 0 };
+		return 0;
+	}
+	pthread_mutex_lock(&p->lock);
+	n = nt_owners_get(&p->owners, inode, ret, 1);
+	if (!n) {
+		*ret = (struct nt_proc){ .owner = NT_OWNER_UNKNOWN };
+		if (nt_misses_ask(&p->misses, inode, p->scan) >= p->oldest)
+			p->hinted = true;
+		else if (p->whole)
+			ret->owner = NT_OWNER_KERNEL; /* else a hidden process may hold it */
+	}
+	pthread_mutex_unlock(&p->lock);
+	return n > 0;
+}
+
+int nt_procs_complete(struct nt_procs *p)
+{
+	pthread_mutex_lock(&p->lock);
+	int whole = p->whole;
+	pthread_mutex_unlock(&p->lock);
+	return whole;
+}
+
+int nt_procs_owners(struct nt_procs *p, uint32_t inode, struct nt_proc *ret, uint32_t max)
+{
+	pthread_mutex_lock(&p->lock);
+	uint32_t n = nt_owners_get(&p->owners, inode, ret, max);
+	pthread_mutex_unlock(&p->lock);
+	return (int)n;
+}
+
+int nt_procs_hint(struct nt_procs *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->hinted = true;
+	pthread_mutex_unlock(&p->lock);
+	return 0;
+}
+
+int nt_procs_gone(struct nt_procs *p, uint32_t inode)
+{
+	pthread_mutex_lock(&p->lock);
+	uint32_t n = nt_owners_suspect(&p->owners, inode);
+	pthread_mutex_unlock(&p->lock);
+	return (int)n;
+}
+
+int nt_procs_netns(struct nt_procs *p, uint32_t *inodes, uint32_t *pids, uint32_t max)
+{
+	uint32_t n = 0;
+
+	pthread_mutex_lock(&p->lock);
+	uint32_t *at = calloc(p->n_netns + 1, sizeof(*at));
+	if (!at) {
+		pthread_mutex_unlock(&p->lock);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < p->n_netns; i++) {
+		if (!p->netns[i].refs)
+			continue;
+		if (n < max) {
+			inodes[n] = p->netns[i].inode;
+			pids[n] = 0;
+		}
+		at[i] = n++;
+	}
+	for (uint32_t i = 0; i < p->n_task; i++) {
+		const struct nt_task *t = p->task[i];
+
+		if (t->netns && at[t->netns - 1] < max && !pids[at[t->netns - 1]])
+			pids[at[t->netns - 1]] = t->pid;
+	}
+	pthread_mutex_unlock(&p->lock);
+	free(at);
+	return (int)n;
+}

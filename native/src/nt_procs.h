@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* The process table from the inside: nt_procs.c decides what to read, nt_task.c reads. */
+#ifndef NT_PROCS_H
+#define NT_PROCS_H
+
+#include <pthread.h>
+
+#include "nt_owners.h"
+
+enum { NT_PROCS_NAME = 32, NT_PROCS_LINK = 64, NT_PROCS_BUF = 32768 };
+
+struct nt_netns {
+	uint32_t inode;
+	uint32_t refs; /* processes inside; 0: the slot is free */
+};
+
+struct nt_pid {
+	uint32_t pid;
+	uint64_t ino; /* of /proc/PID */
+};
+
+struct nt_procs {
+	pthread_mutex_t scan_lock; /* one scan at a time; taken before lock */
+	pthread_mutex_t lock;	   /* guards the index, the namespaces, the misses and what is below */
+	struct nt_owners owners;
+	struct nt_misses misses;
+	struct nt_netns *netns;
+	uint32_t n_netns, max_netns, netns_count;
+	struct nt_task **task; /* ascending by pid */
+	uint32_t n_task;
+	uint32_t generation, scan;
+	uint32_t oldest; /* every process was read completely in this scan or later */
+	bool hinted, whole; /* whole: the last scan could read every process there is */
+
+	/* Of the scanning thread alone. */
+	int root;
+	bool procfs, sized;
+	bool open_misses;
+	uint32_t slice_pid; /* the slices continue at this process */
+	uint32_t part_pid;  /* and the parts of large processes at this one */
+	struct nt_pid *pid;
+	uint32_t max_pid;
+	struct nt_fd *fd;
+	uint32_t n_fd, max_fd;
+	char buf[NT_PROCS_BUF] __attribute__((aligned(8)));
+};
+
+struct nt_dirent {
+	uint64_t ino;
+	int64_t off;
+	uint16_t len;
+	uint8_t type;
+	char name[];
+};
+
+/* A name made of digits alone, below 2^32. */
+bool nt_parse_u32(const char *s, uint32_t *ret);
+/*
+ * Looks at one process and reads it if it changed. Returns 1 if it did, 0 if not; -errno for
+ * errors that pass. Sets NT_TASK_GONE if there is no such process any more.
+ */
+int nt_task_check(struct nt_procs *p, struct nt_task *t, bool fresh);
+/* Looks again at the descriptors whose sockets were reported closed. Returns 1 if it did. */
+int nt_task_check_suspects(struct nt_procs *p, struct nt_task *t);
+/* Reads all descriptors, or at least `want` from where the last part ended. */
+int nt_task_read(struct nt_procs *p, struct nt_task *t);
+int nt_task_read_part(struct nt_procs *p, struct nt_task *t, uint32_t want);
+void nt_task_read_name(struct nt_procs *p, struct nt_task *t);
+void nt_task_read_netns(struct nt_procs *p, struct nt_task *t);
+/* Moves a process to a namespace (inode 0: none). Called with the lock held. */
+void nt_task_set_netns(struct nt_procs *p, struct nt_task *t, uint32_t inode);
+/* False if it is known to hold no descriptor that could be read. */
+bool nt_task_has_fds(const struct nt_procs *p, const struct nt_task *t);
+
+#endif

@@ -1,0 +1,550 @@
+"""The process table over a made-up /proc, where every change is under control, and the real one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+native = pytest.importorskip("nettop._native", reason="the C helper is not built")
+ffi, lib = native.ffi, native.lib
+
+UNKNOWN, PROC, KERNEL = 0, 1, 2
+
+
+class Table:
+    """struct nt_procs with just enough Python to read results."""
+
+    def __init__(self, root: str | Path = "/proc") -> None:
+        out = ffi.new("struct nt_procs **")
+        assert lib.nt_procs_new(os.fsencode(root), out) == 0
+        self.handle = ffi.gc(out[0], lib.nt_procs_free)
+
+    def scan(self) -> Any:
+        stats = ffi.new("struct nt_procs_stats *")
+        assert lib.nt_procs_scan(self.handle, stats) == 0
+        return stats
+
+    def find(self, inode: int) -> Any | None:
+        proc = ffi.new("struct nt_proc *")
+        return proc if lib.nt_procs_find(self.handle, inode, proc) == 1 else None
+
+    def why_unknown(self, inode: int) -> int:
+        proc = ffi.new("struct nt_proc *")
+        assert lib.nt_procs_find(self.handle, inode, proc) == 0
+        assert proc.pid == 0
+        return int(proc.owner)
+
+    def pid(self, inode: int) -> int | None:
+        proc = self.find(inode)
+        return None if proc is None else int(proc.pid)
+
+    def owners(self, inode: int, limit: int = 16) -> list[tuple[int, int]]:
+        out = ffi.new("struct nt_proc[]", limit)
+        n = lib.nt_procs_owners(self.handle, inode, out, limit)
+        return [(out[i].pid, out[i].fd) for i in range(min(n, limit))]
+
+    def count(self, inode: int) -> int:
+        return int(lib.nt_procs_owners(self.handle, inode, ffi.NULL, 0))
+
+    def netns(self) -> dict[int, int]:
+        inodes, pids = ffi.new("uint32_t[]", 64), ffi.new("uint32_t[]", 64)
+        n = lib.nt_procs_netns(self.handle, inodes, pids, 64)
+        return {inodes[i]: pids[i] for i in range(n)}
+
+
+class FakeProc:
+    """A tree that looks like /proc: directories of symlinks that lead nowhere."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def start(
+        self,
+        pid: int,
+        fds: dict[int, str] | None = None,
+        *,
+        comm: bytes = b"prog",
+        start: int = 1000,
+        netns: int = 4026531840,
+    ) -> None:
+        where = self.root / str(pid)
+        (where / "fd").mkdir(parents=True)
+        (where / "ns").mkdir()
+        (where / "ns" / "net").symlink_to(f"net:[{netns}]")
+        self.name(pid, comm, start)
+        for fd, target in (fds or {}).items():
+            self.open(pid, fd, target)
+
+    def name(self, pid: int, comm: bytes, start: int = 1000) -> None:
+        # Fields 3 to 21 are of no interest; 22 is the start time.
+        middle = b"S " + b"0 " * 18
+        (self.root / str(pid) / "stat").write_bytes(b"%d (%s) %s%d 0 0\n" % (pid, comm, middle, start))
+
+    def open(self, pid: int, fd: int, target: str) -> None:
+        (self.root / str(pid) / "fd" / str(fd)).symlink_to(target)
+
+    def close(self, pid: int, fd: int) -> None:
+        (self.root / str(pid) / "fd" / str(fd)).unlink()
+
+    def exit(self, pid: int) -> None:
+        shutil.rmtree(self.root / str(pid))
+
+    def replace_unseen(self, pid: int, fd: int, target: str) -> None:
+        """close() and open() between two scans: a stat of the directory shows no difference."""
+        where = self.root / str(pid) / "fd"
+        before = where.stat()
+        (where / str(fd)).unlink()
+        (where / str(fd)).symlink_to(target)
+        os.utime(where, ns=(before.st_atime_ns, before.st_mtime_ns))
+        after = where.stat()
+        assert (after.st_ino, after.st_size, after.st_mtime_ns) == (
+            before.st_ino,
+            before.st_size,
+            before.st_mtime_ns,
+        )
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeProc:
+    root = tmp_path / "proc"
+    root.mkdir()
+    return FakeProc(root)
+
+
+def test_finds_the_owner_of_a_socket(fake: FakeProc) -> None:
+    fake.start(812, {0: "/dev/null", 3: "socket:[123]", 4: "pipe:[124]"}, comm=b"nginx", start=77)
+    table = Table(fake.root)
+    stats = table.scan()
+    proc = table.find(123)
+    assert proc is not None
+    assert (proc.pid, proc.fd, proc.owner, proc.more, proc.start_ticks) == (812, 3, PROC, 0, 77)
+    assert ffi.string(proc.comm) == b"nginx"
+    assert table.find(124) is None
+    assert (stats.processes, stats.sockets, stats.unreadable, stats.hidden) == (1, 1, 0, 0)
+
+
+def test_inode_zero_belongs_to_nobody(fake: FakeProc) -> None:
+    fake.start(1, {3: "socket:[0]"})
+    table = Table(fake.root)
+    table.scan()
+    assert table.why_unknown(0) == UNKNOWN
+    assert table.owners(0) == []
+
+
+@pytest.mark.parametrize(
+    "comm",
+    [b"a) S 1 2 (b", b"\x1b[31mred", b"\xff\xfe", b"((((((", b"x\ny", b"", b"exactly15bytes!", b") "],
+)
+def test_hostile_names_arrive_as_raw_bytes(fake: FakeProc, comm: bytes) -> None:
+    fake.start(9, {1: "socket:[5]"}, comm=comm, start=4242)
+    table = Table(fake.root)
+    table.scan()
+    proc = table.find(5)
+    assert proc is not None
+    assert ffi.string(proc.comm) == comm[:15]
+    assert proc.start_ticks == 4242
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["socket:[]", "socket:[-3]", "socket:[12x]", "socket:[4294967296]", "socket:[5", "/socket:[5]",
+     "socket:[99999999999999999999999999]", "anon_inode:[eventpoll]"],
+)  # fmt: skip
+def test_odd_links_are_no_sockets(fake: FakeProc, target: str) -> None:
+    fake.start(9, {1: target, 2: "socket:[7]"})
+    table = Table(fake.root)
+    assert table.scan().sockets == 1
+    assert table.pid(7) == 9
+
+
+def test_odd_directories_are_no_processes(fake: FakeProc) -> None:
+    for name in ("self", "12a", "-1", "0", "99999999999", "net"):
+        (fake.root / name / "fd").mkdir(parents=True)
+        (fake.root / name / "fd" / "3").symlink_to("socket:[5]")
+    table = Table(fake.root)
+    assert table.scan().processes == 0
+    assert table.find(5) is None
+
+
+def test_an_unchanged_process_is_not_read_again(fake: FakeProc) -> None:
+    for pid in range(1, 40):
+        fake.start(pid, {3: f"socket:[{pid}]"})
+    table = Table(fake.root)
+    first = table.scan()
+    assert first.rescanned == 39
+    second = table.scan()
+    # A tenth of the processes has its turn; nobody changed.
+    assert second.rescanned <= 4
+    assert second.generation == first.generation
+
+
+def test_opening_and_closing_is_seen_in_the_next_scan(fake: FakeProc) -> None:
+    fake.start(5, {3: "socket:[30]"})
+    table = Table(fake.root)
+    before = table.scan().generation
+    fake.open(5, 4, "socket:[40]")
+    opened = table.scan().generation
+    assert opened > before
+    assert table.owners(40) == [(5, 4)]
+    fake.close(5, 3)
+    assert table.scan().generation > opened
+    assert table.find(30) is None
+    assert table.pid(40) == 5
+
+
+def test_generation_stays_when_only_files_change(fake: FakeProc) -> None:
+    fake.start(5, {3: "socket:[30]"})
+    table = Table(fake.root)
+    before = table.scan().generation
+    fake.open(5, 4, "/etc/passwd")
+    stats = table.scan()
+    assert stats.rescanned == 1
+    assert stats.generation == before
+
+
+def test_exit_removes_the_owner(fake: FakeProc) -> None:
+    fake.start(5, {3: "socket:[30]"})
+    fake.start(6, {3: "socket:[30]"})
+    table = Table(fake.root)
+    before = table.scan().generation
+    fake.exit(5)
+    stats = table.scan()
+    assert stats.generation > before
+    assert table.owners(30) == [(6, 3)]
+    fake.exit(6)
+    stats = table.scan()
+    assert (stats.sockets, stats.processes, stats.netns_count) == (0, 0, 0)
+    assert table.find(30) is None
+
+
+def test_a_reused_pid_is_another_process(fake: FakeProc) -> None:
+    fake.start(5, {3: "socket:[30]"}, comm=b"old", start=1)
+    table = Table(fake.root)
+    table.scan()
+    fake.exit(5)
+    fake.start(5, {3: "socket:[31]"}, comm=b"new", start=2)
+    table.scan()
+    assert table.find(30) is None
+    proc = table.find(31)
+    assert proc is not None
+    assert (proc.start_ticks, ffi.string(proc.comm)) == (2, b"new")
+
+
+def test_preforked_listener_has_all_its_owners(fake: FakeProc) -> None:
+    pids = [300, 7, 42, 100]
+    for pid in pids:
+        fake.start(pid, {pid % 10: "socket:[9]"})
+    table = Table(fake.root)
+    table.scan()
+    assert table.owners(9) == [(pid, pid % 10) for pid in sorted(pids)]
+    assert table.owners(9, limit=2) == [(7, 7), (42, 2)]
+    assert table.count(9) == 4
+    first = table.find(9)
+    assert first is not None
+    assert (first.pid, first.more) == (7, 3)
+    fake.exit(7)
+    table.scan()
+    first = table.find(9)
+    assert first is not None
+    assert (first.pid, first.more) == (42, 2)
+
+
+def test_duplicates_of_one_process_count_once(fake: FakeProc) -> None:
+    fake.start(7, {9: "socket:[9]", 3: "socket:[9]", 11: "socket:[9]"})
+    fake.start(8, {4: "socket:[9]"})
+    table = Table(fake.root)
+    table.scan()
+    assert table.owners(9) == [(7, 3), (8, 4)]
+    fake.close(7, 3)
+    table.scan()
+    assert table.owners(9) == [(7, 9), (8, 4)]
+    fake.close(7, 9)
+    fake.close(7, 11)
+    table.scan()
+    assert table.owners(9) == [(8, 4)]
+
+
+def test_reported_close_finds_the_socket_that_took_its_descriptor(fake: FakeProc) -> None:
+    for pid in range(1, 60):
+        fake.start(pid, {3: f"socket:[{1000 + pid}]", 4: f"socket:[{2000 + pid}]"})
+    table = Table(fake.root)
+    table.scan()
+    fake.replace_unseen(50, 3, "socket:[77]")
+    assert lib.nt_procs_gone(table.handle, 1050) == 1
+    table.scan()
+    assert table.owners(77) == [(50, 3)]
+    assert table.find(1050) is None
+    assert table.owners(2050) == [(50, 4)]
+
+
+def test_reported_close_that_is_none_changes_nothing(fake: FakeProc) -> None:
+    fake.start(5, {3: "socket:[30]"})
+    fake.start(6, {4: "socket:[30]"})
+    table = Table(fake.root)
+    before = table.scan().generation
+    assert lib.nt_procs_gone(table.handle, 30) == 2
+    assert lib.nt_procs_gone(table.handle, 31) == 0
+    assert table.scan().generation == before
+    assert table.owners(30) == [(5, 3), (6, 4)]
+
+
+def test_a_miss_makes_the_next_scan_look_everywhere(fake: FakeProc) -> None:
+    for pid in range(1, 60):
+        fake.start(pid, {3: f"socket:[{1000 + pid}]"})
+    table = Table(fake.root)
+    table.scan()
+    fake.replace_unseen(50, 3, "socket:[77]")
+    assert table.find(77) is None
+    table.scan()
+    assert table.pid(77) == 50
+
+
+def test_slices_find_an_unseen_change_in_time(fake: FakeProc) -> None:
+    for pid in range(1, 60):
+        fake.start(pid, {3: f"socket:[{1000 + pid}]"})
+    table = Table(fake.root)
+    table.scan()
+    fake.replace_unseen(50, 3, "socket:[77]")
+    for _ in range(40):
+        table.scan()
+        if table.count(77):  # owners() asks without a hint
+            break
+    assert table.owners(77) == [(50, 3)]
+
+
+def test_nobody_is_said_only_after_everybody_was_read(fake: FakeProc) -> None:
+    for pid in range(1, 30):
+        fake.start(pid, {3: f"socket:[{1000 + pid}]"})
+    table = Table(fake.root)
+    table.scan()
+    assert lib.nt_procs_complete(table.handle) == 1
+    assert table.why_unknown(5555) == UNKNOWN
+    for _ in range(5):
+        table.scan()
+        if table.why_unknown(5555) == KERNEL:
+            break
+    assert table.why_unknown(5555) == KERNEL
+    # A settled question costs no further search.
+    table.scan()
+    assert table.scan().rescanned <= 3
+    fake.open(9, 8, "socket:[5555]")
+    table.scan()
+    assert table.pid(5555) == 9
+
+
+def test_a_name_changed_by_exec_is_noticed(fake: FakeProc) -> None:
+    fake.start(1, {3: "socket:[1]"})
+    table = Table(fake.root)
+    table.scan()
+    fake.start(5, {3: "socket:[30]"}, comm=b"sh")
+    before = table.scan().generation
+    fake.name(5, b"java")
+    assert table.scan().generation > before
+    proc = table.find(30)
+    assert proc is not None
+    assert ffi.string(proc.comm) == b"java"
+
+
+def test_without_sizes_everything_is_read_again(fake: FakeProc) -> None:
+    (fake.root / "self").mkdir()
+    (fake.root / "self" / "fd").write_bytes(b"")  # its size is 0, as before Linux 6.2
+    for pid in range(1, 60):
+        fake.start(pid, {3: f"socket:[{1000 + pid}]"})
+    table = Table(fake.root)
+    table.scan()
+    fake.replace_unseen(50, 3, "socket:[77]")
+    assert table.scan().rescanned == 59
+    assert table.owners(77) == [(50, 3)]
+
+
+def test_namespaces_have_a_process_inside(fake: FakeProc) -> None:
+    fake.start(5, {3: "socket:[30]"}, netns=111)
+    fake.start(6, netns=111)
+    fake.start(7, netns=222)
+    table = Table(fake.root)
+    assert table.scan().netns_count == 2
+    assert table.netns() == {111: 5, 222: 7}
+    fake.exit(5)
+    fake.exit(7)
+    assert table.scan().netns_count == 1
+    assert table.netns() == {111: 6}
+    fake.start(8, netns=333)
+    table.scan()
+    assert table.netns() == {111: 6, 333: 8}
+
+
+def test_a_missing_root_is_an_error(tmp_path: Path) -> None:
+    out = ffi.new("struct nt_procs **")
+    assert lib.nt_procs_new(os.fsencode(tmp_path / "none"), out) == -2
+    assert out[0] == ffi.NULL
+
+
+def test_asking_while_scanning_from_another_thread(fake: FakeProc) -> None:
+    for pid in range(1, 80):
+        fake.start(pid, {fd: f"socket:[{pid * 100 + fd}]" for fd in range(3, 9)})
+    table = Table(fake.root)
+    table.scan()
+    ended = threading.Event()
+    wrong: list[object] = []
+
+    def ask() -> None:
+        while not ended.is_set():
+            for pid in range(40, 80):
+                proc = table.find(pid * 100 + 3)
+                if proc is None or proc.pid != pid:
+                    wrong.append(pid)
+                lib.nt_procs_gone(table.handle, pid * 100 + 4)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for t in threads:
+        t.start()
+    for round_ in range(30):
+        for pid in range(1, 20):
+            fake.open(pid, 20 + round_, f"socket:[{100000 + pid * 100 + round_}]")
+        table.scan()
+    ended.set()
+    for t in threads:
+        t.join()
+    assert wrong == []
+
+
+# --- the real /proc ---
+
+
+def inode_of(sock: socket.socket) -> int:
+    return os.fstat(sock.fileno()).st_ino
+
+
+def test_own_sockets_are_found() -> None:
+    table = Table()
+    with socket.socket() as sock:
+        table.scan()
+        proc = table.find(inode_of(sock))
+        assert proc is not None
+        assert (proc.pid, proc.fd) == (os.getpid(), sock.fileno())
+        comm = Path("/proc/self/comm").read_bytes().rstrip(b"\n")
+        assert ffi.string(proc.comm) == comm
+        stat = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
+        assert proc.start_ticks == int(stat[19])
+        assert os.stat("/proc/self/ns/net").st_ino in table.netns()
+
+
+def test_reopening_a_descriptor_between_scans_is_found() -> None:
+    table = Table()
+    sock = socket.socket()
+    table.scan()
+    old, fd = inode_of(sock), sock.fileno()
+    sock.close()
+    with socket.socket() as again:
+        assert again.fileno() == fd  # the count is the same: only the report tells
+        lib.nt_procs_gone(table.handle, old)
+        table.scan()
+        assert (os.getpid(), fd) in table.owners(inode_of(again))
+        assert table.find(old) is None
+
+
+@pytest.fixture
+def many() -> Iterator[list[socket.socket]]:
+    socks = [socket.socket() for _ in range(400)]
+    yield socks
+    for s in socks:
+        s.close()
+
+
+def test_a_large_process_is_read_in_parts(many: list[socket.socket]) -> None:
+    """A file replaced by a socket in the midst of many: no report, no hint, only slices."""
+    table = Table()
+    fd = many[200].fileno()
+    many[200].close()
+    file = os.open("/dev/null", os.O_RDONLY)
+    assert file == fd
+    table.scan()
+    assert all(table.pid(inode_of(s)) == os.getpid() for i, s in enumerate(many) if i != 200)
+    os.close(file)
+    many[200] = socket.socket()
+    assert many[200].fileno() == fd
+    wanted = inode_of(many[200])
+    for _ in range(400):
+        table.scan()
+        if table.count(wanted):
+            break
+    assert table.owners(wanted) == [(os.getpid(), fd)]
+    assert all(table.pid(inode_of(s)) == os.getpid() for s in many)
+
+
+def test_a_child_that_inherits_and_ends() -> None:
+    table = Table()
+    with socket.socket() as sock:
+        child = subprocess.Popen(
+            [sys.executable, "-c", "import time; time.sleep(30)"], pass_fds=[sock.fileno()]
+        )
+        try:
+            deadline = time.monotonic() + 5
+            want = sorted([os.getpid(), child.pid])
+            while time.monotonic() < deadline:
+                table.scan()
+                if [pid for pid, _ in table.owners(inode_of(sock))] == want:
+                    break
+            assert [pid for pid, _ in table.owners(inode_of(sock))] == want
+        finally:
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+        table.scan()
+        assert [pid for pid, _ in table.owners(inode_of(sock))] == [os.getpid()]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to become another user")
+def test_other_users_processes_are_counted_not_guessed() -> None:
+    script = """
+import os, socket, sys
+sock = socket.socket()
+inode = os.fstat(sock.fileno()).st_ino
+if os.fork() == 0:
+    os.execvp("sleep", ["sleep", "1"])  # runs as root and holds nothing
+os.set_inheritable(sock.fileno(), True)
+child = os.fork()
+if child == 0:
+    os.execvp("sleep", ["sleep", "1"])  # runs as root and holds the socket
+os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
+sock.close()
+sys.path[:0] = %r
+from nettop._native import ffi, lib
+p = ffi.new("struct nt_procs **"); lib.nt_procs_new(b"/proc", p)
+s = ffi.new("struct nt_procs_stats *"); lib.nt_procs_scan(p[0], s)
+proc = ffi.new("struct nt_proc *")
+for _ in range(5):
+    found = lib.nt_procs_find(p[0], inode, proc)
+    lib.nt_procs_scan(p[0], s)
+print(found, proc.owner, s.unreadable > 1, lib.nt_procs_complete(p[0]))
+""" % [os.path.abspath(p) for p in sys.path if p]  # noqa: PTH100
+    out = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert out.stdout.split() == ["0", str(UNKNOWN), "True", "0"], out.stderr
+
+
+@pytest.mark.skipif(not shutil.which("unshare") or os.getuid() != 0, reason="needs unshare")
+def test_a_pid_namespace_hides_processes() -> None:
+    script = (
+        "import sys; sys.path[:0] = %r\n"
+        "from nettop._native import ffi, lib\n"
+        "p = ffi.new('struct nt_procs **'); lib.nt_procs_new(b'/proc', p)\n"
+        "s = ffi.new('struct nt_procs_stats *'); lib.nt_procs_scan(p[0], s)\n"
+        "print(s.hidden, lib.nt_procs_complete(p[0]))\n"
+    ) % [os.path.abspath(p) for p in sys.path if p]  # noqa: PTH100
+    out = subprocess.run(
+        ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", script],
+        capture_output=True, text=True, timeout=20, check=False,
+    )  # fmt: skip
+    assert out.stdout.split() == ["1", "0"], out.stderr
