@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nettop.errors import NettopError
 from nettop.ffi import check, ffi, lib
@@ -31,9 +31,11 @@ from nettop.model.types import (
 )
 from nettop.feed import Grouping
 from nettop.planes import absent_planes
-from nettop.query.compile import Filter
 from nettop.sources import hostnet, kernel, netns
 from nettop.sources.names import Names
+
+if TYPE_CHECKING:
+    from nettop.query.compile import Filter
 
 ALL_STATES = 0xFFFFFFFF
 LISTEN = 1 << 10

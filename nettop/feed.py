@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nettop.model.fields import Field
 from nettop.model.types import Detail, Group, Model, Point, Proc, Row
-from nettop.query.compile import Filter
+
+if TYPE_CHECKING:
+    from nettop.query.compile import Filter
 
 
 class Grouping(IntEnum):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from nettop.collect import Collector, PollOptions
 from nettop.feed import Grouping, Sort
 from nettop.history import Histories
 from nettop.model.types import Detail, Group, Model, Point, Proc, Row
-from nettop.query.compile import Filter
+
+if TYPE_CHECKING:
+    from nettop.query.compile import Filter
 
 # Share of one CPU that polling may take before the interval is lengthened.
 POLL_SHARE = 0.25

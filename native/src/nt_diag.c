@@ -208,6 +208,7 @@ static void begin(struct nt_engine *e, uint64_t now_ns, bool fed)
 	e->totals.sweep = e->sweep;
 	e->totals.netns = e->n_ns;
 	e->totals.flow_retrans_pct = -1;
+	e->sent_per_s = e->resent_per_s = 0;
 	e->next.n = 0;
 	e->next_stale = e->next_whole = false;
 	e->back.n = 0;

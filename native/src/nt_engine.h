@@ -97,6 +97,7 @@ struct nt_engine {
 	uint32_t sweep;
 	struct nt_totals totals; /* of the running sweep */
 	struct nt_totals last;
+	double sent_per_s, resent_per_s; /* of the matched, for their common share */
 	bool sweep_failed; /* a dump failed: absence proves nothing */
 
 	struct nt_op *ops;
@@ -170,6 +171,7 @@ void nt_rematch(struct nt_engine *e); /* all records again, after the filter cha
 void nt_sweep_close(struct nt_engine *e);
 /* First owner of a record; the lock is held. */
 void nt_owner_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *ret);
+double nt_sent_per_s(const struct nt_rec *rec);
 /* The kept detail of a record or NULL; the lock is held. */
 const struct nt_detail *nt_rec_detail(const struct nt_engine *e, const struct nt_rec *rec);
 

@@ -146,13 +146,9 @@ static void add(struct sums *s, const struct nt_rec *rec, uint16_t port)
 		g->retrans_per_s += rec->retrans_per_s;
 	}
 	if (rec->flags & NT_F_RETR_PCT) {
-		/* Acknowledged plus resent stands for what was sent. */
-		double weight = (double)rec->tx_bytes_per_s /
-				(1.0 - (double)(rec->retr_pct < 99 ? rec->retr_pct : 99) / 100.0);
-
 		s->any_sent = true;
-		s->sent += weight;
-		s->resent += weight * (double)rec->retr_pct / 100.0;
+		s->sent += nt_sent_per_s(rec);
+		s->resent += nt_sent_per_s(rec) * (double)rec->retr_pct / 100.0;
 	}
 	bool worse = rec->level > s->worst_level ||
 		     (rec->level == s->worst_level && rec->strength > s->worst_strength);

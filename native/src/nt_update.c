@@ -273,8 +273,10 @@ static void bound_unread(struct nt_rec *rec, const struct nt_diag_view *v, bool 
 	uint32_t unread = rec->rqueue - (rec->rqueue && fin_received(rec->state) ? 1 : 0);
 	uint32_t taken = (uint32_t)nt_info64(v, TI_BYTES_RECEIVED) - unread;
 
+	bool was_empty = !(rec->flags & NT_F_OLDEST_UNREAD);
+
 	rec->flags &= ~(uint32_t)NT_F_OLDEST_UNREAD;
-	if (!unread || fresh || taken != rec->taken_bytes) {
+	if (!unread || was_empty || fresh || taken != rec->taken_bytes) {
 		rec->taken_bytes = taken;
 		rec->taken_at_ms = now_ms;
 	}
@@ -445,7 +447,15 @@ static unsigned int who_of(uint8_t verdict)
 	}
 }
 
-static void tally_match(struct nt_totals *t, const struct nt_rec *rec)
+/* What a socket sent, resent included, from its acknowledged rate and resent share. */
+double nt_sent_per_s(const struct nt_rec *rec)
+{
+	double pct = (double)(rec->retr_pct < 99 ? rec->retr_pct : 99);
+
+	return (double)rec->tx_bytes_per_s / (1.0 - pct / 100.0);
+}
+
+static void tally_match(struct nt_engine *e, struct nt_totals *t, const struct nt_rec *rec)
 {
 	t->matched++;
 	t->unwell += rec->level == NT_LEVEL_UNWELL;
@@ -457,6 +467,15 @@ static void tally_match(struct nt_totals *t, const struct nt_rec *rec)
 		t->rx_bytes_per_s += (double)rec->rx_bytes_per_s;
 		t->retrans_per_s += (double)rec->retrans_per_s;
 	}
+	if (rec->flags & NT_F_RETR_PCT) {
+		e->sent_per_s += nt_sent_per_s(rec);
+		e->resent_per_s += nt_sent_per_s(rec) * (double)rec->retr_pct / 100.0;
+	}
+}
+
+static void close_tally(struct nt_engine *e, struct nt_totals *t)
+{
+	t->flow_retrans_pct = e->sent_per_s > 0 ? 100.0 * e->resent_per_s / e->sent_per_s : -1;
 }
 
 static struct nt_filter_view view_of(struct nt_engine *e, const struct nt_rec *rec,
@@ -622,7 +641,7 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		return;
 	}
 	e->table.mark[i] |= NT_M_MATCH;
-	tally_match(&e->totals, rec);
+	tally_match(e, &e->totals, rec);
 	nt_keys_add(&e->next, nt_key_of(e, i, &fv));
 	struct nt_detail *d = new_detail(e);
 
@@ -639,6 +658,7 @@ void nt_rematch(struct nt_engine *e)
 	t.matched = t.unwell = t.watch = 0;
 	memset(t.who, 0, sizeof(t.who));
 	t.tx_bytes_per_s = t.rx_bytes_per_s = t.retrans_per_s = 0;
+	e->sent_per_s = e->resent_per_s = 0;
 	for (uint32_t i = 0; i < e->table.high; i++) {
 		if (!(e->table.mark[i] & NT_M_LIVE))
 			continue;
@@ -647,11 +667,12 @@ void nt_rematch(struct nt_engine *e)
 
 		if (match(e, rec, &fv)) {
 			e->table.mark[i] |= NT_M_MATCH;
-			tally_match(&t, rec);
+			tally_match(e, &t, rec);
 		} else {
 			e->table.mark[i] &= (uint8_t)~NT_M_MATCH;
 		}
 	}
+	close_tally(e, &t);
 	e->last = t;
 }
 
@@ -676,7 +697,7 @@ void nt_sweep_close(struct nt_engine *e)
 		if (e->table.mark[i] & NT_M_MATCH) {
 			struct nt_filter_view fv = view_of(e, rec, NULL, &proc);
 
-			tally_match(&e->totals, rec);
+			tally_match(e, &e->totals, rec);
 			nt_keys_add(&e->next, nt_key_of(e, i, &fv));
 		}
 	}
@@ -685,6 +706,7 @@ void nt_sweep_close(struct nt_engine *e)
 	e->front = e->back;
 	e->back = swap;
 	e->back.n = 0;
+	close_tally(e, &e->totals);
 	e->last = e->totals;
 	if (e->next_stale)
 		nt_rematch(e);

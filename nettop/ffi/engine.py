@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nettop.ffi import check, ffi, lib
 from nettop.ffi.wire import ROW_SIZE, detail_of, proc_of, rows_of, sort_operand
 from nettop.model.fields import Field
 from nettop.model.tcpinfo import InfoField
 from nettop.model.types import Detail, Proc, Proto, Row
-from nettop.query.compile import Filter
+
+if TYPE_CHECKING:
+    from nettop.query.compile import Filter
 
 
 class Procs:

@@ -1,0 +1,360 @@
+"""The table and its arithmetic on built messages: what is a rate, what is unknown, what is gone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nettop.ffi.engine import Engine
+from nettop.model.fields import FIELDS, Field
+from nettop.model.types import Flag, Owner, Proto, Row
+from tests.netlink import connection, diag, done, message, skmeminfo, tcp_info
+
+S = 1_000_000_000
+NETNS = 4026531833
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine()
+
+
+def sweep(engine: Engine, at_s: float, *messages: bytes, proto: Proto = Proto.TCP) -> Any:
+    engine.feed_begin(int(at_s * S))
+    engine.feed(NETNS, proto, b"".join(messages) + done())
+    return engine.feed_end(int(at_s * S))
+
+
+def row(engine: Engine, cookie: int = 1) -> Row:
+    found = engine.find(cookie)
+    assert found is not None
+    return found
+
+
+def value(engine: Engine, field: str, cookie: int = 1) -> Any:
+    f: Field = FIELDS[field]
+    return f.value(row(engine, cookie), engine.detail(cookie))
+
+
+def test_first_interval_has_no_rates(engine: Engine) -> None:
+    sweep(engine, 10, connection(1, bytes_acked=5_000_000, total_retrans=9))
+    for field in ("tx", "rx", "flow", "retr/s", "retr%", "limited.cwnd"):
+        assert value(engine, field) is None, field
+
+
+def test_rates_are_of_this_interval(engine: Engine) -> None:
+    sweep(engine, 10, connection(1, bytes_acked=1000, bytes_received=0, total_retrans=4))
+    sweep(engine, 12, connection(1, bytes_acked=5000, bytes_received=600, total_retrans=10))
+    assert value(engine, "tx") == pytest.approx(2000)
+    assert value(engine, "rx") == pytest.approx(300)
+    assert value(engine, "retr/s") == pytest.approx(3)
+    sweep(engine, 13, connection(1, bytes_acked=5000, bytes_received=600, total_retrans=10))
+    assert value(engine, "tx") == 0
+    assert value(engine, "retr/s") == 0
+
+
+def test_counters_wrap_at_their_width(engine: Engine) -> None:
+    sweep(engine, 10, connection(1, total_retrans=0xFFFFFFFE, total_rto=0xFFFF))
+    sweep(engine, 11, connection(1, total_retrans=3, total_rto=1, retransmits=1))
+    assert value(engine, "retr/s") == pytest.approx(5)
+
+
+def test_counter_going_back_makes_no_rate(engine: Engine) -> None:
+    sweep(engine, 10, connection(1, bytes_acked=1 << 40))
+    sweep(engine, 11, connection(1, bytes_acked=100))
+    assert value(engine, "tx") is None
+    sweep(engine, 12, connection(1, bytes_acked=300))
+    assert value(engine, "tx") == pytest.approx(200)
+
+
+def test_retr_pct_leaves_out_what_dsack_proved_spurious(engine: Engine) -> None:
+    base = {"snd_mss": 1000, "bytes_sent": 0, "bytes_retrans": 0}
+    sweep(engine, 10, connection(1, **base))
+    more = {"snd_mss": 1000, "bytes_sent": 100_000, "bytes_retrans": 5000, "dsack_dups": 3}
+    sweep(engine, 11, connection(1, **more))
+    assert value(engine, "retr%") == pytest.approx(2.0)
+
+
+def test_retr_pct_is_unknown_when_nothing_was_sent(engine: Engine) -> None:
+    sweep(engine, 10, connection(1, bytes_sent=500))
+    sweep(engine, 11, connection(1, bytes_sent=500))
+    assert value(engine, "retr%") is None
+
+
+@pytest.mark.parametrize("length", [104, 120, 136, 144, 160, 168, 192, 200, 224, 232, 240, 248, 280, 400])
+def test_every_length_of_tcp_info(engine: Engine, length: int) -> None:
+    """Fields exist only as far as the kernel sent them; longer structs keep the known part."""
+    info = tcp_info(min(length, 280), rtt=5000, snd_cwnd=7, min_rtt=900, bytes_acked=10) + bytes(
+        max(0, length - 280)
+    )
+    sweep(engine, 10, diag(1, info=info))
+    assert value(engine, "srtt") == 5_000_000
+    assert value(engine, "cwnd") == 7
+    assert value(engine, "minrtt") == (900_000 if length >= 152 else None)
+    detail = engine.detail(1)
+    assert detail is not None
+    assert detail.tcp_info_len == length
+    assert ("bytes_acked" in detail.tcp_info) == (length >= 128)
+    assert ("snd_wnd" in detail.tcp_info) == (length >= 232)
+    assert ("received_ce_bytes" in detail.tcp_info) == (length >= 276)
+
+
+def test_limited_shares(engine: Engine) -> None:
+    sweep(engine, 10, connection(1, busy_time=0))
+    sweep(engine, 11, connection(1, busy_time=900_000, rwnd_limited=300_000, sndbuf_limited=100_000,
+                                 notsent_bytes=5000))  # fmt: skip
+    assert value(engine, "limited.rwnd") == 30
+    assert value(engine, "limited.sndbuf") == 10
+    assert value(engine, "limited.cwnd") == 50
+    assert value(engine, "limited.in_flight") == 0
+    assert value(engine, "limited.idle") == 10
+
+
+def test_waiting_for_an_ack_is_nobodys_fault(engine: Engine) -> None:
+    """An RPC client whose server thinks: busy all the time, nothing held back."""
+    quiet = {"delivery_rate_app_limited": 1, "unacked": 1, "snd_cwnd": 10}
+    sweep(engine, 10, connection(1, busy_time=0, **quiet))
+    sweep(engine, 11, connection(1, busy_time=970_000, **quiet))
+    assert value(engine, "limited.cwnd") == 0
+    assert value(engine, "limited.in_flight") == 97
+    assert row(engine).verdicts == []
+
+
+def test_full_window_is_cwnd_limited(engine: Engine) -> None:
+    full = {"unacked": 10, "snd_cwnd": 10}
+    sweep(engine, 10, connection(1, busy_time=0, **full))
+    sweep(engine, 11, connection(1, busy_time=1_000_000, **full))
+    assert value(engine, "limited.cwnd") == 100
+    assert value(engine, "limited.idle") == 0
+
+
+def test_limited_needs_a_second(engine: Engine) -> None:
+    engine.config.roll_ms = 50
+    engine.configure()
+    sweep(engine, 10.0, connection(1, busy_time=0))
+    sweep(engine, 10.3, connection(1, busy_time=300_000))
+    assert value(engine, "limited.idle") is None
+    sweep(engine, 11.0, connection(1, busy_time=600_000))
+    assert value(engine, "limited.in_flight") == 60
+
+
+def test_removed_after_two_misses(engine: Engine) -> None:
+    sweep(engine, 10, connection(1), connection(2))
+    totals = sweep(engine, 11, connection(2))
+    assert row(engine, 1).flags & Flag.MISSED
+    assert totals.closed == 0
+    totals = sweep(engine, 12, connection(2))
+    assert engine.find(1) is None
+    assert totals.closed == 1
+    assert engine.find(2) is not None
+
+
+def test_a_socket_seen_again_was_only_missed(engine: Engine) -> None:
+    sweep(engine, 10, connection(1, bytes_acked=0))
+    sweep(engine, 11)
+    sweep(engine, 12, connection(1, bytes_acked=4000))
+    assert not row(engine).flags & Flag.MISSED
+    assert value(engine, "tx") == pytest.approx(2000)
+
+
+def test_a_failed_dump_removes_nothing(engine: Engine) -> None:
+    sweep(engine, 10, connection(1))
+    for at in (11, 12, 13):
+        engine.feed_begin(at * S)
+        with pytest.raises(OSError, match="nt_feed"):
+            engine.feed(NETNS, Proto.TCP, done(-105))
+        totals = engine.feed_end(at * S)
+        assert totals.failed == 1
+        assert totals.last_error == 105
+    assert engine.find(1) is not None
+
+
+def test_listed_twice_in_one_dump(engine: Engine) -> None:
+    sweep(engine, 10, connection(1, bytes_acked=0))
+    totals = sweep(engine, 11, connection(1, bytes_acked=1000), connection(1, bytes_acked=1001))
+    assert totals.duplicates == 1
+    assert totals.tcp == 1
+    assert value(engine, "tx") == pytest.approx(1000)
+
+
+def test_cookie_not_tuple_is_the_identity(engine: Engine) -> None:
+    """The same 4-tuple used again is another socket: no rate from the old counters."""
+    sweep(engine, 10, connection(1, bytes_acked=10_000))
+    sweep(engine, 11, connection(2, bytes_acked=20_000))
+    assert value(engine, "tx", 2) is None
+
+
+def test_ipv4_mapped_is_shown_as_ipv4(engine: Engine) -> None:
+    sweep(engine, 10, connection(1, src="::ffff:10.1.2.3", dst="::ffff:10.4.5.6"))
+    assert row(engine).local_addr == "10.1.2.3"
+    assert row(engine).remote_addr == "10.4.5.6"
+
+
+def test_family_choice_counts_mapped_as_ipv4(engine: Engine) -> None:
+    engine.config.family = 2
+    engine.configure()
+    sweep(engine, 10, connection(1, src="::ffff:10.1.2.3", dst="::ffff:10.4.5.6"),
+          connection(2, src="2001:db8::1", dst="2001:db8::2"))  # fmt: skip
+    assert engine.find(1) is not None
+    assert engine.find(2) is None
+
+
+def test_default_rows(engine: Engine) -> None:
+    mem = skmeminfo()
+    sweep(
+        engine, 10,
+        connection(1),
+        connection(2, state="LISTEN", rqueue=10, wqueue=128),
+        connection(3, state="LISTEN", rqueue=103, wqueue=128),
+        connection(4, state="TIME_WAIT"),
+        connection(5, state="CLOSE_WAIT"),
+    )  # fmt: skip
+    assert engine.order(None, True, 100, False) == 3
+    assert {r.cookie for r in engine.window(0, 10)} == {1, 3, 5}
+    sweep(
+        engine, 11,
+        diag(11, state="CLOSE", attrs={"skmeminfo": mem}),
+        diag(12, state="CLOSE", rqueue=768, attrs={"skmeminfo": mem}),
+        diag(13, state="CLOSE", attrs={"skmeminfo": skmeminfo(drops=4)}),
+        proto=Proto.UDP,
+    )  # fmt: skip
+    engine.order(None, True, 100, False)
+    assert {12, 13} <= {r.cookie for r in engine.window(0, 10)}
+    assert 11 not in {r.cookie for r in engine.window(0, 10)}
+
+
+def test_owner_words_without_a_process(engine: Engine) -> None:
+    engine.config.rows_all = 1
+    engine.configure()
+    sweep(engine, 10, connection(1, inode=0), connection(2, inode=0, state="FIN_WAIT2"),
+          connection(3, inode=77), connection(4, inode=0, state="CLOSE_WAIT"))  # fmt: skip
+    assert row(engine, 1).proc.owner == Owner.NOT_ACCEPTED
+    assert row(engine, 2).proc.owner == Owner.ORPHAN
+    assert row(engine, 3).proc.owner == Owner.UNKNOWN
+    assert row(engine, 4).proc.owner == Owner.NOT_ACCEPTED
+
+
+def test_oldest_unread_grows_while_nobody_reads(engine: Engine) -> None:
+    sweep(engine, 10, connection(1, rqueue=500, bytes_received=500, last_data_recv=0))
+    assert value(engine, "unread") == 0
+    sweep(engine, 11, connection(1, rqueue=900, bytes_received=900, last_data_recv=10))
+    assert value(engine, "unread") == 1_000_000_000
+    sweep(engine, 12, connection(1, rqueue=900, bytes_received=1000, last_data_recv=10))
+    assert value(engine, "unread") == 10_000_000, "the reader moved: only the last arrival is sure"
+    sweep(engine, 13, connection(1, rqueue=0, bytes_received=1000))
+    assert value(engine, "unread") is None
+
+
+def test_data_after_an_empty_queue_is_young(engine: Engine) -> None:
+    """The reader's place stands still while nothing comes: that is not the data's age."""
+    sweep(engine, 10, connection(1, rqueue=0, bytes_received=500))
+    sweep(engine, 60, connection(1, rqueue=0, bytes_received=500))
+    sweep(engine, 61, connection(1, rqueue=100, bytes_received=600, last_data_recv=2))
+    assert value(engine, "unread") == 2_000_000
+
+
+def test_stuck_before_nettop_started(engine: Engine) -> None:
+    sweep(engine, 10, connection(1, rqueue=500, bytes_received=500, last_data_recv=42_000))
+    assert value(engine, "unread") == 42_000_000_000
+
+
+def test_a_fin_is_not_unread_data(engine: Engine) -> None:
+    sweep(engine, 10, connection(1, state="CLOSE_WAIT", rqueue=1, bytes_received=500,
+                                 last_data_recv=90_000))  # fmt: skip
+    assert value(engine, "unread") is None
+
+
+def test_extra_sweep_keeps_the_baseline(engine: Engine) -> None:
+    engine.config.roll_ms = 600
+    engine.configure()
+    sweep(engine, 10, connection(1, bytes_acked=0))
+    sweep(engine, 10.1, connection(1, bytes_acked=100))
+    assert value(engine, "tx") is None
+    sweep(engine, 11, connection(1, bytes_acked=1000))
+    assert value(engine, "tx") == pytest.approx(1000)
+
+
+def test_listener_has_no_connection_numbers(engine: Engine) -> None:
+    sweep(engine, 10, connection(1, state="LISTEN", rqueue=200, wqueue=128, unacked=200))
+    for field in ("srtt", "cwnd", "tx", "retr/s", "lost", "minrtt"):
+        assert value(engine, field) is None, field
+    assert value(engine, "rcvq") == 200
+    assert value(engine, "sndq") == 128
+
+
+def test_totals(engine: Engine) -> None:
+    sweep(engine, 10, connection(1), connection(2, state="LISTEN", wqueue=5))
+    totals = sweep(engine, 11, connection(1, bytes_acked=500, bytes_sent=600, bytes_retrans=60),
+                   connection(3), connection(2, state="LISTEN", wqueue=5))  # fmt: skip
+    assert (totals.tcp, totals.opened, totals.matched) == (3, 1, 2)
+    assert totals.by_state[1] == 2
+    assert totals.by_state[10] == 1
+    assert totals.tx_bytes_per_s == pytest.approx(500)
+    assert totals.flow_retrans_pct == pytest.approx(10)
+
+
+def test_malformed_messages_are_counted(engine: Engine) -> None:
+    whole = connection(1)
+    totals = sweep(engine, 10, message(20, whole[16:60]), connection(2), message(20, b""))
+    assert totals.malformed == 2
+    assert totals.tcp == 1
+
+
+def test_capture_replays_to_the_same_rows(engine: Engine) -> None:
+    first = b"".join([connection(1, rtt=77), connection(2, rtt=88)])
+    a, b = Engine(), Engine()
+    for e in (a, b):
+        sweep(e, 10, first)
+    assert row(a, 2).rec == row(b, 2).rec
+
+
+def test_groups_and_sum(engine: Engine) -> None:
+    many = [connection(i, dst=f"10.0.1.{i % 3}", rtt=1000 * i, rqueue=10) for i in range(1, 10)]
+    sweep(engine, 10, *many)
+    engine.order(None, True, 100, False)
+    groups = {bytes(g.key)[:4]: (g.sockets, g.rtt50_us, g.rtt_max_us) for g in engine.groups(2)}
+    assert groups == {
+        bytes([10, 0, 1, 0]): (3, 6000, 9000),
+        bytes([10, 0, 1, 1]): (3, 4000, 7000),
+        bytes([10, 0, 1, 2]): (3, 5000, 8000),
+    }
+    total = engine.sum([1, 2, 999])
+    assert total is not None
+    assert (total.sockets, total.rqueue_bytes) == (2, 20)
+
+
+@pytest.mark.parametrize("descending", [True, False])
+def test_order_puts_unknown_last(engine: Engine, descending: bool) -> None:
+    many = [connection(i, min_rtt=i * 10) for i in range(1, 200)]
+    many += [connection(1000, min_rtt=0xFFFFFFFF), connection(1001, state="LISTEN", rqueue=9, wqueue=9)]
+    sweep(engine, 10, *many)
+    count = engine.order(FIELDS["minrtt"], descending, 20, False)
+    cookies = [r.cookie for r in engine.window(0, count)]
+    assert set(cookies[-2:]) == {1000, 1001}
+    expected = sorted(range(1, 200), reverse=descending)
+    assert cookies[:-2] == expected
+
+
+@pytest.mark.parametrize("upto", [1, 5, 33, 64, 500, 5000])
+def test_partial_order_agrees_with_a_full_sort(engine: Engine, upto: int) -> None:
+    many = [connection(i, rtt=1 + (i * 7919) % 1000) for i in range(1, 3000)]
+    sweep(engine, 10, *many)
+    engine.order(FIELDS["srtt"], True, upto, False)
+    seen = [r.rec.rtt_us for r in engine.window(0, upto)]
+    assert seen == sorted((1 + (i * 7919) % 1000 for i in range(1, 3000)), reverse=True)[:upto]
+    deep = [r.rec.rtt_us for r in engine.window(2500, 100)]
+    assert deep == sorted(deep, reverse=True)
+    cookie = engine.window(1234, 1)[0].cookie
+    assert engine.position(cookie) == 1234
+
+
+def test_held_order_appends_newcomers(engine: Engine) -> None:
+    sweep(engine, 10, *[connection(i, rtt=i) for i in range(1, 6)])
+    engine.order(FIELDS["srtt"], True, 100, False)
+    sweep(engine, 11, *[connection(i, rtt=100 - i) for i in (1, 2, 3, 5)], connection(9, rtt=999))
+    sweep(engine, 12, *[connection(i, rtt=100 - i) for i in (1, 2, 3, 5)], connection(9, rtt=999))
+    engine.order(FIELDS["srtt"], True, 100, True)
+    assert [r.cookie for r in engine.window(0, 10)] == [5, 3, 2, 1, 9]
+    engine.order(FIELDS["srtt"], True, 100, False)
+    assert [r.cookie for r in engine.window(0, 10)] == [9, 1, 2, 3, 5]
