@@ -301,7 +301,6 @@ struct nt_netns_fds {
 	int snmp_fd;	 /* /proc/net/snmp; -1 none */
 	int netstat_fd;	 /* /proc/net/netstat; -1 none */
 	int sockstat6_fd; /* /proc/net/sockstat6; -1 none */
-	int lookup_fd;	 /* second NETLINK_SOCK_DIAG socket, for exact look-ups */
 };
 
 struct nt_procs_stats {

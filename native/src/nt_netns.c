@@ -57,12 +57,6 @@ static void *run(void *arg)
 		job->err = fds->diag_fd;
 		return NULL;
 	}
-	fds->lookup_fd = open_diag();
-	if (fds->lookup_fd < 0) {
-		job->err = fds->lookup_fd;
-		close(fds->diag_fd);
-		return NULL;
-	}
 	fds->sockstat_fd = open_net("/proc/thread-self/net/sockstat");
 	fds->sockstat6_fd = open_net("/proc/thread-self/net/sockstat6");
 	fds->snmp_fd = open_net("/proc/thread-self/net/snmp");

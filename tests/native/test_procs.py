@@ -89,7 +89,8 @@ class FakeProc:
     def name(self, pid: int, comm: bytes, start: int = 1000) -> None:
         # Fields 3 to 21 are of no interest; 22 is the start time.
         middle = b"S " + b"0 " * 18
-        (self.root / str(pid) / "stat").write_bytes(b"%d (%s) %s%d 0 0\n" % (pid, comm, middle, start))
+        text = b"%d (%s) %s%d 0 0\n" % (pid, comm, middle, start)
+        (self.root / str(pid) / "stat").write_bytes(text)
 
     def open(self, pid: int, fd: int, target: str) -> None:
         (self.root / str(pid) / "fd" / str(fd)).symlink_to(target)
@@ -144,8 +145,9 @@ def test_inode_zero_belongs_to_nobody(fake: FakeProc) -> None:
 
 @pytest.mark.parametrize(
     "comm",
-    [b"a) S 1 2 (b", b"\x1b[31mred", b"\xff\xfe", b"((((((", b"x\ny", b"", b"exactly15bytes!", b") "],
-)
+    [b"a) S 1 2 (b", b"\x1b[31mred", b"\xff\xfe", b"((((((", b"x\ny", b"",
+     b"exactly15bytes!", b") "],
+)  # fmt: skip
 def test_hostile_names_arrive_as_raw_bytes(fake: FakeProc, comm: bytes) -> None:
     fake.start(9, {1: "socket:[5]"}, comm=comm, start=4242)
     table = Table(fake.root)
@@ -437,7 +439,7 @@ def test_own_sockets_are_found() -> None:
         assert ffi.string(proc.comm) == comm
         stat = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
         assert proc.start_ticks == int(stat[19])
-        assert os.stat("/proc/self/ns/net").st_ino in table.netns()
+        assert Path("/proc/self/ns/net").stat().st_ino in table.netns()
 
 
 def test_reopening_a_descriptor_between_scans_is_found() -> None:

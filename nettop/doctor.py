@@ -1,0 +1,243 @@
+"""`nettop doctor`: tries every plane and says what works, why not, and what would mend it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TextIO
+
+from nettop import __version__, privilege
+from nettop.errors import EXIT_FAILURE, EXIT_OK, NettopError
+from nettop.ffi.engine import Engine, Procs
+from nettop.model.types import SourceStatus
+from nettop.planes import absent_planes
+from nettop.render.clean import clean
+from nettop.render.units import ABSENT
+from nettop.sources import hostnet, netns
+
+SCHEMA = "nettop.doctor/1"
+PLANES = ("diag", "procs", "wait", "stages", "path", "events", "stamps", "clocks")
+NEEDED_FOR_PROCS = frozenset({"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"})
+_TCP_INFO_ROOM = 1024  # larger than any tcp_info so far (280 bytes in 6.18)
+
+
+@dataclass(frozen=True, slots=True)
+class NetnsReport:
+    """What of other network namespaces can be seen and entered."""
+
+    visible: int  # with the own one
+    can_enter: bool | None  # None: there is no other one to try
+    reason: str | None = None
+    fix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that doctor found out."""
+
+    sources: tuple[SourceStatus, ...]
+    tcp_info_bytes: int | None  # length of this kernel's struct tcp_info
+    netns: NetnsReport
+    kept: dict[str, str]  # capability → why a running nettop keeps it
+    given_up: int  # how many others it gives up at start
+    held: tuple[str, ...]  # capabilities that doctor itself runs with
+    uid: int
+
+    @property
+    def all_ok(self) -> bool:
+        return all(s.state == "ok" for s in self.sources)
+
+
+def collect() -> list[SourceStatus]:
+    """The status of every plane, each tried just now, in the order of PLANES."""
+    return list(examine().sources)
+
+
+def examine() -> Report:
+    """Tries everything that can be tried without changing anything."""
+    procs = Procs()
+    absent = {s.name: s for s in absent_planes()}
+    tried = {"diag": _try_diag(), "procs": _try_procs(procs)}
+    everything = absent | tried
+    held, permitted = privilege.held(), privilege.permitted()
+    kept = privilege.to_keep(permitted, keep_netns=False)
+    return Report(
+        sources=tuple(everything[name] for name in PLANES if name in everything),
+        tcp_info_bytes=tcp_info_bytes(),
+        netns=_try_netns(procs),
+        kept=kept,
+        given_up=len(permitted - kept.keys()),
+        held=tuple(sorted(held)),
+        uid=os.geteuid(),
+    )
+
+
+def tcp_info_bytes() -> int | None:
+    """Length of struct tcp_info in this kernel, from a socket of our own; None without TCP."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+            return len(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_ROOM))
+    except OSError:
+        return None
+
+
+def _try_diag() -> SourceStatus:
+    """Dumps the sockets of the own namespace once, as a sweep does."""
+    try:
+        fds = netns.open_fds(netns.own_inode(), netns.OWN_PATH)
+    except NettopError as e:
+        return SourceStatus("diag", "off", "sock_diag", str(e))
+    hostnet.close_counters(fds)
+    try:
+        engine = Engine()
+        engine.add_netns(netns.own_inode(), fds.diag_fd)
+        engine.configure()
+        engine.begin()
+        while engine.step(64):
+            pass
+        totals = engine.end()
+    except OSError as e:
+        return SourceStatus("diag", "off", "sock_diag", f"a dump failed: {e.strerror}")
+    if totals.failed:
+        why = os.strerror(totals.last_error)
+        state = "partial" if totals.messages else "off"
+        return SourceStatus("diag", state, "sock_diag", f"{totals.failed} dumps failed: {why}")
+    return SourceStatus("diag", "ok", "sock_diag")
+
+
+def _try_procs(procs: Procs) -> SourceStatus:
+    try:
+        stats = procs.scan()
+    except OSError as e:
+        return SourceStatus("procs", "off", "proc", f"/proc cannot be read: {e.strerror}")
+    return procs_status(stats, privilege.held())
+
+
+def procs_status(stats: Any, held: frozenset[str]) -> SourceStatus:
+    """What a scan of the process table (struct nt_procs_stats) says about the plane.
+
+    Args:
+        stats: of the last scan.
+        held: capabilities in effect, to tell what would help.
+    """
+    reasons, fix = [], None
+    if stats.unreadable:
+        missing = NEEDED_FOR_PROCS - held
+        count = f"{stats.unreadable} of {stats.processes} processes"
+        if missing:
+            reasons.append(f"{count} belong to other users")
+            fix = "sudo nettop" if os.geteuid() else f"run with {' and '.join(sorted(missing))}"
+        else:
+            reasons.append(f"{count} may not be looked into, not even with CAP_SYS_PTRACE")
+    if stats.hidden:
+        reasons.append("/proc does not list every process (PID namespace or hidepid)")
+        fix = fix or "run nettop outside the container, or mount /proc with hidepid=0"
+    if not reasons:
+        return SourceStatus("procs", "ok", "proc")
+    return SourceStatus("procs", "partial", "proc", "; ".join(reasons), fix)
+
+
+def _try_netns(procs: Procs) -> NetnsReport:
+    here = netns.own_inode()
+    spaces = netns.enumerate_all(netns.of_processes(procs))
+    other = next((n for n in spaces if n.inode != here), None)
+    if other is None:
+        return NetnsReport(len(spaces), None)
+    try:
+        fds = netns.open_fds(other.inode, other.path)
+    except NettopError as e:
+        return NetnsReport(len(spaces), False, str(e), "sudo nettop -N all")
+    hostnet.close_counters(fds)
+    os.close(fds.diag_fd)
+    return NetnsReport(len(spaces), True)
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """The report as `doctor --json` writes it; what is unknown has no key."""
+    return {
+        "schema": SCHEMA,
+        "nettop": __version__,
+        "kernel": os.uname().release,
+        "sources": [_known(asdict(s)) for s in report.sources],
+        **_known({"tcp_info_bytes": report.tcp_info_bytes}),
+        "netns": _known(asdict(report.netns)),
+        "privileges": {
+            "uid": report.uid,
+            "held": list(report.held),
+            "kept": [{"name": name, "why": why} for name, why in report.kept.items()],
+            "given_up": report.given_up,
+            "no_new_privs": True,
+        },
+    }
+
+
+def _known(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in values.items() if v is not None}
+
+
+def to_text(report: Report) -> str:
+    """The report for a terminal, a line for each plane."""
+    lines = [f"nettop {__version__} on Linux {os.uname().release}", ""]
+    for s in report.sources:
+        lines.append(_line(s.name, s.state, s.reason or s.method))
+        if s.fix:
+            lines.append(_line("", "", f"fix: {s.fix}"))
+    lines += ["", *_facts(report), ""]
+    working = sum(s.state == "ok" for s in report.sources)
+    lines.append(f"{working} of {len(report.sources)} planes work in full.")
+    return "\n".join(clean(line) for line in lines) + "\n"
+
+
+def _facts(report: Report) -> Sequence[str]:
+    size = report.tcp_info_bytes
+    facts = [_fact("tcp_info", f"{size} bytes" if size is not None else f"{ABSENT} (no TCP)")]
+    space = report.netns
+    entered = {
+        None: "no other one to try",
+        True: "others can be entered (-N NAME|PID|all)",
+        False: space.reason or "others cannot be entered",
+    }[space.can_enter]
+    facts.append(_fact("netns", f"{space.visible} visible; {entered}"))
+    if space.fix:
+        facts.append(_fact("", f"fix: {space.fix}"))
+    if report.kept:
+        facts += [_fact("keeps", f"{name}: {why}") for name, why in report.kept.items()]
+    else:
+        facts.append(_fact("keeps", "no capability: nettop runs without privilege"))
+    if report.given_up:
+        facts.append(_fact("gives up", f"{report.given_up} other capabilities at start"))
+    facts.append(_fact("", "no_new_privs is set at start"))
+    return facts
+
+
+def _line(name: str, state: str, text: str | None) -> str:
+    return f"  {name:<8}{state:<9}{text or ''}".rstrip()
+
+
+def _fact(name: str, text: str) -> str:
+    return f"  {name:<10}{text}"
+
+
+def run(*, as_json: bool = False, clear_tx_flags: bool = False, out: TextIO | None = None) -> int:
+    """The subcommand; returns the exit code: 0 if every plane works, 1 if not.
+
+    Raises:
+        NettopError: flags are to be cleared, which this build cannot do.
+    """
+    if clear_tx_flags:
+        raise NettopError(
+            "doctor --clear-tx-flags: this build never sets TX timestamping flags"
+            " and cannot clear those of others"
+        )
+    report = examine()
+    out = out if out is not None else sys.stdout
+    if as_json:
+        json.dump(to_json(report), out, ensure_ascii=False, indent=2)
+        out.write("\n")
+    else:
+        out.write(to_text(report))
+    return EXIT_OK if report.all_ok else EXIT_FAILURE

@@ -1,0 +1,144 @@
+"""What nettop may do, and giving up what it no longer needs.
+
+Called by the main thread after everything is opened and before other threads start:
+capabilities belong to a thread, and new threads take over those of their maker.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nettop.ffi import check, ffi, lib
+
+PR_SET_KEEPCAPS = 8
+
+# linux/capability.h, by number.
+CAPABILITIES = (
+    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
+    "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
+)  # fmt: skip
+
+_FOR_NAMES = {
+    "CAP_SYS_PTRACE": "to tell which processes of other users hold a socket",
+    "CAP_DAC_READ_SEARCH": "to list other users' /proc/PID/fd and to open cgroups by id",
+}
+_FOR_NETNS = {"CAP_SYS_ADMIN": "to enter network namespaces that appear while -N all runs"}
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPrivilege:
+    """What a running nettop can still do."""
+
+    capabilities: Mapping[str, str]  # name → why it is kept
+    uid: int
+    user: str | None  # files that nettop writes belong to this user
+    no_new_privs: bool
+    note: str | None = None  # what could not be given up, and why
+
+
+def _names(mask: int) -> frozenset[str]:
+    known = {name for bit, name in enumerate(CAPABILITIES) if mask >> bit & 1}
+    return frozenset(known | {f"CAP_{b}" for b in range(len(CAPABILITIES), 64) if mask >> b & 1})
+
+
+def _mask(names: Mapping[str, str]) -> int:
+    return sum(1 << CAPABILITIES.index(name) for name in names)
+
+
+def _read() -> tuple[int, int]:
+    effective, permitted = ffi.new("uint64_t *"), ffi.new("uint64_t *")
+    check(lib.nt_caps_get(effective, permitted), "capget")
+    return int(effective[0]), int(permitted[0])
+
+
+def held() -> frozenset[str]:
+    """Names of the capabilities in effect for the calling thread."""
+    return _names(_read()[0])
+
+
+def permitted() -> frozenset[str]:
+    """Names of the capabilities that the calling thread could put into effect."""
+    return _names(_read()[1])
+
+
+def to_keep(available: frozenset[str], *, keep_netns: bool) -> dict[str, str]:
+    """The capabilities that polling needs, of those available, each with its reason."""
+    wanted = _FOR_NAMES | (_FOR_NETNS if keep_netns else {})
+    return {name: why for name, why in wanted.items() if name in available}
+
+
+def drop(keep_netns: bool, environ: Mapping[str, str] = os.environ) -> KeptPrivilege:
+    """Gives up all capabilities but those still needed, and under sudo the user root.
+
+    Args:
+        keep_netns: -N all: namespaces may appear later and must be entered.
+        environ: where sudo says who called it (SUDO_UID, SUDO_GID).
+
+    Raises:
+        RuntimeError: other threads run already and would keep their privileges.
+        OSError: a call that must not fail did.
+    """
+    if threading.current_thread() is not threading.main_thread() or _threads() > 1:
+        raise RuntimeError("privileges must be dropped before other threads start")
+    note = None
+    caller = _sudo_caller(environ) if os.geteuid() == 0 else None
+    if caller is not None:
+        note = _become(*caller)
+    kept = to_keep(permitted(), keep_netns=keep_netns)
+    check(lib.nt_caps_keep(_mask(kept)), "giving up capabilities")
+    uid = os.geteuid()
+    return KeptPrivilege(kept, uid, _user_name(uid), no_new_privs=True, note=note)
+
+
+def _threads() -> int:
+    return sum(1 for _ in Path("/proc/self/task").iterdir())
+
+
+def _sudo_caller(environ: Mapping[str, str]) -> tuple[int, int] | None:
+    """(uid, gid) of the user who called sudo; None without sudo, or if it was root."""
+    try:
+        uid, gid = int(environ["SUDO_UID"]), int(environ["SUDO_GID"])
+    except (KeyError, ValueError):
+        return None
+    return (uid, gid) if 0 < uid < 2**32 - 1 and 0 <= gid < 2**32 - 1 else None
+
+
+def _become(uid: int, gid: int) -> str | None:
+    """Changes to that user for good but keeps the permitted capabilities; why not, if not."""
+    if not {"CAP_SETUID", "CAP_SETGID"} <= held():
+        return f"stays uid {os.geteuid()} for want of CAP_SETUID and CAP_SETGID"
+    name = _user_name(uid)
+    keep_capabilities(True)
+    try:
+        os.setgroups(os.getgrouplist(name, gid) if name else [gid])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    finally:
+        keep_capabilities(False)
+    return None
+
+
+def keep_capabilities(on: bool) -> None:
+    """PR_SET_KEEPCAPS: whether permitted capabilities outlive the change to another user."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_KEEPCAPS, int(on), 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "PR_SET_KEEPCAPS")
+
+
+def _user_name(uid: int) -> str | None:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return None

@@ -1,0 +1,161 @@
+"""The host's own TCP and UDP counters: /proc/net/{sockstat,sockstat6,snmp,netstat}.
+
+They hold what no dump of sockets shows: connections that are closed by now, TIME_WAIT,
+refused and overflowed ones. UDP errors are those of IPv4; TCP's cover IPv6 as well.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Protocol
+
+from nettop.model.types import HostCounters
+
+_CHUNK = 16384
+
+# Field of HostCounters → (line, word) of the file. Two sources are added up.
+_SOCKSTAT = {
+    "tcp_inuse": (("TCP", "inuse"), ("TCP6", "inuse")),
+    "tcp_orphan": (("TCP", "orphan"),),
+    "tcp_time_wait": (("TCP", "tw"),),
+    "tcp_alloc": (("TCP", "alloc"),),
+    "tcp_mem_pages": (("TCP", "mem"),),
+    "udp_inuse": (("UDP", "inuse"), ("UDP6", "inuse")),
+}
+_SNMP = {
+    "curr_estab": ("Tcp", "CurrEstab"),
+    "active_opens": ("Tcp", "ActiveOpens"),
+    "passive_opens": ("Tcp", "PassiveOpens"),
+    "attempt_fails": ("Tcp", "AttemptFails"),
+    "estab_resets": ("Tcp", "EstabResets"),
+    "out_rsts": ("Tcp", "OutRsts"),
+    "out_segs": ("Tcp", "OutSegs"),
+    "in_segs": ("Tcp", "InSegs"),
+    "retrans_segs": ("Tcp", "RetransSegs"),
+    "udp_in_errors": ("Udp", "InErrors"),
+    "udp_rcvbuf_errors": ("Udp", "RcvbufErrors"),
+    "listen_overflows": ("TcpExt", "ListenOverflows"),
+    "listen_drops": ("TcpExt", "ListenDrops"),
+    "tcp_timeouts": ("TcpExt", "TCPTimeouts"),
+    "tcp_lost_retransmit": ("TcpExt", "TCPLostRetransmit"),
+}
+# Counted once for the whole host, whichever namespace is asked (sockstat_seq_show).
+_HOST_WIDE = frozenset({"tcp_orphan", "tcp_alloc", "tcp_mem_pages"})
+
+
+class NetFiles(Protocol):
+    """Open files of one namespace; -1 where there is none."""
+
+    sockstat_fd: int
+    sockstat6_fd: int
+    snmp_fd: int
+    netstat_fd: int
+
+
+def close_counters(files: NetFiles) -> None:
+    """Closes the four files; a second call does nothing."""
+    for name in ("sockstat_fd", "sockstat6_fd", "snmp_fd", "netstat_fd"):
+        fd = getattr(files, name)
+        if fd >= 0:
+            os.close(fd)
+            setattr(files, name, -1)
+
+
+def parse_sockstat(raw: bytes) -> dict[str, dict[str, int]]:
+    """`TCP: inuse 5 orphan 0 …` lines of sockstat and sockstat6."""
+    found: dict[str, dict[str, int]] = {}
+    for line in raw.decode("ascii", "replace").splitlines():
+        title, _, rest = line.partition(":")
+        words = rest.split()
+        values = {}
+        for name, number in zip(words[::2], words[1::2], strict=False):
+            value = _number(number)
+            if value is not None:
+                values[name] = value
+        found[title] = values
+    return found
+
+
+def parse_snmp(raw: bytes) -> dict[str, dict[str, int]]:
+    """Pairs of lines of snmp and netstat: `Tcp: Name …`, then `Tcp: number …` in the same order."""
+    found: dict[str, dict[str, int]] = {}
+    names: tuple[str, list[str]] = ("", [])
+    for line in raw.decode("ascii", "replace").splitlines():
+        title, _, rest = line.partition(":")
+        words = rest.split()
+        if title != names[0]:
+            names = (title, words)
+            continue
+        values = found.setdefault(title, {})
+        for name, number in zip(names[1], words, strict=False):
+            value = _number(number)
+            if value is not None:
+                values[name] = value
+        names = ("", [])
+    return found
+
+
+def _number(text: str) -> int | None:
+    # MaxConn is -1, every counter is unsigned.
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
+def counters(sockstat: bytes, sockstat6: bytes, snmp: bytes, netstat: bytes) -> HostCounters:
+    """The counters of one namespace; None for what its files do not hold."""
+    sock = parse_sockstat(sockstat) | parse_sockstat(sockstat6)
+    mib = parse_snmp(snmp) | parse_snmp(netstat)
+    values: dict[str, int | None] = {}
+    for field, places in _SOCKSTAT.items():
+        parts = [p for line, word in places if (p := _pick(sock, line, word)) is not None]
+        values[field] = sum(parts) if parts else None
+    for field, (line, word) in _SNMP.items():
+        values[field] = _pick(mib, line, word)
+    return HostCounters(**values)
+
+
+def _pick(table: Mapping[str, Mapping[str, int]], line: str, word: str) -> int | None:
+    return table.get(line, {}).get(word)
+
+
+def total(parts: Iterable[HostCounters]) -> HostCounters:
+    """The sum over namespaces; a counter is None only if every namespace lacks it."""
+    columns = list(parts)
+    values: dict[str, int | None] = {}
+    for field in fields(HostCounters):
+        known = [v for p in columns if (v := getattr(p, field.name)) is not None]
+        merge = max if field.name in _HOST_WIDE else sum
+        values[field.name] = merge(known) if known else None
+    return HostCounters(**values)
+
+
+def read(namespaces: Iterable[NetFiles]) -> HostCounters:
+    """Reads the counters of these namespaces and adds them up."""
+    return total(
+        counters(
+            _read_fd(n.sockstat_fd),
+            _read_fd(n.sockstat6_fd),
+            _read_fd(n.snmp_fd),
+            _read_fd(n.netstat_fd),
+        )
+        for n in namespaces
+    )
+
+
+def _read_fd(fd: int) -> bytes:
+    """The whole file from its beginning; empty if it is not there."""
+    if fd < 0:
+        return b""
+    parts: list[bytes] = []
+    at = 0
+    try:
+        while chunk := os.pread(fd, _CHUNK, at):
+            parts.append(chunk)
+            at += len(chunk)
+    except OSError:
+        return b""
+    return b"".join(parts)

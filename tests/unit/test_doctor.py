@@ -1,0 +1,192 @@
+"""doctor says what it tried and what is missing, and calls nothing ok that was not tried."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("nettop._native", reason="the C helper is not built")
+
+from nettop import doctor
+from nettop.errors import NettopError
+from nettop.model.types import SourceStatus
+from nettop.render.units import ABSENT
+from nettop.sources import netns
+
+ALL_CAPS = frozenset({"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"})
+
+
+def stats(unreadable: int = 0, hidden: int = 0, processes: int = 80) -> SimpleNamespace:
+    return SimpleNamespace(unreadable=unreadable, hidden=hidden, processes=processes)
+
+
+def report(*sources: SourceStatus, **values: object) -> doctor.Report:
+    base: dict[str, object] = {
+        "tcp_info_bytes": 280,
+        "netns": doctor.NetnsReport(1, None),
+        "kept": {},
+        "given_up": 0,
+        "held": (),
+        "uid": 1000,
+    }
+    return doctor.Report(sources=sources, **(base | values))  # type: ignore[arg-type]
+
+
+def test_every_plane_has_exactly_one_status() -> None:
+    found = doctor.collect()
+    assert tuple(s.name for s in found) == doctor.PLANES
+    for status in found:
+        assert status.state in ("ok", "partial", "off")
+        assert (status.state == "ok") == (status.reason is None), status
+
+
+def test_diag_is_really_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_name = {s.name: s for s in doctor.collect()}
+    assert by_name["diag"] == SourceStatus("diag", "ok", "sock_diag")
+
+    def broken(inode: int, path: str) -> None:
+        raise NettopError("this kernel has no NETLINK_SOCK_DIAG (CONFIG_INET_DIAG)")
+
+    monkeypatch.setattr(netns, "open_fds", broken)
+    status = {s.name: s for s in doctor.collect()}["diag"]
+    assert status.state == "off"
+    assert status.reason is not None
+    assert "CONFIG_INET_DIAG" in status.reason
+
+
+def test_tcp_info_length_is_the_kernels() -> None:
+    size = doctor.tcp_info_bytes()
+    assert size is not None
+    assert 104 <= size < doctor._TCP_INFO_ROOM
+    assert size % 4 == 0
+
+
+def test_all_of_proc_is_ok() -> None:
+    assert doctor.procs_status(stats(), frozenset()) == SourceStatus("procs", "ok", "proc")
+
+
+def test_other_users_processes_are_partial_with_a_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    status = doctor.procs_status(stats(unreadable=70), frozenset())
+    assert (status.state, status.fix) == ("partial", "sudo nettop")
+    assert status.reason == "70 of 80 processes belong to other users"
+
+
+def test_root_in_a_container_learns_which_capability_it_lacks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    status = doctor.procs_status(stats(unreadable=3), frozenset({"CAP_DAC_READ_SEARCH"}))
+    assert status.fix == "run with CAP_SYS_PTRACE"
+
+
+def test_what_no_command_mends_has_no_fix() -> None:
+    status = doctor.procs_status(stats(unreadable=1), ALL_CAPS)
+    assert (status.state, status.fix) == ("partial", None)
+
+
+def test_hidden_processes_are_told() -> None:
+    status = doctor.procs_status(stats(hidden=1), ALL_CAPS)
+    assert status.state == "partial"
+    assert status.reason is not None
+    assert "does not list every process" in status.reason
+    assert status.fix is not None
+
+
+def test_exit_code_follows_the_planes(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = SourceStatus("diag", "ok", "sock_diag")
+    bad = SourceStatus("wait", "off", reason="why")
+    for sources, code in [((good,), 0), ((good, bad), 1)]:
+        monkeypatch.setattr(doctor, "examine", lambda s=sources: report(*s))
+        assert doctor.run(out=io.StringIO()) == code
+        assert doctor.run(as_json=True, out=io.StringIO()) == code
+
+
+def test_text_names_every_plane_reason_and_fix() -> None:
+    text = doctor.to_text(
+        report(
+            SourceStatus("diag", "ok", "sock_diag"),
+            SourceStatus("procs", "partial", "proc", "70 of 80 \x1b[31m", "sudo nettop"),
+            netns=doctor.NetnsReport(3, False, "needs CAP_SYS_ADMIN", "sudo nettop -N all"),
+            kept={"CAP_SYS_PTRACE": "to see"},
+            given_up=5,
+            tcp_info_bytes=None,
+        )
+    )
+    assert "\x1b" not in text
+    for part in ("diag    ok", "70 of 80 ?[31m", "fix: sudo nettop\n", "3 visible",
+                 "needs CAP_SYS_ADMIN", "CAP_SYS_PTRACE: to see", "5 other capabilities",
+                 "1 of 2 planes", f"{ABSENT} (no TCP)"):  # fmt: skip
+        assert part in text
+    assert max(len(line) for line in text.splitlines()) <= 100
+
+
+def test_json_leaves_out_what_is_unknown() -> None:
+    out = io.StringIO()
+    doctor.run(as_json=True, out=out)
+    data = json.loads(out.getvalue())
+    assert data["schema"] == "nettop.doctor/1"
+    assert [s["name"] for s in data["sources"]] == list(doctor.PLANES)
+    assert data["tcp_info_bytes"] == doctor.tcp_info_bytes()
+    assert data["privileges"]["uid"] == os.geteuid()
+
+    def values(node: object) -> list[object]:
+        if isinstance(node, dict):
+            return [v for x in node.values() for v in values(x)]
+        if isinstance(node, list):
+            return [v for x in node for v in values(x)]
+        return [node]
+
+    assert None not in values(data)
+
+
+def test_clearing_flags_is_refused_not_pretended() -> None:
+    with pytest.raises(NettopError, match="never sets TX timestamping flags") as caught:
+        doctor.run(clear_tx_flags=True, out=io.StringIO())
+    assert caught.value.exit_code == 1
+    assert "\n" not in str(caught.value)
+
+
+def test_the_namespace_of_another_process_is_tried() -> None:
+    found = doctor.examine().netns
+    assert found.visible >= 1
+    assert (found.can_enter is False) == (found.reason is not None)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
+def test_without_privilege_diag_works_and_procs_is_partial() -> None:
+    script = f"""
+import os, sys
+sys.path[:0] = {[os.path.abspath(p) for p in sys.path if p]!r}
+from nettop import doctor
+os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
+sys.exit(doctor.run(as_json=True))
+"""  # noqa: PTH100
+    out = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert out.returncode == 1, out.stderr
+    data = json.loads(out.stdout)
+    by_name = {s["name"]: s for s in data["sources"]}
+    assert by_name["diag"]["state"] == "ok"
+    assert by_name["procs"]["state"] == "partial"
+    assert by_name["procs"]["fix"] == "sudo nettop"
+    assert data["privileges"] == {
+        "uid": 65534, "held": [], "kept": [], "given_up": 0, "no_new_privs": True,
+    }  # fmt: skip
+
+
+def test_doctor_never_imports_the_screen() -> None:
+    script = (
+        f"import sys; sys.path[:0] = {[os.path.abspath(p) for p in sys.path if p]!r}\n"  # noqa: PTH100
+        "import nettop.doctor\n"
+        "print([m for m in sys.modules if m.split('.')[0] in ('textual', 'rich')])\n"
+    )
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
