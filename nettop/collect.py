@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nettop.errors import NettopError
-from nettop.ffi import check, ffi, lib
+from nettop.ffi import ffi
 from nettop.ffi.engine import Engine, Procs
 from nettop.ffi.wire import proc_of
 from nettop.model.fields import Field
@@ -100,33 +100,22 @@ class Collector:
     # --- namespaces ---
 
     def _open_namespaces(self) -> None:
-        own = netns.own_inode()
-        wanted = netns.resolve(self.options.netns) if self.options.netns else {own: None}
+        wanted = netns.resolve(self.options.netns, self.procs)
         for inode, path in wanted.items():
             if inode in self._fds:
                 continue
             try:
-                self._add(inode, path if inode != own else None)
-            except OSError as e:
-                if "all" not in self.options.netns:
-                    raise NettopError(
-                        f"cannot enter network namespace {path or inode}: {e.strerror}: "
-                        "needs CAP_SYS_ADMIN: run as root"
-                    ) from e
-                self._refused.append(f"{path or inode}: {e.strerror}")
+                self._add(inode, path)
+            except NettopError as e:
+                if netns.ALL not in self.options.netns or inode == netns.own_inode():
+                    raise
+                self._refused.append(str(e))
         for inode in [i for i in self._fds if i not in wanted]:
             self._drop(inode)
 
-    def _add(self, inode: int, path: str | None) -> None:
-        fds = ffi.new("struct nt_netns_fds *")
-        lookup = ffi.new("struct nt_netns_fds *")
-        ns_fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if path else -1
-        try:
-            check(lib.nt_netns_open(ns_fd, fds), "opening a namespace")
-            check(lib.nt_netns_open(ns_fd, lookup), "opening a namespace")
-        finally:
-            if ns_fd >= 0:
-                os.close(ns_fd)
+    def _add(self, inode: int, path: str) -> None:
+        fds = netns.open_fds(inode, path)
+        lookup = netns.open_fds(inode, path)
         hostnet.close_counters(lookup)
         self.engine.add_netns(inode, fds.diag_fd, lookup.diag_fd)
         self._fds[inode] = fds
@@ -139,7 +128,7 @@ class Collector:
         if now - self._netns_at < NETNS_EVERY_S:
             return
         self._netns_at = now
-        if "all" in self.options.netns:
+        if netns.ALL in self.options.netns:
             self._refused.clear()
             self._open_namespaces()
         known = netns.visible(self.procs)
@@ -292,7 +281,7 @@ class Collector:
             reason = f"{t.failed} dumps failed: {os.strerror(t.last_error)}"
             diag = SourceStatus("diag", "partial" if t.messages else "off", "sock_diag", reason)
         elif self._refused:
-            reason = f"{len(self._refused)} namespaces could not be entered"
+            reason = f"{len(self._refused)} namespaces left out: {self._refused[0]}"
             diag = SourceStatus("diag", "partial", "sock_diag", reason, fix="sudo nettop -N all")
         return (diag, self._procs_status(), *absent_planes())
 

@@ -21,6 +21,9 @@ POLL_SHARE = 0.25
 PACE_SLEEP_S = 0.001
 PACE_ABOVE_SOCKETS = 50_000
 PACE_READS = 4
+# Rates from less than this are noise; an extra sweep between two ticks makes none at all.
+LEAST_ROLL_MS = 50
+NEVER_ROLL_MS = 0xFFFFFFFF
 # Other orders than `unwell` settle for this long, so that rows do not dance.
 RESORT_S = 2.0
 
@@ -117,7 +120,7 @@ class LiveFeed:
         """One tick; extra: between two ticks, which rolls no baseline."""
         c = self._collector
         interval = self._effective_interval()
-        c.set_roll_ms(int(interval * 600))
+        c.set_roll_ms(NEVER_ROLL_MS if extra else LEAST_ROLL_MS)
         if self._paused:
             self._model = c.header_only(self._model, self._missed, interval, self._interval_s)
             return self._model

@@ -53,7 +53,6 @@ class Engine:
         self._e = ffi.gc(out[0], lib.nt_engine_free)
         self._procs = procs  # kept alive: the engine looks owners up in it
         self._tail = tail
-        self._rows = ffi.new("struct nt_row[]", 64)
         self._cong: dict[int, str] = {}
         self.config = ffi.new("struct nt_config *")
         lib.nt_config_default(self.config)
@@ -128,9 +127,7 @@ class Engine:
     def window(self, offset: int, count: int) -> list[Row]:
         if count <= 0 or offset < 0:
             return []
-        if len(self._rows) < count:
-            self._rows = ffi.new("struct nt_row[]", count)
-        buffer = self._rows
+        buffer = ffi.new("struct nt_row[]", count)
         n = check(lib.nt_window(self._e, offset, count, buffer), "reading rows")
         return [self._named(r) for r in rows_of(bytes(ffi.buffer(buffer, n * ROW_SIZE)), n)]
 

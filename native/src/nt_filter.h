@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* Filter programs over one row: checked once, then evaluated on every socket of every poll. */
+#ifndef NT_FILTER_H
+#define NT_FILTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "nt_wire.h"
+
+struct nt_procs;
+
+/* What is known of one socket while its message is at hand. */
+struct nt_filter_view {
+	const struct nt_rec *rec;
+	const struct nt_proc *proc; /* NULL: not looked up */
+	const uint8_t *info;	    /* tcp_info as sent */
+	uint32_t info_len;
+	const uint32_t *skmem;
+	uint32_t skmem_words;
+	const char *cong;	/* NUL-terminated, or NULL */
+	struct nt_procs *procs; /* for further owners; NULL: only proc counts */
+};
+
+/* 0, or -EINVAL for a program that eval must not be given. */
+int nt_filter_check(const struct nt_op *ops, uint32_t n, const uint8_t *data, uint32_t n_data);
+int nt_filter_eval(const struct nt_op *ops, uint32_t n, const uint8_t *data, uint32_t n_data,
+		   const struct nt_filter_view *view);
+/* 1 and the number in the field's base unit, 0 if it is unknown. */
+int nt_operand_value(const struct nt_operand *o, const struct nt_filter_view *view, double *ret);
+
+#endif
