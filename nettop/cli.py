@@ -1,0 +1,274 @@
+"""The entry point: reads the command line, opens a feed, chooses a screen or plain output."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from nettop.errors import (
+    EXIT_FAILURE,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    NettopError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from nettop.collect import PollOptions
+    from nettop.export.snapshot import RowFeed
+    from nettop.options import Help, Options
+    from nettop.query.compile import Filter
+
+_NOT_BUILT = {
+    "probe": "it would measure from a stamped socket of its own",
+    "reflect": "it would be the far end of probe",
+    "clocks": "it would list the NICs' stamping capabilities and hardware clocks",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs nettop; returns the exit code."""
+    from nettop.headless import Stopped
+
+    try:
+        try:
+            return _main(sys.argv[1:] if argv is None else argv)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        return _quiet_pipe()
+    except KeyboardInterrupt:
+        _drop_output()
+        return EXIT_INTERRUPTED
+    except Stopped as stopped:
+        _drop_output()
+        signal.signal(stopped.number, signal.SIG_DFL)
+        os.kill(os.getpid(), stopped.number)
+        return EXIT_FAILURE
+    except NettopError as error:
+        _complain(str(error))
+        return error.exit_code
+    except OSError as error:
+        _drop_output()
+        _complain(_os_text(error))
+        return EXIT_FAILURE
+
+
+def _main(argv: Sequence[str]) -> int:
+    from nettop.options import Help, has_terminal, parse_args, user_environ
+
+    environ = user_environ()
+    options = parse_args(argv, environ)
+    if isinstance(options, Help):
+        return _help(options)
+    if not sys.platform.startswith("linux"):
+        raise NettopError(f"runs on Linux only, not on {sys.platform}: it asks Linux's sock_diag")
+    if options.command in _NOT_BUILT:
+        what = _NOT_BUILT[options.command]
+        raise NettopError(f"{options.command} is not in this build ({what})")
+    if options.command == "doctor":
+        return _doctor(options)
+    screen = _wants_screen(options) and has_terminal(environ)
+    if not screen:
+        _stop_on_signals()
+    feed = _open_feed(options)
+    try:
+        return _run_screen(feed, options) if screen else _run_headless(feed, options)
+    finally:
+        feed.close()
+
+
+def _help(asked: Help) -> int:
+    from nettop import __version__, helptext
+
+    if asked.topic == "version":
+        text = f"nettop {__version__}\n"
+    else:
+        text = {
+            "usage": lambda: helptext.USAGE,
+            "sort": helptext.sort_help,
+            "columns": helptext.columns_help,
+            "json": helptext.json_help,
+        }[asked.topic]()
+    _print(text)
+    return EXIT_OK
+
+
+def _print(text: str) -> None:
+    if sys.stdout is None:
+        raise NettopError("standard output is closed")
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.flush()
+
+
+def _doctor(options: Options) -> int:
+    from nettop.doctor import run
+
+    return run(as_json=options.as_json, clear_tx_flags=options.clear_tx_flags)
+
+
+def _wants_screen(options: Options) -> bool:
+    if options.command == "snapshot" or options.format is not None or options.batch:
+        return False
+    return options.command == "open" or not options.once
+
+
+def _open_feed(options: Options) -> RowFeed:
+    if options.command == "open":
+        from nettop.export.load import load_snapshot
+        from nettop.filefeed import FileFeed
+
+        assert options.file is not None
+        feed = FileFeed(load_snapshot(options.file))
+        if options.sort.field is not None:
+            from nettop.feed import Sort
+
+            feed.set_sort(Sort(options.sort.field, options.sort.descending))
+        return feed
+    # The filter first: a mistake in it is told before anything is opened.
+    poll = poll_options(options)
+    try:
+        from nettop.poller import LiveFeed
+        from nettop.privilege import drop
+    except ModuleNotFoundError as error:
+        if error.name != "nettop._native":
+            raise
+        raise NettopError("the compiled helper is missing: install nettop with pip") from error
+    live = LiveFeed(poll)
+    drop(keep_netns="all" in options.netns)
+    return live
+
+
+def poll_options(options: Options) -> PollOptions:
+    """What the poller is told; both or neither of -t and -u mean both."""
+    compiled = compile_options_filter(options)
+    from nettop.collect import PollOptions
+
+    delay = options.delay_s
+    if options.command == "snapshot":
+        from nettop.headless import SNAPSHOT_FOR_S
+
+        seconds = options.observe_s or SNAPSHOT_FOR_S
+        delay = seconds / max(1, round(seconds))
+    return PollOptions(
+        delay_s=delay,
+        family=options.family,
+        tcp=options.tcp or not options.udp,
+        udp=options.udp or not options.tcp,
+        listen_only=options.listen_only,
+        rows_all=options.rows_all,
+        netns=options.netns,
+        filter=compiled,
+        sort_field=options.sort.field,
+        sort_descending=options.sort.descending,
+        all_details=options.once or options.batch or options.format is not None,
+    )
+
+
+def compile_options_filter(options: Options) -> Filter | None:
+    """FILTER and -p and -U as one filter, or None.
+
+    Raises:
+        UsageError: with the filter and a caret under the column where it went wrong.
+    """
+    parts = [_any_of("pid", options.pids), _any_of("uid", options.uids)]
+    extra = " and ".join(part for part in parts if part)
+    if not extra and options.filter_text is None:
+        return None
+    from nettop.query import FilterError, compile_filter
+
+    try:
+        own = compile_filter(options.filter_text) if options.filter_text else None
+        if not extra:
+            return own
+        return compile_filter(f"({options.filter_text}) and {extra}" if own else extra)
+    except FilterError as error:
+        raise UsageError(error.with_caret()) from error
+
+
+def _any_of(field: str, numbers: Sequence[int]) -> str:
+    if not numbers:
+        return ""
+    return "(" + " or ".join(f"{field} = {n}" for n in numbers) + ")"
+
+
+def _run_headless(feed: RowFeed, options: Options) -> int:
+    from nettop import headless
+
+    if options.command == "snapshot":
+        return headless.run_snapshot(feed, options)
+    return headless.run(feed, options)
+
+
+def _run_screen(feed: RowFeed, options: Options) -> int:
+    from nettop.tui.app import ScreenOptions, run_app
+
+    return run_app(
+        feed,
+        ScreenOptions(
+            delay_s=options.delay_s,
+            iterations=options.iterations,
+            filter_text=options.filter_text,
+            sort_field=options.sort.field,
+            sort_descending=options.sort.descending,
+            columns=options.columns,
+            ascii=options.ascii,
+            color=options.color,
+            mouse=options.mouse,
+            theme=options.theme,
+            readonly=options.readonly,
+        ),
+    )
+
+
+def _stop_on_signals() -> None:
+    from nettop.headless import Stopped
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise Stopped(number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, stop)
+
+
+def _quiet_pipe() -> int:
+    _drop_output()
+    return EXIT_OK
+
+
+def _drop_output() -> None:
+    """Lets the interpreter's last flush of standard output go nowhere."""
+    if sys.stdout is None:
+        return
+    try:
+        null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    except (OSError, ValueError):
+        pass
+
+
+def _complain(text: str) -> None:
+    from nettop.render.clean import clean
+
+    if sys.stderr is None:
+        return
+    # Only the lines under a broken filter are more than one.
+    lines = [clean(line) for line in text.split("\n")]
+    try:
+        sys.stderr.write(f"nettop: {lines[0]}\n" + "".join(f"{line}\n" for line in lines[1:]))
+        sys.stderr.flush()
+    except (OSError, UnicodeError):
+        pass
+
+
+def _os_text(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"

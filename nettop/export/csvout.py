@@ -1,0 +1,68 @@
+"""CSV: one row per socket per tick, one column per field of the registry, numbers in base units.
+
+Times are ns, sizes bytes, rates per second (bytes/s where the screen shows bit/s), shares
+percent; unknown is empty. RFC 4180: CRLF, quotes doubled. A text that a spreadsheet would
+take for a formula gets a leading apostrophe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from nettop.export.jsonout import six, utc_text
+from nettop.model.fields import FIELDS, Field, Kind
+from nettop.model.types import Detail, Model, Row
+from nettop.render.columns import endpoint, value_of
+
+Write = Callable[[bytes], object]
+
+TAKEN = "taken"  # first column: UTC time of the tick
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NEEDS_QUOTES = frozenset(',"\r\n')
+_CHUNK_ROWS = 64
+
+
+def write_header(write: Write, fields: Sequence[Field] | None = None) -> None:
+    """Writes the line of field ids."""
+    names = [TAKEN, *(f.id for f in fields or FIELDS.values())]
+    write((",".join(map(_quoted, names)) + "\r\n").encode())
+
+
+def write_rows(
+    write: Write,
+    model: Model,
+    rows: Iterable[tuple[Row, Detail | None]],
+    fields: Sequence[Field] | None = None,
+) -> None:
+    """Writes a line per socket; the OSError of write comes through."""
+    chosen = tuple(fields or FIELDS.values())
+    taken = utc_text(model.wall_ns)
+    chunk: list[str] = []
+    for row, detail in rows:
+        cells = [taken, *(_cell(field, row, detail) for field in chosen)]
+        chunk.append(",".join(cells) + "\r\n")
+        if len(chunk) >= _CHUNK_ROWS:
+            write("".join(chunk).encode("utf-8", "backslashreplace"))
+            chunk.clear()
+    if chunk:
+        write("".join(chunk).encode("utf-8", "backslashreplace"))
+
+
+def _cell(field: Field, row: Row, detail: Detail | None) -> str:
+    if field.kind is Kind.ADDRESS:
+        return endpoint(row, local=field.id == "local")
+    value = value_of(field, row, detail)
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return _quoted(f"'{value}" if value.startswith(_FORMULA) else value)
+    if isinstance(value, int):
+        return str(int(value))
+    text = repr(six(value))
+    return text.removesuffix(".0")
+
+
+def _quoted(text: str) -> str:
+    if _NEEDS_QUOTES.isdisjoint(text):
+        return text
+    return '"' + text.replace('"', '""') + '"'

@@ -1,0 +1,156 @@
+"""Every key of the JSON nettop.snapshot/1, with unit and meaning; `[]` marks elements of a list."""
+
+from __future__ import annotations
+
+from nettop.model.tcpinfo import TAIL_6_18, TAIL_7_0, TCP_INFO, InfoField
+
+SCHEMA = "nettop.snapshot/1"
+
+_TOP = {
+    "schema": f'"{SCHEMA}"',
+    "taken": "UTC time of the poll, RFC 3339 with nanoseconds",
+    "interval_s": "seconds between this poll and the one before; left out in the first, which "
+    "has no rates",
+    "host": "name of the host",
+    "kernel": "release of its kernel",
+    "nettop": "version that wrote this",
+    "filter": "the filter in force, as it was written",
+    "sources": "the planes and whether they work",
+    "sources[].name": "diag, procs, wait, stages, path, events, stamps or clocks",
+    "sources[].state": "ok, partial or off",
+    "sources[].method": "how it reads",
+    "sources[].reason": "why it is off or partial",
+    "sources[].fix": "the command that would mend it",
+    "cost": "what nettop itself took",
+    "cost.cpu_pct": "CPU of the whole process, percent of one core",
+    "cost.poll_ms": "CPU of this poll, ms",
+    "cost.bpf_runs_per_s": "runs of nettop's BPF programs per second",
+    "cost.bpf_ns_per_run": "ns per run",
+    "cost.lost_events": "records lost since the start",
+    "cost.missed_ticks": "polls left out because the one before took too long, since the start",
+    "cost.rss_bytes": "resident memory of nettop",
+    "cost.interval_s": "interval in force",
+    "cost.stretched": "why it is longer than was asked for",
+    "totals": "sums; of all polled sockets unless said otherwise",
+    "totals.tcp": "TCP sockets",
+    "totals.udp": "UDP sockets",
+    "totals.mptcp": "MPTCP connections",
+    "totals.by_state": "TCP sockets by state; TIME_WAIT from sockstat",
+    "totals.by_state.*": "how many",
+    "totals.matched": "sockets that pass the filter",
+    "totals.unwell": "of these, unwell",
+    "totals.watch": "of these, to be watched",
+    "totals.who": "of these, by whose fault",
+    "totals.who.*": "[to be watched, unwell] of app, kern, nic, net, peer",
+    "totals.opened": "sockets first seen in this poll",
+    "totals.closed": "sockets gone since the poll before",
+    "totals.tx_bytes_per_s": "payload acknowledged, matched sockets",
+    "totals.rx_bytes_per_s": "payload received, matched sockets",
+    "totals.matched_retrans_per_s": "segments resent per second, matched sockets",
+    "totals.retr_pct": "bytes resent of bytes sent, percent, matched sockets",
+    "totals.retrans_per_s": "segments resent per second by the host (RetransSegs), sockets that "
+    "closed included",
+    "totals.resets_per_s": "established connections reset per second by the host (EstabResets)",
+    "totals.netns": "network namespaces polled",
+    "totals.netns_hidden": "further namespaces that exist",
+    "totals.duplicates": "sockets that one dump listed twice, counted once",
+    "totals.restarts": "dumps begun again",
+    "totals.malformed": "messages that were skipped",
+    "totals.truncated": "messages cut short",
+    "sockets": "every socket that matches, in the order of the sort key",
+}
+
+_SOCKET = {
+    "netns": "inode of the network namespace",
+    "netns_name": "its name, if it has one",
+    "cookie": "the kernel's name for the socket (SO_COOKIE), unique until reboot",
+    "proto": "tcp, udp or mptcp",
+    "family": "inet (IPv4-mapped too) or inet6",
+    "state": "TCP state; of UDP ESTABLISHED if connected, else CLOSE",
+    "local": "local end",
+    "local.addr": "numeric address",
+    "local.port": "port",
+    "remote": "remote end; the unspecified address and port 0 if there is none",
+    "remote.addr": "numeric address",
+    "remote.port": "port",
+    "procs": "the processes that hold it",
+    "procs[].pid": "process id",
+    "procs[].comm": "name (the kernel's comm)",
+    "procs[].fd": "descriptor",
+    "procs_more": "how many further processes hold it that procs does not list",
+    "owner": "when no process does: kernel, orphan (closed by its program) or not_accepted",
+    "uid": "owner",
+    "user": "the owner's name",
+    "inode": "inode; left out of a socket that has none (orphan, not accepted, TIME_WAIT)",
+    "cgroup": "cgroup v2 path",
+    "cgroup_id": "inode of that directory",
+    "container": "container, pod or service of that path",
+    "ifindex": "device that it is bound to",
+    "cong": "congestion control",
+    "rqueue": "bytes received and not read; of a listener connections that wait for accept()",
+    "wqueue": "bytes written and not acknowledged; of a listener the limit of its queue",
+    "timer": "the timer that is armed",
+    "timer.kind": "retransmit, keepalive, time_wait, probe or the kernel's number",
+    "timer.retrans": "how often it fired in a row",
+    "first_interval": "true: first seen in this poll, so there are no rates",
+    "tcp_info": "struct tcp_info: the kernel's names without tcpi_, in the kernel's units",
+    "tcp_info_len": "bytes of it that the kernel sent",
+    "meminfo": "INET_DIAG_MEMINFO, bytes",
+    "meminfo.*": "rmem, wmem, fmem, tmem",
+    "skmem": "INET_DIAG_SKMEMINFO, bytes; drops counts packets",
+    "skmem.*": "the kernel's SK_MEMINFO_ names in lower case",
+    "cong_info": "what the congestion control says of itself (bbr, dctcp, vegas)",
+    "cong_info.*": "the kernel's names without prefix, in the kernel's units",
+    "attrs": "socket options that the kernel reports",
+    "attrs.*": "tos, tclass, shutdown, v6only, mark, class_id, ulp, sockopt bits",
+    "drops": "packets that this socket dropped in all",
+    "rates": "of this interval",
+    "rates.tx_bytes_per_s": "payload acknowledged by the peer",
+    "rates.rx_bytes_per_s": "payload received in order",
+    "rates.flow_bytes_per_s": "the larger of both, mean of about 5 s",
+    "rates.retrans_per_s": "segments resent",
+    "rates.retr_pct": "bytes resent of bytes sent, percent, less what DSACK proved spurious",
+    "rates.drops_per_s": "packets dropped",
+    "limited": "what held sending back: shares 0 to 1 of the last window of at least 1 s",
+    "limited.rwnd": "the peer's window",
+    "limited.sndbuf": "the send buffer",
+    "limited.cwnd": "the congestion window",
+    "limited.in_flight": "waiting for an ACK only",
+    "limited.idle": "nothing to send",
+    "level": "ok, watch or unwell; sinks 10 s after the last verdict",
+    "strength": "log2 of value / threshold of the worst verdict",
+    "verdicts": "what is wrong now, worst first: reads_late, accept, loss, rto, peer_window, rtt, "
+    "send_buffer, drops, unclosed, cwnd",
+    "who": "whose fault the worst is: app, kern, nic, net or peer",
+    "why": "the worst in words with its number",
+    "verdict_details": "the worst two",
+    "verdict_details[].name": "as in verdicts",
+    "verdict_details[].who": "whose fault",
+    "verdict_details[].value": "the number that it was judged by",
+    "verdict_details[].unit": "ms, s, percent, count, ratio or per_s",
+    "rx_wait": "how long received data waits for the program",
+    "rx_wait.oldest_unread_ns": "age of the oldest unread data now",
+    "rx_wait.bounded": "true: at least that",
+    "rx_wait.method": "how it is known; poll: from tcpi_last_data_recv and the queue's movement",
+}  # fmt: skip
+
+_INFO_UNITS = {
+    "us": "µs", "bytes_per_s": "bytes/s", "state": "number", "bits": "bits", "flag": "0 or 1",
+}  # fmt: skip
+
+
+def _info_help(item: InfoField) -> str:
+    return f"{item.help} [{_INFO_UNITS.get(item.unit, item.unit)}]"
+
+
+def _keys() -> dict[str, str]:
+    out = dict(_TOP)
+    for key, text in _SOCKET.items():
+        out[f"sockets[].{key}"] = text
+        if key == "tcp_info":
+            for item in (*TCP_INFO, *TAIL_7_0, *TAIL_6_18):
+                out.setdefault(f"sockets[].tcp_info.{item.name}", _info_help(item))
+    return out
+
+
+KEYS: dict[str, str] = _keys()

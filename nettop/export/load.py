@@ -1,0 +1,306 @@
+"""A snapshot file back into packed records: the inverse of jsonout.
+
+The file is not trusted: every value is checked for type and range, every text made safe for
+a terminal, and whatever is wrong is told in one line with its place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from calendar import timegm
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from nettop.errors import NettopError
+from nettop.export.keys import SCHEMA
+from nettop.export.pack import Hole, pack_socket
+from nettop.export.values import (
+    Bad,
+    integer,
+    mapping,
+    objects,
+    optional_integer,
+    optional_number,
+    optional_text,
+    text,
+)
+from nettop.model.tcpinfo import InfoField
+from nettop.model.types import Cost, Model, Proc, SourceStatus, Totals
+from nettop.render.clean import clean
+
+MOST_BYTES = 1 << 30
+_TAKEN = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+@dataclass(slots=True)
+class LoadedSnapshot:
+    """What a file held, packed as the engine wants it."""
+
+    name: str  # of the file
+    model: Model
+    filter_text: str | None
+    rows: bytearray = field(default_factory=bytearray)  # struct nt_row each
+    details: bytearray = field(default_factory=bytearray)  # struct nt_detail each
+    count: int = 0
+    holders: dict[int, list[Proc]] = field(default_factory=dict)  # inode → when several
+    holes: dict[int, Hole] = field(default_factory=dict)  # cookie → what tcp_info left out
+    users: dict[int, str] = field(default_factory=dict)
+    cgroups: dict[int, tuple[str | None, str | None]] = field(default_factory=dict)
+    netns: dict[int, str] = field(default_factory=dict)
+    tail: tuple[InfoField, ...] = ()  # layout of tcp_info's last word
+
+
+def load_snapshot(path: str) -> LoadedSnapshot:
+    """Reads and checks a snapshot.
+
+    Raises:
+        NettopError: in one line, what is wrong and where.
+    """
+    content = _read(path)
+    try:
+        return _Parser(content).run(os.path.basename(path))  # noqa: PTH119
+    except Bad as error:
+        raise NettopError(f"{path}: not a snapshot that nettop can show: {error}") from None
+    except json.JSONDecodeError as error:
+        short = not content[error.pos :].strip() or error.msg.startswith("Unterminated string")
+        what = "cut short" if short else f"broken JSON at character {error.pos}"
+        raise NettopError(f"{path}: {what}: {error.msg}") from None
+    except RecursionError:
+        raise NettopError(f"{path}: nested too deeply for a snapshot") from None
+    except ValueError as error:  # NaN, or a number of thousands of digits
+        raise NettopError(f"{path}: broken JSON: {error}") from None
+
+
+def _read(path: str) -> str:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise NettopError(f"cannot open {path}: {reason}") from error
+    with open(fd, "rb") as file:  # noqa: PTH123
+        about = os.fstat(fd)
+        if not stat.S_ISREG(about.st_mode):
+            raise NettopError(f"{path}: is not a regular file")
+        if about.st_size > MOST_BYTES:
+            raise NettopError(f"{path}: too large: {about.st_size} bytes, at most {MOST_BYTES}")
+        try:
+            raw = file.read(MOST_BYTES + 1)
+        except OSError as error:
+            raise NettopError(f"cannot read {path}: {error.strerror}") from error
+    if not raw.strip():
+        raise NettopError(f"{path}: is empty")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise NettopError(f"{path}: is not UTF-8 text (byte {error.start})") from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+_decode = json.JSONDecoder(parse_constant=_no_constant).raw_decode
+
+
+class _Parser:
+    """Walks the top-level object key by key and packs the sockets as they come."""
+
+    def __init__(self, content: str) -> None:
+        self.text = content
+        self.at = 0
+        self.head: dict[str, Any] = {}
+        self.out = LoadedSnapshot("", _NO_MODEL, None)
+        self.cookies: set[int] = set()
+
+    def run(self, name: str) -> LoadedSnapshot:
+        if self._next() != "{":
+            raise Bad("", "it is no JSON object")
+        self.at += 1
+        seen = False
+        while self._next() != "}":
+            if self.head or seen:
+                self._expect(",")
+            key = self._key()
+            if key == "sockets":
+                seen = True
+                self._sockets()
+                continue
+            self.head[key] = self._value()
+            if key == "schema":
+                self._check_schema()
+        self.at += 1
+        if self._next():
+            raise json.JSONDecodeError("something follows the object", self.text, self.at)
+        self._check_schema()
+        if not seen:
+            raise Bad("sockets", "is missing")
+        self.out.name = name
+        self.out.model = model_of(self.head)
+        self.out.filter_text = optional_text(self.head, "filter", "")
+        return self.out
+
+    def _check_schema(self) -> None:
+        schema = optional_text(self.head, "schema", "")
+        if schema is None:
+            raise Bad("", f"it has no schema, which should be {SCHEMA}")
+        if schema != SCHEMA:
+            raise Bad("", f"its schema is {schema[:60]}, not {SCHEMA}")
+
+    def _next(self) -> str:
+        match = _SPACE.match(self.text, self.at)
+        self.at = match.end() if match else self.at
+        return self.text[self.at : self.at + 1]
+
+    def _expect(self, sign: str) -> None:
+        if self._next() != sign:
+            raise json.JSONDecodeError(f"'{sign}' is missing", self.text, self.at)
+        self.at += 1
+
+    def _key(self) -> str:
+        if self._next() != '"':
+            raise json.JSONDecodeError("a key is missing", self.text, self.at)
+        key = self._value()
+        self._expect(":")
+        return str(key)
+
+    def _value(self) -> Any:
+        self._next()
+        value, self.at = _decode(self.text, self.at)
+        return value
+
+    def _sockets(self) -> None:
+        if self._next() != "[":
+            raise Bad("sockets", "is no list")
+        self.at += 1
+        number = 0
+        while self._next() != "]":
+            if number:
+                self._expect(",")
+            item = self._value()
+            if type(item) is not dict:
+                raise Bad(f"sockets[{number}]", "is no object")
+            self._add(item, f"sockets[{number}].")
+            number += 1
+        self.at += 1
+
+    def _add(self, item: Mapping[str, Any], where: str) -> None:
+        out = self.out
+        packed = pack_socket(item, where)
+        if packed.cookie in self.cookies:
+            raise Bad(f"{where}cookie", f"{packed.cookie} was there before")
+        self.cookies.add(packed.cookie)
+        out.rows += packed.row
+        out.details += packed.detail
+        out.count += 1
+        if len(packed.holders) > 1 and packed.inode:
+            out.holders[packed.inode] = packed.holders
+        if packed.hole is not None:
+            out.holes[packed.cookie] = packed.hole
+        if packed.user:
+            out.users[packed.uid] = packed.user
+        if packed.netns_name:
+            out.netns[packed.netns] = packed.netns_name
+        if packed.cgroup_id:
+            out.cgroups[packed.cgroup_id] = (packed.cgroup, packed.container)
+        if packed.tail is not None:
+            out.tail = packed.tail
+
+
+def model_of(head: Mapping[str, Any]) -> Model:
+    """The tick of the top-level keys."""
+    cost = mapping(head, "cost", "")
+    return Model(
+        seq=1,
+        mono_ns=0,
+        wall_ns=_wall_ns(head),
+        interval_s=optional_number(head, "interval_s", ""),
+        host=text(head, "host", ""),
+        kernel=text(head, "kernel", ""),
+        sources=tuple(
+            SourceStatus(
+                text(s, "name", f"sources[{at}]."),
+                text(s, "state", f"sources[{at}]."),
+                *(optional_text(s, key, f"sources[{at}].") for key in ("method", "reason", "fix")),
+            )
+            for at, s in enumerate(objects(head, "sources", ""))
+        ),
+        cost=Cost(
+            cpu_pct=optional_number(cost, "cpu_pct", "cost."),
+            poll_ms=optional_number(cost, "poll_ms", "cost."),
+            lost_events=integer(cost, "lost_events", "cost.", 64, 0),
+            missed_ticks=integer(cost, "missed_ticks", "cost.", 64, 0),
+            rss_bytes=optional_integer(cost, "rss_bytes", "cost."),
+            bpf_runs_per_s=optional_number(cost, "bpf_runs_per_s", "cost."),
+            bpf_ns_per_run=optional_number(cost, "bpf_ns_per_run", "cost."),
+            interval_s=optional_number(cost, "interval_s", "cost.") or 1.0,
+            stretched=optional_text(cost, "stretched", "cost."),
+        ),
+        totals=_totals(mapping(head, "totals", "")),
+    )
+
+
+def _wall_ns(head: Mapping[str, Any]) -> int:
+    taken = text(head, "taken", "")
+    match = _TAKEN.fullmatch(taken)
+    if match is None:
+        raise Bad("taken", "is no UTC time like 2026-11-20T19:00:00.123456789Z")
+    year, month, day, hour, minute, second = (int(match[i]) for i in range(1, 7))
+    if not (year >= 1970 and 1 <= month <= 12 and 1 <= day <= 31):
+        raise Bad("taken", "is no date")
+    if hour > 23 or minute > 59 or second > 60:
+        raise Bad("taken", "is no time of day")
+    whole = timegm((year, month, day, hour, minute, second))
+    return whole * 1_000_000_000 + int((match[7] or "0").ljust(9, "0"))
+
+
+def _totals(t: Mapping[str, Any]) -> Totals:
+    where = "totals."
+    by_state = mapping(t, "by_state", where)
+    who = {}
+    for name, pair in mapping(t, "who", where).items():
+        if type(pair) is not list or len(pair) != 2:
+            raise Bad(f"{where}who", "holds something other than pairs")
+        counts = {"watch": pair[0], "unwell": pair[1]}
+        place = f"{where}who."
+        who[clean(name)[:16]] = (
+            integer(counts, "watch", place, 32), integer(counts, "unwell", place, 32),
+        )  # fmt: skip
+
+    def count(name: str) -> int:
+        return integer(t, name, where, 32, 0)
+
+    return Totals(
+        tcp=count("tcp"),
+        udp=count("udp"),
+        mptcp=count("mptcp"),
+        by_state={clean(n)[:32]: integer(by_state, n, f"{where}by_state.", 32) for n in by_state},
+        matched=count("matched"),
+        unwell=count("unwell"),
+        watch=count("watch"),
+        who=who,
+        opened=optional_integer(t, "opened", where),
+        closed=optional_integer(t, "closed", where),
+        tx_bytes_per_s=optional_number(t, "tx_bytes_per_s", where),
+        rx_bytes_per_s=optional_number(t, "rx_bytes_per_s", where),
+        matched_retrans_per_s=optional_number(t, "matched_retrans_per_s", where),
+        retr_pct=optional_number(t, "retr_pct", where),
+        retrans_per_s=optional_number(t, "retrans_per_s", where),
+        resets_per_s=optional_number(t, "resets_per_s", where),
+        netns=integer(t, "netns", where, 32, 1),
+        netns_hidden=count("netns_hidden"),
+        duplicates=count("duplicates"),
+        restarts=count("restarts"),
+        malformed=count("malformed"),
+        truncated=count("truncated"),
+    )
+
+
+_NO_MODEL = Model(
+    0, 0, 0, None, "", "", (), Cost(None, None, 0, 0, None),
+    Totals(0, 0, 0, {}, 0, 0, 0, {}, None, None, None, None, None, None, None, None),
+)  # fmt: skip

@@ -1,0 +1,137 @@
+"""A tick to a file, or to any writer, in the format that the options or the ending choose."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from nettop.errors import UsageError
+from nettop.feed import Feed
+from nettop.model.types import Detail, Model, Row
+from nettop.options import SUFFIXES, Format
+from nettop.render.columns import DEFAULT_WIDTH
+from nettop.render.table import TableStyle
+
+SNAPSHOT_STYLE = TableStyle(width=DEFAULT_WIDTH)
+
+
+class RowFeed(Feed, Protocol):
+    """A feed that can also be read from top to bottom."""
+
+    def tick(self) -> Model:
+        """Polls once in the calling thread; of a file its only model."""
+
+    def rows_all(
+        self, *, with_detail: bool = True, everything: bool = False
+    ) -> Iterator[tuple[Row, Detail | None]]:
+        """Every socket that matches, in order; everything: whatever the filter."""
+
+    def close(self) -> None: ...
+
+
+def write_tick(
+    write: Callable[[bytes], object],
+    feed: RowFeed,
+    model: Model,
+    form: Format,
+    *,
+    style: TableStyle = SNAPSHOT_STYLE,
+    filter_text: str | None = None,
+    shown: bool = True,
+    file: str | None = None,
+) -> None:
+    """Writes one tick; of CSV the rows without their header.
+
+    Args:
+        write: takes bytes; its OSError comes through.
+        feed: where the rows come from.
+        model: the tick that the rows belong to.
+        form: the format.
+        style: of text and pictures; its columns also of CSV.
+        filter_text: the filter in force, told in the output.
+        shown: only sockets that pass the filter; else all.
+        file: name of the file that the feed shows.
+    """
+    rows = feed.rows_all(with_detail=True) if shown else feed.rows_all(everything=True)
+    if form in (Format.JSON, Format.NDJSON):
+        from nettop.export.jsonout import write_json
+
+        lines = form is Format.JSON
+        write_json(write, model, rows, feed.owners, filter_text=filter_text, lines=lines)
+    elif form is Format.CSV:
+        from nettop.export.csvout import write_rows
+
+        write_rows(write, model, rows, style.columns)
+    elif form is Format.SVG:
+        from nettop.export.svgout import write_svg
+
+        write_svg(write, model, rows, style, filter_text=filter_text)
+    else:
+        from nettop.export.textout import write_text
+
+        write_text(write, model, rows, style, filter_text=filter_text, file=file)
+
+
+def write_header(write: Callable[[bytes], object], form: Format, style: TableStyle) -> None:
+    """What stands once above all ticks: the header of CSV."""
+    if form is Format.CSV:
+        from nettop.export import csvout
+
+        csvout.write_header(write, style.columns)
+
+
+def write_snapshot(
+    path: str | Path | None,
+    feed: RowFeed,
+    model: Model,
+    shown: bool,
+    *,
+    filter_text: str | None = None,
+) -> Path:
+    """Writes a snapshot file and returns where it is.
+
+    Args:
+        path: the file, its ending chooses the format; None: a name made of host and time.
+        feed: where the rows come from.
+        model: the tick.
+        shown: only sockets that pass the filter; else all.
+        filter_text: the filter in force.
+
+    Raises:
+        NettopError: in one line, when it cannot be written; nothing is left behind.
+    """
+    target = default_path(model) if path is None else Path(path)
+    form = SUFFIXES.get(target.suffix.lower())
+    if form is None:
+        raise UsageError(f"{target}: the ending says what to write: one of {', '.join(SUFFIXES)}")
+    from nettop.export.atomic import AtomicFile
+
+    with AtomicFile(target) as file:
+        write_header(file.write, form, SNAPSHOT_STYLE)
+        write_tick(file.write, feed, model, form, filter_text=filter_text, shown=shown)
+    return target.absolute()
+
+
+def default_path(model: Model, environ: Mapping[str, str] | None = None) -> Path:
+    """nettop-HOST-YYYYMMDD-HHMMSS.json here, or under $XDG_DATA_HOME if here is read-only."""
+    environ = os.environ if environ is None else environ
+    folder = Path.cwd()
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        home = environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")  # noqa: PTH111
+        folder = Path(home)
+        with suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    host = re.sub(r"[^A-Za-z0-9._-]", "_", model.host)[:64] or "host"
+    when = time.strftime("%Y%m%d-%H%M%S", time.localtime(model.wall_ns // 1_000_000_000))
+    stem = f"nettop-{host}-{when}"
+    path = folder / f"{stem}.json"
+    number = 2
+    while os.path.lexists(path):
+        path = folder / f"{stem}-{number}.json"
+        number += 1
+    return path

@@ -1,0 +1,108 @@
+"""Values out of untrusted JSON objects: of the right type and range, or Bad with their place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from nettop.render.clean import clean
+
+MOST_TEXT = 4096
+
+
+class Bad(ValueError):
+    """A value that a snapshot cannot have; the text names its place."""
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(f"{where} {what}" if where else what)
+
+
+def integer(
+    source: Mapping[str, Any], key: str, where: str, bits: int, default: int | None = None
+) -> int:
+    """An unsigned number of so many bits; the default, if there is one, when it is missing."""
+    value = source.get(key)
+    if value is None:
+        if default is None:
+            raise Bad(f"{where}{key}", "is missing")
+        return default
+    if type(value) is not int:
+        raise Bad(f"{where}{key}", "is no whole number")
+    if value < 0 or value >> bits:
+        raise Bad(f"{where}{key}", f"does not fit into {bits} bits")
+    return value
+
+
+def optional_integer(source: Mapping[str, Any], key: str, where: str) -> int | None:
+    """An unsigned number of 64 bits, None when it is missing."""
+    return integer(source, key, where, 64) if source.get(key) is not None else None
+
+
+def optional_number(source: Mapping[str, Any], key: str, where: str) -> float | None:
+    """A finite number, None when it is missing."""
+    value = source.get(key)
+    if value is None:
+        return None
+    if type(value) not in (int, float):
+        raise Bad(f"{where}{key}", "is no number")
+    if not math.isfinite(value) or abs(value) > 1e30:
+        raise Bad(f"{where}{key}", "is out of range")
+    return float(value)
+
+
+def number(source: Mapping[str, Any], key: str, where: str) -> float:
+    """A finite number that must be there."""
+    value = optional_number(source, key, where)
+    if value is None:
+        raise Bad(f"{where}{key}", "is missing")
+    return value
+
+
+def optional_text(source: Mapping[str, Any], key: str, where: str) -> str | None:
+    """Text made safe for a terminal, None when it is missing."""
+    value = source.get(key)
+    if value is None:
+        return None
+    if type(value) is not str:
+        raise Bad(f"{where}{key}", "is no text")
+    if len(value) > MOST_TEXT:
+        raise Bad(f"{where}{key}", "is too long")
+    return clean(value)
+
+
+def text(source: Mapping[str, Any], key: str, where: str) -> str:
+    """Text that must be there, made safe for a terminal."""
+    value = optional_text(source, key, where)
+    if value is None:
+        raise Bad(f"{where}{key}", "is missing")
+    return value
+
+
+def mapping(source: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
+    """An object; empty when it is missing."""
+    value = source.get(key)
+    if value is None:
+        return {}
+    if type(value) is not dict:
+        raise Bad(f"{where}{key}", "is no object")
+    return value
+
+
+def sequence(source: Mapping[str, Any], key: str, where: str) -> list[Any]:
+    """A list; empty when it is missing."""
+    value = source.get(key)
+    if value is None:
+        return []
+    if type(value) is not list:
+        raise Bad(f"{where}{key}", "is no list")
+    return value
+
+
+def objects(source: Mapping[str, Any], key: str, where: str) -> list[Mapping[str, Any]]:
+    """A list of objects; empty when it is missing."""
+    out = sequence(source, key, where)
+    for at, item in enumerate(out):
+        if type(item) is not dict:
+            raise Bad(f"{where}{key}[{at}]", "is no object")
+    return out

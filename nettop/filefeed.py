@@ -1,0 +1,186 @@
+"""The feed of an opened snapshot: its sockets in an engine of their own, nothing is polled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from nettop.export.load import LoadedSnapshot
+from nettop.feed import Grouping, Sort
+from nettop.ffi import ffi
+from nettop.ffi.engine import Engine
+from nettop.groups import group_of
+from nettop.model.types import Detail, Group, Model, Point, Proc, Proto, Row
+
+if TYPE_CHECKING:
+    from nettop.query.compile import Filter
+
+WHO_NAMES = ("app", "kern", "nic", "net", "peer")
+_WINDOW = 256
+_UPTO = 512
+
+
+class _FileNames:
+    """The names that the file gives to the numbers of its records."""
+
+    def __init__(self, snapshot: LoadedSnapshot) -> None:
+        self._snapshot = snapshot
+
+    def user(self, uid: int) -> str | None:
+        return self._snapshot.users.get(uid)
+
+    def netns_name(self, inode: int) -> str | None:
+        return self._snapshot.netns.get(inode)
+
+    def cgroup(self, cgroup_id: int) -> str | None:
+        return self._snapshot.cgroups.get(cgroup_id, (None, None))[0]
+
+    def container(self, path: str) -> str | None:
+        return next((c for p, c in self._snapshot.cgroups.values() if p == path), None)
+
+
+class FileFeed:
+    """A Feed whose one model never changes but for the totals of its filter."""
+
+    live = False
+
+    def __init__(self, snapshot: LoadedSnapshot) -> None:
+        self.title: str | None = snapshot.name
+        self.filter_text = snapshot.filter_text
+        self._snapshot = snapshot
+        self._names = _FileNames(snapshot)
+        self._model = snapshot.model
+        self._engine = Engine(tail=lambda: snapshot.tail)
+        self._engine.config.rows_all = 1
+        self._engine.configure()
+        details = ffi.from_buffer("struct nt_detail[]", snapshot.details)
+        self._engine.load(bytes(snapshot.rows), details, snapshot.count)
+        snapshot.rows, snapshot.details = bytearray(), bytearray()
+        self._sort = Sort()
+        self._count = 0
+        self._everything: Filter | None = None
+        self._reorder()
+
+    def _reorder(self) -> None:
+        sort = self._sort
+        self._count = self._engine.order(sort.field, sort.descending, _UPTO, False)
+
+    # --- the screen's side ---
+
+    def start(self, on_model: Callable[[], None]) -> None:
+        on_model()
+
+    def stop(self) -> None: ...
+
+    close = stop
+
+    def tick(self) -> Model:
+        return self._model
+
+    def latest(self) -> Model | None:
+        return self._model
+
+    def count(self) -> int:
+        return self._count
+
+    def window(self, offset: int, rows: int) -> list[Row]:
+        return [self._named(row) for row in self._engine.window(offset, rows)]
+
+    def rows_all(
+        self, *, with_detail: bool = True, everything: bool = False
+    ) -> Iterator[tuple[Row, Detail | None]]:
+        """Every matched socket in order; everything: whatever the filter."""
+        if everything and self._everything is not None:
+            compiled = self._everything
+            self.set_filter(None)
+            try:
+                yield from self.rows_all(with_detail=with_detail)
+            finally:
+                self.set_filter(compiled)
+            return
+        offset = 0
+        while rows := self.window(offset, _WINDOW):
+            for row in rows:
+                yield row, self._detail(row) if with_detail else None
+            offset += len(rows)
+
+    def position(self, cookie: int) -> int | None:
+        return self._engine.position(cookie)
+
+    def find(self, cookie: int) -> Row | None:
+        row = self._engine.find(cookie)
+        return self._named(row) if row else None
+
+    def detail(self, cookie: int) -> Detail | None:
+        row = self._engine.find(cookie)
+        return self._detail(row) if row else None
+
+    def owners(self, inode: int) -> list[Proc]:
+        return self._snapshot.holders.get(inode, [])
+
+    def groups(self, grouping: Grouping) -> list[Group]:
+        return [group_of(g, grouping, self._names) for g in self._engine.groups(grouping)]
+
+    def sum(self, cookies: Sequence[int]) -> Group | None:
+        g = self._engine.sum(cookies)
+        return group_of(g, Grouping.NONE, self._names) if g is not None else None
+
+    def history(self, cookie: int | None) -> list[Point]:
+        return []
+
+    def set_focus(self, cookies: Sequence[int]) -> None: ...
+
+    def set_filter(self, compiled: Filter | None) -> None:
+        self._everything = compiled
+        self._engine.set_filter(compiled)
+        self._reorder()
+        totals = self._snapshot.model.totals
+        if compiled is not None:
+            totals = replace(totals, **_matched(self._engine.totals()))
+        self._model = replace(self._model, seq=self._model.seq + 1, totals=totals)
+
+    def set_sort(self, sort: Sort) -> None:
+        self._sort = sort
+        self._reorder()
+
+    def hold_order(self, held: bool) -> None: ...
+
+    def set_interval(self, seconds: float) -> None: ...
+
+    def set_paused(self, paused: bool) -> None: ...
+
+    def clear(self) -> None: ...
+
+    # --- records to rows ---
+
+    def _named(self, row: Row) -> Row:
+        rec, names = row.rec, self._names
+        row.user = names.user(rec.uid)
+        row.netns_name = names.netns_name(rec.netns)
+        if rec.cgroup_id:
+            row.cgroup, row.container = self._snapshot.cgroups[rec.cgroup_id]
+        return row
+
+    def _detail(self, row: Row) -> Detail | None:
+        detail = self._engine.detail(row.cookie, tcp=row.proto == Proto.TCP)
+        hole = self._snapshot.holes.get(row.cookie)
+        if detail is None or hole is None:
+            return detail
+        known = {n: v for n, v in detail.tcp_info.items() if n not in hole.names}
+        length = detail.tcp_info_len if hole.length_known else 0
+        return replace(detail, tcp_info=known, tcp_info_len=length)
+
+
+def _matched(t: Any) -> dict[str, Any]:
+    """The totals of what passes a filter; rates and shares only where the engine sums them."""
+    return {
+        "matched": t.matched,
+        "unwell": t.unwell,
+        "watch": t.watch,
+        "who": {name: (t.who[i][0], t.who[i][1]) for i, name in enumerate(WHO_NAMES)},
+        "tx_bytes_per_s": t.tx_bytes_per_s,
+        "rx_bytes_per_s": t.rx_bytes_per_s,
+        "matched_retrans_per_s": t.retrans_per_s,
+        "retr_pct": t.flow_retrans_pct if t.flow_retrans_pct >= 0 else None,
+    }

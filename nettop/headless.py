@@ -1,0 +1,216 @@
+"""Runs without a screen: ticks on absolute deadlines, written to standard output or a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+
+from nettop.errors import EXIT_OK, NettopError
+from nettop.export.snapshot import RowFeed, default_path, write_header, write_tick
+from nettop.model.types import Model
+from nettop.options import Format, Options
+from nettop.render.clean import clean
+from nettop.render.columns import DEFAULT_WIDTH
+from nettop.render.table import TableStyle
+
+SNAPSHOT_FOR_S = 2.0  # two intervals: verdicts need two
+_ONE_OBJECT = (Format.JSON, Format.SVG)
+_PLANE_OPTIONS = (("rx_method", "wait"), ("tx_sample", "stages"), ("path", "path"))
+
+
+class Stopped(BaseException):
+    """SIGTERM or SIGHUP came: clean up, then die of it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def run(feed: RowFeed, options: Options) -> int:
+    """Polls, writes and returns the exit code.
+
+    Raises:
+        NettopError: in one line.
+        BrokenPipeError: the reader of standard output went away.
+    """
+    if options.output in (None, "-"):
+        if sys.stdout is None:
+            raise NettopError("standard output is closed")
+        out = sys.stdout.buffer
+        _run(feed, options, out.write, out.flush)
+        out.flush()
+    else:
+        assert options.output is not None
+        _run_to_file(feed, options, options.output)
+    return EXIT_OK
+
+
+def run_snapshot(feed: RowFeed, options: Options) -> int:
+    """The snapshot subcommand: observes in steps of about a second, writes, shows the path."""
+    from nettop.export.atomic import AtomicFile
+
+    seconds = options.observe_s or SNAPSHOT_FOR_S
+    steps = max(1, round(seconds))
+    if options.output == "-":
+        model = observe(feed, seconds / steps, steps)
+        out = sys.stdout.buffer
+        write_tick(out.write, feed, model, Format.JSON, filter_text=options.filter_text)
+        out.flush()
+        return EXIT_OK
+    if options.output is None:
+        model = observe(feed, seconds / steps, steps)
+        target = str(default_path(model))
+        form = Format.JSON
+        with AtomicFile(target) as file:
+            _write_one(file.write, feed, model, form, options)
+    else:
+        assert options.format is not None
+        target = options.output
+        with AtomicFile(target) as file:
+            model = observe(feed, seconds / steps, steps)
+            _write_one(file.write, feed, model, options.format, options)
+    _show_path(target)
+    return EXIT_OK
+
+
+def observe(feed: RowFeed, interval_s: float, intervals: int) -> Model:
+    """The last tick of so many intervals; of 0 intervals the first tick, which has no rates."""
+    deadline = time.monotonic()
+    model = feed.tick()
+    for _ in range(intervals if feed.live else 0):
+        deadline += interval_s
+        _sleep_until(deadline)
+        model = feed.tick()
+    _check(model, feed)
+    return model
+
+
+def text_style(options: Options, *, to_file: bool = False) -> TableStyle:
+    """Cut to the terminal's width; in a pipe or a file everything in full."""
+    width = 0
+    fits = False
+    if not to_file:
+        try:
+            width = os.get_terminal_size(sys.stdout.fileno()).columns
+            fits = True
+        except (OSError, ValueError, AttributeError):
+            pass
+    given = os.environ.get("COLUMNS", "")
+    if given.isascii() and given.isdigit() and int(given[:6]) > 0:
+        width = int(given[:6])
+    if width <= 0:
+        width, fits = DEFAULT_WIDTH, False
+    return TableStyle(width, fits, options.ascii, options.columns)
+
+
+def _run_to_file(feed: RowFeed, options: Options, target: str) -> None:
+    from nettop.export.atomic import AtomicFile
+
+    stopped: BaseException | None = None
+    with AtomicFile(target) as file:
+        try:
+            _run(feed, options, file.write, file.mark)
+        except (KeyboardInterrupt, Stopped) as signal:
+            # The ticks that are complete are worth a file; a part of one is not.
+            if not file.keep():
+                raise
+            stopped = signal
+    _show_path(target)
+    if stopped is not None:
+        raise stopped
+
+
+def _run(
+    feed: RowFeed, options: Options, write: Callable[[bytes], object], done: Callable[[], object]
+) -> None:
+    form = options.format or Format.TEXT
+    style = text_style(options, to_file=options.output not in (None, "-"))
+    ticks = _ticks(feed, options, form)
+    if ticks == 1:
+        model = observe(feed, options.delay_s, 1 if options.delay_given else 0)
+        _warn(model, options, feed)
+        write_header(write, form, style)
+        _write_tick(write, feed, model, form, style, options)
+        done()
+        return
+    write_header(write, form, style)
+    deadline = time.monotonic()
+    number = 0
+    while True:
+        model = feed.tick()
+        _check(model, feed)
+        if number == 0:
+            _warn(model, options, feed)
+        elif form is Format.TEXT:
+            write(b"\n")
+        _write_tick(write, feed, model, form, style, options)
+        done()
+        number += 1
+        if ticks is not None and number >= ticks:
+            return
+        # A deadline that passed while this tick was polled and written is left out.
+        late = time.monotonic() - deadline
+        deadline += options.delay_s * (1 + max(0, int(late / options.delay_s)))
+        _sleep_until(deadline)
+
+
+def _ticks(feed: RowFeed, options: Options, form: Format) -> int | None:
+    """How many ticks are written; None: until a signal."""
+    if options.once or form in _ONE_OBJECT or not feed.live:
+        return 1
+    if options.iterations is not None:
+        return options.iterations
+    if form in (Format.NDJSON, Format.CSV) or options.batch:
+        return None
+    return 1
+
+
+def _write_one(
+    write: Callable[[bytes], object], feed: RowFeed, model: Model, form: Format, options: Options
+) -> None:
+    style = text_style(options, to_file=True)
+    _warn(model, options, feed)
+    write_header(write, form, style)
+    _write_tick(write, feed, model, form, style, options)
+
+
+def _write_tick(
+    write: Callable[[bytes], object], feed: RowFeed, model: Model, form: Format,
+    style: TableStyle, options: Options,
+) -> None:  # fmt: skip
+    text = options.filter_text if feed.live else getattr(feed, "filter_text", None)
+    write_tick(write, feed, model, form, style=style, filter_text=text, file=feed.title)
+
+
+def _sleep_until(deadline: float) -> None:
+    left = deadline - time.monotonic()
+    if left > 0:
+        time.sleep(left)
+
+
+def _check(model: Model, feed: RowFeed) -> None:
+    diag = model.source("diag")
+    if feed.live and diag is not None and diag.state == "off":
+        raise NettopError(f"cannot read sockets: {diag.reason}")
+
+
+def _warn(model: Model, options: Options, feed: RowFeed) -> None:
+    """Says of an option that was given when its plane is off."""
+    for name, plane in _PLANE_OPTIONS if feed.live else ():
+        status = model.source(plane)
+        if getattr(options, name) and status is not None and status.state == "off":
+            option = "--" + name.replace("_", "-")
+            _note(f"{option} has no effect: {plane} is off: {status.reason}")
+
+
+def _note(text: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(f"nettop: {clean(text)}\n")
+
+
+def _show_path(target: str) -> None:
+    if sys.stdout is not None:
+        sys.stdout.write(f"{clean(os.path.abspath(target))}\n")  # noqa: PTH100
+        sys.stdout.flush()

@@ -1,0 +1,123 @@
+"""What --help, -s help, --columns help and --help-json print."""
+
+from __future__ import annotations
+
+import textwrap
+
+from nettop.model.fields import FIELDS, Field, Kind
+
+USAGE = """\
+nettop - top for the kernel's network path: TCP_INFO health of every socket
+
+  nettop [OPTIONS] [FILTER ...]       live screen; without a terminal, or with
+                                      TERM=dumb: like --once
+  nettop snapshot [-o FILE] [--for SECS] [FILTER ...]
+                                      write a snapshot and say where; the file's
+                                      ending chooses .json .csv .txt .svg
+  nettop open FILE                    browse a snapshot, read only
+  nettop doctor [--json] [--clear-tx-flags]
+                                      what works here, what does not and why;
+                                      exit 0 all, 1 some
+  nettop probe tcp|udp HOST:PORT      (not in this build)
+  nettop reflect [tcp|udp] ADDR:PORT  (not in this build)
+  nettop clocks [--json]              (not in this build)
+
+When and how often
+  -d, --delay SECS          interval in seconds, default 1
+  -n, --iterations N        stop after N ticks
+  -1, --once                one tick and exit; with -d: observe that long first,
+                            so that rates exist (without: they are absent)
+
+What is written
+  -b, --batch               plain text tables, one per tick
+      --json                one object; keys: nettop --help-json
+      --ndjson              one such object per tick and line
+      --csv                 one row per socket per tick, in base units
+  -o, --output FILE         write there, atomically, mode 0600; - is standard
+                            output; without a format the ending chooses it
+  -s, --sort KEY[:asc|desc] -s help lists the keys; default: unwell first
+      --columns LIST        columns of text and CSV; --columns help lists them
+
+Which sockets (default: connected TCP, UDP with unread data or drops, and
+listeners whose queue is nearly full)
+  -t, --tcp   -u, --udp   -4   -6
+  -l, --listen              listeners only
+  -a, --all                 listeners and all states too
+  -p, --pid PID             sockets of a process; PID,PID for several
+  -U, --user USER           sockets of a user, by name or uid
+  -N, --netns NAME|PID|all  network namespaces, default own; may be repeated
+
+FILTER is the grammar of ss and comparisons on every field with units, anywhere
+after the options (quote what the shell would take):
+  nettop state established and dport = :443 and 'srtt > 50ms'
+  nettop 'comm = nginx and (retr/s > 1 or unread > 200ms)'
+  nettop 'src 10.0.0.0/8 and level >= watch and srtt > 2*minrtt'
+
+BPF planes
+      --no-bpf   --rx-method M   --tx-sample N   --path   --bpf-budget PCT
+
+Screen
+      --ascii               no character beyond ASCII (also when the locale is
+                            not UTF-8)
+      --no-color            no colour (also when NO_COLOR is not empty)
+      --no-mouse   --theme T   --readonly
+
+  -h, --help   -V, --version   --help-json
+
+Exit codes: 0 ok; 1 failure; 2 wrong command line or filter; 130 on SIGINT.
+A closed pipe is no error.
+"""
+
+_UNITS = {
+    Kind.TIME: "time: 5ms",
+    Kind.SIZE: "bytes: 64K",
+    Kind.BITRATE: "bit/s: 10M",
+    Kind.RATE: "per second",
+    Kind.PERCENT: "percent",
+}
+
+_CSV_UNITS = {
+    Kind.TIME: "ns",
+    Kind.SIZE: "bytes",
+    Kind.BITRATE: "bytes/s",
+    Kind.RATE: "1/s",
+    Kind.PERCENT: "%",
+}
+
+
+def sort_help() -> str:
+    """The sort keys, one a line."""
+    head = "unwell         the default: loudest verdicts first, then the busiest\n"
+    return head + "".join(_line(f, _UNITS) for f in FIELDS.values() if f.sortable)
+
+
+def columns_help() -> str:
+    """The columns of text and CSV with the unit that CSV has."""
+    return "".join(_line(f, _CSV_UNITS) for f in FIELDS.values())
+
+
+def _line(field: Field, units: dict[Kind, str]) -> str:
+    unit = units.get(field.kind)
+    also = f" (also {', '.join(field.aliases)})" if field.aliases else ""
+    text = f"{field.help}{f' [{unit}]' if unit else ''}{also}"
+    name = field.id.ljust(15) if len(field.id) < 15 else f"{field.id} "
+    return textwrap.fill(text, 100, initial_indent=name, subsequent_indent=" " * 15) + "\n"
+
+
+def json_help() -> str:
+    """Every key of the JSON, with its unit and meaning."""
+    from nettop.export.keys import KEYS
+
+    lines = [
+        "nettop.snapshot/1: one object per snapshot. A key that is left out is unknown or does",
+        "not apply; nothing unknown is null or 0. Counts and sums are of the interval unless a",
+        "text says otherwise. Readers must ignore keys that they do not know.",
+        "",
+    ]
+    width = 34
+    for key, text in KEYS.items():
+        name = key.ljust(width) if len(key) < width else f"{key} "
+        lines.append(
+            textwrap.fill(text, 100, initial_indent=name, subsequent_indent=" " * width)
+        )
+    return "\n".join(lines) + "\n"

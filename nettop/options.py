@@ -1,0 +1,433 @@
+"""The command line: argv becomes an Options value, or a UsageError that says how to write it."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import NoReturn
+
+from nettop.errors import UsageError
+from nettop.model.fields import FIELDS, Field, lookup, nearest
+from nettop.ssargs import check_ss_arguments
+
+COMMANDS = ("snapshot", "open", "probe", "reflect", "clocks", "doctor")
+UNWELL = "unwell"  # the sort key of the default order, which is no field
+LEAST_DELAY_S = 0.1
+MOST_DELAY_S = 3600.0
+AF_INET, AF_INET6 = 2, 10
+
+
+class Format(Enum):
+    """What is written when there is no screen."""
+
+    TEXT = "txt"
+    JSON = "json"
+    NDJSON = "ndjson"
+    CSV = "csv"
+    SVG = "svg"
+
+
+SUFFIXES = {f".{f.value}": f for f in Format}
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    """A field and its direction; field None is the `unwell` order."""
+
+    field: Field | None = None
+    descending: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """All that the command line and the environment say."""
+
+    command: str = "live"  # or one of COMMANDS
+    # when to stop and what to write
+    delay_s: float = 1.0
+    delay_given: bool = False
+    iterations: int | None = None
+    batch: bool = False
+    once: bool = False
+    format: Format | None = None  # None: the screen, or a text table without a terminal
+    output: str | None = None  # "-" is standard output
+    columns: tuple[Field, ...] | None = None
+    sort: SortKey = SortKey()
+    # which sockets: handed to the poller
+    filter_text: str | None = None  # FILTER as it was written
+    pids: tuple[int, ...] = ()
+    uids: tuple[int, ...] = ()
+    family: int = 0  # AF_INET, AF_INET6, 0 both
+    tcp: bool = False  # neither tcp nor udp: the default rows
+    udp: bool = False
+    listen_only: bool = False
+    rows_all: bool = False
+    netns: tuple[str, ...] = ()  # names, pids or "all"; none: own
+    # BPF planes
+    no_bpf: bool = False
+    rx_method: str | None = None
+    tx_sample: int | None = None
+    path: bool = False
+    bpf_budget_pct: float = 5.0
+    # the screen
+    ascii: bool = False
+    color: bool = True
+    mouse: bool = True
+    theme: str | None = None
+    readonly: bool = False
+    # subcommands
+    file: str | None = None  # open
+    observe_s: float | None = None  # snapshot --for
+    as_json: bool = False  # doctor, clocks, probe
+    clear_tx_flags: bool = False  # doctor
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    """The command line asks for a text instead of a run."""
+
+    topic: str  # usage, version, sort, columns or json
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse whose complaints are UsageErrors in our words."""
+
+    def error(self, message: str) -> NoReturn:
+        match = re.match(r"argument ([^:]+): (.*)", message, re.DOTALL)
+        if match:
+            name, text = match.groups()
+            if text == "expected one argument":
+                text = f"needs a value{_VALUE_HINTS.get(name.split('/')[0], '')}"
+            text = text.replace("ignored explicit argument", "takes no value, so not")
+            raise UsageError(f"{name}: {text}")
+        raise UsageError(message)
+
+
+_VALUE_HINTS = {
+    "-n": ", how many times (addresses are always numeric: no -n for that)",
+    "-p": ", a PID (the programs are always shown: no -p for that)",
+    "-s": ", a sort key: -s help lists them",
+    "-o": ", a file name",
+}
+
+
+def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> Options | Help:
+    """Reads the command line.
+
+    Raises:
+        UsageError: in one line, with the nearest valid names.
+    """
+    command = argv[0] if argv and argv[0] in COMMANDS else "live"
+    words = list(argv[1:] if command != "live" else argv)
+    topic = _help_topic(command, words)
+    if topic:
+        return Help(topic)
+    if command in {"probe", "reflect", "clocks"}:
+        return Options(command=command)
+    parser = _parser(command)
+    check_ss_arguments(words, _takes_value(parser), _flags(parser))
+    space, unknown = parser.parse_known_intermixed_args(words)
+    if unknown:
+        raise _unknown_option(unknown[0], parser, command)
+    if command == "open":
+        return _open_options(space, environ)
+    if command == "doctor":
+        return Options(command=command, as_json=space.json, clear_tx_flags=space.clear_tx_flags,
+                       ascii=ascii_wanted(environ))
+    _check_misplaced_command(space.filter)
+    return _poll_options(command, space, environ)
+
+
+def _help_topic(command: str, words: list[str]) -> str | None:
+    words = words[: words.index("--")] if "--" in words else words
+    if "-h" in words or "--help" in words:
+        return "usage"
+    if "--help-json" in words:
+        return "json"
+    if command == "live" and ("-V" in words or "--version" in words):
+        return "version"
+    for option, topic in (("-s", "sort"), ("--sort", "sort"), ("--columns", "columns")):
+        if f"{option}=help" in words or (option == "-s" and "-shelp" in words):
+            return topic
+        if option in words and words[words.index(option) + 1 :][:1] == ["help"]:
+            return topic
+    return None
+
+
+def _parser(command: str) -> _Parser:
+    parser = _Parser(prog="nettop", add_help=False, allow_abbrev=False)
+    add = parser.add_argument
+    if command == "doctor":
+        add("--json", action="store_true")
+        add("--clear-tx-flags", action="store_true")
+        return parser
+    add("-o", "--output")
+    add("--columns", type=_columns)
+    add("-s", "--sort", type=_sort_key, default=SortKey())
+    add("--ascii", action="store_true")
+    add("--no-color", action="store_true")
+    if command != "snapshot":
+        add("-b", "--batch", action="store_true")
+        add("-1", "--once", action="store_true")
+        add("--json", action="store_true")
+        add("--ndjson", action="store_true")
+        add("--csv", action="store_true")
+        add("--no-mouse", action="store_true")
+        add("--theme")
+        add("--readonly", action="store_true")
+    if command == "open":
+        add("file", nargs="*")
+        return parser
+    if command == "snapshot":
+        add("--for", "-d", "--delay", type=_seconds, dest="observe_s", metavar="SECS")
+    else:
+        add("-d", "--delay", type=_seconds, metavar="SECS")
+        add("-n", "--iterations", type=_at_least_one, metavar="N")
+    add("-p", "--pid", type=_pids, action="extend", default=[])
+    add("-U", "--user", type=_uids, action="extend", default=[])
+    add("-4", dest="inet", action="store_true")
+    add("-6", dest="inet6", action="store_true")
+    add("-t", "--tcp", action="store_true")
+    add("-u", "--udp", action="store_true")
+    add("-l", "--listen", action="store_true")
+    add("-a", "--all", action="store_true")
+    add("-N", "--netns", action="append", default=[])
+    add("--no-bpf", action="store_true")
+    add("--rx-method")
+    add("--tx-sample", type=_at_least_one)
+    add("--path", action="store_true")
+    add("--bpf-budget", type=_percent, default=5.0)
+    add("filter", nargs="*")
+    return parser
+
+
+def _takes_value(parser: argparse.ArgumentParser) -> frozenset[str]:
+    return frozenset(o for a in parser._actions if a.nargs is None for o in a.option_strings)
+
+
+def _flags(parser: argparse.ArgumentParser) -> frozenset[str]:
+    return frozenset(o for a in parser._actions if a.nargs == 0 for o in a.option_strings)
+
+
+def _unknown_option(word: str, parser: argparse.ArgumentParser, command: str) -> UsageError:
+    known = [o for a in parser._actions for o in a.option_strings if o.startswith("--")]
+    name = word.split("=")[0]
+    near = nearest(name, [*known, "--help", "--version"]) if name.startswith("--") else []
+    hint = f": perhaps {' or '.join(near)}?" if near else ""
+    place = "" if command == "live" else f" of nettop {command}"
+    return UsageError(f"no option {name}{place}{hint} (nettop --help lists them)")
+
+
+def _check_misplaced_command(words: list[str]) -> None:
+    if words and words[0] in COMMANDS:
+        raise UsageError(f"write the command first: nettop {words[0]} …")
+
+
+def _open_options(space: argparse.Namespace, environ: Mapping[str, str]) -> Options:
+    if len(space.file) != 1:
+        raise UsageError("nettop open takes one FILE, a snapshot that nettop wrote (.json)")
+    return Options(
+        command="open", file=space.file[0], readonly=True, batch=space.batch, once=True,
+        format=_format(space), output=space.output, columns=space.columns, sort=space.sort,
+        theme=space.theme, mouse=not space.no_mouse, ascii=space.ascii or ascii_wanted(environ),
+        color=not space.no_color and color_wanted(environ),
+    )  # fmt: skip
+
+
+def _poll_options(command: str, space: argparse.Namespace, environ: Mapping[str, str]) -> Options:
+    snapshot = command == "snapshot"
+    delay = None if snapshot else space.delay
+    iterations = None if snapshot else space.iterations
+    once = snapshot or space.once or space.json
+    if not snapshot and space.json and iterations not in (None, 1):
+        raise UsageError("--json is one object; write --ndjson for one per tick")
+    if not snapshot and space.once and iterations not in (None, 1):
+        raise UsageError("--once stops after one tick; leave out -n, or --once")
+    family = {(True, False): AF_INET, (False, True): AF_INET6}.get((space.inet, space.inet6), 0)
+    return Options(
+        command=command,
+        delay_s=1.0 if delay is None else delay,
+        delay_given=delay is not None,
+        iterations=iterations,
+        batch=not snapshot and space.batch,
+        once=once,
+        format=_suffix_format(space.output, must=True) if snapshot else _format(space),
+        output=space.output,
+        columns=space.columns,
+        sort=space.sort,
+        filter_text=" ".join(space.filter).strip() or None,
+        pids=tuple(space.pid),
+        uids=tuple(space.user),
+        family=family,
+        tcp=space.tcp,
+        udp=space.udp,
+        listen_only=space.listen,
+        rows_all=space.all,
+        netns=tuple(dict.fromkeys(space.netns)),
+        no_bpf=space.no_bpf,
+        rx_method=space.rx_method,
+        tx_sample=space.tx_sample,
+        path=space.path,
+        bpf_budget_pct=space.bpf_budget,
+        ascii=space.ascii or ascii_wanted(environ),
+        color=not space.no_color and color_wanted(environ),
+        mouse=snapshot or not space.no_mouse,
+        theme=None if snapshot else space.theme,
+        readonly=not snapshot and space.readonly,
+        observe_s=space.observe_s if snapshot else None,
+    )
+
+
+def _format(space: argparse.Namespace) -> Format | None:
+    given = [f for f in (Format.JSON, Format.NDJSON, Format.CSV) if getattr(space, f.value)]
+    if len(given) > 1:
+        names = " and ".join(f"--{f.value}" for f in given)
+        raise UsageError(f"{names} exclude each other: choose one")
+    if given and space.batch:
+        raise UsageError(f"--batch is the text table; leave it out beside --{given[0].value}")
+    if given:
+        return given[0]
+    if space.output not in (None, "-") and not space.batch:
+        return _suffix_format(space.output, must=False)
+    return Format.TEXT if space.batch or space.output else None
+
+
+def _suffix_format(output: str | None, *, must: bool) -> Format:
+    if output in (None, "-"):
+        return Format.JSON
+    assert output is not None
+    suffix = os.path.splitext(output)[1].lower()  # noqa: PTH122
+    found = SUFFIXES.get(suffix)
+    if found is None and must:
+        known = ", ".join(SUFFIXES)
+        raise UsageError(f"-o {output}: the file's ending says what to write: one of {known}")
+    return found or Format.TEXT
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not LEAST_DELAY_S <= value <= MOST_DELAY_S:
+        limits = f"{LEAST_DELAY_S:g} to {MOST_DELAY_S:g}"
+        raise argparse.ArgumentTypeError(f"takes seconds, {limits}, not '{text}'")
+    return value
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:12]) <= 0xFFFFFFFF:
+        raise argparse.ArgumentTypeError(f"takes a whole number from 1 on, not '{text}'")
+    return int(text)
+
+
+def _percent(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 100:
+        raise argparse.ArgumentTypeError(f"takes a percentage of one CPU, not '{text}'")
+    return value
+
+
+def _pids(text: str) -> list[int]:
+    out = []
+    for part in text.split(","):
+        if not part.isascii() or not part.isdigit() or not 1 <= int(part[:12]) <= 0x7FFFFFFF:
+            raise argparse.ArgumentTypeError(f"takes a process id, not '{text}'")
+        out.append(int(part))
+    return out
+
+
+def _uids(text: str) -> list[int]:
+    from pwd import getpwnam
+
+    out = []
+    for part in text.split(","):
+        if part.isascii() and part.isdigit() and int(part[:12]) <= 0xFFFFFFFF:
+            out.append(int(part))
+            continue
+        try:
+            out.append(getpwnam(part).pw_uid)
+        except (KeyError, ValueError):
+            raise argparse.ArgumentTypeError(f"no user '{part}' on this host") from None
+    return out
+
+
+def _sort_key(text: str) -> SortKey:
+    name, colon, direction = text.partition(":")
+    field = None if name.lower() == UNWELL else lookup(name)
+    if field is None and name.lower() != UNWELL:
+        near = nearest(name, [UNWELL, *(f.id for f in FIELDS.values() if f.sortable)])
+        hint = _perhaps(near)
+        raise argparse.ArgumentTypeError(f"no sort key '{name}'{hint} (-s help lists them)")
+    if field is not None and not field.sortable:
+        raise argparse.ArgumentTypeError(f"cannot sort by '{name}' (-s help lists the keys)")
+    if colon and direction not in ("asc", "desc"):
+        raise argparse.ArgumentTypeError(f"'{direction}' is neither asc nor desc")
+    descending = field.descending if field is not None else True
+    return SortKey(field, direction == "desc" if colon else descending)
+
+
+def _columns(text: str) -> tuple[Field, ...]:
+    out: list[Field] = []
+    for name in filter(None, (part.strip() for part in text.split(","))):
+        field = lookup(name)
+        if field is None:
+            hint = _perhaps(nearest(name))
+            more = "(--columns help lists them)"
+            raise argparse.ArgumentTypeError(f"no column '{name}'{hint} {more}")
+        out.append(field)
+    if not out:
+        raise argparse.ArgumentTypeError("takes names of fields, joined by commas")
+    return tuple(dict.fromkeys(out))
+
+
+def _perhaps(names: list[str]) -> str:
+    return f": perhaps {' or '.join(names)}?" if names else ""
+
+
+def color_wanted(environ: Mapping[str, str]) -> bool:
+    """False when NO_COLOR holds anything at all; set but empty means nothing (no-color.org)."""
+    return not environ.get("NO_COLOR")
+
+
+def ascii_wanted(environ: Mapping[str, str]) -> bool:
+    """True when the locale that the user set is not UTF-8."""
+    name = ""
+    for variable in ("LC_ALL", "LC_CTYPE", "LANG"):
+        name = environ.get(variable, "")
+        if name:
+            break
+    return not name.lower().replace("-", "").endswith("utf8")
+
+
+def user_environ() -> dict[str, str]:
+    """The environment as the shell gave it: Python may have coerced LC_CTYPE since."""
+    environ = dict(os.environ)
+    if environ.get("LC_CTYPE", "").startswith("C.") and not environ.get("LC_ALL"):
+        try:
+            with open("/proc/self/environ", "rb") as file:  # noqa: PTH123
+                given = file.read()
+        except OSError:
+            return environ
+        if b"LC_CTYPE=" not in given:
+            del environ["LC_CTYPE"]
+    return environ
+
+
+def has_terminal(environ: Mapping[str, str]) -> bool:
+    """Whether a screen can be shown: both ends are a terminal that is not dumb."""
+    if environ.get("TERM", "") in ("", "dumb"):
+        return False
+    try:
+        return sys.stdin.isatty() and sys.stdout.isatty()
+    except (AttributeError, ValueError):  # closed
+        return False

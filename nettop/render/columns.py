@@ -1,0 +1,121 @@
+"""Which fields a text table shows at a width, and what a cell of it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nettop.model.fields import FIELDS, Field, Kind, Value
+from nettop.model.tcpinfo import LISTEN_FIELDS
+from nettop.model.types import AF_INET6, Detail, Model, Row
+from nettop.render import units
+
+DEFAULT_WIDTH = 120
+# From narrow to wide; a set serves from its width on.
+_SETS: tuple[tuple[int, str], ...] = (
+    (0, "proc remote srtt retr/s sndq rcvq who why"),
+    (120, "proc lport remote st flow srtt rttvar cwnd retr/s sndq rcvq rxwait.p99 unread "
+          "tx.total.p99 who why"),
+    (200, "proc local remote st tx rx srtt rttvar minrtt cwnd retr/s retr% lost sndq rcvq "
+          "rxwait.p99 unread tx.total.p99 cc container who why"),
+)  # fmt: skip
+_WIDER = {"proc": 18, "remote": 24}  # in the widest set
+# At 120 cells these give their place to the planes that know better.
+_STOPGAPS = {"rttvar": "tx.total.p99", "unread": "rxwait.p99"}
+_PLANES = {"wait", "stages"}
+# Numbers that are names: never shortened to 8.1K.
+NAMES = frozenset({"pid", "lport", "rport", "inode", "cookie"})
+_GLYPHS = str.maketrans(
+    {units.ABSENT: "-", "µ": "u", "\u00d7": "x", "±": "", "▲": "+", "≥": "~",
+     "…": "~", "↑": "^", "↓": "v", "Δ": "d", "●": "", "◐": "~"}
+)  # fmt: skip
+_LEVEL_SIGNS = (" ", "▲", "!")
+_LEVEL_WORDS = ("ok", "watch", "unwell")
+
+
+def columns_for(width: int, model: Model) -> tuple[tuple[Field, int], ...]:
+    """Fields and their cells for a table of that width, without those of planes that are off."""
+    least, names = max(s for s in _SETS if s[0] <= width)
+    off = {p for p in _PLANES if (s := model.source(p)) is None or s.state == "off"}
+    shown = {n for n in names.split() if FIELDS[n].source not in off}
+    if least < 200:
+        shown -= {stopgap for stopgap, better in _STOPGAPS.items() if better in shown}
+    return tuple(
+        (FIELDS[n], _WIDER.get(n, FIELDS[n].width) if least >= 200 else FIELDS[n].width)
+        for n in names.split()
+        if n in shown
+    )
+
+
+def value_of(field: Field, row: Row, detail: Detail | None) -> Value:
+    """The field's value in its base unit; None also for what means nothing for a listener."""
+    if field.loc is not None and field.loc.base == "info" and row.is_listen:
+        return field.value(row, detail) if field.loc.member in LISTEN_FIELDS else None
+    return field.value(row, detail)
+
+
+def cell(field: Field, row: Row, detail: Detail | None) -> str:
+    """The text of a cell, neither padded nor cut."""
+    if field.kind is Kind.ADDRESS:
+        return endpoint(row, local=field.id == "local")
+    value = value_of(field, row, detail)
+    if value is None:
+        return "" if field.id == "why" else units.ABSENT
+    if isinstance(value, str):
+        return value
+    if field.kind is Kind.LEVEL:
+        return _LEVEL_WORDS[int(value)]
+    if field.id in NAMES:
+        return f":{value}" if field.id in ("lport", "rport") else str(int(value))
+    if field.id == "flow" and value:
+        arrow = "↑" if row.rec.tx_bytes_per_s >= row.rec.rx_bytes_per_s else "↓"
+        return arrow + units.bits_per_s(value)
+    if field.id == "unread":
+        return units.time(value, bounded=True)
+    return _FORMATS[field.kind](value)
+
+
+_FORMATS: dict[Kind, Callable[[float | None], str]] = {
+    Kind.TIME: units.time,
+    Kind.SIZE: units.size,
+    Kind.BITRATE: units.bits_per_s,
+    Kind.COUNT: units.count,
+    Kind.RATE: units.rate,
+    Kind.PERCENT: units.percent,
+    Kind.RATIO: units.ratio,
+}
+
+
+def level_sign(row: Row) -> str:
+    """`!` unwell, `▲` watch, blank."""
+    return _LEVEL_SIGNS[min(row.rec.level, 2)]
+
+
+def endpoint(row: Row, local: bool) -> str:
+    """addr:port, [addr]:port of IPv6; `*` for no remote end."""
+    rec = row.rec
+    if not local and not row.has_remote:
+        return "*"
+    addr, port = (row.local_addr, rec.sport) if local else (row.remote_addr, rec.dport)
+    return f"[{addr}]:{port}" if rec.family == AF_INET6 else f"{addr}:{port}"
+
+
+def to_ascii(text: str) -> str:
+    """The same in ASCII: our own signs by their stand-ins, foreign letters as `?`."""
+    if text.isascii():
+        return text
+    return text.translate(_GLYPHS).encode("ascii", "replace").decode()
+
+
+def cut(text: str, width: int, field: Field) -> str:
+    """At most `width` characters: a pid, a port and both ends of a path survive."""
+    if len(text) <= width or width < 1:
+        return text
+    if field.id == "proc" and "/" in text:
+        name, _, pid = text.rpartition("/")
+        keep = width - len(pid) - 2
+        if keep > 0:
+            return f"{name[:keep]}…/{pid}"
+    if field.kind is Kind.ADDRESS or field.id in ("container", "cgroup"):
+        head = (width - 1) * 2 // 5
+        return f"{text[:head]}…{text[-(width - 1 - head) :]}"
+    return text[: width - 1] + "…"

@@ -1,0 +1,116 @@
+"""A plain text table, written line by line as the rows come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from nettop.model.fields import Field
+from nettop.model.types import Detail, Model, Row
+from nettop.render import units
+from nettop.render.clean import clean
+from nettop.render.columns import cell, columns_for, cut, level_sign, to_ascii
+
+# So many rows are looked at before the widths of a table that is not cut are settled.
+SAMPLE_ROWS = 500
+_GUTTER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class TableStyle:
+    """How a table looks."""
+
+    width: int = 120  # chooses the columns; also the longest line if fits is set
+    fits: bool = False  # cut to the width of a terminal; else everything in full
+    ascii: bool = False
+    columns: tuple[Field, ...] | None = None  # instead of those chosen by width
+
+
+def table_lines(
+    model: Model,
+    rows: Iterable[tuple[Row, Detail | None]],
+    style: TableStyle,
+    *,
+    filter_text: str | None = None,
+    file: str | None = None,
+) -> Iterator[str]:
+    """The header, the titles and a line per socket, without newlines."""
+    finish: Callable[[str], str] = to_ascii if style.ascii else str
+    for line in header_lines(model, filter_text, file):
+        yield finish(line[: style.width] if style.fits else line)
+    yield ""
+    if style.columns is None:
+        columns = list(columns_for(style.width, model))
+    else:
+        columns = [(f, f.width or len(f.title)) for f in style.columns]
+    fields = [field for field, _ in columns]
+    texts = ((level_sign(row), _cells(fields, row, detail)) for row, detail in rows)
+    widths = [max(width, len(_title(field))) for field, width in columns]
+    if not style.fits:
+        sample = list(islice(texts, SAMPLE_ROWS))
+        for _, cells in sample:
+            widths = [max(w, len(text)) for w, text in zip(widths, cells, strict=True)]
+        texts = chain(sample, texts)  # type: ignore[assignment]
+    elif style.columns is None:
+        widths[-1] = max(widths[-1], style.width - _GUTTER - sum(w + 1 for w in widths[:-1]))
+    yield finish(_line(" ", [_title(f) for f in fields], fields, widths, style))
+    for sign, cells in texts:
+        yield finish(_line(sign, cells, fields, widths, style))
+
+
+def header_lines(model: Model, filter_text: str | None, file: str | None) -> list[str]:
+    """Host, time and totals; then the filter and what of the polling does not work."""
+    t = model.totals
+    when = _clock(model.wall_ns)
+    every = "first interval" if model.interval_s is None else f"{model.interval_s:.1f}s"
+    states = t.by_state
+    first = [
+        f"nettop  {clean(model.host)} {clean(model.kernel)}  {when}  {every}",
+        f"! {t.unwell} unwell  ▲ {t.watch} watch",
+        f"tcp {t.tcp} est {states.get('ESTABLISHED', 0)} listen {states.get('LISTEN', 0)}"
+        f" tw {states.get('TIME_WAIT', units.ABSENT)} udp {t.udp}",
+        f"retr {units.rate(t.retrans_per_s)}/s",
+        f"↑{units.bits_per_s(t.tx_bytes_per_s)} ↓{units.bits_per_s(t.rx_bytes_per_s)}",
+    ]
+    if t.netns > 1 or t.netns_hidden:
+        hidden = f" (+{t.netns_hidden} not polled)" if t.netns_hidden else ""
+        first.append(f"netns {t.netns}{hidden}")
+    lines = ["   ".join(first)]
+    second = [f"{t.matched} shown"]
+    if file:
+        second.append(f"file {clean(file)}")
+    if filter_text:
+        second.append(f"filter {clean(filter_text)}")
+    second += [
+        f"{s.name} {s.state}: {clean(s.reason)}{f' (fix: {clean(s.fix)})' if s.fix else ''}"
+        for s in model.sources
+        if s.state != "ok" and s.reason and s.name in ("diag", "procs")
+    ]
+    return [*lines, "   ".join(second)]
+
+
+def _cells(fields: Sequence[Field], row: Row, detail: Detail | None) -> list[str]:
+    return [clean(cell(field, row, detail)) for field in fields]
+
+
+def _title(field: Field) -> str:
+    return field.title or field.id.upper()
+
+
+def _line(
+    sign: str, cells: Sequence[str], fields: Sequence[Field], widths: Sequence[int],
+    style: TableStyle,
+) -> str:  # fmt: skip
+    parts = []
+    for text, field, width in zip(cells, fields, widths, strict=True):
+        shown = cut(text, width, field) if style.fits else text
+        parts.append(shown.ljust(width) if field.left else shown.rjust(width))
+    line = f"{sign} {' '.join(parts)}".rstrip()
+    return line[: style.width] if style.fits else line
+
+
+def _clock(wall_ns: int) -> str:
+    from time import gmtime, strftime
+
+    return strftime("%Y-%m-%d %H:%M:%SZ", gmtime(wall_ns // 1_000_000_000))
