@@ -7,6 +7,7 @@ A field exists in an attribute only if offset + size fits the length that the ke
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import NamedTuple
 
 G, C, S = "gauge", "counter", "static"  # a counter is cumulative since the connection began
@@ -155,6 +156,24 @@ def read_field(raw: bytes, length: int, item: InfoField) -> int | None:
     return value
 
 
+@lru_cache(maxsize=64)
+def _plan(
+    length: int, tail: tuple[InfoField, ...]
+) -> tuple[struct.Struct, tuple[str, ...], tuple[InfoField, ...]]:
+    """One unpacking for all whole members of a length, and the members that are bits."""
+    whole, bits, fmt, at = [], [], "<", 0
+    for item in (*TCP_INFO, *tail):
+        if item.offset + item.size > length:
+            continue
+        if item.width or item.size == 3:
+            bits.append(item)
+            continue
+        fmt += f"{item.offset - at}x{_FORMATS[item.size][1]}"
+        at = item.offset + item.size
+        whole.append(item.name)
+    return struct.Struct(fmt), tuple(whole), tuple(bits)
+
+
 def decode(raw: bytes, length: int, tail: tuple[InfoField, ...] = ()) -> dict[str, int]:
     """All fields that the kernel sent, by name, in the kernel's unit.
 
@@ -163,8 +182,9 @@ def decode(raw: bytes, length: int, tail: tuple[InfoField, ...] = ()) -> dict[st
         length: how many bytes the kernel sent.
         tail: TAIL_6_18, TAIL_7_0, or nothing when the layout is not known.
     """
-    out: dict[str, int] = {}
-    for item in (*TCP_INFO, *tail):
+    plan, names, bits = _plan(length, tail)
+    out: dict[str, int] = dict(zip(names, plan.unpack_from(raw), strict=True))
+    for item in bits:
         value = read_field(raw, length, item)
         if value is not None:
             out[item.name] = value
