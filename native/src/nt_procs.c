@@ -316,6 +316,7 @@ int nt_procs_scan(struct nt_procs *p, struct nt_procs_stats *ret)
 	p->scan++;
 	hinted = p->hinted || p->open_misses;
 	p->hinted = false;
+	p->trust = p->reports;
 	pthread_mutex_unlock(&p->lock);
 	err = merge(p, (uint32_t)n_pid, &stats);
 	if (p->scan > 1 && p->n_task)
@@ -386,6 +387,7 @@ int nt_procs_gone(struct nt_procs *p, uint32_t inode)
 {
 	pthread_mutex_lock(&p->lock);
 	uint32_t n = nt_owners_suspect(&p->owners, inode);
+	p->reports = true;
 	pthread_mutex_unlock(&p->lock);
 	return (int)n;
 }

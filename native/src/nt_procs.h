@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The process table from the inside: nt_procs.c decides what to read, nt_task.c reads. */
+/* The process table from the inside: nt_procs.c decides what to read, the others read. */
 #ifndef NT_PROCS_H
 #define NT_PROCS_H
 
 #include <pthread.h>
+#include <sys/types.h>
 
 #include "nt_owners.h"
 
@@ -31,10 +32,12 @@ struct nt_procs {
 	uint32_t generation, scan;
 	uint32_t oldest; /* every process was read completely in this scan or later */
 	bool hinted, whole; /* whole: the last scan could read every process there is */
+	bool reports;	    /* somebody tells of closed sockets, see nt_procs_gone */
 
 	/* Of the scanning thread alone. */
 	int root;
 	bool procfs, sized;
+	bool trust; /* reports, as of the beginning of the scan */
 	bool open_misses;
 	uint32_t slice_pid; /* the slices continue at this process */
 	uint32_t part_pid;  /* and the parts of large processes at this one */
@@ -55,6 +58,10 @@ struct nt_dirent {
 
 /* A name made of digits alone, below 2^32. */
 bool nt_parse_u32(const char *s, uint32_t *ret);
+/* "PREFIX[123]" → 123. */
+bool nt_parse_link(const char *link, ssize_t n, const char *prefix, uint32_t *ret);
+/* PID/NAME; path has NT_PROCS_NAME bytes. */
+void nt_task_path(char *path, uint32_t pid, const char *name);
 /*
  * Looks at one process and reads it if it changed. Returns 1 if it did, 0 if not; -errno for
  * errors that pass. Sets NT_TASK_GONE if there is no such process any more.

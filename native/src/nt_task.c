@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads one process: its descriptors, name, start time and network namespace. */
+/* Reads the descriptors of one process: all, a part, or what must have changed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,160 +11,14 @@
 
 #include "nt_procs.h"
 
-static const unsigned long PF_KTHREAD = 0x00200000; /* include/linux/sched.h */
+enum { CHANGES_FDS = 256 }; /* a process with fewer sockets is read whole when it changed */
 
-/* A name made of digits alone, below 2^32. */
-bool nt_parse_u32(const char *s, uint32_t *ret)
-{
-	uint64_t v = 0;
-
-	if (!*s)
-		return false;
-	for (; *s; s++) {
-		if (*s < '0' || *s > '9')
-			return false;
-		v = v * 10 + (uint64_t)(*s - '0');
-		if (v > UINT32_MAX)
-			return false;
-	}
-	*ret = (uint32_t)v;
-	return true;
-}
-
-/* "PREFIX[123]" → 123. */
-static bool parse_link(const char *link, ssize_t n, const char *prefix, uint32_t *ret)
-{
-	size_t k = strlen(prefix);
-	char digits[16];
-
-	if (n < (ssize_t)k + 3 || memcmp(link, prefix, k) != 0 || link[k] != '[' ||
-	    link[n - 1] != ']' || (size_t)n - k - 2 >= sizeof(digits))
-		return false;
-	memcpy(digits, link + k + 1, (size_t)n - k - 2);
-	digits[(size_t)n - k - 2] = 0;
-	return nt_parse_u32(digits, ret);
-}
-
-static void task_path(char *path, uint32_t pid, const char *name)
-{
-	char digits[10];
-	int n = 0;
-
-	/* Several hundred times a scan: snprintf would be a tenth of its cost. */
-	do
-		digits[n++] = (char)('0' + pid % 10);
-	while (pid /= 10);
-	while (n)
-		*path++ = digits[--n];
-	*path++ = '/';
-	strcpy(path, name);
-}
 
 static int by_fd(const void *a, const void *b)
 {
 	uint32_t x = ((const struct nt_fd *)a)->fd, y = ((const struct nt_fd *)b)->fd;
 
 	return (x > y) - (x < y);
-}
-
-/* Moves a process to a namespace (inode 0: none). Called with the lock held. */
-void nt_task_set_netns(struct nt_procs *p, struct nt_task *t, uint32_t inode)
-{
-	uint32_t at = UINT32_MAX, i;
-
-	if (t->netns) {
-		struct nt_netns *ns = &p->netns[t->netns - 1];
-
-		if (ns->inode == inode)
-			return;
-		if (!--ns->refs)
-			p->netns_count--;
-		t->netns = 0;
-	}
-	if (!inode)
-		return;
-	for (i = 0; i < p->n_netns; i++) {
-		if (p->netns[i].refs && p->netns[i].inode == inode)
-			break;
-		if (!p->netns[i].refs)
-			at = i;
-	}
-	if (i == p->n_netns) {
-		if (at == UINT32_MAX) {
-			if (p->n_netns == p->max_netns) {
-				uint32_t max = p->max_netns * 2 + 16;
-				struct nt_netns *netns = realloc(p->netns, max * sizeof(*netns));
-
-				if (!netns)
-					return;
-				p->netns = netns;
-				p->max_netns = max;
-			}
-			at = p->n_netns++;
-		}
-		i = at;
-		p->netns[i] = (struct nt_netns){ .inode = inode };
-		p->netns_count++;
-	}
-	p->netns[i].refs++;
-	t->netns = i + 1;
-}
-
-void nt_task_read_netns(struct nt_procs *p, struct nt_task *t)
-{
-	char path[NT_PROCS_NAME], link[NT_PROCS_LINK];
-	uint32_t inode = 0;
-	ssize_t n;
-
-	task_path(path, t->pid, "ns/net");
-	n = readlinkat(p->root, path, link, sizeof(link));
-	if (n < 0 || !parse_link(link, n, "net:", &inode))
-		inode = 0;
-	pthread_mutex_lock(&p->lock);
-	nt_task_set_netns(p, t, inode);
-	pthread_mutex_unlock(&p->lock);
-}
-
-/* Name and start time from /proc/PID/stat: "pid (comm) S …", flags are field 9, the start 22. */
-void nt_task_read_name(struct nt_procs *p, struct nt_task *t)
-{
-	char path[NT_PROCS_NAME], text[1024], comm[16] = "";
-	uint64_t start = 0;
-
-	task_path(path, t->pid, "stat");
-	int fd = openat(p->root, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	ssize_t n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
-		return;
-	text[n] = 0;
-	/* The name may hold any byte, ')' and newlines too: its end is the last ')'. */
-	char *open = memchr(text, '(', (size_t)n), *end = memrchr(text, ')', (size_t)n);
-	if (!open || !end || end < open)
-		return;
-	size_t len = (size_t)(end - open - 1);
-	if (len > sizeof(comm) - 1)
-		len = sizeof(comm) - 1;
-	memcpy(comm, open + 1, len);
-	char *s = end + 1;
-	for (int field = 2; s && field < 22; field++) {
-		s = strchr(s, ' ');
-		s += s != NULL;
-		if (s && field + 1 == 9 && strtoul(s, NULL, 10) & PF_KTHREAD)
-			t->flags |= NT_TASK_KERNEL;
-	}
-	if (s)
-		start = strtoull(s, NULL, 10);
-	pthread_mutex_lock(&p->lock);
-	if (t->start_ticks != start || memcmp(t->comm, comm, sizeof(comm)) != 0) {
-		t->start_ticks = start;
-		memcpy(t->comm, comm, sizeof(comm));
-		if (t->n_own)
-			p->generation++;
-	}
-	pthread_mutex_unlock(&p->lock);
 }
 
 static int push_fd(struct nt_procs *p, uint32_t fd, uint32_t inode)
@@ -182,7 +36,10 @@ static int push_fd(struct nt_procs *p, uint32_t fd, uint32_t inode)
 	return 0;
 }
 
-/* Reads one descriptor; pushes it if it is a socket. -EACCES: the process is another user's. */
+/*
+ * Reads one descriptor and pushes it if it is a socket. Returns 0 if there is none by that name,
+ * 1 if there is; -EACCES: the process is another user's.
+ */
 static int read_link(struct nt_procs *p, int dir, const char *name, uint32_t fd)
 {
 	char link[NT_PROCS_LINK];
@@ -191,9 +48,9 @@ static int read_link(struct nt_procs *p, int dir, const char *name, uint32_t fd)
 
 	if (n < 0)
 		return errno == EACCES || errno == EPERM ? -EACCES : 0; /* else: just closed */
-	if (parse_link(link, n, "socket:", &inode) && inode)
-		return push_fd(p, fd, inode);
-	return 0;
+	if (nt_parse_link(link, n, "socket:", &inode) && inode && push_fd(p, fd, inode))
+		return -ENOMEM;
+	return 1;
 }
 
 /*
@@ -226,7 +83,7 @@ static int read_fds(struct nt_procs *p, int dir, uint32_t from, uint32_t want, u
 			last = fd;
 			seen++;
 			err = read_link(p, dir, d->name, fd);
-			if (err)
+			if (err < 0)
 				return err;
 		}
 		if (seen >= want) {
@@ -279,7 +136,7 @@ int nt_task_read_part(struct nt_procs *p, struct nt_task *t, uint32_t want)
 	t->next_fd = 0;
 	if (!from)
 		t->pass_scan = p->scan;
-	task_path(path, t->pid, "fd");
+	nt_task_path(path, t->pid, "fd");
 	dir = openat(p->root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0) {
 		err = -errno;
@@ -319,6 +176,101 @@ int nt_task_read(struct nt_procs *p, struct nt_task *t)
 }
 
 /* Looks at one process; reads it if it changed. Returns 1 if it did. */
+/* The key holds the number of descriptors. */
+static bool counted(const struct nt_procs *p, const struct nt_task *t)
+{
+	return p->procfs && p->sized && t->key.ino;
+}
+
+/* The first suspect descriptor from position *i on, or -1. */
+static int64_t next_suspect(struct nt_procs *p, struct nt_task *t, uint32_t *i)
+{
+	int64_t fd = -1;
+
+	pthread_mutex_lock(&p->lock);
+	while (*i < t->n_own && !(p->owners.sock[t->own[*i]].flags & NT_SOCK_SUSPECT))
+		(*i)++;
+	if (*i < t->n_own)
+		fd = p->owners.sock[t->own[*i]].fd;
+	else
+		t->suspect = false;
+	pthread_mutex_unlock(&p->lock);
+	return fd;
+}
+
+/* Reads the suspect descriptors again. */
+static int read_suspects(struct nt_procs *p, struct nt_task *t, int dir)
+{
+	char name[NT_PROCS_NAME];
+	uint32_t i = 0;
+	int64_t fd;
+	int err = 0;
+
+	while (!err && (fd = next_suspect(p, t, &i)) >= 0) {
+		uint32_t before = t->n_own;
+
+		snprintf(name, sizeof(name), "%u", (uint32_t)fd);
+		p->n_fd = 0;
+		err = read_link(p, dir, name, (uint32_t)fd);
+		if (err >= 0)
+			err = commit(p, t, (uint32_t)fd, (uint64_t)fd + 1);
+		i += t->n_own == before;
+	}
+	return err;
+}
+
+/*
+ * Reads the descriptors that are not known to be sockets, lowest first, as the kernel gives
+ * them out, until as many are accounted for as there are. -EAGAIN: that does not come out
+ * even, or would take as long as reading all.
+ */
+static int read_gaps(struct nt_procs *p, struct nt_task *t, int dir)
+{
+	/* Our own descriptor of the directory was not there when the others were counted. */
+	int64_t own = t->pid == (uint32_t)getpid() ? dir : -1;
+	uint32_t probes = t->n_own / 2 + 64, i = 0;
+	int64_t seen = t->n_own;
+	char name[NT_PROCS_NAME];
+
+	for (uint32_t fd = 0; seen < t->key.size; fd++) {
+		/* Nobody but this thread changes what a process is known to hold. */
+		while (i < t->n_own && p->owners.sock[t->own[i]].fd < fd)
+			i++;
+		if (fd == own || (i < t->n_own && p->owners.sock[t->own[i]].fd == fd))
+			continue;
+		if (!probes--)
+			return -EAGAIN;
+		snprintf(name, sizeof(name), "%u", fd);
+		p->n_fd = 0;
+		int err = read_link(p, dir, name, fd);
+		if (err < 0)
+			return err;
+		seen += err;
+		if (p->n_fd)
+			err = commit(p, t, fd, (uint64_t)fd + 1);
+		if (err < 0)
+			return err;
+	}
+	return seen == t->key.size ? 0 : -EAGAIN;
+}
+
+/* What changed in a large process, from the reports of closed sockets. -EAGAIN: read it all. */
+static int read_changes(struct nt_procs *p, struct nt_task *t)
+{
+	char path[NT_PROCS_NAME];
+	int dir, err;
+
+	nt_task_path(path, t->pid, "fd");
+	dir = openat(p->root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -EAGAIN;
+	err = read_suspects(p, t, dir);
+	if (!err)
+		err = read_gaps(p, t, dir);
+	close(dir);
+	return err ? -EAGAIN : 0;
+}
+
 int nt_task_check(struct nt_procs *p, struct nt_task *t, bool fresh)
 {
 	char path[NT_PROCS_NAME];
@@ -326,7 +278,7 @@ int nt_task_check(struct nt_procs *p, struct nt_task *t, bool fresh)
 	struct stat st;
 	int err;
 
-	task_path(path, t->pid, "fd");
+	nt_task_path(path, t->pid, "fd");
 	if (fstatat(p->root, path, &st, 0)) {
 		if (errno != EACCES && errno != EPERM) {
 			t->flags |= NT_TASK_GONE;
@@ -359,7 +311,7 @@ int nt_task_check(struct nt_procs *p, struct nt_task *t, bool fresh)
 		t->flags = p->scan > 1 ? NT_TASK_YOUNG : 0;
 	t->key = key;
 	t->change_scan = p->scan;
-	if (p->procfs && p->sized && key.ino && !key.size) {
+	if (counted(p, t) && !key.size) {
 		/* No descriptors, so nothing is hidden: a kernel thread or a zombie. */
 		t->flags &= ~(uint32_t)(NT_TASK_UNREADABLE | NT_TASK_RETRY);
 		t->next_fd = 0;
@@ -368,62 +320,41 @@ int nt_task_check(struct nt_procs *p, struct nt_task *t, bool fresh)
 		drop(p, t);
 		return 1;
 	}
+	if (!fresh && p->trust && t->n_own > CHANGES_FDS && counted(p, t) &&
+	    !(t->flags & NT_TASK_RETRY) && !read_changes(p, t))
+		return 1;
 	err = nt_task_read(p, t);
 	if (fresh && !(t->flags & NT_TASK_UNREADABLE))
 		nt_task_read_netns(p, t);
 	return err < 0 ? err : 1;
 }
 
-/* The first suspect descriptor from position *i on, or -1. */
-static int64_t next_suspect(struct nt_procs *p, struct nt_task *t, uint32_t *i)
-{
-	int64_t fd = -1;
-
-	pthread_mutex_lock(&p->lock);
-	while (*i < t->n_own && !(p->owners.sock[t->own[*i]].flags & NT_SOCK_SUSPECT))
-		(*i)++;
-	if (*i < t->n_own)
-		fd = p->owners.sock[t->own[*i]].fd;
-	else
-		t->suspect = false;
-	pthread_mutex_unlock(&p->lock);
-	return fd;
-}
-
-/* Looks again at those descriptors whose sockets were reported closed. Returns 1 if it did. */
-int nt_task_check_suspects(struct nt_procs *p, struct nt_task *t)
-{
-	char path[NT_PROCS_NAME];
-	uint32_t i = 0;
-	int64_t fd = next_suspect(p, t, &i);
-	int dir, err = 0;
-
-	if (fd < 0)
-		return 0;
-	task_path(path, t->pid, "fd");
-	dir = openat(p->root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return 0; /* ended or changed hands: the next stat tells */
-	for (; fd >= 0 && !err; fd = next_suspect(p, t, &i)) {
-		uint32_t before = t->n_own;
-
-		snprintf(path, sizeof(path), "%u", (uint32_t)fd);
-		p->n_fd = 0;
-		err = read_link(p, dir, path, (uint32_t)fd);
-		if (!err)
-			err = commit(p, t, (uint32_t)fd, (uint64_t)fd + 1);
-		i += t->n_own == before;
-	}
-	close(dir);
-	if (err)
-		t->flags |= NT_TASK_RETRY;
-	return err == -EACCES ? 1 : err ? err : 1;
-}
-
 bool nt_task_has_fds(const struct nt_procs *p, const struct nt_task *t)
 {
 	if (t->flags & (NT_TASK_UNREADABLE | NT_TASK_GONE))
 		return false;
-	return !(p->procfs && p->sized) || t->key.size;
+	return !counted(p, t) || t->key.size;
 }
 
+
+int nt_task_check_suspects(struct nt_procs *p, struct nt_task *t)
+{
+	char path[NT_PROCS_NAME];
+	uint32_t i = 0;
+	int dir, err;
+
+	if (next_suspect(p, t, &i) < 0)
+		return 0;
+	nt_task_path(path, t->pid, "fd");
+	dir = openat(p->root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return 0; /* ended or changed hands: the next stat tells */
+	err = read_suspects(p, t, dir);
+	/* Where one closes others open; the count may be the same by chance. */
+	if (!err && counted(p, t) && read_gaps(p, t, dir))
+		err = -EAGAIN;
+	close(dir);
+	if (err)
+		err = nt_task_read(p, t);
+	return err ? err : 1;
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -510,6 +511,8 @@ def test_a_child_that_inherits_and_ends() -> None:
 def test_other_users_processes_are_counted_not_guessed() -> None:
     script = """
 import os, socket, sys
+sys.path[:0] = %r
+from nettop._native import ffi, lib
 sock = socket.socket()
 inode = os.fstat(sock.fileno()).st_ino
 if os.fork() == 0:
@@ -520,8 +523,6 @@ if child == 0:
     os.execvp("sleep", ["sleep", "1"])  # runs as root and holds the socket
 os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
 sock.close()
-sys.path[:0] = %r
-from nettop._native import ffi, lib
 p = ffi.new("struct nt_procs **"); lib.nt_procs_new(b"/proc", p)
 s = ffi.new("struct nt_procs_stats *"); lib.nt_procs_scan(p[0], s)
 proc = ffi.new("struct nt_proc *")
@@ -550,3 +551,70 @@ def test_a_pid_namespace_hides_processes() -> None:
         capture_output=True, text=True, timeout=20, check=False,
     )  # fmt: skip
     assert out.stdout.split() == ["1", "0"], out.stderr
+
+
+def truth() -> dict[int, list[tuple[int, int]]]:
+    """inode → own descriptors, read the slow way."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            link = str(entry.readlink())
+        except FileNotFoundError:
+            continue  # the directory's own descriptor
+        if link.startswith("socket:["):
+            found.setdefault(int(link[8:-1]), []).append((os.getpid(), int(entry.name)))
+    return {inode: [min(fds)] for inode, fds in found.items()}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_large_process_that_opens_and_closes_is_followed(seed: int) -> None:
+    """Reports of closed sockets let the scan read only what changed; the result is the same."""
+    rng = random.Random(seed)
+    table = Table()
+    socks = [socket.socket() for _ in range(500)]
+    files: list[int] = []
+    try:
+        lib.nt_procs_gone(table.handle, 1)  # from now on closed sockets are reported
+        table.scan()
+        for _ in range(25):
+            for _ in range(rng.randrange(1, 12)):
+                victim = socks.pop(rng.randrange(len(socks)))
+                inode = inode_of(victim)
+                victim.close()
+                lib.nt_procs_gone(table.handle, inode)
+            socks += [socket.socket() for _ in range(rng.randrange(12))]
+            if files and rng.random() < 0.3:
+                os.close(files.pop())
+            if rng.random() < 0.3:
+                files.append(os.open("/dev/null", os.O_RDONLY))
+            table.scan()
+            for inode, owners in truth().items():
+                assert table.owners(inode) == owners
+        # One that nobody reported, as a socket of another kind: the count gives it away.
+        socks.pop(3).close()
+        table.scan()
+        assert table.scan().sockets >= len(socks)
+        for inode, owners in truth().items():
+            assert table.owners(inode) == owners
+    finally:
+        for s in socks:
+            s.close()
+        for fd in files:
+            os.close(fd)
+
+
+def test_a_report_that_comes_late_still_leads_to_the_new_socket(many: list[socket.socket]) -> None:
+    table = Table()
+    lib.nt_procs_gone(table.handle, 1)
+    table.scan()
+    old = inode_of(many[300])
+    fd = many[300].fileno()
+    many[300].close()
+    many.append(many.pop(300))
+    many[-1] = socket.socket()
+    assert many[-1].fileno() == fd
+    table.scan()  # nothing to see: the count is the same
+    lib.nt_procs_gone(table.handle, old)
+    table.scan()
+    assert table.owners(inode_of(many[-1])) == [(os.getpid(), fd)]
+    assert table.find(old) is None
