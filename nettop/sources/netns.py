@@ -70,6 +70,8 @@ def of_processes(procs: Procs | None) -> dict[int, int]:
     while True:
         inodes, pids = ffi.new("uint32_t[]", room), ffi.new("uint32_t[]", room)
         n = check(lib.nt_procs_netns(procs.handle, inodes, pids, room), "listing namespaces")
+        if n == 0:
+            return _walk(Path("/proc"))  # not scanned yet
         if n <= room:
             return {int(inodes[i]): int(pids[i]) for i in range(n)}
         room = n + 16

@@ -126,7 +126,7 @@ def test_all_finds_named_and_unnamed_namespaces(space: str) -> None:
         assert unnamed != own
         procs = Procs()
         procs.scan()
-        for table in (procs, None):
+        for table in (procs, Procs(), None):
             found = netns.resolve(["all"], table)
             assert next(iter(found)) == own
             assert found[unnamed] == f"/proc/{child.pid}/ns/net"
