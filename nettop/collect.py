@@ -41,6 +41,7 @@ ALL_STATES = 0xFFFFFFFF
 LISTEN = 1 << 10
 QUIET_STATES = 1 << 6 | 1 << 3 | 1 << 12  # TIME_WAIT, SYN_RECV: dumped only when asked for
 NETNS_EVERY_S = 5.0
+NAMES_EVERY_S = 5.0
 PROC_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 WHO_NAMES = ("app", "kern", "nic", "net", "peer")
 
@@ -93,9 +94,9 @@ class Collector:
         self._kernel = os.uname().release
         self._refused: list[str] = []
         self._open_namespaces()
-        self._configure(options.filter)
-        if options.filter is not None:
-            self.engine.set_filter(options.filter)
+        self._filter: Filter | None = None
+        self._filter_at = 0.0
+        self.set_filter(options.filter)
 
     # --- namespaces ---
 
@@ -154,8 +155,28 @@ class Collector:
         self.engine.configure()
 
     def set_filter(self, compiled: Filter | None) -> None:
+        self._filter = compiled = self._resolved(compiled)
+        self._filter_at = time.monotonic()
         self._configure(compiled)
         self.engine.set_filter(compiled)
+
+    def _resolved(self, compiled: Filter | None) -> Filter | None:
+        """Names of cgroups and namespaces as they are now."""
+        if compiled is None or not compiled.dynamic:
+            return compiled
+        from nettop.query.compile import compile_filter
+        from nettop.sources.namesets import LiveNames
+
+        return compile_filter(compiled.text, LiveNames())
+
+    def _refresh_filter(self, now: float) -> None:
+        compiled = self._filter
+        if compiled is None or not compiled.dynamic or now - self._filter_at < NAMES_EVERY_S:
+            return
+        self._filter_at = now
+        fresh = self._resolved(compiled)
+        if fresh != compiled and self._filter is compiled:
+            self.set_filter(fresh)
 
     def set_roll_ms(self, milliseconds: int) -> None:
         """A sweep sooner than this after the one before makes no new rates."""
@@ -184,7 +205,9 @@ class Collector:
     def scan_procs(self) -> None:
         """Reads the changes of /proc/*/fd; owners follow from the next window on."""
         self._procs_stats = self.procs.scan()
-        self._refresh_namespaces(time.monotonic())
+        now = time.monotonic()
+        self._refresh_namespaces(now)
+        self._refresh_filter(now)
 
     # --- the model ---
 

@@ -150,6 +150,10 @@ def fill_operand(operand: Any, loc: Loc) -> None:
         member = dict(ffi.typeof(owner).fields)[loc.member]
         operand.offset = member.offset
         operand.type = _TYPES[member.type.cname]
+        if loc.bit is not None:
+            operand.type = _TYPE_BIT
+            operand.offset += loc.bit // 8
+            operand.bit = loc.bit % 8 | 1 << 8
     operand.need_flags = int(loc.need)
     operand.protos = loc.protos
     operand.states = loc.states & 0xFFFFFFFF

@@ -48,6 +48,7 @@ class Loc:
     scale: multiplies the stored number to the field's base unit.
     need: nt_rec.flags without which the number is unknown.
     absent: stored number that means unknown.
+    bit: the number is this single bit of the member.
     """
 
     base: str
@@ -57,6 +58,7 @@ class Loc:
     absent: int | None = None
     protos: int = ANY_PROTO
     states: int = ALL_STATES
+    bit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,310 @@
+"""A filter's tree to the postfix program that the C side evaluates on every socket."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from ipaddress import IPv6Network
+from typing import Any, Protocol
+
+from nettop.model.fields import Field, Loc
+from nettop.model.types import AF_INET, AF_INET6, Proto, Verdict
+from nettop.model.words import VERDICT_NAMES, WHO
+from nettop.query import values
+from nettop.query.ast import Address, And, Compare, Node, Not, Or, OwnedBy, States, Text
+from nettop.query.errors import FilterError
+from nettop.query.parse import VERDICT, parse
+
+# enum nt_opcode, nt_cmp, nt_text
+TRUE, AND, OR, NOT, CMP, ADDR, TEXT, IN, STATES, OWNER = range(1, 11)
+CMPS = {"=": 1, "!=": 2, "<": 3, "<=": 4, ">": 5, ">=": 6}
+TEXT_COMM, TEXT_CONG = 1, 2
+DEEPEST_STACK = 64
+ALL_STATES = (1 << 14) - 2
+
+
+class NameSets(Protocol):
+    """Turns patterns over names into the numbers that records hold."""
+
+    def cgroup_ids(self, pattern: str) -> list[int]: ...
+
+    def netns_ids(self, pattern: str) -> list[int]: ...
+
+    def uid(self, name: str) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One struct nt_op."""
+
+    code: int
+    cmp: int = 0
+    side: int = 0
+    family: int = 0
+    prefix: int = 0
+    port: int = -1
+    mask: int = 0
+    addr: bytes = bytes(16)
+    left: Loc | None = None
+    right: Loc | None = None
+    number: float = 0.0
+    data: int = 0
+    n: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A compiled filter."""
+
+    text: str
+    ops: tuple[Op, ...]
+    data: bytes
+    states: int | None = None  # TCP states that it lets through, None if it names none
+    needs_info: bool = False  # numbers that only a sweep has at hand
+    dynamic: bool = False  # made of names that may come to stand for more
+    planes: frozenset[str] = field(default_factory=frozenset)  # that it needs beside diag
+
+    def to_ffi(self, ffi: Any) -> tuple[Any, int, bytes]:
+        """struct nt_op[], its length, and the data blob."""
+        from nettop.ffi.wire import fill_operand
+
+        out = ffi.new("struct nt_op[]", len(self.ops))
+        for raw, op in zip(out, self.ops, strict=True):
+            raw.code, raw.cmp, raw.side = op.code, op.cmp, op.side
+            raw.family, raw.prefix, raw.port = op.family, op.prefix, op.port
+            raw.mask, raw.number, raw.data, raw.n = op.mask, op.number, op.data, op.n
+            ffi.memmove(raw.addr, op.addr, 16)
+            if op.left is not None:
+                fill_operand(raw.left, op.left)
+            if op.right is not None:
+                fill_operand(raw.right, op.right)
+        return out, len(self.ops), self.data
+
+
+def compile_filter(text: str, names: NameSets | None = None) -> Filter | None:
+    """The program of a filter; None of a blank one.
+
+    Raises:
+        FilterError: with the column of the first mistake.
+    """
+    node = parse(text)
+    if node is None:
+        return None
+    compiler = _Compiler(text, names)
+    compiler.add(node)
+    if _depth(compiler.ops) > DEEPEST_STACK:
+        raise FilterError(text, 0, "too deeply nested")
+    return Filter(
+        text=text,
+        ops=tuple(compiler.ops),
+        data=bytes(compiler.data),
+        states=compiler.states,
+        needs_info=compiler.needs_info,
+        dynamic=compiler.dynamic,
+        planes=frozenset(compiler.planes),
+    )
+
+
+def _depth(ops: list[Op]) -> int:
+    depth = most = 0
+    for op in ops:
+        if op.code in (AND, OR):
+            depth -= 1
+        elif op.code != NOT:
+            depth += 1
+            most = max(most, depth)
+    return most
+
+
+class _Compiler:
+    def __init__(self, text: str, names: NameSets | None) -> None:
+        self.text = text
+        self.names = names
+        self.ops: list[Op] = []
+        self.data = bytearray()
+        self.states: int | None = None
+        self.needs_info = False
+        self.dynamic = False
+        self.planes: set[str] = set()
+
+    def add(self, node: Node) -> None:
+        match node:
+            case And(parts):
+                self.join(parts, AND)
+            case Or(parts):
+                self.join(parts, OR)
+            case Not(States(mask)):
+                self.states = (self.states or 0) | (ALL_STATES & ~mask)
+                self.ops += [Op(STATES, mask=mask), Op(NOT)]
+            case Not(part):
+                self.add(part)
+                self.ops.append(Op(NOT))
+            case States(mask):
+                self.states = (self.states or 0) | mask
+                self.ops.append(Op(STATES, mask=mask))
+            case Address():
+                self.address(node)
+            case Compare():
+                self.compare(node)
+            case Text():
+                self.pattern(node)
+            case OwnedBy(pid, equal):
+                self.ops.append(Op(OWNER, number=pid))
+                self.negate(not equal)
+
+    def join(self, parts: tuple[Node, ...], code: int) -> None:
+        for i, part in enumerate(parts):
+            self.add(part)
+            if i:
+                self.ops.append(Op(code))
+
+    def negate(self, wanted: bool) -> None:
+        if wanted:
+            self.ops.append(Op(NOT))
+
+    def never(self) -> None:
+        self.ops.append(Op(TRUE))
+        self.ops.append(Op(NOT))
+
+    def address(self, node: Address) -> None:
+        network = node.network
+        port = -1 if node.port is None else node.port
+        if network is None:
+            self.ops.append(Op(ADDR, side=node.remote, port=port))
+        else:
+            v6 = isinstance(network, IPv6Network)
+            self.ops.append(
+                Op(
+                    ADDR,
+                    side=node.remote,
+                    family=AF_INET6 if v6 else AF_INET,
+                    prefix=network.prefixlen,
+                    port=port,
+                    addr=network.network_address.packed.ljust(16, b"\0"),
+                )
+            )
+        self.negate(not node.equal)
+
+    def operand(self, item: Field) -> Loc | None:
+        if item.id == "dev":
+            return Loc("rec", "ifindex")
+        if item.source != "diag":
+            self.planes.add(item.source)
+        if item.loc is not None and item.loc.base == "info":
+            self.needs_info = True
+        return item.loc
+
+    def compare(self, node: Compare) -> None:
+        left = self.operand(node.field)
+        right = self.operand(node.other) if node.other else None
+        if left is None or (node.other and right is None):
+            self.never()  # its plane is not there: unknown is never true
+            return
+        self.ops.append(Op(CMP, cmp=CMPS[node.cmp], left=left, right=right, number=node.number))
+
+    def pattern(self, node: Text) -> None:
+        item, pattern = node.field, node.pattern
+        equal = 1 if node.equal else 2
+        if item.id in ("comm", "proc"):
+            name = pattern.partition("/")[0] if item.id == "proc" else pattern
+            self.ops.append(Op(TEXT, cmp=equal, side=TEXT_COMM, data=self.blob(name)))
+        elif item.id == "cc":
+            self.ops.append(Op(TEXT, cmp=equal, side=TEXT_CONG, data=self.blob(pattern)))
+        elif item is VERDICT:
+            self.verdicts([v for v in Verdict if VERDICT_NAMES[v] == pattern], pattern, node.equal,
+                          sorted(VERDICT_NAMES.values()))  # fmt: skip
+        elif item.id == "who":
+            self.who(pattern, node.equal)
+        elif item.id == "proto":
+            self.proto(pattern, node.equal)
+        elif item.id == "user":
+            self.user(pattern, node.equal)
+        elif item.id in ("cgroup", "container"):
+            self.members(Loc("rec", "cgroup_id"), "cgroup_ids", pattern, node.equal)
+        elif item.id == "netns":
+            self.members(Loc("rec", "netns"), "netns_ids", pattern, node.equal)
+        elif item.id in ("local", "remote"):
+            try:
+                network, port = values.endpoint(pattern)
+            except values.ValueMistake as e:
+                raise self.fail(pattern, str(e), e.hint) from None
+            self.address(Address(item.id == "remote", network, port, node.equal))
+        elif item.source != "diag":
+            self.planes.add(item.source)
+            self.never()
+        else:
+            raise self.fail(item.id, f"cannot filter by {item.id}")
+
+    def fail(self, word: str, message: str, hint: str | None = None) -> FilterError:
+        return FilterError(self.text, max(0, self.text.find(word)), message, hint)
+
+    def blob(self, pattern: str) -> int:
+        at = len(self.data)
+        self.data += pattern.encode().replace(b"\0", b"?") + b"\0"
+        return at
+
+    def verdicts(self, wanted: list[Verdict], word: str, equal: bool, known: list[str]) -> None:
+        if not wanted:
+            raise self.fail(word, f"no verdict '{word}'", f"verdicts are {', '.join(known)}")
+        for i, verdict in enumerate(wanted):
+            loc = Loc("rec", "verdicts", bit=int(verdict))
+            self.ops.append(Op(CMP, cmp=CMPS["="], left=loc, number=1))
+            if i:
+                self.ops.append(Op(OR))
+        self.negate(not equal)
+
+    def who(self, word: str, equal: bool) -> None:
+        known = ("app", "kern", "nic", "net", "peer")
+        if word.lower() not in known:
+            raise self.fail(word, f"no '{word}'", f"who is one of {', '.join(known)}")
+        wanted = [v for v, who in WHO.items() if who == word.lower()]
+        if not wanted:
+            self.never()
+            self.negate(not equal)
+            return
+        # The column shows the worst verdict's WHO, so that one counts.
+        loc = Loc("rec", "verdict")
+        self.ops.append(Op(IN, left=loc, data=self.numbers([int(v) for v in wanted]), n=len(wanted)))
+        self.ops.append(Op(CMP, cmp=CMPS["!="], left=Loc("rec", "verdicts"), number=0))
+        self.ops.append(Op(AND))
+        self.negate(not equal)
+
+    def proto(self, word: str, equal: bool) -> None:
+        try:
+            number = Proto[word.upper()]
+        except KeyError:
+            raise self.fail(word, f"no protocol '{word}'", "tcp, udp or mptcp") from None
+        loc = Loc("rec", "proto")
+        self.ops.append(Op(CMP, cmp=CMPS["=" if equal else "!="], left=loc, number=int(number)))
+
+    def user(self, word: str, equal: bool) -> None:
+        uid: int | None = int(word) if word.isdigit() else None
+        if uid is None:
+            uid = self.names.uid(word) if self.names else _uid_of(word)
+        if uid is None:
+            raise self.fail(word, f"no user '{word}' on this host")
+        loc = Loc("rec", "uid")
+        self.ops.append(Op(CMP, cmp=CMPS["=" if equal else "!="], left=loc, number=uid))
+
+    def members(self, loc: Loc, method: str, pattern: str, equal: bool) -> None:
+        self.dynamic = True
+        numbers = sorted(set(getattr(self.names, method)(pattern))) if self.names else []
+        if pattern.isdigit():
+            numbers = sorted({*numbers, int(pattern)})
+        self.ops.append(Op(IN, left=loc, data=self.numbers(numbers), n=len(numbers)))
+        self.negate(not equal)
+
+    def numbers(self, numbers: list[int]) -> int:
+        self.data += bytes(-len(self.data) % 8)
+        at = len(self.data)
+        self.data += struct.pack(f"<{len(numbers)}Q", *sorted(numbers))
+        return at
+
+
+def _uid_of(name: str) -> int | None:
+    import pwd
+
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,280 @@
+"""Filter text to a tree; every mistake is told with its column."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from nettop.model.fields import FIELDS, Field, Kind, lookup, nearest
+from nettop.query import values
+from nettop.query.ast import Address, And, Compare, Node, Not, Or, OwnedBy, States, Text
+from nettop.query.errors import FilterError
+
+CMP_WORDS = {"eq": "=", "==": "=", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+# Words of ss that are no fields of ours.
+_SIDES = {"src": False, "dst": True}
+_PORTS = {"sport": "lport", "dport": "rport"}
+_NUMBERED = {"uid", "pid", "user"}
+DEEPEST = 24  # nested parentheses
+LONGEST = 4096
+
+
+@cache
+def _parser() -> Any:
+    from lark import Lark
+
+    grammar = files("nettop.query").joinpath("grammar.lark").read_text(encoding="utf-8")
+    return Lark(grammar, parser="lalr", lexer="basic")
+
+
+def parse(text: str) -> Node | None:
+    """The tree of a filter; None of a blank one.
+
+    Raises:
+        FilterError: with the column of the first mistake.
+    """
+    if not text.strip():
+        return None
+    if len(text) > LONGEST:
+        raise FilterError(text, LONGEST, f"longer than {LONGEST} letters")
+    from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedToken
+
+    try:
+        tree = _parser().parse(text)
+    except UnexpectedEOF:
+        raise FilterError(text, len(text), _expected_at_end(text)) from None
+    except UnexpectedToken as e:
+        column = len(text) if e.token.type == "$END" else e.token.start_pos
+        raise FilterError(text, column, _unexpected(text, e)) from None
+    except UnexpectedCharacters as e:
+        what = "the quote is not closed" if text[e.pos_in_stream] in "\"'" else (
+            f"cannot read '{text[e.pos_in_stream]}'"
+        )
+        raise FilterError(text, e.pos_in_stream, what) from None
+    return _Builder(text).node(tree.children[0], 0)
+
+
+def _expected_at_end(text: str) -> str:
+    return "the filter ends too soon" + (": a ) is missing" if text.count("(") > text.count(")") else "")
+
+
+def _unexpected(text: str, error: Any) -> str:
+    token = error.token
+    before = _word_before(text, token.start_pos if token.type != "$END" else len(text))
+    if token.type == "$END":
+        found = lookup(before) if before else None
+        if found is not None:
+            return f"after {before} comes a comparison, such as {before} > …"
+        if before and before in "<>=!":
+            return f"after {before} comes a value"
+        return _expected_at_end(text)
+    if token.type == "CMP":
+        field = lookup(_word_before(text, _start_of_operator(text, token.start_pos)))
+        if before in ("<", ">", "=", "!"):
+            kind = values.example(field.kind) if field else "a value"
+            return f"after {before} comes {kind}"
+        return f"'{token}' needs a field before it"
+    if token.type == "RPAR":
+        return "nothing is open before this )" if text.count(")") > text.count("(") else "empty ( )"
+    return f"'{token}' cannot stand here"
+
+
+def _start_of_operator(text: str, column: int) -> int:
+    while column > 0 and text[column - 1] in "<>=! ":
+        column -= 1
+    return column
+
+
+def _word_before(text: str, column: int) -> str:
+    words = text[:column].replace("(", " ").replace(")", " ").split()
+    if not words:
+        return ""
+    last = words[-1]
+    return last[-1] if last[-1] in "<>=!" else last
+
+
+class _Builder:
+    """Turns lark's tree into ours, where words get their meaning."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def fail(self, token: Any, message: str, hint: str | None = None) -> FilterError:
+        return FilterError(self.text, token.start_pos, message, hint)
+
+    def node(self, tree: Any, depth: int) -> Node:
+        if depth > DEEPEST:
+            column = _first_column(tree)
+            raise FilterError(self.text, column, f"nested deeper than {DEEPEST} levels")
+        match tree.data:
+            case "disjunction":
+                return Or(tuple(self.node(t, depth + 1) for t in tree.children))
+            case "conjunction":
+                return _joined([self.node(t, depth + 1) for t in tree.children])
+            case "negated":
+                return Not(self.node(tree.children[0], depth + 1))
+            case "group":
+                return self.node(tree.children[0], depth + 1)
+            case "alone":
+                raise self.fail(tree.children[0], "autobound cannot be told from outside the kernel")
+            case "named":
+                head, value = tree.children
+                return self.named(head, value.children[0])
+            case _:
+                head, cmp, product = tree.children
+                return self.compared(head, cmp, product)
+
+    def named(self, head: Any, token: Any) -> Node:
+        """Two words: state NAME, exclude NAME, src HOST, sport PORT, dev NAME, cgroup PATH."""
+        word = head.lower()
+        if word in ("state", "exclude"):
+            mask = self.value(token, values.state_mask)
+            return States(mask) if word == "state" else Not(States(mask))
+        if word in _SIDES or word in _PORTS or word in ("dev", "cgroup", "proto"):
+            return self.relation(head, "=", token)
+        if word == "fwmark":
+            raise self.fail(head, "fwmark is not kept for every socket", "the detail shows it")
+        if lookup(word):
+            raise self.fail(token, f"after {head} comes a comparison", f"such as {head} > …")
+        raise self.unknown(head)
+
+    def compared(self, head: Any, cmp_token: Any, product: Any) -> Node:
+        cmp = CMP_WORDS.get(cmp_token.lower(), str(cmp_token))
+        if product.data == "value":
+            return self.relation(head, cmp, product.children[0])
+        left, _star, right = (
+            product.children[0].children[0], product.children[1], product.children[2].children[0]
+        )  # fmt: skip
+        return self.multiple(self.field(head), cmp, left, right)
+
+    def relation(self, head: Any, cmp: str, token: Any) -> Node:
+        word = head.lower()
+        plain = _unquoted(token)
+        if word in ("state", "st"):
+            mask = self.value(token, values.state_mask)
+            self.only_equal(head, cmp)
+            return States(mask) if cmp == "=" else Not(States(mask))
+        if word in _SIDES:
+            self.only_equal(head, cmp)
+            network, port = self.value(token, values.endpoint)
+            return Address(_SIDES[word], network, port, cmp == "=")
+        if word in _PORTS or word in _PORTS.values():
+            return Compare(FIELDS[_PORTS.get(word, word)], cmp, self.value(token, values.port))
+        if word == "dev":
+            self.only_equal(head, cmp)
+            return Compare(IFINDEX, cmp, self.value(token, _ifindex))
+        if word == "fwmark":
+            raise self.fail(head, "fwmark is not kept for every socket", "the detail shows it")
+        if word == "verdict":
+            self.only_equal(head, cmp)
+            return Text(VERDICT, cmp == "=", plain)
+        if word == "cmd":
+            raise self.fail(head, "command lines are not kept", "comm is the program's name")
+        field = self.field(head)
+        if field.id == "pid" and cmp in ("=", "!=") and plain.isdigit():
+            return OwnedBy(int(plain), cmp == "=")
+        if field.id == "user" or (word == "uid" and not plain.isdigit()):
+            self.only_equal(head, cmp)
+            return Text(field, cmp == "=", plain)
+        if field.loc is None and field.kind in (Kind.TEXT, Kind.ADDRESS):
+            self.only_equal(head, cmp)
+            return Text(field, cmp == "=", plain)
+        multiple = _split_product(plain)
+        if multiple:
+            return self.multiple_text(field, cmp, token, *multiple)
+        other = lookup(plain)
+        if other is not None and not plain[0].isdigit():
+            return self.against(field, cmp, 1.0, other, token)
+        return Compare(field, cmp, self.value(token, lambda t: values.number(t, field.kind), cmp))
+
+    def multiple(self, field: Field, cmp: str, left: Any, right: Any) -> Node:
+        return self.multiple_text(field, cmp, left, _unquoted(left), _unquoted(right))
+
+    def multiple_text(self, field: Field, cmp: str, token: Any, left: str, right: str) -> Node:
+        for factor, name in ((left, right), (right, left)):
+            other = lookup(name)
+            try:
+                times = float(factor)
+            except ValueError:
+                continue
+            if other is None:
+                raise self.fail(token, f"no field '{name}'", _perhaps(name))
+            return self.against(field, cmp, times, other, token)
+        raise self.fail(token, "a product is a number times a field", "such as 2*minrtt")
+
+    def against(self, field: Field, cmp: str, factor: float, other: Field, token: Any) -> Node:
+        if other.kind is not field.kind:
+            raise self.fail(token, f"{other.id} is a {other.kind.value}, {field.id} a "
+                            f"{field.kind.value}: they cannot be compared")  # fmt: skip
+        return Compare(field, cmp, factor, other)
+
+    def field(self, head: Any) -> Field:
+        found = lookup(head)
+        if found is None:
+            raise self.unknown(head)
+        return found
+
+    def unknown(self, head: Any) -> FilterError:
+        return self.fail(head, f"no field '{head}'", _perhaps(head))
+
+    def only_equal(self, head: Any, cmp: str) -> None:
+        if cmp not in ("=", "!="):
+            raise self.fail(head, f"{head} can only be compared with = and !=")
+
+    def value(self, token: Any, read: Any, cmp: str | None = None) -> Any:
+        try:
+            return read(_unquoted(token))
+        except values.ValueMistake as e:
+            after = f"after {cmp} comes a value: " if cmp and str(token) in ("", "*") else ""
+            raise self.fail(token, after + str(e), e.hint) from None
+
+
+# Not in the registry: no column, no sort key.
+IFINDEX = Field("dev", Kind.COUNT, "bound device")
+VERDICT = Field("verdict", Kind.TEXT, "an active verdict")
+
+
+def _ifindex(name: str) -> int:
+    import socket
+
+    if name.isdigit():
+        return int(name)
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        raise values.ValueMistake(f"no device '{name}'", "ip link lists them") from None
+
+
+def _perhaps(name: str) -> str | None:
+    near = nearest(name)
+    return f"perhaps {' or '.join(near)}" if near else None
+
+
+def _unquoted(token: Any) -> str:
+    return str(token)[1:-1] if token.type == "STRING" else str(token)
+
+
+def _split_product(text: str) -> tuple[str, str] | None:
+    left, star, right = text.partition("*")
+    return (left, right) if star and left and right and "*" not in right else None
+
+
+def _joined(parts: list[Node]) -> Node:
+    """`state a state b …` at the start is the union of the states, as ss takes it."""
+    leading = 0
+    while leading < len(parts) and isinstance(parts[leading], States):
+        leading += 1
+    if leading > 1:
+        mask = 0
+        for part in parts[:leading]:
+            assert isinstance(part, States)
+            mask |= part.mask
+        parts = [States(mask), *parts[leading:]]
+    return parts[0] if len(parts) == 1 else And(tuple(parts))
+
+
+def _first_column(tree: Any) -> int:
+    while hasattr(tree, "children"):
+        tree = tree.children[0]
+    return int(tree.start_pos)

@@ -1,0 +1,52 @@
+"""The numbers behind name patterns of a filter: cgroups and namespaces that exist now."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from fnmatch import fnmatchcase
+
+from nettop.sources.cgroups import container_of, find_mount
+from nettop.sources.mounts import read_mounts
+from nettop.sources.netns import mounted
+
+
+class LiveNames:
+    """Reads the cgroup tree and the mounts anew at each question: filters ask rarely."""
+
+    def cgroup_ids(self, pattern: str) -> list[int]:
+        """Directories whose path, name or container matches; below a match all match."""
+        mount = find_mount(read_mounts())
+        if mount is None:
+            return []
+        wanted = pattern if pattern == "/" else pattern.rstrip("/")
+        found = []
+        for directory, _, _ in os.walk(mount):
+            path = directory[len(mount) :] or "/"
+            if _matches(path, wanted):
+                try:
+                    found.append(os.stat(directory).st_ino)  # noqa: PTH116
+                except OSError:
+                    continue  # removed meanwhile
+        return found
+
+    def netns_ids(self, pattern: str) -> list[int]:
+        """Namespaces of that name."""
+        kept = mounted(read_mounts())
+        return [inode for inode, (name, _) in kept.items() if name and fnmatchcase(name, pattern)]
+
+    def uid(self, name: str) -> int | None:
+        try:
+            return pwd.getpwnam(name).pw_uid
+        except (KeyError, ValueError):
+            return None
+
+
+def _matches(path: str, pattern: str) -> bool:
+    name = container_of(path)
+    return (
+        fnmatchcase(path, pattern)
+        or path.startswith(f"{pattern}/")
+        or fnmatchcase(path.rsplit("/", 1)[-1], pattern)
+        or (name is not None and fnmatchcase(name, pattern))
+    )

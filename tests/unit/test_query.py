@@ -1,0 +1,281 @@
+"""The filter language: what parses, what it means on rows, and where mistakes are pointed at."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nettop.ffi.engine import Engine
+from nettop.model.fields import FIELDS
+from nettop.model.types import Proto
+from nettop.query import FilterError, compile_filter
+from nettop.query.complete import complete
+from tests.netlink import connection, diag, done, skmeminfo
+
+S = 1_000_000_000
+
+
+class Names:
+    """cgroup 42 is nginx.service, namespace 7 is web."""
+
+    def cgroup_ids(self, pattern: str) -> list[int]:
+        return [42] if pattern in ("nginx.service", "*nginx*") else []
+
+    def netns_ids(self, pattern: str) -> list[int]:
+        return [7] if pattern == "web" else []
+
+    def uid(self, name: str) -> int | None:
+        return {"www-data": 33}.get(name)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    """Sockets with known numbers, after one interval."""
+    e = Engine()
+    e.config.rows_all = 1
+    e.config.tcp_states = 0xFFFFFFFF
+    e.configure()
+    cgroup = {"cgroup_id": (42).to_bytes(8, "little"), "skmeminfo": skmeminfo()}
+    for tick in range(3):
+        e.feed_begin((10 + tick) * S)
+        e.feed(7, Proto.TCP, b"".join([
+            connection(1, sport=443, dst="203.0.113.7", rtt=60_000, min_rtt=20_000, snd_cwnd=10,
+                       unacked=40, total_retrans=3 * tick, bytes_acked=1000 * tick, uid=33),
+            connection(2, sport=443, dst="10.1.2.3", rtt=900, min_rtt=800, bytes_acked=5_000_000 * tick),
+            connection(3, sport=5432, src="2001:db8::1", dst="2001:db8::2", rtt=100, min_rtt=0xFFFFFFFF),
+            connection(4, state="LISTEN", sport=80, dport=0, dst="0.0.0.0", rqueue=129, wqueue=128),
+            connection(5, state="TIME_WAIT", sport=443, dst="10.9.9.9"),
+            diag(6, info=connection(9)[88 + 4 : 88 + 4 + 280], attrs=cgroup, cong="bbr", sport=7000, dport=8080),
+            connection(7, state="CLOSE_WAIT", sport=22, rqueue=70_001, bytes_received=70_000,
+                       last_data_recv=9000),
+        ]) + done())  # fmt: skip
+        e.feed(8, Proto.UDP, diag(20, state="CLOSE", sport=53, dport=0, dst="0.0.0.0", rqueue=768,
+                                  attrs={"skmeminfo": skmeminfo(drops=5)}) + done())  # fmt: skip
+        e.feed_end((10 + tick) * S)
+    return e
+
+
+def matching(engine: Engine, text: str) -> set[int]:
+    engine.set_filter(compile_filter(text, Names()))
+    n = engine.order(None, True, 100, False)
+    return {row.cookie for row in engine.window(0, n)}
+
+
+ALL = {1, 2, 3, 4, 5, 6, 7, 20}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("srtt > 50ms", {1}),
+        ("srtt > 50000us and srtt < 0.07s", {1}),
+        ("srtt >= 900us", {1, 2}),
+        ("not srtt > 50ms", ALL - {1}),
+        ("srtt != 60ms", {2, 3}),  # unknown is never true; socket 6 has rtt 0
+        ("srtt > 2*minrtt", {1}),
+        ("srtt > minrtt * 2", {1}),
+        ("minrtt < 1h", {1, 2, 6, 7}),
+        ("cwnd = 10", {1}),
+        ("retr/s > 1", {1}),
+        ("retr > 1", {1}),
+        ("tx > 1M", {2}),
+        ("tx > 39.9Mbit and tx < 40.1M", {2}),
+        ("tx >= 5MB/s", {2}),
+        ("rcvq > 64K", {7}),
+        ("unread > 8s", {7}),
+        ("total_retrans >= 6", {1}),
+        ("last_data_recv = 9s", {7}),
+        ("state established", {1, 2, 3, 6}),
+        ("state listening", {4}),
+        ("state listening state time-wait", {4, 5}),
+        ("state LISTEN or state TIME_WAIT", {4, 5}),
+        ("exclude established", {4, 5, 7, 20}),
+        ("state close-wait", {7}),
+        ("sport = :443", {1, 2, 5}),
+        ("sport = 443", {1, 2, 5}),
+        ("sport = :https", {1, 2, 5}),
+        ("sport eq 443", {1, 2, 5}),
+        ("dport = :8080", {6}),
+        ("( sport = :80 or sport = :22 )", {4, 7}),
+        ("sport != :443", ALL - {1, 2, 5}),
+        ("sport < 100", {4, 7, 20}),
+        ("dst 203.0.113.0/24", {1}),
+        ("dst = 203.0.113.7", {1}),
+        ("dst 203.0.113.7:50000", {1}),
+        ("dst 203.0.113.7:50001", set()),
+        ("dst != 203.0.113.0/24 and state established", {2, 3, 6}),
+        ("dst 10/8", {2, 5, 6, 7}),
+        ("dst 2001:db8::/32", {3}),
+        ("src [2001:db8::1]:5432", {3}),
+        ("dst :8080", {6}),
+        ("cc = bbr", {6}),
+        ("cong = b*", {6}),
+        ("user = www-data", {1}),
+        ("uid = 33", {1}),
+        ("user != www-data", ALL - {1}),
+        ("proto = udp", {20}),
+        ("proto != udp", ALL - {20}),
+        ("cgroup = nginx.service", {6}),
+        ("container = *nginx*", {6}),
+        ("cgroup != nginx.service", ALL - {6}),
+        ("netns = web", ALL - {20}),
+        ("netns = 8", {20}),
+        ("drops > 0", {20}),
+        ("level >= watch", {1, 4, 7}),
+        ("level = unwell", {4, 7}),
+        ("verdict = accept", {4}),
+        ("verdict = reads_late", {7}),
+        ("who = app", {4, 7}),
+        ("who != app", ALL - {4, 7}),
+        ("comm = nginx", set()),
+        ("pid = 1", set()),
+        ("rxwait.p99 > 5ms", set()),
+        ("cookie = 3", {3}),
+        ("srtt>50ms&&dst 203.0.113.7", {1}),
+        ("srtt > 50ms | sport = :22", {1, 7}),
+        ("! state established", {4, 5, 7, 20}),
+        ("state established sport = :443 srtt > 1us", {1, 2}),
+        ("sport = 443 and state time-wait", {5}),
+    ],
+)  # fmt: skip
+def test_meaning(engine: Engine, text: str, expected: set[int]) -> None:
+    assert matching(engine, text) == expected
+
+
+MANUAL = [  # of ss(8)
+    "state established ( dport = :ssh or sport = :ssh )",
+    "state fin-wait-1 ( sport = :http or sport = :https ) dst 193.233.7/24",
+    "state connected",
+    "state all exclude fin-wait-1 exclude time-wait",
+    "src 10.0.0.0/8 and not dst 10.0.0.0/8",
+    "dst 1.2.3.4:443 or src :1024",
+    "sport gt :1024",
+    "sport != :22 & dport != :22",
+]
+
+
+@pytest.mark.parametrize("text", MANUAL)
+def test_lines_of_the_manual(text: str) -> None:
+    assert compile_filter(text) is not None
+
+
+@pytest.mark.parametrize("field", sorted(f.id for f in FIELDS.values() if f.loc is not None))
+def test_every_number_can_be_compared(engine: Engine, field: str) -> None:
+    unit = {"time": "ms", "level": ""}.get(FIELDS[field].kind.value, "")
+    matching(engine, f"{field} >= 0{unit}")
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "message"),
+    [
+        ("state established and srtt >> 5ms", 28, "after > comes a time with a unit"),
+        ("srtt > 50", 7, "50 what?"),
+        ("srtt", 4, "after srtt comes a comparison"),
+        ("srtt >", 6, "after > comes a value"),
+        ("rttx > 5ms", 0, "no field 'rttx'"),
+        ("cwnd > 5ms", 7, "'ms' is not a unit here"),
+        ("srtt > 5K", 7, "'K' is not a unit here"),
+        ("srtt > 2*cwnd", 7, "cannot be compared"),
+        ("dst example.com", 4, "is a name"),
+        ("dst 10.0.0.1.2", 4, "is not an address"),
+        ("dst 10.0.0.1:99999", 4, "not a port"),
+        ("state nope", 6, "no state 'nope'"),
+        ("(srtt > 5ms", 11, "a ) is missing"),
+        ("srtt > 5ms)", 10, "nothing is open"),
+        ("()", 1, "empty ( )"),
+        ("and srtt > 5ms", 0, "cannot stand here"),
+        ("comm > nginx", 0, "only be compared with = and !="),
+        ("comm = 'nginx", 7, "the quote is not closed"),
+        ("autobound", 0, "autobound"),
+        ("fwmark = 3", 0, "fwmark"),
+        ("verdict = lots", 10, "no verdict"),
+        ("who = me", 6, "who is one of"),
+        ("proto = sctp", 8, "no protocol"),
+        ("user = nobody-here", 7, "no user"),
+    ],
+)  # fmt: skip
+def test_mistakes_point_at_their_column(text: str, column: int, message: str) -> None:
+    with pytest.raises(FilterError) as caught:
+        compile_filter(text, Names())
+    assert caught.value.column == column
+    assert message in caught.value.told()
+    assert caught.value.caret().index("^") == column
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\t"])
+def test_blank_is_no_filter(text: str) -> None:
+    assert compile_filter(text) is None
+
+
+def test_states_name_what_must_be_dumped() -> None:
+    time_wait = compile_filter("state time-wait")
+    assert time_wait is not None
+    assert time_wait.states == 1 << 6
+    no_state = compile_filter("srtt > 1ms")
+    assert no_state is not None
+    assert no_state.states is None
+    excluded = compile_filter("exclude established")
+    assert excluded is not None
+    assert excluded.states is not None
+    assert excluded.states >> 6 & 1
+    assert not excluded.states >> 1 & 1
+
+
+def test_missing_planes_are_named() -> None:
+    compiled = compile_filter("rxwait.p99 > 5ms and tx.total.p99 > 1s")
+    assert compiled is not None
+    assert compiled.planes == {"wait", "stages"}
+
+
+ATOMS = st.sampled_from(
+    ["srtt", ">", "5ms", "state", "established", "(", ")", "and", "or", "not", "!", "dst",
+     "10.0.0.1", ":443", "comm", "=", "nginx", "*", "2*minrtt", "'", '"', "&&", "|", "é", "\0",
+     "[", "::1", "1e9", "%", "99999999999999999999", "--", "sport", "<="]
+)  # fmt: skip
+
+
+@given(st.lists(ATOMS, max_size=12))
+def test_nothing_but_filter_errors(words: list[str]) -> None:
+    text = " ".join(words)
+    try:
+        compile_filter(text)
+    except FilterError as e:
+        assert 0 <= e.column <= len(text)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_answered(text: str) -> None:
+    try:
+        compile_filter(text)
+    except FilterError as e:
+        assert 0 <= e.column <= len(text)
+    complete(text)
+
+
+def test_deep_nesting_is_refused() -> None:
+    with pytest.raises(FilterError, match="nested deeper|deeply"):
+        compile_filter("(" * 200 + "srtt > 1ms" + ")" * 200)
+
+
+def test_long_chains_are_fine(engine: Engine) -> None:
+    assert matching(engine, " or ".join(f"sport = {n}" for n in range(1, 200))) == {4, 7, 20}
+
+
+@pytest.mark.parametrize(
+    ("text", "expects", "word"),
+    [
+        ("sr", "field", "srtt"),
+        ("state est", "value", "established"),
+        ("srtt ", "comparison", ">"),
+        ("srtt > 5", "value", "5ms"),
+        ("level >= ", "value", "watch"),
+        ("state established ", "joint", "and"),
+        ("comm = nginx and re", "field", "remote"),
+    ],
+)
+def test_completion(text: str, expects: str, word: str) -> None:
+    done_ = complete(text)
+    assert done_.expects == expects
+    assert word in done_.words
