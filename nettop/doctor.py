@@ -18,10 +18,10 @@ from nettop.planes import absent_planes
 from nettop.render.clean import clean
 from nettop.render.units import ABSENT
 from nettop.sources import hostnet, netns
+from nettop.sources.procs import procs_status
 
 SCHEMA = "nettop.doctor/1"
 PLANES = ("diag", "procs", "wait", "stages", "path", "events", "stamps", "clocks")
-NEEDED_FOR_PROCS = frozenset({"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"})
 _TCP_INFO_ROOM = 1024  # larger than any tcp_info so far (280 bytes in 6.18)
 
 
@@ -115,30 +115,6 @@ def _try_procs(procs: Procs) -> SourceStatus:
     except OSError as e:
         return SourceStatus("procs", "off", "proc", f"/proc cannot be read: {e.strerror}")
     return procs_status(stats, privilege.held())
-
-
-def procs_status(stats: Any, held: frozenset[str]) -> SourceStatus:
-    """What a scan of the process table (struct nt_procs_stats) says about the plane.
-
-    Args:
-        stats: of the last scan.
-        held: capabilities in effect, to tell what would help.
-    """
-    reasons, fix = [], None
-    if stats.unreadable:
-        missing = NEEDED_FOR_PROCS - held
-        count = f"{stats.unreadable} of {stats.processes} processes"
-        if missing:
-            reasons.append(f"{count} belong to other users")
-            fix = "sudo nettop" if os.geteuid() else f"run with {' and '.join(sorted(missing))}"
-        else:
-            reasons.append(f"{count} may not be looked into, not even with CAP_SYS_PTRACE")
-    if stats.hidden:
-        reasons.append("/proc does not list every process (PID namespace or hidepid)")
-        fix = fix or "run nettop outside the container, or mount /proc with hidepid=0"
-    if not reasons:
-        return SourceStatus("procs", "ok", "proc")
-    return SourceStatus("procs", "partial", "proc", "; ".join(reasons), fix)
 
 
 def _try_netns(procs: Procs) -> NetnsReport:

@@ -18,6 +18,7 @@ from nettop.errors import NettopError
 from nettop.model.types import SourceStatus
 from nettop.render.units import ABSENT
 from nettop.sources import netns
+from nettop.sources.procs import procs_status
 
 ALL_CAPS = frozenset({"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"})
 
@@ -68,12 +69,12 @@ def test_tcp_info_length_is_the_kernels() -> None:
 
 
 def test_all_of_proc_is_ok() -> None:
-    assert doctor.procs_status(stats(), frozenset()) == SourceStatus("procs", "ok", "proc")
+    assert procs_status(stats(), frozenset()) == SourceStatus("procs", "ok", "proc")
 
 
 def test_other_users_processes_are_partial_with_a_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    status = doctor.procs_status(stats(unreadable=70), frozenset())
+    status = procs_status(stats(unreadable=70), frozenset())
     assert (status.state, status.fix) == ("partial", "sudo nettop")
     assert status.reason == "70 of 80 processes belong to other users"
 
@@ -82,17 +83,17 @@ def test_root_in_a_container_learns_which_capability_it_lacks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    status = doctor.procs_status(stats(unreadable=3), frozenset({"CAP_DAC_READ_SEARCH"}))
+    status = procs_status(stats(unreadable=3), frozenset({"CAP_DAC_READ_SEARCH"}))
     assert status.fix == "run with CAP_SYS_PTRACE"
 
 
 def test_what_no_command_mends_has_no_fix() -> None:
-    status = doctor.procs_status(stats(unreadable=1), ALL_CAPS)
+    status = procs_status(stats(unreadable=1), ALL_CAPS)
     assert (status.state, status.fix) == ("partial", None)
 
 
 def test_hidden_processes_are_told() -> None:
-    status = doctor.procs_status(stats(hidden=1), ALL_CAPS)
+    status = procs_status(stats(hidden=1), ALL_CAPS)
     assert status.state == "partial"
     assert status.reason is not None
     assert "does not list every process" in status.reason

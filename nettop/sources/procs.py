@@ -1,0 +1,34 @@
+"""What a scan of /proc says about the procs plane."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from nettop.model.types import SourceStatus
+
+NEEDED_FOR_PROCS = frozenset({"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"})
+
+
+def procs_status(stats: Any, held: frozenset[str]) -> SourceStatus:
+    """What a scan of the process table (struct nt_procs_stats) says about the plane.
+
+    Args:
+        stats: of the last scan.
+        held: capabilities in effect, to tell what would help.
+    """
+    reasons, fix = [], None
+    if stats.unreadable:
+        missing = NEEDED_FOR_PROCS - held
+        count = f"{stats.unreadable} of {stats.processes} processes"
+        if missing:
+            reasons.append(f"{count} belong to other users")
+            fix = "sudo nettop" if os.geteuid() else f"run with {' and '.join(sorted(missing))}"
+        else:
+            reasons.append(f"{count} may not be looked into, not even with CAP_SYS_PTRACE")
+    if stats.hidden:
+        reasons.append("/proc does not list every process (PID namespace or hidepid)")
+        fix = fix or "run nettop outside the container, or mount /proc with hidepid=0"
+    if not reasons:
+        return SourceStatus("procs", "ok", "proc")
+    return SourceStatus("procs", "partial", "proc", "; ".join(reasons), fix)
