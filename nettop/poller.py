@@ -163,7 +163,10 @@ class LiveFeed:
     # --- headless: one tick at a time in the caller's thread ---
 
     def tick(self) -> Model:
-        """Polls once, now."""
+        """Polls once, now; the first time after a look at who holds the sockets."""
+        if self._model is None:
+            # A filter on pid or name needs the owners while the sweep is matched.
+            self._collector.scan_procs()
         return self._poll()
 
     def rows_all(self, *, with_detail: bool = True) -> Iterator[tuple[Row, Detail | None]]:
