@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from nettop.export.jsonout import six, utc_text
-from nettop.model.fields import FIELDS, Field, Kind
+from nettop.model.fields import FIELDS, Field, Kind, Value
 from nettop.model.types import Detail, Model, Row
-from nettop.render.columns import endpoint, value_of
+from nettop.render.columns import endpoint, reader
 
 Write = Callable[[bytes], object]
 
@@ -35,11 +35,17 @@ def write_rows(
     fields: Sequence[Field] | None = None,
 ) -> None:
     """Writes a line per socket; the OSError of write comes through."""
-    chosen = tuple(fields or FIELDS.values())
+    readers = [(field, reader(field)) for field in fields or FIELDS.values()]
     taken = utc_text(model.wall_ns)
     chunk: list[str] = []
     for row, detail in rows:
-        cells = [taken, *(_cell(field, row, detail) for field in chosen)]
+        cells = [taken]
+        for field, read in readers:
+            if field.kind is Kind.ADDRESS:
+                cells.append(endpoint(row, local=field.id == "local"))
+                continue
+            value = read(row, detail)
+            cells.append(str(value) if type(value) is int else _cell(value))
         chunk.append(",".join(cells) + "\r\n")
         if len(chunk) >= _CHUNK_ROWS:
             write("".join(chunk).encode("utf-8", "backslashreplace"))
@@ -48,10 +54,7 @@ def write_rows(
         write("".join(chunk).encode("utf-8", "backslashreplace"))
 
 
-def _cell(field: Field, row: Row, detail: Detail | None) -> str:
-    if field.kind is Kind.ADDRESS:
-        return endpoint(row, local=field.id == "local")
-    value = value_of(field, row, detail)
+def _cell(value: Value) -> str:
     if value is None:
         return ""
     if isinstance(value, str):

@@ -57,7 +57,12 @@ def write_tick(
         shown: only sockets that pass the filter; else all.
         file: name of the file that the feed shows.
     """
-    rows = feed.rows_all(with_detail=True) if shown else feed.rows_all(everything=True)
+    table = form in (Format.TEXT, Format.SVG)
+    detail = not table or any(f.loc and f.loc.base == "info" for f in style.columns or ())
+    if shown:
+        rows = feed.rows_all(with_detail=detail)
+    else:
+        rows = feed.rows_all(with_detail=detail, everything=True)
     if form in (Format.JSON, Format.NDJSON):
         from nettop.export.jsonout import write_json
 

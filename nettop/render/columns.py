@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
+from operator import attrgetter
 
 from nettop.model.fields import FIELDS, Field, Kind, Value
 from nettop.model.tcpinfo import LISTEN_FIELDS
-from nettop.model.types import AF_INET6, Detail, Model, Row
+from nettop.model.types import AF_INET6, TCP_LISTEN, Detail, Model, Proto, Row
 from nettop.render import units
 
 DEFAULT_WIDTH = 120
@@ -28,6 +30,7 @@ _GLYPHS = str.maketrans(
     {units.ABSENT: "-", "µ": "u", "\u00d7": "x", "±": "", "▲": "+", "≥": "~",
      "…": "~", "↑": "^", "↓": "v", "Δ": "d", "●": "", "◐": "~"}
 )  # fmt: skip
+_UDP = int(Proto.UDP)
 _LEVEL_SIGNS = (" ", "▲", "!")
 _LEVEL_WORDS = ("ok", "watch", "unwell")
 
@@ -46,18 +49,46 @@ def columns_for(width: int, model: Model) -> tuple[tuple[Field, int], ...]:
     )
 
 
-def value_of(field: Field, row: Row, detail: Detail | None) -> Value:
-    """The field's value in its base unit; None also for what means nothing for a listener."""
-    if field.loc is not None and field.loc.base == "info" and row.is_listen:
-        return field.value(row, detail) if field.loc.member in LISTEN_FIELDS else None
-    return field.value(row, detail)
+@lru_cache(maxsize=512)
+def reader(field: Field) -> Callable[[Row, Detail | None], Value]:
+    """Reads a field of many rows: as Field.value, and None for what means nothing for a listener."""
+    loc = field.loc
+    if loc is None or loc.bit is not None:
+        return field.value
+    base, get = loc.base, attrgetter(loc.member)
+    need, protos, states = int(loc.need), loc.protos, loc.states
+    if base == "info" and loc.member not in LISTEN_FIELDS:
+        states &= ~(1 << TCP_LISTEN)
+    member, absent, scale = loc.member, loc.absent, loc.scale
+    whole = scale >= 1
+
+    def read(row: Row, detail: Detail | None) -> Value:
+        rec = row.rec
+        proto = rec.proto
+        if not protos >> proto & 1 or rec.flags & need != need:
+            return None
+        if proto != _UDP and not states >> rec.state & 1:
+            return None
+        if base == "rec":
+            raw = get(rec)
+        elif base == "info":
+            raw = detail.tcp_info.get(member) if detail is not None else None
+        else:
+            raw = get(row.proc)
+        if raw is None or raw == absent:
+            return None
+        if scale == 1.0:
+            return raw  # type: ignore[no-any-return]
+        return int(raw * scale) if whole and type(raw) is int else raw * scale
+
+    return read
 
 
 def cell(field: Field, row: Row, detail: Detail | None) -> str:
     """The text of a cell, neither padded nor cut."""
     if field.kind is Kind.ADDRESS:
         return endpoint(row, local=field.id == "local")
-    value = value_of(field, row, detail)
+    value = reader(field)(row, detail)
     if value is None:
         return "" if field.id == "why" else units.ABSENT
     if isinstance(value, str):

@@ -91,7 +91,9 @@ def header_lines(model: Model, filter_text: str | None, file: str | None) -> lis
 
 
 def _cells(fields: Sequence[Field], row: Row, detail: Detail | None) -> list[str]:
-    return [clean(cell(field, row, detail)) for field in fields]
+    texts = [cell(field, row, detail) for field in fields]
+    # Names were made safe where they were read; what this makes sure of costs little.
+    return texts if "".join(texts).isprintable() else [clean(text) for text in texts]
 
 
 def _title(field: Field) -> str:
