@@ -23,7 +23,8 @@ from nettop.sources.mounts import parse_mountinfo
 
 NAME = f"nettop-test-{os.getpid()}"
 needs_root = pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("ip"), reason="needs root and ip(8) to make a namespace"
+    os.geteuid() != 0 or not shutil.which("ip"),
+    reason="needs root and ip(8) to make a namespace",
 )
 LISTEN_IN_NETNS = """
 import socket, sys
@@ -36,7 +37,9 @@ sys.stdin.read()
 
 @pytest.fixture
 def space() -> Iterator[str]:
-    made = subprocess.run(["ip", "netns", "add", NAME], capture_output=True, check=False)
+    made = subprocess.run(
+        ["ip", "netns", "add", NAME], capture_output=True, check=False
+    )
     if made.returncode:
         pytest.skip(f"ip netns add: {made.stderr.decode().strip()}")
     yield NAME
@@ -65,8 +68,12 @@ def listening_ports(diag_fd: int) -> dict[int, int]:
     with sock:
         sock.settimeout(5)
         for family in (socket.AF_INET, socket.AF_INET6):
-            request = struct.pack("=BBBBI48s", family, socket.IPPROTO_TCP, 0, 0, 1 << 10, b"")
-            sock.send(struct.pack("=IHHII", 16 + len(request), 20, 0x301, 1, 0) + request)
+            request = struct.pack(
+                "=BBBBI48s", family, socket.IPPROTO_TCP, 0, 0, 1 << 10, b""
+            )
+            sock.send(
+                struct.pack("=IHHII", 16 + len(request), 20, 0x301, 1, 0) + request
+            )
             more = True
             while more:
                 raw = sock.recv(65536)
@@ -104,7 +111,9 @@ def test_listener_is_seen_only_inside_its_namespace(listener: tuple[int, int]) -
 
 
 @needs_root
-def test_descriptors_stay_readable_after_the_namespace_lost_its_name(space: str) -> None:
+def test_descriptors_stay_readable_after_the_namespace_lost_its_name(
+    space: str,
+) -> None:
     ((inode, path),) = netns.resolve([space]).items()
     fds = netns.open_fds(inode, path)
     assert hostnet.read([fds]) == hostnet.read([fds])
@@ -161,9 +170,13 @@ try:
     netns.resolve(["1"])
 except NettopError as e:
     print(e)
-"""  # noqa: PTH100
+"""
     out = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
     )
     lines = out.stdout.splitlines()
     assert len(lines) == 3, out.stderr
@@ -211,9 +224,9 @@ def test_mounts_and_processes_are_put_together() -> None:
 
 
 def test_opening_many_times_leaks_no_descriptor() -> None:
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):
         fds = netns.open_fds(netns.own_inode(), netns.OWN_PATH)
         hostnet.close_counters(fds)
         os.close(fds.diag_fd)
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -17,7 +17,7 @@ PTRACE, SYS_RESOURCE = 1 << 19, 1 << 24
 
 def in_child(script: str) -> Any:
     prelude = (
-        f"import json, os, sys; sys.path[:0] = {[os.path.abspath(p) for p in sys.path if p]!r}\n"  # noqa: PTH100
+        f"import json, os, sys; sys.path[:0] = {[os.path.abspath(p) for p in sys.path if p]!r}\n"
         "from nettop._native import ffi, lib\n"
         "def caps():\n"
         "    e, p = ffi.new('uint64_t *'), ffi.new('uint64_t *')\n"
@@ -68,7 +68,7 @@ def test_nothing_kept_leaves_nothing_and_sets_no_new_privs() -> None:
 
 def test_a_descriptor_that_is_no_namespace_is_refused() -> None:
     fds = native.ffi.new("struct nt_netns_fds *")
-    with open("/dev/null", "rb") as null:  # noqa: PTH123
+    with open("/dev/null", "rb") as null:
         assert native.lib.nt_netns_open(null.fileno(), fds) < 0
 
 
