@@ -80,9 +80,7 @@ def tcp_info_bytes() -> int | None:
     """Length of struct tcp_info in this kernel, from a socket of our own; None without TCP."""
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-            return len(
-                sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_ROOM)
-            )
+            return len(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_ROOM))
     except OSError:
         return None
 
@@ -107,9 +105,7 @@ def _try_diag() -> SourceStatus:
     if totals.failed:
         why = os.strerror(totals.last_error)
         state = "partial" if totals.messages else "off"
-        return SourceStatus(
-            "diag", state, "sock_diag", f"{totals.failed} dumps failed: {why}"
-        )
+        return SourceStatus("diag", state, "sock_diag", f"{totals.failed} dumps failed: {why}")
     return SourceStatus("diag", "ok", "sock_diag")
 
 
@@ -117,9 +113,7 @@ def _try_procs(procs: Procs) -> SourceStatus:
     try:
         stats = procs.scan()
     except OSError as e:
-        return SourceStatus(
-            "procs", "off", "proc", f"/proc cannot be read: {e.strerror}"
-        )
+        return SourceStatus("procs", "off", "proc", f"/proc cannot be read: {e.strerror}")
     return procs_status(stats, privilege.held())
 
 
@@ -176,9 +170,7 @@ def to_text(report: Report) -> str:
 
 def _facts(report: Report) -> Sequence[str]:
     size = report.tcp_info_bytes
-    facts = [
-        _fact("tcp_info", f"{size} bytes" if size is not None else f"{ABSENT} (no TCP)")
-    ]
+    facts = [_fact("tcp_info", f"{size} bytes" if size is not None else f"{ABSENT} (no TCP)")]
     space = report.netns
     entered = {
         None: "no other one to try",
@@ -193,9 +185,7 @@ def _facts(report: Report) -> Sequence[str]:
     else:
         facts.append(_fact("keeps", "no capability: nettop runs without privilege"))
     if report.given_up:
-        facts.append(
-            _fact("gives up", f"{report.given_up} other capabilities at start")
-        )
+        facts.append(_fact("gives up", f"{report.given_up} other capabilities at start"))
     facts.append(_fact("", "no_new_privs is set at start"))
     return facts
 
@@ -208,9 +198,7 @@ def _fact(name: str, text: str) -> str:
     return f"  {name:<10}{text}"
 
 
-def run(
-    *, as_json: bool = False, clear_tx_flags: bool = False, out: TextIO | None = None
-) -> int:
+def run(*, as_json: bool = False, clear_tx_flags: bool = False, out: TextIO | None = None) -> int:
     """The subcommand; returns the exit code: 0 if every plane works, 1 if not.
 
     Raises:

@@ -34,9 +34,7 @@ _FOR_NAMES = {
     "CAP_SYS_PTRACE": "to tell which processes of other users hold a socket",
     "CAP_DAC_READ_SEARCH": "to list other users' /proc/PID/fd and to open cgroups by id",
 }
-_FOR_NETNS = {
-    "CAP_SYS_ADMIN": "to enter network namespaces that appear while -N all runs"
-}
+_FOR_NETNS = {"CAP_SYS_ADMIN": "to enter network namespaces that appear while -N all runs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +50,7 @@ class KeptPrivilege:
 
 def _names(mask: int) -> frozenset[str]:
     known = {name for bit, name in enumerate(CAPABILITIES) if mask >> bit & 1}
-    return frozenset(
-        known | {f"CAP_{b}" for b in range(len(CAPABILITIES), 64) if mask >> b & 1}
-    )
+    return frozenset(known | {f"CAP_{b}" for b in range(len(CAPABILITIES), 64) if mask >> b & 1})
 
 
 def _mask(names: Mapping[str, str]) -> int:

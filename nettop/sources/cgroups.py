@@ -23,9 +23,7 @@ FILEID_KERNFS = 0xFE  # include/linux/exportfs.h
 WALK_SHARE = 50  # a walk at most so many times its own duration after the one before
 WALK_LEAST_S = 2.0
 RETRY_FIRST_S, RETRY_MOST_S = 5.0, 300.0
-KEPT_MOST = (
-    65536  # ids in vain, so that a host that makes and ends cgroups costs no memory
-)
+KEPT_MOST = 65536  # ids in vain, so that a host that makes and ends cgroups costs no memory
 
 
 def find_mount(mounts: Iterable[Mount]) -> str | None:
@@ -47,9 +45,7 @@ class Cgroups:
         self._mount = mount if mount is not None else find_mount(read_mounts())
         self._clock = clock
         self._paths: dict[int, str] = {}
-        self._retry: dict[
-            int, tuple[float, float]
-        ] = {}  # id → (not before, wait after that)
+        self._retry: dict[int, tuple[float, float]] = {}  # id → (not before, wait after that)
         self._walk_after = float("-inf")
         self._handles: HandleOpener | None = None
         self._by_handle = by_handle
@@ -62,9 +58,7 @@ class Cgroups:
             return known
         with self._lock:
             now = self._clock()
-            not_before, wait = self._retry.get(
-                cgroup_id, (float("-inf"), RETRY_FIRST_S)
-            )
+            not_before, wait = self._retry.get(cgroup_id, (float("-inf"), RETRY_FIRST_S))
             if now < not_before:
                 return None
             found = self._look_up(cgroup_id, now)
@@ -165,14 +159,10 @@ class HandleOpener:
 
 
 _HEX = r"(?P<id>[0-9a-f]{12})[0-9a-f]{20,52}"
-_POD = re.compile(
-    r"pod(?P<uid>[0-9a-f]{8})[-_][0-9a-f]{4}[-_0-9a-f]{20,30}(?:\.slice)?$"
-)
+_POD = re.compile(r"pod(?P<uid>[0-9a-f]{8})[-_][0-9a-f]{4}[-_0-9a-f]{20,30}(?:\.slice)?$")
 _CONTAINER = re.compile(rf"(?:(?P<kind>[a-z][a-z-]*)-)?{_HEX}(?:\.scope)?$")
 _KINDS = {"libpod": "podman", "cri-containerd": "containerd", "crio": "cri-o"}
-_HELPERS = frozenset(
-    {"libpod-conmon", "crio-conmon"}
-)  # the container's guards, not the container
+_HELPERS = frozenset({"libpod-conmon", "crio-conmon"})  # the container's guards, not the container
 _ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
 
 

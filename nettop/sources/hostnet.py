@@ -105,17 +105,13 @@ def _number(text: str) -> int | None:
         return None
 
 
-def counters(
-    sockstat: bytes, sockstat6: bytes, snmp: bytes, netstat: bytes
-) -> HostCounters:
+def counters(sockstat: bytes, sockstat6: bytes, snmp: bytes, netstat: bytes) -> HostCounters:
     """The counters of one namespace; None for what its files do not hold."""
     sock = parse_sockstat(sockstat) | parse_sockstat(sockstat6)
     mib = parse_snmp(snmp) | parse_snmp(netstat)
     values: dict[str, int | None] = {}
     for field, places in _SOCKSTAT.items():
-        parts = [
-            p for line, word in places if (p := _pick(sock, line, word)) is not None
-        ]
+        parts = [p for line, word in places if (p := _pick(sock, line, word)) is not None]
         values[field] = sum(parts) if parts else None
     for field, (line, word) in _SNMP.items():
         values[field] = _pick(mib, line, word)

@@ -29,11 +29,7 @@ def parse_mountinfo(raw: bytes) -> list[Mount]:
         if not separator or len(fields) < 6 or not right:
             continue
         mounts.append(
-            Mount(
-                _unescape(fields[3]),
-                _unescape(fields[4]),
-                os.fsdecode(right.split(b" ")[0]),
-            )
+            Mount(_unescape(fields[3]), _unescape(fields[4]), os.fsdecode(right.split(b" ")[0]))
         )
     return mounts
 
@@ -60,9 +56,7 @@ class MountWatch:
             return True
         poll = select.poll()
         poll.register(self._file, select.POLLPRI)
-        if any(
-            events & (select.POLLERR | select.POLLPRI) for _, events in poll.poll(0)
-        ):
+        if any(events & (select.POLLERR | select.POLLPRI) for _, events in poll.poll(0)):
             return True
         return os.fstat(self._file.fileno()).st_mtime_ns != self._mtime_ns
 

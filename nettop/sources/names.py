@@ -61,9 +61,7 @@ class Names:
             self._netns_at = now
             if self._mounts.changed():
                 kept = mounted(self._mounts.read())
-                self._netns = {
-                    inode: clean(name) for inode, (name, _) in kept.items() if name
-                }
+                self._netns = {inode: clean(name) for inode, (name, _) in kept.items() if name}
         return self._netns.get(inode)
 
     def cgroup(self, cgroup_id: int) -> str | None:

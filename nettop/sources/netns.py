@@ -69,9 +69,7 @@ def of_processes(procs: Procs | None) -> dict[int, int]:
     room = 64
     while True:
         inodes, pids = ffi.new("uint32_t[]", room), ffi.new("uint32_t[]", room)
-        n = check(
-            lib.nt_procs_netns(procs.handle, inodes, pids, room), "listing namespaces"
-        )
+        n = check(lib.nt_procs_netns(procs.handle, inodes, pids, room), "listing namespaces")
         if n == 0:
             return _walk(Path("/proc"))  # not scanned yet
         if n <= room:
@@ -118,10 +116,7 @@ def enumerate_all(
         if inode != here.inode:
             # A mount stays when the process ends.
             found[inode] = Namespace(inode, point, name)
-    return [
-        here,
-        *sorted((n for n in found.values() if n != here), key=lambda n: n.inode),
-    ]
+    return [here, *sorted((n for n in found.values() if n != here), key=lambda n: n.inode)]
 
 
 def resolve(specs: Sequence[str], procs: Procs | None = None) -> dict[int, str]:
@@ -135,9 +130,7 @@ def resolve(specs: Sequence[str], procs: Procs | None = None) -> dict[int, str]:
     everything = enumerate_all(of_processes(procs))
     chosen: dict[int, str] = {}
     for spec in specs:
-        for namespace in (
-            everything if spec == ALL else [_resolve_one(spec, everything)]
-        ):
+        for namespace in everything if spec == ALL else [_resolve_one(spec, everything)]:
             chosen.setdefault(namespace.inode, namespace.path)
     return chosen
 
@@ -161,12 +154,8 @@ def _resolve_one(spec: str, everything: Sequence[Namespace]) -> Namespace:
             " try sudo nettop"
         ) from None
     except OSError as e:
-        raise NettopError(
-            f"-N: process {spec} has no network namespace: {e.strerror}"
-        ) from None
-    return next(
-        (n for n in everything if n.inode == inode), Namespace(inode, str(path))
-    )
+        raise NettopError(f"-N: process {spec} has no network namespace: {e.strerror}") from None
+    return next((n for n in everything if n.inode == inode), Namespace(inode, str(path)))
 
 
 def open_fds(inode: int, path: str) -> Any:
@@ -195,15 +184,11 @@ def why_not(path: str, error: OSError) -> str:
     """Why the namespace at this path could not be opened, and what to do."""
     label = clean(path)
     if error.errno in (errno.EPERM, errno.EACCES):
-        return (
-            f"entering network namespace {label} needs CAP_SYS_ADMIN: try sudo nettop"
-        )
+        return f"entering network namespace {label} needs CAP_SYS_ADMIN: try sudo nettop"
     if error.errno in (errno.ENOENT, errno.ESRCH):
         return f"network namespace {label} has ended"
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        return (
-            f"too many open files to read network namespace {label}: raise `ulimit -n`"
-        )
+        return f"too many open files to read network namespace {label}: raise `ulimit -n`"
     if error.errno in (errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT):
         return "this kernel has no NETLINK_SOCK_DIAG (CONFIG_INET_DIAG)"
     return f"network namespace {label} cannot be read: {error.strerror}"

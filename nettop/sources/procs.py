@@ -23,15 +23,9 @@ def procs_status(stats: Any, held: frozenset[str]) -> SourceStatus:
         count = f"{stats.unreadable} of {stats.processes} processes"
         if missing:
             reasons.append(f"{count} belong to other users")
-            fix = (
-                "sudo nettop"
-                if os.geteuid()
-                else f"run with {' and '.join(sorted(missing))}"
-            )
+            fix = "sudo nettop" if os.geteuid() else f"run with {' and '.join(sorted(missing))}"
         else:
-            reasons.append(
-                f"{count} may not be looked into, not even with CAP_SYS_PTRACE"
-            )
+            reasons.append(f"{count} may not be looked into, not even with CAP_SYS_PTRACE")
     if stats.hidden:
         reasons.append("/proc does not list every process (PID namespace or hidepid)")
         fix = fix or "run nettop outside the container, or mount /proc with hidepid=0"

@@ -29,9 +29,7 @@ def load(sockets: int, processes: int) -> list[int]:
     """Child processes that hold this many connected TCP sockets between them; their pids."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     big = 10
-    resource.setrlimit(
-        resource.RLIMIT_NOFILE, (min(hard, max(soft, sockets // big + 100)), hard)
-    )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, sockets // big + 100)), hard))
     ready_r, ready_w = os.pipe()
     pids = []
     for i in range(processes):
@@ -74,9 +72,7 @@ def cpu_ms(work: Callable[[], object]) -> float:
 def yardstick(program: str | None, mode: str) -> float | None:
     if program is None:
         return None
-    out = subprocess.run(
-        [program, "-r", "5", "-m", mode], capture_output=True, check=True
-    )
+    out = subprocess.run([program, "-r", "5", "-m", mode], capture_output=True, check=True)
     return float(json.loads(out.stdout)["cpu_ms"])
 
 
@@ -110,12 +106,7 @@ def measure(fdscan: str | None) -> None:
     procs = Procs()
     stats = procs.scan()
     print(f"{stats.processes} processes, {stats.sockets} socket descriptors")
-    show(
-        "first map",
-        statistics.median(first),
-        statistics.median(link) if link else None,
-        "fdscan",
-    )
+    show("first map", statistics.median(first), statistics.median(link) if link else None, "fdscan")
     for _ in range(ROUNDS):
         steady += [cpu_ms(procs.scan) for _ in range(5)]
         if (ms := yardstick(fdscan, "inc")) is not None:
@@ -132,9 +123,7 @@ def measure(fdscan: str | None) -> None:
         import psutil
     except ImportError:
         return
-    peer = statistics.median(
-        cpu_ms(lambda: psutil.net_connections("tcp")) for _ in range(3)
-    )
+    peer = statistics.median(cpu_ms(lambda: psutil.net_connections("tcp")) for _ in range(3))
     show("first map", statistics.median(first), peer, "psutil.net_connections")
     show("steady state", statistics.median(steady), peer, "psutil.net_connections")
 
@@ -151,9 +140,7 @@ def churn(procs: Procs) -> None:
             for s in held[:50]:
                 s.close()
             # One more or less than before, so that the count shows the change.
-            held = held[50:] + [
-                socket.socket() for _ in range(50 + (1 if turn % 2 else -1))
-            ]
+            held = held[50:] + [socket.socket() for _ in range(50 + (1 if turn % 2 else -1))]
             if reports:
                 for inode in old:
                     lib.nt_procs_gone(procs.handle, inode)

@@ -23,8 +23,7 @@ from nettop.sources.mounts import parse_mountinfo
 
 NAME = f"nettop-test-{os.getpid()}"
 needs_root = pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("ip"),
-    reason="needs root and ip(8) to make a namespace",
+    os.geteuid() != 0 or not shutil.which("ip"), reason="needs root and ip(8) to make a namespace"
 )
 LISTEN_IN_NETNS = """
 import socket, sys
@@ -37,9 +36,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def space() -> Iterator[str]:
-    made = subprocess.run(
-        ["ip", "netns", "add", NAME], capture_output=True, check=False
-    )
+    made = subprocess.run(["ip", "netns", "add", NAME], capture_output=True, check=False)
     if made.returncode:
         pytest.skip(f"ip netns add: {made.stderr.decode().strip()}")
     yield NAME
@@ -68,12 +65,8 @@ def listening_ports(diag_fd: int) -> dict[int, int]:
     with sock:
         sock.settimeout(5)
         for family in (socket.AF_INET, socket.AF_INET6):
-            request = struct.pack(
-                "=BBBBI48s", family, socket.IPPROTO_TCP, 0, 0, 1 << 10, b""
-            )
-            sock.send(
-                struct.pack("=IHHII", 16 + len(request), 20, 0x301, 1, 0) + request
-            )
+            request = struct.pack("=BBBBI48s", family, socket.IPPROTO_TCP, 0, 0, 1 << 10, b"")
+            sock.send(struct.pack("=IHHII", 16 + len(request), 20, 0x301, 1, 0) + request)
             more = True
             while more:
                 raw = sock.recv(65536)
@@ -111,9 +104,7 @@ def test_listener_is_seen_only_inside_its_namespace(listener: tuple[int, int]) -
 
 
 @needs_root
-def test_descriptors_stay_readable_after_the_namespace_lost_its_name(
-    space: str,
-) -> None:
+def test_descriptors_stay_readable_after_the_namespace_lost_its_name(space: str) -> None:
     ((inode, path),) = netns.resolve([space]).items()
     fds = netns.open_fds(inode, path)
     assert hostnet.read([fds]) == hostnet.read([fds])
@@ -172,11 +163,7 @@ except NettopError as e:
     print(e)
 """
     out = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=False
     )
     lines = out.stdout.splitlines()
     assert len(lines) == 3, out.stderr

@@ -15,9 +15,7 @@ pytest.importorskip("nettop._native", reason="the C helper is not built")
 
 from nettop import privilege
 
-needs_root = pytest.mark.skipif(
-    os.geteuid() != 0, reason="needs root to have privileges to drop"
-)
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to have privileges to drop")
 
 PRELUDE = f"""
 import ctypes, json, os, socket, subprocess, sys, threading
@@ -87,9 +85,7 @@ def test_under_sudo_root_is_given_up_but_names_remain(tmp_path: Path) -> None:
     for part in (tmp_path, *tmp_path.parents[:-1]):
         if part.stat().st_uid == os.getuid() and str(part).startswith("/tmp/pytest"):
             part.chmod(0o755)
-    got = run(
-        AFTER_DROP % ("False", where / "file"), SUDO_UID="65534", SUDO_GID="65534"
-    )
+    got = run(AFTER_DROP % ("False", where / "file"), SUDO_UID="65534", SUDO_GID="65534")
     assert got["uids"] == [65534] * 3
     assert got["gids"] == [65534] * 3
     assert got["groups"] == [65534]
@@ -140,8 +136,7 @@ def test_without_capabilities_nothing_is_kept() -> None:
 
 @needs_root
 @pytest.mark.parametrize(
-    ("uid", "gid"),
-    [("0", "0"), ("x", "1"), ("-5", "1"), ("4294967295", "1"), ("1", "")],
+    ("uid", "gid"), [("0", "0"), ("x", "1"), ("-5", "1"), ("4294967295", "1"), ("1", "")]
 )
 def test_nonsense_from_the_environment_changes_no_user(uid: str, gid: str) -> None:
     got = run(
@@ -180,9 +175,7 @@ def test_names_agree_with_the_kernel() -> None:
     status = Path("/proc/self/status").read_text()
     line = next(x for x in status.splitlines() if x.startswith("CapEff:"))
     bits = int(line.split()[1], 16)
-    assert privilege.held() == {
-        n for i, n in enumerate(privilege.CAPABILITIES) if bits >> i & 1
-    }
+    assert privilege.held() == {n for i, n in enumerate(privilege.CAPABILITIES) if bits >> i & 1}
     assert privilege.CAPABILITIES[2] == "CAP_DAC_READ_SEARCH"
     assert privilege.CAPABILITIES[19] == "CAP_SYS_PTRACE"
     assert privilege.CAPABILITIES[40] == "CAP_CHECKPOINT_RESTORE"

@@ -125,31 +125,15 @@ def fake(tmp_path: Path) -> FakeProc:
 
 
 def test_finds_the_owner_of_a_socket(fake: FakeProc) -> None:
-    fake.start(
-        812,
-        {0: "/dev/null", 3: "socket:[123]", 4: "pipe:[124]"},
-        comm=b"nginx",
-        start=77,
-    )
+    fake.start(812, {0: "/dev/null", 3: "socket:[123]", 4: "pipe:[124]"}, comm=b"nginx", start=77)
     table = Table(fake.root)
     stats = table.scan()
     proc = table.find(123)
     assert proc is not None
-    assert (proc.pid, proc.fd, proc.owner, proc.more, proc.start_ticks) == (
-        812,
-        3,
-        PROC,
-        0,
-        77,
-    )
+    assert (proc.pid, proc.fd, proc.owner, proc.more, proc.start_ticks) == (812, 3, PROC, 0, 77)
     assert ffi.string(proc.comm) == b"nginx"
     assert table.find(124) is None
-    assert (stats.processes, stats.sockets, stats.unreadable, stats.hidden) == (
-        1,
-        1,
-        0,
-        0,
-    )
+    assert (stats.processes, stats.sockets, stats.unreadable, stats.hidden) == (1, 1, 0, 0)
 
 
 def test_inode_zero_belongs_to_nobody(fake: FakeProc) -> None:
@@ -294,9 +278,7 @@ def test_duplicates_of_one_process_count_once(fake: FakeProc) -> None:
     assert table.owners(9) == [(8, 4)]
 
 
-def test_reported_close_finds_the_socket_that_took_its_descriptor(
-    fake: FakeProc,
-) -> None:
+def test_reported_close_finds_the_socket_that_took_its_descriptor(fake: FakeProc) -> None:
     for pid in range(1, 60):
         fake.start(pid, {3: f"socket:[{1000 + pid}]", 4: f"socket:[{2000 + pid}]"})
     table = Table(fake.root)
@@ -491,9 +473,7 @@ def test_a_large_process_is_read_in_parts(many: list[socket.socket]) -> None:
     file = os.open("/dev/null", os.O_RDONLY)
     assert file == fd
     table.scan()
-    assert all(
-        table.pid(inode_of(s)) == os.getpid() for i, s in enumerate(many) if i != 200
-    )
+    assert all(table.pid(inode_of(s)) == os.getpid() for i, s in enumerate(many) if i != 200)
     os.close(file)
     many[200] = socket.socket()
     assert many[200].fileno() == fd
@@ -510,8 +490,7 @@ def test_a_child_that_inherits_and_ends() -> None:
     table = Table()
     with socket.socket() as sock:
         child = subprocess.Popen(
-            [sys.executable, "-c", "import time; time.sleep(30)"],
-            pass_fds=[sock.fileno()],
+            [sys.executable, "-c", "import time; time.sleep(30)"], pass_fds=[sock.fileno()]
         )
         try:
             deadline = time.monotonic() + 5
@@ -553,18 +532,12 @@ for _ in range(5):
 print(found, proc.owner, s.unreadable > 1, lib.nt_procs_complete(p[0]))
 """ % [os.path.abspath(p) for p in sys.path if p]
     out = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=False
     )
     assert out.stdout.split() == ["0", str(UNKNOWN), "True", "0"], out.stderr
 
 
-@pytest.mark.skipif(
-    not shutil.which("unshare") or os.getuid() != 0, reason="needs unshare"
-)
+@pytest.mark.skipif(not shutil.which("unshare") or os.getuid() != 0, reason="needs unshare")
 def test_a_pid_namespace_hides_processes() -> None:
     script = (
         "import sys; sys.path[:0] = %r\n"
@@ -630,9 +603,7 @@ def test_a_large_process_that_opens_and_closes_is_followed(seed: int) -> None:
             os.close(fd)
 
 
-def test_a_report_that_comes_late_still_leads_to_the_new_socket(
-    many: list[socket.socket],
-) -> None:
+def test_a_report_that_comes_late_still_leads_to_the_new_socket(many: list[socket.socket]) -> None:
     table = Table()
     lib.nt_procs_gone(table.handle, 1)
     table.scan()

@@ -72,9 +72,7 @@ def test_all_of_proc_is_ok() -> None:
     assert procs_status(stats(), frozenset()) == SourceStatus("procs", "ok", "proc")
 
 
-def test_other_users_processes_are_partial_with_a_fix(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_other_users_processes_are_partial_with_a_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     status = procs_status(stats(unreadable=70), frozenset())
     assert (status.state, status.fix) == ("partial", "sudo nettop")
@@ -115,12 +113,8 @@ def test_text_names_every_plane_reason_and_fix() -> None:
     text = doctor.to_text(
         report(
             SourceStatus("diag", "ok", "sock_diag"),
-            SourceStatus(
-                "procs", "partial", "proc", "70 of 80 \x1b[31m", "sudo nettop"
-            ),
-            netns=doctor.NetnsReport(
-                3, False, "needs CAP_SYS_ADMIN", "sudo nettop -N all"
-            ),
+            SourceStatus("procs", "partial", "proc", "70 of 80 \x1b[31m", "sudo nettop"),
+            netns=doctor.NetnsReport(3, False, "needs CAP_SYS_ADMIN", "sudo nettop -N all"),
             kept={"CAP_SYS_PTRACE": "to see"},
             given_up=5,
             tcp_info_bytes=None,
@@ -176,11 +170,7 @@ os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
 sys.exit(doctor.run(as_json=True))
 """
     out = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=False
     )
     assert out.returncode == 1, out.stderr
     data = json.loads(out.stdout)
@@ -199,7 +189,5 @@ def test_doctor_never_imports_the_screen() -> None:
         "import nettop.doctor\n"
         "print([m for m in sys.modules if m.split('.')[0] in ('textual', 'rich')])\n"
     )
-    out = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -55,13 +55,7 @@ def test_what_is_missing_is_none_and_not_zero() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [
-        b"Tcp: A B C\nTcp: 1 2\n",
-        b"Tcp: A\n",
-        b"Tcp: A x\nTcp: 1 y\n",
-        b"\xff\xfe\n:::\n",
-        b"Tcp:",
-    ],
+    [b"Tcp: A B C\nTcp: 1 2\n", b"Tcp: A\n", b"Tcp: A x\nTcp: 1 y\n", b"\xff\xfe\n:::\n", b"Tcp:"],
 )
 def test_damaged_files_do_not_raise(raw: bytes) -> None:
     for values in hostnet.parse_snmp(raw).values():
@@ -91,15 +85,11 @@ class Files:
 
 def test_reads_open_files_from_the_beginning_every_time(tmp_path: Path) -> None:
     path = tmp_path / "snmp"
-    path.write_bytes(
-        SNMP + b"X: " + b"n " * 20000 + b"\nX: " + b"1 " * 20000 + b"\nY: z\nY: 8\n"
-    )
+    path.write_bytes(SNMP + b"X: " + b"n " * 20000 + b"\nX: " + b"1 " * 20000 + b"\nY: z\nY: 8\n")
     fd = os.open(path, os.O_RDONLY)
     files = Files(snmp_fd=fd)
     for _ in range(2):
-        assert hostnet.read([files]) == hostnet.counters(
-            b"", b"", path.read_bytes(), b""
-        )
+        assert hostnet.read([files]) == hostnet.counters(b"", b"", path.read_bytes(), b"")
     hostnet.close_counters(files)
     hostnet.close_counters(files)
     assert files == Files()

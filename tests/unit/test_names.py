@@ -36,9 +36,7 @@ def test_mountinfo_is_parsed_with_its_escapes() -> None:
 
 
 def test_cgroup2_is_found_wherever_it_is_mounted() -> None:
-    assert (
-        cgroups.find_mount(mounts.parse_mountinfo(HYBRID)) == "/sys/fs/cgroup/unified"
-    )
+    assert cgroups.find_mount(mounts.parse_mountinfo(HYBRID)) == "/sys/fs/cgroup/unified"
     pure = b"1 2 0:3 /x /mnt/part rw - cgroup2 c rw\n1 2 0:3 / /sys/fs/cgroup rw - cgroup2 c rw\n"
     assert cgroups.find_mount(mounts.parse_mountinfo(pure)) == "/sys/fs/cgroup"
     assert cgroups.find_mount([]) is None
@@ -113,9 +111,7 @@ def test_walk_finds_directories_by_inode(tmp_path: Path) -> None:
     found = Cgroups(str(tmp_path), by_handle=False)
     assert found.path(deep.stat().st_ino) == "/system.slice/nginx.service"
     assert found.path(tmp_path.stat().st_ino) == "/"
-    assert (
-        found.path((tmp_path / "system.slice" / "cgroup.procs").stat().st_ino) is None
-    )
+    assert found.path((tmp_path / "system.slice" / "cgroup.procs").stat().st_ino) is None
 
 
 def test_unknown_ids_do_not_walk_the_tree_each_time(
@@ -157,9 +153,7 @@ def test_a_plain_directory_has_no_handles(tmp_path: Path) -> None:
 MOUNT = cgroups.find_mount(mounts.read_mounts())
 
 
-@pytest.mark.skipif(
-    MOUNT is None or os.geteuid() != 0, reason="needs cgroup v2 and root"
-)
+@pytest.mark.skipif(MOUNT is None or os.geteuid() != 0, reason="needs cgroup v2 and root")
 @pytest.mark.parametrize("by_handle", [True, False])
 def test_real_cgroup_by_handle_and_by_walk(by_handle: bool) -> None:
     assert MOUNT is not None
