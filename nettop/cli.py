@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -100,16 +101,18 @@ def _help(asked: Help) -> int:
 
 
 def _print(text: str) -> None:
-    if sys.stdout is None:
-        raise NettopError("standard output is closed")
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode())
-    sys.stdout.buffer.flush()
+    from nettop.headless import standard_output
+
+    out = standard_output()
+    out.write(text.encode())
+    out.flush()
 
 
 def _doctor(options: Options) -> int:
     from nettop.doctor import run
+    from nettop.headless import standard_output
 
+    standard_output()
     return run(as_json=options.as_json, clear_tx_flags=options.clear_tx_flags)
 
 
@@ -177,25 +180,19 @@ def compile_options_filter(options: Options) -> Filter | None:
     Raises:
         UsageError: with the filter and a caret under the column where it went wrong.
     """
-    parts = [_any_of("pid", options.pids), _any_of("uid", options.uids)]
-    extra = " and ".join(part for part in parts if part)
-    if not extra and options.filter_text is None:
+    if options.whole_filter is None:
         return None
     from nettop.query import FilterError, compile_filter
 
     try:
-        own = compile_filter(options.filter_text) if options.filter_text else None
-        if not extra:
+        # What the user wrote goes first and alone, so that the caret stands where it should.
+        own = compile_filter(options.filter_text or "")
+        if options.whole_filter == options.filter_text:
             return own
-        return compile_filter(f"({options.filter_text}) and {extra}" if own else extra)
+        rest = replace(options, filter_text=None) if own is None else options
+        return compile_filter(rest.whole_filter or "")
     except FilterError as error:
         raise UsageError(error.with_caret()) from error
-
-
-def _any_of(field: str, numbers: Sequence[int]) -> str:
-    if not numbers:
-        return ""
-    return "(" + " or ".join(f"{field} = {n}" for n in numbers) + ")"
 
 
 def _run_headless(feed: RowFeed, options: Options) -> int:
@@ -214,7 +211,7 @@ def _run_screen(feed: RowFeed, options: Options) -> int:
         ScreenOptions(
             delay_s=options.delay_s,
             iterations=options.iterations,
-            filter_text=options.filter_text,
+            filter_text=options.whole_filter,
             sort_field=options.sort.field,
             sort_descending=options.sort.descending,
             columns=options.columns,

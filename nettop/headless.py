@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from typing import BinaryIO
 
 from nettop.errors import EXIT_OK, NettopError
 from nettop.export.snapshot import RowFeed, default_path, write_header, write_tick
@@ -36,9 +37,7 @@ def run(feed: RowFeed, options: Options) -> int:
         BrokenPipeError: the reader of standard output went away.
     """
     if options.output in (None, "-"):
-        if sys.stdout is None:
-            raise NettopError("standard output is closed")
-        out = sys.stdout.buffer
+        out = standard_output()
         _run(feed, options, out.write, out.flush)
         out.flush()
     else:
@@ -54,9 +53,9 @@ def run_snapshot(feed: RowFeed, options: Options) -> int:
     seconds = options.observe_s or SNAPSHOT_FOR_S
     steps = max(1, round(seconds))
     if options.output == "-":
+        out = standard_output()
         model = observe(feed, seconds / steps, steps)
-        out = sys.stdout.buffer
-        write_tick(out.write, feed, model, Format.JSON, filter_text=options.filter_text)
+        write_tick(out.write, feed, model, Format.JSON, filter_text=options.whole_filter)
         out.flush()
         return EXIT_OK
     if options.output is None:
@@ -73,6 +72,13 @@ def run_snapshot(feed: RowFeed, options: Options) -> int:
             _write_one(file.write, feed, model, options.format, options)
     _show_path(target)
     return EXIT_OK
+
+
+def standard_output() -> BinaryIO:
+    """Where bytes go, or NettopError when there is none."""
+    if sys.stdout is None:
+        raise NettopError("standard output is closed")
+    return sys.stdout.buffer
 
 
 def observe(feed: RowFeed, interval_s: float, intervals: int) -> Model:
@@ -180,7 +186,7 @@ def _write_tick(
     write: Callable[[bytes], object], feed: RowFeed, model: Model, form: Format,
     style: TableStyle, options: Options,
 ) -> None:  # fmt: skip
-    text = options.filter_text if feed.live else getattr(feed, "filter_text", None)
+    text = options.whole_filter if feed.live else getattr(feed, "filter_text", None)
     write_tick(write, feed, model, form, style=style, filter_text=text, file=feed.title)
 
 

@@ -88,6 +88,22 @@ class Options:
     clear_tx_flags: bool = False  # doctor
 
 
+    @property
+    def whole_filter(self) -> str | None:
+        """FILTER with what -p and -U add to it."""
+        parts = [_any_of("pid", self.pids), _any_of("uid", self.uids)]
+        extra = " and ".join(part for part in parts if part)
+        if not extra or not self.filter_text:
+            return extra or self.filter_text
+        return f"({self.filter_text}) and {extra}"
+
+
+def _any_of(field: str, numbers: Sequence[int]) -> str:
+    if len(numbers) < 2:
+        return "".join(f"{field} = {n}" for n in numbers)
+    return "(" + " or ".join(f"{field} = {n}" for n in numbers) + ")"
+
+
 @dataclass(frozen=True, slots=True)
 class Help:
     """The command line asks for a text instead of a run."""

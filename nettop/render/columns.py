@@ -51,7 +51,7 @@ def columns_for(width: int, model: Model) -> tuple[tuple[Field, int], ...]:
 
 @lru_cache(maxsize=512)
 def reader(field: Field) -> Callable[[Row, Detail | None], Value]:
-    """Reads a field of many rows: as Field.value, and None for what means nothing for a listener."""
+    """Reads a field of many rows: Field.value, and None for what a listener does not have."""
     loc = field.loc
     if loc is None or loc.bit is not None:
         return field.value

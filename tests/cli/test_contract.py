@@ -1,0 +1,293 @@
+"""What the command line promises: exit codes, one line of error, help, formats."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nettop.model.fields import FIELDS
+from nettop.options import Options, _parser, parse_args
+from tests.cli.conftest import Run, environment
+
+GOLDEN = Path(__file__).parent / "golden"
+ME = ["-p", str(os.getpid())]
+
+
+def test_help_is_as_written(run: Run) -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert done.stdout == (GOLDEN / "help.txt").read_text()
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_help_names_every_option() -> None:
+    text = (GOLDEN / "help.txt").read_text()
+    for command in ("live", "snapshot", "open", "doctor"):
+        for action in _parser(command)._actions:
+            for option in action.option_strings:
+                assert re.search(rf"(^|[\s,\[]){re.escape(option)}\b", text), option
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+@pytest.mark.parametrize("command", ["snapshot", "open", "doctor", "probe", "clocks"])
+def test_every_command_has_help(run: Run, command: str, option: str) -> None:
+    assert run(command, option).stdout.startswith("nettop - top for")
+
+
+@pytest.mark.parametrize("option", ["-V", "--version"])
+def test_version(run: Run, option: str) -> None:
+    assert re.fullmatch(r"nettop \d+\.\d+\.\d+\n", run(option).stdout)
+
+
+def test_sort_help_lists_every_key(run: Run) -> None:
+    for argv in (["-s", "help"], ["--sort=help"], ["-shelp"]):
+        done = run(*argv)
+        assert done.returncode == 0
+        keys = {line.split(" ")[0] for line in done.stdout.splitlines() if line[0] != " "}
+        assert keys == {"unwell"} | {f.id for f in FIELDS.values() if f.sortable}
+
+
+def test_columns_help_lists_every_field(run: Run) -> None:
+    lines = run("--columns", "help").stdout.splitlines()
+    assert [line.split(" ")[0] for line in lines if line[0] != " "] == list(FIELDS)
+
+
+def test_json_help_describes_keys(run: Run) -> None:
+    out = run("--help-json").stdout
+    assert "sockets[].tcp_info.min_rtt" in out
+    assert "sockets[].rx_wait.oldest_unread_ns" in out
+
+
+USAGE = [
+    (["--bach"], "--batch"),
+    (["-q"], "-q"),
+    (["-s", "srt"], "srtt"),
+    (["-s", "srtt:up"], "asc"),
+    (["-s", "why"], "cannot sort"),
+    (["--columns", "proc,srt"], "srtt"),
+    (["--columns", ","], "fields"),
+    (["-d", "0"], "0.1"),
+    (["-d", "nan"], "0.1"),
+    (["-d", "inf"], "0.1"),
+    (["-n", "0"], "from 1"),
+    (["-n", "-3"], "value"),
+    (["-n", "9" * 5000], "from 1"),
+    (["-p", "x"], "process id"),
+    (["-U", "no-such-user"], "no user"),
+    (["--json", "--csv"], "exclude"),
+    (["--batch", "--json"], "--batch"),
+    (["--json", "-n", "2"], "--ndjson"),
+    (["--once", "-n", "2"], "-n"),
+    (["--tx-sample", "0"], "from 1"),
+    (["--bpf-budget", "200"], "percentage"),
+    (["snapshot", "-o", "x.pdf"], ".svg"),
+    (["snapshot", "--jsn"], "nettop snapshot"),
+    (["open"], "one FILE"),
+    (["open", "a", "b"], "one FILE"),
+    (["doctor", "--jso"], "--json"),
+    (["--once", "doctor"], "nettop doctor"),
+    (["-tnlp"], "nettop -tl"),
+    (["-tin"], "nettop -t"),
+    (["-tinmOe"], "nettop -t"),
+    (["-an"], "nettop -a"),
+    (["-to", "state", "established"], "nettop -t state established"),
+    (["-x"], "Unix"),
+    (["-K", "dst", "10.0.0.1"], "closes no sockets"),
+    (["--listening"], "--listen"),
+    (["-n"], "-n"),
+]
+
+
+@pytest.mark.parametrize(("argv", "told"), USAGE, ids=lambda v: " ".join(v)[:30])
+def test_usage_errors_are_one_line_and_2(run: Run, argv: list[str], told: str) -> None:
+    done = run(*argv)
+    assert done.returncode == 2, done
+    assert done.stdout == ""
+    assert done.stderr.startswith("nettop: ")
+    assert done.stderr.count("\n") == 1
+    assert told in done.stderr
+
+
+def test_broken_filter_has_a_caret_under_its_column(run: Run) -> None:
+    done = run("--once", "-p", "1", "state established and srtt >")
+    assert done.returncode == 2
+    first, text, caret = done.stderr.splitlines()
+    assert first.startswith("nettop: ")
+    assert text.strip() == "state established and srtt >"
+    assert caret.index("^") == len(text)
+
+
+def test_escape_codes_in_arguments_do_not_reach_the_terminal(run: Run) -> None:
+    for argv in (["--\x1b[31mx"], ["srtt > \x1b]0;x\x07"], ["-s", "\x1b[2J"], ["open", "\x1b[2J"]):
+        done = run("--once", *argv) if argv[0] != "open" else run(*argv)
+        assert done.returncode in (1, 2)
+        assert "\x1b" not in done.stderr
+
+
+SS_CLUSTERS = "-tnlp -tin -tinmOe -an -tan -tulpn -tlnp -tanp -tnp -iepm -4tn -tie -tHn".split()
+
+
+@pytest.mark.parametrize("cluster", SS_CLUSTERS)
+def test_the_spelling_offered_for_ss_is_accepted(run: Run, cluster: str) -> None:
+    done = run(cluster)
+    assert done.returncode == 2
+    match = re.search(r"write: nettop ?([^()]*)", done.stderr)
+    assert match
+    assert isinstance(parse_args(match[1].split(), {}), Options)
+
+
+@pytest.mark.parametrize("command", ["probe", "reflect", "clocks"])
+def test_commands_that_are_not_built_say_so(run: Run, command: str) -> None:
+    done = run(command, "tcp", "127.0.0.1:1")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "not in this build" in done.stderr
+
+
+def test_other_systems_are_told_in_one_line() -> None:
+    code = "import sys; sys.platform = 'darwin'; import nettop.cli as c; sys.exit(c.main(['-1']))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "Linux" in done.stderr
+
+
+def test_headless_imports_neither_screen_nor_parsers() -> None:
+    code = (
+        "import sys; from nettop.cli import main; main(['--once', '--json', '-a']);"
+        "bad = {'textual', 'rich', 'psutil', 'lark', 'asyncio', 'csv'} & set(sys.modules);"
+        "sys.stderr.write(' '.join(bad))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["schema"] == "nettop.snapshot/1"
+
+
+@pytest.mark.usefixtures("pair")
+def test_without_a_terminal_it_is_like_once(run: Run) -> None:
+    done = run(*ME)
+    assert done.returncode == 0
+    assert "PROC" in done.stdout
+    assert "127.0.0.1:" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+@pytest.mark.usefixtures("pair")
+def test_once_has_no_rates_and_with_delay_has_them(run: Run) -> None:
+    first = json.loads(run("--once", "--json", *ME).stdout)
+    assert "interval_s" not in first
+    assert len(first["sockets"]) == 2
+    assert all("rates" not in s for s in first["sockets"])
+    second = json.loads(run("--once", "--json", "-d", "0.5", *ME).stdout)
+    assert 0.45 <= second["interval_s"] <= 1.5
+    assert all(s["rates"]["retrans_per_s"] == 0 for s in second["sockets"])
+
+
+@pytest.mark.usefixtures("pair")
+def test_ndjson_is_one_object_per_line_and_tick(run: Run) -> None:
+    done = run("--ndjson", "-n", "2", "-d", "0.3", *ME)
+    assert done.returncode == 0
+    ticks = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(ticks) == 2
+    assert [len(t["sockets"]) for t in ticks] == [2, 2]
+    assert "interval_s" not in ticks[0]
+    assert ticks[1]["interval_s"] >= 0.25
+    assert ticks[0]["taken"] < ticks[1]["taken"]
+
+
+@pytest.mark.usefixtures("pair")
+def test_csv_has_one_header_and_a_row_per_socket_and_tick(run: Run) -> None:
+    done = run("--csv", "-n", "2", "-d", "0.2", *ME)
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert len(rows) == 4
+    assert list(rows[0]) == ["taken", *FIELDS]
+    assert {r["pid"] for r in rows} == {str(os.getpid())}
+    assert {r["rcvq"] for r in rows} == {"0", "5"}
+    assert rows[0]["retr/s"] == ""
+    assert rows[2]["retr/s"] == "0"
+
+
+@pytest.mark.usefixtures("pair")
+def test_batch_writes_a_table_per_tick(run: Run) -> None:
+    done = run("-bn2", "-d", "0.2", *ME)
+    assert done.stdout.count("PROC") == 2
+    assert "first interval" in done.stdout
+
+
+@pytest.mark.usefixtures("pair")
+def test_numbers_agree_with_the_sockets(
+    run: Run, pair: tuple[object, object]
+) -> None:
+    client, accepted = pair
+    out = json.loads(run("--json", *ME).stdout)
+    by_port = {s["local"]["port"]: s for s in out["sockets"]}
+    mine = by_port[accepted.getsockname()[1]]  # type: ignore[attr-defined]
+    assert mine["remote"]["port"] == client.getsockname()[1]  # type: ignore[attr-defined]
+    assert mine["rqueue"] == 5
+    assert mine["tcp_info"]["bytes_received"] == 5
+    assert {"pid": os.getpid(), "fd": accepted.fileno()}.items() <= mine["procs"][0].items()  # type: ignore[attr-defined]
+    assert mine["uid"] == os.getuid()
+
+
+@pytest.mark.usefixtures("pair")
+def test_user_and_pid_restrict_together(run: Run) -> None:
+    both = json.loads(run("--json", *ME, "-U", str(os.getuid()), "rqueue > 0").stdout)
+    assert len(both["sockets"]) == 1
+    assert both["filter"].startswith("(rqueue > 0) and pid = ")
+    other = json.loads(run("--json", *ME, "-U", str(os.getuid() + 1)).stdout)
+    assert other["sockets"] == []
+
+
+@pytest.mark.usefixtures("pair")
+def test_columns_and_sort_are_obeyed(run: Run) -> None:
+    out = run("-1", *ME, "--columns", "cookie,rcvq", "-s", "rcvq:desc").stdout.splitlines()
+    title = next(i for i, line in enumerate(out) if "COOKIE" in line)
+    assert out[title].split() == ["COOKIE", "RCVQ"]
+    assert [line.split()[-1] for line in out[title + 1 :]] == ["5", "0"]
+
+
+@pytest.mark.usefixtures("pair")
+@pytest.mark.parametrize(
+    ("argv", "env"),
+    [(["--ascii"], {}), ([], {"LC_ALL": "C"}), ([], {"LC_ALL": "en_US.ISO-8859-1"}),
+     ([], {"LC_ALL": None, "LANG": None})],
+)  # fmt: skip
+def test_ascii_when_asked_or_when_the_locale_is_not_utf8(
+    run: Run, argv: list[str], env: dict[str, str | None]
+) -> None:
+    done = run("-1", *ME, *argv, env=environment(**env))
+    assert done.stdout.isascii()
+    assert "~" in done.stdout or " - " in done.stdout
+
+
+def test_utf8_otherwise(run: Run) -> None:
+    assert "▲" in run("-1").stdout
+
+
+@pytest.mark.usefixtures("pair")
+def test_piped_table_is_not_cut(run: Run) -> None:
+    wide = run("-1", *ME, env=environment(COLUMNS="40")).stdout
+    assert "…" not in wide
+    assert max(map(len, wide.splitlines())) > 40
+
+
+def test_planes_that_are_off_are_named_when_asked_for(run: Run) -> None:
+    done = run("-1", "--tx-sample", "8")
+    assert done.returncode == 0
+    assert "--tx-sample has no effect" in done.stderr
+
+

@@ -1,0 +1,202 @@
+"""Files that nettop writes and reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from nettop.errors import NettopError
+from nettop.export.atomic import AtomicFile
+from tests.cli.conftest import Run
+
+ME = ["-p", str(os.getpid())]
+FAST = ["--for", "0.2"]
+
+
+@pytest.mark.usefixtures("pair")
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".txt", ".svg", ".ndjson"])
+def test_snapshot_writes_by_suffix_and_shows_the_path(
+    run: Run, tmp_path: Path, suffix: str
+) -> None:
+    out = tmp_path / f"shot{suffix}"
+    done = run("snapshot", "-o", str(out), *FAST, *ME)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{out}\n"
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert [p.name for p in tmp_path.iterdir()] == [out.name]
+    text = out.read_bytes().decode()
+    if suffix in (".json", ".ndjson"):
+        assert len(json.loads(text)["sockets"]) == 2
+        assert "rates" in json.loads(text)["sockets"][0]
+    elif suffix == ".csv":
+        assert text.startswith("taken,level,proc,")
+        assert text.count("\r\n") == 3
+    elif suffix == ".svg":
+        assert ElementTree.fromstring(text).tag.endswith("svg")
+    else:
+        assert "PROC" in text
+
+
+def test_snapshot_without_a_name_makes_one(run: Run, tmp_path: Path) -> None:
+    done = run("snapshot", *FAST, cwd=str(tmp_path))
+    name = Path(done.stdout.strip()).name
+    assert re.fullmatch(r"nettop-[\w.-]+-\d{8}-\d{6}\.json", name)
+    assert (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("dangling", [False, True])
+def test_a_symbolic_link_is_refused(run: Run, tmp_path: Path, dangling: bool) -> None:
+    victim = tmp_path / "victim"
+    if not dangling:
+        victim.write_text("precious")
+    link = tmp_path / "out.json"
+    link.symlink_to(victim)
+    done = run("--json", "-o", str(link))
+    assert done.returncode == 1
+    assert "symbolic link" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert link.is_symlink()
+    assert dangling or victim.read_text() == "precious"
+    assert len(list(tmp_path.iterdir())) == 1 + (not dangling)
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [("missing/x.json", "No such file"), (".", "directory"), ("fifo.json", "regular file")],
+)
+def test_targets_that_cannot_be(run: Run, tmp_path: Path, target: str, told: str) -> None:
+    os.mkfifo(tmp_path / "fifo.json")
+    done = run("--json", "-o", target, cwd=str(tmp_path))
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "x"
+    target.write_bytes(b"old")
+
+    def fail() -> None:
+        with AtomicFile(target) as file:
+            file.write(b"new")
+            assert target.read_bytes() == b"old"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_link_made_meanwhile_is_refused(tmp_path: Path) -> None:
+    target, victim = tmp_path / "x", tmp_path / "victim"
+    victim.write_bytes(b"precious")
+
+    def swap() -> None:
+        with AtomicFile(target) as file:
+            file.write(b"new")
+            target.symlink_to(victim)
+
+    with pytest.raises(NettopError, match="symbolic link"):
+        swap()
+    assert victim.read_bytes() == b"precious"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["victim", "x"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+def test_under_sudo_the_file_belongs_to_the_caller(tmp_path: Path) -> None:
+    environ = {"SUDO_UID": "12345", "SUDO_GID": "23456"}
+    with AtomicFile(tmp_path / "x", environ) as file:
+        file.write(b"new")
+    about = (tmp_path / "x").stat()
+    assert (about.st_uid, about.st_gid) == (12345, 23456)
+
+
+def test_keep_cuts_back_to_the_last_complete_tick(tmp_path: Path) -> None:
+    target = tmp_path / "x"
+    with AtomicFile(target) as file:
+        file.write(b"tick 1\n")
+        file.mark()
+        file.write(b"tick 2, half" * 10000)
+        assert file.keep()
+    assert target.read_bytes() == b"tick 1\n"
+
+
+@pytest.mark.usefixtures("pair")
+def test_open_prints_what_was_written_and_exports_the_same(run: Run, tmp_path: Path) -> None:
+    shot = tmp_path / "shot.json"
+    run("snapshot", "-o", str(shot), *FAST, *ME)
+    shown = run("open", str(shot))
+    assert shown.returncode == 0
+    assert "file shot.json" in shown.stdout
+    assert shown.stdout.count("127.0.0.1:") == 2
+    assert run("open", str(shot), "--json").stdout == shot.read_text()
+
+
+BAD = {
+    "empty": (b"", "empty"),
+    "no json": (b"hello", "no JSON object"),
+    "list": (b"[]", "no JSON object"),
+    "no schema": (b"{}", "schema"),
+    "foreign": (b'{"schema":"other/1","sockets":[]}', "other/1"),
+    "newer": (b'{"schema":"nettop.snapshot/2","sockets":[]}', "nettop.snapshot/2"),
+    "binary": (b"\xff\xfe\x00", "UTF-8"),
+    "nan": (b'{"schema":"nettop.snapshot/1","interval_s":NaN}', "NaN"),
+    "deep": (b'{"schema":"nettop.snapshot/1","x":' + b"[" * 100000, "deeply"),
+    "deep socket": (b'{"schema":"nettop.snapshot/1","sockets":[' + b'{"a":' * 100000, "deeply"),
+    "cut": (b'{"schema":"nettop.snapshot/1","sockets":[', "cut short"),
+    "cut in text": (b'{"schema":"nettop.snapshot/1","sockets":[{"netns', "cut short"),
+    "more": (b'{"schema":"nettop.snapshot/1","sockets":[]} x', "follows"),
+    "no sockets": (b'{"schema":"nettop.snapshot/1"}', "sockets"),
+    "sockets no list": (b'{"schema":"nettop.snapshot/1","sockets":{}}', "no list"),
+    "socket no object": (b'{"schema":"nettop.snapshot/1","sockets":[1]}', "sockets[0]"),
+    "long number": (b'{"schema":"nettop.snapshot/1","x":' + b"9" * 5000 + b"}", "JSON"),
+    "no host": (b'{"schema":"nettop.snapshot/1","sockets":[],"taken":"1"}', "taken"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_no_snapshot_is_told_in_one_line(run: Run, tmp_path: Path, case: str) -> None:
+    content, told = BAD[case]
+    file = tmp_path / "x.json"
+    file.write_bytes(content)
+    done = run("open", str(file))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert told in done.stderr
+
+
+@pytest.mark.parametrize("path", ["missing.json", ".", "fifo", "/dev/zero"])
+def test_files_that_cannot_be_read(run: Run, tmp_path: Path, path: str) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    done = run("open", path, cwd=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.usefixtures("pair")
+def test_a_truncated_snapshot_never_opens(run: Run, tmp_path: Path) -> None:
+    shot = tmp_path / "shot.json"
+    run("snapshot", "-o", str(shot), *FAST, *ME)
+    whole = shot.read_bytes()
+    for part in (len(whole) // 3, len(whole) - 200, len(whole) - 3):
+        shot.write_bytes(whole[:part])
+        done = run("open", str(shot))
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+
+
+def test_too_large_is_refused_before_it_is_read(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    with file.open("wb") as out:
+        out.truncate(2 << 30)
+    done = run("open", str(file))
+    assert done.returncode == 1
+    assert "too large" in done.stderr

@@ -1,0 +1,164 @@
+"""Signals, pipes that close, full disks and terminals."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import NETTOP, environment
+
+ENDLESS = [["--ndjson"], ["--csv"], ["--batch"]]
+
+
+def start(*argv: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [*NETTOP, *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, env=environment(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("argv", ENDLESS)
+def test_sigint_is_130_without_a_word(argv: list[str]) -> None:
+    with start(*argv, "-d", "0.2") as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        assert process.stderr.read() == b""
+        assert process.wait(5) == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_sigterm_ends_it_by_that_signal(number: signal.Signals) -> None:
+    with start("--ndjson", "-d", "0.2") as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline()
+        process.send_signal(number)
+        process.stdout.read()
+        assert process.stderr.read() == b""
+        assert process.wait(5) == -number
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_the_complete_ticks(tmp_path: Path, number: signal.Signals) -> None:
+    out = tmp_path / "log.ndjson"
+    with start("--ndjson", "-a", "-d", "0.1", "-o", str(out)) as process:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            if any(p.stat().st_size > 2000 for p in tmp_path.iterdir()):
+                break
+            time.sleep(0.05)
+        assert not out.exists()
+        process.send_signal(number)
+        assert process.wait(5) in (130, -number)
+    lines = out.read_text().splitlines()
+    assert lines
+    assert all(json.loads(line)["schema"] for line in lines)
+    assert [p.name for p in tmp_path.iterdir()] == ["log.ndjson"]
+
+
+def test_a_signal_before_the_tick_leaves_nothing(tmp_path: Path) -> None:
+    with start("snapshot", "--for", "30", "-o", str(tmp_path / "x.json")) as process:
+        deadline = time.monotonic() + 10
+        while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5) == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["--help"], ["--help-json"], ["-a", "--json"], ["-a", "--csv", "-d", "0.1"],
+     ["--ndjson", "-d", "0.1"], ["-b", "-d", "0.1"], ["-1"]],
+)  # fmt: skip
+def test_broken_pipe_is_quiet(argv: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.Popen(
+        [*NETTOP, *argv], stdin=subprocess.DEVNULL, stdout=write, stderr=subprocess.PIPE,
+        env=environment(),
+    )  # fmt: skip
+    os.close(write)
+    _, errors = process.communicate(timeout=20)
+    assert errors == b""
+    assert process.returncode == 0
+
+
+def test_full_disk_is_told() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*NETTOP, "--json"], stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE,
+            env=environment(), timeout=20, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 1
+    assert b"No space left" in done.stderr
+
+
+@pytest.mark.parametrize("argv", [["--json"], ["-1"], ["--help"], ["doctor"], ["snapshot", "-o", "-"]])
+def test_closed_output_is_told(argv: list[str]) -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *NETTOP, *argv],
+        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(), timeout=20,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == b"nettop: standard output is closed\n"
+
+
+def in_terminal(*argv: str, term: str, size: tuple[int, int] = (24, 80)) -> tuple[int, bytes]:
+    """Runs in a pseudo terminal until it ends; exit code and everything that it printed."""
+    main, other = pty.openpty()
+    os.set_blocking(main, False)
+    with subprocess.Popen(
+        ["sh", "-c", f'stty rows {size[0]} cols {size[1]}; exec "$@"', "sh", *NETTOP, *argv],
+        stdin=other, stdout=other, stderr=other, env=environment(TERM=term),
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        os.close(other)
+        out = b""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            if select.select([main], [], [], 0.2)[0]:
+                try:
+                    data = os.read(main, 65536)
+                except OSError:  # the other side is closed
+                    break
+                out += data
+            elif process.poll() is not None:
+                break
+        os.close(main)
+        return process.wait(5), out
+
+
+@pytest.mark.parametrize("term", ["dumb", ""])
+def test_a_dumb_terminal_gets_plain_text_once(term: str) -> None:
+    code, out = in_terminal(term=term)
+    assert code == 0
+    assert b"\x1b" not in out
+    assert b"PROC" in out
+
+
+def test_a_table_in_a_terminal_fits_it() -> None:
+    code, out = in_terminal("-1", "-a", term="xterm", size=(24, 80))
+    assert code == 0
+    lines = out.decode().split("\r\n")
+    assert max(map(len, lines)) <= 80
+    assert "LPORT" not in out.decode()  # the narrow set
+
+
+def test_json_in_a_terminal_is_one_object() -> None:
+    code, out = in_terminal("--json", term="xterm")
+    assert code == 0
+    assert json.loads(out)["schema"] == "nettop.snapshot/1"
