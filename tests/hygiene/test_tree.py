@@ -1,0 +1,63 @@
+"""What a reader of the tree relies on: short files, no machine's paths, one version."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import nettop
+
+ROOT = Path(__file__).resolve().parents[2]
+MAX_LINES = 600
+# Written apart, so that this file does not hold what it forbids.
+FORBIDDEN = re.compile("|".join(["/" + "work/", "/" + "root/", "/" + "home/", "/" + "opt/nt"]))
+
+
+def files(*suffixes: str) -> Iterator[Path]:
+    """The project's files: what git would commit, without git what is there."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    ) if (ROOT / ".git").exists() else None  # fmt: skip
+    if listed is not None and listed.returncode == 0:
+        found = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
+    else:
+        found = [p for p in ROOT.rglob("*") if not {".venv", "build"} & set(p.parts)]
+    yield from (p for p in found if p.is_file() and (not suffixes or p.suffix in suffixes))
+
+
+def test_no_file_is_too_long() -> None:
+    lengths = {
+        str(p.relative_to(ROOT)): len(p.read_text().splitlines()) for p in files(".py", ".c", ".h")
+    }
+    assert "nettop/cli.py" in lengths
+    assert {name: n for name, n in lengths.items() if n > MAX_LINES} == {}
+
+
+def test_no_path_of_a_machine() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:80]}"
+        for path in files()
+        if b"\0" not in (raw := path.read_bytes())
+        for number, line in enumerate(raw.decode(errors="replace").splitlines(), 1)
+        if FORBIDDEN.search(line)
+    ]
+    assert found == []
+
+
+def test_one_version() -> None:
+    assert version("nettop") == nettop.__version__
+
+
+def test_every_dependency_says_why() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    names = [re.split(r"[<>=]", item)[0] for item in tomllib.loads(text)["project"]["dependencies"]]
+    assert names
+    for name in names:
+        assert re.search(rf'^    "{name}[^"]*", +# \S', text, re.MULTILINE), name
