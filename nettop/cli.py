@@ -211,7 +211,8 @@ def _run_screen(feed: RowFeed, options: Options) -> int:
         ScreenOptions(
             delay_s=options.delay_s,
             iterations=options.iterations,
-            filter_text=options.whole_filter,
+            filter_text=options.filter_text,
+            fixed_filter=options.fixed_filter,
             sort_field=options.sort.field,
             sort_descending=options.sort.descending,
             columns=options.columns,

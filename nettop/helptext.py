@@ -117,7 +117,5 @@ def json_help() -> str:
     width = 34
     for key, text in KEYS.items():
         name = key.ljust(width) if len(key) < width else f"{key} "
-        lines.append(
-            textwrap.fill(text, 100, initial_indent=name, subsequent_indent=" " * width)
-        )
+        lines.append(textwrap.fill(text, 100, initial_indent=name, subsequent_indent=" " * width))
     return "\n".join(lines) + "\n"

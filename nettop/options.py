@@ -87,12 +87,16 @@ class Options:
     as_json: bool = False  # doctor, clocks, probe
     clear_tx_flags: bool = False  # doctor
 
+    @property
+    def fixed_filter(self) -> str | None:
+        """What -p and -U say, in force whatever FILTER is."""
+        parts = [_any_of("pid", self.pids), _any_of("uid", self.uids)]
+        return " and ".join(part for part in parts if part) or None
 
     @property
     def whole_filter(self) -> str | None:
         """FILTER with what -p and -U add to it."""
-        parts = [_any_of("pid", self.pids), _any_of("uid", self.uids)]
-        extra = " and ".join(part for part in parts if part)
+        extra = self.fixed_filter
         if not extra or not self.filter_text:
             return extra or self.filter_text
         return f"({self.filter_text}) and {extra}"
@@ -147,16 +151,26 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> Options | Hel
     if command in {"probe", "reflect", "clocks"}:
         return Options(command=command)
     parser = _parser(command)
+    rest: list[str] = []
+    if "--" in words:  # what follows is no option, whatever it looks like
+        at = words.index("--")
+        words, rest = words[:at], words[at + 1 :]
     check_ss_arguments(words, _takes_value(parser), _flags(parser))
     space, unknown = parser.parse_known_intermixed_args(words)
     if unknown:
         raise _unknown_option(unknown[0], parser, command)
     if command == "open":
+        space.file += rest
         return _open_options(space, environ)
     if command == "doctor":
-        return Options(command=command, as_json=space.json, clear_tx_flags=space.clear_tx_flags,
-                       ascii=ascii_wanted(environ))
+        return Options(
+            command=command,
+            as_json=space.json,
+            clear_tx_flags=space.clear_tx_flags,
+            ascii=ascii_wanted(environ),
+        )
     _check_misplaced_command(space.filter)
+    space.filter += rest
     return _poll_options(command, space, environ)
 
 

@@ -62,8 +62,6 @@ def check_ss_arguments(
         if skip:
             skip = False
             continue
-        if word == "--":
-            return
         following = words[at + 1] if at + 1 < len(words) else None
         if word in takes_value:
             skip = following is not None and (following == "-" or not following.startswith("-"))

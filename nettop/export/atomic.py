@@ -124,8 +124,9 @@ class AtomicFile:
         try:
             os.fsync(self._fd)
             self._check_target()
-            os.rename(self._name, self.target.name, src_dir_fd=self._dir_fd,
-                      dst_dir_fd=self._dir_fd)
+            os.rename(
+                self._name, self.target.name, src_dir_fd=self._dir_fd, dst_dir_fd=self._dir_fd
+            )
             self._name = ""
             os.fsync(self._dir_fd)
         except OSError as error:

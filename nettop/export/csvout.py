@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from nettop.export.jsonout import six, utc_text
+from nettop.export.jsonout import neat, utc_text
 from nettop.model.fields import FIELDS, Field, Kind, Value
 from nettop.model.types import Detail, Model, Row
 from nettop.render.columns import endpoint, reader
@@ -61,7 +61,7 @@ def _cell(value: Value) -> str:
         return _quoted(f"'{value}" if value.startswith(_FORMULA) else value)
     if isinstance(value, int):
         return str(int(value))
-    text = repr(six(value))
+    text = repr(neat(value))
     return text.removesuffix(".0")
 
 

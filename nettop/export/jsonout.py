@@ -7,6 +7,7 @@ character, a bidirectional mark or an invalid byte to a terminal. KEYS documents
 from __future__ import annotations
 
 import json
+import struct
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -61,6 +62,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circula
 _RATES, _INFO, _LIMITED = int(Flag.RATES), int(Flag.INFO), int(Flag.LIMITED)
 _RETR_PCT, _UNREAD, _SKMEM = int(Flag.RETR_PCT), int(Flag.OLDEST_UNREAD), int(Flag.SKMEM)
 _NEW = int(Flag.NEW)
+_same = struct.Struct("<f").pack
 
 
 def write_json(
@@ -268,14 +270,14 @@ def _put_interval(out: dict[str, Any], rec: Any, flags: int) -> None:
         tcp = rec.proto == Proto.TCP and TCP_ALIVE >> rec.state & 1
         rates: dict[str, float] = {}
         if tcp:
-            rates["tx_bytes_per_s"] = six(rec.tx_bytes_per_s)
-            rates["rx_bytes_per_s"] = six(rec.rx_bytes_per_s)
-            rates["flow_bytes_per_s"] = six(rec.flow_bytes_per_s)
-            rates["retrans_per_s"] = six(rec.retrans_per_s)
+            rates["tx_bytes_per_s"] = neat(rec.tx_bytes_per_s)
+            rates["rx_bytes_per_s"] = neat(rec.rx_bytes_per_s)
+            rates["flow_bytes_per_s"] = neat(rec.flow_bytes_per_s)
+            rates["retrans_per_s"] = neat(rec.retrans_per_s)
             if flags & _RETR_PCT:
-                rates["retr_pct"] = six(rec.retr_pct)
+                rates["retr_pct"] = neat(rec.retr_pct)
         if flags & _SKMEM:
-            rates["drops_per_s"] = six(rec.drops_per_s)
+            rates["drops_per_s"] = neat(rec.drops_per_s)
         if rates:
             out["rates"] = rates
     if flags & _LIMITED:
@@ -310,7 +312,7 @@ def _verdict(verdict: Verdict, value: float) -> dict[str, Any]:
     return {
         "name": VERDICT_NAMES[verdict],
         "who": WHO[verdict],
-        "value": six(value),
+        "value": neat(value),
         "unit": VERDICT_UNITS[verdict],
     }
 
@@ -321,9 +323,12 @@ def _address(family: int, raw: bytes) -> str:
     return address_text(family, raw)
 
 
-def six(value: float) -> float:
-    """Six significant digits: what a 32-bit float holds through text and back."""
-    return float("%.6g" % value)  # noqa: UP031  (a third faster than format)
+def neat(value: float) -> float:
+    """The shortest number that is the same 32-bit float: 2.1, not 2.0999999046325684."""
+    if value == 0.0:
+        return 0.0
+    short = float("%.6g" % value)  # noqa: UP031  (a third faster than format)
+    return short if _same(short) == _same(value) else float("%.9g" % value)  # noqa: UP031
 
 
 def _rounded(value: float | None, digits: int = 6) -> float | None:

@@ -133,7 +133,10 @@ def test_escape_codes_in_arguments_do_not_reach_the_terminal(run: Run) -> None:
         assert "\x1b" not in done.stderr
 
 
-SS_CLUSTERS = "-tnlp -tin -tinmOe -an -tan -tulpn -tlnp -tanp -tnp -iepm -4tn -tie -tHn".split()
+SS_CLUSTERS = [
+    "-tnlp", "-tin", "-tinmOe", "-an", "-tan", "-tulpn", "-tlnp", "-tanp", "-tnp", "-iepm", "-4tn",
+    "-tie", "-tHn",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("cluster", SS_CLUSTERS)
@@ -229,9 +232,7 @@ def test_batch_writes_a_table_per_tick(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("pair")
-def test_numbers_agree_with_the_sockets(
-    run: Run, pair: tuple[object, object]
-) -> None:
+def test_numbers_agree_with_the_sockets(run: Run, pair: tuple[object, object]) -> None:
     client, accepted = pair
     out = json.loads(run("--json", *ME).stdout)
     by_port = {s["local"]["port"]: s for s in out["sockets"]}
@@ -289,5 +290,3 @@ def test_planes_that_are_off_are_named_when_asked_for(run: Run) -> None:
     done = run("-1", "--tx-sample", "8")
     assert done.returncode == 0
     assert "--tx-sample has no effect" in done.stderr
-
-

@@ -1,0 +1,83 @@
+"""Rows and models out of thin air, with every member of the record at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from nettop.ffi.wire import EMPTY_REC
+from nettop.model.tcpinfo import TAIL_6_18, decode
+from nettop.model.types import (
+    AF_INET,
+    Cost,
+    Detail,
+    Flag,
+    Model,
+    Owner,
+    Proc,
+    Proto,
+    Row,
+    SourceStatus,
+    Totals,
+)
+
+HOSTILE = "a\x1b[31m\x07\n\r\t\x9b2J\u202e\u200b\ud800\x00,\"'<&>]]>=1+1"
+
+
+def make_row(cookie: int = 1, **changes: Any) -> Row:
+    """An established TCP socket; changes go to the row or to its record."""
+    names = {k: changes.pop(k) for k in Row.__slots__ if k in changes}
+    rec = EMPTY_REC._replace(
+        **{
+            "cookie": cookie, "netns": 4026531840, "family": AF_INET, "proto": Proto.TCP,
+            "state": 1, "src": bytes((127, 0, 0, 1)) + bytes(12), "sport": 80, "uid": 33,
+            "dst": bytes((10, 0, 0, 2)) + bytes(12), "dport": 41000, "inode": 99,
+            "min_rtt_us": 0xFFFFFFFF, "flags": int(Flag.MATCH | Flag.SKMEM), **changes,
+        }
+    )  # fmt: skip
+    return Row(rec, **{"proc": Proc(12, 7, Owner.PROC, 0, "nginx"), "user": "www-data", **names})
+
+
+def make_detail(raw: bytes, cookie: int = 1, **changes: Any) -> Detail:
+    """What the kernel sent, tcp_info from its bytes."""
+    return Detail(cookie, decode(raw.ljust(288, b"\0"), len(raw), TAIL_6_18), len(raw), **changes)
+
+
+def make_model(matched: int = 1, **changes: Any) -> Model:
+    """A second tick."""
+    totals = Totals(
+        tcp=8412, udp=2, mptcp=0, by_state={"ESTABLISHED": 8107, "TIME_WAIT": 261},
+        matched=matched, unwell=1, watch=2, who={"app": (1, 0), "net": (0, 1)}, opened=3,
+        closed=4, tx_bytes_per_s=1.5e8, rx_bytes_per_s=3e7, matched_retrans_per_s=3.0,
+        retr_pct=None, retrans_per_s=12.5, resets_per_s=0.0,
+    )  # fmt: skip
+    values = {
+        "seq": 2, "mono_ns": 10**12, "wall_ns": 1_795_201_200_123_456_789, "interval_s": 1.0,
+        "host": "web-1", "kernel": "6.18.44",
+        "sources": (
+            SourceStatus("diag", "ok", method="sock_diag"),
+            SourceStatus("wait", "off", reason="needs CAP_BPF", fix="sudo nettop"),
+        ),
+        "cost": Cost(1.1, 0.5, 0, 0, 40_000_000), "totals": totals, **changes,
+    }  # fmt: skip
+    return Model(**values)
+
+
+class Rows:
+    """The part of a feed that exports read."""
+
+    live = True
+    title: str | None = None
+
+    def __init__(self, rows: Sequence[tuple[Row, Detail | None]], holders: list[Proc]) -> None:
+        self._rows = rows
+        self._holders = holders
+
+    def rows_all(
+        self, *, with_detail: bool = True, everything: bool = False
+    ) -> Iterator[tuple[Row, Detail | None]]:
+        for row, detail in self._rows:
+            yield row, detail if with_detail else None
+
+    def owners(self, inode: int) -> list[Proc]:
+        return self._holders

@@ -1,0 +1,210 @@
+"""CSV, text and pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import unicodedata
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+
+from nettop.export.csvout import write_header, write_rows
+from nettop.export.svgout import MOST_ROWS, write_svg
+from nettop.export.textout import write_text
+from nettop.model.fields import FIELDS, Kind
+from nettop.model.tcpinfo import LISTEN_FIELDS
+from nettop.model.types import (
+    AF_INET6,
+    Detail,
+    Flag,
+    Owner,
+    Proc,
+    Proto,
+    Row,
+    SourceStatus,
+    Verdict,
+)
+from nettop.render.columns import columns_for, cut, reader, to_ascii
+from nettop.render.table import TableStyle
+from tests.export.make import HOSTILE, make_detail, make_model, make_row
+
+NARROW = ["proc", "remote", "srtt", "retr/s", "sndq", "rcvq", "who", "why"]
+PLAIN = TableStyle()
+ALL_FLAGS = int(~Flag(0))
+FULL = make_row(
+    flags=ALL_FLAGS, rtt_us=48100, rttvar_us=12000, min_rtt_us=11900, snd_cwnd=10, lost=2,
+    rqueue=212_000, wqueue=64_000, tx_bytes_per_s=1.5e8, rx_bytes_per_s=3e7, retrans_per_s=3.0,
+    retr_pct=2.1, flow_bytes_per_s=1.5e8, oldest_unread_ms=12_400, verdict=Verdict.LOSS,
+    verdict2=Verdict.LOSS, verdicts=1 << Verdict.LOSS, verdict_value=2.1, level=2, cong="cubic",
+)  # fmt: skip
+HOSTILE_ROW = make_row(
+    2, proc=Proc(1, 2, Owner.PROC, 0, HOSTILE), user=HOSTILE, cgroup=HOSTILE, container=HOSTILE,
+    netns_name=HOSTILE, cong=HOSTILE,
+)  # fmt: skip
+
+
+def csv_of(*rows: tuple[Row, Detail | None]) -> list[dict[str, str]]:
+    out = io.BytesIO()
+    write_header(out.write)
+    write_rows(out.write, make_model(), rows)
+    return list(csv.DictReader(io.StringIO(out.getvalue().decode(), newline="")))
+
+
+def text_of(*rows: tuple[Row, Detail | None], style: TableStyle = PLAIN, off: bool = True) -> str:
+    model = make_model()
+    if not off:
+        on = tuple(SourceStatus(name, "ok") for name in ("diag", "wait", "stages"))
+        model = replace(model, sources=on)
+    out = io.BytesIO()
+    write_text(out.write, model, rows, style)
+    return out.getvalue().decode()
+
+
+def test_csv_parses_back_to_the_values() -> None:
+    detail = make_detail(bytes(range(1, 253)) + bytes(28))
+    (got,) = csv_of((FULL, detail))
+    assert list(got) == ["taken", *FIELDS]
+    for name, field in FIELDS.items():
+        if field.kind is Kind.ADDRESS:
+            continue
+        value = field.value(FULL, detail)
+        if value is None:
+            assert got[name] == "", name
+        elif isinstance(value, str):
+            assert got[name] == value, name
+        else:
+            assert float(got[name]) == pytest.approx(value, rel=1e-5), name
+    assert got["local"] == "127.0.0.1:80"
+    assert got["srtt"] == "48100000"
+    assert got["unread"] == "12400000000"
+    assert got["retr%"] == "2.1"
+
+
+def test_csv_leaves_unknown_empty() -> None:
+    (got,) = csv_of((make_row(flags=0), None))
+    for name in ("srtt", "tx", "retr/s", "drops", "unread", "rto", "rxwait.p99"):
+        assert got[name] == ""
+
+
+def test_csv_is_safe_in_a_spreadsheet() -> None:
+    for start in "=+-@\t\r":
+        (got,) = csv_of((make_row(proc=Proc(1, 2, Owner.PROC, 0, f"{start}cmd")), None))
+        assert got["comm"] == f"'{start}cmd"
+        assert got["proc"] == f"'{start}cmd/1"
+    (got,) = csv_of((HOSTILE_ROW, None))
+    assert got["user"].startswith("a\x1b")
+
+
+def test_csv_lines_end_as_rfc_4180_says() -> None:
+    out = io.BytesIO()
+    write_rows(out.write, make_model(), [(make_row(i), None) for i in range(1, 200)])
+    assert out.getvalue().count(b"\r\n") == out.getvalue().count(b"\n") == 199
+
+
+def test_readers_read_what_the_fields_say() -> None:
+    detail = make_detail(bytes(range(1, 253)) + bytes(28))
+    rows = [
+        FULL,
+        make_row(flags=0),
+        make_row(proto=Proto.UDP, flags=ALL_FLAGS),
+        make_row(state=6, flags=ALL_FLAGS),
+        make_row(proc=Proc(0, 0, Owner.ORPHAN, 0, "")),
+    ]
+    for row in rows:
+        for field in FIELDS.values():
+            for d in (detail, None):
+                assert reader(field)(row, d) == field.value(row, d), field.id
+    listener = make_row(state=10, flags=ALL_FLAGS)
+    for field in FIELDS.values():
+        if field.loc and field.loc.base == "info" and field.loc.member not in LISTEN_FIELDS:
+            assert reader(field)(listener, detail) is None
+
+
+def test_text_says_who_and_why() -> None:
+    lines = text_of((FULL, None)).splitlines()
+    assert lines[0].startswith("nettop  web-1 6.18.44  2026-11-20 19:00:00Z  1.0s")
+    assert "! 1 unwell" in lines[0]
+    row = lines[-1]
+    assert row.startswith("! nginx/12")
+    assert row.endswith("net  loss 2.1%")
+    for piece in (":80", "10.0.0.2:41000", "ESTB", "48.1ms", "~12s"):
+        assert piece in row
+
+
+def test_absent_is_a_dash() -> None:
+    row = text_of((make_row(flags=0), None)).splitlines()[-1]
+    assert row.count("–") >= 6
+
+
+def test_every_line_has_its_columns_under_the_titles() -> None:
+    lines = text_of((FULL, None), (make_row(2), None)).splitlines()
+    title = lines[3]
+    for row in lines[4:]:
+        assert row[title.index("REMOTE") - 1] == " "
+        assert row[title.index("REMOTE")] == "1"
+
+
+@pytest.mark.parametrize("width", [40, 80, 119, 120, 199, 200, 300])
+def test_a_fitting_table_fits(width: int) -> None:
+    v6 = make_row(3, family=AF_INET6, src=bytes(range(16)), dst=bytes(range(16, 32)))
+    for off in (True, False):
+        text = text_of(
+            (FULL, None), (HOSTILE_ROW, None), (v6, None), style=TableStyle(width, True), off=off
+        )
+        assert max(map(len, text.splitlines())) <= width
+
+
+def test_columns_follow_the_width_and_the_planes() -> None:
+    model = make_model()
+    ids = {w: [f.id for f, _ in columns_for(w, model)] for w in (80, 119, 120, 200)}
+    assert ids[80] == ids[119] == NARROW
+    assert "unread" in ids[120]
+    assert "rxwait.p99" not in ids[120]
+    assert {"local", "container", "cc"} <= set(ids[200])
+    on = replace(model, sources=(SourceStatus("wait", "ok"), SourceStatus("stages", "ok")))
+    with_bpf = [f.id for f, _ in columns_for(120, on)]
+    assert "rxwait.p99" in with_bpf
+    assert "unread" not in with_bpf
+
+
+def test_in_full_nothing_is_cut() -> None:
+    v6 = make_row(3, family=AF_INET6, src=bytes(range(16)), dst=b"\xfe" * 16, dport=65535)
+    text = text_of((v6, None), style=TableStyle(40))
+    assert "[fefe:fefe:fefe:fefe:fefe:fefe:fefe:fefe]:65535" in text
+    assert "…" not in text
+
+
+def test_cut_keeps_what_tells_apart() -> None:
+    assert cut("report-export/9031", 13, FIELDS["proc"]) == "report-…/9031"
+    assert cut("[2001:db8:1:2:3:4:370:7348]:52110", 21, FIELDS["remote"]).endswith(":52110")
+    assert len(cut("x" * 50, 19, FIELDS["container"])) == 19
+    assert cut("short", 10, FIELDS["proc"]) == "short"
+
+
+def test_no_control_character_leaves_a_text_or_picture() -> None:
+    style = TableStyle(columns=tuple(FIELDS.values()))
+    text = text_of((HOSTILE_ROW, None), style=style)
+    assert {unicodedata.category(c) for c in text.replace("\n", "")} & {"Cc", "Cf", "Cs"} == set()
+    assert len(text.splitlines()) == 5
+
+
+def test_ascii_table_is_ascii() -> None:
+    style = TableStyle(columns=tuple(FIELDS.values()), ascii=True)
+    assert text_of((FULL, None), (HOSTILE_ROW, None), style=style).isascii()
+    assert to_ascii("12µs ▲ – é") == "12us + - ?"
+
+
+def test_picture_is_well_formed_and_bounded() -> None:
+    out = io.BytesIO()
+    rows = [(FULL, None), (HOSTILE_ROW, None), *((make_row(i), None) for i in range(3, 2500))]
+    model = make_model(host=HOSTILE)
+    model = replace(model, totals=replace(model.totals, matched=len(rows)))
+    write_svg(out.write, model, rows, TableStyle())
+    root = ElementTree.fromstring(out.getvalue())
+    texts = ["".join(t.itertext()) for t in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert len(texts) == 3 + MOST_ROWS + 1
+    assert "and 499 more sockets" in texts[-1]
+    assert not any(unicodedata.category(c) == "Cc" for t in texts for c in t)
+    assert b"<script" not in out.getvalue()
