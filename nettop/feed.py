@@ -63,6 +63,9 @@ class Feed(Protocol):
     def owners(self, inode: int) -> list[Proc]:
         """Every process that holds a socket."""
 
+    def seconds_since(self, engine_s: int) -> float | None:
+        """How long ago a record's *_s was; None where no clock runs (a file)."""
+
     def groups(self, grouping: Grouping) -> list[Group]: ...
 
     def sum(self, cookies: Sequence[int]) -> Group | None:

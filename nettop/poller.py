@@ -209,6 +209,9 @@ class LiveFeed:
     def owners(self, inode: int) -> list[Proc]:
         return self._collector.procs.owners(inode)
 
+    def seconds_since(self, engine_s: int) -> float | None:
+        return max(0.0, self._collector.engine.milliseconds() / 1e3 - engine_s)
+
     def groups(self, grouping: Grouping) -> list[Group]:
         return self._collector.groups(grouping)
 

@@ -1,0 +1,147 @@
+"""Verdicts in sentences: what it is, on what evidence, and what was ruled out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nettop.model.fields import FIELDS
+from nettop.model.types import Detail, Flag, Model, Proto, Row, Verdict
+from nettop.model.words import WHO
+from nettop.render import units
+
+SENTENCES = {
+    Verdict.UNREAD: "does not read",
+    Verdict.ACCEPT: "accepts too slowly",
+    Verdict.LOSS: "loss on the path",
+    Verdict.RTO: "no answer, resending on time-out",
+    Verdict.WINDOW: "the peer's window holds us back",
+    Verdict.RTT: "the round trip takes much longer than it can",
+    Verdict.SNDBUF: "the send buffer is too small",
+    Verdict.DROPS: "its receive queue overflows",
+    Verdict.UNCLOSED: "has not closed what the peer closed",
+    Verdict.CWND: "the congestion window is the limit",
+}
+
+# Condition, then where it becomes unwell; the numbers are struct nt_config's defaults.
+THRESHOLDS = {
+    Verdict.UNREAD: ("oldest unread data ≥ 200 ms", "≥ 5 s"),
+    Verdict.ACCEPT: ("accept queue ≥ 80 % of its limit, or drops", "≥ 100 %, or drops"),
+    Verdict.LOSS: ("≥ 3 segments and ≥ 1 % of bytes resent in 5-10 s", "≥ 2 %"),
+    Verdict.RTO: ("a retransmission time-out", "at once"),
+    Verdict.WINDOW: ("peer's window holds us back ≥ 20 % of the time", "≥ 50 %, or shut"),
+    Verdict.RTT: ("srtt ≥ 2 × min_rtt and ≥ 10 ms more", "≥ 4 ×"),
+    Verdict.SNDBUF: ("send buffer holds us back ≥ 20 % of the time", "≥ 50 %"),
+    Verdict.DROPS: ("the socket drops packets", "≥ 100 a second"),
+    Verdict.UNCLOSED: ("CLOSE_WAIT for ≥ 60 s", "never"),
+    Verdict.CWND: ("congestion window full ≥ 20 % of the time", "never: a word, not an alarm"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """who and what: the headline; evidence and ruled_out: further sentences."""
+
+    who: str
+    what: str
+    evidence: str
+    ruled_out: str
+    for_s: float | None
+
+
+def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) -> Explanation:
+    """Of the worst verdict; who is `–` when nothing is unusual."""
+    verdicts = row.verdicts
+    if not verdicts:
+        return Explanation("–", "nothing unusual", _quiet(row), "", None)
+    worst = verdicts[0]
+    also = f"; also {SENTENCES[verdicts[1]]}" if len(verdicts) > 1 else ""
+    return Explanation(
+        WHO[worst], SENTENCES[worst] + also, _evidence(worst, row, detail), _ruled_out(worst, row, model),
+        for_s,
+    )  # fmt: skip
+
+
+def _number(field: str, row: Row, detail: Detail | None) -> float | None:
+    value = FIELDS[field].value(row, detail)
+    return None if isinstance(value, str) else value
+
+
+def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
+    rec, value = row.rec, row.rec.verdict_value
+    ratio = rec.rtt_us / rec.min_rtt_us if 0 < rec.min_rtt_us < 0xFFFFFFFF else None
+    match worst:
+        case Verdict.UNREAD:
+            return (
+                f"{units.size(rec.rqueue)} unread for at least {units.time(value * 1e6)}: "
+                "the program must call recv()"
+            )
+        case Verdict.ACCEPT:
+            return f"{rec.rqueue} connections wait, {rec.wqueue} may: the program must call accept()"
+        case Verdict.LOSS:
+            rtt = f", rtt {units.ratio(ratio)} min" if ratio else ""
+            return f"{units.percent(value)} resent, cwnd {rec.snd_cwnd}{rtt}"
+        case Verdict.RTO:
+            return f"{value:.0f} time-outs, backoff {rec.backoff}, cwnd {rec.snd_cwnd}"
+        case Verdict.WINDOW:
+            wnd = _number("snd_wnd", row, detail)
+            shut = "it is shut" if value > 100 else f"{value:.0f}% of the interval"
+            return f"{shut}, window {units.size(wnd)}, {units.size(rec.wqueue)} queued here"
+        case Verdict.RTT:
+            return (
+                f"srtt {units.time(rec.rtt_us * 1e3)} is {units.ratio(ratio)} its minimum "
+                f"{units.time(rec.min_rtt_us * 1e3)}"
+            )
+        case Verdict.SNDBUF:
+            buf = detail.skmem.get("sndbuf") if detail else None
+            return f"{value:.0f}% of the interval, sndbuf {units.size(buf)}: raise SO_SNDBUF or tcp_wmem"
+        case Verdict.DROPS:
+            return f"{units.rate(value)} packets a second dropped, {rec.drops} in all"
+        case Verdict.UNCLOSED:
+            return f"the peer closed {units.time(value * 1e9)} ago or longer: the program must close()"
+        case Verdict.CWND:
+            return f"{value:.0f}% of the interval, cwnd {rec.snd_cwnd}: as a bulk transfer should"
+
+
+def _ruled_out(worst: Verdict, row: Row, model: Model) -> str:
+    """Other causes with their numbers; what no plane measures is called not measured."""
+    rec = row.rec
+    if row.rec.proto == Proto.UDP or row.is_listen:
+        return ""
+    parts = []
+    if worst is not Verdict.UNREAD:
+        if rec.flags & Flag.OLDEST_UNREAD:
+            parts.append(f"app: unread {units.time(rec.oldest_unread_ms * 1e6, bounded=True)}")
+        else:
+            parts.append("app: nothing unread")
+    if rec.flags & Flag.LIMITED and worst is not Verdict.WINDOW:
+        parts.append(f"peer window {rec.lim_rwnd_pct}%")
+    if worst not in (Verdict.LOSS, Verdict.RTO) and rec.flags & Flag.RETR_PCT:
+        parts.append(f"loss {units.percent(rec.retr_pct)}")
+    stages = model.source("stages")
+    if stages is None or stages.state == "off":
+        parts.append("qdisc and nic not measured")
+    return "not " + ", ".join(parts) if parts else ""
+
+
+def _quiet(row: Row) -> str:
+    rec = row.rec
+    if row.is_listen:
+        return f"{rec.rqueue} of {rec.wqueue} connections wait for accept()"
+    if rec.flags & Flag.LIMITED and rec.lim_idle_pct >= 50:
+        return "nothing to send most of the time"
+    return ""
+
+
+def shares(row: Row) -> list[tuple[str, int]]:
+    """What held the sender back in this interval, in percent, largest first; [] unknown."""
+    rec = row.rec
+    if not rec.flags & Flag.LIMITED:
+        return []
+    all_ = [
+        ("peer window", rec.lim_rwnd_pct),
+        ("send buffer", rec.lim_sndbuf_pct),
+        ("cwnd", rec.lim_cwnd_pct),
+        ("in flight", rec.lim_in_flight_pct),
+        ("idle", rec.lim_idle_pct),
+    ]
+    return sorted((s for s in all_ if s[1]), key=lambda s: -s[1])

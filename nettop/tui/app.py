@@ -1,0 +1,154 @@
+"""The application: the feed's life, the terminal's state, and what all screens share."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# Read before textual is imported, which reads the environment once.
+os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+if "SSH_CONNECTION" in os.environ:
+    os.environ.setdefault("TEXTUAL_FPS", "15")
+# An empty NO_COLOR means nothing (no-color.org); a set one is honoured by our own styles.
+_NO_COLOR = bool(os.environ.pop("NO_COLOR", ""))
+
+from textual import events  # noqa: E402
+from textual.app import App  # noqa: E402
+from textual.message import Message  # noqa: E402
+
+from nettop.feed import Feed  # noqa: E402
+from nettop.model.fields import Field  # noqa: E402
+from nettop.tui.glyphs import ASCII, UTF8  # noqa: E402
+from nettop.tui.screens.main import MainScreen  # noqa: E402
+from nettop.tui.style import styles  # noqa: E402
+
+if TYPE_CHECKING:
+    from nettop.export.snapshot import RowFeed
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenOptions:
+    """What the command line says about the screen."""
+
+    delay_s: float = 1.0
+    iterations: int | None = None
+    filter_text: str | None = None
+    fixed_filter: str | None = None  # -p and -U: in force whatever is typed
+    sort_field: Field | None = None
+    sort_descending: bool = True
+    columns: tuple[Field, ...] | None = None
+    ascii: bool = False
+    color: bool = True
+    mouse: bool = True
+    theme: str | None = None
+    readonly: bool = False
+
+
+class ModelReady(Message):
+    """The poller has a newer model than the one on the screen."""
+
+
+class NettopApp(App[int]):
+    """One feed, one main screen."""
+
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS = []  # noqa: RUF012
+    CSS = "Screen { background: ansi_default; }"
+
+    def __init__(self, feed: Feed, options: ScreenOptions) -> None:
+        super().__init__(ansi_color=True)
+        self.feed = feed
+        self.options = options
+        self.glyphs = ASCII if options.ascii else UTF8
+        self.styles_of = styles(options.color and not _NO_COLOR)
+        self.interval_s = options.delay_s
+        self.numeric = False
+        self.last_key_is_home = False
+        self.failure: BaseException | None = None
+        self._ticks = 0
+        self._signals: dict[int, Any] = {}
+
+    @property
+    def history_file(self) -> Path | None:
+        home = os.environ.get("XDG_STATE_HOME") or os.environ.get("HOME", "") + "/.local/state"
+        return Path(home) / "nettop" / "filters" if home.startswith("/") and self.feed.live else None
+
+    def on_mount(self) -> None:
+        self.theme = self.options.theme or "ansi-dark"
+        self.main = MainScreen(self.feed)
+        self.push_screen(self.main)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            self._signals[number] = signal.signal(number, self._on_signal)
+        self.call_after_refresh(self._start)
+
+    def _start(self) -> None:
+        self.feed.start(lambda: self.post_message(ModelReady()))
+
+    def on_unmount(self) -> None:
+        self.feed.stop()
+        for number, handler in self._signals.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: Any) -> None:
+        # The terminal is put right by the ordinary way out.
+        self.call_later(self.exit, 128 + number)
+
+    def on_model_ready(self) -> None:
+        try:
+            model = self.feed.latest()
+        except BaseException as error:
+            self.failure = error
+            self.exit(1)
+            return
+        if model is None:
+            return
+        self.main.show_model(model)
+        from nettop.tui.screens.detail import DetailScreen
+
+        if isinstance(self.screen, DetailScreen):
+            self.screen.show_model(model)
+        self._ticks += 1
+        if self.options.iterations is not None and self._ticks >= self.options.iterations:
+            self.exit(0)
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key):
+            self.last_key_is_home = event.key == "home"
+        await super().on_event(event)
+
+    def empty_text(self) -> str:
+        """What an empty table says."""
+        if self.main.filter_text:
+            return "no socket passes the filter: Esc clears it"
+        return "no connected socket here: -a shows listeners and all others"
+
+    def set_columns(self, chosen: tuple[Field, ...] | None) -> None:
+        self.options = replace(self.options, columns=chosen)
+
+    def export(self, shown: bool, filter_text: str | None) -> Path:
+        """Writes a snapshot file; NettopError says why not."""
+        from nettop.export.snapshot import write_snapshot
+
+        model = self.feed.latest()
+        assert model is not None
+        feed: RowFeed = self.feed  # type: ignore[assignment]
+        return write_snapshot(None, feed, model, shown, filter_text=filter_text)
+
+
+def run_app(feed: Feed, options: ScreenOptions) -> int:
+    """Runs the live screen until it ends; returns the exit code.
+
+    Raises:
+        the poller's error, after the terminal is restored.
+    """
+    mouse = options.mouse and "SSH_CONNECTION" not in os.environ
+    app = NettopApp(feed, options)
+    code = app.run(mouse=mouse)
+    if app.failure is not None:
+        raise app.failure
+    sys.stdout.flush()
+    return code or 0

@@ -1,0 +1,151 @@
+"""The table's columns at a width, and the cells of a row with their colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nettop.model.fields import FIELDS, Field, Kind
+from nettop.model.types import Level, Model, Proto, Row
+from nettop.render.columns import cell, columns_for, cut
+from nettop.render.units import ABSENT
+from nettop.tui.style import LEVEL_ROLES, Role
+from nettop.tui.widgets.lines import Line, Part
+
+GUTTER = 3
+LEAST_WHY = 12
+CLOSE_WAIT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSet:
+    """Fields and cells, the last one taking the rest of the line."""
+
+    columns: tuple[tuple[Field, int], ...]
+    hidden: str = ""  # titles of columns whose plane is off
+
+    def position(self, field: Field) -> int | None:
+        return next((i for i, (f, _) in enumerate(self.columns) if f is field), None)
+
+
+def choose(width: int, model: Model, chosen: tuple[Field, ...] | None = None) -> ColumnSet:
+    """The set for a width, or the columns that the user chose as far as they fit."""
+    if chosen is not None:
+        wanted = [(f, f.width or LEAST_WHY) for f in chosen]
+        fitting = list(wanted)
+        while len(fitting) > 1 and GUTTER + sum(w + 1 for _, w in fitting) - 1 > width:
+            fitting.pop(-1)
+        return ColumnSet(_stretch(tuple(fitting), width))
+    columns = columns_for(width, model)
+    off = [
+        f.title
+        for f in (FIELDS["rxwait.p99"], FIELDS["tx.total.p99"])
+        if width >= 120 and f not in {c for c, _ in columns}
+    ]
+    return ColumnSet(_stretch(columns, width), " ".join(off))
+
+
+def _stretch(columns: tuple[tuple[Field, int], ...], width: int) -> tuple[tuple[Field, int], ...]:
+    """What is left goes to the last column up to 16 cells, then to PROC, then to REMOTE."""
+    least = [w or LEAST_WHY for _, w in columns]
+    spare = width - GUTTER - sum(least) - (len(least) - 1)
+    last = len(least) - 1
+    for i, most in (
+        (last, 16),
+        *((j, 24) for j, (f, _) in enumerate(columns) if f.id == "proc"),
+        *((j, 44) for j, (f, _) in enumerate(columns) if f.id == "remote"),
+        (last, 10_000),
+    ):
+        more = max(0, min(spare, most - least[i]))
+        least[i] += more
+        spare -= more
+    return tuple((f, w) for (f, _), w in zip(columns, least, strict=True))
+
+
+def titles(columns: ColumnSet, sort: Field | None, descending: bool, width: int) -> Line:
+    """The underlined line of titles; the sorting one is bold with its direction."""
+    parts: list[Part] = [(" " * GUTTER, Role.TITLE)]
+    used = GUTTER
+    for i, (field, cells) in enumerate(columns.columns):
+        text = field.title
+        role = Role.TITLE
+        if field is sort:
+            role = Role.TITLE_BOLD
+            if len(text) < cells:
+                text += "▼" if descending else "▲"
+        text = text[:cells]
+        parts.append((text.ljust(cells) if field.left else text.rjust(cells), role))
+        used += cells
+        if i < len(columns.columns) - 1:
+            parts.append((" ", Role.TITLE))
+            used += 1
+    parts.append((" " * max(0, width - used), Role.TITLE))
+    return tuple(parts)
+
+
+def _is_zero(text: str) -> bool:
+    return text in ("0", "0ns", "")
+
+
+def role_of(field: Field, row: Row, text: str) -> Role:
+    """Colour only for what is unusual, and never louder than the row's own level."""
+    if text == ABSENT or _is_zero(text):
+        return Role.DIM
+    level = row.level
+    if field.id in ("who", "why"):
+        return LEVEL_ROLES[level] if row.rec.verdicts else Role.DIM
+    if level == Level.OK:
+        return Role.NORMAL
+    rec, loud = row.rec, Level.OK
+    match field.id:
+        case "srtt":
+            if rec.min_rtt_us not in (0, 0xFFFFFFFF) and rec.rtt_us > 2000:
+                ratio = rec.rtt_us / rec.min_rtt_us
+                loud = Level.UNWELL if ratio > 4 else Level.WATCH if ratio > 2 else Level.OK
+        case "retr/s" | "retr%":
+            loud = Level.UNWELL if rec.retr_pct > 1 else Level.WATCH
+        case "lost":
+            loud = Level.WATCH
+        case "rcvq":
+            if row.is_listen:
+                loud = Level.UNWELL if rec.rqueue > rec.wqueue else Level.WATCH
+            elif rec.proto == Proto.UDP or rec.rqueue > 65536:
+                loud = Level.WATCH
+            if rec.verdicts & 1:
+                loud = Level.UNWELL
+        case "sndq":
+            loud = Level.UNWELL if rec.verdicts >> 4 & 1 else Level.OK
+        case "st":
+            loud = Level.WATCH if rec.state == CLOSE_WAIT and rec.verdicts >> 8 & 1 else Level.OK
+        case "unread":
+            loud = Level.UNWELL if rec.verdicts & 1 else Level.OK
+        case "drops" | "drops/s":
+            loud = Level.WATCH
+    return LEVEL_ROLES[min(loud, level)]
+
+
+def row_line(
+    columns: ColumnSet, row: Row, *, selected: bool, marked: bool, cursor: str, mark: str,
+    signs: tuple[str, str, str],
+) -> Line:  # fmt: skip
+    """One row: gutter, cells; of the selected one only the name is reversed."""
+    parts: list[Part] = [
+        (cursor if selected else mark if marked else " ", Role.FOCUS),
+        (signs[row.level], LEVEL_ROLES[row.level]),
+        (" ", Role.NORMAL),
+    ]
+    for i, (field, width) in enumerate(columns.columns):
+        text = cell(field, row, None)
+        role = role_of(field, row, text)
+        text = cut(text, width, field)
+        padded = text.ljust(width) if field.left else text.rjust(width)
+        if selected and field.id in ("proc", "comm"):
+            role = Role.REVERSE
+        elif selected and role is Role.NORMAL:
+            role = Role.BOLD
+        parts.append((padded, role))
+        if i < len(columns.columns) - 1:
+            parts.append((" ", Role.NORMAL))
+    return tuple(parts)
+
+
+SORTABLE_KINDS = frozenset(Kind)

@@ -1,0 +1,47 @@
+"""The signs of the screen, and their stand-ins where the terminal has ASCII only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_ASCII = str.maketrans(
+    {"–": "-", "µ": "u", "×": "x", "±": "+", "…": "~", "↑": "^", "↓": "v", "→": ">", "⇄": "<",
+     "▲": "+", "≥": "~", "Δ": "d", "÷": "/", "·": ".", "–": "-", "│": "|", "─": "-"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """One set of signs."""
+
+    ascii: bool
+    unwell: str
+    watch: str
+    cursor: str
+    mark: str
+    ellipsis: str
+    on: str
+    partly: str
+    off: str
+    spark: str  # eight steps, the first is an empty column
+    shades: str  # four, from light to full
+    rule: str
+    bar: str
+    down: str
+    up: str
+
+    def text(self, text: str) -> str:
+        """A text as this terminal can show it."""
+        if not self.ascii or text.isascii():
+            return text
+        return text.translate(_ASCII).encode("ascii", "replace").decode()
+
+
+UTF8 = Glyphs(
+    ascii=False, unwell="!", watch="▲", cursor="▌", mark="*", ellipsis="…", on="●", partly="◐",
+    off="–", spark=" ▁▂▃▄▅▆▇", shades="░▒▓█", rule="─", bar="│", down="▼", up="▲",
+)  # fmt: skip
+ASCII = Glyphs(
+    ascii=True, unwell="!", watch="+", cursor=">", mark="*", ellipsis="~", on=" ", partly="~",
+    off="-", spark=" _.-=+*%", shades=":=%#", rule="-", bar="|", down="v", up="^",
+)  # fmt: skip

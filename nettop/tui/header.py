@@ -1,0 +1,135 @@
+"""The two lines above the table: the host and its totals; filter, sort, planes, own cost."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from nettop.model.fields import Field
+from nettop.model.types import Model
+from nettop.render import units
+from nettop.render.clean import clean
+from nettop.tui.glyphs import Glyphs
+from nettop.tui.style import Role
+from nettop.tui.widgets.lines import Line, Part, spread, width_of
+
+D, B = Role.DIM, Role.BOLD
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderState:
+    """What the user set, as the header tells it."""
+
+    filter_text: str | None = None
+    sort: Field | None = None
+    grouping: str = ""
+    paused_at: str | None = None
+    paused_for_s: float = 0
+    held: bool = False
+    hidden: str = ""
+    message: str = ""
+    message_role: Role = Role.BOLD
+    file: str | None = None
+
+
+def host_line(model: Model, width: int, g: Glyphs) -> Line:
+    """Who is unwell, and the sums; narrow terminals keep the counts that matter."""
+    t = model.totals
+    left: list[Part] = [("nettop", B), ("  ", D), (f"{clean(model.host)[:24]} {model.kernel[:16]}", D)]
+    left.append(("  ", D))
+    left.append((f"{g.unwell} {t.unwell} unwell", Role.UNWELL if t.unwell else D))
+    left.append(("  ", D))
+    left.append((f"{g.watch} {t.watch} watch", Role.WATCH if t.watch else D))
+    if width < 100:
+        right = (("tcp ", D), (str(t.tcp), B), (" retr ", D), (units.rate(t.retrans_per_s) + "/s", B))
+        return spread(tuple(left), right, width)
+    est, listen = t.by_state.get("ESTABLISHED", 0), t.by_state.get("LISTEN", 0)
+    tw = t.by_state.get("TIME_WAIT")
+    left += [
+        ("   tcp ", D), (str(t.tcp), B), (" est ", D), (str(est), Role.NORMAL),
+        (" listen ", D), (str(listen), Role.NORMAL),
+        (" tw ", D), (units.ABSENT if tw is None else str(tw), Role.NORMAL),
+    ]  # fmt: skip
+    if width >= 160:
+        left += [(" udp ", D), (str(t.udp), Role.NORMAL)]
+    left += [("   retr ", D), (units.rate(t.retrans_per_s) + "/s", B)]
+    if width >= 160 and t.retr_pct is not None:
+        left += [(" " + units.percent(t.retr_pct), Role.NORMAL)]
+    left += [
+        ("   ↑", D), (units.bits_per_s(t.tx_bytes_per_s), B),
+        (" ↓", D), (units.bits_per_s(t.rx_bytes_per_s), B),
+    ]  # fmt: skip
+    right: list[Part] = []
+    if t.netns > 1:
+        right.append((f"{t.netns} netns", D))
+    if t.netns_hidden:
+        right.append((f" +{t.netns_hidden} netns", D))
+    return spread(tuple(left), tuple(right), width)
+
+
+def _planes(model: Model, g: Glyphs) -> list[Part]:
+    parts: list[Part] = []
+    sign = {"ok": (g.on, D), "partial": (g.partly, Role.WATCH), "off": (g.off, Role.NORMAL)}
+    for name, shown in (("diag", "diag"), ("procs", "procs"), ("wait", "wait"),
+                        ("stages", "stages"), ("clocks", "hw"), ("events", "events")):  # fmt: skip
+        status = model.source(name)
+        if status is not None:
+            text, role = sign[status.state]
+            parts += [(f" {shown}", D), (text, role)]
+    return parts
+
+
+def _cost(model: Model, full: bool) -> list[Part]:
+    c = model.cost
+    parts: list[Part] = []
+    if full:
+        parts.append((f"cpu {units.percent(c.cpu_pct)}", D))
+        if c.bpf_runs_per_s is not None:
+            parts.append((f" bpf {units.count(c.bpf_runs_per_s)}/s", D))
+        lost = c.lost_events + c.missed_ticks
+        if lost:
+            parts.append((f" lost {lost}", Role.WATCH))
+        parts.append(("  ", D))
+    parts.append((f"{c.interval_s:.1f}s", Role.WATCH if c.stretched else D))
+    return parts
+
+
+def status_line(model: Model, state: HeaderState, width: int, g: Glyphs) -> Line:
+    """Filter, sort and planes at the left; pause badge, message or own cost at the right."""
+    text = state.filter_text or "none"
+    room = max(10, width // 3)
+    if len(text) > room:
+        text = text[: room - 1] + "…"
+    left: list[Part] = [("filter ", D), (clean(text), B if state.filter_text else D)]
+    if state.grouping:
+        left += [("  by ", D), (state.grouping, B)]
+    left += [("  sort ", D), (state.sort.id if state.sort else "unwell", Role.NORMAL)]
+    if state.held:
+        left += [(" held", Role.FOCUS)]
+    if width >= 100:
+        left += [("  ", D), *_planes(model, g)]
+    right: list[Part]
+    if state.message:
+        right = [(clean(state.message), state.message_role)]
+        room_left = width - width_of(tuple(right)) - 2
+        while left and width_of(tuple(left)) > room_left:
+            left.pop()
+    elif state.paused_at is not None:
+        ago = units.time(state.paused_for_s * 1e9)
+        right = [(f" PAUSED {state.paused_at}  {ago} ago ", Role.REVERSE)]
+    elif state.file is not None:
+        right = [(f" {clean(state.file)} ", Role.REVERSE)]
+    else:
+        right = []
+        if model.cost.stretched and width >= 100:
+            right += [(model.cost.stretched, Role.WATCH), ("  ", D)]
+        elif state.hidden and width >= 100:
+            right += [("hidden: ", D), (state.hidden, D), (" (off)", D), ("   ", D)]
+        right += _cost(model, width >= 100)
+        if width_of(tuple(left)) + width_of(tuple(right)) >= width:
+            right = _cost(model, width >= 100)
+    return spread(tuple(left), tuple(right), width)
+
+
+def clock_text(wall_ns: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(wall_ns / 1e9))

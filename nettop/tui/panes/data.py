@@ -1,0 +1,32 @@
+"""What a pane is given to draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nettop.model.types import Detail, Group, Model, Point, Row
+
+
+@dataclass(frozen=True, slots=True)
+class PaneData:
+    """One tick for the panes: a socket, the marked ones, or (both None) all that match."""
+
+    model: Model
+    row: Row | None
+    detail: Detail | None
+    history: tuple[Point, ...]
+    marked: Group | None
+    since_s: float | None = None  # how long the worst verdict has held
+
+
+def subject(data: PaneData) -> str:
+    """What the pane is about, for its title."""
+    from nettop.model.words import owner_text
+    from nettop.render.columns import endpoint
+
+    if data.marked is not None:
+        return f"* {data.marked.sockets} marked"
+    if data.row is None:
+        return f"{data.model.totals.matched} sockets"
+    owner = owner_text(data.row) or "–"
+    return f"{owner} → {endpoint(data.row, local=False)}" if data.row.has_remote else owner

@@ -1,0 +1,283 @@
+"""The lower panes as text: pure functions of what a tick says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from nettop.model.explain import explain, shares
+from nettop.model.fields import FIELDS
+from nettop.model.types import CA_STATES, Flag, Point, Proto
+from nettop.render import units
+from nettop.tui.glyphs import Glyphs
+from nettop.tui.panes.data import PaneData, subject
+from nettop.tui.panes.spark import buckets, spark
+from nettop.tui.style import LEVEL_ROLES, Role
+from nettop.tui.widgets.lines import BLANK, Line, Part, clip, line, width_of
+
+D, B = Role.DIM, Role.BOLD
+PaneLines = Callable[[PaneData, int, int, Glyphs], list[Line]]
+
+
+def rule(number: int, title: str, about: str, width: int, g: Glyphs, focus: bool) -> Line:
+    """The rule above a pane, with its number and title."""
+    parts: list[Part] = [(f"{g.rule} ", D), (f"{number} {title}", Role.FOCUS if focus else B)]
+    room = width - width_of(tuple(parts)) - 4
+    if room > 4 and about:
+        text = about if len(about) <= room else about[: room - 1] + "…"
+        parts.append((f" {text}", Role.NORMAL))
+    parts.append((" ", D))
+    return (*parts, (g.rule * max(0, width - width_of(tuple(parts))), D))
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    words, out, current = text.split(), [], ""
+    for word in words:
+        if current and len(current) + 1 + len(word) > width:
+            out.append(current)
+            current = word
+        else:
+            current = f"{current} {word}" if current else word
+    return [*out, current] if current else out
+
+
+def _off(data: PaneData, plane: str, width: int) -> list[Line]:
+    """Why a plane is off, and the command that would mend it."""
+    status = data.model.source(plane)
+    reason = (status.reason if status else None) or "not measured"
+    lines = [
+        line(("off  " if i == 0 else "     ", Role.WATCH), text)
+        for i, text in enumerate(_wrap(reason, width - 6))
+    ]
+    if status and status.fix:
+        lines.append(line(("fix  ", D), (status.fix, B)))
+    lines.append(line(("why  ", D), ("nettop doctor", B), (" shows each test", D)))
+    return lines
+
+
+def _row_of(label: str, value: str, note: str, role: Role = Role.NORMAL, *, first: str = "") -> Line:
+    return line((f"{label:<9}", D), (first, D), (f"{value:>8}", role), (f" {note}", D))
+
+
+def _number(data: PaneData, field: str) -> float | None:
+    if data.row is None:
+        return None
+    value = FIELDS[field].value(data.row, data.detail)
+    return None if isinstance(value, str) else value
+
+
+def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
+    """RX queue wait; without its plane, what polling the queue alone can say."""
+    lines = _off(data, "wait", width)
+    row = data.row
+    if row is None:
+        return lines[:height]
+    lines += [BLANK, line(("without it, from polling the queue:", D))]
+    cells = max(6, min(13, width - 30))
+    history = data.history
+    if row.proto == Proto.TCP and not row.is_listen:
+        queue = spark(buckets(history, lambda p: p.rqueue_bytes, cells), g)
+        taken = spark(buckets(history, lambda p: p.rx_bytes_per_s, cells), g)
+        rate = _number(data, "rx")
+        lines.append(line((f"{'rcvq':<8}", D), (queue, D), f"{units.size(row.rec.rqueue):>8}", (" bytes", D)))
+        lines.append(line((f"{'taken':<8}", D), (taken, D), f"{units.size(rate):>8}", (" bytes/s", D)))
+        if row.flags & Flag.OLDEST_UNREAD:
+            age = units.time(row.rec.oldest_unread_ms * 1e6, bounded=True)
+            role = LEVEL_ROLES[row.level] if row.rec.verdicts & 1 else Role.NORMAL
+            lines.append(line((f"{'unread':<8}", D), (age, role), (" at least: the reader took nothing", D)))
+        else:
+            lines.append(line((f"{'unread':<8}", D), "nothing unread"))
+    elif row.is_listen:
+        lines.append(line((f"{'waiting':<8}", D), f"{row.rec.rqueue} of {row.rec.wqueue}",
+                          (" for accept()", D)))  # fmt: skip
+    else:
+        lines.append(line((f"{'rcvq':<8}", D), f"{units.size(row.rec.rqueue):>8}", (" bytes of memory", D)))
+        lines.append(line((f"{'drops':<8}", D), f"{units.count(_number(data, 'drops')):>8}", (" packets in all", D)))
+    return lines[:height]
+
+
+def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
+    """TX stages; without the plane, what tcp_info alone can say."""
+    lines = _off(data, "stages", width)
+    row, detail = data.row, data.detail
+    if row is None or not row.flags & Flag.INFO:
+        return lines[:height]
+    info = detail.tcp_info if detail else {}
+    flying = info["unacked"] * info["snd_mss"] if "unacked" in info else None
+    lines += [BLANK, line(("without it, from tcp_info:", D))]
+    lines.append(_row_of("unsent", units.size(info.get("notsent_bytes")), "written, waiting to be sent"))
+    lines.append(_row_of("in flight", units.size(flying), "unacked × mss: on the network"))
+    lines.append(_row_of("delivery", units.bits_per_s(_number(data, "delivery_rate")), "bit/s, last measured"))
+    lines.append(_row_of("pacing", units.bits_per_s(_number(data, "pacing_rate")), "bit/s, allowed"))
+    lines.append(_row_of("srtt", units.time(_number(data, "srtt")), "send to ACK, smoothed"))
+    return lines[:height]
+
+
+def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
+    """Events; without the plane only its reason."""
+    return _off(data, "events", width)[:height]
+
+
+def _spark_row(
+    label: str,
+    history: Sequence[Point],
+    pick: Callable[[Point], float | None],
+    now: str,
+    note: str,
+    cells: int,
+    g: Glyphs,
+    role: Role = Role.NORMAL,
+) -> Line:
+    text = spark(buckets(history, pick, cells), g)
+    return line((f"{label:<8}", D), (text, D), (f"{now:>8}", role), (f" {note}", D))
+
+
+def _was(history: Sequence[Point], pick: Callable[[Point], float | None]) -> float | None:
+    return next((v for p in history if (v := pick(p)) is not None), None)
+
+
+def _flow(p: Point) -> float | None:
+    known = [v for v in (p.tx_bytes_per_s, p.rx_bytes_per_s) if v is not None]
+    return max(known) if known else None
+
+
+def health_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
+    """TCP health of a socket, of the marked ones, or of all that match."""
+    if data.marked is not None:
+        return _marked_lines(data, width)[:height]
+    if data.row is None:
+        return _total_lines(data, width, g)[:height]
+    row = data.row
+    if row.is_listen or row.proto == Proto.UDP or not row.flags & Flag.INFO:
+        return _plain_lines(data, width)[:height]
+    h, rec = data.history, row.rec
+    cells = max(6, min(26, width - 27))
+    loud = LEVEL_ROLES[row.level]
+    min_rtt = _number(data, "minrtt")
+    verdicts = rec.verdicts
+    was_cwnd, was_flow = _was(h, lambda p: p.snd_cwnd), _was(h, _flow)
+    up = rec.tx_bytes_per_s >= rec.rx_bytes_per_s
+    info = data.detail.tcp_info if data.detail else {}
+    total = info.get("total_retrans")
+    note = f"{units.percent(_number(data, 'retr%'))}" + (f", {units.count(total)} in all" if total else "")
+    lines = [
+        _spark_row("srtt", h, lambda p: p.rtt_ns, units.time(_number(data, "srtt")),
+                   f"min {units.time(min_rtt)}", cells, g, loud if verdicts >> 5 & 1 else Role.NORMAL),
+        _spark_row("cwnd", h, lambda p: p.snd_cwnd, units.count(rec.snd_cwnd),
+                   f"was {units.count(was_cwnd)}", cells, g),
+        _spark_row("retr/s", h, lambda p: p.retrans_per_s, units.rate(_number(data, "retr/s")), note,
+                   cells, g, loud if verdicts >> 2 & 3 else Role.NORMAL),
+        _spark_row("flow ↑" if up else "flow ↓", h, _flow, units.bits_per_s(_number(data, "tx" if up else "rx")),
+                   f"was {units.bits_per_s(was_flow)}", cells, g),
+    ]  # fmt: skip
+    if height >= 11:
+        lines.append(
+            _spark_row("deliver", h, lambda p: p.delivery_bytes_per_s,
+                       units.bits_per_s(_number(data, "delivery_rate")), "bit/s", cells, g)
+        )  # fmt: skip
+    unsent = units.size(info.get("notsent_bytes"))
+    lines.append(
+        _spark_row("sndq", h, lambda p: p.wqueue_bytes, units.size(rec.wqueue), f"uns {unsent}", cells, g)
+    )
+    ca = CA_STATES.get(rec.ca_state, str(rec.ca_state))
+    lines.append(
+        line(
+            (ca, Role.WATCH if rec.ca_state >= 3 else Role.NORMAL), (f" {row.cong or '–'}", D),
+            (" rto ", D), units.time(_number(data, "rto")), (" mss ", D), units.count(info.get("snd_mss")),
+        )
+    )  # fmt: skip
+    held = shares(row)
+    if held:
+        words: list[Part] = [("limit ", D)]
+        for i, (name, pct) in enumerate(held[:3]):
+            words += [(", " if i else "", D), (f"{name} ", D if name in ("idle", "in flight") else Role.NORMAL), (f"{pct}%", B)]
+        lines.append(tuple(words))
+    else:
+        lines.append(line(("limit ", D), ("– not known before the second interval", D)))
+    return (lines + _verdict_lines(data, width))[:height]
+
+
+def _verdict_lines(data: PaneData, width: int) -> list[Line]:
+    assert data.row is not None
+    said = explain(data.row, data.detail, data.model, data.since_s)
+    role = LEVEL_ROLES[data.row.level] if data.row.rec.verdicts else D
+    held = f" for {units.time(said.for_s * 1e9)}" if said.for_s is not None else ""
+    lines = [clip(line((f"{said.who}", role), (": ", D), (said.what, B), (held, D)), width)]
+    lines += [line(text) for text in _wrap(said.evidence, width)]
+    lines += [line((text, D)) for text in _wrap(said.ruled_out, width)]
+    return lines
+
+
+def _plain_lines(data: PaneData, width: int) -> list[Line]:
+    """Listeners, UDP and sockets without tcp_info: queues and drops."""
+    row = data.row
+    assert row is not None
+    if row.is_listen:
+        lines = [
+            _row_of("waiting", units.count(row.rec.rqueue), "connections not accepted yet"),
+            _row_of("limit", units.count(row.rec.wqueue), "backlog"),
+        ]
+    else:
+        lines = [
+            _row_of("rcvq", units.size(row.rec.rqueue), "receive memory"),
+            _row_of("sndq", units.size(row.rec.wqueue), "send memory"),
+        ]
+    lines.append(_row_of("drops", units.count(_number(data, "drops")), "in all"))
+    lines.append(_row_of("drops/s", units.rate(_number(data, "drops/s")), "now"))
+    return [*lines, BLANK, *_verdict_lines(data, width)]
+
+
+def _total_lines(data: PaneData, width: int, g: Glyphs) -> list[Line]:
+    t, h = data.model.totals, data.history
+    cells = max(6, min(26, width - 27))
+    per_s = data.model.interval_s or 1.0
+
+    def flow(value: int | None) -> str:
+        return units.rate(value / per_s if value is not None else None) + "/s"
+
+    lines = [
+        _spark_row("tx", h, lambda p: p.tx_bytes_per_s, units.bits_per_s(t.tx_bytes_per_s), "bit/s", cells, g),
+        _spark_row("rx", h, lambda p: p.rx_bytes_per_s, units.bits_per_s(t.rx_bytes_per_s), "bit/s", cells, g),
+        _spark_row("retr/s", h, lambda p: p.retrans_per_s, units.rate(t.retrans_per_s),
+                   units.percent(t.retr_pct), cells, g),
+        line((f"{'opened':<8}", D), f"{flow(t.opened):>8}", ("   closed ", D), flow(t.closed),
+             ("   resets ", D), units.rate(t.resets_per_s) + "/s"),
+        BLANK,
+        line((f"{'who':<8}", D), (f"{'unwell':>7}{'watch':>7}", D)),
+    ]  # fmt: skip
+    for who, (watch, unwell) in t.who.items():
+        if watch or unwell:
+            lines.append(
+                line((f"{who:<8}", B), (f"{unwell:>7}", Role.UNWELL if unwell else D),
+                     (f"{watch:>7}", Role.WATCH if watch else D))
+            )  # fmt: skip
+    if not any(any(v) for v in t.who.values()):
+        lines.append(line(("–: nothing unusual", D)))
+    return lines
+
+
+def _marked_lines(data: PaneData, width: int) -> list[Line]:
+    m = data.marked
+    assert m is not None
+    lines = [
+        _row_of("tx", units.bits_per_s(m.tx_bytes_per_s), "bit/s together"),
+        _row_of("rx", units.bits_per_s(m.rx_bytes_per_s), "bit/s together"),
+        _row_of("retr/s", units.rate(m.retrans_per_s), f"{units.percent(m.retr_pct)} of bytes"),
+        _row_of("srtt50", units.time(m.rtt50_ns), f"max {units.time(m.rtt_max_ns)}"),
+        _row_of("sndq", units.size(m.wqueue_bytes), "bytes not acknowledged"),
+        _row_of("rcvq", units.size(m.rqueue_bytes), "bytes not read"),
+        BLANK,
+        line((f"{m.unwell} unwell", Role.UNWELL if m.unwell else D), ("  ", D),
+             (f"{m.watch} watch", Role.WATCH if m.watch else D)),
+        *[line((t, D)) for t in _wrap("sums add up; srtt50 is the median over the marked sockets", width)],
+    ]  # fmt: skip
+    return lines
+
+
+
+
+PANES: tuple[tuple[str, PaneLines], ...] = (
+    ("RX queue wait", rx_lines),
+    ("TX stages", tx_lines),
+    ("TCP health", health_lines),
+    ("events", events_lines),
+)

@@ -1,0 +1,45 @@
+"""One lower pane: a rule with its title, and the lines below it."""
+
+from __future__ import annotations
+
+from nettop.tui.panes.data import PaneData, subject
+from nettop.tui.panes.lines import PANES, rule
+from nettop.tui.style import Role
+from nettop.tui.widgets.lines import Line, LineWidget, clip
+
+
+class Pane(LineWidget):
+    """Pane number 1-4; redraws the lines that changed."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(id=f"pane{number}", classes="pane")
+        self.number = number
+        self.focused_pane = False
+        self.bordered = False  # another pane stands to the left
+        self.data: PaneData | None = None
+
+    def show(self, data: PaneData) -> None:
+        self.data = data
+        self.redraw()
+
+    def redraw(self) -> None:
+        if self.data is None or not self.size.width:
+            return
+        g = self.nettop.glyphs
+        title, make = PANES[self.number - 1]
+        left = 2 if self.bordered else 1
+        width = self.size.width - left - 1
+        about = subject(self.data)
+        if self.number == 3:
+            about = f"{about} 60 s"
+        body = make(self.data, width, self.size.height - 1, g)
+        lines: list[Line] = [rule(self.number, title, about, self.size.width, g, self.focused_pane)]
+        edge = ((g.bar, Role.DIM), (" ", Role.NORMAL)) if self.bordered else ((" ", Role.NORMAL),)
+        lines += [(*edge, *clip(text, width)) for text in body]
+        while self.bordered and len(lines) < self.size.height:
+            lines.append(edge)
+        self.set_lines(lines)
+
+    def on_resize(self) -> None:
+        self._lines = []
+        self.redraw()

@@ -1,0 +1,323 @@
+"""One socket, whole: every tcp_info field with its meaning, history, verdict, owners."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from textual import events
+from textual.app import ComposeResult
+from textual.screen import Screen
+
+from nettop.model.explain import explain
+from nettop.model.tcpinfo import LISTEN_FIELDS, TAIL_6_18, TAIL_7_0, TCP_INFO, InfoField
+from nettop.model.types import CA_STATES, Detail, Model, Row
+from nettop.model.words import owner_text
+from nettop.render import units
+from nettop.render.clean import clean
+from nettop.render.columns import endpoint
+from nettop.tui.header import host_line
+from nettop.tui.panes.data import PaneData
+from nettop.tui.panes.lines import health_lines, rx_lines, tx_lines
+from nettop.tui.style import LEVEL_ROLES, Role
+from nettop.tui.widgets.lines import BLANK, Line, LineWidget, Part, clip, line, spread, width_of
+
+if TYPE_CHECKING:
+    from nettop.tui.app import NettopApp
+    from nettop.tui.screens.main import MainScreen
+
+GROUPS = ("time", "cong", "loss", "bytes", "limits", "option")
+OPTION_BITS = ((1, "ts"), (2, "sack"), (4, "wscale"), (8, "ecn"), (16, "ecnseen"), (32, "syndata"),
+               (64, "usec_ts"), (128, "tfo_child"))  # fmt: skip
+UNUSUAL = frozenset({"lost", "retrans", "retransmits", "probes", "backoff", "total_rto"})
+MEMORY = (
+    ("rmem_alloc", "receive queue, memory charged"), ("rcvbuf", "its limit"),
+    ("wmem_alloc", "on its way to the device"), ("sndbuf", "limit of the send queue"),
+    ("fwd_alloc", "reserved, not used"), ("wmem_queued", "send queue, memory charged"),
+    ("optmem", "options, filters, BPF storage"), ("backlog", "waits for the socket's lock"),
+    ("drops", "packets dropped by this socket"),
+)  # fmt: skip
+
+
+def value_text(item: InfoField, raw: int) -> str:
+    """A tcp_info number as people read it."""
+    if item.absent is not None and raw == item.absent:
+        return units.ABSENT
+    if item.name == "ca_state":
+        return CA_STATES.get(raw, str(raw))
+    if item.name == "options":
+        return "+".join(name for bit, name in OPTION_BITS if raw & bit) or "none"
+    match item.unit:
+        case "us":
+            return units.time(raw * 1e3)
+        case "ms":
+            return units.time(raw * 1e6)
+        case "bytes":
+            return units.size(raw)
+        case "bytes_per_s":
+            return units.bits_per_s(raw)
+        case "flag":
+            return "yes" if raw else "no"
+        case "bits":
+            return f"0x{raw:x}"
+        case _:
+            return str(raw) if raw < 100_000 else units.count(raw)
+
+
+def fields_of(detail: Detail) -> list[InfoField]:
+    """What the kernel sent, with the layout of the tail that was decoded."""
+    tail = TAIL_7_0 if "ecn_mode" in detail.tcp_info else TAIL_6_18 if "accecn_opt_seen" in detail.tcp_info else ()
+    return [item for item in (*TCP_INFO, *tail) if item.name != "state"]
+
+
+def info_lines(row: Row, detail: Detail | None, chosen: str | None, columns: int, width: int) -> list[Line]:
+    """Every field by group; `–` for what this kernel or this state does not give."""
+    if detail is None:
+        return [line(("tcp_info is read with the next tick", Role.DIM))]
+    if not detail.tcp_info:
+        return [line(("this socket has no tcp_info", Role.DIM))]
+    cell = (width - 8) // columns
+    lines: list[Line] = []
+    everything = fields_of(detail)
+    for group in GROUPS:
+        members = [f for f in everything if f.group == group]
+        for at in range(0, len(members), columns):
+            parts: list[Part] = [(f"{group if at == 0 else '':<8}", Role.BOLD)]
+            for item in members[at : at + columns]:
+                raw = detail.tcp_info.get(item.name)
+                if raw is None or (row.is_listen and item.name not in LISTEN_FIELDS):
+                    text = units.ABSENT
+                else:
+                    text = value_text(item, raw)
+                role = Role.DIM if text in ("0", units.ABSENT, "no") else Role.NORMAL
+                if raw and item.name in UNUSUAL:
+                    role = Role.WATCH
+                name_role = Role.REVERSE if item.name == chosen else Role.DIM
+                room = max(1, cell - len(item.name) - 2)
+                parts += [(item.name, name_role), (f"{text:>{room}}"[:room] + "  ", role)]
+            lines.append(tuple(parts))
+        lines.append(BLANK)
+    return lines
+
+
+def memory_lines(detail: Detail | None, columns: int, width: int) -> list[Line]:
+    if detail is None or not detail.skmem:
+        return []
+    cell = (width - 8) // columns
+    lines: list[Line] = []
+    for at in range(0, len(MEMORY), columns):
+        parts: list[Part] = [("memory  " if at == 0 else " " * 8, Role.BOLD)]
+        for name, _ in MEMORY[at : at + columns]:
+            raw = detail.skmem.get(name)
+            text = units.ABSENT if raw is None else units.count(raw) if name == "drops" else units.size(raw)
+            room = max(1, cell - len(name) - 2)
+            parts += [(name, Role.DIM), (f"{text:>{room}}  ", Role.DIM if text == "0" else Role.NORMAL)]
+        lines.append(tuple(parts))
+    extra = {**detail.cong_info, **{k: v for k, v in detail.attrs.items() if k not in ("shutdown",)}}
+    if extra:
+        words = "  ".join(f"{k} {v}" for k, v in extra.items())
+        lines += [BLANK, line(("more    ", Role.BOLD), (clean(words), Role.NORMAL))]
+    return lines
+
+
+class DetailScreen(Screen[None]):
+    """↑↓ next socket, ←→ a field with its help, PgUp PgDn scroll, Esc back."""
+
+    CSS = "DetailScreen { overflow: hidden; } #detail { height: 100%; width: 100%; }"
+
+    def __init__(self, main: MainScreen, cookie: int) -> None:
+        super().__init__()
+        self.main = main
+        self.cookie = cookie
+        self.top = 0
+        self.chosen = 0
+        self.explains = False
+
+    @property
+    def nettop(self) -> NettopApp:
+        return cast("NettopApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        yield LineWidget(id="detail")
+
+    def on_mount(self) -> None:
+        self.body = self.query_one("#detail", LineWidget)
+        self.call_after_refresh(self.redraw)
+
+    def on_resize(self) -> None:
+        if hasattr(self, "body"):
+            self.body._lines = []
+            self.call_after_refresh(self.redraw)
+
+    def show_model(self, model: Model) -> None:
+        self.redraw()
+
+    def redraw(self) -> None:
+        model = self.main.model
+        if model is None or not self.is_mounted:
+            return
+        width, height = self.app.size
+        g = self.nettop.glyphs
+        feed = self.main.feed
+        row = feed.find(self.cookie)
+        head: list[Line] = [host_line(model, width, g)]
+        if row is None:
+            self.body.set_lines([*head, BLANK, line(("   closed: this socket is gone. Esc goes back", Role.WATCH))])
+            return
+        detail = feed.detail(self.cookie)
+        since = feed.seconds_since(row.rec.verdict_since_s)
+        data = PaneData(model, row, detail, tuple(feed.history(self.cookie)), None, since)
+        head += self._identity(row, detail, width)
+        head.append(line((g.rule * width, Role.DIM)))
+        head += self._verdict(row, detail, model, since, width)
+        head.append(line((g.rule * width, Role.DIM)))
+        room = height - len(head) - 2
+        content = self._content(row, detail, data, width)
+        self.top = max(0, min(self.top, len(content) - room))
+        shown = content[self.top : self.top + room]
+        shown += [BLANK] * (room - len(shown))
+        foot = self._foot(detail, width, len(content) > room)
+        self.body.set_lines([*head, *shown, *foot])
+
+    def _identity(self, row: Row, detail: Detail | None, width: int) -> list[Line]:
+        rec = row.rec
+        owner = owner_text(row) or units.ABSENT
+        since = self.main.feed.seconds_since(rec.state_since_s)
+        first = line(
+            (owner, Role.BOLD), "  ", endpoint(row, local=True), (" ⇄ ", Role.DIM),
+            (endpoint(row, local=False), Role.BOLD), "  ", row.state_name if row.rec.proto != 2 else "UDP",
+            (f" ≥ {units.time(since * 1e9)}" if since is not None else "", Role.DIM),
+            ("  cc ", Role.DIM), row.cong or units.ABSENT, ("  user ", Role.DIM),
+            row.user or str(rec.uid), ("  cookie ", Role.DIM), f"{rec.cookie:x}",
+            ("  netns ", Role.DIM), row.netns_name or str(rec.netns),
+            ("  inode ", Role.DIM), str(rec.inode) if rec.inode else units.ABSENT,
+        )  # fmt: skip
+        lines = [clip(first, width)]
+        place = []
+        if row.container:
+            place += [("container ", Role.DIM), (row.container, Role.NORMAL), ("  ", Role.DIM)]
+        place += [("cgroup ", Role.DIM), (row.cgroup or units.ABSENT, Role.NORMAL)]
+        owners = self.main.feed.owners(rec.inode) if rec.inode else []
+        for proc in owners[:3]:
+            place += [(f"  pid {proc.pid} ", Role.DIM), (_command(proc.pid) or proc.comm, Role.NORMAL)]
+        if len(owners) > 3:
+            place.append((f"  and {len(owners) - 3} more", Role.DIM))
+        return [*lines, clip(tuple(place), width)]
+
+    def _verdict(self, row: Row, detail: Detail | None, model: Model, since: float | None, width: int) -> list[Line]:
+        said = explain(row, detail, model, since)
+        role = LEVEL_ROLES[row.level] if row.rec.verdicts else Role.DIM
+        held = f" for {units.time(since * 1e9)}" if since is not None and row.rec.verdicts else ""
+        return [
+            clip(line((said.who, role), (": ", Role.DIM), (said.what, Role.BOLD), (held, Role.DIM),
+                      "  ", said.evidence), width),
+            clip(line((said.ruled_out, Role.DIM)), width),
+        ]  # fmt: skip
+
+    def _content(self, row: Row, detail: Detail | None, data: PaneData, width: int) -> list[Line]:
+        chosen = self._chosen_field(detail)
+        name = chosen.name if chosen and self.explains else None
+        if width < 110:
+            left = info_lines(row, detail, name, 2 if width < 100 else 3, width)
+            left += memory_lines(detail, 2 if width < 100 else 3, width)
+            return [*left, BLANK, *self._side(data, width)]
+        side = max(44, width * 36 // 100)
+        left_width = width - side - 2
+        columns = 3 if left_width >= 74 else 2
+        left = info_lines(row, detail, name, columns, left_width) + memory_lines(detail, columns, left_width)
+        right = self._side(data, side)
+        out: list[Line] = []
+        for i in range(max(len(left), len(right))):
+            a = clip(left[i], left_width) if i < len(left) else BLANK
+            b = right[i] if i < len(right) else BLANK
+            pad = (" " * (left_width - width_of(a)), Role.NORMAL)
+            out.append((*a, pad, (self.nettop.glyphs.bar + " ", Role.DIM), *b))
+        return out
+
+    def _side(self, data: PaneData, width: int) -> list[Line]:
+        g = self.nettop.glyphs
+        lines = health_lines(data, width - 1, 8, g)
+        for title, make in (("RX queue wait", rx_lines), ("TX stages", tx_lines)):
+            rule = g.rule * max(0, width - len(title) - 4)
+            lines += [BLANK, line((f"{g.rule} ", Role.DIM), (title, Role.BOLD), (f" {rule}", Role.DIM))]
+            lines += make(data, width - 1, 12, g)
+        return [clip(text, width) for text in lines]
+
+    def _chosen_field(self, detail: Detail | None) -> InfoField | None:
+        if detail is None or not detail.tcp_info:
+            return None
+        ordered = [f for group in GROUPS for f in fields_of(detail) if f.group == group]
+        self.chosen %= len(ordered)
+        return ordered[self.chosen]
+
+    def _foot(self, detail: Detail | None, width: int, more: bool) -> list[Line]:
+        field = self._chosen_field(detail) if self.explains else None
+        told: Line = BLANK
+        if field is not None:
+            kind = "cumulative" if field.kind == "counter" else field.kind
+            sent = detail.tcp_info.get(field.name) if detail else None
+            absent = "" if sent is not None else f"; not sent: this kernel gives {detail.tcp_info_len if detail else 0} bytes"
+            told = clip(line((f"tcpi_{field.name} ", Role.FOCUS), field.help,
+                             (f" ({field.unit}, {kind}{absent})", Role.DIM)), width)  # fmt: skip
+        keys: list[Part] = []
+        for key, text in (("Esc", "back"), ("↑↓", "next socket"), ("←→", "explain a field"), ("PgDn", "scroll"),
+                          ("y", "ss command"), ("e", "export"), ("space", "pause"), ("?", "help")):  # fmt: skip
+            keys += [(key, Role.BOLD), (f" {text}  ", Role.DIM)]
+        place = self.main.feed.position(self.cookie)
+        right = f"{'↓ more  ' if more else ''}{(place or 0) + 1} of {self.main.feed.count()} "
+        return [told, spread(clip(tuple(keys), width), ((right, Role.DIM),), width)]
+
+    def on_key(self, event: events.Key) -> None:
+        event.stop()
+        event.prevent_default()
+        match event.key:
+            case "escape" | "enter" | "backspace":
+                self.app.pop_screen()
+                self.main.table.select(self.cookie)
+                self.main.refresh_all()
+                return
+            case "down" | "j" | "up" | "k":
+                self._next(1 if event.key in ("down", "j") else -1)
+            case "right" | "tab" | "left" | "shift+tab":
+                step = 1 if event.key in ("right", "tab") else -1
+                self.chosen += step if self.explains else 0
+                self.explains = True
+            case "pagedown":
+                self.top += self.app.size.height - 10
+            case "pageup":
+                self.top -= self.app.size.height - 10
+            case "home":
+                self.top = 0
+            case "q" | "ctrl+c":
+                self.app.exit(0)
+            case "y":
+                self.main.table.cursor = self.cookie
+                self.main.do_copy()
+            case "e":
+                self.main.do_export()
+            case "space" | "p":
+                self.main.do_pause()
+            case "question_mark":
+                self.main.do_help()
+            case "ctrl+l":
+                self.app.refresh(repaint=True, layout=True)
+            case _:
+                return
+        self.redraw()
+
+    def _next(self, by: int) -> None:
+        place = self.main.feed.position(self.cookie)
+        rows = self.main.feed.window(max(0, (place if place is not None else 0) + by), 1)
+        if rows:
+            self.cookie = rows[0].cookie
+            self.main.feed.set_focus([self.cookie, *(r.cookie for r in self.main.table.rows)][:256])
+
+
+def _command(pid: int) -> str | None:
+    """Command line of a process; None if it is gone or another user's."""
+    import psutil
+
+    try:
+        words = psutil.Process(pid).cmdline()
+    except (psutil.Error, OSError):
+        return None
+    return clean(" ".join(words))[:200] or None

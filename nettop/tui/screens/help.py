@@ -1,0 +1,88 @@
+"""Help, made from the registries of keys, fields and verdicts."""
+
+from __future__ import annotations
+
+from nettop.model.explain import SENTENCES, THRESHOLDS
+from nettop.model.fields import FIELDS
+from nettop.model.words import VERDICT_NAMES, WHO
+from nettop.tui.keys import GROUPS, KEYS
+from nettop.tui.screens.overlay import Overlay
+from nettop.tui.style import Role
+from nettop.tui.widgets.lines import BLANK, Line, line
+
+WHO_WORDS = (
+    ("app", "our program: reads or accepts late, too small a buffer, leaks"),
+    ("kern", "this kernel: qdisc, memory"),
+    ("nic", "this card"),
+    ("net", "the path: loss, round-trip time, congestion window"),
+    ("peer", "the other end: its window is shut or small"),
+)
+FILTERS = (
+    "state established and dport = :443 and srtt > 50ms",
+    "retr/s > 1 or level >= watch",
+    "( sport = :443 or sport = :80 ) and dst 203.0.113.0/24",
+    "comm = nginx and srtt > 2*minrtt",
+    "rcvq > 64K and unread > 1s",
+    "cgroup = nginx.service",
+)
+
+
+def _wrapped(name: str, text: str, width: int, indent: int = 15) -> list[Line]:
+    words, rows, current = text.split(), [], ""
+    for word in words:
+        if current and len(current) + 1 + len(word) > width - indent:
+            rows.append(current)
+            current = word
+        else:
+            current = f"{current} {word}".strip()
+    rows.append(current)
+    return [
+        line((f"{name if i == 0 else '':<{indent - 1}} ", Role.BOLD), row) for i, row in enumerate(rows)
+    ]
+
+
+class HelpScreen(Overlay[None]):
+    """Everything that the screen shows, explained; it scrolls."""
+
+    TITLE = "help"
+
+    def body(self, width: int) -> list[Line]:
+        g = self.nettop.glyphs
+        lines: list[Line] = []
+        for group in GROUPS:
+            lines.append(line((group, Role.FOCUS)))
+            lines += [line((f"{k.shown:<14} ", Role.BOLD), k.help) for k in KEYS if k.group == group]
+            lines.append(BLANK)
+        lines.append(line(("SIGNS", Role.FOCUS)))
+        for sign, role, text in (
+            (g.unwell, Role.UNWELL, "unwell: past the second threshold of a verdict"),
+            (g.watch, Role.WATCH, "watch: past the first threshold, in two of three intervals"),
+            (g.mark, Role.FOCUS, "marked"),
+            (g.cursor, Role.FOCUS, "selected"),
+            ("~48ms", Role.NORMAL, "bounded: the true value is at least this"),
+            (g.off, Role.DIM, "unknown: the pane, or nettop doctor, says why"),
+            (g.ellipsis, Role.NORMAL, "a name is cut; whole in the detail"),
+        ):
+            lines.append(line((f"{sign:<14} ", role), text))
+        lines += [BLANK, line(("WHOSE FAULT (WHO)", Role.FOCUS))]
+        lines += [row for who, text in WHO_WORDS for row in _wrapped(who, text, width)]
+        lines += [BLANK, line(("VERDICTS (WHY): held in two of the last three intervals", Role.FOCUS))]
+        for verdict, sentence in SENTENCES.items():
+            first, second = THRESHOLDS[verdict]
+            text = f"{WHO[verdict]}: {sentence}. {g.watch} {first}; {g.unwell} {second}"
+            lines += _wrapped(VERDICT_NAMES[verdict], text, width)
+        lines += [BLANK, line(("FILTER: the grammar of ss, and any field with a unit", Role.FOCUS))]
+        lines += [line(("  " + f, Role.NORMAL)) for f in FILTERS]
+        lines += [BLANK, line(("SORT unwell", Role.FOCUS))]
+        lines += _wrapped(
+            "", f"{g.unwell} above {g.watch} above the rest. A socket rises at once and sinks one level "
+            "after 10 s of being well. Inside a level: strength in powers of two, then traffic. Moving "
+            "the cursor holds the order for 3 s, o until o. Other keys sort at most every 2 s.",
+            width, 1,
+        )  # fmt: skip
+        lines += [BLANK, line(("COLUMNS AND FIELDS", Role.FOCUS), ("  name in filters, sort and exports", Role.DIM))]
+        for field in FIELDS.values():
+            title = f"[{field.title}] " if field.title and field.title.lower() != field.id else ""
+            source = "" if field.source == "diag" else f" (plane {field.source})"
+            lines += _wrapped(field.id, f"{title}{field.help}{source}", width, 28)
+        return lines

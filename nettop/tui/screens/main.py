@@ -1,0 +1,564 @@
+"""The main screen: header, table, panes; keys act on its state."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+from textual import events, work
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.screen import Screen
+from textual.timer import Timer
+
+from nettop.errors import NettopError
+from nettop.feed import Feed, Grouping, Sort
+from nettop.model.fields import FIELDS, Field
+from nettop.model.ss_command import ss_command
+from nettop.model.types import Model, Row
+from nettop.query import FilterError, compile_filter
+from nettop.tui import columns as table_columns
+from nettop.tui.header import HeaderState, clock_text, host_line, status_line
+from nettop.tui.keys import ACTIONS, KEYS
+from nettop.tui.panes.data import PaneData
+from nettop.tui.panes.pane import Pane
+from nettop.tui.style import Role
+from nettop.tui.widgets.filter_line import FilterLine
+from nettop.tui.widgets.group_table import GroupTable
+from nettop.tui.widgets.lines import Line, LineWidget, Part, line, spread
+from nettop.tui.widgets.socket_table import SocketTable
+
+if TYPE_CHECKING:
+    from nettop.tui.app import NettopApp
+
+LEAST_WIDTH, LEAST_HEIGHT = 60, 12
+HOLD_S = 3.0
+MESSAGE_S = 6.0
+INTERVALS = (0.5, 1.0, 2.0, 5.0, 10.0)
+GROUPINGS = tuple(Grouping)
+
+
+class MainScreen(Screen[None]):
+    """State of the view lives here; widgets draw what they are given."""
+
+    CSS = """
+    MainScreen { layout: vertical; overflow: hidden; }
+    #host, #status, #titles, #footer { height: 1; }
+    #filter { height: 2; display: none; }
+    #table { height: 1fr; }
+    #groups { height: 1fr; display: none; }
+    #panes { height: 12; }
+    .pane { width: 1fr; height: 100%; display: none; }
+    """
+
+    def __init__(self, feed: Feed) -> None:
+        super().__init__()
+        self.feed = feed
+        self.model: Model | None = None
+        self.filter_text: str | None = None
+        self.base_filter: str | None = None  # in force below an opened group
+        self.sort = Sort()
+        self.grouping = Grouping.NONE
+        self.paused = False
+        self.paused_ns = 0
+        self.held = False
+        self.pane_number = 3
+        self.zoomed = False
+        self.message: tuple[str, Role, float] | None = None
+        self.column_set = table_columns.ColumnSet(())
+        self._columns_for: Any = None
+        self._hold_timer: Timer | None = None
+        self._g_at = 0.0
+
+    @property
+    def nettop(self) -> NettopApp:
+        return cast("NettopApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        yield LineWidget(id="host")
+        yield LineWidget(id="status")
+        yield FilterLine(self.nettop.history_file)
+        yield LineWidget(id="titles")
+        yield SocketTable(self.feed, lambda: self.column_set, id="table")
+        yield GroupTable(self.feed)
+        with Horizontal(id="panes"):
+            for number in (1, 2, 3, 4):
+                yield Pane(number)
+        yield LineWidget(id="footer")
+
+    def on_mount(self) -> None:
+        self.host = self.query_one("#host", LineWidget)
+        self.status = self.query_one("#status", LineWidget)
+        self.titles = self.query_one("#titles", LineWidget)
+        self.table = self.query_one("#table", SocketTable)
+        self.groups = self.query_one(GroupTable)
+        self.filter_line = self.query_one(FilterLine)
+        self.footer = self.query_one("#footer", LineWidget)
+        self.panes = [self.query_one(f"#pane{n}", Pane) for n in (1, 2, 3, 4)]
+        self.pane_box = self.query_one("#panes", Horizontal)
+        options = self.nettop.options
+        self.filter_text = options.filter_text
+        self.sort = Sort(options.sort_field, options.sort_descending)
+        self._arrange()
+
+    # --- layout ---
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._arrange()
+        self.call_after_refresh(self.refresh_all)
+
+    def _arrange(self) -> None:
+        width, height = self.app.size.width, self.app.size.height
+        several = width >= 100 and not self.zoomed
+        shown = {1, 2, 3} if several else {self.pane_number}
+        if several and width >= 160:
+            shown.add(4)
+        elif several and self.pane_number == 4:
+            shown = {1, 2, 4}
+        first = True
+        for pane in self.panes:
+            on = pane.number in shown and height >= 16
+            pane.display = on
+            pane.bordered = on and not first
+            pane.focused_pane = pane.number == self.pane_number
+            first = first and not on
+        if self.zoomed:
+            pane_height = height - 4
+        else:
+            pane_height = 12 if height >= 34 else 10 if height >= 22 else 7
+            pane_height = min(pane_height + max(0, (height - 44) // 4), 18)
+        self.pane_box.styles.height = pane_height if height >= 16 else 0
+        self.table.display = self.grouping is Grouping.NONE and not self.zoomed
+        self.groups.display = self.grouping is not Grouping.NONE and not self.zoomed
+        for pane in self.panes:
+            pane._lines = []
+            pane.refresh()
+
+    # --- a tick ---
+
+    def show_model(self, model: Model) -> None:
+        """Draws a tick; while an overlay is open only the header is behind it."""
+        self.model = model
+        self.refresh_all()
+
+    def refresh_all(self) -> None:
+        if self.model is None or not self.is_mounted:
+            return
+        width = self.app.size.width
+        if width < LEAST_WIDTH or self.app.size.height < LEAST_HEIGHT:
+            self.host.set_lines([line(f"nettop needs {LEAST_WIDTH}x{LEAST_HEIGHT}")])
+            return
+        self._choose_columns(width)
+        if self.grouping is Grouping.NONE:
+            self.table.reload()
+            self._set_focus()
+        else:
+            self.groups.reload()
+        self.refresh_header()
+        self.refresh_panes()
+
+    def _choose_columns(self, width: int) -> None:
+        assert self.model is not None
+        key = (width, self.nettop.options.columns, tuple(s.state for s in self.model.sources))
+        if key != self._columns_for:
+            self._columns_for = key
+            self.column_set = table_columns.choose(width, self.model, self.nettop.options.columns)
+
+    def refresh_header(self) -> None:
+        if self.model is None:
+            return
+        width, g = self.app.size.width, self.nettop.glyphs
+        self.host.set_lines([host_line(self.model, width, g)])
+        message = self.message
+        if message is not None and time.monotonic() > message[2]:
+            self.message = message = None
+        state = HeaderState(
+            filter_text=self.filter_text,
+            sort=self.sort.field,
+            grouping=self.grouping.name.lower() if self.grouping else "",
+            paused_at=clock_text(self.paused_ns) if self.paused else None,
+            paused_for_s=max(0.0, (time.time_ns() - self.paused_ns) / 1e9) if self.paused else 0,
+            held=self.held,
+            hidden=self.column_set.hidden,
+            message=message[0] if message else "",
+            message_role=message[1] if message else Role.BOLD,
+            file=None if self.feed.live else self.feed.title,
+        )
+        self.status.set_lines([status_line(self.model, state, width, g)])
+        if self.grouping is Grouping.NONE:
+            titles = table_columns.titles(self.column_set, self.sort.field, self.sort.descending, width)
+        else:
+            titles = self.groups.titles(width)
+        self.titles.set_lines([titles])
+        self.footer.set_lines([self._footer(width)])
+
+    def _footer(self, width: int) -> Line:
+        parts: list[Part] = [(" ", Role.NORMAL)]
+        words = {"pause": "go on"} if self.paused else {}
+        if self.grouping:
+            words["open"] = "open"
+        for key in KEYS:
+            if not key.footer or (key.action.startswith("export") and self.nettop.options.readonly):
+                continue
+            text = words.get(key.action, key.footer)
+            size = len(key.shown.split()[0]) + len(text) + 3
+            if sum(len(t) for t, _ in parts) + size > width - 16 and key.action not in ("help", "quit"):
+                continue
+            parts += [(key.shown.split()[0], Role.BOLD), (f" {text}  ", Role.DIM)]
+        if self.grouping:
+            place = f"{len(self.groups.groups)} groups"
+        else:
+            count = self.feed.count()
+            last = min(self.table.offset_row + self.table.page, count)
+            place = f"{min(self.table.offset_row + 1, count)}-{last}/{count}"
+        if self.table.marked:
+            place = f"* {len(self.table.marked)} marked  {place}"
+        return spread(tuple(parts), ((place + " ", Role.DIM),), width)
+
+    def refresh_panes(self) -> None:
+        if self.model is None:
+            return
+        data = self._pane_data()
+        for pane in self.panes:
+            if pane.display:
+                pane.show(data)
+
+    def _pane_data(self) -> PaneData:
+        assert self.model is not None
+        marked = self.feed.sum(list(self.table.marked)) if self.table.marked else None
+        row = self._subject()
+        cookie = row.cookie if row is not None else None
+        return PaneData(
+            model=self.model,
+            row=row if marked is None else None,
+            detail=self.feed.detail(cookie) if cookie is not None and marked is None else None,
+            history=tuple(self.feed.history(cookie)) if marked is None else (),
+            marked=marked,
+            since_s=self.feed.seconds_since(row.rec.verdict_since_s) if row is not None else None,
+        )
+
+    def _subject(self) -> Row | None:
+        """The socket under the cursor once the user has chosen one; of a group its worst member."""
+        if self.grouping:
+            group = self.groups.selected
+            return self.feed.find(group.worst_cookie) if group else None
+        return self.table.selected
+
+    def _set_focus(self) -> None:
+        self.feed.set_focus([*self.table.marked, *(r.cookie for r in self.table.rows)][:256])
+
+    # --- messages of the widgets ---
+
+    def on_socket_table_moved(self) -> None:
+        self._set_focus()
+        self.refresh_panes()
+        self.refresh_header()
+
+    def on_socket_table_opened(self) -> None:
+        self.do_open()
+
+    def on_filter_line_applied(self, message: FilterLine.Applied) -> None:
+        self._close_filter()
+        self.base_filter = None
+        self._use_filter(message.text or None)
+
+    def on_filter_line_cancelled(self) -> None:
+        self._close_filter()
+
+    def _close_filter(self) -> None:
+        self.filter_line.display = False
+        self.status.display = True
+        self.titles.display = True
+        self.set_focus(None)
+        self.refresh_header()
+
+    def _use_filter(self, text: str | None) -> bool:
+        """Puts a filter in force; a broken one changes nothing."""
+        try:
+            compiled = compile_filter(text) if text else None
+        except FilterError as error:
+            self.say(str(error), Role.UNWELL)
+            return False
+        extra = self.nettop.options.fixed_filter
+        if extra:
+            compiled = compile_filter(f"({text}) and ({extra})" if text else extra)
+        self.filter_text = text
+        self.feed.set_filter(compiled)
+        if compiled is not None and compiled.planes:
+            self.say(f"never true: plane {', '.join(sorted(compiled.planes))} is off", Role.WATCH)
+        self.table.to_top()
+        self.model = self.feed.latest() or self.model
+        self.refresh_all()
+        return True
+
+    def say(self, text: str, role: Role = Role.BOLD) -> None:
+        """A message in the status line for some seconds."""
+        self.message = (text, role, time.monotonic() + MESSAGE_S)
+        self.refresh_header()
+
+    # --- keys ---
+
+    def on_key(self, event: events.Key) -> None:
+        action = ACTIONS.get(event.key) or ACTIONS.get(event.character or "")
+        if action is None:
+            return
+        event.stop()
+        event.prevent_default()
+        getattr(self, f"do_{action}")()
+
+    def _moved(self) -> None:
+        """The order stands still while the user looks."""
+        self.feed.hold_order(True)
+        if self._hold_timer is not None:
+            self._hold_timer.stop()
+        self._hold_timer = self.set_timer(HOLD_S, self._release)
+
+    def _release(self) -> None:
+        if not self.held:
+            self.feed.hold_order(False)
+
+    def _move(self, by: int) -> None:
+        if self.grouping:
+            self.groups.move(by)
+            self.refresh_panes()
+            return
+        self._moved()
+        self.table.move(by)
+        self.refresh_header()
+
+    def do_down(self) -> None:
+        self._move(1)
+
+    def do_up(self) -> None:
+        self._move(-1)
+
+    def do_page_down(self) -> None:
+        self._move(self.table.page)
+
+    def do_page_up(self) -> None:
+        self._move(-self.table.page)
+
+    def do_first(self) -> None:
+        now = time.monotonic()
+        if now - self._g_at > 0.5 and not self.nettop.last_key_is_home:
+            self._g_at = now
+            return
+        if self.grouping:
+            self.groups.move(-len(self.groups.groups))
+        else:
+            self.table.to_top()
+        self.refresh_header()
+
+    def do_last(self) -> None:
+        self._move(self.feed.count())
+
+    def do_open(self) -> None:
+        if self.grouping:
+            group = self.groups.selected
+            if group is None or not group.filter_text:
+                return
+            self.base_filter = self.filter_text or ""
+            text = f"({self.filter_text}) and {group.filter_text}" if self.filter_text else group.filter_text
+            self.grouping = Grouping.NONE
+            self._arrange()
+            self.call_after_refresh(self._use_filter, text)
+            return
+        row = self.table.selected
+        if row is not None:
+            from nettop.tui.screens.detail import DetailScreen
+
+            self.app.push_screen(DetailScreen(self, row.cookie))
+
+    def do_back(self) -> None:
+        if self.zoomed:
+            self.do_zoom()
+        elif self.base_filter is not None:
+            text, self.base_filter = self.base_filter or None, None
+            self._use_filter(text)
+        elif self.grouping:
+            self._group(Grouping.NONE)
+        elif self.filter_text:
+            self._use_filter(None)
+
+    def do_pause(self) -> None:
+        if not self.feed.live:
+            return
+        self.paused = not self.paused
+        if self.model is not None and self.paused:
+            self.paused_ns = self.model.wall_ns
+        self.feed.set_paused(self.paused)
+        self.refresh_header()
+
+    def do_filter(self) -> None:
+        self.status.display = False
+        self.titles.display = False
+        self.filter_line.display = True
+        self.call_after_refresh(self.filter_line.begin, self.filter_text or "")
+
+    def do_sort(self) -> None:
+        from nettop.tui.screens.sort import SortScreen
+
+        self.app.push_screen(SortScreen(self.sort, self.table.rows[:1]), self._use_sort)
+
+    def _use_sort(self, sort: Sort | None) -> None:
+        if sort is None:
+            return
+        self.sort = sort
+        self.feed.set_sort(sort)
+        self.table.to_top()
+        self.refresh_all()
+
+    def do_reverse(self) -> None:
+        if self.sort.field is not None:
+            self._use_sort(Sort(self.sort.field, not self.sort.descending))
+
+    def _sort_beside(self, by: int) -> None:
+        sortable: list[Field | None] = [None, *(f for f, _ in self.column_set.columns if f.sortable and f.id != "why")]
+        at = sortable.index(self.sort.field) if self.sort.field in sortable else 0
+        field = sortable[(at + by) % len(sortable)]
+        self._use_sort(Sort(field, field.descending if field else True))
+
+    def do_sort_left(self) -> None:
+        self._sort_beside(-1)
+
+    def do_sort_right(self) -> None:
+        self._sort_beside(1)
+
+    def do_hold(self) -> None:
+        self.held = not self.held
+        self.feed.hold_order(self.held)
+        self.refresh_header()
+
+    def do_mark(self) -> None:
+        if self.grouping:
+            return
+        self.table.toggle_mark()
+        self._move(1)
+        self.refresh_panes()
+
+    def do_clear_marks(self) -> None:
+        self.table.marked.clear()
+        self.table.redraw()
+        self.refresh_panes()
+        self.refresh_header()
+
+    def do_group(self) -> None:
+        self._group(GROUPINGS[(GROUPINGS.index(self.grouping) + 1) % len(GROUPINGS)])
+
+    def _group(self, grouping: Grouping) -> None:
+        self.grouping = self.groups.grouping = grouping
+        self.groups.at = self.groups.top = 0
+        self._arrange()
+        self.call_after_refresh(self.refresh_all)
+
+    def _pane(self, number: int) -> None:
+        self.pane_number = number
+        self._arrange()
+        self.call_after_refresh(self.refresh_panes)
+
+    def do_pane_1(self) -> None:
+        self._pane(1)
+
+    def do_pane_2(self) -> None:
+        self._pane(2)
+
+    def do_pane_3(self) -> None:
+        self._pane(3)
+
+    def do_pane_4(self) -> None:
+        self._pane(4)
+
+    def do_next_pane(self) -> None:
+        self._pane(self.pane_number % 4 + 1)
+
+    def do_view(self) -> None:
+        self.say("views belong to the wait plane, which is off", Role.WATCH)
+
+    def do_zoom(self) -> None:
+        self.zoomed = not self.zoomed
+        self._arrange()
+        self.call_after_refresh(self.refresh_all)
+
+    def do_columns(self) -> None:
+        from nettop.tui.screens.columns import ColumnsScreen
+
+        shown = tuple(f for f, _ in self.column_set.columns)
+        self.app.push_screen(ColumnsScreen(shown), self._use_columns)
+
+    def _use_columns(self, chosen: tuple[Field, ...] | None) -> None:
+        if chosen is not None:
+            self.nettop.set_columns(chosen or None)
+            self._columns_for = None
+            self.refresh_all()
+
+    def do_names(self) -> None:
+        self.nettop.numeric = not self.nettop.numeric
+        self.refresh_all()
+
+    def do_export(self) -> None:
+        self._export(True)
+
+    def do_export_all(self) -> None:
+        self._export(False)
+
+    @work(thread=True, exclusive=True)
+    def _export(self, shown: bool) -> None:
+        if self.nettop.options.readonly:
+            self.app.call_from_thread(self.say, "read-only: no export", Role.WATCH)
+            return
+        try:
+            path = self.nettop.export(shown, self.filter_text)
+        except (NettopError, OSError) as error:
+            self.app.call_from_thread(self.say, str(error), Role.UNWELL)
+        else:
+            self.app.call_from_thread(self.say, f"wrote {path}")
+
+    def do_copy(self) -> None:
+        row = self._subject()
+        if row is not None:
+            command = ss_command(row)
+            self.app.copy_to_clipboard(command)
+            self.say(command)
+
+    def _interval(self, seconds: float) -> None:
+        self.nettop.interval_s = max(0.1, min(60.0, round(seconds, 2)))
+        self.feed.set_interval(self.nettop.interval_s)
+        self.say(f"interval {self.nettop.interval_s:g} s")
+
+    def do_slower(self) -> None:
+        self._interval(self.nettop.interval_s * 2)
+
+    def do_faster(self) -> None:
+        self._interval(self.nettop.interval_s / 2)
+
+    def do_delay(self) -> None:
+        self._interval(next((i for i in INTERVALS if i > self.nettop.interval_s), INTERVALS[0]))
+
+    def do_reset(self) -> None:
+        self.base_filter = None
+        self.held = False
+        self.grouping = self.groups.grouping = Grouping.NONE
+        self.zoomed = False
+        self.nettop.set_columns(None)
+        self._columns_for = None
+        self._arrange()
+        self._use_sort(Sort())
+        self._use_filter(None)
+
+    def do_clear(self) -> None:
+        self.feed.clear()
+        self.refresh_panes()
+
+    def do_redraw(self) -> None:
+        self.app.refresh(repaint=True, layout=True)
+
+    def do_help(self) -> None:
+        from nettop.tui.screens.help import HelpScreen
+
+        self.app.push_screen(HelpScreen())
+
+    def do_quit(self) -> None:
+        self.app.exit(0)
+
+
+SORT_KEYS = tuple(f for f in FIELDS.values() if f.title and f.sortable)

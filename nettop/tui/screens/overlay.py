@@ -1,0 +1,115 @@
+"""A box over the main screen: lines that scroll, keys that act."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from textual import events
+from textual.app import ComposeResult
+from textual.screen import ModalScreen
+
+from nettop.tui.style import Role
+from nettop.tui.widgets.lines import Line, LineWidget, Part, clip, width_of
+
+if TYPE_CHECKING:
+    from nettop.tui.app import NettopApp
+
+T = TypeVar("T")
+
+
+class Overlay(ModalScreen[T]):
+    """Subclasses give body(width) and act on keys; Esc closes."""
+
+    CSS = """
+    Overlay { align: center middle; background: transparent; }
+    #box { width: 100%; height: 100%; }
+    """
+    TITLE = ""
+    WIDTH, HEIGHT = 104, 36
+    FOOT = "Esc closes"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.top = 0
+
+    @property
+    def nettop(self) -> NettopApp:
+        return cast("NettopApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        yield LineWidget(id="box")
+
+    def on_mount(self) -> None:
+        self.box = self.query_one("#box", LineWidget)
+        self._fit()
+
+    def _fit(self) -> None:
+        width, height = self.app.size
+        self.inner = (min(self.WIDTH, width) - 4, min(self.HEIGHT, height) - 2)
+        self.box.styles.width = self.inner[0] + 4
+        self.box.styles.height = self.inner[1] + 2
+        self.call_after_refresh(self.redraw)
+
+    def on_resize(self) -> None:
+        if hasattr(self, "box"):
+            self.box._lines = []
+            self._fit()
+
+    def body(self, width: int) -> list[Line]:
+        raise NotImplementedError
+
+    def redraw(self) -> None:
+        """The box: as much of the body as fits, from `top` on."""
+        width, height = self.inner
+        g = self.nettop.glyphs
+        body = self.body(width)
+        self.top = max(0, min(self.top, len(body) - height))
+        shown = body[self.top : self.top + height]
+        corner = "++++" if g.ascii else "┌┐└┘"
+        head: Line = (
+            (corner[0] + g.rule + " ", Role.DIM), (self.TITLE, Role.BOLD),
+            (" " + g.rule * (width - len(self.TITLE) - 1) + corner[1], Role.DIM),
+        )  # fmt: skip
+        foot_text = self.FOOT if len(body) <= height else f"{self.FOOT}, ↓ more"
+        foot: Line = (
+            (corner[2] + g.rule * (width - len(foot_text) - 1) + " ", Role.DIM), (foot_text, Role.DIM),
+            (" " + g.rule + corner[3], Role.DIM),
+        )  # fmt: skip
+        lines = [head]
+        for text in shown + [()] * (height - len(shown)):
+            parts = clip(text, width)
+            pad: Part = (" " * (width - width_of(parts)), Role.NORMAL)
+            lines.append(((f"{g.bar} ", Role.DIM), *parts, pad, (f" {g.bar}", Role.DIM)))
+        self.box.set_lines([*lines, foot])
+
+    def on_key(self, event: events.Key) -> None:
+        event.stop()
+        event.prevent_default()
+        if event.key in ("escape", "ctrl+c"):
+            self.dismiss(None)
+            return
+        if self.act(event.key, event.character if event.is_printable else None):
+            self.redraw()
+
+    def act(self, key: str, character: str | None) -> bool:
+        """True if the box must be drawn again."""
+        match key:
+            case "down" | "j":
+                self.top += 1
+            case "up" | "k":
+                self.top -= 1
+            case "pagedown" | "space":
+                self.top += self.inner[1]
+            case "pageup":
+                self.top -= self.inner[1]
+            case "home" | "g":
+                self.top = 0
+            case "end" | "G":
+                self.top = 1 << 20
+            case "q" | "question_mark" | "enter":
+                self.dismiss(None)
+                return False
+            case _:
+                return False
+        self.top = max(0, self.top)
+        return True

@@ -1,0 +1,191 @@
+"""The filter being written: editing, history, completion, and a caret under a mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual import events
+from textual.message import Message
+
+from nettop.query import FilterError, compile_filter
+from nettop.query.compile import Filter
+from nettop.tui.style import Role
+from nettop.tui.widgets.lines import LineWidget, line
+
+HISTORY_MOST = 100
+
+
+class FilterLine(LineWidget, can_focus=True):
+    """Two lines: the filter with its cursor, and what is wrong or may come next."""
+
+    class Applied(Message):
+        """Enter on a filter that compiles; None clears it."""
+
+        def __init__(self, text: str, compiled: Filter | None) -> None:
+            super().__init__()
+            self.text, self.compiled = text, compiled
+
+    class Cancelled(Message):
+        """Esc: what was in force stays."""
+
+    def __init__(self, history_file: Path | None) -> None:
+        super().__init__(id="filter")
+        self.text = ""
+        self.at = 0
+        self._history_file = history_file
+        self._history: list[str] | None = None
+        self._place = 0
+        self._choices: tuple[str, ...] = ()
+        self._choice = 0
+        self._start = 0
+
+    def begin(self, text: str) -> None:
+        self.text, self.at = text, len(text)
+        self._place = len(self.history)
+        self._choices = ()
+        self.redraw()
+        self.focus()
+
+    @property
+    def history(self) -> list[str]:
+        if self._history is None:
+            try:
+                raw = self._history_file.read_text(errors="replace") if self._history_file else ""
+            except OSError:
+                raw = ""
+            self._history = [h for h in raw.splitlines() if h.strip()][-HISTORY_MOST:]
+        return self._history
+
+    def _remember(self, text: str) -> None:
+        past = [h for h in self.history if h != text] + [text]
+        self._history = past[-HISTORY_MOST:]
+        if self._history_file is None:
+            return
+        try:
+            self._history_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._history_file.write_text("\n".join(self._history) + "\n")
+        except OSError:
+            pass  # a history that cannot be kept is no reason to stop
+
+    def _mistake(self) -> FilterError | None:
+        try:
+            compile_filter(self.text)
+        except FilterError as e:
+            return e
+        return None
+
+    def redraw(self) -> None:
+        from nettop.query.complete import complete, help_of
+
+        label = "filter "
+        before, under, after = self.text[: self.at], self.text[self.at : self.at + 1], self.text[self.at + 1 :]
+        first = line((label, Role.FOCUS), (before, Role.BOLD), (under or " ", Role.REVERSE), (after, Role.BOLD))
+        error = self._mistake() if self.text.strip() else None
+        completion = complete(self.text, self.at)
+        pad = " " * len(label)
+        if self._choices:
+            shown = "  ".join(self._choices[self._choice : self._choice + 8])
+            second = line((pad + " " * self._start, Role.NORMAL), (shown, Role.FOCUS))
+        elif error is not None and not self._unfinished(error):
+            second = line((pad + error.caret(), Role.UNWELL))
+        elif completion.field is not None:
+            what, how = help_of(completion.field)
+            second = line((pad, Role.NORMAL), (f"{completion.field.id}: {what}", Role.DIM), (f"  ({how})", Role.DIM))
+        else:
+            words = "  ".join(completion.words[:10])
+            second = line((pad, Role.NORMAL), ("Tab completes: " if words else "", Role.DIM), (words, Role.DIM))
+        self.set_lines([first, second])
+
+    def _unfinished(self, error: FilterError) -> bool:
+        """Still being written: a mistake at the very end is not shouted about."""
+        return error.column >= len(self.text.rstrip())
+
+    def on_key(self, event: events.Key) -> None:
+        event.stop()
+        event.prevent_default()
+        key = event.key
+        if key == "tab":
+            self._complete()
+            return
+        self._choices = ()
+        if key == "enter":
+            self._apply()
+            return
+        if key == "escape":
+            self.post_message(self.Cancelled())
+            return
+        self._edit(key, event.character if event.is_printable else None)
+        self.redraw()
+
+    def _edit(self, key: str, character: str | None) -> None:
+        text, at = self.text, self.at
+        match key:
+            case "left":
+                self.at = max(0, at - 1)
+            case "right":
+                self.at = min(len(text), at + 1)
+            case "home" | "ctrl+a":
+                self.at = 0
+            case "end" | "ctrl+e":
+                self.at = len(text)
+            case "backspace":
+                self.text, self.at = text[: max(0, at - 1)] + text[at:], max(0, at - 1)
+            case "delete":
+                self.text = text[:at] + text[at + 1 :]
+            case "ctrl+u":
+                self.text, self.at = text[at:], 0
+            case "ctrl+k":
+                self.text = text[:at]
+            case "ctrl+w":
+                kept = text[:at].rstrip()
+                kept = kept[: kept.rfind(" ") + 1]
+                self.text, self.at = kept + text[at:], len(kept)
+            case "up" | "down":
+                self._recall(-1 if key == "up" else 1)
+            case "ctrl+r":
+                self._search()
+            case _ if character:
+                self.text, self.at = text[:at] + character + text[at:], at + len(character)
+
+    def _recall(self, by: int) -> None:
+        self._place = max(0, min(len(self.history), self._place + by))
+        self.text = self.history[self._place] if self._place < len(self.history) else ""
+        self.at = len(self.text)
+
+    def _search(self) -> None:
+        """The newest older filter that contains what is written."""
+        for i in range(min(self._place, len(self.history)) - 1, -1, -1):
+            if self.text in self.history[i]:
+                self._place, self.text = i, self.history[i]
+                self.at = len(self.text)
+                return
+
+    def _complete(self) -> None:
+        from nettop.query.complete import complete
+
+        if self._choices:
+            self._choice = (self._choice + 1) % len(self._choices)
+        else:
+            found = complete(self.text, self.at)
+            if not found.words:
+                return
+            self._choices, self._choice, self._start = found.words, 0, found.start
+        word = self._choices[self._choice]
+        self.text = self.text[: self._start] + word + self.text[self.at :]
+        self.at = self._start + len(word)
+        if len(self._choices) == 1:
+            self.text = self.text[: self.at] + " " + self.text[self.at :].lstrip()
+            self.at += 1
+            self._choices = ()
+        self.redraw()
+
+    def _apply(self) -> None:
+        try:
+            compiled = compile_filter(self.text)
+        except FilterError as error:
+            pad = " " * len("filter ")
+            self.set_lines([self._lines[0], line((pad + error.caret(), Role.UNWELL))])
+            return
+        if compiled is not None:
+            self._remember(self.text.strip())
+        self.post_message(self.Applied(self.text.strip(), compiled))

@@ -1,0 +1,113 @@
+"""Groups of sockets, worst first."""
+
+from __future__ import annotations
+
+from nettop.feed import Feed, Grouping
+from nettop.model.types import Group
+from nettop.model.words import WHO, verdict_words
+from nettop.render import units
+from nettop.tui.style import LEVEL_ROLES, Role
+from nettop.tui.widgets.lines import Line, LineWidget, Part, line
+
+TITLES = {
+    Grouping.PROCESS: "PROCESS",
+    Grouping.REMOTE: "REMOTE",
+    Grouping.LOCAL: "LOCAL",
+    Grouping.CGROUP: "CGROUP",
+    Grouping.NETNS: "NETNS",
+}
+# Title, cells, smallest width of the screen that shows it.
+COLUMNS = (
+    ("SOCKS", 6, 0), ("UNW", 4, 0), ("TX", 4, 0), ("RX", 4, 0), ("RETR/s", 6, 0),
+    ("RETR%", 5, 100), ("SRTT50", 6, 0), ("SRTTMAX", 7, 100), ("SNDQ", 4, 100), ("RCVQ", 4, 100),
+)  # fmt: skip
+TAIL = 21  # WHO and WHY
+
+
+def _cells(group: Group) -> tuple[str, ...]:
+    return (
+        str(group.sockets), units.count(group.unwell), units.bits_per_s(group.tx_bytes_per_s),
+        units.bits_per_s(group.rx_bytes_per_s), units.rate(group.retrans_per_s),
+        units.percent(group.retr_pct), units.time(group.rtt50_ns), units.time(group.rtt_max_ns),
+        units.size(group.wqueue_bytes), units.size(group.rqueue_bytes),
+    )  # fmt: skip
+
+
+class GroupTable(LineWidget):
+    """The groups of the feed's matched sockets; the cursor follows the group."""
+
+    def __init__(self, feed: Feed) -> None:
+        super().__init__(id="groups")
+        self.feed = feed
+        self.grouping = Grouping.NONE
+        self.groups: list[Group] = []
+        self.at = 0
+        self.top = 0
+        self._title: str | None = None
+
+    @property
+    def selected(self) -> Group | None:
+        return self.groups[self.at] if self.at < len(self.groups) else None
+
+    def _name_cells(self) -> int:
+        used = sum(w + 1 for _, w, least in COLUMNS if self.size.width >= least)
+        return max(12, self.size.width - 3 - used - TAIL)
+
+    def titles(self, width: int) -> Line:
+        parts = [" " * 3, TITLES.get(self.grouping, "").ljust(self._name_cells())]
+        parts += [f" {t:>{w}}" for t, w, least in COLUMNS if self.size.width >= least]
+        text = "".join(parts) + " WHO  WHY"
+        return line((text.ljust(width)[:width], Role.TITLE))
+
+    def reload(self) -> None:
+        self.groups = self.feed.groups(self.grouping)
+        for i, group in enumerate(self.groups):
+            if group.title == self._title:
+                self.at = i
+                break
+        self._place()
+
+    def move(self, by: int) -> None:
+        self.at += by
+        self._place()
+
+    def _place(self) -> None:
+        self.at = max(0, min(self.at, len(self.groups) - 1))
+        height = max(1, self.size.height)
+        self.top = max(0, min(self.top, self.at, len(self.groups) - 1))
+        if self.at >= self.top + height:
+            self.top = self.at - height + 1
+        self._title = self.groups[self.at].title if self.groups else None
+        self.redraw()
+
+    def redraw(self) -> None:
+        shown = self.groups[self.top : self.top + max(1, self.size.height)]
+        self.set_lines([self._line(g, i + self.top == self.at) for i, g in enumerate(shown)])
+
+    def _line(self, group: Group, selected: bool) -> Line:
+        g = self.nettop.glyphs
+        sign = (" ", g.watch, g.unwell)[group.level]
+        loud = LEVEL_ROLES[group.level]
+        room = self._name_cells()
+        name = group.title if len(group.title) <= room else group.title[: room - 1] + g.ellipsis
+        parts: list[Part] = [
+            (g.cursor if selected else " ", Role.FOCUS), (sign, loud), (" ", Role.NORMAL),
+            (name, Role.REVERSE if selected else Role.NORMAL), (" " * (room - len(name)), Role.NORMAL),
+        ]  # fmt: skip
+        for (title, width, least), text in zip(COLUMNS, _cells(group), strict=True):
+            if self.size.width < least:
+                continue
+            role = Role.DIM if text in ("0", units.ABSENT) else Role.NORMAL
+            if title == "UNW" and group.unwell:
+                role = Role.UNWELL
+            parts.append((f" {text:>{width}}", role))
+        who, why = units.ABSENT, ""
+        if group.verdict is not None:
+            who, why = WHO[group.verdict], verdict_words(group.verdict, group.verdict_value)
+        role = loud if group.verdict is not None else Role.DIM
+        parts.append((f" {who:<4} {why}", role))
+        return tuple(parts)
+
+    def on_resize(self) -> None:
+        self._lines = []
+        self._place()

@@ -1,0 +1,126 @@
+"""The table of sockets: it holds only the lines that are on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual import events
+from textual.message import Message
+
+from nettop.feed import Feed
+from nettop.model.types import Row
+from nettop.tui.columns import ColumnSet, row_line
+from nettop.tui.widgets.lines import Line, LineWidget, line
+
+
+class SocketTable(LineWidget):
+    """A window on the feed's order; the cursor follows the socket, not the line."""
+
+    class Moved(Message):
+        """The cursor stands on another socket, or other sockets are on the screen."""
+
+    class Opened(Message):
+        """The row under the mouse was asked for."""
+
+    def __init__(self, feed: Feed, columns: Callable[[], ColumnSet], id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.feed = feed
+        self._columns = columns
+        self.rows: list[Row] = []
+        self.offset_row = 0
+        self.cursor: int | None = None  # cookie
+        self.cursor_at = 0
+        self.marked: dict[int, None] = {}
+        self.follow = False  # the user moved: the cursor keeps to its socket
+
+    @property
+    def page(self) -> int:
+        return max(1, self.size.height)
+
+    @property
+    def selected(self) -> Row | None:
+        return next((r for r in self.rows if r.cookie == self.cursor), None)
+
+    def reload(self) -> None:
+        """Reads the window anew and redraws what differs."""
+        count = self.feed.count()
+        if self.follow and self.cursor is not None:
+            place = self.feed.position(self.cursor)
+            if place is not None:
+                self.cursor_at = place
+        self.cursor_at = max(0, min(self.cursor_at, count - 1))
+        if self.cursor_at < self.offset_row:
+            self.offset_row = self.cursor_at
+        if self.cursor_at >= self.offset_row + self.page:
+            self.offset_row = self.cursor_at - self.page + 1
+        self.offset_row = max(0, min(self.offset_row, count - self.page))
+        self.rows = self.feed.window(self.offset_row, self.page)
+        at = self.cursor_at - self.offset_row
+        cursor = self.rows[at].cookie if 0 <= at < len(self.rows) else None
+        moved = cursor != self.cursor
+        self.cursor = cursor
+        self.redraw()
+        if moved:
+            self.post_message(self.Moved())
+
+    def redraw(self) -> None:
+        """The lines of the rows at hand."""
+        g = self.nettop.glyphs
+        signs = (" ", g.watch, g.unwell)
+        columns = self._columns()
+        lines: list[Line] = [
+            row_line(
+                columns, row, selected=row.cookie == self.cursor,
+                marked=row.cookie in self.marked, cursor=g.cursor, mark=g.mark, signs=signs,
+            )
+            for row in self.rows
+        ]  # fmt: skip
+        if not lines:
+            lines = [line(), line("   " + self.nettop.empty_text())]
+        self.set_lines(lines)
+
+    def move(self, by: int) -> None:
+        self.move_to(self.cursor_at + by)
+
+    def move_to(self, place: int) -> None:
+        """Puts the cursor on a place of the order; the order holds still meanwhile."""
+        self.follow = False
+        self.cursor_at = max(0, min(place, self.feed.count() - 1))
+        self.reload()
+        self.follow = True
+
+    def select(self, cookie: int) -> None:
+        place = self.feed.position(cookie)
+        if place is not None:
+            self.move_to(place)
+
+    def to_top(self) -> None:
+        """Back to the top, where the worst stand, and staying there."""
+        self.cursor_at = 0
+        self.follow = False
+        self.reload()
+
+    def toggle_mark(self) -> None:
+        if self.cursor is None:
+            return
+        if self.cursor in self.marked:
+            del self.marked[self.cursor]
+        else:
+            self.marked[self.cursor] = None
+        self.redraw()
+
+    def on_resize(self) -> None:
+        self._lines = []
+        self.reload()
+        self.post_message(self.Moved())
+
+    def on_click(self, event: events.Click) -> None:
+        self.move_to(self.offset_row + event.y)
+        if event.chain == 2:
+            self.post_message(self.Opened())
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self.move(3)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self.move(-3)
