@@ -33,11 +33,17 @@ _NOT_BUILT = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs nettop; returns the exit code."""
-    from nettop.headless import Stopped
-
     try:
+        # Inside, so that Ctrl-C is quiet from the first moment on.
+        from nettop.headless import Stopped
+
         try:
             return _main(sys.argv[1:] if argv is None else argv)
+        except Stopped as stopped:
+            _drop_output()
+            signal.signal(stopped.number, signal.SIG_DFL)
+            os.kill(os.getpid(), stopped.number)
+            return EXIT_FAILURE
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()
@@ -46,11 +52,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _drop_output()
         return EXIT_INTERRUPTED
-    except Stopped as stopped:
-        _drop_output()
-        signal.signal(stopped.number, signal.SIG_DFL)
-        os.kill(os.getpid(), stopped.number)
-        return EXIT_FAILURE
     except NettopError as error:
         _complain(str(error))
         return error.exit_code

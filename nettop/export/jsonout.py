@@ -10,6 +10,7 @@ import json
 import struct
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from nettop.export.keys import SCHEMA
@@ -62,6 +63,8 @@ _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circula
 _RATES, _INFO, _LIMITED = int(Flag.RATES), int(Flag.INFO), int(Flag.LIMITED)
 _RETR_PCT, _UNREAD, _SKMEM = int(Flag.RETR_PCT), int(Flag.OLDEST_UNREAD), int(Flag.SKMEM)
 _NEW = int(Flag.NEW)
+# Objects whose values are all integers: a template writes them three times as fast.
+_NUMBERS = ("tcp_info", "skmem", "meminfo")
 _same = struct.Struct("<f").pack
 
 
@@ -90,7 +93,7 @@ def write_json(
     between = ",\n" if lines else ","
     glue = "\n" if lines else ""
     for row, detail in rows:
-        text = _encode(socket_object(row, detail, owners))
+        text = _socket_text(socket_object(row, detail, owners))
         chunk.append(glue)
         chunk.append(text)
         glue = between
@@ -101,6 +104,22 @@ def write_json(
             size = 0
     chunk.append("]}\n")
     write("".join(chunk).encode("ascii"))
+
+
+def _socket_text(socket: dict[str, Any]) -> str:
+    """The object's text; the parts that are nothing but integers stand last."""
+    numbers = [(name, socket.pop(name)) for name in _NUMBERS if name in socket]
+    parts = [_encode(socket)[:-1]]
+    for name, values in numbers:
+        parts.append(f',"{name}":{_template(tuple(values)) % tuple(values.values())}')
+    parts.append("}")
+    return "".join(parts)
+
+
+@lru_cache(maxsize=256)
+def _template(names: tuple[str, ...]) -> str:
+    """An object of these names with a place for an integer each."""
+    return "{" + ",".join(f"{_encode(name)}:%d" for name in names) + "}"
 
 
 def utc_text(wall_ns: int) -> str:
