@@ -122,9 +122,6 @@ class FileFeed:
     def seconds_since(self, engine_s: int) -> float | None:
         return None
 
-    def seconds_since(self, engine_s: int) -> float | None:
-        return None
-
     def groups(self, grouping: Grouping) -> list[Group]:
         return [group_of(g, grouping, self._names) for g in self._engine.groups(grouping)]
 
