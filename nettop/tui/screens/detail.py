@@ -75,43 +75,55 @@ def info_lines(row: Row, detail: Detail | None, chosen: str | None, columns: int
         return [line(("tcp_info is read with the next tick", Role.DIM))]
     if not detail.tcp_info:
         return [line(("this socket has no tcp_info", Role.DIM))]
-    cell = (width - 8) // columns
     lines: list[Line] = []
     everything = fields_of(detail)
     for group in GROUPS:
-        members = [f for f in everything if f.group == group]
-        for at in range(0, len(members), columns):
-            parts: list[Part] = [(f"{group if at == 0 else '':<8}", Role.BOLD)]
-            for item in members[at : at + columns]:
-                raw = detail.tcp_info.get(item.name)
-                if raw is None or (row.is_listen and item.name not in LISTEN_FIELDS):
-                    text = units.ABSENT
-                else:
-                    text = value_text(item, raw)
-                role = Role.DIM if text in ("0", units.ABSENT, "no") else Role.NORMAL
-                if raw and item.name in UNUSUAL:
-                    role = Role.WATCH
-                name_role = Role.REVERSE if item.name == chosen else Role.DIM
-                room = max(1, cell - len(item.name) - 2)
-                parts += [(item.name, name_role), (f"{text:>{room}}"[:room] + "  ", role)]
-            lines.append(tuple(parts))
+        cells = []
+        for item in everything:
+            if item.group != group:
+                continue
+            raw = detail.tcp_info.get(item.name)
+            if raw is None or (row.is_listen and item.name not in LISTEN_FIELDS):
+                text = units.ABSENT
+            else:
+                text = value_text(item, raw)
+            role = Role.DIM if text in ("0", units.ABSENT, "no") else Role.NORMAL
+            if raw and item.name in UNUSUAL:
+                role = Role.WATCH
+            cells.append((item.name, text, role, Role.REVERSE if item.name == chosen else Role.DIM))
+        lines += _grid(group, cells, columns, width)
         lines.append(BLANK)
     return lines
+
+
+def _grid(
+    title: str, cells: list[tuple[str, str, Role, Role]], columns: int, width: int
+) -> list[Line]:
+    """Name and value side by side; what is too long for a cell takes two, nothing is cut."""
+    cell = (width - 8) // columns
+    lines: list[Line] = []
+    parts: list[Part] = [(f"{title:<8}", Role.BOLD)]
+    used = 0
+    for name, text, role, name_role in cells:
+        wide = min(columns, -(-(len(name) + len(text) + 3) // cell))
+        if used + wide > columns:
+            lines.append(tuple(parts))
+            parts, used = [(" " * 8, Role.NORMAL)], 0
+        room = cell * wide - len(name) - 2
+        parts += [(name, name_role), (f"{text:>{room}}  ", role)]
+        used += wide
+    return [*lines, tuple(parts)]
 
 
 def memory_lines(detail: Detail | None, columns: int, width: int) -> list[Line]:
     if detail is None or not detail.skmem:
         return []
-    cell = (width - 8) // columns
-    lines: list[Line] = []
-    for at in range(0, len(MEMORY), columns):
-        parts: list[Part] = [("memory  " if at == 0 else " " * 8, Role.BOLD)]
-        for name, _ in MEMORY[at : at + columns]:
-            raw = detail.skmem.get(name)
-            text = units.ABSENT if raw is None else units.count(raw) if name == "drops" else units.size(raw)
-            room = max(1, cell - len(name) - 2)
-            parts += [(name, Role.DIM), (f"{text:>{room}}  ", Role.DIM if text == "0" else Role.NORMAL)]
-        lines.append(tuple(parts))
+    cells = []
+    for name, _ in MEMORY:
+        raw = detail.skmem.get(name)
+        text = units.ABSENT if raw is None else str(raw) if name == "drops" else units.size(raw)
+        cells.append((name, text, Role.DIM if text == "0" else Role.NORMAL, Role.DIM))
+    lines = _grid("memory", cells, columns, width)
     extra = {**detail.cong_info, **{k: v for k, v in detail.attrs.items() if k not in ("shutdown",)}}
     if extra:
         words = "  ".join(f"{k} {v}" for k, v in extra.items())
@@ -186,13 +198,15 @@ class DetailScreen(Screen[None]):
             (owner, Role.BOLD), "  ", endpoint(row, local=True), (" ⇄ ", Role.DIM),
             (endpoint(row, local=False), Role.BOLD), "  ", row.state_name if row.rec.proto != 2 else "UDP",
             (f" ≥ {units.time(since * 1e9)}" if since is not None else "", Role.DIM),
-            ("  cc ", Role.DIM), row.cong or units.ABSENT, ("  user ", Role.DIM),
-            row.user or str(rec.uid), ("  cookie ", Role.DIM), f"{rec.cookie:x}",
-            ("  netns ", Role.DIM), row.netns_name or str(rec.netns),
-            ("  inode ", Role.DIM), str(rec.inode) if rec.inode else units.ABSENT,
+            ("  ", Role.DIM), row.cong or units.ABSENT, ("  user ", Role.DIM),
+            row.user or str(rec.uid), ("  netns ", Role.DIM), row.netns_name or str(rec.netns),
         )  # fmt: skip
         lines = [clip(first, width)]
-        place = []
+        place: list[Part] = [
+            ("cookie ", Role.DIM), (f"{rec.cookie:x}", Role.NORMAL),
+            ("  inode ", Role.DIM), (str(rec.inode) if rec.inode else units.ABSENT, Role.NORMAL),
+            ("  ", Role.DIM),
+        ]  # fmt: skip
         if row.container:
             place += [("container ", Role.DIM), (row.container, Role.NORMAL), ("  ", Role.DIM)]
         place += [("cgroup ", Role.DIM), (row.cgroup or units.ABSENT, Role.NORMAL)]

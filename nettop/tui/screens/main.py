@@ -41,6 +41,7 @@ GROUPINGS = tuple(Grouping)
 class MainScreen(Screen[None]):
     """State of the view lives here; widgets draw what they are given."""
 
+    AUTO_FOCUS = ""  # the filter line takes the keys only while it is open
     CSS = """
     MainScreen { layout: vertical; overflow: hidden; }
     #host, #status, #titles, #footer { height: 1; }

@@ -20,9 +20,9 @@ T = TypeVar("T")
 class Overlay(ModalScreen[T]):
     """Subclasses give body(width) and act on keys; Esc closes."""
 
-    CSS = """
-    Overlay { align: center middle; background: transparent; }
-    #box { width: 100%; height: 100%; }
+    DEFAULT_CSS = """
+    Overlay { align: center middle; }
+    Overlay #box { width: 100%; height: 100%; background: ansi_default; }
     """
     TITLE = ""
     WIDTH, HEIGHT = 104, 36
@@ -41,6 +41,8 @@ class Overlay(ModalScreen[T]):
 
     def on_mount(self) -> None:
         self.box = self.query_one("#box", LineWidget)
+        # The table stays visible around the box.
+        self.styles.background = "transparent"
         self._fit()
 
     def _fit(self) -> None:
