@@ -1,0 +1,78 @@
+"""The parsers over captured dumps, cut and bent, in a build that stops at the first bad access."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NATIVE = ROOT / "native"
+CAPTURES = sorted((ROOT / "tests" / "data" / "netlink").glob("*.bin"))
+COMPILERS = [c for c in ("gcc", "clang") if shutil.which(c)]
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+
+pytestmark = pytest.mark.skipif(not COMPILERS, reason="needs gcc or clang")
+
+
+def build(target: str, where: Path) -> Path:
+    """The fuzz target with a main of ours and sanitizers, by the first compiler that has them."""
+    sources = [p for p in NATIVE.glob("src/nt_*.c") if not p.name.endswith(".csrc.c")]
+    program = where / f"fuzz_{target}"
+    for compiler in COMPILERS:
+        probe = subprocess.run(
+            [compiler, *SANITIZE, "-x", "c", "-", "-o", str(where / "probe")],
+            input=b"int main(void) { return 0; }",
+            capture_output=True,
+            check=False,
+        )
+        if probe.returncode:
+            continue
+        subprocess.run(
+            [compiler, "-std=gnu11", "-g", "-O1", "-D_GNU_SOURCE", *SANITIZE,
+             f"-I{NATIVE / 'include'}", f"-I{NATIVE / 'src'}",
+             str(NATIVE / "fuzz" / f"fuzz_{target}.c"), str(NATIVE / "fuzz" / "replay.c"),
+             *map(str, sources), "-pthread", "-o", str(program)],
+            check=True,
+        )  # fmt: skip
+        return program
+    pytest.skip("no compiler here has the address and undefined-behaviour sanitizers")
+
+
+@pytest.mark.parametrize("target", ["feed", "filter"])
+def test_damaged_input_does_no_harm(target: str, tmp_path: Path) -> None:
+    program = build(target, tmp_path)
+    done = subprocess.run(
+        [program, *CAPTURES], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    inputs = int(done.stdout.split()[0])
+    assert inputs > 400 * len(CAPTURES) > 0
+
+
+def test_the_build_would_notice(tmp_path: Path) -> None:
+    """A read one byte past the input must end the program, or the test above proves nothing."""
+    (tmp_path / "bad.c").write_text(
+        "#include <stddef.h>\n#include <stdint.h>\n"
+        "int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);\n"
+        "static volatile int sink;\n"
+        "int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)\n"
+        "{\n\tsink = data[size];\n\treturn 0;\n}\n"
+    )
+    for compiler in COMPILERS:
+        made = subprocess.run(
+            [compiler, "-g", *SANITIZE, str(tmp_path / "bad.c"),
+             str(NATIVE / "fuzz" / "replay.c"), "-o", str(tmp_path / "bad")],
+            capture_output=True, check=False,
+        )  # fmt: skip
+        if made.returncode == 0:
+            break
+    else:
+        pytest.skip("no compiler here has the address and undefined-behaviour sanitizers")
+    done = subprocess.run(
+        [str(tmp_path / "bad"), *CAPTURES], capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "heap-buffer-overflow" in done.stderr
