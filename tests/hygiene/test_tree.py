@@ -28,7 +28,8 @@ def files(*suffixes: str) -> Iterator[Path]:
     if listed is not None and listed.returncode == 0:
         found = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
     else:
-        found = [p for p in ROOT.rglob("*") if not {".venv", "build"} & set(p.parts)]
+        names = (p.relative_to(ROOT) for p in ROOT.rglob("*"))
+        found = [ROOT / n for n in names if n.parts[0] != "build" and n.parts[0][0] != "."]
     yield from (p for p in found if p.is_file() and (not suffixes or p.suffix in suffixes))
 
 
