@@ -70,8 +70,9 @@ static void sort_top(struct nt_keys *keys, uint32_t top)
 		if (lo >= top)
 			hi = lo;
 	}
-	/* Everything below hi may still belong to the top. */
-	qsort(v, hi, sizeof(*v), compare);
+	/* Everything below hi may still belong to the top. An empty table has no keys at all. */
+	if (hi)
+		qsort(v, hi, sizeof(*v), compare);
 }
 
 /* A double's bits, so that unsigned order is numeric order. */
