@@ -15,7 +15,7 @@
 
 #define RECV_BYTES 65536
 #define ALL_EXTENSIONS 0xff
-#define PROTO_MPTCP 262 /* IPPROTO_MPTCP, too new for some headers */
+#define PROTO_MPTCP 262	    /* IPPROTO_MPTCP, too new for some headers */
 #define REQ_ATTR_PROTOCOL 3 /* INET_DIAG_REQ_PROTOCOL */
 #define MAX_TRIES 3
 
@@ -60,7 +60,7 @@ static int send_dump(struct nt_engine *e, struct nt_job *job)
 		q.u.v2.sdiag_family = job->family;
 		q.u.v2.idiag_ext = ALL_EXTENSIONS;
 		q.u.v2.idiag_states = job->proto == NT_PROTO_UDP ? 0xffffffffU :
-								    e->config.tcp_states;
+								   e->config.tcp_states;
 		q.u.v2.sdiag_protocol = job->proto == NT_PROTO_UDP ? IPPROTO_UDP :
 					job->proto == NT_PROTO_TCP ? IPPROTO_TCP :
 								     0;

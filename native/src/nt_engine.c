@@ -65,9 +65,8 @@ int nt_engine_add_netns(struct nt_engine *e, uint32_t netns, int diag_fd, int lo
 		return -ENOMEM;
 	}
 	e->ns = ns;
-	e->ns[e->n_ns++] = (struct nt_ns){ .netns = netns,
-					   .diag_fd = diag_fd,
-					   .lookup_fd = lookup_fd };
+	e->ns[e->n_ns++] =
+		(struct nt_ns){ .netns = netns, .diag_fd = diag_fd, .lookup_fd = lookup_fd };
 	pthread_mutex_unlock(&e->lock);
 	return 0;
 }

@@ -98,7 +98,7 @@ struct nt_engine {
 	struct nt_totals totals; /* of the running sweep */
 	struct nt_totals last;
 	double sent_per_s, resent_per_s; /* of the matched, for their common share */
-	bool sweep_failed; /* a dump failed: absence proves nothing */
+	bool sweep_failed;		 /* a dump failed: absence proves nothing */
 
 	struct nt_op *ops;
 	uint32_t n_ops;

@@ -193,7 +193,8 @@ static int worst_first(const void *a, const void *b)
 		return x->unwell < y->unwell ? 1 : -1;
 	if (x->watch != y->watch)
 		return x->watch < y->watch ? 1 : -1;
-	float fx = x->tx_bytes_per_s + x->rx_bytes_per_s, fy = y->tx_bytes_per_s + y->rx_bytes_per_s;
+	float fx = x->tx_bytes_per_s + x->rx_bytes_per_s,
+	      fy = y->tx_bytes_per_s + y->rx_bytes_per_s;
 
 	if (fx != fy)
 		return fx < fy ? 1 : -1;

@@ -156,4 +156,3 @@ void nt_task_read_name(struct nt_procs *p, struct nt_task *t)
 	}
 	pthread_mutex_unlock(&p->lock);
 }
-

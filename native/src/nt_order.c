@@ -37,6 +37,19 @@ static int compare(const void *a, const void *b)
 	return before(a, b) ? -1 : 1;
 }
 
+static struct nt_key median(struct nt_key a, struct nt_key b, struct nt_key c)
+{
+	if (before(&b, &a)) {
+		struct nt_key t = a;
+
+		a = b;
+		b = t;
+	}
+	if (before(&b, &c))
+		return b;
+	return before(&a, &c) ? c : a;
+}
+
 /* Moves the `top` first keys to the front (quickselect) and sorts these. */
 static void sort_top(struct nt_keys *keys, uint32_t top)
 {
@@ -47,8 +60,7 @@ static void sort_top(struct nt_keys *keys, uint32_t top)
 		top = keys->n;
 	while (top < hi && hi - lo > 32) {
 		struct nt_key a = v[lo], b = v[lo + (hi - lo) / 2], c = v[hi - 1];
-		struct nt_key pivot = before(&a, &b) ? (before(&b, &c) ? b : before(&a, &c) ? c : a) :
-						       (before(&a, &c) ? a : before(&b, &c) ? c : b);
+		struct nt_key pivot = median(a, b, c);
 		uint32_t i = lo, j = hi - 1;
 
 		for (;;) {

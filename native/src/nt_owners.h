@@ -10,8 +10,8 @@
 
 /* What tells that a descriptor table changed without reading it. */
 struct nt_fdkey {
-	uint64_t ino;	   /* of /proc/PID/fd: another one means another process */
-	int64_t size;	   /* number of descriptors, Linux >= 6.2 (proc_fd_getattr) */
+	uint64_t ino; /* of /proc/PID/fd: another one means another process */
+	int64_t size; /* number of descriptors, Linux >= 6.2 (proc_fd_getattr) */
 	int64_t mtime_ns;
 	uint32_t uid;
 };
@@ -19,9 +19,9 @@ struct nt_fdkey {
 enum nt_task_flag {
 	NT_TASK_UNREADABLE = 1,
 	NT_TASK_GONE = 2,
-	NT_TASK_YOUNG = 4, /* began since the scan before: exec may change its name soon */
+	NT_TASK_YOUNG = 4,   /* began since the scan before: exec may change its name soon */
 	NT_TASK_KERNEL = 16, /* a kernel thread: never has descriptors */
-	NT_TASK_RETRY = 8, /* a passing error: read again whatever the key says */
+	NT_TASK_RETRY = 8,   /* a passing error: read again whatever the key says */
 };
 
 struct nt_task {
@@ -31,12 +31,12 @@ struct nt_task {
 	uint64_t start_ticks;
 	char comm[16];
 	struct nt_fdkey key;
-	uint32_t netns;	     /* 1 + slot, 0 unknown */
-	uint32_t read_scan;    /* scan in which the last complete reading began */
-	uint32_t pass_scan;    /* scan in which the running one began, while next_fd */
-	uint32_t next_fd;      /* where it continues; 0: none is running */
-	uint32_t change_scan;  /* scan that last saw the key change */
-	bool suspect;	       /* some socket of it was reported closed */
+	uint32_t netns;	      /* 1 + slot, 0 unknown */
+	uint32_t read_scan;   /* scan in which the last complete reading began */
+	uint32_t pass_scan;   /* scan in which the running one began, while next_fd */
+	uint32_t next_fd;     /* where it continues; 0: none is running */
+	uint32_t change_scan; /* scan that last saw the key change */
+	bool suspect;	      /* some socket of it was reported closed */
 	uint32_t n_own, max_own;
 	uint32_t *own; /* handles of its sockets, ascending by descriptor */
 };
@@ -76,7 +76,8 @@ int64_t nt_owners_replace(struct nt_owners *o, struct nt_task *task, uint32_t lo
 /* Drops all sockets of a process; returns how many. */
 uint32_t nt_owners_drop(struct nt_owners *o, struct nt_task *task);
 /* Fills at most max owners of an inode, ascending by pid; returns how many there are. */
-uint32_t nt_owners_get(const struct nt_owners *o, uint32_t inode, struct nt_proc *ret, uint32_t max);
+uint32_t nt_owners_get(const struct nt_owners *o, uint32_t inode, struct nt_proc *ret,
+		       uint32_t max);
 bool nt_owners_has(const struct nt_owners *o, uint32_t inode);
 /* Marks the descriptors of an inode for another look; returns how many. */
 uint32_t nt_owners_suspect(struct nt_owners *o, uint32_t inode);

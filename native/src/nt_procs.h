@@ -22,7 +22,7 @@ struct nt_pid {
 
 struct nt_procs {
 	pthread_mutex_t scan_lock; /* one scan at a time; taken before lock */
-	pthread_mutex_t lock;	   /* guards the index, the namespaces, the misses and what is below */
+	pthread_mutex_t lock; /* guards the index, the namespaces, the misses and what is below */
 	struct nt_owners owners;
 	struct nt_misses misses;
 	struct nt_netns *netns;
@@ -30,7 +30,7 @@ struct nt_procs {
 	struct nt_task **task; /* ascending by pid */
 	uint32_t n_task;
 	uint32_t generation, scan;
-	uint32_t oldest; /* every process was read completely in this scan or later */
+	uint32_t oldest;    /* every process was read completely in this scan or later */
 	bool hinted, whole; /* whole: the last scan could read every process there is */
 	bool reports;	    /* somebody tells of closed sockets, see nt_procs_gone */
 

@@ -13,7 +13,6 @@
 
 enum { CHANGES_FDS = 256 }; /* a process with fewer sockets is read whole when it changed */
 
-
 static int by_fd(const void *a, const void *b)
 {
 	uint32_t x = ((const struct nt_fd *)a)->fd, y = ((const struct nt_fd *)b)->fd;
@@ -335,7 +334,6 @@ bool nt_task_has_fds(const struct nt_procs *p, const struct nt_task *t)
 		return false;
 	return !counted(p, t) || t->key.size;
 }
-
 
 int nt_task_check_suspects(struct nt_procs *p, struct nt_task *t)
 {

@@ -199,7 +199,7 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 			else if (rec->verdicts >> v & 1 && rec->verdict2 == v)
 				h.value[v] = rec->verdict2_value;
 			else {
-				active &= (uint16_t)~(1U << v);
+				active &= (uint16_t) ~(1U << v);
 				continue;
 			}
 			h.over[v] = 1;
