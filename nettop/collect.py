@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nettop.errors import NettopError
+from nettop.feed import Grouping
 from nettop.ffi import ffi
 from nettop.ffi.engine import Engine, Procs
 from nettop.ffi.wire import proc_of
@@ -29,7 +31,6 @@ from nettop.model.types import (
     Verdict,
     address_text,
 )
-from nettop.feed import Grouping
 from nettop.planes import absent_planes
 from nettop.sources import hostnet, kernel, netns
 from nettop.sources.names import Names
@@ -415,7 +416,7 @@ def _address_group(g: Any, word: str) -> tuple[str, str]:
 
 def _rss_bytes() -> int | None:
     try:
-        with open("/proc/self/statm", "rb") as f:
+        with Path("/proc/self/statm").open("rb") as f:
             return int(f.read().split()[1]) * PROC_PAGE_BYTES
     except (OSError, ValueError, IndexError):
         return None

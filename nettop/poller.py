@@ -259,5 +259,3 @@ class LiveFeed:
         with self._wake:
             self._resweep = self._resweep or resweep
             self._wake.notify_all()
-
-

@@ -104,7 +104,7 @@ class Engine:
         check(lib.nt_capture(self._e, on), "nt_capture")
 
     def captured(self) -> bytes:
-        """The messages of the last sweep, each read with u32 netns, protocol and length before it."""
+        """The messages of the last sweep; u32 netns, protocol and length precede each read."""
         blob = ffi.new("uint8_t **")
         n = lib.nt_captured(self._e, ffi.cast("const uint8_t **", blob))
         return bytes(ffi.buffer(blob[0], n)) if n else b""
