@@ -34,13 +34,13 @@ class Sort:
 
 
 class Feed(Protocol):
-    """Source of models and rows; all but start and stop may be called from the UI thread at any time."""
+    """Source of models and rows; the UI thread may call all but start and stop at any time."""
 
     live: bool
     title: str | None  # file name of an opened snapshot
 
     def start(self, on_model: Callable[[], None]) -> None:
-        """Begins to poll; on_model is called from the poller thread, at most once until latest()."""
+        """Begins to poll; the poller thread calls on_model, at most once until latest()."""
 
     def stop(self) -> None:
         """Ends the poller and waits for it."""

@@ -92,7 +92,9 @@ def done(error: int = 0) -> bytes:
     return message(NLMSG_DONE, struct.pack("<i", error))
 
 
-def connection(cookie: int, info_length: int = 280, skmem: bytes | None = None, **given: Any) -> bytes:
+def connection(
+    cookie: int, info_length: int = 280, skmem: bytes | None = None, **given: Any
+) -> bytes:
     """A TCP socket: names of tcp_info go there, the others to the message itself."""
     outer = {k: given.pop(k) for k in list(given) if k not in _INFO or k == "state"}
     attrs = {"skmeminfo": skmem if skmem is not None else skmeminfo()}

@@ -80,8 +80,13 @@ def _cong_info(kind: int, raw: bytes) -> dict[str, int]:
         enabled, ce_state, alpha, ab_ecn, ab_tot = struct.unpack_from("<HHIII", raw)
         return {"dctcp_enabled": enabled, "dctcp_ce_state": ce_state, "dctcp_alpha": alpha,
                 "dctcp_ab_ecn": ab_ecn, "dctcp_ab_tot": ab_tot}  # fmt: skip
-    words = dict(zip(_CONG_INFO.get(kind, ()), struct.unpack(f"<{len(raw) // 4}I", raw[: len(raw) // 4 * 4]),
-                     strict=False))  # fmt: skip
+    words = dict(
+        zip(
+            _CONG_INFO.get(kind, ()),
+            struct.unpack(f"<{len(raw) // 4}I", raw[: len(raw) // 4 * 4]),
+            strict=False,
+        )
+    )
     if "bbr_bw_hi" in words:
         words["bbr_bw"] = words.pop("bbr_bw_lo") | words.pop("bbr_bw_hi") << 32
     return words

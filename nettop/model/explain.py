@@ -56,9 +56,12 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
     worst = verdicts[0]
     also = f"; also {SENTENCES[verdicts[1]]}" if len(verdicts) > 1 else ""
     return Explanation(
-        WHO[worst], SENTENCES[worst] + also, _evidence(worst, row, detail), _ruled_out(worst, row, model),
+        WHO[worst],
+        SENTENCES[worst] + also,
+        _evidence(worst, row, detail),
+        _ruled_out(worst, row, model),
         for_s,
-    )  # fmt: skip
+    )
 
 
 def _number(field: str, row: Row, detail: Detail | None) -> float | None:
@@ -76,7 +79,9 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
                 "the program must call recv()"
             )
         case Verdict.ACCEPT:
-            return f"{rec.rqueue} connections wait, {rec.wqueue} may: the program must call accept()"
+            return (
+                f"{rec.rqueue} connections wait, {rec.wqueue} may: the program must call accept()"
+            )
         case Verdict.LOSS:
             rtt = f", rtt {units.ratio(ratio)} min" if ratio else ""
             return f"{units.percent(value)} resent, cwnd {rec.snd_cwnd}{rtt}"
@@ -93,11 +98,14 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             )
         case Verdict.SNDBUF:
             buf = detail.skmem.get("sndbuf") if detail else None
-            return f"{value:.0f}% of the interval, sndbuf {units.size(buf)}: raise SO_SNDBUF or tcp_wmem"
+            held = f"{value:.0f}% of the interval, sndbuf {units.size(buf)}"
+            return f"{held}: raise SO_SNDBUF or tcp_wmem"
         case Verdict.DROPS:
             return f"{units.rate(value)} packets a second dropped, {rec.drops} in all"
         case Verdict.UNCLOSED:
-            return f"the peer closed {units.time(value * 1e9)} ago or longer: the program must close()"
+            return (
+                f"the peer closed {units.time(value * 1e9)} ago or longer: the program must close()"
+            )
         case Verdict.CWND:
             return f"{value:.0f}% of the interval, cwnd {rec.snd_cwnd}: as a bulk transfer should"
 

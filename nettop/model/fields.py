@@ -112,12 +112,14 @@ def _number(loc: Loc, row: Row, detail: Detail | None) -> int | float | None:
 
 def _tcp(member: str, scale: float = 1.0, **more: Any) -> Loc:
     """A number that only a live TCP socket with tcp_info has."""
-    return Loc("rec", member, scale, **{"need": Flag.INFO, "protos": TCP_ONLY,
-                                        "states": TCP_ALIVE, **more})
+    return Loc(
+        "rec", member, scale, **{"need": Flag.INFO, "protos": TCP_ONLY, "states": TCP_ALIVE, **more}
+    )
 
 
 _US, _MS = 1e3, 1e6
 
+# fmt: off
 _FIELDS: tuple[Field, ...] = (
     Field("level", Kind.LEVEL, "0 well, 1 watch, 2 unwell: the loudest verdict, sinking 10 s late",
           loc=Loc("rec", "level")),
@@ -192,7 +194,8 @@ _FIELDS: tuple[Field, ...] = (
           19, text=lambda r: r.container, left=True, descending=False),
     Field("netns", Kind.TEXT, "network namespace, by name or inode", "NETNS", 10,
           text=lambda r: r.netns_name or str(r.rec.netns), left=True, descending=False),
-    Field("inode", Kind.COUNT, "inode of the socket", "INODE", 9, loc=Loc("rec", "inode", absent=0)),
+    Field("inode", Kind.COUNT, "inode of the socket", "INODE", 9,
+          loc=Loc("rec", "inode", absent=0)),
     Field("cookie", Kind.COUNT, "the kernel's name for the socket (SO_COOKIE), unique until reboot",
           "COOKIE", 9, loc=Loc("rec", "cookie")),
     Field("who", Kind.TEXT, "whose fault: app, kern, nic, net or peer", "WHO", 4, text=who_text,
@@ -200,6 +203,7 @@ _FIELDS: tuple[Field, ...] = (
     Field("why", Kind.TEXT, "the worst verdict with its number", "WHY", 0, text=why_text,
           left=True, sortable=False),
 )
+# fmt: on
 
 _INFO_KIND = {
     "us": (Kind.TIME, _US),

@@ -46,6 +46,7 @@ def _f(
 U32_MAX = 0xFFFFFFFF
 U64_MAX = 0xFFFFFFFFFFFFFFFF
 
+# fmt: off
 TCP_INFO: tuple[InfoField, ...] = (
     _f("state", 0, 1, "state", G, "option", "TCP state number"),
     _f("ca_state", 1, 1, "state", G, "cong", "Open, Disorder, CWR, Recovery or Loss"),
@@ -102,7 +103,8 @@ TCP_INFO: tuple[InfoField, ...] = (
     _f("delivered_ce", 196, 4, "packets", C, "cong", "of these, marked by ECN"),
     _f("bytes_sent", 200, 8, "bytes", C, "bytes", "payload sent, resent included"),
     _f("bytes_retrans", 208, 8, "bytes", C, "loss", "payload resent"),
-    _f("dsack_dups", 216, 4, "count", C, "loss", "duplicates reported by the peer: resent for nothing"),
+    _f("dsack_dups", 216, 4, "count", C, "loss",
+       "duplicates reported by the peer: resent for nothing"),
     _f("reord_seen", 220, 4, "count", C, "cong", "reordering events"),
     _f("rcv_ooopack", 224, 4, "packets", C, "loss", "received out of order"),
     _f("snd_wnd", 228, 4, "bytes", G, "bytes", "peer's receive window"),
@@ -135,6 +137,7 @@ TAIL_7_0: tuple[InfoField, ...] = (
        "1 ACE sent 2 ACE received 4 option sent 8 option received", bit=4, width=4),
     _f("options2", 277, 3, "bits", S, "option", "further options"),
 )
+# fmt: on
 
 # Fields that a kernel fills in for a listener; the others are zero there and mean nothing.
 LISTEN_FIELDS = frozenset(

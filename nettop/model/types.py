@@ -130,7 +130,7 @@ class Row:
 
     @property
     def is_listen(self) -> bool:
-        return self.rec.proto != Proto.UDP and self.rec.state == TCP_LISTEN
+        return bool(self.rec.proto != Proto.UDP and self.rec.state == TCP_LISTEN)
 
     @property
     def level(self) -> Level:

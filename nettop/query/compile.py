@@ -264,7 +264,9 @@ class _Compiler:
             return
         # The column shows the worst verdict's WHO, so that one counts.
         loc = Loc("rec", "verdict")
-        self.ops.append(Op(IN, left=loc, data=self.numbers([int(v) for v in wanted]), n=len(wanted)))
+        self.ops.append(
+            Op(IN, left=loc, data=self.numbers([int(v) for v in wanted]), n=len(wanted))
+        )
         self.ops.append(Op(CMP, cmp=CMPS["!="], left=Loc("rec", "verdicts"), number=0))
         self.ops.append(Op(AND))
         self.negate(not equal)

@@ -38,7 +38,9 @@ def complete(text: str, cursor: int | None = None) -> Completion:
     match = _WORD.search(before)
     word = match[0] if match else ""
     start = len(before) - len(word)
-    tokens = re.findall(r"<=|>=|==|!=|[<>=()!]|&&|\|\||\"[^\"]*\"|'[^']*'|[^\s()<>=!&|\"']+", before[:start])
+    tokens = re.findall(
+        r"<=|>=|==|!=|[<>=()!]|&&|\|\||\"[^\"]*\"|'[^']*'|[^\s()<>=!&|\"']+", before[:start]
+    )
     expects, field, candidates = _next(tokens)
     if not word and expects == "field":
         candidates = tuple(c for c in candidates if c in _SHOWN or c in _HEADS)
@@ -66,12 +68,16 @@ def _next(tokens: list[str]) -> tuple[str, Field | None, tuple[str, ...]]:
     if last in ("state", "exclude") and previous not in operators:
         return "value", None, STATE_NAMES
     if last in ("src", "dst", "sport", "dport", "dev", "verdict"):
-        return ("value", None, _values(last, None)) if last != "verdict" else (
-            "comparison", None, ("=", "!=")
+        return (
+            ("value", None, _values(last, None))
+            if last != "verdict"
+            else ("comparison", None, ("=", "!="))
         )
     field = lookup(last)
-    starts = not previous or previous in ("(", "!", "&&", "||", *_JOINTS) or (
-        previous not in operators and previous not in _HEADS
+    starts = (
+        not previous
+        or previous in ("(", "!", "&&", "||", *_JOINTS)
+        or (previous not in operators and previous not in _HEADS)
     )
     if field is not None and starts:
         return "comparison", field, _OPERATORS

@@ -48,15 +48,17 @@ def parse(text: str) -> Node | None:
         column = len(text) if e.token.type == "$END" else e.token.start_pos
         raise FilterError(text, column, _unexpected(text, e)) from None
     except UnexpectedCharacters as e:
-        what = "the quote is not closed" if text[e.pos_in_stream] in "\"'" else (
-            f"cannot read '{text[e.pos_in_stream]}'"
-        )
-        raise FilterError(text, e.pos_in_stream, what) from None
+        column = e.pos_in_stream or 0
+        letter = text[column]
+        what = "the quote is not closed" if letter in "\"'" else f"cannot read '{letter}'"
+        raise FilterError(text, column, what) from None
     return _Builder(text).node(tree.children[0], 0)
 
 
 def _expected_at_end(text: str) -> str:
-    return "the filter ends too soon" + (": a ) is missing" if text.count("(") > text.count(")") else "")
+    return "the filter ends too soon" + (
+        ": a ) is missing" if text.count("(") > text.count(")") else ""
+    )
 
 
 def _unexpected(text: str, error: Any) -> str:
@@ -117,7 +119,9 @@ class _Builder:
             case "group":
                 return self.node(tree.children[0], depth + 1)
             case "alone":
-                raise self.fail(tree.children[0], "autobound cannot be told from outside the kernel")
+                raise self.fail(
+                    tree.children[0], "autobound cannot be told from outside the kernel"
+                )
             case "named":
                 head, value = tree.children
                 return self.named(head, value.children[0])

@@ -15,7 +15,6 @@ _TIME_STEPS = ((1, "ns", 1_000), (1_000, "µs", 1_000_000), (1_000_000, "ms", _S
                (_SECOND, "s", 60 * _SECOND))  # fmt: skip
 
 
-
 def _digits(value: float, digits: int) -> str | None:
     """`value` with this many significant digits and no exponent; None from 1000 (rounded) on."""
     for decimals in range(digits - 1, -1, -1):

@@ -75,7 +75,9 @@ class NettopApp(App[int]):
     @property
     def history_file(self) -> Path | None:
         home = os.environ.get("XDG_STATE_HOME") or os.environ.get("HOME", "") + "/.local/state"
-        return Path(home) / "nettop" / "filters" if home.startswith("/") and self.feed.live else None
+        return (
+            Path(home) / "nettop" / "filters" if home.startswith("/") and self.feed.live else None
+        )
 
     def on_mount(self) -> None:
         self.theme = self.options.theme or "ansi-dark"
@@ -86,7 +88,11 @@ class NettopApp(App[int]):
         self.call_after_refresh(self._start)
 
     def _start(self) -> None:
-        self.feed.start(lambda: self.post_message(ModelReady()))
+        self.feed.start(self._on_model)
+
+    def _on_model(self) -> None:
+        """Called from the poller thread."""
+        self.post_message(ModelReady())
 
     def on_unmount(self) -> None:
         self.feed.stop()

@@ -35,14 +35,23 @@ class HeaderState:
 def host_line(model: Model, width: int, g: Glyphs) -> Line:
     """Who is unwell, and the sums; narrow terminals keep the counts that matter."""
     t = model.totals
-    left: list[Part] = [("nettop", B), ("  ", D), (f"{clean(model.host)[:24]} {model.kernel[:16]}", D)]
+    left: list[Part] = [
+        ("nettop", B),
+        ("  ", D),
+        (f"{clean(model.host)[:24]} {model.kernel[:16]}", D),
+    ]
     left.append(("  ", D))
     left.append((f"{g.unwell} {t.unwell} unwell", Role.UNWELL if t.unwell else D))
     left.append(("  ", D))
     left.append((f"{g.watch} {t.watch} watch", Role.WATCH if t.watch else D))
     if width < 100:
-        right = (("tcp ", D), (str(t.tcp), B), (" retr ", D), (units.rate(t.retrans_per_s) + "/s", B))
-        return spread(tuple(left), right, width)
+        short: tuple[Part, ...] = (
+            ("tcp ", D),
+            (str(t.tcp), B),
+            (" retr ", D),
+            (units.rate(t.retrans_per_s) + "/s", B),
+        )
+        return spread(tuple(left), short, width)
     est, listen = t.by_state.get("ESTABLISHED", 0), t.by_state.get("LISTEN", 0)
     tw = t.by_state.get("TIME_WAIT")
     left += [

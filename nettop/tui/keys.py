@@ -19,7 +19,9 @@ class Key:
 
 KEYS: tuple[Key, ...] = (
     Key(("question_mark",), "?", "help", "RUN", "this help", "help"),
-    Key(("slash",), "/", "filter", "CHOOSE", "filter: ss grammar, comparisons with units", "filter"),
+    Key(
+        ("slash",), "/", "filter", "CHOOSE", "filter: ss grammar, comparisons with units", "filter"
+    ),
     Key(("s",), "s", "sort", "CHOOSE", "choose the sort key", "sort"),
     Key(("enter",), "Enter", "open", "MOVE", "open the socket, or the group", "detail"),
     Key(("x",), "x", "mark", "CHOOSE", "mark; the panes show the marked together", "mark"),

@@ -12,11 +12,12 @@ from contextlib import ExitStack, closing
 import pytest
 
 import nettop.poller as poller
+from nettop.collect import PollOptions
 from nettop.errors import NettopError
 from nettop.feed import Grouping, Sort
 from nettop.model.fields import FIELDS
 from nettop.model.types import Owner, Verdict
-from nettop.poller import LiveFeed, PollOptions
+from nettop.poller import LiveFeed
 from tests.integration.namespaces import inside, namespace, needs_root
 
 pytestmark = needs_root
@@ -28,7 +29,9 @@ class Pairs:
     def __init__(self, name: str, n: int) -> None:
         self.listener = inside(name, lambda: socket.create_server(("127.0.0.1", 0), backlog=64))
         self.address = self.listener.getsockname()
-        self.clients = inside(name, lambda: [socket.create_connection(self.address) for _ in range(n)])
+        self.clients = inside(
+            name, lambda: [socket.create_connection(self.address) for _ in range(n)]
+        )
         self.servers = [self.listener.accept()[0] for _ in range(n)]
         self.name = name
 
@@ -72,7 +75,11 @@ def test_rates_match_what_was_sent(pairs: Pairs, feed: LiveFeed) -> None:
         pairs.clients[0].sendall(b"x" * 10_000)
         assert pairs.servers[0].recv(20_000)
         time.sleep(0.02)
-    while pairs.servers[0].recv(100_000, socket.MSG_DONTWAIT) if _readable(pairs.servers[0]) else False:
+    while (
+        pairs.servers[0].recv(100_000, socket.MSG_DONTWAIT)
+        if _readable(pairs.servers[0])
+        else False
+    ):
         pass
     time.sleep(0.3)
     model = feed.tick()

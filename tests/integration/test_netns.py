@@ -146,7 +146,7 @@ def test_all_finds_named_and_unnamed_namespaces(space: str) -> None:
 def test_entering_without_privilege_says_what_is_needed(space: str) -> None:
     script = f"""
 import os, sys
-sys.path[:0] = {[os.path.abspath(p) for p in sys.path if p]!r}
+sys.path[:0] = {[str(Path(p).absolute()) for p in sys.path if p]!r}
 from nettop.errors import NettopError
 from nettop.sources import netns
 ((inode, path),) = netns.resolve([{space!r}]).items()
@@ -211,9 +211,9 @@ def test_mounts_and_processes_are_put_together() -> None:
 
 
 def test_opening_many_times_leaks_no_descriptor() -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(20):
         fds = netns.open_fds(netns.own_inode(), netns.OWN_PATH)
         hostnet.close_counters(fds)
         os.close(fds.diag_fd)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -19,7 +19,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to have pr
 
 PRELUDE = f"""
 import ctypes, json, os, socket, subprocess, sys, threading
-sys.path[:0] = {[os.path.abspath(p) for p in sys.path if p]!r}
+sys.path[:0] = {[str(Path(p).absolute()) for p in sys.path if p]!r}
 from nettop import privilege
 from nettop.ffi.engine import Procs
 def status():

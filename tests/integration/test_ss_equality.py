@@ -31,8 +31,15 @@ SAME = ("bytes_sent", "bytes_retrans", "bytes_acked", "bytes_received", "segs_ou
         "data_segs_out", "data_segs_in", "delivered", "delivered_ce", "rcv_space", "rcv_ssthresh",
         "snd_wnd", "rcv_wnd", "advmss", "dsack_dups", "reord_seen", "rcv_ooopack", "reordering",
         "unacked", "lost", "sacked", "rehash")  # fmt: skip
-RENAMED = {"mss": "snd_mss", "pmtu": "pmtu", "rcvmss": "rcv_mss", "cwnd": "snd_cwnd",
-           "ssthresh": "snd_ssthresh", "notsent": "notsent_bytes", "backoff": "backoff"}  # fmt: skip
+RENAMED = {
+    "mss": "snd_mss",
+    "pmtu": "pmtu",
+    "rcvmss": "rcv_mss",
+    "cwnd": "snd_cwnd",
+    "ssthresh": "snd_ssthresh",
+    "notsent": "notsent_bytes",
+    "backoff": "backoff",
+}
 MILLISECONDS = {"rto": "rto", "ato": "ato", "minrtt": "min_rtt", "rcv_rtt": "rcv_rtt"}
 SINCE = {"lastsnd": "last_data_sent", "lastrcv": "last_data_recv", "lastack": "last_ack_recv"}
 RATES = {"pacing_rate": "pacing_rate", "delivery_rate": "delivery_rate"}
@@ -137,7 +144,9 @@ def compare(said: dict[str, Any], row: Row, detail: Detail | None) -> int:
     def same(name: str, theirs: Any, ours: Any) -> None:
         nonlocal n
         n += 1
-        assert ours == theirs, f"{said['local']} {said['remote']} {name}: ss {theirs}, nettop {ours}"
+        assert ours == theirs, (
+            f"{said['local']} {said['remote']} {name}: ss {theirs}, nettop {ours}"
+        )
 
     same("state", STATE_OF_SS[said["state"]], row.state_name)
     same("rqueue", said["rqueue"], rec.rqueue)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ PTRACE, SYS_RESOURCE = 1 << 19, 1 << 24
 
 def in_child(script: str) -> Any:
     prelude = (
-        f"import json, os, sys; sys.path[:0] = {[os.path.abspath(p) for p in sys.path if p]!r}\n"
+        "import json, os, sys\n"
+        f"sys.path[:0] = {[str(Path(p).absolute()) for p in sys.path if p]!r}\n"
         "from nettop._native import ffi, lib\n"
         "def caps():\n"
         "    e, p = ffi.new('uint64_t *'), ffi.new('uint64_t *')\n"
@@ -68,7 +70,7 @@ def test_nothing_kept_leaves_nothing_and_sets_no_new_privs() -> None:
 
 def test_a_descriptor_that_is_no_namespace_is_refused() -> None:
     fds = native.ffi.new("struct nt_netns_fds *")
-    with open("/dev/null", "rb") as null:
+    with Path("/dev/null").open("rb") as null:
         assert native.lib.nt_netns_open(null.fileno(), fds) < 0
 
 

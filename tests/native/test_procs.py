@@ -530,7 +530,7 @@ for _ in range(5):
     found = lib.nt_procs_find(p[0], inode, proc)
     lib.nt_procs_scan(p[0], s)
 print(found, proc.owner, s.unreadable > 1, lib.nt_procs_complete(p[0]))
-""" % [os.path.abspath(p) for p in sys.path if p]
+""" % [str(Path(p).absolute()) for p in sys.path if p]
     out = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=False
     )
@@ -545,7 +545,7 @@ def test_a_pid_namespace_hides_processes() -> None:
         "p = ffi.new('struct nt_procs **'); lib.nt_procs_new(b'/proc', p)\n"
         "s = ffi.new('struct nt_procs_stats *'); lib.nt_procs_scan(p[0], s)\n"
         "print(s.hidden, lib.nt_procs_complete(p[0]))\n"
-    ) % [os.path.abspath(p) for p in sys.path if p]
+    ) % [str(Path(p).absolute()) for p in sys.path if p]
     out = subprocess.run(
         ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", script],
         capture_output=True, text=True, timeout=20, check=False,

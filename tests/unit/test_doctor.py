@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -164,7 +165,7 @@ def test_the_namespace_of_another_process_is_tried() -> None:
 def test_without_privilege_diag_works_and_procs_is_partial() -> None:
     script = f"""
 import os, sys
-sys.path[:0] = {[os.path.abspath(p) for p in sys.path if p]!r}
+sys.path[:0] = {[str(Path(p).absolute()) for p in sys.path if p]!r}
 from nettop import doctor
 os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
 sys.exit(doctor.run(as_json=True))
@@ -185,7 +186,7 @@ sys.exit(doctor.run(as_json=True))
 
 def test_doctor_never_imports_the_screen() -> None:
     script = (
-        f"import sys; sys.path[:0] = {[os.path.abspath(p) for p in sys.path if p]!r}\n"
+        f"import sys; sys.path[:0] = {[str(Path(p).absolute()) for p in sys.path if p]!r}\n"
         "import nettop.doctor\n"
         "print([m for m in sys.modules if m.split('.')[0] in ('textual', 'rich')])\n"
     )

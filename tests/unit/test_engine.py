@@ -69,9 +69,14 @@ def test_counter_going_back_makes_no_rate(engine: Engine) -> None:
 
 
 def test_retr_pct_leaves_out_what_dsack_proved_spurious(engine: Engine) -> None:
-    base = {"snd_mss": 1000, "bytes_sent": 0, "bytes_retrans": 0}
+    base: dict[str, Any] = {"snd_mss": 1000, "bytes_sent": 0, "bytes_retrans": 0}
     sweep(engine, 10, connection(1, **base))
-    more = {"snd_mss": 1000, "bytes_sent": 100_000, "bytes_retrans": 5000, "dsack_dups": 3}
+    more: dict[str, Any] = {
+        "snd_mss": 1000,
+        "bytes_sent": 100_000,
+        "bytes_retrans": 5000,
+        "dsack_dups": 3,
+    }
     sweep(engine, 11, connection(1, **more))
     assert value(engine, "retr%") == pytest.approx(2.0)
 
@@ -82,7 +87,9 @@ def test_retr_pct_is_unknown_when_nothing_was_sent(engine: Engine) -> None:
     assert value(engine, "retr%") is None
 
 
-@pytest.mark.parametrize("length", [104, 120, 136, 144, 160, 168, 192, 200, 224, 232, 240, 248, 280, 400])
+@pytest.mark.parametrize(
+    "length", [104, 120, 136, 144, 160, 168, 192, 200, 224, 232, 240, 248, 280, 400]
+)
 def test_every_length_of_tcp_info(engine: Engine, length: int) -> None:
     """Fields exist only as far as the kernel sent them; longer structs keep the known part."""
     info = tcp_info(min(length, 280), rtt=5000, snd_cwnd=7, min_rtt=900, bytes_acked=10) + bytes(
@@ -113,7 +120,7 @@ def test_limited_shares(engine: Engine) -> None:
 
 def test_waiting_for_an_ack_is_nobodys_fault(engine: Engine) -> None:
     """An RPC client whose server thinks: busy all the time, nothing held back."""
-    quiet = {"delivery_rate_app_limited": 1, "unacked": 1, "snd_cwnd": 10}
+    quiet: dict[str, Any] = {"delivery_rate_app_limited": 1, "unacked": 1, "snd_cwnd": 10}
     sweep(engine, 10, connection(1, busy_time=0, **quiet))
     sweep(engine, 11, connection(1, busy_time=970_000, **quiet))
     assert value(engine, "limited.cwnd") == 0
@@ -122,7 +129,7 @@ def test_waiting_for_an_ack_is_nobodys_fault(engine: Engine) -> None:
 
 
 def test_full_window_is_cwnd_limited(engine: Engine) -> None:
-    full = {"unacked": 10, "snd_cwnd": 10}
+    full: dict[str, Any] = {"unacked": 10, "snd_cwnd": 10}
     sweep(engine, 10, connection(1, busy_time=0, **full))
     sweep(engine, 11, connection(1, busy_time=1_000_000, **full))
     assert value(engine, "limited.cwnd") == 100
@@ -327,7 +334,10 @@ def test_groups_and_sum(engine: Engine) -> None:
 @pytest.mark.parametrize("descending", [True, False])
 def test_order_puts_unknown_last(engine: Engine, descending: bool) -> None:
     many = [connection(i, min_rtt=i * 10) for i in range(1, 200)]
-    many += [connection(1000, min_rtt=0xFFFFFFFF), connection(1001, state="LISTEN", rqueue=9, wqueue=9)]
+    many += [
+        connection(1000, min_rtt=0xFFFFFFFF),
+        connection(1001, state="LISTEN", rqueue=9, wqueue=9),
+    ]
     sweep(engine, 10, *many)
     count = engine.order(FIELDS["minrtt"], descending, 20, False)
     cookies = [r.cookie for r in engine.window(0, count)]

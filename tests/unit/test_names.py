@@ -117,10 +117,16 @@ def test_walk_finds_directories_by_inode(tmp_path: Path) -> None:
 def test_unknown_ids_do_not_walk_the_tree_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock, walks = Clock(), []
+    clock = Clock()
+    walks: list[float] = []
     found = Cgroups(str(tmp_path), clock, by_handle=False)
     real = found._walk
-    monkeypatch.setattr(found, "_walk", lambda: (walks.append(clock.now), real()))
+
+    def walk() -> None:
+        walks.append(clock.now)
+        real()
+
+    monkeypatch.setattr(found, "_walk", walk)
     for tick in range(60):
         for strange in range(1, 50):
             assert found.path(10**9 + tick * 100 + strange) is None

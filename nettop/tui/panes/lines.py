@@ -9,7 +9,7 @@ from nettop.model.fields import FIELDS
 from nettop.model.types import CA_STATES, Flag, Point, Proto
 from nettop.render import units
 from nettop.tui.glyphs import Glyphs
-from nettop.tui.panes.data import PaneData, subject
+from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.spark import buckets, spark
 from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import BLANK, Line, Part, clip, line, width_of
@@ -54,7 +54,9 @@ def _off(data: PaneData, plane: str, width: int) -> list[Line]:
     return lines
 
 
-def _row_of(label: str, value: str, note: str, role: Role = Role.NORMAL, *, first: str = "") -> Line:
+def _row_of(
+    label: str, value: str, note: str, role: Role = Role.NORMAL, *, first: str = ""
+) -> Line:
     return line((f"{label:<9}", D), (first, D), (f"{value:>8}", role), (f" {note}", D))
 
 
@@ -78,20 +80,34 @@ def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
         queue = spark(buckets(history, lambda p: p.rqueue_bytes, cells), g)
         taken = spark(buckets(history, lambda p: p.rx_bytes_per_s, cells), g)
         rate = _number(data, "rx")
-        lines.append(line((f"{'rcvq':<8}", D), (queue, D), f"{units.size(row.rec.rqueue):>8}", (" bytes", D)))
-        lines.append(line((f"{'taken':<8}", D), (taken, D), f"{units.size(rate):>8}", (" bytes/s", D)))
+        lines.append(
+            line((f"{'rcvq':<8}", D), (queue, D), f"{units.size(row.rec.rqueue):>8}", (" bytes", D))
+        )
+        lines.append(
+            line((f"{'taken':<8}", D), (taken, D), f"{units.size(rate):>8}", (" bytes/s", D))
+        )
         if row.flags & Flag.OLDEST_UNREAD:
             age = units.time(row.rec.oldest_unread_ms * 1e6, bounded=True)
             role = LEVEL_ROLES[row.level] if row.rec.verdicts & 1 else Role.NORMAL
-            lines.append(line((f"{'unread':<8}", D), (age, role), (" at least: the reader took nothing", D)))
+            lines.append(
+                line((f"{'unread':<8}", D), (age, role), (" at least: the reader took nothing", D))
+            )
         else:
             lines.append(line((f"{'unread':<8}", D), "nothing unread"))
     elif row.is_listen:
         lines.append(line((f"{'waiting':<8}", D), f"{row.rec.rqueue} of {row.rec.wqueue}",
                           (" for accept()", D)))  # fmt: skip
     else:
-        lines.append(line((f"{'rcvq':<8}", D), f"{units.size(row.rec.rqueue):>8}", (" bytes of memory", D)))
-        lines.append(line((f"{'drops':<8}", D), f"{units.count(_number(data, 'drops')):>8}", (" packets in all", D)))
+        lines.append(
+            line((f"{'rcvq':<8}", D), f"{units.size(row.rec.rqueue):>8}", (" bytes of memory", D))
+        )
+        lines.append(
+            line(
+                (f"{'drops':<8}", D),
+                f"{units.count(_number(data, 'drops')):>8}",
+                (" packets in all", D),
+            )
+        )
     return lines[:height]
 
 
@@ -104,10 +120,18 @@ def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     info = detail.tcp_info if detail else {}
     flying = info["unacked"] * info["snd_mss"] if "unacked" in info else None
     lines += [BLANK, line(("without it, from tcp_info:", D))]
-    lines.append(_row_of("unsent", units.size(info.get("notsent_bytes")), "written, waiting to be sent"))
+    lines.append(
+        _row_of("unsent", units.size(info.get("notsent_bytes")), "written, waiting to be sent")
+    )
     lines.append(_row_of("in flight", units.size(flying), "unacked × mss: on the network"))
-    lines.append(_row_of("delivery", units.bits_per_s(_number(data, "delivery_rate")), "bit/s, last measured"))
-    lines.append(_row_of("pacing", units.bits_per_s(_number(data, "pacing_rate")), "bit/s, allowed"))
+    lines.append(
+        _row_of(
+            "delivery", units.bits_per_s(_number(data, "delivery_rate")), "bit/s, last measured"
+        )
+    )
+    lines.append(
+        _row_of("pacing", units.bits_per_s(_number(data, "pacing_rate")), "bit/s, allowed")
+    )
     lines.append(_row_of("srtt", units.time(_number(data, "srtt")), "send to ACK, smoothed"))
     return lines[:height]
 
@@ -158,17 +182,49 @@ def health_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
     up = rec.tx_bytes_per_s >= rec.rx_bytes_per_s
     info = data.detail.tcp_info if data.detail else {}
     total = info.get("total_retrans")
-    note = f"{units.percent(_number(data, 'retr%'))}" + (f", {units.count(total)} in all" if total else "")
+    note = f"{units.percent(_number(data, 'retr%'))}" + (
+        f", {units.count(total)} in all" if total else ""
+    )
     lines = [
-        _spark_row("srtt", h, lambda p: p.rtt_ns, units.time(_number(data, "srtt")),
-                   f"min {units.time(min_rtt)}", cells, g, loud if verdicts >> 5 & 1 else Role.NORMAL),
-        _spark_row("cwnd", h, lambda p: p.snd_cwnd, units.count(rec.snd_cwnd),
-                   f"was {units.count(was_cwnd)}", cells, g),
-        _spark_row("retr/s", h, lambda p: p.retrans_per_s, units.rate(_number(data, "retr/s")), note,
-                   cells, g, loud if verdicts >> 2 & 3 else Role.NORMAL),
-        _spark_row("flow ↑" if up else "flow ↓", h, _flow, units.bits_per_s(_number(data, "tx" if up else "rx")),
-                   f"was {units.bits_per_s(was_flow)}", cells, g),
-    ]  # fmt: skip
+        _spark_row(
+            "srtt",
+            h,
+            lambda p: p.rtt_ns,
+            units.time(_number(data, "srtt")),
+            f"min {units.time(min_rtt)}",
+            cells,
+            g,
+            loud if verdicts >> 5 & 1 else Role.NORMAL,
+        ),
+        _spark_row(
+            "cwnd",
+            h,
+            lambda p: p.snd_cwnd,
+            units.count(rec.snd_cwnd),
+            f"was {units.count(was_cwnd)}",
+            cells,
+            g,
+        ),
+        _spark_row(
+            "retr/s",
+            h,
+            lambda p: p.retrans_per_s,
+            units.rate(_number(data, "retr/s")),
+            note,
+            cells,
+            g,
+            loud if verdicts >> 2 & 3 else Role.NORMAL,
+        ),
+        _spark_row(
+            "flow ↑" if up else "flow ↓",
+            h,
+            _flow,
+            units.bits_per_s(_number(data, "tx" if up else "rx")),
+            f"was {units.bits_per_s(was_flow)}",
+            cells,
+            g,
+        ),
+    ]
     if height >= 11:
         lines.append(
             _spark_row("deliver", h, lambda p: p.delivery_bytes_per_s,
@@ -176,20 +232,30 @@ def health_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
         )  # fmt: skip
     unsent = units.size(info.get("notsent_bytes"))
     lines.append(
-        _spark_row("sndq", h, lambda p: p.wqueue_bytes, units.size(rec.wqueue), f"uns {unsent}", cells, g)
+        _spark_row(
+            "sndq", h, lambda p: p.wqueue_bytes, units.size(rec.wqueue), f"uns {unsent}", cells, g
+        )
     )
     ca = CA_STATES.get(rec.ca_state, str(rec.ca_state))
     lines.append(
         line(
-            (ca, Role.WATCH if rec.ca_state >= 3 else Role.NORMAL), (f" {row.cong or '–'}", D),
-            (" rto ", D), units.time(_number(data, "rto")), (" mss ", D), units.count(info.get("snd_mss")),
+            (ca, Role.WATCH if rec.ca_state >= 3 else Role.NORMAL),
+            (f" {row.cong or '–'}", D),
+            (" rto ", D),
+            units.time(_number(data, "rto")),
+            (" mss ", D),
+            units.count(info.get("snd_mss")),
         )
-    )  # fmt: skip
+    )
     held = shares(row)
     if held:
         words: list[Part] = [("limit ", D)]
         for i, (name, pct) in enumerate(held[:3]):
-            words += [(", " if i else "", D), (f"{name} ", D if name in ("idle", "in flight") else Role.NORMAL), (f"{pct}%", B)]
+            words += [
+                (", " if i else "", D),
+                (f"{name} ", D if name in ("idle", "in flight") else Role.NORMAL),
+                (f"{pct}%", B),
+            ]
         lines.append(tuple(words))
     else:
         lines.append(line(("limit ", D), ("– not known before the second interval", D)))
@@ -235,15 +301,44 @@ def _total_lines(data: PaneData, width: int, g: Glyphs) -> list[Line]:
         return units.rate(value / per_s if value is not None else None) + "/s"
 
     lines = [
-        _spark_row("tx", h, lambda p: p.tx_bytes_per_s, units.bits_per_s(t.tx_bytes_per_s), "bit/s", cells, g),
-        _spark_row("rx", h, lambda p: p.rx_bytes_per_s, units.bits_per_s(t.rx_bytes_per_s), "bit/s", cells, g),
-        _spark_row("retr/s", h, lambda p: p.retrans_per_s, units.rate(t.retrans_per_s),
-                   units.percent(t.retr_pct), cells, g),
-        line((f"{'opened':<8}", D), f"{flow(t.opened):>8}", ("   closed ", D), flow(t.closed),
-             ("   resets ", D), units.rate(t.resets_per_s) + "/s"),
+        _spark_row(
+            "tx",
+            h,
+            lambda p: p.tx_bytes_per_s,
+            units.bits_per_s(t.tx_bytes_per_s),
+            "bit/s",
+            cells,
+            g,
+        ),
+        _spark_row(
+            "rx",
+            h,
+            lambda p: p.rx_bytes_per_s,
+            units.bits_per_s(t.rx_bytes_per_s),
+            "bit/s",
+            cells,
+            g,
+        ),
+        _spark_row(
+            "retr/s",
+            h,
+            lambda p: p.retrans_per_s,
+            units.rate(t.retrans_per_s),
+            units.percent(t.retr_pct),
+            cells,
+            g,
+        ),
+        line(
+            (f"{'opened':<8}", D),
+            f"{flow(t.opened):>8}",
+            ("   closed ", D),
+            flow(t.closed),
+            ("   resets ", D),
+            units.rate(t.resets_per_s) + "/s",
+        ),
         BLANK,
         line((f"{'who':<8}", D), (f"{'unwell':>7}{'watch':>7}", D)),
-    ]  # fmt: skip
+    ]
     for who, (watch, unwell) in t.who.items():
         if watch or unwell:
             lines.append(
@@ -266,13 +361,17 @@ def _marked_lines(data: PaneData, width: int) -> list[Line]:
         _row_of("sndq", units.size(m.wqueue_bytes), "bytes not acknowledged"),
         _row_of("rcvq", units.size(m.rqueue_bytes), "bytes not read"),
         BLANK,
-        line((f"{m.unwell} unwell", Role.UNWELL if m.unwell else D), ("  ", D),
-             (f"{m.watch} watch", Role.WATCH if m.watch else D)),
-        *[line((t, D)) for t in _wrap("sums add up; srtt50 is the median over the marked sockets", width)],
-    ]  # fmt: skip
+        line(
+            (f"{m.unwell} unwell", Role.UNWELL if m.unwell else D),
+            ("  ", D),
+            (f"{m.watch} watch", Role.WATCH if m.watch else D),
+        ),
+        *[
+            line((t, D))
+            for t in _wrap("sums add up; srtt50 is the median over the marked sockets", width)
+        ],
+    ]
     return lines
-
-
 
 
 PANES: tuple[tuple[str, PaneLines], ...] = (

@@ -11,7 +11,10 @@ SPAN_S = 60
 
 
 def buckets(
-    points: Sequence[Point], pick: Callable[[Point], float | None], cells: int, span_s: float = SPAN_S
+    points: Sequence[Point],
+    pick: Callable[[Point], float | None],
+    cells: int,
+    span_s: float = SPAN_S,
 ) -> list[float | None]:
     """The largest value of each of `cells` equal steps of time; None where nothing is known.
 

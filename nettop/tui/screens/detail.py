@@ -65,11 +65,19 @@ def value_text(item: InfoField, raw: int) -> str:
 
 def fields_of(detail: Detail) -> list[InfoField]:
     """What the kernel sent, with the layout of the tail that was decoded."""
-    tail = TAIL_7_0 if "ecn_mode" in detail.tcp_info else TAIL_6_18 if "accecn_opt_seen" in detail.tcp_info else ()
+    tail = (
+        TAIL_7_0
+        if "ecn_mode" in detail.tcp_info
+        else TAIL_6_18
+        if "accecn_opt_seen" in detail.tcp_info
+        else ()
+    )
     return [item for item in (*TCP_INFO, *tail) if item.name != "state"]
 
 
-def info_lines(row: Row, detail: Detail | None, chosen: str | None, columns: int, width: int) -> list[Line]:
+def info_lines(
+    row: Row, detail: Detail | None, chosen: str | None, columns: int, width: int
+) -> list[Line]:
     """Every field by group; `–` for what this kernel or this state does not give."""
     if detail is None:
         return [line(("tcp_info is read with the next tick", Role.DIM))]
@@ -124,7 +132,10 @@ def memory_lines(detail: Detail | None, columns: int, width: int) -> list[Line]:
         text = units.ABSENT if raw is None else str(raw) if name == "drops" else units.size(raw)
         cells.append((name, text, Role.DIM if text == "0" else Role.NORMAL, Role.DIM))
     lines = _grid("memory", cells, columns, width)
-    extra = {**detail.cong_info, **{k: v for k, v in detail.attrs.items() if k not in ("shutdown",)}}
+    extra = {
+        **detail.cong_info,
+        **{k: v for k, v in detail.attrs.items() if k not in ("shutdown",)},
+    }
     if extra:
         words = "  ".join(f"{k} {v}" for k, v in extra.items())
         lines += [BLANK, line(("more    ", Role.BOLD), (clean(words), Role.NORMAL))]
@@ -173,7 +184,9 @@ class DetailScreen(Screen[None]):
         row = feed.find(self.cookie)
         head: list[Line] = [host_line(model, width, g)]
         if row is None:
-            self.body.set_lines([*head, BLANK, line(("   closed: this socket is gone. Esc goes back", Role.WATCH))])
+            self.body.set_lines(
+                [*head, BLANK, line(("   closed: this socket is gone. Esc goes back", Role.WATCH))]
+            )
             return
         detail = feed.detail(self.cookie)
         since = feed.seconds_since(row.rec.verdict_since_s)
@@ -195,12 +208,21 @@ class DetailScreen(Screen[None]):
         owner = owner_text(row) or units.ABSENT
         since = self.main.feed.seconds_since(rec.state_since_s)
         first = line(
-            (owner, Role.BOLD), "  ", endpoint(row, local=True), (" ⇄ ", Role.DIM),
-            (endpoint(row, local=False), Role.BOLD), "  ", row.state_name if row.rec.proto != 2 else "UDP",
+            (owner, Role.BOLD),
+            "  ",
+            endpoint(row, local=True),
+            (" ⇄ ", Role.DIM),
+            (endpoint(row, local=False), Role.BOLD),
+            "  ",
+            row.state_name if row.rec.proto != 2 else "UDP",
             (f" ≥ {units.time(since * 1e9)}" if since is not None else "", Role.DIM),
-            ("  ", Role.DIM), row.cong or units.ABSENT, ("  user ", Role.DIM),
-            row.user or str(rec.uid), ("  netns ", Role.DIM), row.netns_name or str(rec.netns),
-        )  # fmt: skip
+            ("  ", Role.DIM),
+            row.cong or units.ABSENT,
+            ("  user ", Role.DIM),
+            row.user or str(rec.uid),
+            ("  netns ", Role.DIM),
+            row.netns_name or str(rec.netns),
+        )
         lines = [clip(first, width)]
         place: list[Part] = [
             ("cookie ", Role.DIM), (f"{rec.cookie:x}", Role.NORMAL),
@@ -212,12 +234,17 @@ class DetailScreen(Screen[None]):
         place += [("cgroup ", Role.DIM), (row.cgroup or units.ABSENT, Role.NORMAL)]
         owners = self.main.feed.owners(rec.inode) if rec.inode else []
         for proc in owners[:3]:
-            place += [(f"  pid {proc.pid} ", Role.DIM), (_command(proc.pid) or proc.comm, Role.NORMAL)]
+            place += [
+                (f"  pid {proc.pid} ", Role.DIM),
+                (_command(proc.pid) or proc.comm, Role.NORMAL),
+            ]
         if len(owners) > 3:
             place.append((f"  and {len(owners) - 3} more", Role.DIM))
         return [*lines, clip(tuple(place), width)]
 
-    def _verdict(self, row: Row, detail: Detail | None, model: Model, since: float | None, width: int) -> list[Line]:
+    def _verdict(
+        self, row: Row, detail: Detail | None, model: Model, since: float | None, width: int
+    ) -> list[Line]:
         said = explain(row, detail, model, since)
         role = LEVEL_ROLES[row.level] if row.rec.verdicts else Role.DIM
         held = f" for {units.time(since * 1e9)}" if since is not None and row.rec.verdicts else ""
@@ -237,7 +264,9 @@ class DetailScreen(Screen[None]):
         side = max(44, width * 36 // 100)
         left_width = width - side - 2
         columns = 3 if left_width >= 74 else 2
-        left = info_lines(row, detail, name, columns, left_width) + memory_lines(detail, columns, left_width)
+        left = info_lines(row, detail, name, columns, left_width) + memory_lines(
+            detail, columns, left_width
+        )
         right = self._side(data, side)
         out: list[Line] = []
         for i in range(max(len(left), len(right))):
@@ -252,7 +281,10 @@ class DetailScreen(Screen[None]):
         lines = health_lines(data, width - 1, 8, g)
         for title, make in (("RX queue wait", rx_lines), ("TX stages", tx_lines)):
             rule = g.rule * max(0, width - len(title) - 4)
-            lines += [BLANK, line((f"{g.rule} ", Role.DIM), (title, Role.BOLD), (f" {rule}", Role.DIM))]
+            lines += [
+                BLANK,
+                line((f"{g.rule} ", Role.DIM), (title, Role.BOLD), (f" {rule}", Role.DIM)),
+            ]
             lines += make(data, width - 1, 12, g)
         return [clip(text, width) for text in lines]
 
@@ -269,12 +301,24 @@ class DetailScreen(Screen[None]):
         if field is not None:
             kind = "cumulative" if field.kind == "counter" else field.kind
             sent = detail.tcp_info.get(field.name) if detail else None
-            absent = "" if sent is not None else f"; not sent: this kernel gives {detail.tcp_info_len if detail else 0} bytes"
+            absent = (
+                ""
+                if sent is not None
+                else f"; not sent: this kernel gives {detail.tcp_info_len if detail else 0} bytes"
+            )
             told = clip(line((f"tcpi_{field.name} ", Role.FOCUS), field.help,
                              (f" ({field.unit}, {kind}{absent})", Role.DIM)), width)  # fmt: skip
         keys: list[Part] = []
-        for key, text in (("Esc", "back"), ("↑↓", "next socket"), ("←→", "explain a field"), ("PgDn", "scroll"),
-                          ("y", "ss command"), ("e", "export"), ("space", "pause"), ("?", "help")):  # fmt: skip
+        for key, text in (
+            ("Esc", "back"),
+            ("↑↓", "next socket"),
+            ("←→", "explain a field"),
+            ("PgDn", "scroll"),
+            ("y", "ss command"),
+            ("e", "export"),
+            ("space", "pause"),
+            ("?", "help"),
+        ):
             keys += [(key, Role.BOLD), (f" {text}  ", Role.DIM)]
         place = self.main.feed.position(self.cookie)
         right = f"{'↓ more  ' if more else ''}{(place or 0) + 1} of {self.main.feed.count()} "

@@ -37,7 +37,8 @@ def _wrapped(name: str, text: str, width: int, indent: int = 15) -> list[Line]:
             current = f"{current} {word}".strip()
     rows.append(current)
     return [
-        line((f"{name if i == 0 else '':<{indent - 1}} ", Role.BOLD), row) for i, row in enumerate(rows)
+        line((f"{name if i == 0 else '':<{indent - 1}} ", Role.BOLD), row)
+        for i, row in enumerate(rows)
     ]
 
 
@@ -51,7 +52,9 @@ class HelpScreen(Overlay[None]):
         lines: list[Line] = []
         for group in GROUPS:
             lines.append(line((group, Role.FOCUS)))
-            lines += [line((f"{k.shown:<14} ", Role.BOLD), k.help) for k in KEYS if k.group == group]
+            lines += [
+                line((f"{k.shown:<14} ", Role.BOLD), k.help) for k in KEYS if k.group == group
+            ]
             lines.append(BLANK)
         lines.append(line(("SIGNS", Role.FOCUS)))
         for sign, role, text in (
@@ -66,7 +69,10 @@ class HelpScreen(Overlay[None]):
             lines.append(line((f"{sign:<14} ", role), text))
         lines += [BLANK, line(("WHOSE FAULT (WHO)", Role.FOCUS))]
         lines += [row for who, text in WHO_WORDS for row in _wrapped(who, text, width)]
-        lines += [BLANK, line(("VERDICTS (WHY): held in two of the last three intervals", Role.FOCUS))]
+        lines += [
+            BLANK,
+            line(("VERDICTS (WHY): held in two of the last three intervals", Role.FOCUS)),
+        ]
         for verdict, sentence in SENTENCES.items():
             first, second = THRESHOLDS[verdict]
             text = f"{WHO[verdict]}: {sentence}. {g.watch} {first}; {g.unwell} {second}"
@@ -75,12 +81,21 @@ class HelpScreen(Overlay[None]):
         lines += [line(("  " + f, Role.NORMAL)) for f in FILTERS]
         lines += [BLANK, line(("SORT unwell", Role.FOCUS))]
         lines += _wrapped(
-            "", f"{g.unwell} above {g.watch} above the rest. A socket rises at once and sinks one level "
-            "after 10 s of being well. Inside a level: strength in powers of two, then traffic. Moving "
-            "the cursor holds the order for 3 s, o until o. Other keys sort at most every 2 s.",
-            width, 1,
-        )  # fmt: skip
-        lines += [BLANK, line(("COLUMNS AND FIELDS", Role.FOCUS), ("  name in filters, sort and exports", Role.DIM))]
+            "",
+            f"{g.unwell} above {g.watch} above the rest. A socket rises at once and sinks one "
+            "level after 10 s of being well. Inside a level: strength in powers of two, then "
+            "traffic. Moving the cursor holds the order for 3 s, o until o. Other keys "
+            "sort at most every 2 s.",
+            width,
+            1,
+        )
+        lines += [
+            BLANK,
+            line(
+                ("COLUMNS AND FIELDS", Role.FOCUS),
+                ("  name in filters, sort and exports", Role.DIM),
+            ),
+        ]
         for field in FIELDS.values():
             title = f"[{field.title}] " if field.title and field.title.lower() != field.id else ""
             source = "" if field.source == "diag" else f" (plane {field.source})"

@@ -187,7 +187,9 @@ class MainScreen(Screen[None]):
         )
         self.status.set_lines([status_line(self.model, state, width, g)])
         if self.grouping is Grouping.NONE:
-            titles = table_columns.titles(self.column_set, self.sort.field, self.sort.descending, width)
+            titles = table_columns.titles(
+                self.column_set, self.sort.field, self.sort.descending, width
+            )
         else:
             titles = self.groups.titles(width)
         self.titles.set_lines([titles])
@@ -203,7 +205,10 @@ class MainScreen(Screen[None]):
                 continue
             text = words.get(key.action, key.footer)
             size = len(key.shown.split()[0]) + len(text) + 3
-            if sum(len(t) for t, _ in parts) + size > width - 16 and key.action not in ("help", "quit"):
+            if sum(len(t) for t, _ in parts) + size > width - 16 and key.action not in (
+                "help",
+                "quit",
+            ):
                 continue
             parts += [(key.shown.split()[0], Role.BOLD), (f" {text}  ", Role.DIM)]
         if self.grouping:
@@ -359,7 +364,11 @@ class MainScreen(Screen[None]):
             if group is None or not group.filter_text:
                 return
             self.base_filter = self.filter_text or ""
-            text = f"({self.filter_text}) and {group.filter_text}" if self.filter_text else group.filter_text
+            text = (
+                f"({self.filter_text}) and {group.filter_text}"
+                if self.filter_text
+                else group.filter_text
+            )
             self.grouping = Grouping.NONE
             self._arrange()
             self.call_after_refresh(self._use_filter, text)
@@ -414,7 +423,10 @@ class MainScreen(Screen[None]):
             self._use_sort(Sort(self.sort.field, not self.sort.descending))
 
     def _sort_beside(self, by: int) -> None:
-        sortable: list[Field | None] = [None, *(f for f, _ in self.column_set.columns if f.sortable and f.id != "why")]
+        sortable: list[Field | None] = [
+            None,
+            *(f for f, _ in self.column_set.columns if f.sortable and f.id != "why"),
+        ]
         at = sortable.index(self.sort.field) if self.sort.field in sortable else 0
         field = sortable[(at + by) % len(sortable)]
         self._use_sort(Sort(field, field.descending if field else True))

@@ -74,9 +74,10 @@ class Overlay(ModalScreen[T]):
         )  # fmt: skip
         foot_text = self.FOOT if len(body) <= height else f"{self.FOOT}, ↓ more"
         foot: Line = (
-            (corner[2] + g.rule * (width - len(foot_text) - 1) + " ", Role.DIM), (foot_text, Role.DIM),
+            (corner[2] + g.rule * (width - len(foot_text) - 1) + " ", Role.DIM),
+            (foot_text, Role.DIM),
             (" " + g.rule + corner[3], Role.DIM),
-        )  # fmt: skip
+        )
         lines = [head]
         for text in shown + [()] * (height - len(shown)):
             parts = clip(text, width)

@@ -23,7 +23,10 @@ class SortScreen(Overlay[Sort | None]):
         super().__init__()
         self.sort = sort
         self.typed = ""
-        self.keys: list[Field | None] = [None, *(f for f in FIELDS.values() if f.title and f.sortable)]
+        self.keys: list[Field | None] = [
+            None,
+            *(f for f in FIELDS.values() if f.title and f.sortable),
+        ]
         self.at = self.keys.index(sort.field) if sort.field in self.keys else 0
         if self.at + 1 < len(self.keys) and sort.field is None:
             self.at = self.keys.index(FIELDS["retr/s"])
@@ -45,7 +48,9 @@ class SortScreen(Overlay[Sort | None]):
             what = field.help if field else "level, strength; steady (default)"
             name = field.id if field else "unwell"
             text = f"{name:<16}{arrow:<4} {what}"[:width].ljust(width)
-            lines.append(line((text, Role.REVERSE if i == self.at else Role.BOLD if same else Role.NORMAL)))
+            lines.append(
+                line((text, Role.REVERSE if i == self.at else Role.BOLD if same else Role.NORMAL))
+            )
         if not shown:
             lines.append(line((f"no key with '{self.typed}'", Role.WATCH)))
         lines += [BLANK, line((f"find {self.typed}_" if self.typed else "", Role.FOCUS))]
@@ -67,7 +72,9 @@ class SortScreen(Overlay[Sort | None]):
                 if shown:
                     field = shown[self.at]
                     same = field is self.sort.field
-                    down = (not self.sort.descending if same else field.descending) if field else True
+                    down = (
+                        (not self.sort.descending if same else field.descending) if field else True
+                    )
                     self.dismiss(Sort(field, down))
                 return False
             case "backspace":

@@ -78,8 +78,17 @@ class FilterLine(LineWidget, can_focus=True):
         from nettop.query.complete import complete, help_of
 
         label = "filter "
-        before, under, after = self.text[: self.at], self.text[self.at : self.at + 1], self.text[self.at + 1 :]
-        first = line((label, Role.FOCUS), (before, Role.BOLD), (under or " ", Role.REVERSE), (after, Role.BOLD))
+        before, under, after = (
+            self.text[: self.at],
+            self.text[self.at : self.at + 1],
+            self.text[self.at + 1 :],
+        )
+        first = line(
+            (label, Role.FOCUS),
+            (before, Role.BOLD),
+            (under or " ", Role.REVERSE),
+            (after, Role.BOLD),
+        )
         error = self._mistake() if self.text.strip() else None
         completion = complete(self.text, self.at)
         pad = " " * len(label)
@@ -90,10 +99,18 @@ class FilterLine(LineWidget, can_focus=True):
             second = line((pad + error.caret(), Role.UNWELL))
         elif completion.field is not None:
             what, how = help_of(completion.field)
-            second = line((pad, Role.NORMAL), (f"{completion.field.id}: {what}", Role.DIM), (f"  ({how})", Role.DIM))
+            second = line(
+                (pad, Role.NORMAL),
+                (f"{completion.field.id}: {what}", Role.DIM),
+                (f"  ({how})", Role.DIM),
+            )
         else:
             words = "  ".join(completion.words[:10])
-            second = line((pad, Role.NORMAL), ("Tab completes: " if words else "", Role.DIM), (words, Role.DIM))
+            second = line(
+                (pad, Role.NORMAL),
+                ("Tab completes: " if words else "", Role.DIM),
+                (words, Role.DIM),
+            )
         self.set_lines([first, second])
 
     def _unfinished(self, error: FilterError) -> bool:

@@ -91,9 +91,12 @@ class GroupTable(LineWidget):
         room = self._name_cells()
         name = group.title if len(group.title) <= room else group.title[: room - 1] + g.ellipsis
         parts: list[Part] = [
-            (g.cursor if selected else " ", Role.FOCUS), (sign, loud), (" ", Role.NORMAL),
-            (name, Role.REVERSE if selected else Role.NORMAL), (" " * (room - len(name)), Role.NORMAL),
-        ]  # fmt: skip
+            (g.cursor if selected else " ", Role.FOCUS),
+            (sign, loud),
+            (" ", Role.NORMAL),
+            (name, Role.REVERSE if selected else Role.NORMAL),
+            (" " * (room - len(name)), Role.NORMAL),
+        ]
         for (title, width, least), text in zip(COLUMNS, _cells(group), strict=True):
             if self.size.width < least:
                 continue
