@@ -167,13 +167,21 @@ void nt_table_remove(struct nt_table *t, uint32_t i);
 void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct nt_diag_view *view,
 	       bool lookup);
 uint8_t nt_cong_id(struct nt_engine *e, const struct nt_diag_view *view); /* 0: none */
-void nt_rematch(struct nt_engine *e); /* all records again, after the filter changed */
 void nt_sweep_close(struct nt_engine *e);
 /* First owner of a record; the lock is held. */
 void nt_owner_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *ret);
-double nt_sent_per_s(const struct nt_rec *rec);
 /* The kept detail of a record or NULL; the lock is held. */
 const struct nt_detail *nt_rec_detail(const struct nt_engine *e, const struct nt_rec *rec);
+
+/* nt_match.c */
+/* What a filter may ask of a record; without a message, of its kept detail. *proc is room. */
+struct nt_filter_view nt_view_of(struct nt_engine *e, const struct nt_rec *rec,
+				 const struct nt_diag_view *v, struct nt_proc *proc);
+bool nt_match(struct nt_engine *e, struct nt_rec *rec, const struct nt_filter_view *fv);
+void nt_tally(struct nt_engine *e, struct nt_totals *t, const struct nt_rec *rec);
+void nt_tally_close(struct nt_engine *e, struct nt_totals *t);
+void nt_rematch(struct nt_engine *e); /* all records again, after the filter changed */
+double nt_sent_per_s(const struct nt_rec *rec);
 
 /* nt_verdict.c */
 /* Facts of one interval that the record does not keep. */

@@ -111,7 +111,8 @@ static void take_gauges(struct nt_rec *rec, const struct nt_diag_view *v, struct
 static void sent_words(const struct nt_diag_view *v, uint32_t *sent, uint32_t *resent)
 {
 	if (v->info_len >= TI_BYTES_RETRANS + 8) {
-		uint64_t spurious = (uint64_t)nt_info32(v, TI_DSACK_DUPS) * nt_info32(v, TI_SND_MSS);
+		uint64_t spurious = (uint64_t)nt_info32(v, TI_DSACK_DUPS) *
+				    nt_info32(v, TI_SND_MSS);
 		uint64_t bytes = nt_info64(v, TI_BYTES_RETRANS);
 
 		*sent = (uint32_t)nt_info64(v, TI_BYTES_SENT);
@@ -180,9 +181,8 @@ static void roll_limited(struct nt_rec *rec, const struct nt_diag_view *v, bool 
 	if (!fresh && window < LIMITED_WINDOW_MAX_MS) {
 		uint32_t d_busy = busy - rec->lim_busy_ms, d_rwnd = rwnd - rec->lim_rwnd_ms;
 		uint32_t d_sndbuf = sndbuf - rec->lim_sndbuf_ms;
-		bool held = f->notsent_bytes ||
-			    (!(rec->flags & NT_F_APP_LIMITED) && f->unacked &&
-			     f->unacked >= rec->snd_cwnd);
+		bool held = f->notsent_bytes || (!(rec->flags & NT_F_APP_LIMITED) && f->unacked &&
+						 f->unacked >= rec->snd_cwnd);
 
 		/* A jiffy more than the window is the rounding of two clocks. */
 		if (d_busy > window)
@@ -226,7 +226,7 @@ static void roll_rates(struct nt_rec *rec, const struct nt_diag_view *v, struct 
 	rec->rx_bytes_per_s = (float)received * per_s;
 	rec->retrans_per_s = (float)f->new_retrans * per_s;
 	float flow = rec->tx_bytes_per_s > rec->rx_bytes_per_s ? rec->tx_bytes_per_s :
-								   rec->rx_bytes_per_s;
+								 rec->rx_bytes_per_s;
 
 	if (rec->flags & NT_F_RATES)
 		rec->flow_bytes_per_s += (flow - rec->flow_bytes_per_s) * f->dt_s /
@@ -409,116 +409,6 @@ void nt_owner_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *
 	}
 }
 
-static bool default_row(const struct nt_engine *e, const struct nt_rec *rec)
-{
-	bool listens = rec->state == NT_TCP_LISTEN;
-
-	if (e->config.rows_all || e->filter_has_states)
-		return true;
-	if (rec->proto == NT_PROTO_UDP) {
-		if (e->config.listen_only)
-			return rec->state == NT_TCP_CLOSE;
-		return rec->rqueue || rec->drops;
-	}
-	if (e->config.listen_only)
-		return listens;
-	if (listens)
-		return (rec->wqueue &&
-			(uint64_t)rec->rqueue * 100 >=
-				(uint64_t)rec->wqueue * e->config.accept_pct[0]) ||
-		       (rec->verdicts & 1 << NT_V_ACCEPT);
-	return rec->state != NT_TCP_TIME_WAIT && rec->state != NT_TCP_SYN_RECV &&
-	       rec->state != NT_TCP_NEW_SYN_RECV && rec->state != NT_TCP_CLOSE;
-}
-
-/* app kern nic net peer, as nt_totals.who counts them. */
-static unsigned int who_of(uint8_t verdict)
-{
-	switch (verdict) {
-	case NT_V_LOSS:
-	case NT_V_RTO:
-	case NT_V_RTT:
-	case NT_V_CWND:
-		return 3;
-	case NT_V_WINDOW:
-		return 4;
-	default:
-		return 0;
-	}
-}
-
-/* What a socket sent, resent included, from its acknowledged rate and resent share. */
-double nt_sent_per_s(const struct nt_rec *rec)
-{
-	double pct = (double)(rec->retr_pct < 99 ? rec->retr_pct : 99);
-
-	return (double)rec->tx_bytes_per_s / (1.0 - pct / 100.0);
-}
-
-static void tally_match(struct nt_engine *e, struct nt_totals *t, const struct nt_rec *rec)
-{
-	t->matched++;
-	t->unwell += rec->level == NT_LEVEL_UNWELL;
-	t->watch += rec->level == NT_LEVEL_WATCH;
-	if (rec->verdicts && rec->level > NT_LEVEL_OK)
-		t->who[who_of(rec->verdict)][rec->level - 1]++;
-	if (rec->flags & NT_F_RATES) {
-		t->tx_bytes_per_s += (double)rec->tx_bytes_per_s;
-		t->rx_bytes_per_s += (double)rec->rx_bytes_per_s;
-		t->retrans_per_s += (double)rec->retrans_per_s;
-	}
-	if (rec->flags & NT_F_RETR_PCT) {
-		e->sent_per_s += nt_sent_per_s(rec);
-		e->resent_per_s += nt_sent_per_s(rec) * (double)rec->retr_pct / 100.0;
-	}
-}
-
-static void close_tally(struct nt_engine *e, struct nt_totals *t)
-{
-	t->flow_retrans_pct = e->sent_per_s > 0 ? 100.0 * e->resent_per_s / e->sent_per_s : -1;
-}
-
-static struct nt_filter_view view_of(struct nt_engine *e, const struct nt_rec *rec,
-				     const struct nt_diag_view *v, struct nt_proc *proc)
-{
-	struct nt_filter_view fv = { .rec = rec, .procs = e->procs };
-
-	if (rec->cong_id)
-		fv.cong = e->cong_names[rec->cong_id];
-	if (v) {
-		fv.info = v->info;
-		fv.info_len = v->info_len;
-		fv.skmem = (const uint32_t *)v->skmem;
-		fv.skmem_words = v->skmem_len / 4U;
-	} else {
-		const struct nt_detail *d = nt_rec_detail(e, rec);
-
-		if (d) {
-			fv.info = d->info;
-			fv.info_len = d->info_len > sizeof(d->info) ? sizeof(d->info) : d->info_len;
-			fv.skmem = d->skmem;
-			fv.skmem_words = d->skmem_len / 4U;
-		}
-	}
-	if (e->filter_needs_proc) {
-		nt_owner_of(e, rec, proc);
-		fv.proc = proc;
-	}
-	return fv;
-}
-
-static bool match(struct nt_engine *e, struct nt_rec *rec, const struct nt_filter_view *fv)
-{
-	bool yes = default_row(e, rec) &&
-		   (!e->n_ops || nt_filter_eval(e->ops, e->n_ops, e->data, e->n_data, fv));
-
-	if (yes)
-		rec->flags |= NT_F_MATCH;
-	else
-		rec->flags &= ~(uint32_t)NT_F_MATCH;
-	return yes;
-}
-
 static void count(struct nt_engine *e, const struct nt_rec *rec)
 {
 	struct nt_totals *t = &e->totals;
@@ -592,7 +482,8 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	rec->rqueue = m->idiag_rqueue;
 	rec->wqueue = m->idiag_wqueue;
 	rec->cgroup_id = v->cgroup_id;
-	if (v->cong && (!rec->cong_id || strncmp(e->cong_names[rec->cong_id], v->cong, v->cong_len)))
+	if (v->cong &&
+	    (!rec->cong_id || strncmp(e->cong_names[rec->cong_id], v->cong, v->cong_len)))
 		rec->cong_id = nt_cong_id(e, v);
 
 	uint64_t dt_ns = e->now_ns - rec->base_ns;
@@ -634,46 +525,20 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		return;
 	}
 	count(e, rec);
-	struct nt_filter_view fv = view_of(e, rec, v, &proc);
+	struct nt_filter_view fv = nt_view_of(e, rec, v, &proc);
 
-	if (!match(e, rec, &fv)) {
+	if (!nt_match(e, rec, &fv)) {
 		e->table.mark[i] &= (uint8_t)~NT_M_MATCH;
 		return;
 	}
 	e->table.mark[i] |= NT_M_MATCH;
-	tally_match(e, &e->totals, rec);
+	nt_tally(e, &e->totals, rec);
 	nt_keys_add(&e->next, nt_key_of(e, i, &fv));
 	struct nt_detail *d = new_detail(e);
 
 	rec->detail = d ? e->back.n : 0;
 	if (d)
 		fill_detail(d, v);
-}
-
-void nt_rematch(struct nt_engine *e)
-{
-	struct nt_totals t = e->last;
-	struct nt_proc proc;
-
-	t.matched = t.unwell = t.watch = 0;
-	memset(t.who, 0, sizeof(t.who));
-	t.tx_bytes_per_s = t.rx_bytes_per_s = t.retrans_per_s = 0;
-	e->sent_per_s = e->resent_per_s = 0;
-	for (uint32_t i = 0; i < e->table.high; i++) {
-		if (!(e->table.mark[i] & NT_M_LIVE))
-			continue;
-		struct nt_rec *rec = nt_rec_at(&e->table, i);
-		struct nt_filter_view fv = view_of(e, rec, NULL, &proc);
-
-		if (match(e, rec, &fv)) {
-			e->table.mark[i] |= NT_M_MATCH;
-			tally_match(e, &t, rec);
-		} else {
-			e->table.mark[i] &= (uint8_t)~NT_M_MATCH;
-		}
-	}
-	close_tally(e, &t);
-	e->last = t;
 }
 
 void nt_sweep_close(struct nt_engine *e)
@@ -695,9 +560,9 @@ void nt_sweep_close(struct nt_engine *e)
 			rec->flags |= NT_F_MISSED;
 		}
 		if (e->table.mark[i] & NT_M_MATCH) {
-			struct nt_filter_view fv = view_of(e, rec, NULL, &proc);
+			struct nt_filter_view fv = nt_view_of(e, rec, NULL, &proc);
 
-			tally_match(e, &e->totals, rec);
+			nt_tally(e, &e->totals, rec);
 			nt_keys_add(&e->next, nt_key_of(e, i, &fv));
 		}
 	}
@@ -706,7 +571,7 @@ void nt_sweep_close(struct nt_engine *e)
 	e->front = e->back;
 	e->back = swap;
 	e->back.n = 0;
-	close_tally(e, &e->totals);
+	nt_tally_close(e, &e->totals);
 	e->last = e->totals;
 	if (e->next_stale)
 		nt_rematch(e);

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+/* Which records are rows, and the sums over these. */
+#include <string.h>
+
+#include "nt_engine.h"
+
+static bool default_row(const struct nt_engine *e, const struct nt_rec *rec)
+{
+	bool listens = rec->state == NT_TCP_LISTEN;
+
+	if (e->config.rows_all || e->filter_has_states)
+		return true;
+	if (rec->proto == NT_PROTO_UDP) {
+		if (e->config.listen_only)
+			return rec->state == NT_TCP_CLOSE;
+		return rec->rqueue || rec->drops;
+	}
+	if (e->config.listen_only)
+		return listens;
+	if (listens)
+		return (rec->wqueue && (uint64_t)rec->rqueue * 100 >=
+					       (uint64_t)rec->wqueue * e->config.accept_pct[0]) ||
+		       (rec->verdicts & 1 << NT_V_ACCEPT);
+	return rec->state != NT_TCP_TIME_WAIT && rec->state != NT_TCP_SYN_RECV &&
+	       rec->state != NT_TCP_NEW_SYN_RECV && rec->state != NT_TCP_CLOSE;
+}
+
+/* app kern nic net peer, as nt_totals.who counts them. */
+static unsigned int who_of(uint8_t verdict)
+{
+	switch (verdict) {
+	case NT_V_LOSS:
+	case NT_V_RTO:
+	case NT_V_RTT:
+	case NT_V_CWND:
+		return 3;
+	case NT_V_WINDOW:
+		return 4;
+	default:
+		return 0;
+	}
+}
+
+/* What a socket sent, resent included, from its acknowledged rate and resent share. */
+double nt_sent_per_s(const struct nt_rec *rec)
+{
+	double pct = (double)(rec->retr_pct < 99 ? rec->retr_pct : 99);
+
+	return (double)rec->tx_bytes_per_s / (1.0 - pct / 100.0);
+}
+
+void nt_tally(struct nt_engine *e, struct nt_totals *t, const struct nt_rec *rec)
+{
+	t->matched++;
+	t->unwell += rec->level == NT_LEVEL_UNWELL;
+	t->watch += rec->level == NT_LEVEL_WATCH;
+	if (rec->verdicts && rec->level > NT_LEVEL_OK)
+		t->who[who_of(rec->verdict)][rec->level - 1]++;
+	if (rec->flags & NT_F_RATES) {
+		t->tx_bytes_per_s += (double)rec->tx_bytes_per_s;
+		t->rx_bytes_per_s += (double)rec->rx_bytes_per_s;
+		t->retrans_per_s += (double)rec->retrans_per_s;
+	}
+	if (rec->flags & NT_F_RETR_PCT) {
+		e->sent_per_s += nt_sent_per_s(rec);
+		e->resent_per_s += nt_sent_per_s(rec) * (double)rec->retr_pct / 100.0;
+	}
+}
+
+void nt_tally_close(struct nt_engine *e, struct nt_totals *t)
+{
+	t->flow_retrans_pct = e->sent_per_s > 0 ? 100.0 * e->resent_per_s / e->sent_per_s : -1;
+}
+
+struct nt_filter_view nt_view_of(struct nt_engine *e, const struct nt_rec *rec,
+				 const struct nt_diag_view *v, struct nt_proc *proc)
+{
+	struct nt_filter_view fv = { .rec = rec, .procs = e->procs };
+
+	if (rec->cong_id)
+		fv.cong = e->cong_names[rec->cong_id];
+	if (v) {
+		fv.info = v->info;
+		fv.info_len = v->info_len;
+		fv.skmem = (const uint32_t *)v->skmem;
+		fv.skmem_words = v->skmem_len / 4U;
+	} else {
+		const struct nt_detail *d = nt_rec_detail(e, rec);
+
+		if (d) {
+			fv.info = d->info;
+			fv.info_len = d->info_len > sizeof(d->info) ? sizeof(d->info) : d->info_len;
+			fv.skmem = d->skmem;
+			fv.skmem_words = d->skmem_len / 4U;
+		}
+	}
+	if (e->filter_needs_proc) {
+		nt_owner_of(e, rec, proc);
+		fv.proc = proc;
+	}
+	return fv;
+}
+
+bool nt_match(struct nt_engine *e, struct nt_rec *rec, const struct nt_filter_view *fv)
+{
+	bool yes = default_row(e, rec) &&
+		   (!e->n_ops || nt_filter_eval(e->ops, e->n_ops, e->data, e->n_data, fv));
+
+	if (yes)
+		rec->flags |= NT_F_MATCH;
+	else
+		rec->flags &= ~(uint32_t)NT_F_MATCH;
+	return yes;
+}
+
+void nt_rematch(struct nt_engine *e)
+{
+	struct nt_totals t = e->last;
+	struct nt_proc proc;
+
+	t.matched = t.unwell = t.watch = 0;
+	memset(t.who, 0, sizeof(t.who));
+	t.tx_bytes_per_s = t.rx_bytes_per_s = t.retrans_per_s = 0;
+	e->sent_per_s = e->resent_per_s = 0;
+	for (uint32_t i = 0; i < e->table.high; i++) {
+		if (!(e->table.mark[i] & NT_M_LIVE))
+			continue;
+		struct nt_rec *rec = nt_rec_at(&e->table, i);
+		struct nt_filter_view fv = nt_view_of(e, rec, NULL, &proc);
+
+		if (nt_match(e, rec, &fv)) {
+			e->table.mark[i] |= NT_M_MATCH;
+			nt_tally(e, &t, rec);
+		} else {
+			e->table.mark[i] &= (uint8_t)~NT_M_MATCH;
+		}
+	}
+	nt_tally_close(e, &t);
+	e->last = t;
+}
