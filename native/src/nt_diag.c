@@ -113,6 +113,17 @@ static void prefetch_records(const struct nt_table *t, const uint8_t *bytes, uin
 	}
 }
 
+/* -errno or a length from the end of a dump; 0 if there is none. */
+static int error_of(const uint8_t *p, uint32_t n)
+{
+	int32_t err;
+
+	if (n < sizeof(err))
+		return 0;
+	memcpy(&err, p, sizeof(err));
+	return err < -4095 ? -EPROTO : err; /* the kernel's own errors end there */
+}
+
 /*
  * Takes the messages of one read. Returns 1 at the end of the dump, 0 if more
  * follows, -errno as the kernel said it. seq 0 accepts any.
@@ -130,18 +141,16 @@ static int take_messages(struct nt_engine *e, uint32_t netns, uint8_t proto, uin
 		}
 		const uint8_t *payload = p + NLMSG_HDRLEN;
 		uint32_t payload_n = len - (uint32_t)NLMSG_HDRLEN;
-		int32_t err = 0;
+		int err;
 
 		if (seq && h->nlmsg_seq != seq)
 			goto next; /* the rest of an earlier dump */
 		switch (h->nlmsg_type) {
 		case NLMSG_DONE:
-			if (payload_n >= 4)
-				memcpy(&err, payload, 4);
+			err = error_of(payload, payload_n);
 			return err < 0 ? err : 1;
 		case NLMSG_ERROR:
-			if (payload_n >= 4)
-				memcpy(&err, payload, 4);
+			err = error_of(payload, payload_n);
 			return err < 0 ? err : -EPROTO;
 		case NLMSG_NOOP:
 			break;

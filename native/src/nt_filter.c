@@ -213,7 +213,7 @@ static bool in_set(const struct nt_op *op, const uint8_t *data, const struct nt_
 static bool owner(const struct nt_op *op, const struct nt_filter_view *v)
 {
 	struct nt_proc all[MAX_OWNERS];
-	uint32_t pid = (uint32_t)op->number;
+	double pid = op->number; /* as given: it may be no pid at all */
 
 	if (!v->proc || !v->proc->pid)
 		return false;
