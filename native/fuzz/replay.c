@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Runs a fuzz target over files without libFuzzer: each file whole, cut short everywhere, and
- * with bits turned, the same ones in every run. Prints how many inputs that were.
+ * with bits turned, the same ones in every run; after --whole, only whole. Prints how many inputs
+ * that were.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -35,7 +36,7 @@ static int run(const uint8_t *bytes, size_t n)
 	return 0;
 }
 
-static long replay(const char *name)
+static long replay(const char *name, int only_whole)
 {
 	static uint8_t bytes[MAX_BYTES], turned[MAX_BYTES];
 	uint64_t state = 0x9e3779b97f4a7c15ULL;
@@ -48,6 +49,8 @@ static long replay(const char *name)
 	size_t step = n / CUTS + 1;
 
 	fclose(file);
+	if (only_whole)
+		return run(bytes, n) ? -1 : 1;
 	for (size_t cut = 0; cut <= n; cut += step, count++)
 		if (run(bytes, cut))
 			return -1;
@@ -66,10 +69,11 @@ static long replay(const char *name)
 
 int main(int argc, char **argv)
 {
+	int only_whole = argc > 1 && !strcmp(argv[1], "--whole");
 	long total = 0;
 
-	for (int i = 1; i < argc; i++) {
-		long n = replay(argv[i]);
+	for (int i = 1 + only_whole; i < argc; i++) {
+		long n = replay(argv[i], only_whole);
 
 		if (n < 0) {
 			perror(argv[i]);

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NATIVE = ROOT / "native"
-CAPTURES = sorted((ROOT / "tests" / "data" / "netlink").glob("*.bin"))
+DATA = ROOT / "tests" / "data"
+CAPTURES = sorted((DATA / "netlink").glob("*.bin"))
 COMPILERS = [c for c in ("gcc", "clang") if shutil.which(c)]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
@@ -41,15 +43,38 @@ def build(target: str, where: Path) -> Path:
     pytest.skip("no compiler here has the address and undefined-behaviour sanitizers")
 
 
+def unpack(archive: Path, where: Path) -> list[Path]:
+    """The files of an archive, all laid into one new directory."""
+    where.mkdir()
+    files = []
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            content = tar.extractfile(member)
+            if content is not None:
+                files.append(where / Path(member.name).name)
+                files[-1].write_bytes(content.read())
+    return files
+
+
 @pytest.mark.parametrize("target", ["feed", "filter"])
 def test_damaged_input_does_no_harm(target: str, tmp_path: Path) -> None:
     program = build(target, tmp_path)
+    learned = unpack(DATA / "fuzz" / f"{target}-corpus.tar.gz", tmp_path / "corpus")
+    once_bad = sorted((DATA / "fuzz" / target).glob("*.bin"))
+    assert len(once_bad) > 1
+    assert len(learned) > 50
+    whole = subprocess.run(
+        [program, "--whole", *once_bad, *learned],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert whole.returncode == 0, whole.stderr[-4000:]
+    assert int(whole.stdout.split()[0]) == len(once_bad) + len(learned)
     done = subprocess.run(
-        [program, *CAPTURES], capture_output=True, text=True, timeout=300, check=False
+        [program, *CAPTURES, *once_bad], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr[-4000:]
     inputs = int(done.stdout.split()[0])
-    assert inputs > 400 * len(CAPTURES) > 0
+    assert inputs > 400 * (len(CAPTURES) + len(once_bad)) > 0
 
 
 def test_the_build_would_notice(tmp_path: Path) -> None:
