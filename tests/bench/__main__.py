@@ -1,0 +1,13 @@
+"""All benchmarks in one table: ratios of this run, beside the budgets.
+
+  python -m tests.bench [--quick] [--full] [--json]
+
+Runs as root, alone on the machine: a ratio is measured side by side, but a busy machine still
+moves it. Each part also runs by itself, and its docstring says what its numbers mean:
+python -m tests.bench.poll, .procs, .screen, .start, .cost.
+"""
+
+from tests.bench import cost, poll, procs, screen, start
+from tests.bench.report import main
+
+main(poll.bench, procs.bench, start.bench, cost.bench, screen.bench, __doc__)

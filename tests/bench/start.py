@@ -1,0 +1,67 @@
+"""How long until nettop shows something.
+
+  python -m tests.bench.start [--quick] [--json]
+
+First paint: from exec to the first socket's row on a 120×40 screen, beside the smallest Textual
+app's first word (minimal.py), in turn; budget 1.5 ×, whatever the number of sockets. One-shot:
+wall time of `nettop --once --json` beside the bare dump of the same sockets (floor.c) and a Python
+that does nothing; budget 150 ms + the dump, where few sockets are there. At more sockets the rest
+is the writing of JSON, told as time per socket.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from statistics import median
+
+from tests.bench.harness import Result, floor, load, ratio, run
+from tests.bench.terminal import Terminal
+
+PYTHON = [sys.executable, "-m"]
+
+
+def first_paint(module: str, mark: bytes) -> float:
+    with Terminal([*PYTHON, module]) as terminal:
+        return terminal.until(mark) * 1e3
+
+
+def screen(sockets: int, rounds: int) -> Iterator[Result]:
+    ours, least = [], []
+    with load(sockets):
+        for _ in range(rounds):
+            ours.append(first_paint("nettop", b"127."))
+            least.append(first_paint("tests.bench.minimal", b"READY"))
+    note = f"{median(ours):.0f} ms; minimal app {median(least):.0f}"
+    name = f"first paint, {sockets:,} sockets: to a minimal app"
+    yield Result("start", name, ratio(ours, least), "x", 1.5, note)
+
+
+def once(sockets: int, rounds: int) -> Iterator[Result]:
+    ours, dumps, nothing = [], [], []
+    with load(sockets):
+        for _ in range(rounds):
+            ours.append(run([*PYTHON, "nettop", "--once", "--json"]).wall_ms)
+            dumps.append(floor(1).wall_ms)
+            nothing.append(run([sys.executable, "-c", "pass"]).wall_ms)
+    over = [a - b for a, b in zip(ours, dumps, strict=True)]
+    note = f"dump {median(dumps):.1f} ms, python {median(nothing):.0f} ms"
+    if sockets > 1000:
+        note += f", {median(over) * 1e3 / sockets:.0f} µs per socket"
+    limit = 150.0 if sockets <= 1000 else None
+    name = f"--once --json, {sockets:,} sockets, over the dump"
+    yield Result("start", name, median(over), "ms", limit, note)
+
+
+def bench(quick: bool = False, full: bool = False) -> Iterator[Result]:
+    rounds = 5 if quick else 9
+    for sockets in (1000, 10_000) if quick else (1000, 10_000, 100_000):
+        yield from screen(sockets, rounds)
+    for sockets in (100, 1000, 10_000):
+        yield from once(sockets, rounds)
+
+
+if __name__ == "__main__":
+    from tests.bench.report import main
+
+    main(bench, __doc__)
