@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nettop import privilege
 from nettop.errors import NettopError
 from nettop.feed import Grouping
 from nettop.ffi import ffi
@@ -34,11 +37,13 @@ from nettop.model.types import (
 from nettop.planes import absent_planes
 from nettop.sources import hostnet, kernel, netns
 from nettop.sources.names import Names
+from nettop.sources.procs import procs_status
 
 if TYPE_CHECKING:
     from nettop.query.compile import Filter
 
 ALL_STATES = 0xFFFFFFFF
+ALL_DETAILS = 0xFFFFFFFF
 LISTEN = 1 << 10
 QUIET_STATES = 1 << 6 | 1 << 3 | 1 << 12  # TIME_WAIT, SYN_RECV: dumped only when asked for
 NETNS_EVERY_S = 5.0
@@ -152,7 +157,7 @@ class Collector:
         c.rows_all = o.rows_all
         c.listen_only = o.listen_only
         if o.all_details:
-            c.detail_max = 0xFFFFFFFF
+            c.detail_max = ALL_DETAILS
         self.engine.configure()
 
     def set_filter(self, compiled: Filter | None) -> None:
@@ -160,6 +165,18 @@ class Collector:
         self._filter_at = time.monotonic()
         self._configure(compiled)
         self.engine.set_filter(compiled)
+
+    @contextmanager
+    def exporting(self, everything: bool) -> Iterator[None]:
+        """Keeps every matched socket's detail meanwhile; everything: no filter is in force."""
+        compiled, config = self._filter, self.engine.config
+        detail_max, config.detail_max = config.detail_max, ALL_DETAILS
+        try:
+            self.set_filter(None if everything else compiled)
+            yield
+        finally:
+            config.detail_max = detail_max
+            self.set_filter(compiled)
 
     def _resolved(self, compiled: Filter | None) -> Filter | None:
         """Names of cgroups and namespaces as they are now."""
@@ -310,13 +327,9 @@ class Collector:
         return (diag, self._procs_status(), *absent_planes())
 
     def _procs_status(self) -> SourceStatus:
-        stats = self._procs_stats
-        if stats is None:
+        if self._procs_stats is None:
             return SourceStatus("procs", "off", "proc", "not read yet")
-        if stats.unreadable:
-            reason = f"{stats.unreadable} of {stats.processes} processes belong to other users"
-            return SourceStatus("procs", "partial", "proc", reason, fix="sudo nettop")
-        return SourceStatus("procs", "ok", method="proc")
+        return procs_status(self._procs_stats, privilege.held())
 
     # --- rows and groups, named ---
 

@@ -51,6 +51,7 @@ class LiveFeed:
         self._resweep = False
         self._error: BaseException | None = None
         self._wake = threading.Condition()
+        self._sweeping = threading.Lock()  # held for a sweep, and while all rows are read
         self._ended = False
         self._thread: threading.Thread | None = None
 
@@ -76,7 +77,9 @@ class LiveFeed:
         deadline = time.monotonic()
         try:
             # The first picture must not wait for all of /proc to be read.
-            self._publish(self._poll(scan_procs=False))
+            with self._sweeping:
+                model = self._poll(scan_procs=False)
+            self._publish(model)
             self._collector.scan_procs()
             self._publish(self._model)
             while True:
@@ -89,7 +92,9 @@ class LiveFeed:
                     deadline += skipped * interval
                 if not self._sleep_until(deadline):
                     return
-                self._publish(self._poll())
+                with self._sweeping:
+                    model = self._poll()
+                self._publish(model)
         except BaseException as e:  # the screen shows it and ends
             self._error = e
             if self._on_model:
@@ -110,7 +115,9 @@ class LiveFeed:
                     return False
                 again, self._resweep = self._resweep, False
             if again:
-                self._publish(self._poll(extra=True))
+                with self._sweeping:
+                    model = self._poll(extra=True)
+                self._publish(model)
 
     def _effective_interval(self) -> float:
         cost = self._collector.poll_cpu_s
@@ -169,13 +176,31 @@ class LiveFeed:
             self._collector.scan_procs()
         return self._poll()
 
-    def rows_all(self, *, with_detail: bool = True) -> Iterator[tuple[Row, Detail | None]]:
-        """Every matched socket in order, a few hundred at a time."""
+    def rows_all(
+        self, *, with_detail: bool = True, everything: bool = False
+    ) -> Iterator[tuple[Row, Detail | None]]:
+        """Every matched socket in order, a few hundred at a time; everything: all known ones.
+
+        While the thread polls, one more sweep keeps the details of all of them (unless paused:
+        then the file says what the screen does), and the thread waits until the last was read.
+        """
+        if self._thread is None and not everything:
+            yield from self._rows(with_detail)
+            return
+        with self._sweeping:
+            try:
+                with self._collector.exporting(everything):
+                    if self._thread is not None and not self._paused:
+                        self._poll(extra=True)
+                    self._reorder(time.monotonic(), force=True)
+                    yield from self._rows(with_detail)
+            finally:
+                self._reorder(time.monotonic(), force=True)
+                self._refresh_totals()
+
+    def _rows(self, with_detail: bool) -> Iterator[tuple[Row, Detail | None]]:
         offset = 0
-        while True:
-            rows = self.window(offset, 256)
-            if not rows:
-                return
+        while rows := self.window(offset, 256):
             for row in rows:
                 yield row, (self.detail(row.cookie) if with_detail else None)
             offset += len(rows)

@@ -381,10 +381,9 @@ void nt_owner_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *
 	}
 	memset(ret, 0, sizeof(*ret));
 	if (rec->inode) {
+		/* On a miss it says whether nobody holds the socket or nobody could be asked. */
 		if (e->procs && nt_procs_find(e->procs, rec->inode, ret) == 1)
 			ret->owner = NT_OWNER_PROC;
-		else if (e->procs && nt_procs_complete(e->procs))
-			ret->owner = NT_OWNER_KERNEL;
 		return;
 	}
 	if (rec->proto == NT_PROTO_UDP) {
@@ -476,6 +475,8 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	rec->flags = (rec->flags & ~(uint32_t)(NT_F_NEW | NT_F_MISSED)) | (fresh ? NT_F_NEW : 0);
 	rec->miss = 0;
 	rec->uid = m->idiag_uid;
+	if (rec->inode && rec->inode != m->idiag_inode && e->procs)
+		nt_procs_gone(e->procs, rec->inode);
 	rec->inode = m->idiag_inode;
 	rec->timer = m->idiag_timer;
 	rec->timer_retrans = m->idiag_retrans;
@@ -557,6 +558,8 @@ void nt_sweep_close(struct nt_engine *e)
 				e->totals.closed++;
 				continue;
 			}
+			if (!(rec->flags & NT_F_MISSED) && rec->inode && e->procs)
+				nt_procs_gone(e->procs, rec->inode);
 			rec->flags |= NT_F_MISSED;
 		}
 		if (e->table.mark[i] & NT_M_MATCH) {

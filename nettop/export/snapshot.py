@@ -59,10 +59,7 @@ def write_tick(
     """
     table = form in (Format.TEXT, Format.SVG)
     detail = not table or any(f.loc and f.loc.base == "info" for f in style.columns or ())
-    if shown:
-        rows = feed.rows_all(with_detail=detail)
-    else:
-        rows = feed.rows_all(with_detail=detail, everything=True)
+    rows = feed.rows_all(with_detail=detail, everything=not shown)
     if form in (Format.JSON, Format.NDJSON):
         from nettop.export.jsonout import write_json
 

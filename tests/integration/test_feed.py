@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 
 import pytest
@@ -18,6 +18,7 @@ from nettop.feed import Grouping, Sort
 from nettop.model.fields import FIELDS
 from nettop.model.types import Owner, Verdict
 from nettop.poller import LiveFeed
+from nettop.query import compile_filter
 from tests.integration.namespaces import inside, namespace, needs_root
 
 pytestmark = needs_root
@@ -96,6 +97,13 @@ def _readable(sock: socket.socket) -> bool:
         return bool(sock.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK))
     except BlockingIOError:
         return False
+
+
+def _wait(true: Callable[[], bool], seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
 
 
 def _cookie(sock: socket.socket) -> int:
@@ -219,6 +227,30 @@ def test_paced_sweeps_find_the_same(pairs: Pairs, monkeypatch: pytest.MonkeyPatc
         assert len(feed.history(row.cookie)) >= 3
     finally:
         feed.stop()
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_reading_all_rows_beside_the_thread(
+    pairs: Pairs, paused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(LiveFeed(PollOptions(netns=(pairs.name,), delay_s=0.1))) as feed:
+        feed._collector.engine.config.detail_max = 1
+        feed.start(lambda: None)
+        _wait(lambda: feed.count() == 10)
+        port = pairs.clients[2].getsockname()[1]
+        feed.set_filter(compile_filter(f"sport = :{port}"))
+        _wait(lambda: feed.count() == 1)
+        feed.set_paused(paused)
+        shown = list(feed.rows_all())
+        everything = list(feed.rows_all(everything=True))
+        assert [row.rec.sport for row, _ in shown] == [port]
+        assert len({row.cookie for row, _ in everything}) == len(everything) == 10
+        if not paused:
+            assert all(detail for _, detail in everything), "an export has every tcp_info"
+        assert feed.count() == 1, "the filter is in force again"
+        model = feed.latest()
+        assert model is not None and model.totals.matched == 1
+        assert feed._collector.engine.config.detail_max == 1
 
 
 def test_exact_lookup_refreshes_one_socket(pairs: Pairs, feed: LiveFeed) -> None:
