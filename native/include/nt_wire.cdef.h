@@ -283,7 +283,7 @@ struct nt_config {
 	uint8_t pad[3];
 	uint32_t roll_ms; /* a younger baseline is kept: no rates from shorter intervals */
 	uint32_t detail_max; /* keep nt_detail of at most so many matched sockets; ~0 all */
-	/* Verdict thresholds, DESIGN section 3; second value: unwell. */
+	/* Verdict thresholds; second value: unwell. */
 	float loss_pct[2];
 	uint32_t loss_retrans;
 	float rtt_ratio[2];

@@ -6,7 +6,7 @@
 
 #include "nt_wire.cdef.h"
 
-/* The table's memory budget is 300 bytes a socket plus the index, DESIGN section 7. */
+/* The table's memory budget is 300 bytes a socket plus the index. */
 _Static_assert(sizeof(struct nt_rec) <= 320, "nt_rec outgrew its budget");
 _Static_assert(sizeof(struct nt_rec) % 8 == 0, "nt_rec is packed in arrays");
 

@@ -378,7 +378,7 @@ int nt_feed(struct nt_engine *e, uint32_t netns, int proto, const uint8_t *bytes
 	if (proto < NT_PROTO_TCP || proto > NT_PROTO_MPTCP)
 		return -EINVAL;
 	/* Netlink messages are read in place, which needs their alignment. */
-	uint8_t *copy = malloc(n + 1UL);
+	uint8_t *copy = malloc(n ? n : 1);
 
 	if (!copy)
 		return -ENOMEM;

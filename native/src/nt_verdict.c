@@ -4,7 +4,7 @@
 
 #include "nt_engine.h"
 
-/* What DESIGN section 3 calls a verdict, and where it becomes unwell. */
+/* What makes a verdict, and where it becomes unwell. */
 void nt_config_default(struct nt_config *c)
 {
 	memset(c, 0, sizeof(*c));

@@ -27,7 +27,7 @@ _PLANES = {"wait", "stages"}
 # Numbers that are names: never shortened to 8.1K.
 NAMES = frozenset({"pid", "lport", "rport", "inode", "cookie"})
 _GLYPHS = str.maketrans(
-    {units.ABSENT: "-", "µ": "u", "\u00d7": "x", "±": "", "▲": "+", "≥": "~",
+    {units.ABSENT: "-", "µ": "u", "\u00d7": "x", "±": "", "▲": "+", "≥": ">",
      "…": "~", "↑": "^", "↓": "v", "Δ": "d", "●": "", "◐": "~"}
 )  # fmt: skip
 _UDP = int(Proto.UDP)

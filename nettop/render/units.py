@@ -28,13 +28,13 @@ def _digits(value: float, digits: int) -> str | None:
 def time(ns: float | None, *, bounded: bool = False) -> str:
     """Nanoseconds in at most 6 cells: 999ns 1.00µs 48.1ms 184ms 12.4s 1m02s 3h05m 12d03h.
 
-    bounded marks a lower bound: ~48ms, two digits, so that the mark always fits.
+    bounded marks a lower bound: ≥48ms, two digits, so that the mark always fits.
     """
     if ns is None or not math.isfinite(ns):
         return ABSENT
     if ns < 0:
         return "-" + time(-ns)[:5]
-    mark, digits = ("~", 2) if bounded else ("", 3)
+    mark, digits = ("≥", 2) if bounded else ("", 3)
     if ns < 1:
         return f"{mark}0"
     for step, unit, end in _TIME_STEPS:

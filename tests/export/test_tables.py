@@ -129,7 +129,7 @@ def test_text_says_who_and_why() -> None:
     row = lines[-1]
     assert row.startswith("! nginx/12")
     assert row.endswith("net  loss 2.1%")
-    for piece in (":80", "10.0.0.2:41000", "ESTB", "48.1ms", "~12s"):
+    for piece in (":80", "10.0.0.2:41000", "ESTB", "48.1ms", "≥12s"):
         assert piece in row
 
 

@@ -182,9 +182,10 @@ def health_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
     up = rec.tx_bytes_per_s >= rec.rx_bytes_per_s
     info = data.detail.tcp_info if data.detail else {}
     total = info.get("total_retrans")
-    note = f"{units.percent(_number(data, 'retr%'))}" + (
-        f", {units.count(total)} in all" if total else ""
-    )
+    resent = _number(data, "retr%")
+    note = f"{units.count(total)} in all"
+    if resent:
+        note = f"{units.percent(resent)}, {note}"
     lines = [
         _spark_row(
             "srtt",

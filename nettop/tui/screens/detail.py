@@ -10,7 +10,7 @@ from textual.screen import Screen
 
 from nettop.model.explain import explain
 from nettop.model.tcpinfo import LISTEN_FIELDS, TAIL_6_18, TAIL_7_0, TCP_INFO, InfoField
-from nettop.model.types import CA_STATES, Detail, Model, Row
+from nettop.model.types import CA_STATES, Detail, Model, Proto, Row
 from nettop.model.words import owner_text
 from nettop.render import units
 from nettop.render.clean import clean
@@ -19,7 +19,17 @@ from nettop.tui.header import host_line
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.lines import health_lines, rx_lines, tx_lines
 from nettop.tui.style import LEVEL_ROLES, Role
-from nettop.tui.widgets.lines import BLANK, Line, LineWidget, Part, clip, line, spread, width_of
+from nettop.tui.widgets.lines import (
+    BLANK,
+    Line,
+    LineWidget,
+    Part,
+    clip,
+    flow,
+    line,
+    spread,
+    width_of,
+)
 
 if TYPE_CHECKING:
     from nettop.tui.app import NettopApp
@@ -207,40 +217,31 @@ class DetailScreen(Screen[None]):
         rec = row.rec
         owner = owner_text(row) or units.ABSENT
         since = self.main.feed.seconds_since(rec.state_since_s)
-        first = line(
-            (owner, Role.BOLD),
-            "  ",
-            endpoint(row, local=True),
-            (" ⇄ ", Role.DIM),
-            (endpoint(row, local=False), Role.BOLD),
-            "  ",
-            row.state_name if row.rec.proto != 2 else "UDP",
-            (f" ≥ {units.time(since * 1e9)}" if since is not None else "", Role.DIM),
-            ("  ", Role.DIM),
-            row.cong or units.ABSENT,
-            ("  user ", Role.DIM),
-            row.user or str(rec.uid),
-            ("  netns ", Role.DIM),
-            row.netns_name or str(rec.netns),
-        )
-        lines = [clip(first, width)]
-        place: list[Part] = [
-            ("cookie ", Role.DIM), (f"{rec.cookie:x}", Role.NORMAL),
-            ("  inode ", Role.DIM), (str(rec.inode) if rec.inode else units.ABSENT, Role.NORMAL),
-            ("  ", Role.DIM),
+        state = row.state_name if rec.proto != Proto.UDP else "UDP"
+        first: list[Line] = [
+            line((owner, Role.BOLD)),
+            line(endpoint(row, local=True), (" ⇄ ", Role.DIM),
+                 (endpoint(row, local=False), Role.BOLD)),
+            line(state, (f" ≥ {units.time(since * 1e9)}" if since is not None else "", Role.DIM)),
+            line(row.cong or units.ABSENT),
+            line(("user ", Role.DIM), row.user or str(rec.uid)),
+            line(("netns ", Role.DIM), row.netns_name or str(rec.netns)),
         ]  # fmt: skip
+        place: list[Line] = [
+            line(("cookie ", Role.DIM), f"{rec.cookie:x}"),
+            line(("inode ", Role.DIM), str(rec.inode) if rec.inode else units.ABSENT),
+        ]
         if row.container:
-            place += [("container ", Role.DIM), (row.container, Role.NORMAL), ("  ", Role.DIM)]
-        place += [("cgroup ", Role.DIM), (row.cgroup or units.ABSENT, Role.NORMAL)]
+            place.append(line(("container ", Role.DIM), row.container))
+        place.append(line(("cgroup ", Role.DIM), row.cgroup or units.ABSENT))
         owners = self.main.feed.owners(rec.inode) if rec.inode else []
-        for proc in owners[:3]:
-            place += [
-                (f"  pid {proc.pid} ", Role.DIM),
-                (_command(proc.pid) or proc.comm, Role.NORMAL),
-            ]
+        place += [
+            line((f"pid {proc.pid} ", Role.DIM), _command(proc.pid) or proc.comm)
+            for proc in owners[:3]
+        ]
         if len(owners) > 3:
-            place.append((f"  and {len(owners) - 3} more", Role.DIM))
-        return [*lines, clip(tuple(place), width)]
+            place.append(line((f"and {len(owners) - 3} more", Role.DIM)))
+        return [*flow(first, width, "  "), *flow(place, width, "  ")[:3]]
 
     def _verdict(
         self, row: Row, detail: Detail | None, model: Model, since: float | None, width: int

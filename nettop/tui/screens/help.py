@@ -62,7 +62,7 @@ class HelpScreen(Overlay[None]):
             (g.watch, Role.WATCH, "watch: past the first threshold, in two of three intervals"),
             (g.mark, Role.FOCUS, "marked"),
             (g.cursor, Role.FOCUS, "selected"),
-            ("~48ms", Role.NORMAL, "bounded: the true value is at least this"),
+            ("≥48ms", Role.NORMAL, "bounded: the true value is at least this"),
             (g.off, Role.DIM, "unknown: the pane, or nettop doctor, says why"),
             (g.ellipsis, Role.NORMAL, "a name is cut; whole in the detail"),
         ):

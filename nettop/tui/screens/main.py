@@ -70,6 +70,7 @@ class MainScreen(Screen[None]):
         self._columns_for: Any = None
         self._hold_timer: Timer | None = None
         self._g_at = 0.0
+        self._panes_at = 0.0
 
     @property
     def nettop(self) -> NettopApp:
@@ -140,9 +141,13 @@ class MainScreen(Screen[None]):
     def show_model(self, model: Model) -> None:
         """Draws a tick; while an overlay is open only the header is behind it."""
         self.model = model
-        self.refresh_all()
+        now = time.monotonic()
+        panes = now - self._panes_at >= self.nettop.pane_pace_s
+        if panes:
+            self._panes_at = now
+        self.refresh_all(panes=panes)
 
-    def refresh_all(self) -> None:
+    def refresh_all(self, *, panes: bool = True) -> None:
         if self.model is None or not self.is_mounted:
             return
         width = self.app.size.width
@@ -156,7 +161,8 @@ class MainScreen(Screen[None]):
         else:
             self.groups.reload()
         self.refresh_header()
-        self.refresh_panes()
+        if panes:
+            self.refresh_panes()
 
     def _choose_columns(self, width: int) -> None:
         assert self.model is not None
@@ -403,6 +409,7 @@ class MainScreen(Screen[None]):
         self.status.display = False
         self.titles.display = False
         self.filter_line.display = True
+        self.filter_line.styles.height = 12 if self.app.size.height >= 22 else 2
         self.call_after_refresh(self.filter_line.begin, self.filter_text or "")
 
     def do_sort(self) -> None:

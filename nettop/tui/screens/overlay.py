@@ -8,8 +8,8 @@ from textual import events
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
-from nettop.tui.style import Role
-from nettop.tui.widgets.lines import Line, LineWidget, Part, clip, width_of
+from nettop.tui.widgets.box import boxed
+from nettop.tui.widgets.lines import Line, LineWidget
 
 if TYPE_CHECKING:
     from nettop.tui.app import NettopApp
@@ -63,27 +63,12 @@ class Overlay(ModalScreen[T]):
     def redraw(self) -> None:
         """The box: as much of the body as fits, from `top` on."""
         width, height = self.inner
-        g = self.nettop.glyphs
         body = self.body(width)
         self.top = max(0, min(self.top, len(body) - height))
-        shown = body[self.top : self.top + height]
-        corner = "++++" if g.ascii else "┌┐└┘"
-        head: Line = (
-            (corner[0] + g.rule + " ", Role.DIM), (self.TITLE, Role.BOLD),
-            (" " + g.rule * (width - len(self.TITLE) - 1) + corner[1], Role.DIM),
-        )  # fmt: skip
-        foot_text = self.FOOT if len(body) <= height else f"{self.FOOT}, ↓ more"
-        foot: Line = (
-            (corner[2] + g.rule * (width - len(foot_text) - 1) + " ", Role.DIM),
-            (foot_text, Role.DIM),
-            (" " + g.rule + corner[3], Role.DIM),
+        foot = self.FOOT if len(body) <= height else f"{self.FOOT}, ↓ more"
+        self.box.set_lines(
+            boxed(self.TITLE, body[self.top :], foot, width + 4, height + 2, self.nettop.glyphs)
         )
-        lines = [head]
-        for text in shown + [()] * (height - len(shown)):
-            parts = clip(text, width)
-            pad: Part = (" " * (width - width_of(parts)), Role.NORMAL)
-            lines.append(((f"{g.bar} ", Role.DIM), *parts, pad, (f" {g.bar}", Role.DIM)))
-        self.box.set_lines([*lines, foot])
 
     def on_key(self, event: events.Key) -> None:
         event.stop()

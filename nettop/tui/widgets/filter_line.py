@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 
 from textual import events
 from textual.message import Message
 
+from nettop.model.fields import Field
 from nettop.query import FilterError, compile_filter
 from nettop.query.compile import Filter
 from nettop.tui.style import Role
-from nettop.tui.widgets.lines import LineWidget, line
+from nettop.tui.widgets.box import boxed
+from nettop.tui.widgets.lines import Line, LineWidget, line
 
 HISTORY_MOST = 100
 
 
 class FilterLine(LineWidget, can_focus=True):
-    """Two lines: the filter with its cursor, and what is wrong or may come next."""
+    """The filter with its cursor, what is wrong or may come next, and, where there is room,
+    boxes with the filters used before and with what the field at the cursor means."""
 
     class Applied(Message):
         """Enter on a filter that compiles; None clears it."""
@@ -111,7 +115,40 @@ class FilterLine(LineWidget, can_focus=True):
                 ("Tab completes: " if words else "", Role.DIM),
                 (words, Role.DIM),
             )
-        self.set_lines([first, second])
+        self.set_lines([first, second, *self._boxes(completion.field)])
+
+    def _boxes(self, field: Field | None) -> list[Line]:
+        from nettop.query.complete import help_of
+
+        width, height = self.size.width, self.size.height - 2
+        if height < 4:
+            return []
+        left = width * 3 // 5 if width >= 90 else width - 1
+        past = self.history
+        at = min(self._place, len(past))
+        first = max(0, min(at - (height - 3), len(past) - (height - 2)))
+        used: list[Line] = [
+            line((f"{text:<{left - 4}}", Role.REVERSE if first + i == at else Role.NORMAL))
+            for i, text in enumerate(past[first : first + height - 2])
+        ] or [line(("no filter was used yet", Role.DIM))]
+        g = self.nettop.glyphs
+        keys = "↑↓ choose  Enter apply  Esc cancel  ^U clear"
+        boxes = boxed("history", used, keys, left, height, g)
+        if width < 90:
+            return boxes
+        told: list[Line] = [line(("a comparison: a field, an operator, a value", Role.DIM)),
+                            line("srtt > 50ms and retr/s > 1"), line("comm = nginx"),
+                            line("dport = :443 and dst 10.0.0.0/8"),
+                            line("srtt > 2*minrtt")]  # fmt: skip
+        title = "filter"
+        if field is not None:
+            what, how = help_of(field)
+            title, room = field.id, width - left - 5
+            told = [line(text) for text in wrap(what, room)]
+            told += [line(("write  ", Role.DIM), how)]
+            told += [line(("sort   ", Role.DIM), "yes" if field.sortable else "no")]
+        right = boxed(title, told, "Tab completes", width - left - 1, height, g)
+        return [(*a, (" ", Role.NORMAL), *b) for a, b in zip(boxes, right, strict=True)]
 
     def _unfinished(self, error: FilterError) -> bool:
         """Still being written: a mistake at the very end is not shouted about."""
@@ -201,7 +238,8 @@ class FilterLine(LineWidget, can_focus=True):
             compiled = compile_filter(self.text)
         except FilterError as error:
             pad = " " * len("filter ")
-            self.set_lines([self._lines[0], line((pad + error.caret(), Role.UNWELL))])
+            caret = line((pad + error.caret(), Role.UNWELL))
+            self.set_lines([self._lines[0], caret, *self._lines[2:]])
             return
         if compiled is not None:
             self._remember(self.text.strip())

@@ -52,6 +52,19 @@ def clip(parts: Line, width: int) -> Line:
     return tuple(out)
 
 
+def flow(groups: Sequence[Line], width: int, indent: str = "") -> list[Line]:
+    """Groups of parts beside each other; one that does not fit begins a new line."""
+    lines: list[Line] = []
+    current: Line = ()
+    for group in groups:
+        joined = (*current, ("  ", Role.NORMAL), *group) if current else group
+        if current and width_of(joined) > width:
+            lines.append(current)
+            joined = ((indent, Role.NORMAL), *group)
+        current = joined
+    return [clip(text, width) for text in (*lines, current)]
+
+
 class LineWidget(Widget):
     """Shows lines; set_lines redraws those that differ, without a layout pass."""
 
