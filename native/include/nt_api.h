@@ -8,4 +8,6 @@
 
 #include "nt_api.cdef.h"
 
+#include "nt_plane_wait.cdef.h"
+
 #endif

@@ -122,7 +122,7 @@ struct nt_rec {
 	uint32_t state_since_s; /* engine seconds when it was first seen in its state */
 	uint32_t loaded_proc;	/* 1 + slot of its nt_proc in an engine filled by nt_load */
 	uint32_t detail;	/* 1 + slot of its nt_detail */
-	uint32_t spare;
+	uint32_t plane; /* 1 + slot of its nt_plane; of a freed record the next free one */
 	uint64_t base_ns;  /* time of the counters above */
 	uint32_t lim_at_ms; /* engine milliseconds when the three lim_*_ms were taken */
 	uint32_t lim_busy_ms, lim_rwnd_ms, lim_sndbuf_ms;
@@ -166,10 +166,11 @@ struct nt_proc {
 	char comm[16];	/* raw bytes from the kernel, NUL-terminated */
 };
 
-/* A row of the window: one socket with its owner. */
+/* A row of the window: one socket with its owner and what the BPF planes know of it. */
 struct nt_row {
 	struct nt_rec rec;
 	struct nt_proc proc;
+	struct nt_plane plane; /* all 0 where no BPF plane knows the socket */
 };
 
 /* A member of the window when sockets are grouped. */
@@ -217,7 +218,7 @@ struct nt_totals {
 };
 
 enum nt_type { NT_U8 = 1, NT_U16 = 2, NT_U32 = 3, NT_U64 = 4, NT_F32 = 5, NT_BIT = 6 };
-enum nt_base { NT_BASE_REC = 1, NT_BASE_INFO = 2, NT_BASE_SKMEM = 3, NT_BASE_PROC = 4, NT_BASE_TEXT = 5 };
+enum nt_base { NT_BASE_REC = 1, NT_BASE_INFO = 2, NT_BASE_SKMEM = 3, NT_BASE_PROC = 4, NT_BASE_TEXT = 5, NT_BASE_PLANE = 6 };
 
 /* nt_operand.offset of NT_BASE_TEXT: a sort key only, in the order of bytes. */
 enum nt_text_key { NT_KEY_PROC = 1, NT_KEY_REMOTE = 2, NT_KEY_LOCAL = 3, NT_KEY_CONG = 4, NT_KEY_WHO = 5 };

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "nt_planes.cdef.h"
+
 #include "nt_wire.cdef.h"
 
 /* The table's memory budget is 300 bytes a socket plus the index. */

@@ -45,7 +45,7 @@ struct nt_table {
 	uint32_t index_mask;
 	uint32_t live;
 	uint32_t high;	    /* records ever handed out */
-	uint32_t free_head; /* chain of freed records through nt_rec.spare; NT_NONE ends it */
+	uint32_t free_head; /* chain of freed records through nt_rec.plane; NT_NONE ends it */
 	uint32_t *seen;	    /* number of the sweep that last saw the record */
 	uint8_t *mark;
 	uint32_t side_cap; /* allocated entries of seen and mark */

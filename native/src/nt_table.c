@@ -128,7 +128,7 @@ uint32_t nt_table_upsert(struct nt_table *t, uint64_t cookie, bool *fresh)
 	}
 	if (t->free_head != NT_NONE) {
 		i = t->free_head;
-		t->free_head = nt_rec_at(t, i)->spare;
+		t->free_head = nt_rec_at(t, i)->plane;
 	} else {
 		if (t->high >= t->side_cap && add_slab(t))
 			return NT_NONE;
@@ -167,6 +167,6 @@ void nt_table_remove(struct nt_table *t, uint32_t i)
 	t->live--;
 	t->mark[i] = 0;
 	rec->cookie = 0;
-	rec->spare = t->free_head;
+	rec->plane = t->free_head;
 	t->free_head = i;
 }

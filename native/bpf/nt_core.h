@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The kernel's types as far as nettop's programs read them. Every member is
+ * found in the running kernel's BTF (CO-RE), so order and holes do not matter here.
+ */
+#ifndef NT_CORE_H
+#define NT_CORE_H
+
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include <bpf/bpf_core_read.h>
+
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __s32 s32;
+typedef __u64 u64;
+typedef __s64 s64;
+
+enum { NT_AF_INET = 2, NT_AF_INET6 = 10, NT_IPPROTO_TCP = 6, NT_IPPROTO_UDP = 17 };
+enum { NT_TCP_ESTABLISHED = 1, NT_TCP_TIME_WAIT = 6, NT_TCP_CLOSE = 7, NT_TCP_LISTEN = 10,
+       NT_TCP_NEW_SYN_RECV = 12 };
+enum { NT_MSG_PEEK = 2, NT_MSG_ERRQUEUE = 0x2000, NT_RCV_SHUTDOWN = 1 };
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct in6_addr {
+	union {
+		__be32 u6_addr32[4];
+	} in6_u;
+};
+
+struct ns_common {
+	unsigned int inum;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct sock_common {
+	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
+	__be16 skc_dport;
+	u16 skc_num;
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+};
+
+struct sk_buff_head {
+	u32 qlen;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	struct sk_buff_head sk_receive_queue;
+	u8 sk_shutdown;
+	u16 sk_protocol;
+	int sk_err;
+	u32 sk_tsflags;
+	u32 sk_ack_backlog;
+	u32 sk_max_ack_backlog;
+	int sk_sndbuf;
+	int sk_wmem_queued;
+	u32 sk_uid;
+};
+
+struct tcp_sock {
+	u32 rcv_nxt;
+	u32 copied_seq;
+	u32 snd_una;
+	u32 snd_nxt;
+	u32 write_seq;
+	u32 srtt_us;
+	u32 mdev_us;
+	u32 snd_cwnd;
+	u32 total_retrans;
+	u32 lost_out;
+	u64 bytes_sent;
+	u64 bytes_acked;
+	u64 bytes_received;
+	u64 bytes_retrans;
+};
+
+struct udp_sock {
+	struct sk_buff_head reader_queue;
+};
+
+struct net_device {
+	int ifindex;
+	char name[16];
+};
+
+struct sk_buff {
+	struct sock *sk;
+	struct net_device *dev;
+	unsigned char *head;
+	unsigned char *data;
+	unsigned int len;
+	unsigned int end;
+	u16 transport_header;
+	u16 network_header;
+	char cb[48];
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	u64 session_id;
+	u64 seq_num;
+};
+
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
+};
+
+struct bpf_map;
+
+struct bpf_iter__bpf_sk_storage_map {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	struct sock *sk;
+	void *value;
+};
+
+#pragma clang attribute pop
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the wait programs and the helper share. */
+#ifndef NT_WAIT_SHARED_H
+#define NT_WAIT_SHARED_H
+
+#include "nt_hist.h"
+
+#define NT_RING 16U
+#define NT_FOCUS_MAX 256
+#define NT_FOCUS_BITS 8192U
+
+enum nt_ws_flag {
+	NT_WS_UDP = 1,
+	NT_WS_SEEDED = 2, /* the oldest entry is older than it says */
+};
+
+/*
+ * One socket: 440 bytes at most, which with the kernel's own parts take kmalloc-512
+ * and kmalloc-192, 704 bytes of slab.
+ */
+struct nt_ws {
+	struct bpf_spin_lock lock; /* UDP only: readers and softirq meet; TCP has the socket's */
+	__u32 flags;
+	__u64 cookie;
+	__u64 sum_ns;
+	__u64 max_ns[2]; /* of the epochs in epoch[] */
+	__u32 epoch[2];
+	__u32 count;
+	__u32 bounded;
+	__u32 approx;
+	__u32 newest;	/* TCP: highest rcv_nxt that was noted; UDP: enqueues so far */
+	__u32 span_us;	/* TCP: longest merged entry since the ring was empty */
+	__u8 head, used; /* TCP */
+	__u8 shift;	 /* UDP: one enqueue in 2^shift is noted */
+	__u8 pad;
+	__u32 octaves[NT_OCTAVES];
+	/* TCP: [head] … delivery times, the sequence after each, deliveries merged in each. */
+	__u64 at_ns[NT_RING];
+	__u32 seq[NT_RING];
+	__u16 merged[NT_RING];
+};
+
+/* One socket as the iterator tells it. */
+struct nt_ws_out {
+	__u64 cookie;
+	__u64 sum_ns;
+	__u64 max_ns;
+	__u64 oldest_ns; /* when the oldest unread delivery came, CLOCK_MONOTONIC; 0 none */
+	__u32 count;
+	__u32 bounded;
+	__u32 approx;
+	__u32 oldest_bounded;
+	__u32 octaves[NT_OCTAVES];
+};
+
+/* Everything on this CPU. */
+struct nt_wait_cpu {
+	__u64 runs;
+	__u64 samples;
+	__u64 sum_ns;
+	__u64 max_ns[2];
+	__u64 epoch[2];
+	__u64 no_storage; /* sockets that could not be traced: memory, or optmem's limit */
+	__u64 merges;	  /* deliveries that shared an entry: the ring was full */
+	__u64 bounded;
+	__u64 buckets[NT_FINE];
+};
+
+struct nt_wait_fine {
+	__u32 buckets[NT_FINE];
+};
+
+#endif

@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * How long received data waits for its program.
+ *
+ * TCP: sk_data_ready notes (now, rcv_nxt); tcp_rcv_space_adjust, which every kind of reader
+ * passes with copied_seq already moved, takes what was copied. Both run under the socket's lock.
+ *
+ * UDP: sk_data_ready notes the time of enqueue number h; a receive that leaves q datagrams
+ * queued has read number h - 1 - q. No FIFO: a reader on another CPU may be faster than the
+ * notice of its datagram, and such a queue would be off by one for ever.
+ */
+#include "nt_core.h"
+#include "nt_hist.bpf.h"
+#include "nt_wait.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct nt_ws);
+} sockets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct nt_wait_cpu);
+} cpus SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, NT_FOCUS_MAX);
+	__type(key, u64);
+	__type(value, struct nt_wait_fine);
+} focus SEC(".maps");
+
+/* Set by the helper while the programs run. */
+volatile u32 epoch = 1;
+volatile u32 sample_shift;
+volatile u64 focus_bits[NT_FOCUS_BITS / 64];
+volatile u64 attached_ns;
+
+static __always_inline struct nt_wait_cpu *this_cpu(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&cpus, &zero);
+}
+
+static __always_inline bool chosen(u64 cookie)
+{
+	return !(((cookie * 0x9e3779b97f4a7c15ULL) >> 40) & ((1U << (sample_shift & 31)) - 1));
+}
+
+static __always_inline void count_in_focus(u64 cookie, u32 bucket, u32 weight)
+{
+	u32 bit = (u32)((cookie * 0x9e3779b97f4a7c15ULL) >> 51);
+	struct nt_wait_fine *fine;
+
+	if (!(focus_bits[bit / 64 % (NT_FOCUS_BITS / 64)] >> bit % 64 & 1))
+		return;
+	fine = bpf_map_lookup_elem(&focus, &cookie);
+	if (fine && bucket < NT_FINE)
+		__sync_fetch_and_add(&fine->buckets[bucket], weight);
+}
+
+/* One take: `weight` deliveries that waited this long. */
+static __always_inline void sample(struct nt_ws *s, struct nt_wait_cpu *c, u64 wait_ns, u32 weight,
+				   bool bounded)
+{
+	u32 now = epoch, slot = now & 1;
+	u32 lg = nt_log2(wait_ns), octave = nt_octave(lg), fine = nt_fine(wait_ns, lg);
+
+	if (octave < NT_OCTAVES)
+		s->octaves[octave] += weight;
+	s->count += weight;
+	s->sum_ns += wait_ns * weight;
+	if (s->epoch[slot] != now) {
+		s->epoch[slot] = now;
+		s->max_ns[slot] = 0;
+	}
+	if (wait_ns > s->max_ns[slot])
+		s->max_ns[slot] = wait_ns;
+	if (bounded) {
+		s->bounded += weight;
+		c->bounded += weight;
+	}
+	if (c->epoch[slot] != now) {
+		c->epoch[slot] = now;
+		c->max_ns[slot] = 0;
+	}
+	if (wait_ns > c->max_ns[slot])
+		c->max_ns[slot] = wait_ns;
+	c->samples += weight;
+	c->sum_ns += wait_ns * weight;
+	if (fine < NT_FINE)
+		c->buckets[fine] += weight;
+	count_in_focus(s->cookie, fine, weight);
+}
+
+/* --- TCP --- */
+
+/* The ring is full: the neighbours closest in time become one, with the earlier time. */
+static __always_inline void merge(struct nt_ws *s)
+{
+	u32 best = 0;
+	u64 least = ~0ULL;
+
+	for (u32 i = 0; i + 1 < NT_RING; i++) {
+		u32 a = (s->head + i) % NT_RING, b = (a + 1) % NT_RING;
+		u64 gap = s->at_ns[b] - s->at_ns[a];
+
+		if (gap < least) {
+			least = gap;
+			best = i;
+		}
+	}
+	u32 a = (s->head + best) % NT_RING, b = (a + 1) % NT_RING;
+	u32 sum = (u32)s->merged[a] + s->merged[b];
+	/* What the older part of an entry is early by adds up with each merge. */
+	u64 span_us = (least + 999) / 1000;
+
+	if (s->merged[a] > 1 || s->merged[b] > 1)
+		span_us += s->span_us;
+	if (span_us > s->span_us)
+		s->span_us = span_us < 0xffffffffULL ? (u32)span_us : 0xffffffffU;
+	s->seq[a] = s->seq[b];
+	s->merged[a] = sum < 0xffff ? (u16)sum : 0xffff;
+	for (u32 i = 0; i + 2 < NT_RING; i++) {
+		if (i <= best)
+			continue;
+		u32 to = (s->head + i) % NT_RING, from = (to + 1) % NT_RING;
+
+		s->at_ns[to] = s->at_ns[from];
+		s->seq[to] = s->seq[from];
+		s->merged[to] = s->merged[from];
+	}
+	s->used = NT_RING - 1;
+}
+
+static __always_inline void note_tcp(struct nt_ws *s, struct nt_wait_cpu *c, u32 end)
+{
+	s32 ahead = (s32)(end - s->newest);
+
+	if (ahead < -1) {
+		/* Another connection on the same socket. */
+		s->used = 0;
+		s->flags &= ~NT_WS_SEEDED;
+	} else if (ahead <= 0) {
+		return; /* a FIN alone, urgent data, or nothing new */
+	}
+	s->newest = end;
+	if (s->used >= NT_RING) {
+		merge(s);
+		c->merges++;
+	}
+	if (!s->used)
+		s->span_us = 0;
+	u32 at = (s->head + s->used) % NT_RING;
+
+	s->at_ns[at] = bpf_ktime_get_ns();
+	s->seq[at] = end;
+	s->merged[at] = 1;
+	s->used++;
+}
+
+/* rcv_nxt without the FIN that may be counted in it. */
+static __always_inline u32 data_end(struct sock *sk, struct tcp_sock *tp)
+{
+	return tp->rcv_nxt - (sk->sk_shutdown & NT_RCV_SHUTDOWN ? 1 : 0);
+}
+
+/* --- UDP --- */
+
+/* Twice as many enqueues to an entry, so that the ring covers a longer queue. */
+static __always_inline void stretch(struct nt_ws *s)
+{
+	u64 kept[NT_RING / 2];
+	u32 newest = (s->newest - 1) >> s->shift;
+
+	for (u32 i = 0; i < NT_RING / 2; i++)
+		kept[i] = s->at_ns[((newest >> 1) - i) * 2 % NT_RING];
+	for (u32 i = 0; i < NT_RING / 2; i++)
+		s->at_ns[((newest >> 1) - i) % NT_RING] = kept[i];
+	s->shift++;
+}
+
+static __always_inline u32 udp_queued(struct sock *sk)
+{
+	u32 reader = 0;
+
+	bpf_core_read(&reader, sizeof(reader), &((struct udp_sock *)sk)->reader_queue.qlen);
+	return sk->sk_receive_queue.qlen + reader;
+}
+
+static __always_inline void note_udp(struct nt_ws *s, u32 queued)
+{
+	u64 now = bpf_ktime_get_ns();
+
+	bpf_spin_lock(&s->lock);
+	u32 h = s->newest++;
+
+	if (h && queued >= NT_RING << (s->shift & 15) && s->shift < 15)
+		stretch(s);
+	if (!(h & ((1U << (s->shift & 15)) - 1)))
+		s->at_ns[(h >> (s->shift & 15)) % NT_RING] = now;
+	bpf_spin_unlock(&s->lock);
+}
+
+static __always_inline void take_udp(struct nt_ws *s, struct nt_wait_cpu *c, u32 queued)
+{
+	u64 now = bpf_ktime_get_ns(), at;
+	bool bounded = false;
+
+	bpf_spin_lock(&s->lock);
+	u32 h = s->newest, shift = s->shift & 15;
+
+	if (queued >= h) {
+		/* Enqueued before the first notice. */
+		at = attached_ns;
+		bounded = true;
+	} else {
+		u32 entry = (h - 1 - queued) >> shift, newest = (h - 1) >> shift;
+
+		if (newest - entry >= NT_RING) {
+			entry = newest - (NT_RING - 1);
+			bounded = true;
+		}
+		at = s->at_ns[entry % NT_RING];
+	}
+	if (!queued)
+		s->shift = 0;
+	bpf_spin_unlock(&s->lock);
+	if (!at || at > now)
+		return;
+	sample(s, c, now - at, 1, bounded);
+}
+
+/* --- the programs --- */
+
+static __always_inline bool is_inet(struct sock *sk)
+{
+	u16 family = sk->__sk_common.skc_family;
+
+	return family == NT_AF_INET || family == NT_AF_INET6;
+}
+
+SEC("tp_btf/sk_data_ready")
+int BPF_PROG(wait_ready, struct sock *sk)
+{
+	if (!is_inet(sk))
+		return 0;
+	u16 proto = sk->sk_protocol;
+
+	if ((proto != NT_IPPROTO_TCP && proto != NT_IPPROTO_UDP) ||
+	    sk->__sk_common.skc_state == NT_TCP_LISTEN)
+		return 0;
+	struct nt_wait_cpu *c = this_cpu();
+
+	if (!c)
+		return 0;
+	c->runs++;
+	struct nt_ws *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	struct tcp_sock *tp = NULL;
+
+	if (proto == NT_IPPROTO_TCP) {
+		tp = bpf_skc_to_tcp_sock(sk);
+		if (!tp)
+			return 0;
+	}
+	if (!s) {
+		u64 cookie = bpf_get_socket_cookie(sk);
+
+		if (!chosen(cookie))
+			return 0;
+		s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		if (!s) {
+			c->no_storage++;
+			return 0;
+		}
+		s->cookie = cookie;
+		if (tp)
+			s->newest = tp->copied_seq;
+		else
+			s->flags = NT_WS_UDP;
+	} else if (sample_shift && !chosen(s->cookie)) {
+		return 0;
+	}
+	if (tp)
+		note_tcp(s, c, data_end(sk, tp));
+	else
+		note_udp(s, udp_queued(sk));
+	return 0;
+}
+
+SEC("tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(wait_tcp_taken, struct sock *sk)
+{
+	struct nt_wait_cpu *c = this_cpu();
+
+	if (!c)
+		return 0;
+	c->runs++;
+	struct nt_ws *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+
+	if (!s || !s->used)
+		return 0;
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+	if (!tp)
+		return 0;
+	u32 copied = tp->copied_seq;
+	u64 now = bpf_ktime_get_ns();
+
+	for (u32 i = 0; i < NT_RING; i++) {
+		u32 at = s->head % NT_RING;
+
+		if (!s->used || (s32)(copied - s->seq[at]) < 0)
+			break;
+		u64 wait = now - s->at_ns[at];
+		u32 weight = s->merged[at];
+
+		if (weight > 1 && (u64)s->span_us * 33000 > wait)
+			s->approx += weight;
+		sample(s, c, wait, weight, s->flags & NT_WS_SEEDED);
+		s->flags &= ~NT_WS_SEEDED;
+		s->head = (at + 1) % NT_RING;
+		s->used--;
+	}
+	return 0;
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(wait_udp_taken, struct sock *sk, int ret, int flags)
+{
+	if (ret < 0 || flags & (NT_MSG_PEEK | NT_MSG_ERRQUEUE) ||
+	    sk->sk_protocol != NT_IPPROTO_UDP || !is_inet(sk))
+		return 0;
+	struct nt_wait_cpu *c = this_cpu();
+
+	if (!c)
+		return 0;
+	c->runs++;
+	struct nt_ws *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+
+	if (!s || !(s->flags & NT_WS_UDP))
+		return 0;
+	take_udp(s, c, udp_queued(sk));
+	return 0;
+}
+
+/* Sockets that hold unread data when nettop comes: older than now, nobody knows by how much. */
+SEC("iter/tcp")
+int wait_seed(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+
+	if (!skc || skc->skc_state == NT_TCP_TIME_WAIT || skc->skc_state == NT_TCP_NEW_SYN_RECV ||
+	    skc->skc_state == NT_TCP_LISTEN)
+		return 0;
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(skc);
+
+	if (!tp)
+		return 0;
+	struct sock *sk = (struct sock *)tp;
+	u32 end = tp->rcv_nxt - (BPF_CORE_READ(sk, sk_shutdown) & NT_RCV_SHUTDOWN ? 1 : 0);
+
+	if ((s32)(end - tp->copied_seq) <= 0)
+		return 0;
+	u64 cookie = bpf_get_socket_cookie(tp);
+
+	if (!chosen(cookie))
+		return 0;
+	struct nt_ws *s = bpf_sk_storage_get(&sockets, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (!s || s->used || s->cookie)
+		return 0;
+	s->cookie = cookie;
+	s->newest = end;
+	s->at_ns[0] = bpf_ktime_get_ns();
+	s->seq[0] = end;
+	s->merged[0] = 1;
+	s->used = 1;
+	s->flags |= NT_WS_SEEDED;
+	return 0;
+}
+
+/* The iterator's value can be read at constant offsets only. */
+static __always_inline u64 noted_at(const struct nt_ws *s, u32 entry)
+{
+	u64 at = 0;
+
+	entry %= NT_RING;
+#pragma unroll
+	for (u32 i = 0; i < NT_RING; i++)
+		if (i == entry)
+			at = s->at_ns[i];
+	return at;
+}
+
+static __always_inline void oldest_udp(const struct nt_ws *s, u32 queued, struct nt_ws_out *out)
+{
+	u32 h = s->newest, shift = s->shift & 15;
+
+	if (!queued)
+		return;
+	if (queued > h) {
+		out->oldest_ns = attached_ns;
+		out->oldest_bounded = 1;
+		return;
+	}
+	u32 entry = (h - queued) >> shift, newest = (h - 1) >> shift;
+
+	if (newest - entry >= NT_RING) {
+		entry = newest - (NT_RING - 1);
+		out->oldest_bounded = 1;
+	}
+	out->oldest_ns = noted_at(s, entry);
+}
+
+/* Sockets with a sample since the last tick, or with data unread now. */
+SEC("iter/bpf_sk_storage_map")
+int wait_read(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct nt_ws *s = ctx->value;
+	struct sock *sk = ctx->sk;
+	struct nt_ws_out out = {};
+
+	if (!s || !sk)
+		return 0;
+	/* The helper began a new epoch: what happened since may be in its slot already. */
+	u32 now = epoch;
+	u32 this_epoch = now & 1 ? s->epoch[1] : s->epoch[0];
+	u32 last_epoch = now & 1 ? s->epoch[0] : s->epoch[1];
+	u64 this_max = now & 1 ? s->max_ns[1] : s->max_ns[0];
+	u64 last_max = now & 1 ? s->max_ns[0] : s->max_ns[1];
+
+	if (s->flags & NT_WS_UDP) {
+		oldest_udp(s, udp_queued(sk), &out);
+	} else if (s->used) {
+		out.oldest_ns = noted_at(s, s->head);
+		out.oldest_bounded = s->flags & NT_WS_SEEDED;
+	}
+	if (this_epoch != now && last_epoch != now - 1 && !out.oldest_ns)
+		return 0;
+	out.cookie = s->cookie;
+	out.sum_ns = s->sum_ns;
+	out.count = s->count;
+	out.bounded = s->bounded;
+	out.approx = s->approx;
+	if (last_epoch == now - 1)
+		out.max_ns = last_max;
+	if (this_epoch == now && this_max > out.max_ns)
+		out.max_ns = this_max;
+#pragma unroll
+	for (u32 i = 0; i < NT_OCTAVES; i++)
+		out.octaves[i] = s->octaves[i];
+	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
+	return 0;
+}

@@ -1,0 +1,40 @@
+/* --- RX queue wait through eBPF (nt_wait.c) --- */
+struct nt_wait;
+
+/* Of the plane itself; what is not "of the interval" only grows. */
+struct nt_wait_totals {
+	struct nt_dist all;   /* every socket that is traced, of the interval */
+	uint64_t runs;	      /* of all programs */
+	uint64_t no_storage;  /* sockets that could not be traced */
+	uint64_t merges;      /* deliveries that shared an entry of a full ring */
+	uint64_t bounded;     /* samples that are lower bounds */
+	uint64_t cpu_ns;      /* what this read cost the caller */
+	uint32_t sockets;     /* records that the read found */
+	uint32_t unknown;     /* of them, sockets that the table does not know yet */
+	uint32_t sample_shift; /* 1 socket in 2^shift is traced */
+	uint32_t focus_full;  /* sockets without fine buckets: more than 256 were asked for */
+};
+
+/* Loads and attaches; on failure why says in one line what is missing. */
+int nt_wait_open(struct nt_wait **ret, char *why, uint32_t n_why);
+/* Detaches; nothing remains in the kernel. */
+void nt_wait_close(struct nt_wait *w);
+/* Marks data that is unread now as older than now, in one namespace (-1: the caller's own). */
+int nt_wait_seed(struct nt_wait *w, int ns_fd);
+/* Traces 1 socket in 2^shift, chosen by cookie. */
+int nt_wait_sample(struct nt_wait *w, uint32_t shift);
+/* Fine buckets for these sockets (at most 256); one that is new begins at 0. */
+int nt_wait_focus(struct nt_wait *w, const uint64_t *cookies, uint32_t n);
+/* Ends an interval: reads the kernel's counters and tells the engine (which may be NULL). */
+int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *ret);
+/*
+ * Fine buckets (nt_hist.h) of the interval, or with run of all since the focus or nt_wait_clear:
+ * the sum over the sockets named, n 0: all that are traced. dist gets their percentiles.
+ * Returns how many of the sockets have fine buckets.
+ */
+int nt_wait_buckets(struct nt_wait *w, const uint64_t *cookies, uint32_t n, int run,
+		    uint64_t *buckets, struct nt_dist *dist);
+/* "Since" begins now. */
+void nt_wait_clear(struct nt_wait *w);
+/* Octave buckets of the interval over the sockets that pass the engine's filter. */
+int nt_wait_matched(struct nt_engine *e, uint64_t *octaves, struct nt_dist *dist);

@@ -1,0 +1,52 @@
+/* What the BPF planes know of a socket, and times as distributions. */
+
+/* Times of one interval, ns. count 0: nothing was measured and the rest is unknown. */
+struct nt_dist {
+	uint64_t count;
+	uint64_t sum_ns;
+	uint64_t p50_ns, p90_ns, p99_ns, max_ns;
+};
+
+/* The parts of a send; the order of nt_plane.tx[]. */
+enum nt_stage {
+	NT_TX_COPY = 0,	  /* call entered -> end of copy, without sndbuf */
+	NT_TX_SNDBUF = 1, /* waiting for send-buffer space */
+	NT_TX_TCP = 2,	  /* end of copy -> first SCHED: cwnd, pacing, Nagle, TSQ */
+	NT_TX_QDISC = 3,  /* first SCHED -> first SND */
+	NT_TX_NIC = 4,	  /* SND by software -> SND by hardware */
+	NT_TX_ACK = 5,	  /* last SND -> ACK */
+	NT_TX_TOTAL = 6,  /* call entered -> ACK */
+	NT_TX_STAGES = 7,
+};
+
+/* nt_plane.has */
+enum nt_plane_has {
+	NT_P_WAIT = 1,	       /* the wait plane traces this socket */
+	NT_P_UNREAD = 2,       /* oldest_unread_ns is known */
+	NT_P_UNREAD_BOUND = 4, /* ... as a lower bound */
+	NT_P_TX = 8,	       /* the stages plane traces this socket */
+};
+
+/* Of the last interval. */
+struct nt_plane {
+	struct nt_dist wait;
+	uint64_t oldest_unread_ns;
+	uint32_t wait_bounded; /* samples that are lower bounds */
+	uint32_t wait_approx;  /* samples off by more than 3 %: deliveries were merged */
+	uint32_t has;	       /* enum nt_plane_has */
+	uint32_t tx_sends;     /* sampled sends that were completed */
+	uint32_t tx_incomplete; /* given up: no ACK came */
+	uint32_t tx_resent;    /* SND stamps beyond the first */
+	struct nt_dist tx[7];
+};
+
+/* --- pure functions over buckets (nt_hist.c) --- */
+/*
+ * Fills count and percentiles from n buckets (fine 1: nt_hist.h's fine ones, 0: octaves). max_ns
+ * and sum_ns of ret are used where they are known, and estimated from the edges where they are 0.
+ */
+int nt_dist_of(const uint64_t *buckets, uint32_t n, int fine, struct nt_dist *ret);
+/* Upper edge of the bucket that holds the ceil(q * count)-th; 0 if there is none. */
+uint64_t nt_quantile(const uint64_t *buckets, uint32_t n, int fine, double q);
+/* Lower edge of bucket i, the upper one of i - 1. */
+uint64_t nt_bucket_ns(uint32_t i, int fine);

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+/* Shared by the hosts of the BPF planes: reasons, iterators. */
+#include "nt_api.h"
+
+#ifndef NT_WITH_BPF
+
+int nt_bpf_built(void)
+{
+	return 0;
+}
+
+#else
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "nt_bpf.h"
+
+#define READ_BYTES 65536U
+
+int nt_bpf_built(void)
+{
+	return 1;
+}
+
+void nt_bpf_quiet(void)
+{
+	libbpf_set_print(NULL);
+}
+
+void nt_bpf_reason(int err, const char *what, char *why, uint32_t n)
+{
+	if (access("/sys/kernel/btf/vmlinux", R_OK))
+		snprintf(why, n, "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)");
+	else if (err == -EPERM || err == -EACCES)
+		snprintf(why, n, "needs CAP_BPF and CAP_PERFMON");
+	else if (err == -ENOENT || err == -ESRCH)
+		snprintf(why, n, "this kernel lacks what %s needs", what);
+	else
+		snprintf(why, n, "%s: the kernel refused: %s", what, strerror(-err));
+}
+
+int nt_bpf_cpus(void)
+{
+	return libbpf_num_possible_cpus();
+}
+
+int nt_bpf_iter_read(int link_fd, uint8_t **buf, uint32_t *n, uint32_t *cap)
+{
+	int fd = bpf_iter_create(link_fd), ret = 0;
+
+	*n = 0;
+	if (fd < 0)
+		return -errno;
+	for (;;) {
+		if (*cap - *n < READ_BYTES) {
+			uint32_t bigger = *cap ? *cap * 2 : 4 * READ_BYTES;
+			uint8_t *p = realloc(*buf, bigger);
+
+			if (!p) {
+				ret = -ENOMEM;
+				break;
+			}
+			*buf = p;
+			*cap = bigger;
+		}
+		ssize_t got = read(fd, *buf + *n, READ_BYTES);
+
+		if (got < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (got < 0)
+			ret = -errno;
+		if (got <= 0)
+			break;
+		*n += (uint32_t)got;
+	}
+	close(fd);
+	return ret;
+}
+
+struct walk {
+	int link_fd, ns_fd, ret;
+};
+
+/* In a thread of its own: the network namespace belongs to a thread. */
+static void *walk_in(void *arg)
+{
+	struct walk *w = arg;
+	char drain[4096];
+	ssize_t got;
+
+	if (w->ns_fd >= 0 && setns(w->ns_fd, CLONE_NEWNET)) {
+		w->ret = -errno;
+		return NULL;
+	}
+	int fd = bpf_iter_create(w->link_fd);
+
+	if (fd < 0) {
+		w->ret = -errno;
+		return NULL;
+	}
+	while ((got = read(fd, drain, sizeof(drain))) > 0 || (got < 0 && errno == EINTR))
+		;
+	w->ret = got < 0 ? -errno : 0;
+	close(fd);
+	return NULL;
+}
+
+int nt_bpf_iter_run(int link_fd, int ns_fd)
+{
+	struct walk w = { .link_fd = link_fd, .ns_fd = ns_fd };
+	pthread_t thread;
+
+	if (ns_fd < 0) {
+		walk_in(&w);
+		return w.ret;
+	}
+	int err = pthread_create(&thread, NULL, walk_in, &w);
+
+	if (err)
+		return -err;
+	pthread_join(thread, NULL);
+	return w.ret;
+}
+
+#endif

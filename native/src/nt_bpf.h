@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* What the hosts of all BPF planes need. Only built with NT_WITH_BPF. */
+#ifndef NT_BPF_H
+#define NT_BPF_H
+
+#include <stdint.h>
+
+/* libbpf says nothing on its own from here on. */
+void nt_bpf_quiet(void);
+/* One line why a plane is off, for `why` (n bytes): err is the -errno of open, load or attach. */
+void nt_bpf_reason(int err, const char *what, char *why, uint32_t n);
+/* Reads a BPF iterator (struct bpf_link's descriptor) to its end: buf of *n bytes grows in *ret. */
+int nt_bpf_iter_read(int link_fd, uint8_t **buf, uint32_t *n, uint32_t *cap);
+/* Runs an iterator for its effect alone, inside the network namespace ns_fd (-1: the caller's own). */
+int nt_bpf_iter_run(int link_fd, int ns_fd);
+int nt_bpf_cpus(void); /* possible CPUs: values of a per-CPU map */
+
+#endif

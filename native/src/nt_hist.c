@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+/* Percentiles of bucketed times: pure functions. */
+#include "nt_hist.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "nt_api.h"
+
+uint64_t nt_bucket_ns(uint32_t i, int fine)
+{
+	if (!fine)
+		return i ? 1ULL << (i + NT_OCTAVE_LOG2 - 1) : 0;
+	if (i < NT_FINE_SUB)
+		return i;
+	uint32_t octave = i / NT_FINE_SUB - 1;
+
+	return (uint64_t)(NT_FINE_SUB + i % NT_FINE_SUB) << octave;
+}
+
+uint64_t nt_quantile(const uint64_t *buckets, uint32_t n, int fine, double q)
+{
+	uint64_t count = 0, seen = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		count += buckets[i];
+	if (!count)
+		return 0;
+	uint64_t rank = (uint64_t)ceil(q * (double)count);
+
+	if (rank < 1)
+		rank = 1;
+	for (uint32_t i = 0; i < n; i++) {
+		seen += buckets[i];
+		if (seen >= rank)
+			return nt_bucket_ns(i + 1, fine);
+	}
+	return nt_bucket_ns(n, fine);
+}
+
+static uint64_t clip(uint64_t value, uint64_t max)
+{
+	return max && value > max ? max : value;
+}
+
+int nt_dist_of(const uint64_t *buckets, uint32_t n, int fine, struct nt_dist *ret)
+{
+	uint64_t known_max = ret->max_ns, known_sum = ret->sum_ns;
+
+	if (n > (fine ? NT_FINE : NT_OCTAVES))
+		return -EINVAL;
+	ret->count = 0;
+	double sum = 0;
+	uint64_t top = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (!buckets[i])
+			continue;
+		ret->count += buckets[i];
+		top = nt_bucket_ns(i + 1, fine);
+		sum += (double)buckets[i] * ((double)nt_bucket_ns(i, fine) + (double)top) / 2;
+	}
+	if (!ret->count) {
+		memset(ret, 0, sizeof(*ret));
+		return 0;
+	}
+	ret->max_ns = known_max ? known_max : top;
+	ret->sum_ns = known_sum ? known_sum : (uint64_t)sum;
+	ret->p50_ns = clip(nt_quantile(buckets, n, fine, 0.50), ret->max_ns);
+	ret->p90_ns = clip(nt_quantile(buckets, n, fine, 0.90), ret->max_ns);
+	/* Fewer than a hundred cannot show a hundredth. */
+	ret->p99_ns = ret->count < 100 ? ret->max_ns :
+					 clip(nt_quantile(buckets, n, fine, 0.99), ret->max_ns);
+	return 0;
+}
