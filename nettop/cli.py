@@ -153,6 +153,7 @@ def poll_options(options: Options) -> PollOptions:
     """What the poller is told; both or neither of -t and -u mean both."""
     compiled = compile_options_filter(options)
     from nettop.collect import PollOptions
+    from nettop.planes import PlaneOptions
 
     delay = options.delay_s
     if options.command == "snapshot":
@@ -171,6 +172,11 @@ def poll_options(options: Options) -> PollOptions:
         filter=compiled,
         sort_field=options.sort.field,
         sort_descending=options.sort.descending,
+        planes=PlaneOptions(
+            bpf=not options.no_bpf,
+            bpf_budget_pct=options.bpf_budget_pct,
+            tx_sample=options.tx_sample,
+        ),
         all_details=options.once or options.batch or options.format is not None,
     )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from nettop.model.types import (
     Cost,
     Detail,
     Group,
+    Histogram,
     HostCounters,
     Level,
     Model,
@@ -34,7 +35,8 @@ from nettop.model.types import (
     Verdict,
     address_text,
 )
-from nettop.planes import absent_planes
+from nettop.planes import PlaneOptions
+from nettop.planes.loaded import Planes, PlaneTick
 from nettop.sources import hostnet, kernel, netns
 from nettop.sources.names import Names
 from nettop.sources.procs import procs_status
@@ -66,6 +68,7 @@ class PollOptions:
     filter: Filter | None = None
     sort_field: Field | None = None
     sort_descending: bool = True
+    planes: PlaneOptions = field(default_factory=PlaneOptions)
     all_details: bool = False  # every matched socket is exported, not only looked at
 
 
@@ -85,6 +88,8 @@ class Collector:
         self.options = options
         self.procs = Procs()
         self.engine = Engine(self.procs, tail=kernel.tcp_info_tail)
+        self.planes = Planes(options.planes)
+        self._plane_tick = PlaneTick()
         self.names = Names()
         self._fds: dict[int, Any] = {}  # namespace inode → struct nt_netns_fds
         self._hidden_netns = 0
@@ -122,10 +127,23 @@ class Collector:
 
     def _add(self, inode: int, path: str) -> None:
         fds = netns.open_fds(inode, path)
+        self._seed_planes(inode, path)
         lookup = netns.open_fds(inode, path)
         hostnet.close_counters(lookup)
         self.engine.add_netns(inode, fds.diag_fd, lookup.diag_fd)
         self._fds[inode] = fds
+
+    def _seed_planes(self, inode: int, path: str) -> None:
+        """What is unread in a namespace when the planes first hear of it."""
+        with suppress(OSError):
+            if inode == netns.own_inode():
+                self.planes.seed()
+                return
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                self.planes.seed(fd)
+            finally:
+                os.close(fd)
 
     def _drop(self, inode: int) -> None:
         self.engine.del_netns(inode)
@@ -204,7 +222,10 @@ class Collector:
 
     # --- one sweep ---
 
-    def begin(self) -> None:
+    def begin(self, *, interval: bool = True) -> None:
+        """interval: the planes' interval ends too, so that the sweep judges by it."""
+        if interval:
+            self._plane_tick = self.planes.read(self.engine)
         self.engine.begin()
 
     def step(self, reads: int) -> bool:
@@ -243,6 +264,7 @@ class Collector:
             sources=self._statuses(totals),
             cost=cost,
             totals=self._totals(totals, counters, base),
+            rx_wait=self._plane_tick.rx_wait,
         )
 
     def header_only(
@@ -278,7 +300,8 @@ class Collector:
         cost = Cost(
             cpu_pct=100.0 * (cpu - base.cpu_s) / wall if base and wall > 0 else None,
             poll_ms=self.poll_cpu_s * 1e3,
-            lost_events=0,
+            lost_events=self._plane_tick.lost,
+            bpf_runs_per_s=self._plane_tick.runs_per_s,
             missed_ticks=missed,
             rss_bytes=_rss_bytes(),
             interval_s=interval_s,
@@ -324,12 +347,19 @@ class Collector:
         elif self._refused:
             reason = f"{len(self._refused)} namespaces left out: {self._refused[0]}"
             diag = SourceStatus("diag", "partial", "sock_diag", reason, fix="sudo nettop -N all")
-        return (diag, self._procs_status(), *absent_planes())
+        return (diag, self._procs_status(), *self.planes.statuses())
 
     def _procs_status(self) -> SourceStatus:
         if self._procs_stats is None:
             return SourceStatus("procs", "off", "proc", "not read yet")
         return procs_status(self._procs_stats, privilege.held())
+
+    # --- distributions ---
+
+    def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
+        """Of these sockets; None: of those that pass the filter."""
+        filtered = self._filter is not None
+        return self.planes.rx_wait(cookies, self.engine, filtered=filtered, run=run)
 
     # --- rows and groups, named ---
 
@@ -402,6 +432,7 @@ class Collector:
         for fds in self._fds.values():
             hostnet.close_counters(fds)
         self._fds.clear()
+        self.planes.close()
 
 
 def _matched(t: Any, has_rates: bool) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from nettop import __version__, privilege
 from nettop.errors import EXIT_FAILURE, EXIT_OK, NettopError
 from nettop.ffi.engine import Engine, Procs
 from nettop.model.types import SourceStatus
-from nettop.planes import absent_planes
+from nettop.planes import PlaneOptions
+from nettop.planes.loaded import Planes
 from nettop.render.clean import clean
 from nettop.render.units import ABSENT
 from nettop.sources import hostnet, netns
@@ -60,9 +61,10 @@ def collect() -> list[SourceStatus]:
 def examine() -> Report:
     """Tries everything that can be tried without changing anything."""
     procs = Procs()
-    absent = {s.name: s for s in absent_planes()}
     tried = {"diag": _try_diag(), "procs": _try_procs(procs)}
-    everything = absent | tried
+    planes = Planes(PlaneOptions())
+    everything = {s.name: s for s in planes.statuses()} | tried
+    planes.close()
     held, permitted = privilege.held(), privilege.permitted()
     kept = privilege.to_keep(permitted, keep_netns=False)
     return Report(

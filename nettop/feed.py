@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
 from nettop.model.fields import Field
-from nettop.model.types import Detail, Group, Model, Point, Proc, Row
+from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row
 
 if TYPE_CHECKING:
     from nettop.query.compile import Filter
@@ -70,6 +70,12 @@ class Feed(Protocol):
 
     def sum(self, cookies: Sequence[int]) -> Group | None:
         """The marked sockets together."""
+
+    def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
+        """RX queue wait of these sockets together, or (None) of those that pass the filter.
+
+        run: since nettop saw the sockets, else of the last interval. None: not measured.
+        """
 
     def history(self, cookie: int | None) -> list[Point]:
         """At most 300 points, oldest first; None: the sum of the matched sockets. Unwatched: []."""

@@ -11,7 +11,7 @@ from nettop.feed import Grouping, Sort
 from nettop.ffi import ffi
 from nettop.ffi.engine import Engine
 from nettop.groups import group_of
-from nettop.model.types import Detail, Group, Model, Point, Proc, Proto, Row
+from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Proto, Row
 
 if TYPE_CHECKING:
     from nettop.query.compile import Filter
@@ -104,6 +104,17 @@ class FileFeed:
             for row in rows:
                 yield row, self._detail(row) if with_detail else None
             offset += len(rows)
+
+    def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
+        """Of a file the interval alone; of single sockets without buckets."""
+        if run:
+            return None
+        if cookies is None:
+            return self._model.rx_wait
+        row = self.find(cookies[0]) if len(cookies) == 1 else None
+        if row is None or not row.plane.wait.count:
+            return None
+        return Histogram(row.plane.wait, ())
 
     def position(self, cookie: int) -> int | None:
         return self._engine.position(cookie)

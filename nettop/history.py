@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from collections.abc import Sequence
 
 from nettop.ffi.engine import Engine
+from nettop.model.buckets import octaves_of
 from nettop.model.fields import FIELDS
 from nettop.model.types import Detail, Model, Point, Row
 
 LENGTH = 300
+OCTAVES = struct.Struct("<32I")
 # Sockets that left the screen keep their history for a while, in case they come back.
 MOST_SOCKETS = 512
 
@@ -35,6 +38,7 @@ def point_of(row: Row, detail: Detail | None, mono_ns: int) -> Point:
         wqueue_bytes=whole("sndq"),
         rqueue_bytes=whole("rcvq"),
         delivery_bytes_per_s=number("delivery_rate"),
+        wait_octaves=OCTAVES.unpack(row.plane.wait_octaves) if row.plane.wait.count else None,
     )
 
 
@@ -52,6 +56,7 @@ class Histories:
             Point(
                 model.mono_ns, None, None, totals.retrans_per_s, totals.tx_bytes_per_s,
                 totals.rx_bytes_per_s, None, None, None,
+                octaves_of(model.rx_wait) if model.rx_wait else None,
             ),
         )  # fmt: skip
         for cookie in focus:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nettop.collect import Collector, PollOptions
 from nettop.feed import Grouping, Sort
 from nettop.history import Histories
-from nettop.model.types import Detail, Group, Model, Point, Proc, Row
+from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row
 
 if TYPE_CHECKING:
     from nettop.query.compile import Filter
@@ -26,6 +26,7 @@ LEAST_ROLL_MS = 50
 NEVER_ROLL_MS = 0xFFFFFFFF
 # Other orders than `unwell` settle for this long, so that rows do not dance.
 RESORT_S = 2.0
+FOCUS_MOST = 256
 
 
 class LiveFeed:
@@ -131,7 +132,7 @@ class LiveFeed:
         if self._paused:
             self._model = c.header_only(self._model, self._missed, interval, self._interval_s)
             return self._model
-        c.begin()
+        c.begin(interval=not extra)
         paced = self._thread is not None and c.sockets > PACE_ABOVE_SOCKETS and not extra
         while c.step(PACE_READS if paced else 64):
             if self._ended:
@@ -174,7 +175,11 @@ class LiveFeed:
         if self._model is None:
             # A filter on pid or name needs the owners while the sweep is matched.
             self._collector.scan_procs()
-        return self._poll()
+        model = self._poll()
+        if 0 < self._count <= FOCUS_MOST:
+            # Few enough for percentiles that are exact to 1.6 % in the next tick.
+            self.set_focus([row.cookie for row in self._collector.engine.window(0, self._count)])
+        return model
 
     def rows_all(
         self, *, with_detail: bool = True, everything: bool = False
@@ -247,7 +252,13 @@ class LiveFeed:
         return self._histories.of(cookie)
 
     def set_focus(self, cookies: Sequence[int]) -> None:
-        self._focus = tuple(cookies[:256])
+        focus = tuple(cookies[:FOCUS_MOST])
+        if set(focus) != set(self._focus):
+            self._collector.planes.focus(focus)
+        self._focus = focus
+
+    def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
+        return self._collector.rx_wait(cookies, run=run)
 
     def set_filter(self, compiled: Filter | None) -> None:
         self._collector.set_filter(compiled)
@@ -278,6 +289,7 @@ class LiveFeed:
 
     def clear(self) -> None:
         self._histories.clear()
+        self._collector.planes.clear()
         self._missed = 0
 
     def _poke(self, *, resweep: bool = False) -> None:

@@ -23,8 +23,13 @@ typedef __u64 u64;
 typedef __s64 s64;
 
 enum { NT_AF_INET = 2, NT_AF_INET6 = 10, NT_IPPROTO_TCP = 6, NT_IPPROTO_UDP = 17 };
-enum { NT_TCP_ESTABLISHED = 1, NT_TCP_TIME_WAIT = 6, NT_TCP_CLOSE = 7, NT_TCP_LISTEN = 10,
-       NT_TCP_NEW_SYN_RECV = 12 };
+enum {
+	NT_TCP_ESTABLISHED = 1,
+	NT_TCP_TIME_WAIT = 6,
+	NT_TCP_CLOSE = 7,
+	NT_TCP_LISTEN = 10,
+	NT_TCP_NEW_SYN_RECV = 12
+};
 enum { NT_MSG_PEEK = 2, NT_MSG_ERRQUEUE = 0x2000, NT_RCV_SHUTDOWN = 1 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)

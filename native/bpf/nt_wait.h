@@ -28,8 +28,8 @@ struct nt_ws {
 	__u32 count;
 	__u32 bounded;
 	__u32 approx;
-	__u32 newest;	/* TCP: highest rcv_nxt that was noted; UDP: enqueues so far */
-	__u32 span_us;	/* TCP: longest merged entry since the ring was empty */
+	__u32 newest;	 /* TCP: highest rcv_nxt that was noted; UDP: enqueues so far */
+	__u32 span_us;	 /* TCP: longest merged entry since the ring was empty */
 	__u8 head, used; /* TCP */
 	__u8 shift;	 /* UDP: one enqueue in 2^shift is noted */
 	__u8 pad;

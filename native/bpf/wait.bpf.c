@@ -38,10 +38,10 @@ struct {
 } focus SEC(".maps");
 
 /* Set by the helper while the programs run. */
-volatile u32 epoch = 1;
-volatile u32 sample_shift;
-volatile u64 focus_bits[NT_FOCUS_BITS / 64];
-volatile u64 attached_ns;
+volatile __u32 epoch = 1;
+volatile __u32 sample_shift;
+volatile __u64 focus_bits[NT_FOCUS_BITS / 64];
+volatile __u64 attached_ns;
 
 static __always_inline struct nt_wait_cpu *this_cpu(void)
 {

@@ -30,6 +30,7 @@ enum nt_plane_has {
 /* Of the last interval. */
 struct nt_plane {
 	struct nt_dist wait;
+	uint32_t wait_octaves[32]; /* nt_hist.h's octaves */
 	uint64_t oldest_unread_ns;
 	uint32_t wait_bounded; /* samples that are lower bounds */
 	uint32_t wait_approx;  /* samples off by more than 3 %: deliveries were merged */

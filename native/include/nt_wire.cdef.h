@@ -26,6 +26,7 @@ enum nt_flag {
 	NT_F_RETR_PCT = 64,	  /* retr_pct is known: something was sent */
 	NT_F_OLDEST_UNREAD = 128, /* oldest_unread_ms is a lower bound of the age */
 	NT_F_MATCH = 256,	  /* passes the filter and the default-rows rule */
+	NT_F_UNREAD_EXACT = 1024, /* ... or its age itself: the wait plane saw it come */
 	NT_F_SKMEM = 512,	  /* the kernel sent skmeminfo (drops are known) */
 };
 
@@ -43,7 +44,10 @@ enum nt_verdict {
 	NT_V_DROPS = 7,	   /* app: receive queue overflowed (UDP), or accept queue did (LISTEN) */
 	NT_V_UNCLOSED = 8, /* app: peer closed long ago, program did not */
 	NT_V_CWND = 9,	   /* net: congestion window holds data back */
-	NT_V_COUNT = 10,
+	NT_V_READS = 10,   /* app: received data waits long before it is read */
+	NT_V_QDISC = 11,   /* kern: packets wait in the queue of the device */
+	NT_V_NIC = 12,	   /* nic: packets wait between driver and wire */
+	NT_V_COUNT = 13,
 };
 
 /* One socket as the table keeps it. "–" in a comment: value when unknown. */
@@ -293,6 +297,8 @@ struct nt_config {
 	uint32_t unread_ms[2];
 	uint32_t unclosed_s;
 	float drops_per_s[2];
+	uint32_t wait_ms[2], wait_count; /* p99 of the RX queue wait, from so many samples on */
+	uint32_t qdisc_us[2], nic_us[2]; /* p99 of the stage */
 };
 
 /* One namespace that is polled. */

@@ -1,15 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Shared by the hosts of the BPF planes: reasons, iterators. */
-#include "nt_api.h"
-
-#ifndef NT_WITH_BPF
-
-int nt_bpf_built(void)
-{
-	return 0;
-}
-
-#else
+#ifdef NT_WITH_BPF
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -25,11 +16,6 @@ int nt_bpf_built(void)
 #include "nt_bpf.h"
 
 #define READ_BYTES 65536U
-
-int nt_bpf_built(void)
-{
-	return 1;
-}
 
 void nt_bpf_quiet(void)
 {

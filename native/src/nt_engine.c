@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The engine's life, its settings and its single-socket questions. */
 #include "nt_engine.h"
+#include "nt_planes.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -47,6 +48,7 @@ void nt_engine_free(struct nt_engine *e)
 	free(e->data);
 	free(e->order.v);
 	free(e->next.v);
+	free(e->planes.v);
 	free(e->front.v);
 	free(e->back.v);
 	free(e->loaded);
@@ -179,9 +181,19 @@ int nt_load(struct nt_engine *e, const struct nt_row *rows, const struct nt_deta
 		*rec = rows[j].rec;
 		e->loaded[j] = rows[j].proc;
 		rec->loaded_proc = j + 1;
-		rec->detail = 0;
+		rec->detail = rec->plane = 0;
 		/* So that a name read from a file cannot point outside the table. */
 		rec->cong_id = 0;
+		const struct nt_plane *known = &rows[j].plane;
+
+		if (known->has || known->wait.count) {
+			struct nt_plane *plane = nt_plane_of(e, rec->cookie);
+
+			if (plane) {
+				*plane = *known;
+				plane->has &= NT_P_WAIT | NT_P_UNREAD | NT_P_UNREAD_BOUND | NT_P_TX;
+			}
+		}
 		if (details) {
 			e->front.v[j] = details[j];
 			e->front.v[j].cookie = rec->cookie;
@@ -208,8 +220,7 @@ int nt_find(struct nt_engine *e, uint64_t cookie, struct nt_row *ret)
 	uint32_t i = nt_table_find(&e->table, cookie);
 
 	if (i != NT_NONE) {
-		ret->rec = *nt_rec_at(&e->table, i);
-		nt_owner_of(e, &ret->rec, &ret->proc);
+		nt_fill_row(e, i, ret);
 	}
 	pthread_mutex_unlock(&e->lock);
 	return i != NT_NONE;

@@ -68,6 +68,13 @@ struct nt_details {
 	uint32_t n, cap;
 };
 
+/* What the BPF planes know; freed slots are chained through tx_sends. */
+struct nt_planes {
+	struct nt_plane *v;
+	uint32_t n, cap;
+	uint32_t free_head; /* 1 + slot; 0 none */
+};
+
 struct nt_ns {
 	uint32_t netns;
 	int diag_fd;
@@ -114,6 +121,7 @@ struct nt_engine {
 	bool next_whole;      /* it holds every matched socket */
 	uint32_t exact;	      /* lines of the order from the top that are sorted */
 
+	struct nt_planes planes;
 	struct nt_details front, back; /* of the last and of the running sweep */
 	struct nt_proc *loaded;
 	uint32_t n_loaded;
@@ -168,10 +176,12 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	       bool lookup);
 uint8_t nt_cong_id(struct nt_engine *e, const struct nt_diag_view *view); /* 0: none */
 void nt_sweep_close(struct nt_engine *e);
-/* First owner of a record; the lock is held. */
-void nt_owner_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *ret);
 /* The kept detail of a record or NULL; the lock is held. */
 const struct nt_detail *nt_rec_detail(const struct nt_engine *e, const struct nt_rec *rec);
+
+/* nt_rows.c; the lock is held. */
+void nt_owner_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *ret);
+void nt_fill_row(struct nt_engine *e, uint32_t i, struct nt_row *ret);
 
 /* nt_match.c */
 /* What a filter may ask of a record; without a message, of its kept detail. *proc is room. */
@@ -196,6 +206,7 @@ struct nt_facts {
 	uint32_t loss_retrans; /* resent segments in the loss window */
 	float loss_pct;	       /* and their share of what was sent in it */
 	bool has_info;
+	const struct nt_plane *plane; /* NULL: no BPF plane knows the socket */
 };
 void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_facts *facts,
 	      uint32_t now_ms);

@@ -25,6 +25,9 @@ static const uint8_t *base_of(const struct nt_operand *o, const struct nt_filter
 	case NT_BASE_PROC:
 		*size = sizeof(*v->proc);
 		return (const uint8_t *)v->proc;
+	case NT_BASE_PLANE:
+		*size = sizeof(*v->plane);
+		return (const uint8_t *)v->plane;
 	default:
 		*size = 0;
 		return NULL;
@@ -284,9 +287,10 @@ static bool good_operand(const struct nt_operand *o)
 		[NT_BASE_INFO] = UINT16_MAX, /* bounded by what the kernel sent */
 		[NT_BASE_SKMEM] = 36,
 		[NT_BASE_PROC] = sizeof(struct nt_proc),
+		[NT_BASE_PLANE] = sizeof(struct nt_plane),
 	};
 
-	if (o->base < NT_BASE_REC || o->base > NT_BASE_PROC)
+	if ((o->base < NT_BASE_REC || o->base > NT_BASE_PROC) && o->base != NT_BASE_PLANE)
 		return false;
 	if (o->type < NT_U8 || o->type > NT_BIT)
 		return false;
@@ -343,7 +347,9 @@ int nt_filter_check(const struct nt_op *ops, uint32_t n, const uint8_t *data, ui
 int nt_filter_row(const struct nt_op *ops, uint32_t n_ops, const uint8_t *data, uint32_t n_data,
 		  const struct nt_row *row, const struct nt_detail *detail, const char *cong)
 {
-	struct nt_filter_view v = { .rec = &row->rec, .proc = &row->proc, .cong = cong };
+	struct nt_filter_view v = {
+		.rec = &row->rec, .proc = &row->proc, .plane = &row->plane, .cong = cong
+	};
 	int err = nt_filter_check(ops, n_ops, data, n_data);
 
 	if (err)

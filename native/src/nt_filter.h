@@ -13,8 +13,9 @@ struct nt_procs;
 /* What is known of one socket while its message is at hand. */
 struct nt_filter_view {
 	const struct nt_rec *rec;
-	const struct nt_proc *proc; /* NULL: not looked up */
-	const uint8_t *info;	    /* tcp_info as sent */
+	const struct nt_proc *proc;   /* NULL: not looked up */
+	const struct nt_plane *plane; /* NULL: no BPF plane knows it */
+	const uint8_t *info;	      /* tcp_info as sent */
 	uint32_t info_len;
 	const uint32_t *skmem;
 	uint32_t skmem_words;

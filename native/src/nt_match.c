@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "nt_engine.h"
+#include "nt_planes.h"
 
 static bool default_row(const struct nt_engine *e, const struct nt_rec *rec)
 {
@@ -34,6 +35,10 @@ static unsigned int who_of(uint8_t verdict)
 	case NT_V_RTT:
 	case NT_V_CWND:
 		return 3;
+	case NT_V_QDISC:
+		return 1;
+	case NT_V_NIC:
+		return 2;
 	case NT_V_WINDOW:
 		return 4;
 	default:
@@ -77,6 +82,7 @@ struct nt_filter_view nt_view_of(struct nt_engine *e, const struct nt_rec *rec,
 {
 	struct nt_filter_view fv = { .rec = rec, .procs = e->procs };
 
+	fv.plane = nt_rec_plane(e, rec);
 	if (rec->cong_id)
 		fv.cong = e->cong_names[rec->cong_id];
 	if (v) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "nt_engine.h"
+#include "nt_planes.h"
 
 int nt_keys_add(struct nt_keys *keys, struct nt_key key)
 {
@@ -195,6 +196,7 @@ static struct nt_filter_view bare_view(struct nt_engine *e, const struct nt_rec 
 	struct nt_filter_view v = { .rec = rec, .procs = e->procs };
 	const struct nt_detail *d = nt_rec_detail(e, rec);
 
+	v.plane = nt_rec_plane(e, rec);
 	if (rec->cong_id)
 		v.cong = e->cong_names[rec->cong_id];
 	if (d) {
@@ -297,9 +299,7 @@ int nt_window(struct nt_engine *e, uint32_t offset, uint32_t max, struct nt_row 
 
 		if (!(e->table.mark[i] & NT_M_LIVE))
 			continue;
-		ret[n].rec = *nt_rec_at(&e->table, i);
-		nt_owner_of(e, &ret[n].rec, &ret[n].proc);
-		n++;
+		nt_fill_row(e, i, &ret[n++]);
 	}
 	pthread_mutex_unlock(&e->lock);
 	return (int)n;

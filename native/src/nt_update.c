@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "nt_engine.h"
+#include "nt_planes.h"
 
 /* tcp_info members by offset, include/uapi/linux/tcp.h. */
 enum {
@@ -373,41 +374,6 @@ const struct nt_detail *nt_rec_detail(const struct nt_engine *e, const struct nt
 	return NULL;
 }
 
-void nt_owner_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *ret)
-{
-	if (rec->loaded_proc) {
-		*ret = e->loaded[rec->loaded_proc - 1];
-		return;
-	}
-	memset(ret, 0, sizeof(*ret));
-	if (rec->inode) {
-		/* On a miss it says whether nobody holds the socket or nobody could be asked. */
-		if (e->procs && nt_procs_find(e->procs, rec->inode, ret) == 1)
-			ret->owner = NT_OWNER_PROC;
-		return;
-	}
-	if (rec->proto == NT_PROTO_UDP) {
-		ret->owner = NT_OWNER_KERNEL;
-		return;
-	}
-	switch (rec->state) {
-	case NT_TCP_ESTABLISHED:
-	case NT_TCP_CLOSE_WAIT:
-		/* close() would have left these states, so nobody has accepted it yet. */
-		ret->owner = NT_OWNER_NOT_ACCEPTED;
-		break;
-	case NT_TCP_FIN_WAIT1:
-	case NT_TCP_FIN_WAIT2:
-	case NT_TCP_LAST_ACK:
-	case NT_TCP_CLOSING:
-		ret->owner = NT_OWNER_ORPHAN;
-		break;
-	default:
-		ret->owner = NT_OWNER_KERNEL;
-		break;
-	}
-}
-
 static void count(struct nt_engine *e, const struct nt_rec *rec)
 {
 	struct nt_totals *t = &e->totals;
@@ -420,6 +386,23 @@ static void count(struct nt_engine *e, const struct nt_rec *rec)
 		t->tcp++;
 		t->by_state[rec->state & 15]++;
 	}
+}
+
+/* What the wait plane saw is better than what polling can bound. */
+static void take_unread(struct nt_rec *rec, const struct nt_plane *plane)
+{
+	rec->flags &= ~(uint32_t)NT_F_UNREAD_EXACT;
+	if (!plane || !(plane->has & NT_P_UNREAD))
+		return;
+	uint64_t ms = plane->oldest_unread_ns / 1000000;
+	uint32_t clipped = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+
+	if (!(plane->has & NT_P_UNREAD_BOUND))
+		rec->flags |= NT_F_UNREAD_EXACT;
+	else if (rec->flags & NT_F_OLDEST_UNREAD && rec->oldest_unread_ms > clipped)
+		return;
+	rec->flags |= NT_F_OLDEST_UNREAD;
+	rec->oldest_unread_ms = clipped;
 }
 
 void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct nt_diag_view *v,
@@ -512,6 +495,8 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		if (f.rolled)
 			rec->flags |= NT_F_RATES;
 	}
+	f.plane = nt_rec_plane(e, rec);
+	take_unread(rec, f.plane);
 	update_drops(rec, v, fresh, &f);
 	if (f.rolled || fresh) {
 		nt_judge(&e->config, rec, &f, now_ms);
@@ -554,6 +539,7 @@ void nt_sweep_close(struct nt_engine *e)
 		if (!e->sweep_failed) {
 			/* A dump is no snapshot: it may miss a live socket once. */
 			if (++rec->miss >= 2) {
+				nt_plane_drop(e, rec);
 				nt_table_remove(&e->table, i);
 				e->totals.closed++;
 				continue;

@@ -33,6 +33,11 @@ void nt_config_default(struct nt_config *c)
 	c->unclosed_s = 60;
 	c->drops_per_s[0] = 0;
 	c->drops_per_s[1] = 100;
+	c->wait_ms[0] = 20;
+	c->wait_ms[1] = 200;
+	c->wait_count = 5;
+	c->qdisc_us[0] = c->nic_us[0] = 5000;
+	c->qdisc_us[1] = c->nic_us[1] = 50000;
 }
 
 /* The conditions of one interval: value and threshold of each that holds. */
@@ -121,6 +126,24 @@ static void hold_listener(const struct nt_config *c, const struct nt_rec *r,
 		hold(h, NT_V_ACCEPT, pct, c->accept_pct[0], pct >= (float)c->accept_pct[1]);
 }
 
+static void hold_stage(struct held *h, enum nt_verdict v, const struct nt_dist *d,
+		       const uint32_t us[2])
+{
+	if (d->count && d->p99_ns >= us[0] * 1000ULL)
+		hold(h, v, (float)d->p99_ns / 1e6f, (float)us[0] / 1e3f,
+		     d->p99_ns >= us[1] * 1000ULL);
+}
+
+/* What only the BPF planes see. */
+static void hold_planes(const struct nt_config *c, const struct nt_plane *p, struct held *h)
+{
+	if (p->wait.count >= c->wait_count && p->wait.p99_ns >= c->wait_ms[0] * 1000000ULL)
+		hold(h, NT_V_READS, (float)p->wait.p99_ns / 1e6f, (float)c->wait_ms[0],
+		     p->wait.p99_ns >= c->wait_ms[1] * 1000000ULL);
+	hold_stage(h, NT_V_QDISC, &p->tx[NT_TX_QDISC], c->qdisc_us);
+	hold_stage(h, NT_V_NIC, &p->tx[NT_TX_NIC], c->nic_us);
+}
+
 static enum nt_level level_of(const struct held *h, enum nt_verdict v)
 {
 	if (h->unwell >> v & 1)
@@ -179,6 +202,14 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 	else if (rec->proto == NT_PROTO_UDP && f->rolled && f->new_drops &&
 		 rec->drops_per_s >= c->drops_per_s[0])
 		hold(&h, NT_V_DROPS, rec->drops_per_s, 1, rec->drops_per_s >= c->drops_per_s[1]);
+
+	if (f->plane)
+		hold_planes(c, f->plane, &h);
+	/* UDP's oldest unread datagram is known to the wait plane alone. */
+	if (rec->proto == NT_PROTO_UDP && rec->flags & NT_F_OLDEST_UNREAD &&
+	    rec->oldest_unread_ms >= c->unread_ms[0])
+		hold(&h, NT_V_UNREAD, (float)rec->oldest_unread_ms, (float)c->unread_ms[0],
+		     rec->oldest_unread_ms >= c->unread_ms[1]);
 
 	uint16_t *past = rec->verdict_past;
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from nettop.export.distributions import histogram_object, put_planes
 from nettop.export.keys import SCHEMA
 from nettop.model.fields import TCP_ALIVE
 from nettop.model.tcpinfo import LISTEN_FIELDS, TCP_INFO
@@ -51,6 +52,9 @@ VERDICT_UNITS = {
     Verdict.DROPS: "per_s",
     Verdict.UNCLOSED: "s",
     Verdict.CWND: "percent",
+    Verdict.READS: "ms",
+    Verdict.QDISC: "ms",
+    Verdict.NIC: "ms",
 }
 # tcp_info values that mean unknown; rtt is 0 until the first sample.
 ABSENT_INFO: dict[str, int] = {
@@ -180,6 +184,7 @@ def head_object(model: Model, filter_text: str | None) -> dict[str, Any]:
             malformed=totals.malformed,
             truncated=totals.truncated,
         ),
+        **_known(rx_wait=histogram_object(model.rx_wait) if model.rx_wait else None),
     }
 
 
@@ -233,9 +238,8 @@ def socket_object(row: Row, detail: Detail | None, owners: Owners) -> dict[str, 
         out["drops"] = rec.drops
     _put_interval(out, rec, flags)
     _put_verdicts(out, row)
-    if flags & _UNREAD:
-        unread_ns = rec.oldest_unread_ms * 1_000_000
-        out["rx_wait"] = {"oldest_unread_ns": unread_ns, "bounded": True, "method": "poll"}
+    if flags & _UNREAD or row.plane.has:
+        put_planes(out, row)
     return out
 
 
@@ -318,7 +322,7 @@ def _put_verdicts(out: dict[str, Any], row: Row) -> None:
         out["verdicts"] = []
         return
     verdicts = row.verdicts
-    out["verdicts"] = [VERDICT_NAMES[v] for v in verdicts]
+    out["verdicts"] = list(dict.fromkeys(VERDICT_NAMES[v] for v in verdicts))
     out["who"] = WHO[verdicts[0]]
     out["why"] = why_text(row)
     details = [_verdict(Verdict(rec.verdict), rec.verdict_value)]
@@ -328,12 +332,15 @@ def _put_verdicts(out: dict[str, Any], row: Row) -> None:
 
 
 def _verdict(verdict: Verdict, value: float) -> dict[str, Any]:
-    return {
+    out = {
         "name": VERDICT_NAMES[verdict],
         "who": WHO[verdict],
         "value": neat(value),
         "unit": VERDICT_UNITS[verdict],
     }
+    if verdict is Verdict.READS:
+        out["of"] = "p99"
+    return out
 
 
 def _address(family: int, raw: bytes) -> str:

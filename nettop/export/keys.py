@@ -6,6 +6,15 @@ from nettop.model.tcpinfo import TAIL_6_18, TAIL_7_0, TCP_INFO, InfoField
 
 SCHEMA = "nettop.snapshot/1"
 
+_DIST = {
+    "count": "how many; 0: the others are left out",
+    "p50_ns": "median, the upper edge of its bucket",
+    "p90_ns": "90th percentile",
+    "p99_ns": "99th percentile; below 100 the longest",
+    "max_ns": "the longest",
+    "sum_ns": "all together",
+}
+
 _TOP = {
     "schema": f'"{SCHEMA}"',
     "taken": "UTC time of the poll, RFC 3339 with nanoseconds",
@@ -57,7 +66,21 @@ _TOP = {
     "totals.restarts": "dumps begun again",
     "totals.malformed": "messages that were skipped",
     "totals.truncated": "messages cut short",
+    "rx_wait": "how long received data waited for its program, all traced sockets; left out "
+    "while the plane is off",
+    **{f"rx_wait.{name}": text for name, text in _DIST.items()},
+    "rx_wait.buckets": "[lower edge ns, upper edge ns, count], those that hold any",
     "sockets": "every socket that matches, in the order of the sort key",
+}
+
+_STAGES = {
+    "copy": "call entered to end of copy, without sndbuf",
+    "sndbuf": "waiting for send-buffer space",
+    "tcp": "end of copy to the first handing down: cwnd, pacing, Nagle, TSQ",
+    "qdisc": "first handing down to the driver",
+    "nic": "driver to wire, by the NIC's clock",
+    "ack": "last departure to ACK",
+    "total": "call entered to ACK",
 }
 
 _SOCKET = {
@@ -129,9 +152,24 @@ _SOCKET = {
     "verdict_details[].value": "the number that it was judged by",
     "verdict_details[].unit": "ms, s, percent, count, ratio or per_s",
     "rx_wait": "how long received data waits for the program",
+    **{f"rx_wait.{name}": text for name, text in _DIST.items()},
+    "rx_wait.count": "deliveries that the program read in the interval",
+    "rx_wait.bounded_samples": "of these, waited at least as long as was counted",
+    "rx_wait.approx_samples": "of these, may have waited up to the length of a merged entry less",
     "rx_wait.oldest_unread_ns": "age of the oldest unread data now",
     "rx_wait.bounded": "true: at least that",
-    "rx_wait.method": "how it is known; poll: from tcpi_last_data_recv and the queue's movement",
+    "rx_wait.method": "exact: each delivery was timed; poll: from tcpi_last_data_recv and the "
+    "queue's movement",
+    "tx": "where sampled sends spent their time",
+    **{
+        f"tx.{stage}{dot}{name}": text
+        for stage, about in _STAGES.items()
+        for dot, name, text in (("", "", about), *((".", n, t) for n, t in _DIST.items()))
+    },
+    "tx.sends": "sampled sends that were acknowledged in the interval",
+    "tx.incomplete": "sampled sends given up: no ACK came, or the key was overwritten",
+    "tx.resent": "times that a sampled send left again",
+    "tx.method": "bpf_timestamping",
 }  # fmt: skip
 
 _INFO_UNITS = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Any
 
+from nettop.export.distributions import plane_of
 from nettop.export.jsonout import ABSENT_INFO, FAMILIES, LEVELS, OWNERS, PROTOS, TIMERS
 from nettop.export.values import (
     Bad,
@@ -32,7 +33,8 @@ _STATE = {name: number for number, name in TCP_STATES.items()}
 _LEVEL = {name: number for number, name in LEVELS.items()}
 _TIMER = {name: number for number, name in TIMERS.items()}
 _OWNER = {name: owner for owner, name in OWNERS.items()}
-_VERDICT = {name: verdict for verdict, name in VERDICT_NAMES.items()}
+# Two verdicts are called reads_late; "of" tells them apart.
+_VERDICT = {name: v for v, name in VERDICT_NAMES.items() if v is not Verdict.READS}
 
 _MEMORY: dict[str, tuple[str, ...]] = {
     "skmem": ("rmem_alloc", "rcvbuf", "wmem_alloc", "sndbuf", "fwd_alloc", "wmem_queued",
@@ -143,16 +145,14 @@ def pack_socket(source: Mapping[str, Any], where: str) -> Packed:
         rec["drops"] = integer(source, "drops", where, 32)
         flags |= Flag.SKMEM
     _put_verdicts(rec, source, where)
-    rx_wait = mapping(source, "rx_wait", where)
-    if rx_wait.get("oldest_unread_ns") is not None:
-        unread_ns = integer(rx_wait, "oldest_unread_ns", f"{where}rx_wait.", 64)
-        rec["oldest_unread_ms"] = min(unread_ns // 1_000_000, 0xFFFFFFFF)
-        flags |= Flag.OLDEST_UNREAD
+    plane, plane_flags = plane_of(source, where)
+    flags |= plane_flags
+    rec["oldest_unread_ms"] = min(plane.oldest_unread_ns // 1_000_000, 0xFFFFFFFF)
     rec["flags"] = int(flags)
     nobody = Proc(0, 0, _owner(source, where), 0, "")
     proc = holders[0]._replace(more=more) if holders else nobody
     return Packed(
-        row=pack_row(EMPTY_REC._replace(**rec), proc),
+        row=pack_row(EMPTY_REC._replace(**rec), proc, plane),
         detail=bytes(ffi.buffer(detail)),
         cookie=rec["cookie"],
         inode=rec["inode"],
@@ -351,15 +351,18 @@ def _put_verdicts(rec: dict[str, Any], source: Mapping[str, Any], where: str) ->
     if not details:
         return
     mask = 0
+    told = {item.get("name") for item in details}
     for at, name in enumerate(sequence(source, "verdicts", where)):
         if type(name) is not str:
             raise Bad(f"{where}verdicts[{at}]", "is no text")
-        if name in _VERDICT:
+        if name in _VERDICT and name not in told:
             mask |= 1 << _VERDICT[name]
     known: list[tuple[Verdict, float]] = []
     for at, item in enumerate(details):
         place = f"{where}verdict_details[{at}]."
-        verdict = _VERDICT.get(text(item, "name", place))
+        verdict: Verdict | None = _VERDICT.get(text(item, "name", place))
+        if verdict is Verdict.UNREAD and item.get("of") == "p99":
+            verdict = Verdict.READS
         if verdict is not None:
             known.append((verdict, number(item, "value", place)))
             mask |= 1 << verdict

@@ -50,7 +50,7 @@ class Engine:
         out = ffi.new("struct nt_engine **")
         handle = procs.handle if procs else ffi.NULL
         check(lib.nt_engine_new(handle, out), "nt_engine_new")
-        self._e = ffi.gc(out[0], lib.nt_engine_free)
+        self._e = self.handle = ffi.gc(out[0], lib.nt_engine_free)
         self._procs = procs  # kept alive: the engine looks owners up in it
         self._tail = tail
         self._cong: dict[int, str] = {}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import struct
 from collections import namedtuple
 from collections.abc import Iterator
+from dataclasses import astuple
 from typing import Any
 
 from nettop.ffi import ffi
 from nettop.model.fields import Field, Loc
 from nettop.model.tcpinfo import TCP_INFO, InfoField, decode
-from nettop.model.types import Detail, Owner, Proc, Row
+from nettop.model.types import NO_PLANE, Detail, Dist, Owner, Plane, Proc, Row, Stage
 from nettop.render.clean import clean
 
 _CODES = {"uint8_t": "B", "uint16_t": "H", "uint32_t": "I", "uint64_t": "Q", "float": "f",
@@ -40,7 +41,14 @@ _proc_names, _proc_format = _layout("nt_proc")
 PROC = struct.Struct(_proc_format)
 ROW_SIZE = ffi.sizeof("struct nt_row")
 _PROC_AT = ffi.offsetof("struct nt_row", "proc")
-assert ROW_SIZE == REC.size + PROC.size == _PROC_AT + PROC.size
+_PLANE_AT = ffi.offsetof("struct nt_row", "plane")
+_HAS_AT = _PLANE_AT + ffi.offsetof("struct nt_plane", "has")
+_plane_names, _plane_format = _layout("nt_plane")
+PLANE = struct.Struct(_plane_format)
+_U32 = struct.Struct("<I")
+DIST = struct.Struct("<6Q")
+assert DIST.size == ffi.sizeof("struct nt_dist")
+assert ROW_SIZE == _PLANE_AT + PLANE.size == _PROC_AT + PROC.size + PLANE.size
 
 # Values of struct nt_rec for a record that nobody has seen: where to start when packing one.
 EMPTY_REC = Rec._make(REC.unpack(bytes(REC.size)))
@@ -52,17 +60,43 @@ def proc_of(raw: bytes, at: int = 0) -> Proc:
     return Proc(pid, fd, Owner(owner), more, clean(comm.split(b"\0", 1)[0]))
 
 
+def dist_of(raw: Any, at: int = 0) -> Dist:
+    """struct nt_dist."""
+    return Dist(*DIST.unpack_from(raw, at))
+
+
+def plane_of(raw: bytes, at: int = 0) -> Plane:
+    """struct nt_plane."""
+    member = dict(zip(_plane_names, PLANE.unpack_from(raw, at), strict=True))
+    tx = member.pop("tx")
+    wait = member.pop("wait")
+    return Plane(wait=dist_of(wait), tx=tuple(dist_of(tx, i * DIST.size) for i in Stage), **member)
+
+
+def pack_plane(plane: Plane) -> bytes:
+    """The inverse of plane_of."""
+    values: dict[str, Any] = {name: getattr(plane, name) for name in _plane_names}
+    values["wait"] = DIST.pack(*astuple(plane.wait))
+    values["tx"] = b"".join(DIST.pack(*astuple(dist)) for dist in plane.tx)
+    return PLANE.pack(*values.values())
+
+
 def rows_of(raw: bytes, count: int) -> Iterator[Row]:
     """The first `count` struct nt_row of a buffer."""
     for i in range(count):
         at = i * ROW_SIZE
-        yield Row(Rec._make(REC.unpack_from(raw, at)), proc_of(raw, at + _PROC_AT))
+        row = Row(Rec._make(REC.unpack_from(raw, at)), proc_of(raw, at + _PROC_AT))
+        if _U32.unpack_from(raw, at + _HAS_AT)[0]:
+            row.plane = plane_of(raw, at + _PLANE_AT)
+        yield row
 
 
-def pack_row(rec: Any, proc: Proc) -> bytes:
+def pack_row(rec: Any, proc: Proc, plane: Plane = NO_PLANE) -> bytes:
     """The inverse of rows_of for one row; rec is a Rec (EMPTY_REC._replace(...))."""
-    return REC.pack(*rec) + PROC.pack(
-        proc.pid, proc.fd, int(proc.owner), proc.more, 0, proc.comm.encode()[:15]
+    return (
+        REC.pack(*rec)
+        + PROC.pack(proc.pid, proc.fd, int(proc.owner), proc.more, 0, proc.comm.encode()[:15])
+        + pack_plane(plane)
     )
 
 
@@ -132,7 +166,7 @@ def detail_of(record: Any, tail: tuple[InfoField, ...], *, tcp: bool = True) -> 
 _TYPES = {"uint8_t": 1, "uint16_t": 2, "uint32_t": 3, "uint64_t": 4, "float": 5}  # enum nt_type
 _BY_SIZE = {1: 1, 2: 2, 4: 3, 8: 4}
 _TYPE_BIT = 6
-_BASES = {"rec": 1, "info": 2, "skmem": 3, "proc": 4, "text": 5}  # enum nt_base
+_BASES = {"rec": 1, "info": 2, "skmem": 3, "proc": 4, "text": 5, "plane": 6}  # enum nt_base
 _INFO = {item.name: item for item in TCP_INFO}
 # Text fields sort by bytes of the record (enum nt_text_key) or by a number that stands for them.
 _TEXT_KEYS = {"proc": 1, "comm": 1, "remote": 2, "local": 3, "cc": 4, "who": 5}
@@ -150,6 +184,11 @@ def fill_operand(operand: Any, loc: Loc) -> None:
         if item.width:
             operand.type = _TYPE_BIT
             operand.bit = item.bit | item.width << 8
+    elif loc.base == "plane":
+        # "wait.p99_ns", "tx.3.p99_ns"
+        path = [int(part) if part.isdigit() else part for part in loc.member.split(".")]
+        operand.offset = ffi.offsetof("struct nt_plane", *path)
+        operand.type = _TYPES["uint32_t" if len(path) == 1 else "uint64_t"]
     else:
         owner = "struct nt_rec" if loc.base == "rec" else "struct nt_proc"
         member = dict(ffi.typeof(owner).fields)[loc.member]

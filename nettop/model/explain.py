@@ -20,6 +20,9 @@ SENTENCES = {
     Verdict.DROPS: "its receive queue overflows",
     Verdict.UNCLOSED: "has not closed what the peer closed",
     Verdict.CWND: "the congestion window is the limit",
+    Verdict.READS: "reads late",
+    Verdict.QDISC: "packets wait in the device's queue",
+    Verdict.NIC: "packets wait for the wire",
 }
 
 # Condition, then where it becomes unwell; the numbers are struct nt_config's defaults.
@@ -34,6 +37,9 @@ THRESHOLDS = {
     Verdict.DROPS: ("the socket drops packets", "≥ 100 a second"),
     Verdict.UNCLOSED: ("CLOSE_WAIT for ≥ 60 s", "never"),
     Verdict.CWND: ("congestion window full ≥ 20 % of the time", "never: a word, not an alarm"),
+    Verdict.READS: ("p99 of the RX queue wait ≥ 20 ms, from 5 samples on", "≥ 200 ms"),
+    Verdict.QDISC: ("p99 of the qdisc stage ≥ 5 ms", "≥ 50 ms"),
+    Verdict.NIC: ("p99 of the nic stage ≥ 5 ms", "≥ 50 ms"),
 }
 
 
@@ -74,8 +80,9 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
     ratio = rec.rtt_us / rec.min_rtt_us if 0 < rec.min_rtt_us < 0xFFFFFFFF else None
     match worst:
         case Verdict.UNREAD:
+            least = "" if rec.flags & Flag.UNREAD_EXACT else "at least "
             return (
-                f"{units.size(rec.rqueue)} unread for at least {units.time(value * 1e6)}: "
+                f"{units.size(rec.rqueue)} unread for {least}{units.time(value * 1e6)}: "
                 "the program must call recv()"
             )
         case Verdict.ACCEPT:
@@ -108,6 +115,17 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             )
         case Verdict.CWND:
             return f"{value:.0f}% of the interval, cwnd {rec.snd_cwnd}: as a bulk transfer should"
+        case Verdict.READS:
+            w = row.plane.wait
+            return (
+                f"of {w.count} deliveries half waited {units.time(w.p50_ns)}, the worst "
+                f"{units.time(w.max_ns)}, before the program read them"
+            )
+        case Verdict.QDISC | Verdict.NIC:
+            d = row.plane.tx[3 if worst is Verdict.QDISC else 4]
+            return f"of {d.count} sends half waited {units.time(d.p50_ns)}, the worst " + (
+                units.time(d.max_ns)
+            )
 
 
 def _ruled_out(worst: Verdict, row: Row, model: Model) -> str:
@@ -116,18 +134,22 @@ def _ruled_out(worst: Verdict, row: Row, model: Model) -> str:
     if row.rec.proto == Proto.UDP or row.is_listen:
         return ""
     parts = []
-    if worst is not Verdict.UNREAD:
+    if worst not in (Verdict.UNREAD, Verdict.READS):
+        wait = row.plane.wait
         if rec.flags & Flag.OLDEST_UNREAD:
-            parts.append(f"app: unread {units.time(rec.oldest_unread_ms * 1e6, bounded=True)}")
+            bounded = not rec.flags & Flag.UNREAD_EXACT
+            parts.append(f"app: unread {units.time(rec.oldest_unread_ms * 1e6, bounded=bounded)}")
+        elif wait.count:
+            parts.append(f"app: reads after {units.time(wait.p99_ns)}")
         else:
             parts.append("app: nothing unread")
     if rec.flags & Flag.LIMITED and worst is not Verdict.WINDOW:
         parts.append(f"peer window {rec.lim_rwnd_pct}%")
     if worst not in (Verdict.LOSS, Verdict.RTO) and rec.flags & Flag.RETR_PCT:
         parts.append(f"loss {units.percent(rec.retr_pct)}")
-    stages = model.source("stages")
-    if stages is None or stages.state == "off":
-        parts.append("qdisc and nic not measured")
+    qdisc = row.plane.tx[3]
+    if worst is not Verdict.QDISC:
+        parts.append(f"qdisc {units.time(qdisc.p99_ns)}" if qdisc.count else "qdisc not measured")
     return "not " + ", ".join(parts) if parts else ""
 
 

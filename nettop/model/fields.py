@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from nettop.model.tcpinfo import TCP_INFO, InfoField
-from nettop.model.types import Detail, Flag, Proto, Row
+from nettop.model.types import Detail, Flag, Proto, Row, Stage
 from nettop.model.words import owner_text, proto_text, state_text, who_text, why_text
 
 Value = int | float | str | None
@@ -44,7 +44,8 @@ ANY_PROTO = 1 << Proto.TCP | 1 << Proto.UDP | 1 << Proto.MPTCP
 class Loc:
     """Where a number lies; becomes a struct nt_operand for the C side.
 
-    base: "rec" (struct nt_rec member), "info" (tcp_info field) or "proc" (struct nt_proc member).
+    base: "rec" (struct nt_rec member), "info" (tcp_info field), "proc" (struct nt_proc member)
+        or "plane" (path into struct nt_plane: "wait.p99_ns", "tx.3.p99_ns").
     scale: multiplies the stored number to the field's base unit.
     need: nt_rec.flags without which the number is unknown.
     absent: stored number that means unknown.
@@ -100,6 +101,10 @@ def _number(loc: Loc, row: Row, detail: Detail | None) -> int | float | None:
         raw = detail.tcp_info.get(loc.member) if detail else None
     elif loc.base == "proc":
         raw = getattr(row.proc, loc.member)
+    elif loc.base == "plane":
+        raw = row.plane
+        for part in loc.member.split("."):
+            raw = raw[int(part)] if part.isdigit() else getattr(raw, part)
     else:
         raw = getattr(rec, loc.member)
     if raw is None or (loc.absent is not None and raw == loc.absent):
@@ -115,6 +120,18 @@ def _tcp(member: str, scale: float = 1.0, **more: Any) -> Loc:
     return Loc(
         "rec", member, scale, **{"need": Flag.INFO, "protos": TCP_ONLY, "states": TCP_ALIVE, **more}
     )
+
+
+def _plane(path: str) -> Loc:
+    """A number of the BPF planes; 0 says that nothing was measured in this interval."""
+    return Loc("plane", path, absent=0)
+
+
+def _stage_field(stage: Stage, q: str) -> Field:
+    words = {"p50": "median", "p99": "99th percentile"}[q]
+    name = stage.name.lower()
+    return Field(f"tx.{name}.{q}", Kind.TIME, f"{words} of the {name} stage of sends in this "
+                 "interval", loc=_plane(f"tx.{stage.value}.{q}_ns"), source="stages")  # fmt: skip
 
 
 _US, _MS = 1e3, 1e6
@@ -169,9 +186,20 @@ _FIELDS: tuple[Field, ...] = (
     Field("unread", Kind.TIME, "age of the oldest unread data, at least", "UNREAD", 6,
           loc=Loc("rec", "oldest_unread_ms", _MS, need=Flag.OLDEST_UNREAD), source="diag"),
     Field("rxwait.p99", Kind.TIME, "99th percentile of the time that received data waited for "
-          "the program in this interval", "RXW99", 6, source="wait", aliases=("rxw99",)),
+          "the program in this interval; below 100 deliveries the longest", "RXW99", 6,
+          loc=_plane("wait.p99_ns"), source="wait", aliases=("rxw99",)),
+    Field("rxwait.p50", Kind.TIME, "median of that wait", "RXW50", 6, loc=_plane("wait.p50_ns"),
+          source="wait", aliases=("rxw50",)),
+    Field("rxwait.p90", Kind.TIME, "90th percentile of that wait", "RXW90", 6,
+          loc=_plane("wait.p90_ns"), source="wait"),
+    Field("rxwait.max", Kind.TIME, "longest wait in this interval", "RXWMAX", 6,
+          loc=_plane("wait.max_ns"), source="wait"),
+    Field("rxwait.n", Kind.COUNT, "deliveries that the program read in this interval", "RXWN", 4,
+          loc=_plane("wait.count"), source="wait"),
     Field("tx.total.p99", Kind.TIME, "99th percentile of send to ACK in this interval", "TX99", 6,
-          source="stages", aliases=("tx99",)),
+          loc=_plane("tx.6.p99_ns"), source="stages", aliases=("tx99",)),
+    *(_stage_field(stage, q) for stage in Stage for q in ("p50", "p99")
+      if (stage, q) != (Stage.TOTAL, "p99")),
     Field("drops", Kind.COUNT, "packets that this socket dropped in all", "DROPS", 5,
           loc=Loc("rec", "drops", need=Flag.SKMEM)),
     Field("drops/s", Kind.RATE, "packets dropped per second in this interval", "DROP/s", 6,

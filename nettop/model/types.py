@@ -61,6 +61,7 @@ class Flag(IntFlag):
     OLDEST_UNREAD = 128
     MATCH = 256
     SKMEM = 512
+    UNREAD_EXACT = 1024
 
 
 class Level(IntEnum):
@@ -84,6 +85,9 @@ class Verdict(IntEnum):
     DROPS = 7
     UNCLOSED = 8
     CWND = 9
+    READS = 10
+    QDISC = 11
+    NIC = 12
 
 
 class Proc(NamedTuple):
@@ -96,12 +100,76 @@ class Proc(NamedTuple):
     comm: str
 
 
+class Stage(IntEnum):
+    """enum nt_stage: the parts of a send."""
+
+    COPY = 0
+    SNDBUF = 1
+    TCP = 2
+    QDISC = 3
+    NIC = 4
+    ACK = 5
+    TOTAL = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Dist:
+    """struct nt_dist: times of one interval, ns; count 0: nothing was measured."""
+
+    count: int = 0
+    sum_ns: int = 0
+    p50_ns: int = 0
+    p90_ns: int = 0
+    p99_ns: int = 0
+    max_ns: int = 0
+
+
+NO_DIST = Dist()
+
+
+class PlaneHas(IntFlag):
+    """enum nt_plane_has."""
+
+    WAIT = 1
+    UNREAD = 2
+    UNREAD_BOUND = 4
+    TX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """struct nt_plane: what the BPF planes know of a socket, of the last interval."""
+
+    wait: Dist = NO_DIST
+    wait_octaves: bytes = b""  # 32 packed u32, nt_hist.h's octaves
+    oldest_unread_ns: int = 0
+    wait_bounded: int = 0  # samples that are lower bounds
+    wait_approx: int = 0  # samples that may be off by more than 3 %
+    has: int = 0  # PlaneHas
+    tx_sends: int = 0
+    tx_incomplete: int = 0
+    tx_resent: int = 0
+    tx: tuple[Dist, ...] = (NO_DIST,) * len(Stage)
+
+
+NO_PLANE = Plane()
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Times in buckets: (lower edge ns, upper edge ns, count), only those that hold any."""
+
+    dist: Dist
+    buckets: tuple[tuple[int, int, int], ...]
+
+
 @dataclass(slots=True)
 class Row:
     """One socket of the window: the packed record, its owner and its names."""
 
     rec: Any  # nettop.ffi.wire.Rec: a named tuple with the members of struct nt_rec
     proc: Proc
+    plane: Plane = NO_PLANE
     cong: str | None = None
     user: str | None = None
     cgroup: str | None = None
@@ -298,6 +366,7 @@ class Model:
     sources: tuple[SourceStatus, ...]
     cost: Cost
     totals: Totals
+    rx_wait: Histogram | None = None  # of all traced sockets; None: the plane is off
 
     def source(self, name: str) -> SourceStatus | None:
         return next((s for s in self.sources if s.name == name), None)
@@ -315,3 +384,4 @@ class Point(NamedTuple):
     wqueue_bytes: int | None
     rqueue_bytes: int | None
     delivery_bytes_per_s: float | None
+    wait_octaves: tuple[int, ...] | None = None  # deliveries read in this tick, by octave of wait

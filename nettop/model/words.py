@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nettop.model.types import TCP_STATES, Level, Owner, Proto, Row, Verdict
+from nettop.model.types import TCP_STATES, Flag, Level, Owner, Proto, Row, Verdict
 from nettop.render import units
 
 _SHORT_STATES = {
@@ -29,6 +29,9 @@ WHO = {
     Verdict.DROPS: "app",
     Verdict.UNCLOSED: "app",
     Verdict.CWND: "net",
+    Verdict.READS: "app",
+    Verdict.QDISC: "kern",
+    Verdict.NIC: "nic",
 }
 
 # The names in JSON's "verdicts" and in the filter's `verdict = …`.
@@ -43,6 +46,9 @@ VERDICT_NAMES = {
     Verdict.DROPS: "drops",
     Verdict.UNCLOSED: "unclosed",
     Verdict.CWND: "cwnd",
+    Verdict.READS: "reads_late",
+    Verdict.QDISC: "qdisc",
+    Verdict.NIC: "nic",
 }
 
 
@@ -68,11 +74,14 @@ def state_text(row: Row) -> str:
     return _SHORT_STATES.get(TCP_STATES.get(row.rec.state, ""), str(row.rec.state))
 
 
-def verdict_words(verdict: Verdict, value: float) -> str:
-    """A few words with the number, at most 13 cells: `loss 2.1%`, `unread ~12s`."""
+def verdict_words(verdict: Verdict, value: float, *, bounded: bool = True) -> str:
+    """A few words with the number, at most 13 cells: `loss 2.1%`, `unread ≥12s`.
+
+    bounded: the age of unread data is a lower bound.
+    """
     match verdict:
         case Verdict.UNREAD:
-            return f"unread {units.time(value * 1e6, bounded=True)}"
+            return f"unread {units.time(value * 1e6, bounded=bounded)}"
         case Verdict.ACCEPT:
             return "accept full" if value >= 100 else f"accept {units.percent(value)}"
         case Verdict.LOSS:
@@ -91,6 +100,12 @@ def verdict_words(verdict: Verdict, value: float) -> str:
             return f"unclosed {units.time(value * 1e9)}"
         case Verdict.CWND:
             return f"cwnd {units.percent(value)}"
+        case Verdict.READS:
+            return f"reads {units.time(value * 1e6)}"
+        case Verdict.QDISC:
+            return f"qdisc {units.time(value * 1e6)}"
+        case Verdict.NIC:
+            return f"nic {units.time(value * 1e6)}"
 
 
 def who_text(row: Row) -> str | None:
@@ -102,5 +117,6 @@ def why_text(row: Row) -> str | None:
     """The worst verdict with its number; blank while fine, `was …` while the level sinks."""
     rec = row.rec
     if rec.verdicts:
-        return verdict_words(Verdict(rec.verdict), rec.verdict_value)
+        bounded = not rec.flags & Flag.UNREAD_EXACT
+        return verdict_words(Verdict(rec.verdict), rec.verdict_value, bounded=bounded)
     return "recovering" if rec.level > Level.OK else None

@@ -53,7 +53,7 @@ def columns_for(width: int, model: Model) -> tuple[tuple[Field, int], ...]:
 def reader(field: Field) -> Callable[[Row, Detail | None], Value]:
     """Reads a field of many rows: Field.value, and None for what a listener does not have."""
     loc = field.loc
-    if loc is None or loc.bit is not None:
+    if loc is None or loc.bit is not None or loc.base == "plane":
         return field.value
     base, get = loc.base, attrgetter(loc.member)
     need, protos, states = int(loc.need), loc.protos, loc.states

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nettop.model.types import Detail, Group, Model, Point, Row
+from nettop.tui.panes.rx import Waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,8 @@ class PaneData:
     detail: Detail | None
     history: tuple[Point, ...]
     marked: Group | None
+    waits: Waits | None = None  # None: the wait plane is off
+    view: int = 0  # of the RX pane: an index into rx.VIEWS
     since_s: float | None = None  # how long the worst verdict has held
 
 

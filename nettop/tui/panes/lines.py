@@ -9,7 +9,9 @@ from nettop.model.fields import FIELDS
 from nettop.model.types import CA_STATES, Flag, Point, Proto
 from nettop.render import units
 from nettop.tui.glyphs import Glyphs
+from nettop.tui.panes import rx
 from nettop.tui.panes.data import PaneData
+from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.spark import buckets, spark
 from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import BLANK, Line, Part, clip, line, width_of
@@ -69,6 +71,9 @@ def _number(data: PaneData, field: str) -> float | None:
 
 def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     """RX queue wait; without its plane, what polling the queue alone can say."""
+    status = data.model.source("wait")
+    if data.waits is not None and status is not None and status.state != "off":
+        return _wait_lines(data, data.waits, width, height, g)
     lines = _off(data, "wait", width)
     row = data.row
     if row is None:
@@ -109,6 +114,33 @@ def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
             )
         )
     return lines[:height]
+
+
+def _wait_lines(data: PaneData, waits: Waits, width: int, height: int, g: Glyphs) -> list[Line]:
+    view = rx.VIEWS[data.view % len(rx.VIEWS)]
+    foot: list[Line] = []
+    row = data.row
+    if row is not None and row.flags & Flag.OLDEST_UNREAD and height >= 8:
+        bounded = not row.flags & Flag.UNREAD_EXACT
+        age = units.time(row.rec.oldest_unread_ms * 1e6, bounded=bounded)
+        role = Role.WATCH if row.rec.oldest_unread_ms >= 200 else Role.NORMAL
+        size = units.size(row.rec.rqueue)
+        foot.append(line(("unread now ", D), (age, role), (f" ({size})", D)))
+    if row is not None and row.plane.wait_bounded + row.plane.wait_approx and height >= 9:
+        words = []
+        if row.plane.wait_bounded:
+            words.append(f"{row.plane.wait_bounded} waited at least that")
+        if row.plane.wait_approx:
+            words.append(f"~ {row.plane.wait_approx} were merged")
+        foot.append(line((", ".join(words), D)))
+    room = height - len(foot)
+    if view == "heatmap":
+        body = rx.heatmap_lines(data.history, width, room, g)
+    elif view == "CDF":
+        body = rx.cdf_lines(waits, width, room, g)
+    else:
+        body = rx.histogram_lines(waits, width, room, g)
+    return body + foot
 
 
 def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:

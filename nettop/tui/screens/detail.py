@@ -200,7 +200,16 @@ class DetailScreen(Screen[None]):
             return
         detail = feed.detail(self.cookie)
         since = feed.seconds_since(row.rec.verdict_since_s)
-        data = PaneData(model, row, detail, tuple(feed.history(self.cookie)), None, since)
+        data = PaneData(
+            model,
+            row,
+            detail,
+            tuple(feed.history(self.cookie)),
+            None,
+            self.main.waits_of([self.cookie]),
+            self.main.view,
+            since,
+        )
         head += self._identity(row, detail, width)
         head.append(line((g.rule * width, Role.DIM)))
         head += self._verdict(row, detail, model, since, width)

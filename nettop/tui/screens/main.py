@@ -18,14 +18,16 @@ from nettop.model.ss_command import ss_command
 from nettop.model.types import Model, Row
 from nettop.query import FilterError, compile_filter
 from nettop.tui import columns as table_columns
+from nettop.tui.footer import footer_line
 from nettop.tui.header import HeaderState, clock_text, host_line, status_line
 from nettop.tui.keys import ACTIONS, KEYS
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.pane import Pane
+from nettop.tui.panes.rx import VIEWS, Waits
 from nettop.tui.style import Role
 from nettop.tui.widgets.filter_line import FilterLine
 from nettop.tui.widgets.group_table import GroupTable
-from nettop.tui.widgets.lines import Line, LineWidget, Part, line, spread
+from nettop.tui.widgets.lines import LineWidget, line
 from nettop.tui.widgets.socket_table import SocketTable
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class MainScreen(Screen[None]):
         self.held = False
         self.pane_number = 3
         self.zoomed = False
+        self.view = 0
         self.message: tuple[str, Role, float] | None = None
         self.column_set = table_columns.ColumnSet(())
         self._columns_for: Any = None
@@ -199,24 +202,21 @@ class MainScreen(Screen[None]):
         else:
             titles = self.groups.titles(width)
         self.titles.set_lines([titles])
-        self.footer.set_lines([self._footer(width)])
+        self.footer.set_lines([footer_line(self._keys(), self._place(), width)])
 
-    def _footer(self, width: int) -> Line:
-        parts: list[Part] = [(" ", Role.NORMAL)]
+    def _keys(self) -> list[tuple[str, str]]:
+        """(key, word) of the footer; words follow the state of the screen."""
         words = {"pause": "go on"} if self.paused else {}
         if self.grouping:
             words["open"] = "open"
-        for key in KEYS:
-            if not key.footer or (key.action.startswith("export") and self.nettop.options.readonly):
-                continue
-            text = words.get(key.action, key.footer)
-            size = len(key.shown.split()[0]) + len(text) + 3
-            if sum(len(t) for t, _ in parts) + size > width - 16 and key.action not in (
-                "help",
-                "quit",
-            ):
-                continue
-            parts += [(key.shown.split()[0], Role.BOLD), (f" {text}  ", Role.DIM)]
+        readonly = self.nettop.options.readonly
+        return [
+            (key.shown.split()[0], words.get(key.action, key.footer))
+            for key in KEYS
+            if key.footer and not (key.action.startswith("export") and readonly)
+        ]
+
+    def _place(self) -> str:
         if self.grouping:
             place = f"{len(self.groups.groups)} groups"
         else:
@@ -225,7 +225,7 @@ class MainScreen(Screen[None]):
             place = f"{min(self.table.offset_row + 1, count)}-{last}/{count}"
         if self.table.marked:
             place = f"* {len(self.table.marked)} marked  {place}"
-        return spread(tuple(parts), ((place + " ", Role.DIM),), width)
+        return place
 
     def refresh_panes(self) -> None:
         if self.model is None:
@@ -246,8 +246,22 @@ class MainScreen(Screen[None]):
             detail=self.feed.detail(cookie) if cookie is not None and marked is None else None,
             history=tuple(self.feed.history(cookie)) if marked is None else (),
             marked=marked,
+            waits=self._waits(cookie),
+            view=self.view,
             since_s=self.feed.seconds_since(row.rec.verdict_since_s) if row is not None else None,
         )
+
+    def waits_of(self, cookies: list[int] | None) -> Waits | None:
+        """RX queue wait of these sockets, None: of what passes the filter; None: plane off."""
+        now = self.feed.rx_wait(cookies, run=False)
+        if now is None:
+            return None
+        return Waits(now, self.feed.rx_wait(cookies, run=True))
+
+    def _waits(self, cookie: int | None) -> Waits | None:
+        if self.table.marked and not self.grouping:
+            return self.waits_of(list(self.table.marked))
+        return self.waits_of([cookie] if cookie is not None else None)
 
     def _subject(self) -> Row | None:
         """The socket under the cursor once the user has chosen one; of a group its worst member."""
@@ -492,7 +506,8 @@ class MainScreen(Screen[None]):
         self._pane(self.pane_number % 4 + 1)
 
     def do_view(self) -> None:
-        self.say("views belong to the wait plane, which is off", Role.WATCH)
+        self.view = (self.view + 1) % len(VIEWS)
+        self.refresh_panes()
 
     def do_zoom(self) -> None:
         self.zoomed = not self.zoomed

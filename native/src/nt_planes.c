@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+/* Plane records: a growing array with a chain of free slots. All under the engine's lock. */
+#include "nt_planes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FREED UINT32_MAX
+
+static uint32_t take_slot(struct nt_planes *p)
+{
+	if (p->free_head) {
+		uint32_t slot = p->free_head - 1;
+
+		p->free_head = p->v[slot].tx_sends;
+		return slot;
+	}
+	if (p->n == p->cap) {
+		uint32_t cap = p->cap ? p->cap * 2 : 64;
+		struct nt_plane *v = realloc(p->v, cap * sizeof(*v));
+
+		if (!v)
+			return NT_NONE;
+		p->v = v;
+		p->cap = cap;
+	}
+	return p->n++;
+}
+
+struct nt_plane *nt_plane_of(struct nt_engine *e, uint64_t cookie)
+{
+	uint32_t i = nt_table_find(&e->table, cookie);
+
+	if (i == NT_NONE)
+		return NULL;
+	struct nt_rec *rec = nt_rec_at(&e->table, i);
+
+	if (!rec->plane) {
+		uint32_t slot = take_slot(&e->planes);
+
+		if (slot == NT_NONE)
+			return NULL;
+		memset(&e->planes.v[slot], 0, sizeof(e->planes.v[slot]));
+		rec->plane = slot + 1;
+	}
+	return &e->planes.v[rec->plane - 1];
+}
+
+const struct nt_plane *nt_rec_plane(const struct nt_engine *e, const struct nt_rec *rec)
+{
+	return rec->plane && rec->plane <= e->planes.n ? &e->planes.v[rec->plane - 1] : NULL;
+}
+
+void nt_plane_drop(struct nt_engine *e, struct nt_rec *rec)
+{
+	struct nt_planes *p = &e->planes;
+
+	if (!rec->plane || rec->plane > p->n)
+		return;
+	struct nt_plane *slot = &p->v[rec->plane - 1];
+
+	memset(slot, 0, sizeof(*slot));
+	slot->has = FREED;
+	slot->tx_sends = p->free_head;
+	p->free_head = rec->plane;
+	rec->plane = 0;
+}
+
+void nt_planes_reset_wait(struct nt_engine *e)
+{
+	for (uint32_t i = 0; i < e->planes.n; i++) {
+		struct nt_plane *p = &e->planes.v[i];
+
+		if (p->has == FREED)
+			continue;
+		memset(&p->wait, 0, sizeof(p->wait));
+		memset(p->wait_octaves, 0, sizeof(p->wait_octaves));
+		p->oldest_unread_ns = 0;
+		p->wait_bounded = p->wait_approx = 0;
+		p->has &= ~(uint32_t)(NT_P_UNREAD | NT_P_UNREAD_BOUND);
+	}
+}
+
+void nt_planes_reset_tx(struct nt_engine *e)
+{
+	for (uint32_t i = 0; i < e->planes.n; i++) {
+		struct nt_plane *p = &e->planes.v[i];
+
+		if (p->has == FREED)
+			continue;
+		memset(p->tx, 0, sizeof(p->tx));
+		p->tx_sends = p->tx_incomplete = p->tx_resent = 0;
+		p->has &= ~(uint32_t)NT_P_TX;
+	}
+}

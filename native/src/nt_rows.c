@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+/* A row of the window: the record, who holds it, what the planes know. */
+#include <string.h>
+
+#include "nt_engine.h"
+#include "nt_planes.h"
+
+void nt_owner_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *ret)
+{
+	if (rec->loaded_proc) {
+		*ret = e->loaded[rec->loaded_proc - 1];
+		return;
+	}
+	memset(ret, 0, sizeof(*ret));
+	if (rec->inode) {
+		/* On a miss it says whether nobody holds the socket or nobody could be asked. */
+		if (e->procs && nt_procs_find(e->procs, rec->inode, ret) == 1)
+			ret->owner = NT_OWNER_PROC;
+		return;
+	}
+	if (rec->proto == NT_PROTO_UDP) {
+		ret->owner = NT_OWNER_KERNEL;
+		return;
+	}
+	switch (rec->state) {
+	case NT_TCP_ESTABLISHED:
+	case NT_TCP_CLOSE_WAIT:
+		/* close() would have left these states, so nobody has accepted it yet. */
+		ret->owner = NT_OWNER_NOT_ACCEPTED;
+		break;
+	case NT_TCP_FIN_WAIT1:
+	case NT_TCP_FIN_WAIT2:
+	case NT_TCP_LAST_ACK:
+	case NT_TCP_CLOSING:
+		ret->owner = NT_OWNER_ORPHAN;
+		break;
+	default:
+		ret->owner = NT_OWNER_KERNEL;
+		break;
+	}
+}
+
+void nt_fill_row(struct nt_engine *e, uint32_t i, struct nt_row *ret)
+{
+	const struct nt_plane *plane;
+
+	ret->rec = *nt_rec_at(&e->table, i);
+	nt_owner_of(e, &ret->rec, &ret->proc);
+	plane = nt_rec_plane(e, &ret->rec);
+	if (plane)
+		ret->plane = *plane;
+	else
+		memset(&ret->plane, 0, sizeof(ret->plane));
+}

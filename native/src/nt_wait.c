@@ -1,0 +1,546 @@
+// SPDX-License-Identifier: MIT
+/* The wait plane's host: loads the programs, ends intervals, tells the engine. */
+#include "nt_api.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nt_hist.h"
+#include "nt_planes.h"
+
+/* Fine buckets of the sockets that pass the filter would not fit the kernel: octaves do. */
+int nt_wait_matched(struct nt_engine *e, uint64_t *octaves, struct nt_dist *dist)
+{
+	memset(octaves, 0, NT_OCTAVES * sizeof(*octaves));
+	memset(dist, 0, sizeof(*dist));
+	pthread_mutex_lock(&e->lock);
+	for (uint32_t i = 0; i < e->table.high; i++) {
+		if ((e->table.mark[i] & (NT_M_LIVE | NT_M_MATCH)) != (NT_M_LIVE | NT_M_MATCH))
+			continue;
+		const struct nt_plane *p = nt_rec_plane(e, nt_rec_at(&e->table, i));
+
+		if (!p || !p->wait.count)
+			continue;
+		for (uint32_t k = 0; k < NT_OCTAVES; k++)
+			octaves[k] += p->wait_octaves[k];
+		dist->sum_ns += p->wait.sum_ns;
+		if (p->wait.max_ns > dist->max_ns)
+			dist->max_ns = p->wait.max_ns;
+	}
+	pthread_mutex_unlock(&e->lock);
+	return nt_dist_of(octaves, NT_OCTAVES, 0, dist);
+}
+
+#ifndef NT_WITH_BPF
+
+int nt_wait_open(struct nt_wait **ret, char *why, uint32_t n_why)
+{
+	*ret = NULL;
+	snprintf(why, n_why, "nettop was built without BPF");
+	return -ENOTSUP;
+}
+
+void nt_wait_close(struct nt_wait *w)
+{
+	(void)w;
+}
+
+int nt_wait_seed(struct nt_wait *w, int ns_fd)
+{
+	(void)w, (void)ns_fd;
+	return -ENOTSUP;
+}
+
+int nt_wait_sample(struct nt_wait *w, uint32_t shift)
+{
+	(void)w, (void)shift;
+	return -ENOTSUP;
+}
+
+int nt_wait_focus(struct nt_wait *w, const uint64_t *cookies, uint32_t n)
+{
+	(void)w, (void)cookies, (void)n;
+	return -ENOTSUP;
+}
+
+int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *ret)
+{
+	(void)w, (void)e, (void)ret;
+	return -ENOTSUP;
+}
+
+int nt_wait_buckets(struct nt_wait *w, const uint64_t *cookies, uint32_t n, int run,
+		    uint64_t *buckets, struct nt_dist *dist)
+{
+	(void)w, (void)cookies, (void)n, (void)run, (void)buckets, (void)dist;
+	return -ENOTSUP;
+}
+
+void nt_wait_clear(struct nt_wait *w)
+{
+	(void)w;
+}
+
+#else
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <stdbool.h>
+#include <time.h>
+
+#include "../bpf/nt_wait.h"
+#include "nt_bpf.h"
+#include "wait.skel.h"
+
+#define SAMPLE_SHIFT_MAX 16
+#define FORGET_EVERY 32 /* reads */
+
+/* Counters of a socket at the end of the interval before. */
+struct base {
+	uint64_t cookie; /* 0: empty */
+	uint64_t sum_ns;
+	uint32_t count, bounded, approx;
+	uint32_t octaves[NT_OCTAVES];
+};
+
+/* Open addressing by cookie. */
+struct bases {
+	struct base *v;
+	uint32_t mask, live;
+};
+
+struct focus {
+	uint64_t cookie;
+	bool read;	 /* ... at least once */
+	bool whole;	 /* it was here all through the interval */
+	uint64_t max_ns; /* of the interval */
+	uint32_t now[NT_FINE], last[NT_FINE], start[NT_FINE];
+};
+
+struct nt_wait {
+	pthread_mutex_t lock;
+	struct wait_bpf *skel;
+	int n_cpus;
+	struct bases bases;
+	struct focus *focus[NT_FOCUS_MAX];
+	uint32_t n_focus, focus_full;
+	struct nt_wait_cpu *cpus; /* one per possible CPU */
+	uint64_t now[NT_FINE], last[NT_FINE], start[NT_FINE];
+	uint64_t now_sum, last_sum, start_sum, max_ns, run_max_ns;
+	uint8_t *buf;
+	uint32_t n_buf, buf_cap;
+	uint32_t reads;
+};
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t mix(uint64_t cookie)
+{
+	return cookie * 0x9e3779b97f4a7c15ULL;
+}
+
+static struct base *base_slot(const struct bases *b, uint64_t cookie)
+{
+	uint32_t i = (uint32_t)(mix(cookie) >> 32) & b->mask;
+
+	while (b->v[i].cookie && b->v[i].cookie != cookie)
+		i = (i + 1) & b->mask;
+	return &b->v[i];
+}
+
+/* A table of n slots with what `keep` says may stay; NULL keeps all. */
+static int rehash(struct bases *b, uint32_t n, const struct nt_engine *keep)
+{
+	struct bases bigger = { .v = calloc(n, sizeof(*bigger.v)), .mask = n - 1 };
+
+	if (!bigger.v)
+		return -ENOMEM;
+	for (uint32_t i = 0; b->v && i <= b->mask; i++) {
+		const struct base *old = &b->v[i];
+
+		if (!old->cookie || (keep && nt_table_find(&keep->table, old->cookie) == NT_NONE))
+			continue;
+		*base_slot(&bigger, old->cookie) = *old;
+		bigger.live++;
+	}
+	free(b->v);
+	*b = bigger;
+	return 0;
+}
+
+static struct base *base_of(struct bases *b, uint64_t cookie)
+{
+	if ((b->live + 1) * 2 > b->mask && rehash(b, (b->mask + 1) * 2, NULL))
+		return NULL;
+	struct base *slot = base_slot(b, cookie);
+
+	if (!slot->cookie) {
+		slot->cookie = cookie;
+		b->live++;
+	}
+	return slot;
+}
+
+int nt_wait_open(struct nt_wait **ret, char *why, uint32_t n_why)
+{
+	struct nt_wait *w = calloc(1, sizeof(*w));
+	int err = -ENOMEM;
+
+	*ret = NULL;
+	if (!w)
+		return -ENOMEM;
+	pthread_mutex_init(&w->lock, NULL);
+	nt_bpf_quiet();
+	w->n_cpus = nt_bpf_cpus();
+	if (w->n_cpus > 0)
+		w->cpus = calloc((size_t)w->n_cpus, sizeof(*w->cpus));
+	if (!w->cpus || rehash(&w->bases, 1024, NULL))
+		goto fail;
+	w->skel = wait_bpf__open();
+	if (!w->skel) {
+		err = -errno;
+		goto fail;
+	}
+	err = wait_bpf__load(w->skel);
+	if (err)
+		goto fail;
+	w->skel->bss->attached_ns = clock_ns(CLOCK_MONOTONIC);
+	struct {
+		struct bpf_program *program;
+		struct bpf_link **link;
+	} parts[] = {
+		{ w->skel->progs.wait_ready, &w->skel->links.wait_ready },
+		{ w->skel->progs.wait_tcp_taken, &w->skel->links.wait_tcp_taken },
+		{ w->skel->progs.wait_udp_taken, &w->skel->links.wait_udp_taken },
+		{ w->skel->progs.wait_seed, &w->skel->links.wait_seed },
+	};
+	for (uint32_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+		*parts[i].link = bpf_program__attach(parts[i].program);
+		if (!*parts[i].link) {
+			err = -errno;
+			goto fail;
+		}
+	}
+	/* The iterator over socket storage is bound to its map. */
+	union bpf_iter_link_info info = { .map.map_fd =
+						  (uint32_t)bpf_map__fd(w->skel->maps.sockets) };
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
+
+	w->skel->links.wait_read = bpf_program__attach_iter(w->skel->progs.wait_read, &opts);
+	if (!w->skel->links.wait_read) {
+		err = -errno;
+		goto fail;
+	}
+	*ret = w;
+	return 0;
+fail:
+	nt_bpf_reason(err, "the RX wait (sk_data_ready and sock_recv_length, Linux 6.3)", why,
+		      n_why);
+	nt_wait_close(w);
+	return err ? err : -EIO;
+}
+
+void nt_wait_close(struct nt_wait *w)
+{
+	if (!w)
+		return;
+	wait_bpf__destroy(w->skel);
+	for (uint32_t i = 0; i < w->n_focus; i++)
+		free(w->focus[i]);
+	free(w->bases.v);
+	free(w->cpus);
+	free(w->buf);
+	pthread_mutex_destroy(&w->lock);
+	free(w);
+}
+
+int nt_wait_seed(struct nt_wait *w, int ns_fd)
+{
+	return nt_bpf_iter_run(bpf_link__fd(w->skel->links.wait_seed), ns_fd);
+}
+
+int nt_wait_sample(struct nt_wait *w, uint32_t shift)
+{
+	if (shift > SAMPLE_SHIFT_MAX)
+		return -EINVAL;
+	w->skel->bss->sample_shift = shift;
+	return 0;
+}
+
+static void set_focus_bit(struct nt_wait *w, uint64_t cookie, uint64_t *bits)
+{
+	uint32_t bit = (uint32_t)(mix(cookie) >> 51);
+
+	(void)w;
+	bits[bit / 64] |= 1ULL << bit % 64;
+}
+
+static int by_cookie(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+int nt_wait_focus(struct nt_wait *w, const uint64_t *cookies, uint32_t n)
+{
+	static const struct nt_wait_fine empty;
+	uint64_t wanted[NT_FOCUS_MAX], bits[NT_FOCUS_BITS / 64] = { 0 };
+	int map = bpf_map__fd(w->skel->maps.focus);
+	uint32_t kept = 0;
+
+	pthread_mutex_lock(&w->lock);
+	w->focus_full = n > NT_FOCUS_MAX ? n - NT_FOCUS_MAX : 0;
+	n -= w->focus_full;
+	memcpy(wanted, cookies, n * sizeof(*wanted));
+	qsort(wanted, n, sizeof(*wanted), by_cookie);
+	for (uint32_t i = 0; i < w->n_focus; i++) {
+		struct focus *f = w->focus[i];
+
+		if (bsearch(&f->cookie, wanted, n, sizeof(*wanted), by_cookie)) {
+			w->focus[kept++] = f;
+		} else {
+			bpf_map_delete_elem(map, &f->cookie);
+			free(f);
+		}
+	}
+	w->n_focus = kept;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t j = 0;
+
+		if (i && wanted[i] == wanted[i - 1])
+			continue;
+		while (j < kept && w->focus[j]->cookie != wanted[i])
+			j++;
+		if (j == kept) {
+			struct focus *f = calloc(1, sizeof(*f));
+
+			if (!f || bpf_map_update_elem(map, &wanted[i], &empty, BPF_ANY)) {
+				free(f);
+				w->focus_full++;
+				continue;
+			}
+			f->cookie = wanted[i];
+			w->focus[w->n_focus++] = f;
+		}
+		set_focus_bit(w, wanted[i], bits);
+	}
+	for (uint32_t i = 0; i < NT_FOCUS_BITS / 64; i++)
+		w->skel->bss->focus_bits[i] = bits[i];
+	pthread_mutex_unlock(&w->lock);
+	return 0;
+}
+
+static void read_focus(struct nt_wait *w)
+{
+	int map = bpf_map__fd(w->skel->maps.focus);
+
+	for (uint32_t i = 0; i < w->n_focus; i++) {
+		struct focus *f = w->focus[i];
+
+		memcpy(f->last, f->now, sizeof(f->now));
+		f->max_ns = 0;
+		f->whole = f->read;
+		f->read = !bpf_map_lookup_elem(map, &f->cookie, f->now);
+	}
+}
+
+static int read_total(struct nt_wait *w, uint32_t epoch, struct nt_wait_totals *t)
+{
+	uint32_t zero = 0;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(w->skel->maps.cpus), &zero, w->cpus))
+		return -errno;
+	memcpy(w->last, w->now, sizeof(w->now));
+	memset(w->now, 0, sizeof(w->now));
+	w->last_sum = w->now_sum;
+	w->now_sum = w->max_ns = 0;
+	for (int i = 0; i < w->n_cpus; i++) {
+		const struct nt_wait_cpu *c = &w->cpus[i];
+
+		t->runs += c->runs;
+		t->no_storage += c->no_storage;
+		t->merges += c->merges;
+		t->bounded += c->bounded;
+		w->now_sum += c->sum_ns;
+		for (uint32_t s = 0; s < 2; s++)
+			if (c->epoch[s] >= epoch && c->max_ns[s] > w->max_ns)
+				w->max_ns = c->max_ns[s];
+		for (uint32_t k = 0; k < NT_FINE; k++)
+			w->now[k] += c->buckets[k];
+	}
+	if (w->max_ns > w->run_max_ns)
+		w->run_max_ns = w->max_ns;
+	return 0;
+}
+
+static struct focus *focus_of(struct nt_wait *w, uint64_t cookie)
+{
+	for (uint32_t i = 0; i < w->n_focus; i++)
+		if (w->focus[i]->cookie == cookie)
+			return w->focus[i];
+	return NULL;
+}
+
+/* Percentiles of a socket in focus come from its fine buckets, of others from octaves. */
+static void fill_dist(struct nt_wait *w, const struct nt_ws_out *o, struct nt_plane *p)
+{
+	struct focus *f = w->n_focus ? focus_of(w, o->cookie) : NULL;
+
+	if (f) {
+		uint64_t fine[NT_FINE], count = p->wait.count, any = 0;
+
+		f->max_ns = p->wait.max_ns;
+		for (uint32_t k = 0; k < NT_FINE; k++) {
+			fine[k] = f->now[k] - f->last[k];
+			any |= fine[k];
+		}
+		if (f->whole && any) {
+			nt_dist_of(fine, NT_FINE, 1, &p->wait);
+			/* Both are read within microseconds of each other; this one is the sum's. */
+			p->wait.count = count;
+			return;
+		}
+	}
+	uint64_t octaves[NT_OCTAVES];
+
+	for (uint32_t k = 0; k < NT_OCTAVES; k++)
+		octaves[k] = p->wait_octaves[k];
+	nt_dist_of(octaves, NT_OCTAVES, 0, &p->wait);
+}
+
+/* The engine's lock is held. */
+static void tell(struct nt_wait *w, struct nt_engine *e, const struct nt_ws_out *o, uint64_t now_ns,
+		 struct nt_wait_totals *t)
+{
+	struct nt_plane *p = nt_plane_of(e, o->cookie);
+
+	t->sockets++;
+	if (!p) {
+		/* Its counters wait in the kernel until the table knows the socket. */
+		t->unknown++;
+		return;
+	}
+	struct base *b = base_of(&w->bases, o->cookie);
+
+	if (!b)
+		return;
+	p->has |= NT_P_WAIT;
+	p->wait.count = o->count - b->count;
+	p->wait.sum_ns = o->sum_ns - b->sum_ns;
+	p->wait.max_ns = o->max_ns;
+	p->wait_bounded = o->bounded - b->bounded;
+	p->wait_approx = o->approx - b->approx;
+	for (uint32_t k = 0; k < NT_OCTAVES; k++)
+		p->wait_octaves[k] = o->octaves[k] - b->octaves[k];
+	if (p->wait.count)
+		fill_dist(w, o, p);
+	if (o->oldest_ns && o->oldest_ns < now_ns) {
+		p->has |= NT_P_UNREAD | (o->oldest_bounded ? NT_P_UNREAD_BOUND : 0);
+		p->oldest_unread_ns = now_ns - o->oldest_ns;
+	}
+	b->count = o->count;
+	b->sum_ns = o->sum_ns;
+	b->bounded = o->bounded;
+	b->approx = o->approx;
+	memcpy(b->octaves, o->octaves, sizeof(b->octaves));
+}
+
+int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *ret)
+{
+	uint64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+
+	memset(ret, 0, sizeof(*ret));
+	pthread_mutex_lock(&w->lock);
+	uint32_t epoch = w->skel->data->epoch;
+
+	w->skel->data->epoch = epoch + 1;
+	int err = nt_bpf_iter_read(bpf_link__fd(w->skel->links.wait_read), &w->buf, &w->n_buf,
+				   &w->buf_cap);
+
+	read_focus(w);
+	if (!err)
+		err = read_total(w, epoch, ret);
+	if (e && !err) {
+		uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+		struct nt_ws_out o;
+
+		pthread_mutex_lock(&e->lock);
+		nt_planes_reset_wait(e);
+		for (uint32_t at = 0; at + sizeof(o) <= w->n_buf; at += sizeof(o)) {
+			memcpy(&o, w->buf + at, sizeof(o));
+			tell(w, e, &o, now_ns, ret);
+		}
+		/* Sockets that are gone must not keep their counters here for ever. */
+		if (++w->reads % FORGET_EVERY == 0 && w->bases.live > 2 * e->table.live + 1024)
+			rehash(&w->bases, w->bases.mask + 1, e);
+		pthread_mutex_unlock(&e->lock);
+	}
+	if (!err) {
+		uint64_t interval[NT_FINE];
+
+		for (uint32_t k = 0; k < NT_FINE; k++)
+			interval[k] = w->now[k] - w->last[k];
+		ret->all.max_ns = w->max_ns;
+		ret->all.sum_ns = w->now_sum - w->last_sum;
+		nt_dist_of(interval, NT_FINE, 1, &ret->all);
+	}
+	ret->sample_shift = w->skel->bss->sample_shift;
+	ret->focus_full = w->focus_full;
+	pthread_mutex_unlock(&w->lock);
+	ret->cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
+	return err;
+}
+
+int nt_wait_buckets(struct nt_wait *w, const uint64_t *cookies, uint32_t n, int run,
+		    uint64_t *buckets, struct nt_dist *dist)
+{
+	int found = 0;
+
+	memset(buckets, 0, NT_FINE * sizeof(*buckets));
+	memset(dist, 0, sizeof(*dist));
+	pthread_mutex_lock(&w->lock);
+	if (!n) {
+		const uint64_t *from = run ? w->start : w->last;
+
+		for (uint32_t k = 0; k < NT_FINE; k++)
+			buckets[k] = w->now[k] - from[k];
+		dist->sum_ns = w->now_sum - (run ? w->start_sum : w->last_sum);
+		dist->max_ns = run ? w->run_max_ns : w->max_ns;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		const struct focus *f = focus_of(w, cookies[i]);
+
+		if (!f)
+			continue;
+		found++;
+		for (uint32_t k = 0; k < NT_FINE; k++)
+			buckets[k] += f->now[k] - (run ? f->start[k] : f->last[k]);
+		if (!run && f->max_ns > dist->max_ns)
+			dist->max_ns = f->max_ns;
+	}
+	nt_dist_of(buckets, NT_FINE, 1, dist);
+	pthread_mutex_unlock(&w->lock);
+	return found;
+}
+
+void nt_wait_clear(struct nt_wait *w)
+{
+	pthread_mutex_lock(&w->lock);
+	memcpy(w->start, w->now, sizeof(w->now));
+	w->start_sum = w->now_sum;
+	w->run_max_ns = 0;
+	for (uint32_t i = 0; i < w->n_focus; i++)
+		memcpy(w->focus[i]->start, w->focus[i]->now, sizeof(w->focus[i]->now));
+	pthread_mutex_unlock(&w->lock);
+}
+
+#endif

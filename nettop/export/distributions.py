@@ -1,0 +1,125 @@
+"""Times as objects of the snapshot, and back: RX wait and TX stages of a socket and of the host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nettop.export.values import integer, mapping, sequence
+from nettop.model.types import (
+    NO_DIST,
+    NO_PLANE,
+    Dist,
+    Flag,
+    Histogram,
+    Plane,
+    PlaneHas,
+    Row,
+    Stage,
+)
+
+_NUMBERS = ("p50_ns", "p90_ns", "p99_ns", "max_ns", "sum_ns")
+
+
+def dist_object(dist: Dist) -> dict[str, Any]:
+    """count alone where nothing was measured."""
+    out: dict[str, Any] = {"count": dist.count}
+    if dist.count:
+        out |= {name: getattr(dist, name) for name in _NUMBERS}
+    return out
+
+
+def histogram_object(histogram: Histogram) -> dict[str, Any]:
+    """With its buckets: [lower edge ns, upper edge ns, count]."""
+    return {**dist_object(histogram.dist), "buckets": [list(b) for b in histogram.buckets]}
+
+
+def put_planes(out: dict[str, Any], row: Row) -> None:
+    """Adds rx_wait and tx of a socket, as far as they are known."""
+    plane, flags = row.plane, row.rec.flags
+    wait: dict[str, Any] = {}
+    if plane.has & PlaneHas.WAIT:
+        wait = dist_object(plane.wait)
+        if plane.wait_bounded:
+            wait["bounded_samples"] = plane.wait_bounded
+        if plane.wait_approx:
+            wait["approx_samples"] = plane.wait_approx
+    if flags & Flag.OLDEST_UNREAD:
+        exact = bool(flags & Flag.UNREAD_EXACT)
+        wait["oldest_unread_ns"] = (
+            plane.oldest_unread_ns if exact else row.rec.oldest_unread_ms * 1_000_000
+        )
+        if not exact:
+            wait["bounded"] = True
+    if wait:
+        wait["method"] = "exact" if plane.has & PlaneHas.WAIT else "poll"
+        out["rx_wait"] = wait
+    if plane.has & PlaneHas.TX:
+        tx: dict[str, Any] = {
+            stage.name.lower(): dist_object(plane.tx[stage])
+            for stage in Stage
+            if plane.tx[stage].count
+        }
+        tx |= {"sends": plane.tx_sends, "incomplete": plane.tx_incomplete}
+        out["tx"] = {**tx, "resent": plane.tx_resent, "method": "bpf_timestamping"}
+
+
+def _dist(source: Mapping[str, Any], where: str) -> Dist:
+    count = integer(source, "count", where, 64, 0)
+    if not count:
+        return NO_DIST
+    return Dist(count=count, **{name: integer(source, name, where, 63, 0) for name in _NUMBERS})
+
+
+def plane_of(source: Mapping[str, Any], where: str) -> tuple[Plane, Flag]:
+    """What put_planes wrote, and the flags of the record that go with it."""
+    wait, tx = mapping(source, "rx_wait", where), mapping(source, "tx", where)
+    flags, has = Flag(0), PlaneHas(0)
+    if not wait and not tx:
+        return NO_PLANE, flags
+    at = f"{where}rx_wait."
+    unread_ns = 0
+    if wait.get("oldest_unread_ns") is not None:
+        unread_ns = integer(wait, "oldest_unread_ns", at, 63)
+        flags |= Flag.OLDEST_UNREAD
+        has |= PlaneHas.UNREAD
+        if wait.get("bounded") is True:
+            has |= PlaneHas.UNREAD_BOUND
+        else:
+            flags |= Flag.UNREAD_EXACT
+    if "count" in wait:
+        has |= PlaneHas.WAIT
+    if tx:
+        has |= PlaneHas.TX
+    at_tx = f"{where}tx."
+    plane = Plane(
+        wait=_dist(wait, at),
+        wait_octaves=bytes(128),
+        oldest_unread_ns=unread_ns,
+        wait_bounded=integer(wait, "bounded_samples", at, 32, 0),
+        wait_approx=integer(wait, "approx_samples", at, 32, 0),
+        has=int(has),
+        tx_sends=integer(tx, "sends", at_tx, 32, 0),
+        tx_incomplete=integer(tx, "incomplete", at_tx, 32, 0),
+        tx_resent=integer(tx, "resent", at_tx, 32, 0),
+        tx=tuple(
+            _dist(mapping(tx, stage.name.lower(), at_tx), f"{at_tx}{stage.name.lower()}.")
+            for stage in Stage
+        ),
+    )
+    return plane, flags
+
+
+def histogram_of(source: Mapping[str, Any], key: str) -> Histogram | None:
+    """What histogram_object wrote under this key of the head; None: it is not there."""
+    inner = mapping(source, key, "")
+    if not inner:
+        return None
+    buckets = []
+    for i, item in enumerate(sequence(inner, "buckets", f"{key}.")):
+        at = f"{key}.buckets[{i}]"
+        values = item if isinstance(item, list) and len(item) == 3 else [None] * 3
+        named = dict(zip(("lo", "hi", "count"), values, strict=True))
+        lo, hi, n = (integer(named, name, f"{at}.", 63) for name in ("lo", "hi", "count"))
+        buckets.append((lo, hi, n))
+    return Histogram(_dist(inner, f"{key}."), tuple(buckets))

@@ -1,0 +1,28 @@
+"""The planes beside sock_diag: which are on, why others are off, and reading them each tick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nettop.model.types import SourceStatus
+
+NOT_HERE = "not in this version of nettop"
+NAMES = ("wait", "stages", "path", "events", "stamps", "clocks")
+
+
+def off(name: str, reason: str, fix: str | None = None) -> SourceStatus:
+    return SourceStatus(name, "off", reason=reason, fix=fix)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneOptions:
+    """What the command line says about the planes."""
+
+    bpf: bool = True
+    bpf_budget_pct: float = 5.0
+    tx_sample: int | None = None
+
+
+def absent_planes(known: frozenset[str] = frozenset()) -> tuple[SourceStatus, ...]:
+    """One status for each plane that is missing."""
+    return tuple(off(name, NOT_HERE) for name in NAMES if name not in known)

@@ -1,0 +1,24 @@
+"""The last line: keys as far as they fit, and where in the list the screen stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nettop.tui.style import Role
+from nettop.tui.widgets.lines import Line, Part, spread
+
+_PLACE_CELLS = 16
+_ALWAYS = ("help", "quit")
+
+
+def footer_line(keys: Sequence[tuple[str, str]], place: str, width: int) -> Line:
+    """keys: (key, word) in order of weight; those that do not fit are left out."""
+    parts: list[Part] = [(" ", Role.NORMAL)]
+    used = 1
+    for key, word in keys:
+        size = len(key) + len(word) + 3
+        if used + size > width - _PLACE_CELLS and word not in _ALWAYS:
+            continue
+        used += size
+        parts += [(key, Role.BOLD), (f" {word}  ", Role.DIM)]
+    return spread(tuple(parts), ((place + " ", Role.DIM),), width)
