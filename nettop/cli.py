@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from nettop.collect import PollOptions
     from nettop.export.snapshot import RowFeed
     from nettop.options import Help, Options
+    from nettop.planes import PlaneOptions
+    from nettop.planes.loaded import Planes
     from nettop.query.compile import Filter
 
 _NOT_BUILT = {
@@ -76,9 +79,12 @@ def _main(argv: Sequence[str]) -> int:
     if options.command == "doctor":
         return _doctor(options)
     screen = _wants_screen(options) and has_terminal(environ)
-    if not screen:
+    if screen:
+        # Imports make no garbage, but looking for it costs a tenth of the start.
+        gc.disable()
+    else:
         _stop_on_signals()
-    feed = _open_feed(options)
+    feed = _open_feed(options, screen=screen)
     try:
         return _run_screen(feed, options) if screen else _run_headless(feed, options)
     finally:
@@ -123,7 +129,7 @@ def _wants_screen(options: Options) -> bool:
     return options.command == "open" or not options.once
 
 
-def _open_feed(options: Options) -> RowFeed:
+def _open_feed(options: Options, *, screen: bool) -> RowFeed:
     if options.command == "open":
         from nettop.export.load import load_snapshot
         from nettop.filefeed import FileFeed
@@ -136,7 +142,7 @@ def _open_feed(options: Options) -> RowFeed:
             feed.set_sort(Sort(options.sort.field, options.sort.descending))
         return feed
     # The filter first: a mistake in it is told before anything is opened.
-    poll = poll_options(options)
+    poll = poll_options(options, screen=screen)
     try:
         from nettop.poller import LiveFeed
         from nettop.privilege import drop
@@ -144,12 +150,33 @@ def _open_feed(options: Options) -> RowFeed:
         if error.name != "nettop._native":
             raise
         raise NettopError("the compiled helper is missing: install nettop with pip") from error
-    live = LiveFeed(poll)
+    live = LiveFeed(poll, _load_planes(poll.planes, screen=screen))
     drop(keep_netns="all" in options.netns)
     return live
 
 
-def poll_options(options: Options) -> PollOptions:
+def _load_planes(options: PlaneOptions, *, screen: bool) -> Planes:
+    """Loads the BPF planes, beside the import of the screen, which takes longer."""
+    from nettop.planes.loaded import Planes
+
+    if not screen or not options.bpf:
+        return Planes(options)
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        loading = pool.submit(Planes, options)
+        import nettop.tui.app  # noqa: F401
+    return loading.result()
+
+
+def _one_tick(options: Options) -> bool:
+    """Without a screen: no interval is waited for."""
+    if options.command == "snapshot" or options.delay_given:
+        return False
+    return options.once or not (options.batch or options.format)
+
+
+def poll_options(options: Options, *, screen: bool = False) -> PollOptions:
     """What the poller is told; both or neither of -t and -u mean both."""
     compiled = compile_options_filter(options)
     from nettop.collect import PollOptions
@@ -174,6 +201,7 @@ def poll_options(options: Options) -> PollOptions:
         sort_descending=options.sort.descending,
         planes=PlaneOptions(
             bpf=not options.no_bpf,
+            observes=screen or not _one_tick(options),
             bpf_budget_pct=options.bpf_budget_pct,
             tx_sample=options.tx_sample,
         ),

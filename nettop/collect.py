@@ -84,11 +84,11 @@ class _Baseline:
 class Collector:
     """Owns the engine, the process table and the names; one thread sweeps, any may ask."""
 
-    def __init__(self, options: PollOptions) -> None:
+    def __init__(self, options: PollOptions, planes: Planes | None = None) -> None:
         self.options = options
         self.procs = Procs()
         self.engine = Engine(self.procs, tail=kernel.tcp_info_tail)
-        self.planes = Planes(options.planes)
+        self.planes = planes or Planes(options.planes)
         self._plane_tick = PlaneTick()
         self.names = Names()
         self._fds: dict[int, Any] = {}  # namespace inode → struct nt_netns_fds

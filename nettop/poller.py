@@ -13,6 +13,7 @@ from nettop.history import Histories
 from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row
 
 if TYPE_CHECKING:
+    from nettop.planes.loaded import Planes
     from nettop.query.compile import Filter
 
 # Share of one CPU that polling may take before the interval is lengthened.
@@ -35,8 +36,9 @@ class LiveFeed:
     live = True
     title: str | None = None
 
-    def __init__(self, options: PollOptions) -> None:
-        self._collector = Collector(options)
+    def __init__(self, options: PollOptions, planes: Planes | None = None) -> None:
+        """planes: loaded before; None loads them now."""
+        self._collector = Collector(options, planes)
         self._interval_s = options.delay_s
         self._histories = Histories()
         self._model: Model | None = None

@@ -10,6 +10,7 @@ import ctypes
 import os
 import pwd
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 from nettop.ffi import check, ffi, lib
 
 PR_SET_KEEPCAPS = 8
+_THREAD_ENDS_S = 0.5
 
 # linux/capability.h, by number.
 CAPABILITIES = (
@@ -90,7 +92,7 @@ def drop(keep_netns: bool, environ: Mapping[str, str] = os.environ) -> KeptPrivi
         RuntimeError: other threads run already and would keep their privileges.
         OSError: a call that must not fail did.
     """
-    if threading.current_thread() is not threading.main_thread() or _threads() > 1:
+    if threading.current_thread() is not threading.main_thread() or not _alone():
         raise RuntimeError("privileges must be dropped before other threads start")
     note = None
     caller = _sudo_caller(environ) if os.geteuid() == 0 else None
@@ -102,8 +104,14 @@ def drop(keep_netns: bool, environ: Mapping[str, str] = os.environ) -> KeptPrivi
     return KeptPrivilege(kept, uid, _user_name(uid), no_new_privs=True, note=note)
 
 
-def _threads() -> int:
-    return sum(1 for _ in Path("/proc/self/task").iterdir())
+def _alone() -> bool:
+    """No other thread runs; one that was joined may need a moment to be gone."""
+    end = time.monotonic() + _THREAD_ENDS_S
+    while sum(1 for _ in Path("/proc/self/task").iterdir()) > 1:
+        if threading.active_count() > 1 or time.monotonic() > end:
+            return False
+        time.sleep(0.001)
+    return True
 
 
 def _sudo_caller(environ: Mapping[str, str]) -> tuple[int, int] | None:

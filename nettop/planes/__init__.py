@@ -19,6 +19,7 @@ class PlaneOptions:
     """What the command line says about the planes."""
 
     bpf: bool = True
+    observes: bool = True  # more than one tick: there is an interval to measure
     bpf_budget_pct: float = 5.0
     tx_sample: int | None = None
 

@@ -26,8 +26,11 @@ class Planes:
         """Loads them, which needs privilege that may be given up afterwards."""
         self._off: dict[str, SourceStatus] = {}
         self._wait: wait.WaitPlane | None = None
-        if not options.bpf:
-            self._off["wait"] = off("wait", "switched off by --no-bpf")
+        if not options.bpf or not options.observes:
+            reason = "switched off by --no-bpf"
+            if options.bpf:
+                reason = "one tick alone measures nothing: add -d SECS"
+            self._off["wait"] = off("wait", reason)
             return
         self._wait, status = wait.open_plane(options.bpf_budget_pct)
         if self._wait is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -119,6 +120,9 @@ class NettopApp(App[int]):
 
         if isinstance(self.screen, DetailScreen):
             self.screen.show_model(model)
+        if not self._ticks:
+            gc.freeze()
+            gc.enable()
         self._ticks += 1
         if self.options.iterations is not None and self._ticks >= self.options.iterations:
             self.exit(0)
