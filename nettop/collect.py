@@ -234,6 +234,7 @@ class Collector:
     def end(self) -> Any:
         """struct nt_totals; remembers what the sweep cost."""
         totals = self.engine.end()
+        self.planes.read_late(self.engine)
         self.sockets = totals.tcp + totals.udp + totals.mptcp
         self.poll_cpu_s = totals.cpu_ns / 1e9
         now = time.monotonic_ns()

@@ -24,6 +24,7 @@ struct nt_ws {
 	__u64 cookie;
 	__u64 sum_ns;
 	__u64 max_ns[2]; /* of the epochs in epoch[] */
+	__u64 last_ns;	 /* UDP: the newest enqueue, noted or not */
 	__u32 epoch[2];
 	__u32 count;
 	__u32 bounded;

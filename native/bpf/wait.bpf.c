@@ -203,6 +203,7 @@ static __always_inline void note_udp(struct nt_ws *s, u32 queued)
 	bpf_spin_lock(&s->lock);
 	u32 h = s->newest++;
 
+	s->last_ns = now;
 	if (h && queued >= NT_RING << (s->shift & 15) && s->shift < 15)
 		stretch(s);
 	if (!(h & ((1U << (s->shift & 15)) - 1)))
@@ -210,9 +211,27 @@ static __always_inline void note_udp(struct nt_ws *s, u32 queued)
 	bpf_spin_unlock(&s->lock);
 }
 
+/*
+ * When datagram number `wanted` came: between two noted ones the time is shared out evenly.
+ * *span_ns: how far they are apart, 0 if it was noted itself.
+ */
+static __always_inline u64 between(u64 from, u64 to, u32 wanted, u32 newest, u32 shift,
+				   u64 *span_ns)
+{
+	u32 first = wanted >> shift << shift, steps = 1U << shift;
+
+	*span_ns = 0;
+	if (wanted == first || to <= from)
+		return from;
+	if (newest - first < steps)
+		steps = newest - first;
+	*span_ns = to - from;
+	return from + (to - from) * (wanted - first) / steps;
+}
+
 static __always_inline void take_udp(struct nt_ws *s, struct nt_wait_cpu *c, u32 queued)
 {
-	u64 now = bpf_ktime_get_ns(), at;
+	u64 now = bpf_ktime_get_ns(), at, span_ns = 0;
 	bool bounded = false;
 
 	bpf_spin_lock(&s->lock);
@@ -223,19 +242,24 @@ static __always_inline void take_udp(struct nt_ws *s, struct nt_wait_cpu *c, u32
 		at = attached_ns;
 		bounded = true;
 	} else {
-		u32 entry = (h - 1 - queued) >> shift, newest = (h - 1) >> shift;
+		u32 wanted = h - 1 - queued, entry = wanted >> shift, newest = (h - 1) >> shift;
 
 		if (newest - entry >= NT_RING) {
-			entry = newest - (NT_RING - 1);
+			at = s->at_ns[(newest + 1) % NT_RING];
 			bounded = true;
+		} else {
+			u64 to = entry == newest ? s->last_ns : s->at_ns[(entry + 1) % NT_RING];
+
+			at = between(s->at_ns[entry % NT_RING], to, wanted, h - 1, shift, &span_ns);
 		}
-		at = s->at_ns[entry % NT_RING];
 	}
 	if (!queued)
 		s->shift = 0;
 	bpf_spin_unlock(&s->lock);
 	if (!at || at > now)
 		return;
+	if (span_ns * 33 > now - at)
+		s->approx++;
 	sample(s, c, now - at, 1, bounded);
 }
 
@@ -412,13 +436,17 @@ static __always_inline void oldest_udp(const struct nt_ws *s, u32 queued, struct
 		out->oldest_bounded = 1;
 		return;
 	}
-	u32 entry = (h - queued) >> shift, newest = (h - 1) >> shift;
+	u32 wanted = h - queued, entry = wanted >> shift, newest = (h - 1) >> shift;
+	u64 span_ns;
 
 	if (newest - entry >= NT_RING) {
-		entry = newest - (NT_RING - 1);
+		out->oldest_ns = noted_at(s, newest + 1);
 		out->oldest_bounded = 1;
+		return;
 	}
-	out->oldest_ns = noted_at(s, entry);
+	out->oldest_ns = between(noted_at(s, entry),
+				 entry == newest ? s->last_ns : noted_at(s, entry + 1), wanted,
+				 h - 1, shift, &span_ns);
 }
 
 /* Sockets with a sample since the last tick, or with data unread now. */

@@ -71,6 +71,12 @@ int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *
 	return -ENOTSUP;
 }
 
+int nt_wait_read_late(struct nt_wait *w, struct nt_engine *e)
+{
+	(void)w, (void)e;
+	return -ENOTSUP;
+}
+
 int nt_wait_buckets(struct nt_wait *w, const uint64_t *cookies, uint32_t n, int run,
 		    uint64_t *buckets, struct nt_dist *dist)
 {
@@ -132,6 +138,7 @@ struct nt_wait {
 	uint8_t *buf;
 	uint32_t n_buf, buf_cap;
 	uint32_t reads;
+	uint64_t read_ns; /* CLOCK_MONOTONIC of the last read */
 };
 
 static uint64_t clock_ns(clockid_t clock)
@@ -417,22 +424,17 @@ static void fill_dist(struct nt_wait *w, const struct nt_ws_out *o, struct nt_pl
 	nt_dist_of(octaves, NT_OCTAVES, 0, &p->wait);
 }
 
-/* The engine's lock is held. */
-static void tell(struct nt_wait *w, struct nt_engine *e, const struct nt_ws_out *o, uint64_t now_ns,
-		 struct nt_wait_totals *t)
+/* False: the table does not know the socket. The engine's lock is held. */
+static bool tell(struct nt_wait *w, struct nt_engine *e, const struct nt_ws_out *o)
 {
 	struct nt_plane *p = nt_plane_of(e, o->cookie);
 
-	t->sockets++;
-	if (!p) {
-		/* Its counters wait in the kernel until the table knows the socket. */
-		t->unknown++;
-		return;
-	}
+	if (!p)
+		return false;
 	struct base *b = base_of(&w->bases, o->cookie);
 
 	if (!b)
-		return;
+		return true;
 	p->has |= NT_P_WAIT;
 	p->wait.count = o->count - b->count;
 	p->wait.sum_ns = o->sum_ns - b->sum_ns;
@@ -443,15 +445,48 @@ static void tell(struct nt_wait *w, struct nt_engine *e, const struct nt_ws_out 
 		p->wait_octaves[k] = o->octaves[k] - b->octaves[k];
 	if (p->wait.count)
 		fill_dist(w, o, p);
-	if (o->oldest_ns && o->oldest_ns < now_ns) {
+	if (o->oldest_ns && o->oldest_ns < w->read_ns) {
 		p->has |= NT_P_UNREAD | (o->oldest_bounded ? NT_P_UNREAD_BOUND : 0);
-		p->oldest_unread_ns = now_ns - o->oldest_ns;
+		p->oldest_unread_ns = w->read_ns - o->oldest_ns;
 	}
 	b->count = o->count;
 	b->sum_ns = o->sum_ns;
 	b->bounded = o->bounded;
 	b->approx = o->approx;
 	memcpy(b->octaves, o->octaves, sizeof(b->octaves));
+	return true;
+}
+
+/* Tells of all records in the buffer; those that nobody knows stay at its beginning. */
+static uint32_t tell_all(struct nt_wait *w, struct nt_engine *e)
+{
+	struct nt_ws_out o;
+	uint32_t kept = 0, told = 0;
+
+	for (uint32_t at = 0; at + sizeof(o) <= w->n_buf; at += sizeof(o)) {
+		memcpy(&o, w->buf + at, sizeof(o));
+		if (tell(w, e, &o)) {
+			told++;
+		} else {
+			memmove(w->buf + kept, w->buf + at, sizeof(o));
+			kept += sizeof(o);
+		}
+	}
+	w->n_buf = kept;
+	return told;
+}
+
+int nt_wait_read_late(struct nt_wait *w, struct nt_engine *e)
+{
+	uint32_t told;
+
+	pthread_mutex_lock(&w->lock);
+	pthread_mutex_lock(&e->lock);
+	told = tell_all(w, e);
+	pthread_mutex_unlock(&e->lock);
+	w->n_buf = 0;
+	pthread_mutex_unlock(&w->lock);
+	return (int)told;
 }
 
 int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *ret)
@@ -462,6 +497,8 @@ int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *
 	pthread_mutex_lock(&w->lock);
 	uint32_t epoch = w->skel->data->epoch;
 
+	w->read_ns = clock_ns(CLOCK_MONOTONIC);
+
 	w->skel->data->epoch = epoch + 1;
 	int err = nt_bpf_iter_read(bpf_link__fd(w->skel->links.wait_read), &w->buf, &w->n_buf,
 				   &w->buf_cap);
@@ -470,15 +507,10 @@ int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *
 	if (!err)
 		err = read_total(w, epoch, ret);
 	if (e && !err) {
-		uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
-		struct nt_ws_out o;
-
+		ret->sockets = w->n_buf / (uint32_t)sizeof(struct nt_ws_out);
 		pthread_mutex_lock(&e->lock);
 		nt_planes_reset_wait(e);
-		for (uint32_t at = 0; at + sizeof(o) <= w->n_buf; at += sizeof(o)) {
-			memcpy(&o, w->buf + at, sizeof(o));
-			tell(w, e, &o, now_ns, ret);
-		}
+		ret->unknown = ret->sockets - tell_all(w, e);
 		/* Sockets that are gone must not keep their counters here for ever. */
 		if (++w->reads % FORGET_EVERY == 0 && w->bases.live > 2 * e->table.live + 1024)
 			rehash(&w->bases, w->bases.mask + 1, e);

@@ -50,6 +50,11 @@ class Planes:
             return PlaneTick()
         return PlaneTick(tick.histogram, tick.runs_per_s, tick.no_storage + tick.focus_full)
 
+    def read_late(self, engine: Engine) -> None:
+        """After the sweep: what new sockets did before the table knew them."""
+        if self._wait is not None:
+            self._wait.read_late(engine)
+
     def focus(self, cookies: Sequence[int]) -> None:
         """Sockets on the screen or marked, at most 256."""
         if self._wait is not None:

@@ -98,6 +98,11 @@ class WaitPlane:
         self._govern(self.last)
         return self.last
 
+    def read_late(self, engine: Engine) -> None:
+        """After the sweep: what new sockets did before the table knew them."""
+        if self._w:
+            check(lib.nt_wait_read_late(self._w, engine.handle), "reading the RX wait")
+
     def _govern(self, tick: WaitTick) -> None:
         """Keeps the cost within the budget: fewer sockets first, then none."""
         if tick.cpu_pct is None:
