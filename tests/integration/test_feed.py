@@ -249,7 +249,8 @@ def test_reading_all_rows_beside_the_thread(
             assert all(detail for _, detail in everything), "an export has every tcp_info"
         assert feed.count() == 1, "the filter is in force again"
         model = feed.latest()
-        assert model is not None and model.totals.matched == 1
+        assert model is not None
+        assert model.totals.matched == 1
         assert feed._collector.engine.config.detail_max == 1
 
 
