@@ -68,10 +68,13 @@ struct sk_buff_head {
 	u32 qlen;
 };
 
+struct socket;
+
 struct sock {
 	struct sock_common __sk_common;
 	struct sk_buff_head sk_receive_queue;
 	u8 sk_shutdown;
+	struct socket *sk_socket; /* NULL until accept() */
 	u16 sk_protocol;
 	int sk_err;
 	u32 sk_tsflags;

@@ -9,6 +9,9 @@
 #define NT_FOCUS_MAX 256
 #define NT_FOCUS_BITS 8192U
 
+#define NT_EARLY 0x8000U /* bit of nt_ws.merged: came before accept() */
+#define NT_LISTENERS_MAX 1024
+
 enum nt_ws_flag {
 	NT_WS_UDP = 1,
 	NT_WS_SEEDED = 2, /* the oldest entry is older than it says */
@@ -54,6 +57,20 @@ struct nt_ws_out {
 	__u32 octaves[NT_OCTAVES];
 };
 
+/* Data that came before accept(), by the port that accepted it. */
+struct nt_accept_key {
+	__u32 netns; /* inode */
+	__u16 port;
+	__u16 family;
+};
+
+struct nt_accept {
+	__u64 sum_ns;
+	__u64 max_ns[2];
+	__u32 epoch[2];
+	__u32 octaves[NT_OCTAVES];
+};
+
 /* Everything on this CPU. */
 struct nt_wait_cpu {
 	__u64 runs;
@@ -64,6 +81,7 @@ struct nt_wait_cpu {
 	__u64 no_storage; /* sockets that could not be traced: memory, or optmem's limit */
 	__u64 merges;	  /* deliveries that shared an entry: the ring was full */
 	__u64 bounded;
+	__u64 listeners_full; /* early data of ports that had no place */
 	__u64 buckets[NT_FINE];
 };
 

@@ -37,6 +37,14 @@ struct {
 	__type(value, struct nt_wait_fine);
 } focus SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, NT_LISTENERS_MAX);
+	__type(key, struct nt_accept_key);
+	__type(value, struct nt_accept);
+} accepts SEC(".maps");
+
 /* Set by the helper while the programs run. */
 volatile __u32 epoch = 1;
 volatile __u32 sample_shift;
@@ -119,16 +127,17 @@ static __always_inline void merge(struct nt_ws *s)
 		}
 	}
 	u32 a = (s->head + best) % NT_RING, b = (a + 1) % NT_RING;
-	u32 sum = (u32)s->merged[a] + s->merged[b];
+	u32 early = s->merged[a] & NT_EARLY;
+	u32 sum = (s->merged[a] & (NT_EARLY - 1)) + (s->merged[b] & (NT_EARLY - 1));
 	/* What the older part of an entry is early by adds up with each merge. */
 	u64 span_us = (least + 999) / 1000;
 
-	if (s->merged[a] > 1 || s->merged[b] > 1)
+	if (sum > 2)
 		span_us += s->span_us;
 	if (span_us > s->span_us)
 		s->span_us = span_us < 0xffffffffULL ? (u32)span_us : 0xffffffffU;
 	s->seq[a] = s->seq[b];
-	s->merged[a] = sum < 0xffff ? (u16)sum : 0xffff;
+	s->merged[a] = (u16)(early | (sum < NT_EARLY ? sum : NT_EARLY - 1));
 	for (u32 i = 0; i + 2 < NT_RING; i++) {
 		if (i <= best)
 			continue;
@@ -141,7 +150,7 @@ static __always_inline void merge(struct nt_ws *s)
 	s->used = NT_RING - 1;
 }
 
-static __always_inline void note_tcp(struct nt_ws *s, struct nt_wait_cpu *c, u32 end)
+static __always_inline void note_tcp(struct nt_ws *s, struct nt_wait_cpu *c, u32 end, bool early)
 {
 	s32 ahead = (s32)(end - s->newest);
 
@@ -163,8 +172,38 @@ static __always_inline void note_tcp(struct nt_ws *s, struct nt_wait_cpu *c, u32
 
 	s->at_ns[at] = bpf_ktime_get_ns();
 	s->seq[at] = end;
-	s->merged[at] = 1;
+	s->merged[at] = early ? NT_EARLY | 1 : 1;
 	s->used++;
+}
+
+/* The data waited for accept() too: its listener is told. */
+static __always_inline void count_early(struct sock *sk, struct nt_wait_cpu *c, u64 wait_ns,
+					u32 weight)
+{
+	static const struct nt_accept nothing;
+	struct nt_accept_key key = { .netns = sk->__sk_common.skc_net.net->ns.inum,
+				     .port = sk->__sk_common.skc_num,
+				     .family = sk->__sk_common.skc_family };
+	struct nt_accept *a = bpf_map_lookup_elem(&accepts, &key);
+	u32 now = epoch, slot = now & 1, octave = nt_octave(nt_log2(wait_ns));
+
+	if (!a) {
+		bpf_map_update_elem(&accepts, &key, &nothing, BPF_NOEXIST);
+		a = bpf_map_lookup_elem(&accepts, &key);
+		if (!a) {
+			c->listeners_full++;
+			return;
+		}
+	}
+	__sync_fetch_and_add(&a->sum_ns, wait_ns * weight);
+	if (octave < NT_OCTAVES)
+		__sync_fetch_and_add(&a->octaves[octave], weight);
+	if (a->epoch[slot] != now) {
+		a->epoch[slot] = now;
+		a->max_ns[slot] = 0;
+	}
+	if (wait_ns > a->max_ns[slot])
+		a->max_ns[slot] = wait_ns;
 }
 
 /* rcv_nxt without the FIN that may be counted in it. */
@@ -314,7 +353,7 @@ int BPF_PROG(wait_ready, struct sock *sk)
 		return 0;
 	}
 	if (tp)
-		note_tcp(s, c, data_end(sk, tp));
+		note_tcp(s, c, data_end(sk, tp), !sk->sk_socket);
 	else
 		note_udp(s, udp_queued(sk));
 	return 0;
@@ -345,7 +384,10 @@ int BPF_PROG(wait_tcp_taken, struct sock *sk)
 		if (!s->used || (s32)(copied - s->seq[at]) < 0)
 			break;
 		u64 wait = now - s->at_ns[at];
-		u32 weight = s->merged[at];
+		u32 weight = s->merged[at] & (NT_EARLY - 1);
+
+		if (s->merged[at] & NT_EARLY)
+			count_early(sk, c, wait, weight);
 
 		if (weight > 1 && (u64)s->span_us * 33000 > wait)
 			s->approx += weight;

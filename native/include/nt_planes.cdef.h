@@ -7,6 +7,8 @@ struct nt_dist {
 	uint64_t p50_ns, p90_ns, p99_ns, max_ns;
 };
 
+enum nt_buckets { NT_FINE_BUCKETS = 2048, NT_OCTAVE_BUCKETS = 32 };
+
 /* The parts of a send; the order of nt_plane.tx[]. */
 enum nt_stage {
 	NT_TX_COPY = 0,	  /* call entered -> end of copy, without sndbuf */

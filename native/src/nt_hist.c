@@ -8,6 +8,8 @@
 
 #include "nt_api.h"
 
+_Static_assert(NT_FINE == NT_FINE_BUCKETS && NT_OCTAVES == NT_OCTAVE_BUCKETS, "layouts differ");
+
 uint64_t nt_bucket_ns(uint32_t i, int fine)
 {
 	if (!fine)

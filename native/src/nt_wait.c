@@ -125,8 +125,18 @@ struct focus {
 	uint32_t now[NT_FINE], last[NT_FINE], start[NT_FINE];
 };
 
+/* Early data of one port at the end of the interval before. */
+struct port {
+	struct nt_accept_key key;
+	struct nt_accept now, last;
+	struct nt_dist dist; /* of the interval */
+	uint32_t octaves[NT_OCTAVES];
+};
+
 struct nt_wait {
 	pthread_mutex_t lock;
+	struct port *ports;
+	uint32_t n_ports, active_ports;
 	struct wait_bpf *skel;
 	int n_cpus;
 	struct bases bases;
@@ -263,6 +273,7 @@ void nt_wait_close(struct nt_wait *w)
 	for (uint32_t i = 0; i < w->n_focus; i++)
 		free(w->focus[i]);
 	free(w->bases.v);
+	free(w->ports);
 	free(w->cpus);
 	free(w->buf);
 	pthread_mutex_destroy(&w->lock);
@@ -457,6 +468,76 @@ static bool tell(struct nt_wait *w, struct nt_engine *e, const struct nt_ws_out 
 	return true;
 }
 
+static struct port *port_of(struct nt_wait *w, const struct nt_accept_key *key)
+{
+	for (uint32_t i = 0; i < w->n_ports; i++)
+		if (!memcmp(&w->ports[i].key, key, sizeof(*key)))
+			return &w->ports[i];
+	struct port *bigger = realloc(w->ports, (w->n_ports + 1UL) * sizeof(*bigger));
+
+	if (!bigger)
+		return NULL;
+	w->ports = bigger;
+	w->ports[w->n_ports] = (struct port){ .key = *key };
+	return &w->ports[w->n_ports++];
+}
+
+/* Ports with early data in the interval; returns how many. */
+static uint32_t read_ports(struct nt_wait *w, uint32_t epoch)
+{
+	int map = bpf_map__fd(w->skel->maps.accepts);
+	struct nt_accept_key key, *before = NULL;
+	uint32_t active = 0;
+
+	while (!bpf_map_get_next_key(map, before, &key)) {
+		struct port *p = port_of(w, &key);
+		uint64_t octaves[NT_OCTAVES];
+
+		before = &key;
+		if (!p)
+			break;
+		p->last = p->now;
+		if (bpf_map_lookup_elem(map, &key, &p->now))
+			continue;
+		p->dist = (struct nt_dist){ .sum_ns = p->now.sum_ns - p->last.sum_ns };
+		for (uint32_t s = 0; s < 2; s++)
+			if (p->now.epoch[s] >= epoch && p->now.max_ns[s] > p->dist.max_ns)
+				p->dist.max_ns = p->now.max_ns[s];
+		for (uint32_t k = 0; k < NT_OCTAVES; k++)
+			octaves[k] = p->octaves[k] = p->now.octaves[k] - p->last.octaves[k];
+		nt_dist_of(octaves, NT_OCTAVES, 0, &p->dist);
+		active += p->dist.count > 0;
+	}
+	return active;
+}
+
+/* Accept wait: every listener of the port, as connections are shared among them. */
+static void tell_listeners(struct nt_wait *w, struct nt_engine *e)
+{
+	for (uint32_t i = 0; i < e->table.high; i++) {
+		if (!(e->table.mark[i] & NT_M_LIVE))
+			continue;
+		struct nt_rec *rec = nt_rec_at(&e->table, i);
+
+		if (rec->proto != NT_PROTO_TCP || rec->state != NT_TCP_LISTEN)
+			continue;
+		for (uint32_t k = 0; k < w->n_ports; k++) {
+			const struct port *port = &w->ports[k];
+			struct nt_plane *p;
+
+			if (!port->dist.count || port->key.port != rec->sport ||
+			    port->key.netns != rec->netns)
+				continue;
+			p = nt_plane_of(e, rec->cookie);
+			if (!p)
+				continue;
+			p->has |= NT_P_WAIT;
+			p->wait = port->dist;
+			memcpy(p->wait_octaves, port->octaves, sizeof(p->wait_octaves));
+		}
+	}
+}
+
 /* Tells of all records in the buffer; those that nobody knows stay at its beginning. */
 static uint32_t tell_all(struct nt_wait *w, struct nt_engine *e)
 {
@@ -483,6 +564,8 @@ int nt_wait_read_late(struct nt_wait *w, struct nt_engine *e)
 	pthread_mutex_lock(&w->lock);
 	pthread_mutex_lock(&e->lock);
 	told = tell_all(w, e);
+	if (w->active_ports)
+		tell_listeners(w, e);
 	pthread_mutex_unlock(&e->lock);
 	w->n_buf = 0;
 	pthread_mutex_unlock(&w->lock);
@@ -511,6 +594,9 @@ int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *
 		pthread_mutex_lock(&e->lock);
 		nt_planes_reset_wait(e);
 		ret->unknown = ret->sockets - tell_all(w, e);
+		w->active_ports = read_ports(w, epoch);
+		if (w->active_ports)
+			tell_listeners(w, e);
 		/* Sockets that are gone must not keep their counters here for ever. */
 		if (++w->reads % FORGET_EVERY == 0 && w->bases.live > 2 * e->table.live + 1024)
 			rehash(&w->bases, w->bases.mask + 1, e);

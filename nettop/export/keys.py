@@ -153,7 +153,8 @@ _SOCKET = {
     "verdict_details[].unit": "ms, s, percent, count, ratio or per_s",
     "rx_wait": "how long received data waits for the program",
     **{f"rx_wait.{name}": text for name, text in _DIST.items()},
-    "rx_wait.count": "deliveries that the program read in the interval",
+    "rx_wait.count": "deliveries that the program read in the interval; of a listener those that "
+    "came before accept()",
     "rx_wait.bounded_samples": "of these, waited at least as long as was counted",
     "rx_wait.approx_samples": "of these, may have waited up to the length of a merged entry less",
     "rx_wait.oldest_unread_ns": "age of the oldest unread data now",

@@ -15,8 +15,8 @@ from nettop.model.types import Histogram, SourceStatus
 
 NAME = "wait"
 METHOD = "exact"
-FINE = 1056  # NT_FINE of nt_hist.h
-OCTAVES = 32
+FINE = int(lib.NT_FINE_BUCKETS)
+OCTAVES = int(lib.NT_OCTAVE_BUCKETS)
 
 # Of one run: entering a program, and the work for a delivery that is traced. Measured with the
 # kernel's BPF statistics: an empty program 41-48 ns, the pair 106-118 ns each.

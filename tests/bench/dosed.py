@@ -27,6 +27,7 @@ from nettop.model.types import (
     Detail,
     Flag,
     Group,
+    Histogram,
     Model,
     Owner,
     Point,
@@ -164,6 +165,9 @@ class DosedFeed:
         return []
 
     def sum(self, cookies: Sequence[int]) -> Group | None:
+        return None
+
+    def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
         return None
 
     def history(self, cookie: int | None) -> list[Point]:

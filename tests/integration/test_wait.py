@@ -228,7 +228,9 @@ def test_data_before_accept_counts_its_time_in_the_queue(space: str, feed: LiveF
             late.recv(100)
             now = time.monotonic_ns()
             dist = waited(feed, late)
+        listener = row_of(feed, server).plane.wait
     assert (dist.count, dist.sum_ns) == (1, near(now - sent))
+    assert (listener.count, listener.sum_ns) == (1, dist.sum_ns), "summed on the listener too"
 
 
 def test_a_fin_alone_is_neither_sample_nor_unread(pair: Pair, feed: LiveFeed) -> None:
