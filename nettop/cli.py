@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from nettop.options import Help, Options
     from nettop.planes import PlaneOptions
     from nettop.planes.loaded import Planes
+    from nettop.poller import LiveFeed
     from nettop.query.compile import Filter
+    from nettop.tui.app import ScreenOptions
 
 _NOT_BUILT = {
     "probe": "it would measure from a stamped socket of its own",
@@ -141,7 +143,15 @@ def _open_feed(options: Options, *, screen: bool) -> RowFeed:
 
             feed.set_sort(Sort(options.sort.field, options.sort.descending))
         return feed
-    # The filter first: a mistake in it is told before anything is opened.
+    return open_live(options, screen=screen)
+
+
+def open_live(options: Options, *, screen: bool) -> LiveFeed:
+    """The live feed, with all privileges given up that it no longer needs.
+
+    Raises:
+        UsageError: a mistake in the filter; told before anything is opened.
+    """
     poll = poll_options(options, screen=screen)
     try:
         from nettop.poller import LiveFeed
@@ -239,24 +249,28 @@ def _run_headless(feed: RowFeed, options: Options) -> int:
 
 
 def _run_screen(feed: RowFeed, options: Options) -> int:
-    from nettop.tui.app import ScreenOptions, run_app
+    from nettop.tui.app import run_app
 
-    return run_app(
-        feed,
-        ScreenOptions(
-            delay_s=options.delay_s,
-            iterations=options.iterations,
-            filter_text=options.filter_text,
-            fixed_filter=options.fixed_filter,
-            sort_field=options.sort.field,
-            sort_descending=options.sort.descending,
-            columns=options.columns,
-            ascii=options.ascii,
-            color=options.color,
-            mouse=options.mouse,
-            theme=options.theme,
-            readonly=options.readonly,
-        ),
+    return run_app(feed, screen_options(options))
+
+
+def screen_options(options: Options) -> ScreenOptions:
+    """What the command line says about the screen."""
+    from nettop.tui.app import ScreenOptions
+
+    return ScreenOptions(
+        delay_s=options.delay_s,
+        iterations=options.iterations,
+        filter_text=options.filter_text,
+        fixed_filter=options.fixed_filter,
+        sort_field=options.sort.field,
+        sort_descending=options.sort.descending,
+        columns=options.columns,
+        ascii=options.ascii,
+        color=options.color,
+        mouse=options.mouse,
+        theme=options.theme,
+        readonly=options.readonly,
     )
 
 

@@ -1,0 +1,83 @@
+"""Makes screenshots/ anew: the real program on the lab's session.
+
+python -m tests.lab.screenshots [NAME …]
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.lab import links
+from tests.lab.session import ROOT, Session, running
+
+OUT = ROOT / "screenshots"
+SESSION_S = 600
+# name → size, seconds watched, keys, options, namespace, user
+SHOTS: dict[str, tuple[str, float, str, list[str], str, str | None]] = {
+    "main-120x40": ("120x40", 14, "_", ["-N", "all"], links.WEB, None),
+    "main-80x24": ("80x24", 14, "_", ["-N", "all"], links.WEB, None),
+    "wide-200x50": ("200x50", 14, "_", ["-N", "all"], links.WEB, None),
+    "flow-120x40": ("120x40", 10, "down,~6", [], links.WEB, None),
+    "detail-120x40": ("120x40", 10, "down,~4,enter,~6", [], links.WEB, None),
+    "group-120x40": ("120x40", 10, "t,t,~4", [], links.WEB, None),
+    "filter-120x40": ("120x40", 8, "slash," + ",".join("srtt") + ",space,greater_than_sign,space",
+                      [], links.WEB, None),
+    "help-120x40": ("120x40", 5, "question_mark", [], links.WEB, None),
+    "heatmap-120x40": ("120x40", 45, "1,z,v,~2", [], links.WEB, None),
+    "unprivileged-120x40": ("120x40", 10, "down,~4", [], links.WEB, "nobody"),
+}  # fmt: skip
+
+
+def shoot(session: Session, name: str) -> None:
+    """One picture, written by whoever nettop runs as and then taken over."""
+    size, seconds, keys, options, where, user = SHOTS[name]
+    with tempfile.TemporaryDirectory(dir=session.scratch) as folder:
+        Path(folder).chmod(0o777)
+        out = Path(folder) / "picture.svg"
+        argv = [sys.executable, "-m", "tests.lab.shoot", str(out), size, str(seconds), keys,
+                *options]  # fmt: skip
+        if user:
+            argv = ["setpriv", "--reuid", user, "--clear-groups", *argv]
+        # A home of its own: no filter that somebody used before.
+        argv = ["env", f"HOME={folder}", "SSH_CONNECTION=", *argv]
+        done = subprocess.run(
+            session.inside(argv, where), capture_output=True, text=True, timeout=180, check=False
+        )
+        if done.returncode or not out.exists():
+            raise RuntimeError(f"{name}: {done.stderr[-2000:]}")
+        (OUT / f"{name}.svg").write_text(plain(out.read_text()))
+
+
+def plain(picture: str) -> str:
+    """Without the suffix that a distribution gives its kernel."""
+    release = os.uname().release
+    return picture.replace(release, release.partition("-")[0])
+
+
+def batch(session: Session) -> None:
+    """What a pipe gets."""
+    argv = [sys.executable, "-m", "nettop", "-N", "all", "--once", "-d", "2"]
+    done = subprocess.run(
+        session.inside(["env", "COLUMNS=140", *argv], links.WEB), capture_output=True, text=True,
+        timeout=60, check=True,
+    )  # fmt: skip
+    (OUT / "batch.txt").write_text(plain(done.stdout))
+
+
+def main(names: list[str]) -> None:
+    OUT.mkdir(exist_ok=True)
+    with running(SESSION_S) as session:
+        for name in names or [*SHOTS, "batch"]:
+            print(name, flush=True)
+            if name == "batch":
+                batch(session)
+            else:
+                shoot(session, name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

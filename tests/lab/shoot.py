@@ -1,0 +1,47 @@
+"""One picture of the real program: starts it at a size, watches, presses keys, writes SVG.
+
+  python -m tests.lab.shoot OUT.svg WIDTHxHEIGHT SECONDS KEYS [nettop's options …]
+
+KEYS are Textual's key names with commas between; `~N` waits N seconds; `_` presses none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from nettop.cli import open_live, screen_options
+from nettop.options import Options, parse_args, user_environ
+from nettop.tui.app import NettopApp
+from tests.lab.picture import svg_of
+
+
+async def shoot(out: Path, size: tuple[int, int], seconds: float, keys: list[str],
+                options: Options) -> None:  # fmt: skip
+    app = NettopApp(open_live(options, screen=True), screen_options(options))
+    async with app.run_test(size=size) as pilot:
+        await asyncio.sleep(seconds)
+        for key in keys:
+            if key.startswith("~"):
+                await asyncio.sleep(float(key[1:]))
+            else:
+                await pilot.press(key)
+        await pilot.pause()
+        strips = app.screen._compositor.render_strips()
+        picture = svg_of(strips, size[0], f"nettop at {size[0]}x{size[1]}")
+        app.exit()
+    out.write_text(picture)
+
+
+def main() -> None:
+    name, size, seconds, keys, *rest = sys.argv[1:]
+    columns, lines = (int(n) for n in size.split("x"))
+    options = parse_args(rest, user_environ())
+    assert isinstance(options, Options)
+    pressed = [] if keys == "_" else keys.split(",")
+    asyncio.run(shoot(Path(name), (columns, lines), float(seconds), pressed, options))
+
+
+if __name__ == "__main__":
+    main()
