@@ -11,7 +11,7 @@ from nettop.feed import Grouping, Sort
 from nettop.ffi import ffi
 from nettop.ffi.engine import Engine
 from nettop.groups import group_of
-from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Proto, Row
+from nettop.model.types import NO_DIST, Detail, Group, Histogram, Model, Point, Proc, Proto, Row
 
 if TYPE_CHECKING:
     from nettop.query.compile import Filter
@@ -107,14 +107,10 @@ class FileFeed:
 
     def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
         """Of a file the interval alone; of single sockets without buckets."""
-        if run:
-            return None
-        if cookies is None:
-            return self._model.rx_wait
+        if run or self._model.rx_wait is None or cookies is None:
+            return None if run else self._model.rx_wait
         row = self.find(cookies[0]) if len(cookies) == 1 else None
-        if row is None or not row.plane.wait.count:
-            return None
-        return Histogram(row.plane.wait, ())
+        return Histogram(row.plane.wait if row is not None else NO_DIST, ())
 
     def position(self, cookie: int) -> int | None:
         return self._engine.position(cookie)

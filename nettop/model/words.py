@@ -91,7 +91,7 @@ def verdict_words(verdict: Verdict, value: float, *, bounded: bool = True) -> st
         case Verdict.WINDOW:
             return "window 0" if value >= 100 else f"window {units.percent(value)}"
         case Verdict.RTT:
-            return f"RTT {value:.1f}x min" if value < 100 else f"RTT {value:.0f}x min"
+            return f"RTT {value:.1f}x min" if value < 100 else f"RTT {value:.0f}x"
         case Verdict.SNDBUF:
             return f"sndbuf {units.percent(value)}"
         case Verdict.DROPS:

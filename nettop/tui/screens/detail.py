@@ -21,6 +21,8 @@ from nettop.tui.panes.lines import health_lines, rx_lines, tx_lines
 from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import (
     BLANK,
+    LEAST_HEIGHT,
+    LEAST_WIDTH,
     Line,
     LineWidget,
     Part,
@@ -189,6 +191,9 @@ class DetailScreen(Screen[None]):
         if model is None or not self.is_mounted:
             return
         width, height = self.app.size
+        if width < LEAST_WIDTH or height < LEAST_HEIGHT:
+            self.body.set_lines([line(f"nettop needs {LEAST_WIDTH}x{LEAST_HEIGHT}"[:width])])
+            return
         g = self.nettop.glyphs
         feed = self.main.feed
         row = feed.find(self.cookie)

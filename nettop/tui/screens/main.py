@@ -27,13 +27,12 @@ from nettop.tui.panes.rx import VIEWS, Waits
 from nettop.tui.style import Role
 from nettop.tui.widgets.filter_line import FilterLine
 from nettop.tui.widgets.group_table import GroupTable
-from nettop.tui.widgets.lines import LineWidget, line
+from nettop.tui.widgets.lines import LEAST_HEIGHT, LEAST_WIDTH, LineWidget, line
 from nettop.tui.widgets.socket_table import SocketTable
 
 if TYPE_CHECKING:
     from nettop.tui.app import NettopApp
 
-LEAST_WIDTH, LEAST_HEIGHT = 60, 12
 HOLD_S = 3.0
 MESSAGE_S = 6.0
 INTERVALS = (0.5, 1.0, 2.0, 5.0, 10.0)

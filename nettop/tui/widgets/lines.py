@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Part = tuple[str, Role]
 Line = tuple[Part, ...]
 BLANK: Line = ()
+# A smaller terminal gets a line that says so.
+LEAST_WIDTH, LEAST_HEIGHT = 60, 12
 
 
 def line(*parts: Part | str) -> Line:

@@ -1,0 +1,288 @@
+"""Every key of the registry has an effect that can be seen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nettop.feed import Grouping
+from nettop.model.fields import FIELDS
+from nettop.tui.keys import ACTIONS, KEYS
+from nettop.tui.screens.main import MainScreen
+from tests.tui.conftest import Running
+
+
+def test_every_key_has_an_action() -> None:
+    missing = [name for name, action in ACTIONS.items() if not hasattr(MainScreen, f"do_{action}")]
+    assert missing == []
+    assert len({name for key in KEYS for name in key.names}) == sum(len(k.names) for k in KEYS)
+
+
+async def test_moving(running: Running) -> None:
+    async with running() as screen:
+        order = [row.cookie for row in screen.feed.window(0, 100)]
+
+        def cursor() -> int:
+            return order.index(screen.main.table.cursor)
+
+        await screen.press("down")
+        first = cursor()
+        await screen.press("j", "j")
+        assert cursor() == first + 2
+        await screen.press("k", "up")
+        assert cursor() == first
+        await screen.press("pagedown")
+        assert cursor() > first + 10
+        await screen.press("pageup")
+        assert cursor() == first
+        await screen.press("G")
+        assert cursor() == len(order) - 1
+        await screen.press("home")
+        assert screen.main.table.offset_row == 0
+        await screen.press("end")
+        assert cursor() == len(order) - 1
+        await screen.press("g", "g")
+        assert screen.main.table.offset_row == 0
+
+
+async def test_filter(running: Running) -> None:
+    async with running() as screen:
+        everything = screen.feed.count()
+        await screen.press("slash", *"comm = nginx")
+        assert "filter comm = nginx" in screen.text
+        await screen.press("enter")
+        assert screen.feed.count() == 12 < everything
+        assert "filter comm = nginx" in screen.lines[1]
+        assert "1-12/12" in screen.lines[-1]
+        await screen.press("escape")
+        assert screen.feed.count() == everything
+
+
+async def test_a_broken_filter_keeps_the_one_in_force(running: Running) -> None:
+    async with running() as screen:
+        everything = screen.feed.count()
+        await screen.press("slash", *"srtt >> 5ms and pid = 3")
+        caret = next(line for line in screen.lines if "^" in line)
+        # Under the second >, behind the label.
+        assert caret.index("^") == len("filter ") + len("srtt >")
+        await screen.press("enter")
+        assert "^" in screen.text, "Enter does not take it"
+        await screen.press("escape")
+        assert screen.feed.count() == everything
+        assert "filter none" in screen.lines[1]
+
+
+async def test_filters_are_remembered(running: Running) -> None:
+    async with running() as screen:
+        await screen.press("slash", *"rtt > 1ms", "enter")
+        await screen.press("slash", "ctrl+u", "up")
+        assert "filter rtt > 1ms" in screen.lines[1]
+        await screen.press("escape")
+    async with running() as again:
+        await again.press("slash", "up", "enter")
+        assert "filter rtt > 1ms" in again.lines[1], "also by the next nettop"
+
+
+async def test_filter_completes(running: Running) -> None:
+    async with running() as screen:
+        await screen.press("slash", *"minr", "tab")
+        assert screen.lines[1] == "filter minrtt"
+
+
+async def test_sort(running: Running) -> None:
+    async with running() as screen:
+        await screen.press("s", *"srtt", "enter")
+        assert "sort srtt" in screen.lines[1]
+        values = [FIELDS["srtt"].value(row) or -1 for row in screen.feed.window(0, 50)]
+        assert values == sorted(values, reverse=True)
+        await screen.press("S")
+        known = [v for row in screen.feed.window(0, 50) if (v := FIELDS["srtt"].value(row))]
+        assert known == sorted(known)
+        before = screen.main.sort.field
+        await screen.press("greater_than_sign")
+        assert screen.main.sort.field is not before
+        await screen.press("less_than_sign")
+        assert screen.main.sort.field is before
+
+
+async def test_hold(running: Running) -> None:
+    async with running() as screen:
+        await screen.press("o")
+        assert "held" in screen.lines[1]
+        assert screen.feed.asked[-1] == ("hold", True)
+        await screen.press("o")
+        assert screen.feed.asked[-1] == ("hold", False)
+
+
+async def test_groups_and_into_one(running: Running) -> None:
+    async with running() as screen:
+        seen = []
+        for _ in range(5):
+            await screen.press("t")
+            seen.append(screen.main.grouping)
+            assert f"by {screen.main.grouping.name.lower()}" in screen.lines[1]
+            assert "groups" in screen.lines[-1]
+        assert seen == [g for g in Grouping if g]
+        await screen.press("t")
+        assert screen.main.grouping is Grouping.NONE
+        await screen.press("t")
+        nginx = next(i for i, g in enumerate(screen.main.groups.groups) if "nginx" in g.title)
+        await screen.press(*["down"] * nginx, "enter")
+        assert screen.main.grouping is Grouping.NONE
+        assert {row.proc.comm for row in screen.feed.window(0, 50)} == {"nginx"}
+        await screen.press("escape")
+        assert len({row.proc.comm for row in screen.feed.window(0, 90)}) > 3
+
+
+async def test_marks(running: Running) -> None:
+    async with running() as screen:
+        await screen.press("down", "x", "x", "x")
+        assert len(screen.main.table.marked) == 3
+        assert "* 3 marked" in screen.lines[-1]
+        assert "3 marked" in screen.text
+        await screen.press("X")
+        assert "marked" not in screen.text
+
+
+async def test_pause(running: Running) -> None:
+    async with running() as screen:
+        await screen.press("space")
+        assert "PAUSED" in screen.lines[1]
+        assert "go on" in screen.lines[-1]
+        assert screen.feed.asked[-1] == ("paused", True)
+        await screen.press("p")
+        assert "PAUSED" not in screen.text
+        assert screen.feed.asked[-1] == ("paused", False)
+
+
+async def test_detail_and_back(running: Running) -> None:
+    async with running() as screen:
+        await screen.press("slash", *"comm = nginx", "enter", "down", "enter")
+        for name in ("rtt", "snd_cwnd", "total_retrans", "bytes_acked", "rcv_ooopack"):
+            assert f" {name} " in screen.text, name
+        assert "nginx/" in screen.lines[1]
+        await screen.press("right")
+        assert any("tcpi_" in line for line in screen.lines[-2:])
+        was = screen.lines[1]
+        await screen.press("down")
+        assert screen.lines[1] != was
+        await screen.press("escape")
+        assert screen.lines[2].split()[:2] == ["PROC", "LPORT"]
+
+
+async def test_panes(running: Running) -> None:
+    async with running(80, 24) as screen:
+        for key, title in (("1", "RX queue wait"), ("2", "TX stages"), ("3", "TCP health"),
+                           ("4", "events")):  # fmt: skip
+            await screen.press(key)
+            assert f"{key} {title}" in screen.text
+        await screen.press("tab")
+        assert "1 RX queue wait" in screen.text
+        height = screen.main.pane_box.size.height
+        await screen.press("z")
+        assert screen.main.pane_box.size.height > height
+        await screen.press("escape")
+        assert screen.main.pane_box.size.height == height
+
+
+async def test_views_of_the_rx_pane(running: Running) -> None:
+    async with running() as screen:
+        await screen.press("1")
+        assert "p50" in screen.text
+        await screen.press("v")
+        assert "a column is" in screen.text
+        await screen.press("v")
+        assert "99.9" in screen.text
+        await screen.press("v")
+        assert "p50" in screen.text
+
+
+async def test_columns(running: Running) -> None:
+    async with running() as screen:
+        titles = screen.lines[2].split()
+        await screen.press("c")
+        assert "columns" in screen.text
+        await screen.press("down", "down", "space", "enter")
+        assert screen.lines[2].split() != titles
+
+
+async def test_interval(running: Running) -> None:
+    async with running() as screen:
+        await screen.press("plus")
+        assert screen.feed.asked[-1] == ("interval", 2.0)
+        await screen.press("minus")
+        assert screen.feed.asked[-1] == ("interval", 1.0)
+        await screen.press("d")
+        assert screen.feed.asked[-1] == ("interval", 2.0)
+        assert "interval 2 s" in screen.lines[1]
+
+
+@pytest.mark.parametrize(("key", "sockets"), [("e", 12), ("E", None)])
+async def test_export(running: Running, home: Path, key: str, sockets: int | None) -> None:
+    async with running() as screen:
+        everything = screen.feed.count()
+        await screen.press("slash", *"comm = nginx", "enter", key)
+        for _ in range(50):
+            await screen.settle()
+            if list(home.glob("nettop-*.json")):
+                break
+        (path,) = home.glob("nettop-*.json")
+        await screen.settle()
+        assert str(path) in screen.text, "the path is shown"
+        assert len(json.loads(path.read_text())["sockets"]) == (sockets or everything)
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_readonly_exports_nothing(running: Running, home: Path) -> None:
+    async with running(readonly=True) as screen:
+        await screen.press("e")
+        await screen.settle()
+        assert "read-only" in screen.lines[1]
+        assert not list(home.glob("nettop-*"))
+
+
+async def test_copy_gives_an_ss_command(running: Running) -> None:
+    async with running() as screen:
+        await screen.press("down", "y")
+        assert "ss -" in screen.lines[1]
+
+
+async def test_help_names_every_key(running: Running) -> None:
+    async with running(120, 60) as screen:
+        await screen.press("question_mark")
+        shown = screen.text
+        for _ in range(6):
+            await screen.press("pagedown")
+            shown += screen.text
+        for key in KEYS:
+            assert key.help.split(":")[0][:30] in shown, key
+        await screen.press("escape")
+        assert "PROC" in screen.lines[2]
+
+
+async def test_reset_clear_and_redraw(running: Running) -> None:
+    async with running() as screen:
+        await screen.press("slash", *"comm = nginx", "enter", "t", "r")
+        assert screen.main.grouping is Grouping.NONE
+        assert "filter none" in screen.lines[1]
+        await screen.press("ctrl+r")
+        assert screen.feed.asked[-1] == ("clear", None)
+        before = screen.text
+        await screen.press("ctrl+l")
+        assert screen.text == before
+
+
+async def test_names_or_numbers(running: Running) -> None:
+    async with running() as screen:
+        await screen.press("n")
+        assert screen.app.numeric
+
+
+@pytest.mark.parametrize("key", ["q", "ctrl+c"])
+async def test_quit(running: Running, key: str) -> None:
+    async with running() as screen:
+        await screen.pilot.press(key)
+        await screen.pilot.pause()
+        assert screen.app.return_value == 0
