@@ -27,7 +27,7 @@ SHOTS: dict[str, tuple[str, float, str, list[str], str, str | None]] = {
     "filter-120x40": ("120x40", 8, "slash," + ",".join("srtt") + ",space,greater_than_sign,space",
                       [], links.WEB, None),
     "help-120x40": ("120x40", 5, "question_mark", [], links.WEB, None),
-    "heatmap-120x40": ("120x40", 45, "1,z,v,~2", [], links.WEB, None),
+    "heatmap-120x40": ("120x40", 60, "1,z,v,~2", ["comm", "=", "nginx"], links.WEB, None),
     "unprivileged-120x40": ("120x40", 10, "down,~4", [], links.WEB, "nobody"),
 }  # fmt: skip
 
