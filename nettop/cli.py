@@ -161,7 +161,7 @@ def open_live(options: Options, *, screen: bool) -> LiveFeed:
             raise
         raise NettopError("the compiled helper is missing: install nettop with pip") from error
     live = LiveFeed(poll, _load_planes(poll.planes, screen=screen))
-    drop(keep_netns="all" in options.netns)
+    drop(keep_netns=bool(options.netns))
     return live
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -91,6 +91,7 @@ class Collector:
         self.planes = planes or Planes(options.planes)
         self._plane_tick = PlaneTick()
         self.names = Names()
+        self._paths: dict[int, str] = {}  # namespace inode → how it is entered
         self._fds: dict[int, Any] = {}  # namespace inode → struct nt_netns_fds
         self._hidden_netns = 0
         self._netns_at = 0.0
@@ -127,26 +128,21 @@ class Collector:
 
     def _add(self, inode: int, path: str) -> None:
         fds = netns.open_fds(inode, path)
-        self._seed_planes(inode, path)
+        _inside(inode, path, self.planes.seed)  # what is unread now came earlier
+        self._paths[inode] = path
         lookup = netns.open_fds(inode, path)
         hostnet.close_counters(lookup)
         self.engine.add_netns(inode, fds.diag_fd, lookup.diag_fd)
         self._fds[inode] = fds
 
-    def _seed_planes(self, inode: int, path: str) -> None:
-        """What is unread in a namespace when the planes first hear of it."""
-        with suppress(OSError):
-            if inode == netns.own_inode():
-                self.planes.seed()
-                return
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                self.planes.seed(fd)
-            finally:
-                os.close(fd)
+    def _walk_namespaces(self, walk: Callable[[int], None]) -> None:
+        """Calls walk in each polled namespace; one that is gone has no sockets either."""
+        for inode, path in list(self._paths.items()):
+            _inside(inode, path, walk)
 
     def _drop(self, inode: int) -> None:
         self.engine.del_netns(inode)
+        self._paths.pop(inode, None)
         hostnet.close_counters(self._fds.pop(inode))
 
     def _refresh_namespaces(self, now: float) -> None:
@@ -225,6 +221,7 @@ class Collector:
     def begin(self, *, interval: bool = True) -> None:
         """interval: the planes' interval ends too, so that the sweep judges by it."""
         if interval:
+            self.planes.select(self._walk_namespaces)
             self._plane_tick = self.planes.read(self.engine)
         self.engine.begin()
 
@@ -266,6 +263,7 @@ class Collector:
             cost=cost,
             totals=self._totals(totals, counters, base),
             rx_wait=self._plane_tick.rx_wait,
+            tx=self._plane_tick.tx,
         )
 
     def header_only(
@@ -430,10 +428,23 @@ class Collector:
         return f"{g.sockets} sockets", ""
 
     def close(self) -> None:
+        self.planes.close(self._walk_namespaces)
         for fds in self._fds.values():
             hostnet.close_counters(fds)
         self._fds.clear()
-        self.planes.close()
+
+
+def _inside(inode: int, path: str, walk: Callable[[int], None]) -> None:
+    """Calls walk with a descriptor of that namespace, or -1 for nettop's own."""
+    with suppress(OSError):
+        if inode == netns.own_inode():
+            walk(-1)
+            return
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            walk(fd)
+        finally:
+            os.close(fd)
 
 
 def _matched(t: Any, has_rates: bool) -> dict[str, Any]:

@@ -71,6 +71,12 @@ class Feed(Protocol):
     def sum(self, cookies: Sequence[int]) -> Group | None:
         """The marked sockets together."""
 
+    def select_tx(self, cookies: Sequence[int]) -> None:
+        """Sends of these sockets are stamped from soon on; all others' no more."""
+
+    def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
+        """TX stages (by Stage) of these sockets, or (None) of every stamped send."""
+
     def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
         """RX queue wait of these sockets together, or (None) of those that pass the filter.
 

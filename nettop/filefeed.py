@@ -11,7 +11,18 @@ from nettop.feed import Grouping, Sort
 from nettop.ffi import ffi
 from nettop.ffi.engine import Engine
 from nettop.groups import group_of
-from nettop.model.types import NO_DIST, Detail, Group, Histogram, Model, Point, Proc, Proto, Row
+from nettop.model.types import (
+    NO_DIST,
+    Detail,
+    Group,
+    Histogram,
+    Model,
+    PlaneHas,
+    Point,
+    Proc,
+    Proto,
+    Row,
+)
 
 if TYPE_CHECKING:
     from nettop.query.compile import Filter
@@ -104,6 +115,19 @@ class FileFeed:
             for row in rows:
                 yield row, self._detail(row) if with_detail else None
             offset += len(rows)
+
+    def select_tx(self, cookies: Sequence[int]) -> None: ...
+
+    def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
+        """Of a file the interval alone, without buckets."""
+        if run:
+            return None
+        if cookies is None:
+            return tuple(Histogram(d, ()) for d in self._model.tx) if self._model.tx else None
+        row = self.find(cookies[0]) if len(cookies) == 1 else None
+        if row is None or not row.plane.has & PlaneHas.TX:
+            return None
+        return tuple(Histogram(dist, ()) for dist in row.plane.tx)
 
     def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
         """Of a file the interval alone; of single sockets without buckets."""

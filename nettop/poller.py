@@ -259,6 +259,14 @@ class LiveFeed:
             self._collector.planes.focus(focus)
         self._focus = focus
 
+    def select_tx(self, cookies: Sequence[int]) -> None:
+        stages = self._collector.planes.stages
+        if stages is not None:
+            stages.select(cookies)
+
+    def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
+        return self._collector.planes.tx(cookies, run=run)
+
     def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
         return self._collector.rx_wait(cookies, run=run)
 

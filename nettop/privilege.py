@@ -36,7 +36,7 @@ _FOR_NAMES = {
     "CAP_SYS_PTRACE": "to tell which processes of other users hold a socket",
     "CAP_DAC_READ_SEARCH": "to list other users' /proc/PID/fd and to open cgroups by id",
 }
-_FOR_NETNS = {"CAP_SYS_ADMIN": "to enter network namespaces that appear while -N all runs"}
+_FOR_NETNS = {"CAP_SYS_ADMIN": "to enter the other network namespaces of -N"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def drop(keep_netns: bool, environ: Mapping[str, str] = os.environ) -> KeptPrivi
     """Gives up all capabilities but those still needed, and under sudo the user root.
 
     Args:
-        keep_netns: -N all: namespaces may appear later and must be entered.
+        keep_netns: -N: other namespaces must be entered again, or may appear later.
         environ: where sudo says who called it (SUDO_UID, SUDO_GID).
 
     Raises:

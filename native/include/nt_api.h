@@ -10,4 +10,6 @@
 
 #include "nt_plane_wait.cdef.h"
 
+#include "nt_plane_stages.cdef.h"
+
 #endif

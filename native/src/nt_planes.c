@@ -89,7 +89,7 @@ void nt_planes_reset_tx(struct nt_engine *e)
 		if (p->has == FREED)
 			continue;
 		memset(p->tx, 0, sizeof(p->tx));
-		p->tx_sends = p->tx_incomplete = p->tx_resent = 0;
+		p->tx_sends = p->tx_incomplete = p->tx_open = p->tx_resent = 0;
 		p->has &= ~(uint32_t)NT_P_TX;
 	}
 }

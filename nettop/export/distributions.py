@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nettop.export.values import integer, mapping, sequence
@@ -34,6 +34,19 @@ def histogram_object(histogram: Histogram) -> dict[str, Any]:
     return {**dist_object(histogram.dist), "buckets": [list(b) for b in histogram.buckets]}
 
 
+def tx_object(dists: Sequence[Dist]) -> dict[str, Any]:
+    """The stages that were measured, by name."""
+    return {stage.name.lower(): dist_object(dists[stage]) for stage in Stage if dists[stage].count}
+
+
+def tx_of(source: Mapping[str, Any], where: str) -> tuple[Dist, ...]:
+    """What tx_object wrote under `tx`."""
+    tx, at = mapping(source, "tx", where), f"{where}tx."
+    return tuple(
+        _dist(mapping(tx, stage.name.lower(), at), f"{at}{stage.name.lower()}.") for stage in Stage
+    )
+
+
 def put_planes(out: dict[str, Any], row: Row) -> None:
     """Adds rx_wait and tx of a socket, as far as they are known."""
     plane, flags = row.plane, row.rec.flags
@@ -55,12 +68,9 @@ def put_planes(out: dict[str, Any], row: Row) -> None:
         wait["method"] = "exact" if plane.has & PlaneHas.WAIT else "poll"
         out["rx_wait"] = wait
     if plane.has & PlaneHas.TX:
-        tx: dict[str, Any] = {
-            stage.name.lower(): dist_object(plane.tx[stage])
-            for stage in Stage
-            if plane.tx[stage].count
-        }
+        tx = tx_object(plane.tx)
         tx |= {"sends": plane.tx_sends, "incomplete": plane.tx_incomplete}
+        tx["open"] = plane.tx_open
         out["tx"] = {**tx, "resent": plane.tx_resent, "method": "bpf_timestamping"}
 
 
@@ -101,11 +111,9 @@ def plane_of(source: Mapping[str, Any], where: str) -> tuple[Plane, Flag]:
         has=int(has),
         tx_sends=integer(tx, "sends", at_tx, 32, 0),
         tx_incomplete=integer(tx, "incomplete", at_tx, 32, 0),
+        tx_open=integer(tx, "open", at_tx, 32, 0),
         tx_resent=integer(tx, "resent", at_tx, 32, 0),
-        tx=tuple(
-            _dist(mapping(tx, stage.name.lower(), at_tx), f"{at_tx}{stage.name.lower()}.")
-            for stage in Stage
-        ),
+        tx=tx_of(source, where),
     )
     return plane, flags
 

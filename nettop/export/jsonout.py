@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from nettop.export.distributions import histogram_object, put_planes
+from nettop.export.distributions import histogram_object, put_planes, tx_object
 from nettop.export.keys import SCHEMA
 from nettop.model.fields import TCP_ALIVE
 from nettop.model.tcpinfo import LISTEN_FIELDS, TCP_INFO
@@ -184,7 +184,10 @@ def head_object(model: Model, filter_text: str | None) -> dict[str, Any]:
             malformed=totals.malformed,
             truncated=totals.truncated,
         ),
-        **_known(rx_wait=histogram_object(model.rx_wait) if model.rx_wait else None),
+        **_known(
+            rx_wait=histogram_object(model.rx_wait) if model.rx_wait else None,
+            tx=tx_object(model.tx) if model.tx else None,
+        ),
     }
 
 

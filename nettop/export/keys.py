@@ -15,6 +15,16 @@ _DIST = {
     "sum_ns": "all together",
 }
 
+_STAGES = {
+    "copy": "call entered to end of copy, without sndbuf",
+    "sndbuf": "waiting for send-buffer space",
+    "tcp": "end of copy to the first handing down: cwnd, pacing, Nagle, TSQ",
+    "qdisc": "first handing down to the driver",
+    "nic": "driver to wire, by the NIC's clock",
+    "ack": "last departure to ACK",
+    "total": "call entered to ACK",
+}
+
 _TOP = {
     "schema": f'"{SCHEMA}"',
     "taken": "UTC time of the poll, RFC 3339 with nanoseconds",
@@ -70,17 +80,13 @@ _TOP = {
     "while the plane is off",
     **{f"rx_wait.{name}": text for name, text in _DIST.items()},
     "rx_wait.buckets": "[lower edge ns, upper edge ns, count], those that hold any",
+    "tx": "where stamped sends spent their time; left out while nothing is selected",
+    **{
+        f"tx.{stage}{dot}{name}": text
+        for stage, about in _STAGES.items()
+        for dot, name, text in (("", "", about), *((".", n, t) for n, t in _DIST.items()))
+    },
     "sockets": "every socket that matches, in the order of the sort key",
-}
-
-_STAGES = {
-    "copy": "call entered to end of copy, without sndbuf",
-    "sndbuf": "waiting for send-buffer space",
-    "tcp": "end of copy to the first handing down: cwnd, pacing, Nagle, TSQ",
-    "qdisc": "first handing down to the driver",
-    "nic": "driver to wire, by the NIC's clock",
-    "ack": "last departure to ACK",
-    "total": "call entered to ACK",
 }
 
 _SOCKET = {
@@ -168,7 +174,8 @@ _SOCKET = {
         for dot, name, text in (("", "", about), *((".", n, t) for n, t in _DIST.items()))
     },
     "tx.sends": "sampled sends that were acknowledged in the interval",
-    "tx.incomplete": "sampled sends given up: no ACK came, or the key was overwritten",
+    "tx.incomplete": "sampled sends that a later one joined: the kernel stamps both as one",
+    "tx.open": "sampled sends that no ACK has covered yet",
     "tx.resent": "times that a sampled send left again",
     "tx.method": "bpf_timestamping",
 }  # fmt: skip

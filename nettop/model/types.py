@@ -147,7 +147,8 @@ class Plane:
     wait_approx: int = 0  # samples that may be off by more than 3 %
     has: int = 0  # PlaneHas
     tx_sends: int = 0
-    tx_incomplete: int = 0
+    tx_incomplete: int = 0  # joined by a later send: one key for both
+    tx_open: int = 0  # sampled, and not acknowledged yet
     tx_resent: int = 0
     tx: tuple[Dist, ...] = (NO_DIST,) * len(Stage)
 
@@ -367,6 +368,7 @@ class Model:
     cost: Cost
     totals: Totals
     rx_wait: Histogram | None = None  # of all traced sockets; None: the plane is off
+    tx: tuple[Dist, ...] | None = None  # by Stage, of every stamped send; None: nothing selected
 
     def source(self, name: str) -> SourceStatus | None:
         return next((s for s in self.sources if s.name == name), None)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from nettop.ffi.engine import Engine
-from nettop.model.types import Histogram, SourceStatus
-from nettop.planes import PlaneOptions, absent_planes, off, wait
+from nettop.model.types import Dist, Histogram, SourceStatus, Stage
+from nettop.planes import PlaneOptions, absent_planes, off, stages, wait
+from nettop.sources.cgroups import find_mount
+from nettop.sources.mounts import read_mounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +18,7 @@ class PlaneTick:
     """What the planes say of one interval beside what they told the engine."""
 
     rx_wait: Histogram | None = None
+    tx: tuple[Dist, ...] | None = None  # by Stage; None: nothing is selected
     runs_per_s: float | None = None  # of all BPF programs
     lost: int = 0  # records and samples that the kernel had no room for, so far
 
@@ -26,15 +30,23 @@ class Planes:
         """Loads them, which needs privilege that may be given up afterwards."""
         self._off: dict[str, SourceStatus] = {}
         self._wait: wait.WaitPlane | None = None
+        self.stages: stages.StagesPlane | None = None
         if not options.bpf or not options.observes:
             reason = "switched off by --no-bpf"
             if options.bpf:
                 reason = "one tick alone measures nothing: add -d SECS"
-            self._off["wait"] = off("wait", reason)
+            self._off = {name: off(name, reason) for name in (wait.NAME, stages.NAME)}
             return
         self._wait, status = wait.open_plane(options.bpf_budget_pct)
         if self._wait is None:
-            self._off["wait"] = status
+            self._off[wait.NAME] = status
+        root = find_mount(read_mounts())
+        if root is None:
+            self._off[stages.NAME] = off(stages.NAME, "no cgroup v2 is mounted")
+            return
+        self.stages, status = stages.open_plane(root, options.tx_sample)
+        if self.stages is None:
+            self._off[stages.NAME] = status
 
     def seed(self, ns_fd: int = -1) -> None:
         """Data that is unread in this namespace came before now; -1: nettop's own."""
@@ -43,17 +55,25 @@ class Planes:
 
     def read(self, engine: Engine) -> PlaneTick:
         """Ends an interval; the engine's next sweep judges by it."""
-        if self._wait is None:
-            return PlaneTick()
-        tick = self._wait.read(engine)
-        if tick is None:
-            return PlaneTick()
-        return PlaneTick(tick.histogram, tick.runs_per_s, tick.no_storage + tick.focus_full)
+        waited = self._wait.read(engine) if self._wait is not None else None
+        sent = self.stages.read(engine) if self.stages is not None else None
+        return PlaneTick(
+            rx_wait=waited.histogram if waited else None,
+            tx=sent.all if sent else None,
+            runs_per_s=waited.runs_per_s if waited else None,
+            lost=(waited.no_storage + waited.focus_full if waited else 0)
+            + (sent.full if sent else 0),
+        )
 
     def read_late(self, engine: Engine) -> None:
         """After the sweep: what new sockets did before the table knew them."""
         if self._wait is not None:
             self._wait.read_late(engine)
+
+    def select(self, walks: stages.Walks) -> None:
+        """Puts a changed selection of the stages plane in force, once it has settled."""
+        if self.stages is not None and self.stages.due:
+            self.stages.apply(walks)
 
     def focus(self, cookies: Sequence[int]) -> None:
         """Sockets on the screen or marked, at most 256."""
@@ -70,16 +90,30 @@ class Planes:
             return self._wait.matched(engine)
         return self._wait.histogram(cookies or (), run=run)
 
+    def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
+        """By stage, of these sockets, or (None) of every stamped send; None: nothing selected."""
+        if self.stages is None or self.stages.last is None:
+            return None
+        return tuple(self.stages.histogram(cookies or (), stage, run=run) for stage in Stage)
+
     def statuses(self) -> tuple[SourceStatus, ...]:
         known = dict(self._off)
         if self._wait is not None:
-            known["wait"] = self._wait.status()
+            known[wait.NAME] = self._wait.status()
+        if self.stages is not None:
+            known[stages.NAME] = self.stages.status()
         return (*known.values(), *absent_planes(frozenset(known)))
 
     def clear(self) -> None:
         if self._wait is not None:
             self._wait.clear()
+        if self.stages is not None:
+            self.stages.clear()
 
-    def close(self) -> None:
+    def close(self, walks: stages.Walks = lambda walk: walk(-1)) -> None:
+        """Leaves the kernel as it was; walks reaches the namespaces where flags were set."""
         if self._wait is not None:
             self._wait.close()
+        if self.stages is not None:
+            with suppress(OSError):
+                self.stages.close(walks)

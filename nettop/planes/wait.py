@@ -10,23 +10,17 @@ from typing import Any
 
 from nettop.ffi import check, ffi, lib
 from nettop.ffi.engine import Engine
-from nettop.ffi.wire import DIST, dist_of
 from nettop.model.types import Histogram, SourceStatus
+from nettop.planes.edges import FINE, FINE_EDGES, OCTAVE_EDGES, OCTAVES, filled
 
 NAME = "wait"
 METHOD = "exact"
-FINE = int(lib.NT_FINE_BUCKETS)
-OCTAVES = int(lib.NT_OCTAVE_BUCKETS)
-
 # Of one run: entering a program, and the work for a delivery that is traced. Measured with the
 # kernel's BPF statistics: an empty program 41-48 ns, the pair 106-118 ns each.
 RUN_NS, SAMPLE_NS = 50, 130
 # Above the first share of one CPU sockets are sampled; above the budget the plane ends.
 SAMPLE_ABOVE_PCT = 2.0
 SHIFT_MOST = 10
-
-FINE_EDGES = tuple(lib.nt_bucket_ns(i, 1) for i in range(FINE + 1))
-OCTAVE_EDGES = tuple(lib.nt_bucket_ns(i, 0) for i in range(OCTAVES + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +123,7 @@ class WaitPlane:
         buckets, dist = ffi.new(f"uint64_t[{FINE}]"), ffi.new("struct nt_dist *")
         n = len(cookies)
         check(lib.nt_wait_buckets(self._w, list(cookies), n, run, buckets, dist), "reading buckets")
-        return _filled(buckets, FINE_EDGES, dist)
+        return filled(buckets, FINE_EDGES, dist)
 
     def matched(self, engine: Engine) -> Histogram | None:
         """Octaves of the sockets that pass the filter."""
@@ -137,7 +131,7 @@ class WaitPlane:
             return None
         buckets, dist = ffi.new(f"uint64_t[{OCTAVES}]"), ffi.new("struct nt_dist *")
         check(lib.nt_wait_matched(engine.handle, buckets, dist), "adding up octaves")
-        return _filled(buckets, OCTAVE_EDGES, dist)
+        return filled(buckets, OCTAVE_EDGES, dist)
 
     def status(self) -> SourceStatus:
         if self.ended:
@@ -158,12 +152,6 @@ class WaitPlane:
         if self._w:
             ffi.release(self._w)
             self._w = None
-
-
-def _filled(buckets: Any, edges: tuple[int, ...], dist: Any) -> Histogram:
-    values = list(buckets)
-    known = tuple((edges[i], edges[i + 1], n) for i, n in enumerate(values) if n)
-    return Histogram(dist_of(bytes(ffi.buffer(dist, DIST.size))), known)
 
 
 def open_plane(budget_pct: float) -> tuple[WaitPlane | None, SourceStatus]:

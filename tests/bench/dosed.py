@@ -167,6 +167,11 @@ class DosedFeed:
     def sum(self, cookies: Sequence[int]) -> Group | None:
         return None
 
+    def select_tx(self, cookies: Sequence[int]) -> None: ...
+
+    def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
+        return None
+
     def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
         return None
 

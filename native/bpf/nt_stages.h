@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the stages programs and the helper share. */
+#ifndef NT_STAGES_SHARED_H
+#define NT_STAGES_SHARED_H
+
+#include "nt_hist.h"
+
+#define NT_STAGE_COUNT 7U /* enum nt_stage */
+#define NT_TX_PENDING 16384
+#define NT_TX_WANTED 4096
+#define NT_TX_FINE 64 /* sockets with fine buckets: 57 kB each */
+
+enum nt_tx_flag {
+	NT_TX_OURS = 1,	   /* nettop set SK_BPF_CB_FLAGS and will clear it */
+	NT_TX_FOREIGN = 2, /* it was set before: another tool's, left as it is */
+};
+
+struct nt_tx_stage {
+	__u64 sum_ns;
+	__u64 max_ns[2]; /* of the epochs in epoch[] */
+	__u32 epoch[2];
+	__u32 count;
+	__u32 pad;
+	__u32 octaves[NT_OCTAVES];
+};
+
+/* One selected socket. */
+struct nt_tx_sock {
+	__u64 cookie;
+	/* The send that is being copied, under the socket's lock. */
+	__u64 call_ns;	 /* its call was entered; 0 between sends */
+	__u64 step_ns;	 /* the last look at it */
+	__u64 sndbuf_ns; /* waited for space in the send buffer */
+	__u64 left;	 /* bytes not copied yet at that look */
+	__u32 flags;	 /* enum nt_tx_flag */
+	__u32 sends;	 /* all sends since it was selected */
+	__u32 sampled;	 /* of them, stamped */
+	__u32 done;	 /* of these, acknowledged */
+	__u32 merged;	 /* of these, joined by a later send: one key for both */
+	__u32 resent;	 /* departures beyond the first */
+	__u32 own_stamps; /* left alone: the program stamps this send itself */
+	__u32 pad;
+	struct nt_tx_stage stages[NT_STAGE_COUNT];
+};
+
+struct nt_tx_key {
+	__u64 cookie;
+	__u32 tskey; /* sequence number of the last byte; 0 is legal */
+	__u32 pad;
+};
+
+struct nt_tx_pending {
+	__u64 call_ns; /* 0: not known */
+	__u64 sndbuf_ns;
+	__u64 copied_ns;
+	__u64 sched_ns;
+	__u64 first_ns, last_ns; /* departures by software's clock */
+	__u32 departures;
+	__u32 pad;
+};
+
+/* One stage of all sends on this CPU. */
+struct nt_tx_cpu {
+	__u64 sum_ns;
+	__u64 max_ns[2];
+	__u64 epoch[2];
+	__u64 buckets[NT_FINE];
+};
+
+struct nt_tx_fine {
+	__u32 buckets[NT_STAGE_COUNT][NT_FINE];
+};
+
+/* Counters on this CPU. */
+struct nt_tx_counts {
+	__u64 runs;
+	__u64 sampled, done, merged, resent;
+	__u64 full; /* stamped sends that found no place, or lost it to newer ones */
+	__u64 own_stamps;
+};
+
+#endif

@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Where TCP sends spend their time, through the kernel's BPF timestamping (Linux 6.15).
+ *
+ * A sockops program at the root cgroup hears of every send on a socket whose SK_BPF_CB_FLAGS
+ * has the TX bit, and asks for the stamps of one in N. It shares that hook with others: it
+ * always returns 1, never writes a reply, and leaves at once for what it does not use.
+ */
+#include "nt_core.h"
+#include "nt_hist.bpf.h"
+#include "nt_stages.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+enum { SOL_SOCKET = 1, SK_BPF_CB_FLAGS = 1009, SK_BPF_CB_TX = 1 };
+enum { OP_PASSIVE_ESTABLISHED = 5, OP_ACTIVE_ESTABLISHED = 4 };
+enum { OP_SCHED = 16, OP_SND_SW = 17, OP_SND_HW = 18, OP_ACK = 19, OP_SENDMSG = 20 };
+/* SOF_TIMESTAMPING_TX_{HARDWARE,SOFTWARE,SCHED,ACK,COMPLETION} */
+#define TS_RECORD 0x40303U
+/* SKBTX_HW_TSTAMP_NOBPF, SKBTX_SW_TSTAMP, SKBTX_SCHED_TSTAMP; SKBTX_BPF */
+#define SKB_OWN 0x43U
+#define SKB_BPF 0x80U
+enum { NT_MSG_DONTWAIT = 0x40 };
+enum { COPY, SNDBUF, TCP, QDISC, NIC, ACK, TOTAL };
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct skb_shared_info {
+	u8 tx_flags;
+	u32 tskey;
+};
+
+struct bpf_sock_ops_kern {
+	struct sock *sk;
+	struct sk_buff *skb;
+};
+
+struct iov_iter {
+	unsigned long count;
+};
+
+struct msghdr {
+	struct iov_iter msg_iter;
+	unsigned int msg_flags;
+};
+#pragma clang attribute pop
+
+extern int bpf_sock_ops_enable_tx_tstamp(struct bpf_sock_ops_kern *skops, u64 flags) __ksym;
+extern void *bpf_cast_to_kern_ctx(void *) __ksym;
+extern void *bpf_rdonly_cast(const void *, u32) __ksym;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct nt_tx_sock);
+} sockets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, NT_TX_PENDING);
+	__type(key, struct nt_tx_key);
+	__type(value, struct nt_tx_pending);
+} pending SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, NT_TX_WANTED);
+	__type(key, u64);
+	__type(value, u8);
+} wanted SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, NT_TX_FINE);
+	__type(key, u64);
+	__type(value, struct nt_tx_fine);
+} fine SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, NT_STAGE_COUNT);
+	__type(key, u32);
+	__type(value, struct nt_tx_cpu);
+} totals SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct nt_tx_counts);
+} counts SEC(".maps");
+
+/* Set by the helper while the programs run. */
+volatile __u32 epoch = 1;
+volatile __u32 every = 1;   /* stamp one send in so many */
+volatile __u32 everything;  /* all sockets, not the wanted ones */
+volatile __u32 clear_alien; /* the walk clears every flag, whoever set it */
+/* What the last walk did. */
+__u32 walk_set, walk_cleared, walk_foreign, walk_failed;
+
+static __always_inline struct nt_tx_counts *this_cpu(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&counts, &zero);
+}
+
+static __always_inline void put(struct nt_tx_sock *s, struct nt_tx_fine *f, u32 stage, u64 ns)
+{
+	u32 now = epoch, slot = now & 1, lg = nt_log2(ns), octave = nt_octave(lg);
+	u32 bucket = nt_fine(ns, lg);
+
+	if (stage >= NT_STAGE_COUNT || bucket >= NT_FINE || octave >= NT_OCTAVES)
+		return;
+	struct nt_tx_stage *t = &s->stages[stage];
+
+	t->octaves[octave]++;
+	t->count++;
+	t->sum_ns += ns;
+	if (t->epoch[slot] != now) {
+		t->epoch[slot] = now;
+		t->max_ns[slot] = 0;
+	}
+	if (ns > t->max_ns[slot])
+		t->max_ns[slot] = ns;
+	if (f)
+		f->buckets[stage][bucket]++;
+	struct nt_tx_cpu *c = bpf_map_lookup_elem(&totals, &stage);
+
+	if (!c)
+		return;
+	c->sum_ns += ns;
+	c->buckets[bucket]++;
+	if (c->epoch[slot] != now) {
+		c->epoch[slot] = now;
+		c->max_ns[slot] = 0;
+	}
+	if (ns > c->max_ns[slot])
+		c->max_ns[slot] = ns;
+}
+
+/* Every look of a send at the write queue; of a socket that is not selected nothing is kept. */
+SEC("tp_btf/tcp_sendmsg_locked")
+int BPF_PROG(stages_copy, struct sock *sk, struct msghdr *msg)
+{
+	struct nt_tx_sock *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+
+	if (!s)
+		return 0;
+	u64 now = bpf_ktime_get_ns(), left = msg->msg_iter.count;
+
+	if (!s->call_ns || left > s->left || (left == s->left && msg->msg_flags & NT_MSG_DONTWAIT)) {
+		/* Nothing was under way, or that call failed: a new one. */
+		s->call_ns = now;
+		s->sndbuf_ns = 0;
+	} else if (left == s->left) {
+		/* No byte was copied since the last look: it slept for want of space. */
+		s->sndbuf_ns += now - s->step_ns;
+	}
+	s->step_ns = now;
+	s->left = left;
+	return 0;
+}
+
+static __always_inline void sent(struct bpf_sock_ops *ops, struct nt_tx_sock *s,
+				 struct nt_tx_counts *c)
+{
+	struct bpf_sock_ops_kern *k = bpf_cast_to_kern_ctx(ops);
+	struct nt_tx_key key = { .cookie = s->cookie };
+	struct nt_tx_pending p = { .call_ns = s->call_ns, .sndbuf_ns = s->sndbuf_ns };
+	u32 n = every;
+
+	s->call_ns = s->sndbuf_ns = 0;
+	s->sends++;
+	if (n > 1 && s->sends % n)
+		return;
+	struct sk_buff *skb = k->skb;
+	struct skb_shared_info *info = bpf_rdonly_cast(
+		skb->head + skb->end, bpf_core_type_id_kernel(struct skb_shared_info));
+	u8 marks = info->tx_flags;
+
+	if (k->sk->sk_tsflags & TS_RECORD || marks & SKB_OWN) {
+		/* The program's own keys must stay what they are. */
+		s->own_stamps++;
+		c->own_stamps++;
+		return;
+	}
+	key.tskey = info->tskey;
+	if (marks & SKB_BPF && !bpf_map_delete_elem(&pending, &key)) {
+		s->merged++;
+		c->merged++;
+	}
+	if (bpf_sock_ops_enable_tx_tstamp(k, 0))
+		return;
+	s->sampled++;
+	c->sampled++;
+	key.tskey = info->tskey;
+	p.copied_ns = bpf_ktime_get_ns();
+	if (bpf_map_update_elem(&pending, &key, &p, BPF_ANY))
+		c->full++;
+}
+
+static __always_inline void acknowledged(struct nt_tx_sock *s, struct nt_tx_key *key,
+					 struct nt_tx_counts *c)
+{
+	struct nt_tx_pending *p = bpf_map_lookup_elem(&pending, key);
+	u64 now = bpf_ktime_get_ns();
+
+	if (!p)
+		return;
+	struct nt_tx_fine *f = bpf_map_lookup_elem(&fine, &s->cookie);
+
+	if (p->call_ns) {
+		u64 call = p->copied_ns - p->call_ns;
+
+		put(s, f, COPY, call > p->sndbuf_ns ? call - p->sndbuf_ns : 0);
+		if (p->sndbuf_ns)
+			put(s, f, SNDBUF, p->sndbuf_ns);
+	}
+	if (p->sched_ns)
+		put(s, f, TCP, p->sched_ns - p->copied_ns);
+	if (p->sched_ns && p->first_ns)
+		put(s, f, QDISC, p->first_ns - p->sched_ns);
+	if (p->last_ns)
+		put(s, f, ACK, now - p->last_ns);
+	put(s, f, TOTAL, now - (p->call_ns ? p->call_ns : p->copied_ns));
+	if (p->departures > 1) {
+		s->resent += p->departures - 1;
+		c->resent += p->departures - 1;
+	}
+	s->done++;
+	c->done++;
+	bpf_map_delete_elem(&pending, key);
+}
+
+/* Read, change our bit, write. 1: set now, 2: it was set before, 0: neither. */
+static __always_inline int switch_on(void *sk)
+{
+	int flags = 0;
+
+	if (bpf_getsockopt(sk, SOL_SOCKET, SK_BPF_CB_FLAGS, &flags, sizeof(flags)))
+		return 0;
+	if (flags & SK_BPF_CB_TX)
+		return NT_TX_FOREIGN;
+	flags |= SK_BPF_CB_TX;
+	if (bpf_setsockopt(sk, SOL_SOCKET, SK_BPF_CB_FLAGS, &flags, sizeof(flags)))
+		return 0;
+	return NT_TX_OURS;
+}
+
+SEC("sockops")
+int stages_ops(struct bpf_sock_ops *ops)
+{
+	u32 op = ops->op;
+
+	if (op < OP_SCHED || op > OP_SENDMSG) {
+		if (op != OP_ACTIVE_ESTABLISHED && op != OP_PASSIVE_ESTABLISHED)
+			return 1;
+		struct bpf_sock *fresh = ops->sk;
+
+		if (!everything || !fresh)
+			return 1;
+		struct nt_tx_sock *s = bpf_sk_storage_get(&sockets, fresh, 0,
+							  BPF_SK_STORAGE_GET_F_CREATE);
+
+		if (s && !s->cookie) {
+			s->cookie = bpf_get_socket_cookie(ops);
+			s->flags = switch_on(ops);
+		}
+		return 1;
+	}
+	struct bpf_sock *sk = ops->sk;
+
+	if (!sk)
+		return 1;
+	struct nt_tx_sock *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	struct nt_tx_counts *c = this_cpu();
+
+	if (!s || !c)
+		return 1;
+	c->runs++;
+	if (op == OP_SENDMSG) {
+		sent(ops, s, c);
+		return 1;
+	}
+	struct bpf_sock_ops_kern *k = bpf_cast_to_kern_ctx(ops);
+	struct sk_buff *skb = k->skb;
+	struct skb_shared_info *info = bpf_rdonly_cast(
+		skb->head + skb->end, bpf_core_type_id_kernel(struct skb_shared_info));
+	struct nt_tx_key key = { .cookie = s->cookie, .tskey = info->tskey };
+
+	if (op == OP_ACK) {
+		acknowledged(s, &key, c);
+		return 1;
+	}
+	struct nt_tx_pending *p = bpf_map_lookup_elem(&pending, &key);
+
+	if (!p)
+		return 1;
+	u64 now = bpf_ktime_get_ns();
+
+	if (op == OP_SCHED && !p->sched_ns)
+		p->sched_ns = now;
+	if (op == OP_SND_SW) {
+		if (!p->first_ns)
+			p->first_ns = now;
+		p->last_ns = now;
+		p->departures++;
+	}
+	return 1;
+}
+
+/* Puts the selection in force: sets the flag where it is wanted, clears it where it was ours. */
+SEC("iter/tcp")
+int stages_walk(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+
+	if (!skc || skc->skc_state == NT_TCP_TIME_WAIT || skc->skc_state == NT_TCP_NEW_SYN_RECV)
+		return 0;
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(skc);
+
+	if (!tp)
+		return 0;
+	if (clear_alien) {
+		int flags = 0;
+
+		if (bpf_getsockopt(skc, SOL_SOCKET, SK_BPF_CB_FLAGS, &flags, sizeof(flags)) ||
+		    !(flags & SK_BPF_CB_TX))
+			return 0;
+		flags &= ~SK_BPF_CB_TX;
+		if (bpf_setsockopt(skc, SOL_SOCKET, SK_BPF_CB_FLAGS, &flags, sizeof(flags)))
+			walk_failed++;
+		else
+			walk_cleared++;
+		return 0;
+	}
+	if (skc->skc_state == NT_TCP_LISTEN)
+		return 0;
+	u64 cookie = bpf_get_socket_cookie(tp);
+	bool want = everything || bpf_map_lookup_elem(&wanted, &cookie);
+	struct nt_tx_sock *s = bpf_sk_storage_get(&sockets, tp, 0, 0);
+
+	if (want && !s) {
+		s = bpf_sk_storage_get(&sockets, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		if (!s) {
+			walk_failed++;
+			return 0;
+		}
+		s->cookie = cookie;
+		s->flags = switch_on(skc);
+		walk_set += s->flags == NT_TX_OURS;
+		walk_foreign += s->flags == NT_TX_FOREIGN;
+		walk_failed += !s->flags;
+	} else if (!want && s) {
+		int flags = 0;
+
+		if (s->flags & NT_TX_OURS &&
+		    !bpf_getsockopt(skc, SOL_SOCKET, SK_BPF_CB_FLAGS, &flags, sizeof(flags))) {
+			flags &= ~SK_BPF_CB_TX;
+			if (bpf_setsockopt(skc, SOL_SOCKET, SK_BPF_CB_FLAGS, &flags,
+					   sizeof(flags)))
+				walk_failed++;
+			else
+				walk_cleared++;
+		}
+		bpf_sk_storage_delete(&sockets, tp);
+	}
+	return 0;
+}
+
+SEC("iter/bpf_sk_storage_map")
+int stages_read(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct nt_tx_sock *s = ctx->value;
+
+	if (s && ctx->sk)
+		bpf_seq_write(ctx->meta->seq, s, sizeof(*s));
+	return 0;
+}

@@ -1,0 +1,49 @@
+/* --- TX stages through BPF timestamping (nt_stages.c) --- */
+struct nt_stages;
+
+/* Of the plane itself; counters only grow. */
+struct nt_stages_totals {
+	struct nt_dist all[7]; /* enum nt_stage: every stamped send, of the interval */
+	uint64_t runs;
+	uint64_t sampled, done;
+	uint64_t merged; /* stamped sends that a later one joined: one key for both */
+	uint64_t resent; /* departures beyond the first */
+	uint64_t full;	 /* stamped sends that found no place */
+	uint64_t own_stamps; /* sends left alone: their program stamps them itself */
+	uint32_t sockets; /* selected and alive */
+	uint32_t unknown; /* of them, sockets that the table does not know yet */
+	uint64_t cpu_ns;
+};
+
+/* What a walk over the sockets of a namespace did. */
+struct nt_stages_walk {
+	uint32_t set, cleared;
+	uint32_t foreign; /* flag found set: left as it is */
+	uint32_t failed;
+};
+
+/* Loads; nothing is attached yet. cgroup_root: the cgroup v2 mount. On failure why says why. */
+int nt_stages_open(const char *cgroup_root, struct nt_stages **ret, char *why, uint32_t n_why);
+/* Detaches. The flags must have been cleared by a walk with nothing selected. */
+void nt_stages_close(struct nt_stages *s);
+/*
+ * Selects these sockets (at most 4096), or with everything all of them, and stamps one send in
+ * every. Attaches on the first selection, why says why not; nothing selected changes nothing yet.
+ * A walk puts the selection in force.
+ */
+int nt_stages_select(struct nt_stages *s, const uint64_t *cookies, uint32_t n, int everything,
+		     uint32_t every, char *why, uint32_t n_why);
+/* Sets and clears the flag as selected, in one namespace (-1: the caller's own). */
+int nt_stages_walk(struct nt_stages *s, int ns_fd, struct nt_stages_walk *ret);
+/* Clears the flag on every socket of the namespace, whoever set it. */
+int nt_stages_clear_all(struct nt_stages *s, int ns_fd, struct nt_stages_walk *ret);
+/* After a walk with nothing selected: leaves the hooks. */
+void nt_stages_detach(struct nt_stages *s);
+/* Other sockops programs at the cgroup root, or -errno. */
+int nt_stages_others(struct nt_stages *s);
+/* Ends an interval: reads the kernel's counters and tells the engine (which may be NULL). */
+int nt_stages_read(struct nt_stages *s, struct nt_engine *e, struct nt_stages_totals *ret);
+/* Fine buckets of a stage; as nt_wait_buckets. */
+int nt_stages_buckets(struct nt_stages *s, const uint64_t *cookies, uint32_t n, int stage, int run,
+		      uint64_t *buckets, struct nt_dist *dist);
+void nt_stages_clear(struct nt_stages *s);

@@ -1,0 +1,21 @@
+"""Bucket arrays of the helper as histograms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nettop.ffi import ffi, lib
+from nettop.ffi.wire import DIST, dist_of
+from nettop.model.types import Histogram
+
+FINE = int(lib.NT_FINE_BUCKETS)
+OCTAVES = int(lib.NT_OCTAVE_BUCKETS)
+FINE_EDGES = tuple(lib.nt_bucket_ns(i, 1) for i in range(FINE + 1))
+OCTAVE_EDGES = tuple(lib.nt_bucket_ns(i, 0) for i in range(OCTAVES + 1))
+
+
+def filled(buckets: Any, edges: tuple[int, ...], dist: Any) -> Histogram:
+    """Those buckets that hold any, between their edges, with struct nt_dist *dist."""
+    values = list(buckets)
+    known = tuple((edges[i], edges[i + 1], n) for i, n in enumerate(values) if n)
+    return Histogram(dist_of(bytes(ffi.buffer(dist, DIST.size))), known)

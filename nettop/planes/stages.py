@@ -1,0 +1,199 @@
+"""TX stages: where the sends of selected TCP sockets spend their time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nettop.ffi import check, ffi, lib
+from nettop.ffi.engine import Engine
+from nettop.ffi.wire import DIST, dist_of
+from nettop.model.types import Dist, Histogram, SourceStatus, Stage
+from nettop.planes.edges import FINE, FINE_EDGES, filled
+from nettop.planes.wait import off_status
+
+NAME = "stages"
+METHOD = "bpf_timestamping"
+# A walk over the sockets takes each one's lock: a selection is put in force once it has settled,
+# and never twice within this time.
+SETTLE_S, WALK_EVERY_S = 1.0, 10.0
+SELECTED_MOST = 4096
+OFF_REASON = "nothing is selected: mark sockets, open one, or use --tx-sample N"
+
+Walks = Callable[[Callable[[int], None]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class StagesTick:
+    """What one read of the plane says; counters grow as long as the plane is on."""
+
+    all: tuple[Dist, ...]  # by Stage, of the interval
+    runs: int
+    sampled: int
+    done: int
+    merged: int
+    resent: int
+    full: int
+    own_stamps: int
+    sockets: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    cookies: tuple[int, ...] = ()
+    every: int = 1
+    everything: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.cookies) or self.everything
+
+
+class StagesPlane:
+    """Owns the loaded programs; attached only while something is selected."""
+
+    def __init__(self, handle: Any, sample_all: int | None) -> None:
+        self._s = handle
+        self._wanted = _Selection()
+        if sample_all is not None:
+            self._wanted = _Selection(every=sample_all, everything=True)
+        self._applied = _Selection()
+        self._changed_at = time.monotonic() - SETTLE_S
+        self._walked_at = -WALK_EVERY_S
+        self._sample_all = sample_all
+        self.foreign = 0
+        self.refused: str | None = None
+        self.last: StagesTick | None = None
+
+    def select(self, cookies: Sequence[int]) -> None:
+        """These sockets from soon on; without effect while all are sampled."""
+        if self._sample_all is not None:
+            return
+        wanted = _Selection(tuple(sorted(set(cookies)))[:SELECTED_MOST])
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._changed_at = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """A changed selection has settled and the last walk is long enough ago."""
+        now = time.monotonic()
+        return (
+            self._wanted != self._applied
+            and now - self._changed_at >= SETTLE_S
+            and now - self._walked_at >= WALK_EVERY_S
+        )
+
+    def apply(self, walks: Walks) -> None:
+        """Puts the selection in force; walks calls its argument with each namespace's descriptor
+        (-1: nettop's own)."""
+        selection, why = self._wanted, ffi.new("char[160]")
+        self._walked_at = time.monotonic()
+        err = lib.nt_stages_select(
+            self._s, list(selection.cookies), len(selection.cookies), selection.everything,
+            selection.every, why, 160,
+        )  # fmt: skip
+        self._applied = selection
+        if err < 0:
+            self.refused = ffi.string(why).decode("ascii", "replace") or f"errno {-err}"
+            return
+        self.refused = None
+        walks(self._walk)
+        if not selection:
+            lib.nt_stages_detach(self._s)
+
+    def _walk(self, ns_fd: int) -> None:
+        did = ffi.new("struct nt_stages_walk *")
+        check(lib.nt_stages_walk(self._s, ns_fd, did), "selecting sockets")
+        self.foreign += did.foreign
+
+    def read(self, engine: Engine) -> StagesTick | None:
+        """Ends an interval and tells the engine; before a sweep, whose verdicts use it."""
+        if not self._applied:
+            self.last = None
+            return None
+        t = ffi.new("struct nt_stages_totals *")
+        check(lib.nt_stages_read(self._s, engine.handle, t), "reading the TX stages")
+        raw = bytes(ffi.buffer(t.all))
+        self.last = StagesTick(
+            all=tuple(dist_of(raw, i * DIST.size) for i in Stage),
+            runs=t.runs,
+            sampled=t.sampled,
+            done=t.done,
+            merged=t.merged,
+            resent=t.resent,
+            full=t.full,
+            own_stamps=t.own_stamps,
+            sockets=t.sockets,
+        )
+        return self.last
+
+    def histogram(self, cookies: Sequence[int], stage: Stage, *, run: bool) -> Histogram:
+        """Of these sockets together, or of all stamped sends with none named."""
+        buckets, dist = ffi.new(f"uint64_t[{FINE}]"), ffi.new("struct nt_dist *")
+        n = len(cookies)
+        check(
+            lib.nt_stages_buckets(self._s, list(cookies), n, int(stage), run, buckets, dist),
+            "reading buckets",
+        )
+        return filled(buckets, FINE_EDGES, dist)
+
+    @property
+    def every(self) -> int:
+        """One send in so many is stamped."""
+        return self._applied.every
+
+    def status(self) -> SourceStatus:
+        if self.refused:
+            return SourceStatus(NAME, "off", METHOD, self.refused)
+        if not self._applied:
+            return SourceStatus(NAME, "off", METHOD, OFF_REASON)
+        reason = None
+        if self.foreign:
+            reason = f"{self.foreign} sockets were switched on by another tool and are left so"
+        return SourceStatus(NAME, "partial" if reason else "ok", METHOD, reason)
+
+    def clear(self) -> None:
+        """The run begins now."""
+        lib.nt_stages_clear(self._s)
+
+    def clear_all(self, walks: Walks) -> int:
+        """Clears every socket's flag, whoever set it; how many there were.
+
+        Raises:
+            RuntimeError: another sockops program is attached and may use them.
+        """
+        others = check(lib.nt_stages_others(self._s), "asking for sockops programs")
+        if others:
+            raise RuntimeError(f"{others} other sockops programs are attached and may use the flag")
+        cleared = 0
+
+        def clear(ns_fd: int) -> None:
+            nonlocal cleared
+            did = ffi.new("struct nt_stages_walk *")
+            check(lib.nt_stages_clear_all(self._s, ns_fd, did), "clearing flags")
+            cleared += did.cleared
+
+        walks(clear)
+        return cleared
+
+    def close(self, walks: Walks) -> None:
+        """Clears the flags that nettop set, then detaches; nothing remains in the kernel."""
+        if self._s is None:
+            return
+        if self._applied and not self.refused:
+            self._wanted = _Selection()
+            self.apply(walks)
+        handle, self._s = self._s, None
+        lib.nt_stages_close(handle)
+
+
+def open_plane(cgroup_root: str, sample_all: int | None) -> tuple[StagesPlane | None, SourceStatus]:
+    """The plane, or None and why it is off."""
+    handle, why = ffi.new("struct nt_stages **"), ffi.new("char[160]")
+    err = lib.nt_stages_open(cgroup_root.encode(), handle, why, 160)
+    if not err:
+        plane = StagesPlane(handle[0], sample_all)
+        return plane, plane.status()
+    return None, off_status(NAME, err, ffi.string(why).decode("ascii", "replace"))
