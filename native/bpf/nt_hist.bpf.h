@@ -6,8 +6,11 @@
 #include "nt_core.h"
 #include "nt_hist.h"
 
-/* Bits above the lowest one: 0 for 0 and 1, 10 for 1024. */
-static __always_inline u32 nt_log2(u64 v)
+/*
+ * Bits above the lowest one: 0 for 0 and 1, 10 for 1024. A global function: the verifier looks at
+ * its branches once, not in every turn of every loop that calls it.
+ */
+__attribute__((noinline)) u32 nt_log2(u64 v)
 {
 	u32 lg = 0;
 

@@ -15,6 +15,7 @@
 enum nt_ws_flag {
 	NT_WS_UDP = 1,
 	NT_WS_SEEDED = 2, /* the oldest entry is older than it says */
+	NT_WS_EARLY = 4,  /* some entries came before accept() */
 };
 
 /*

@@ -173,23 +173,22 @@ static __always_inline void note_tcp(struct nt_ws *s, struct nt_wait_cpu *c, u32
 	s->at_ns[at] = bpf_ktime_get_ns();
 	s->seq[at] = end;
 	s->merged[at] = early ? NT_EARLY | 1 : 1;
+	if (early)
+		s->flags |= NT_WS_EARLY;
 	s->used++;
 }
 
 /* The data waited for accept() too: its listener is told. */
-static __always_inline void count_early(struct sock *sk, struct nt_wait_cpu *c, u64 wait_ns,
-					u32 weight)
+static __always_inline void count_early(struct nt_accept_key *key, struct nt_wait_cpu *c,
+					u64 wait_ns, u32 weight)
 {
 	static const struct nt_accept nothing;
-	struct nt_accept_key key = { .netns = sk->__sk_common.skc_net.net->ns.inum,
-				     .port = sk->__sk_common.skc_num,
-				     .family = sk->__sk_common.skc_family };
-	struct nt_accept *a = bpf_map_lookup_elem(&accepts, &key);
+	struct nt_accept *a = bpf_map_lookup_elem(&accepts, key);
 	u32 now = epoch, slot = now & 1, octave = nt_octave(nt_log2(wait_ns));
 
 	if (!a) {
-		bpf_map_update_elem(&accepts, &key, &nothing, BPF_NOEXIST);
-		a = bpf_map_lookup_elem(&accepts, &key);
+		bpf_map_update_elem(&accepts, key, &nothing, BPF_NOEXIST);
+		a = bpf_map_lookup_elem(&accepts, key);
 		if (!a) {
 			c->listeners_full++;
 			return;
@@ -377,6 +376,14 @@ int BPF_PROG(wait_tcp_taken, struct sock *sk)
 		return 0;
 	u32 copied = tp->copied_seq;
 	u64 now = bpf_ktime_get_ns();
+	struct nt_accept_key port = {};
+
+	if (s->flags & NT_WS_EARLY) {
+		/* Outside the loop: the verifier takes its time over each such chain. */
+		port.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+		port.port = sk->__sk_common.skc_num;
+		port.family = sk->__sk_common.skc_family;
+	}
 
 	for (u32 i = 0; i < NT_RING; i++) {
 		u32 at = s->head % NT_RING;
@@ -387,7 +394,7 @@ int BPF_PROG(wait_tcp_taken, struct sock *sk)
 		u32 weight = s->merged[at] & (NT_EARLY - 1);
 
 		if (s->merged[at] & NT_EARLY)
-			count_early(sk, c, wait, weight);
+			count_early(&port, c, wait, weight);
 
 		if (weight > 1 && (u64)s->span_us * 33000 > wait)
 			s->approx += weight;

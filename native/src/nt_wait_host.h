@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The wait plane's host; only built with NT_WITH_BPF. */
-#ifndef NT_WAIT_HOST_HOST_H
-#define NT_WAIT_HOST_HOST_H
+#ifndef NT_WAIT_HOST_H
+#define NT_WAIT_HOST_H
 
 #include <stdbool.h>
 
