@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
@@ -14,11 +14,13 @@ from nettop import __version__, privilege
 from nettop.errors import EXIT_FAILURE, EXIT_OK, NettopError
 from nettop.ffi.engine import Engine, Procs
 from nettop.model.types import SourceStatus
-from nettop.planes import PlaneOptions
+from nettop.planes import PlaneOptions, stages
 from nettop.planes.loaded import Planes
 from nettop.render.clean import clean
 from nettop.render.units import ABSENT
 from nettop.sources import hostnet, netns
+from nettop.sources.cgroups import find_mount
+from nettop.sources.mounts import read_mounts
 from nettop.sources.procs import procs_status
 
 SCHEMA = "nettop.doctor/1"
@@ -76,6 +78,45 @@ def examine() -> Report:
         held=tuple(sorted(held)),
         uid=os.geteuid(),
     )
+
+
+def clear_flags() -> str:
+    """Clears SK_BPF_CB_FLAGS on every socket of every namespace that can be entered.
+
+    A nettop that was killed leaves it set; it does nothing until somebody attaches a sockops
+    program. Returns one line for the user.
+
+    Raises:
+        NettopError: the plane does not load, or another program may be using the flag.
+    """
+    root = find_mount(read_mounts())
+    plane, status = stages.open_plane(root or "/sys/fs/cgroup", None)
+    if plane is None:
+        raise NettopError(f"doctor --clear-tx-flags: {status.reason}")
+    refused = 0
+
+    def walks(walk: Callable[[int], None]) -> None:
+        nonlocal refused
+        here = netns.own_inode()
+        for space in netns.enumerate_all(netns.of_processes(Procs())):
+            try:
+                fd = -1 if space.inode == here else os.open(space.path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    walk(fd)
+                finally:
+                    if fd >= 0:
+                        os.close(fd)
+            except OSError:
+                refused += 1
+
+    try:
+        cleared = plane.clear_all(walks)
+    except (RuntimeError, OSError) as error:
+        raise NettopError(f"doctor --clear-tx-flags: {error}") from error
+    finally:
+        plane.close(walks)
+    left_out = f"; {refused} namespaces could not be entered" if refused else ""
+    return f"cleared the TX timestamping flag of {cleared} sockets{left_out}"
 
 
 def tcp_info_bytes() -> int | None:
@@ -204,15 +245,13 @@ def run(*, as_json: bool = False, clear_tx_flags: bool = False, out: TextIO | No
     """The subcommand; returns the exit code: 0 if every plane works, 1 if not.
 
     Raises:
-        NettopError: flags are to be cleared, which this build cannot do.
+        NettopError: flags are to be cleared, and that cannot be done now.
     """
-    if clear_tx_flags:
-        raise NettopError(
-            "doctor --clear-tx-flags: this build never sets TX timestamping flags"
-            " and cannot clear those of others"
-        )
-    report = examine()
     out = out if out is not None else sys.stdout
+    if clear_tx_flags:
+        out.write(clear_flags() + "\n")
+        return EXIT_OK
+    report = examine()
     if as_json:
         json.dump(to_json(report), out, ensure_ascii=False, indent=2)
         out.write("\n")

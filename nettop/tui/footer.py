@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nettop.tui.keys import KEYS
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, Part, spread
 
 _PLACE_CELLS = 16
 _ALWAYS = ("help", "quit")
+
+
+def footer_keys(*, paused: bool, grouped: bool, readonly: bool) -> list[tuple[str, str]]:
+    """(key, word) by weight; words follow the state of the screen."""
+    words = {"pause": "go on"} if paused else {}
+    if grouped:
+        words["open"] = "open"
+    return [
+        (key.shown.split()[0], words.get(key.action, key.footer))
+        for key in KEYS
+        if key.footer and not (key.action.startswith("export") and readonly)
+    ]
 
 
 def footer_line(keys: Sequence[tuple[str, str]], place: str, width: int) -> Line:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from nettop.model.types import Detail, Group, Model, Point, Row
 from nettop.tui.panes.rx import Waits
+from nettop.tui.panes.tx import Sends
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class PaneData:
     history: tuple[Point, ...]
     marked: Group | None
     waits: Waits | None = None  # None: the wait plane is off
+    sends: Sends | None = None  # None: no stage of any send is known
     view: int = 0  # of the RX pane: an index into rx.VIEWS
     since_s: float | None = None  # how long the worst verdict has held
 

@@ -13,6 +13,7 @@ from nettop.tui.panes import rx
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.spark import buckets, spark
+from nettop.tui.panes.tx import stage_lines
 from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import BLANK, Line, Part, clip, line, width_of
 
@@ -145,6 +146,8 @@ def _wait_lines(data: PaneData, waits: Waits, width: int, height: int, g: Glyphs
 
 def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     """TX stages; without the plane, what tcp_info alone can say."""
+    if data.sends is not None:
+        return stage_lines(data.sends, width, height, g)
     lines = _off(data, "stages", width)
     row, detail = data.row, data.detail
     if row is None or not row.flags & Flag.INFO:

@@ -17,6 +17,7 @@ from nettop.render.clean import clean
 from nettop.render.columns import endpoint
 from nettop.tui.header import host_line
 from nettop.tui.panes.data import PaneData
+from nettop.tui.panes.gather import sends_of, waits_of
 from nettop.tui.panes.lines import health_lines, rx_lines, tx_lines
 from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import (
@@ -176,6 +177,7 @@ class DetailScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self.body = self.query_one("#detail", LineWidget)
+        self._select()
         self.call_after_refresh(self.redraw)
 
     def on_resize(self) -> None:
@@ -211,7 +213,8 @@ class DetailScreen(Screen[None]):
             detail,
             tuple(feed.history(self.cookie)),
             None,
-            self.main.waits_of([self.cookie]),
+            waits_of(feed, [self.cookie]),
+            sends_of(feed, [self.cookie]),
             self.main.view,
             since,
         )
@@ -344,6 +347,7 @@ class DetailScreen(Screen[None]):
         event.prevent_default()
         match event.key:
             case "escape" | "enter" | "backspace":
+                self.main.opened = None
                 self.app.pop_screen()
                 self.main.table.select(self.cookie)
                 self.main.refresh_all()
@@ -377,11 +381,16 @@ class DetailScreen(Screen[None]):
                 return
         self.redraw()
 
+    def _select(self) -> None:
+        self.main.opened = self.cookie
+        self.main.select_tx()
+
     def _next(self, by: int) -> None:
         place = self.main.feed.position(self.cookie)
         rows = self.main.feed.window(max(0, (place if place is not None else 0) + by), 1)
         if rows:
             self.cookie = rows[0].cookie
+            self._select()
             self.main.feed.set_focus([self.cookie, *(r.cookie for r in self.main.table.rows)][:256])
 
 

@@ -13,27 +13,29 @@ from textual.timer import Timer
 
 from nettop.errors import NettopError
 from nettop.feed import Feed, Grouping, Sort
-from nettop.model.fields import FIELDS, Field
+from nettop.model.fields import Field
 from nettop.model.ss_command import ss_command
 from nettop.model.types import Model, Row
 from nettop.query import FilterError, compile_filter
 from nettop.tui import columns as table_columns
-from nettop.tui.footer import footer_line
+from nettop.tui.footer import footer_keys, footer_line
 from nettop.tui.header import HeaderState, clock_text, host_line, status_line
-from nettop.tui.keys import ACTIONS, KEYS
+from nettop.tui.keys import ACTIONS
 from nettop.tui.panes.data import PaneData
+from nettop.tui.panes.gather import sends_of, waits_of
 from nettop.tui.panes.pane import Pane
-from nettop.tui.panes.rx import VIEWS, Waits
+from nettop.tui.panes.rx import VIEWS
 from nettop.tui.style import Role
 from nettop.tui.widgets.filter_line import FilterLine
 from nettop.tui.widgets.group_table import GroupTable
-from nettop.tui.widgets.lines import LEAST_HEIGHT, LEAST_WIDTH, LineWidget, line
+from nettop.tui.widgets.lines import LEAST_HEIGHT, LEAST_WIDTH, Line, LineWidget, line
 from nettop.tui.widgets.socket_table import SocketTable
 
 if TYPE_CHECKING:
     from nettop.tui.app import NettopApp
 
 HOLD_S = 3.0
+NARROW_SOCKETS = 256
 MESSAGE_S = 6.0
 INTERVALS = (0.5, 1.0, 2.0, 5.0, 10.0)
 GROUPINGS = tuple(Grouping)
@@ -67,9 +69,9 @@ class MainScreen(Screen[None]):
         self.pane_number = 3
         self.zoomed = False
         self.view = 0
+        self.opened: int | None = None  # the socket of the detail screen
         self.message: tuple[str, Role, float] | None = None
-        self.column_set = table_columns.ColumnSet(())
-        self._columns_for: Any = None
+        self.column_set, self._columns_for = table_columns.ColumnSet(()), cast("Any", None)
         self._hold_timer: Timer | None = None
         self._g_at = 0.0
         self._panes_at = 0.0
@@ -162,6 +164,7 @@ class MainScreen(Screen[None]):
             self._set_focus()
         else:
             self.groups.reload()
+        self.select_tx()
         self.refresh_header()
         if panes:
             self.refresh_panes()
@@ -201,19 +204,14 @@ class MainScreen(Screen[None]):
         else:
             titles = self.groups.titles(width)
         self.titles.set_lines([titles])
-        self.footer.set_lines([footer_line(self._keys(), self._place(), width)])
+        self.footer.set_lines([self._footer(width)])
 
-    def _keys(self) -> list[tuple[str, str]]:
-        """(key, word) of the footer; words follow the state of the screen."""
-        words = {"pause": "go on"} if self.paused else {}
-        if self.grouping:
-            words["open"] = "open"
-        readonly = self.nettop.options.readonly
-        return [
-            (key.shown.split()[0], words.get(key.action, key.footer))
-            for key in KEYS
-            if key.footer and not (key.action.startswith("export") and readonly)
-        ]
+    def _footer(self, width: int) -> Line:
+        options = self.nettop.options
+        keys = footer_keys(
+            paused=self.paused, grouped=bool(self.grouping), readonly=options.readonly
+        )
+        return footer_line(keys, self._place(), width)
 
     def _place(self) -> str:
         if self.grouping:
@@ -245,22 +243,28 @@ class MainScreen(Screen[None]):
             detail=self.feed.detail(cookie) if cookie is not None and marked is None else None,
             history=tuple(self.feed.history(cookie)) if marked is None else (),
             marked=marked,
-            waits=self._waits(cookie),
+            waits=waits_of(self.feed, self._cookies(cookie)),
+            sends=sends_of(self.feed, self._cookies(cookie)),
             view=self.view,
             since_s=self.feed.seconds_since(row.rec.verdict_since_s) if row is not None else None,
         )
 
-    def waits_of(self, cookies: list[int] | None) -> Waits | None:
-        """RX queue wait of these sockets, None: of what passes the filter; None: plane off."""
-        now = self.feed.rx_wait(cookies, run=False)
-        if now is None:
-            return None
-        return Waits(now, self.feed.rx_wait(cookies, run=True))
-
-    def _waits(self, cookie: int | None) -> Waits | None:
+    def _cookies(self, cookie: int | None) -> list[int] | None:
+        """What the panes are about: the marked, the chosen one, or (None) all."""
         if self.table.marked and not self.grouping:
-            return self.waits_of(list(self.table.marked))
-        return self.waits_of([cookie] if cookie is not None else None)
+            return list(self.table.marked)
+        return [cookie] if cookie is not None else None
+
+    def select_tx(self) -> None:
+        """Sends are stamped of what the user chose: marks, an opened socket, a narrow filter."""
+        cookies: list[int] = []
+        if self.table.marked:
+            cookies = list(self.table.marked)
+        elif self.opened is not None:
+            cookies = [self.opened]
+        elif self.filter_text and self.feed.count() < NARROW_SOCKETS:
+            cookies = [row.cookie for row in self.feed.window(0, NARROW_SOCKETS)]
+        self.feed.select_tx(cookies)
 
     def _subject(self) -> Row | None:
         """The socket under the cursor once the user has chosen one; of a group its worst member."""
@@ -593,6 +597,3 @@ class MainScreen(Screen[None]):
 
     def do_quit(self) -> None:
         self.app.exit(0)
-
-
-SORT_KEYS = tuple(f for f in FIELDS.values() if f.title and f.sortable)

@@ -1,0 +1,37 @@
+"""What the RX and TX panes show, asked of the feed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nettop.feed import Feed
+from nettop.model.types import PlaneHas, Stage
+from nettop.tui.panes.rx import Waits
+from nettop.tui.panes.tx import Sends
+
+
+def waits_of(feed: Feed, cookies: Sequence[int] | None) -> Waits | None:
+    """RX queue wait of these sockets, None: of what passes the filter; None: plane off."""
+    now = feed.rx_wait(cookies, run=False)
+    if now is None:
+        return None
+    return Waits(now, feed.rx_wait(cookies, run=True))
+
+
+def sends_of(feed: Feed, cookies: Sequence[int] | None) -> Sends | None:
+    """TX stages of these sockets, None: of every stamped send; None: nothing is selected."""
+    now = feed.tx(cookies, run=False)
+    if now is None:
+        return None
+    run = feed.tx(cookies, run=True)
+    planes = [row.plane for c in cookies or () if (row := feed.find(c)) is not None]
+    traced = cookies is None or any(p.has & PlaneHas.TX for p in planes)
+    if not traced and (run is None or not run[Stage.TOTAL].dist.count):
+        return None  # not among the selected, or not yet
+    return Sends(
+        now,
+        run,
+        open=sum(p.tx_open for p in planes),
+        resent=sum(p.tx_resent for p in planes),
+        merged=sum(p.tx_incomplete for p in planes),
+    )

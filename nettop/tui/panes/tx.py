@@ -1,0 +1,123 @@
+"""The TX stages pane: per stage a box on one log axis, and the mean as a stacked bar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nettop.model.types import Dist, Histogram, Stage
+from nettop.render import units
+from nettop.tui.glyphs import Glyphs
+from nettop.tui.panes.rx import axis, place
+from nettop.tui.style import Role
+from nettop.tui.widgets.lines import BLANK, Line, Part, line
+
+D, B = Role.DIM, Role.BOLD
+SHOWN = (Stage.COPY, Stage.SNDBUF, Stage.TCP, Stage.QDISC, Stage.NIC, Stage.ACK)
+# From here on a stage is unusual; acknowledgements depend on the distance.
+LATE_NS = {Stage.SNDBUF: 20_000_000, Stage.QDISC: 5_000_000, Stage.NIC: 5_000_000}
+
+
+@dataclass(frozen=True, slots=True)
+class Sends:
+    """What the pane shows, by Stage: of the last interval, and since the selection."""
+
+    now: tuple[Histogram, ...]
+    run: tuple[Histogram, ...] | None
+    every: int = 1
+    open: int = 0
+    resent: int = 0
+    merged: int = 0
+    nic_reason: str = "no hardware stamps"
+
+
+def _box(dist: Dist, cells: int, g: Glyphs) -> str:
+    """From p50 over p90 to p99, a dot at max."""
+    left, middle, right = (
+        min(cells - 1, int(place(ns, cells))) for ns in (dist.p50_ns, dist.p90_ns, dist.p99_ns)
+    )
+    far = min(cells - 1, int(place(dist.max_ns, cells)))
+    text = [" "] * cells
+    first, dash, cross, last, dot = "|-+|." if g.ascii else "├─┼┤·"
+    for i in range(left, right + 1):
+        text[i] = dash
+    text[left], text[right] = first, last
+    if left < middle < right:
+        text[middle] = cross
+    if left == right:
+        text[left] = "|" if g.ascii else "│"
+    if far > right:
+        text[far] = dot
+    return "".join(text)
+
+
+def _stage_line(stage: Stage, dist: Dist, cells: int, sends: Sends, g: Glyphs) -> Line:
+    name = stage.name.lower()
+    bold = B if stage is Stage.TOTAL else Role.NORMAL
+    if not dist.count:
+        why = ""
+        if stage is Stage.NIC:
+            why = sends.nic_reason
+        elif stage is Stage.SNDBUF:
+            why = "never waited for space"
+        elif stage is Stage.COPY:
+            why = "needs Linux 6.16"
+        return line((f"{name:<6}", D), (f"{units.ABSENT:>8}", D), (f"  {why}", D))
+    late = LATE_NS.get(stage)
+    role = Role.WATCH if late is not None and dist.p99_ns >= late else bold
+    few = D if dist.count < 100 and role is Role.NORMAL else role
+    return line(
+        (f"{name:<6}", bold if stage is Stage.TOTAL else D),
+        (f"{units.time(dist.p50_ns):>8}", role),
+        (f"{units.time(dist.p99_ns):>8}", few),
+        " ",
+        (_box(dist, cells, g), D if role is Role.NORMAL else role),
+    )
+
+
+def _mean(dists: Sequence[Dist], width: int, g: Glyphs) -> list[Line]:
+    total = dists[Stage.TOTAL]
+    if not total.count:
+        return []
+    # A stage that was not measured every time counts over all sends.
+    shares = [(s, dists[s].sum_ns / total.count) for s in SHOWN if dists[s].count]
+    whole = sum(mean for _, mean in shares)
+    if whole <= 0:
+        return []
+    cells = max(8, width - 14)
+    shades = g.shades[::-1] + g.shades
+    bar: list[Part] = []
+    legend: list[Part] = []
+    used = 0.0
+    for i, (stage, mean) in enumerate(shares):
+        sign = shades[i % len(shades)]
+        before = round(used / whole * cells)
+        used += mean
+        bar.append((sign * (round(used / whole * cells) - before), Role.NORMAL))
+        pct = mean / whole * 100
+        if pct >= 0.5:
+            legend += [(sign, Role.NORMAL), (f"{stage.name.lower()} ", D), (f"{pct:.0f}%  ", B)]
+    head: tuple[Part, ...] = (("mean ", B), (f"{units.time(whole):>6} ", B))
+    return [(*head, *bar), tuple(legend)]
+
+
+def stage_lines(sends: Sends, width: int, height: int, g: Glyphs) -> list[Line]:
+    """Of the interval, or where it saw no send, of the run."""
+    shown, label = sends.now, "now"
+    if not shown[Stage.TOTAL].dist.count and sends.run is not None:
+        shown, label = sends.run, "run"
+    dists = [h.dist for h in shown]
+    cells = max(6, width - 24)
+    lines = [line((f"{label:<6}{'p50':>8}{'p99':>8} {axis(cells)}", D))]
+    lines += [_stage_line(stage, dists[stage], cells, sends, g) for stage in SHOWN]
+    lines.append(_stage_line(Stage.TOTAL, dists[Stage.TOTAL], cells, sends, g))
+    words = [f"{units.count(dists[Stage.TOTAL].count)} sends acknowledged"]
+    if sends.open:
+        words.append(f"{units.count(sends.open)} open")
+    if sends.resent:
+        words.append(f"{units.count(sends.resent)} resent")
+    if sends.merged:
+        words.append(f"{units.count(sends.merged)} joined a later one")
+    lines.append(line((", ".join(words), D)))
+    lines += _mean(dists, width, g)
+    return (lines + [BLANK] * height)[:height]

@@ -1,0 +1,713 @@
+"""TX stages with known answers: queues of known rate, late ACKs, lost links, other tools."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from nettop.collect import PollOptions
+from nettop.model.types import Dist, Plane, PlaneHas, Stage
+from nettop.planes import PlaneOptions, stages
+from nettop.poller import LiveFeed
+from nettop.sources.cgroups import find_mount
+from nettop.sources.mounts import read_mounts
+from tests.integration import sockops
+from tests.integration.namespaces import inside, namespace, needs_root, run
+from tests.integration.namespaces import pair as veth_pair
+
+pytestmark = needs_root
+SO_COOKIE, SO_TIMESTAMPING, SO_TIMESTAMPNS, TCP_QUICKACK = 57, 37, 35, 12
+REL, ABS_NS = 0.03, 50_000  # the contract: within 3 % or 50 µs
+MS = 1_000_000
+
+
+def near(ns: float) -> object:
+    return pytest.approx(ns, rel=REL, abs=ABS_NS)
+
+
+def cookie_of(sock: socket.socket) -> int:
+    return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8), "little")
+
+
+def cgroup_root() -> str:
+    root = find_mount(read_mounts())
+    assert root is not None, "no cgroup v2 is mounted"
+    return root
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Selections are put in force by the next tick; their pacing has a test of its own."""
+    monkeypatch.setattr(stages, "SETTLE_S", 0.0)
+    monkeypatch.setattr(stages, "WALK_EVERY_S", 0.0)
+
+
+@pytest.fixture(scope="module")
+def space() -> Iterator[str]:
+    with namespace() as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def veth() -> Iterator[tuple[str, str]]:
+    with veth_pair() as both:
+        yield both
+
+
+@contextmanager
+def feed_of(*names: str, every: int | None = None) -> Iterator[LiveFeed]:
+    options = PollOptions(netns=names, rows_all=True, planes=PlaneOptions(tx_sample=every))
+    with closing(LiveFeed(options)) as feed:
+        status = {s.name: s for s in feed._collector.planes.statuses()}["stages"]
+        assert feed._collector.planes.stages is not None, status.reason
+        feed.tick()
+        yield feed
+
+
+@pytest.fixture
+def feed(space: str) -> Iterator[LiveFeed]:
+    with feed_of(space) as made:
+        yield made
+
+
+def connection(
+    client_in: str, server_in: str, host: str = "127.0.0.1", *, nodelay: bool = True
+) -> tuple[socket.socket, socket.socket]:
+    """A connected pair: the end that sends, the end that receives."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with inside(server_in, lambda: socket.create_server((host, 0), family=family)) as server:
+        sender = inside(client_in, lambda: socket.socket(family))
+        sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
+        sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, nodelay)
+        sender.connect(server.getsockname()[:2])
+        receiver, _ = server.accept()
+        receiver.settimeout(5)
+        return sender, receiver
+
+
+@pytest.fixture
+def ends(space: str) -> Iterator[tuple[socket.socket, socket.socket]]:
+    sender, receiver = connection(space, space)
+    with sender, receiver:
+        yield sender, receiver
+
+
+@pytest.fixture
+def apart(veth: tuple[str, str]) -> Iterator[tuple[socket.socket, socket.socket]]:
+    sender, receiver = connection(*veth, "10.9.0.2")
+    with sender, receiver:
+        yield sender, receiver
+
+
+def select(feed: LiveFeed, *socks: socket.socket) -> None:
+    """From here on their sends are stamped."""
+    feed.select_tx([cookie_of(s) for s in socks])
+    feed.tick()
+    feed.tick()  # fine buckets are read once before they tell an interval
+
+
+def sent(feed: LiveFeed, sock: socket.socket) -> Plane:
+    """What the interval that ends now says of this socket."""
+    feed.tick()
+    row = feed.find(cookie_of(sock))
+    assert row is not None
+    return row.plane
+
+
+def take(sock: socket.socket, size: int) -> None:
+    while size:
+        size -= len(sock.recv(size))
+
+
+# --- what each stage measures ---
+
+
+@pytest.mark.parametrize("host", ["10.9.0.2", "fd00::2"])
+@pytest.mark.parametrize("size", [3000, 6000, 12000])
+def test_qdisc_is_size_over_rate(veth: tuple[str, str], host: str, size: int) -> None:
+    first, _ = veth
+    rate, burst = 1_000_000, 2048  # bytes/s, bytes
+    sender, receiver = connection(*veth, host)
+    run("tc", "-n", first, "qdisc", "add", "dev", "v0", "root", "tbf",
+        "rate", "8mbit", "burst", "2048b", "latency", "400ms")  # fmt: skip
+    try:
+        with sender, receiver, feed_of(first) as feed:
+            select(feed, sender)
+            for _ in range(5):
+                sender.sendall(b"x" * size)
+                take(receiver, size)
+                time.sleep(0.05)  # the bucket fills again
+            plane = sent(feed, sender)
+    finally:
+        run("tc", "-n", first, "qdisc", "del", "dev", "v0", "root")
+    mss = sender_mss = 1448 if "." in host else 1428
+    segments = -(-size // mss)
+    wire = size + segments * (1514 - sender_mss)
+    qdisc = plane.tx[Stage.QDISC]
+    assert (plane.tx_sends, qdisc.count) == (5, 5)
+    assert qdisc.p50_ns == near((wire - burst) / rate * 1e9)
+    assert plane.tx[Stage.TCP].p50_ns < 1 * MS
+    assert plane.tx[Stage.ACK].p50_ns < 1 * MS
+
+
+def test_congestion_window_is_the_tcp_stage(veth: tuple[str, str]) -> None:
+    """100 kB through an initial window of ten: the last byte waits in TCP, not in the qdisc."""
+    first, _ = veth
+    run("tc", "-n", first, "qdisc", "add", "dev", "v0", "root", "tbf",
+        "rate", "8mbit", "burst", "2048b", "latency", "400ms")  # fmt: skip
+    try:
+        sender, receiver = connection(*veth, "10.9.0.2")
+        with sender, receiver, feed_of(first) as feed:
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+            select(feed, sender)
+            began = time.monotonic_ns()
+            sender.sendall(b"x" * 100_000)
+            copied = time.monotonic_ns()
+            take(receiver, 100_000)
+            ended = time.monotonic_ns()
+            time.sleep(0.01)
+            plane = sent(feed, sender)
+    finally:
+        run("tc", "-n", first, "qdisc", "del", "dev", "v0", "root")
+    tcp, qdisc = plane.tx[Stage.TCP].max_ns, plane.tx[Stage.QDISC].max_ns
+    assert plane.tx_sends == 1
+    assert tcp > 20 * MS
+    # To the receiver's last byte: copy, the wait in TCP and the wait in the queue.
+    assert plane.tx[Stage.COPY].max_ns <= copied - began
+    assert plane.tx[Stage.COPY].max_ns + tcp + qdisc == pytest.approx(
+        ended - began, rel=REL, abs=500_000
+    )
+
+
+def test_delayed_ack(apart: tuple[socket.socket, socket.socket], veth: tuple[str, str]) -> None:
+    """Against the packets on the link, stamped by the kernel on their way out and in."""
+    sender, receiver = apart
+    with feed_of(veth[0]) as feed, inside(veth[0], Wire) as wire:
+        receiver.setsockopt(socket.IPPROTO_TCP, TCP_QUICKACK, 0)
+        select(feed, sender)
+        wire.watch(sender)
+        for _ in range(5):
+            receiver.setsockopt(socket.IPPROTO_TCP, TCP_QUICKACK, 0)
+            sender.sendall(b"x" * 100)
+            time.sleep(0.1)
+        out, back = wire.seen()
+        plane = sent(feed, sender)
+    assert plane.tx_sends == len(out) == len(back) == 5
+    acks = sorted(b - a for a, b in zip(out, back, strict=True))
+    ack = plane.tx[Stage.ACK]
+    assert ack.max_ns > 30 * MS, "nothing was delayed"
+    assert ack.p50_ns == near(acks[2])
+    assert ack.max_ns == near(acks[-1])
+    assert ack.sum_ns == pytest.approx(sum(acks), rel=REL, abs=5 * ABS_NS)
+
+
+class Wire:
+    """Times of data out and ACKs in, of one connection, from a packet socket."""
+
+    def __init__(self) -> None:
+        self._sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
+        self._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self._sock.setblocking(False)
+        self._port = 0
+
+    def watch(self, sock: socket.socket) -> None:
+        time.sleep(0.1)  # stamping on reception is switched on late
+        self._port = sock.getsockname()[1]
+        self.seen()
+
+    def seen(self) -> tuple[list[int], list[int]]:
+        out, back = [], []
+        while True:
+            try:
+                data, control, _, _ = self._sock.recvmsg(2000, 100)
+            except BlockingIOError:
+                return out, back
+            source, target = struct.unpack_from("!HH", data, 20)
+            second, nano = struct.unpack("qq", control[0][2])
+            total = struct.unpack_from("!H", data, 2)[0]
+            payload = total - 20 - (data[32] >> 4) * 4
+            if source == self._port and payload:
+                out.append(second * 1_000_000_000 + nano)
+            elif target == self._port and not payload:
+                back.append(second * 1_000_000_000 + nano)
+
+    def __enter__(self) -> Wire:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sock.close()
+
+
+def test_ack_and_qdisc_together_are_the_kernels_rtt(
+    apart: tuple[socket.socket, socket.socket], veth: tuple[str, str]
+) -> None:
+    sender, receiver = apart
+    with feed_of(veth[0]) as feed:
+        select(feed, sender)
+        for _ in range(40):
+            receiver.setsockopt(socket.IPPROTO_TCP, TCP_QUICKACK, 0)
+            sender.sendall(b"x" * 100)
+            time.sleep(0.06)
+        plane = sent(feed, sender)
+        detail = feed.detail(cookie_of(sender))
+    assert detail is not None
+    rtt_ns = plane.tx[Stage.ACK].p50_ns + plane.tx[Stage.QDISC].p50_ns
+    # The kernel's is a mean with a memory of eight.
+    assert rtt_ns == pytest.approx(detail.tcp_info["rtt"] * 1000, rel=0.1, abs=1 * MS)
+
+
+def test_waiting_for_buffer_space_is_told_apart_from_copying(
+    ends: tuple[socket.socket, socket.socket], feed: LiveFeed
+) -> None:
+    sender, receiver = ends
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+    select(feed, sender)
+
+    def late() -> None:
+        time.sleep(0.2)
+        take(receiver, 1_000_000)
+
+    reader = threading.Thread(target=late)
+    reader.start()
+    began = time.monotonic_ns()
+    sender.sendall(b"x" * 1_000_000)
+    took = time.monotonic_ns() - began
+    reader.join()
+    time.sleep(0.05)
+    plane = sent(feed, sender)
+    copy, sndbuf = plane.tx[Stage.COPY], plane.tx[Stage.SNDBUF]
+    assert (copy.count, sndbuf.count) == (1, 1)
+    assert 200 * MS <= sndbuf.max_ns <= took
+    assert copy.max_ns + sndbuf.max_ns == near(took)
+
+
+def test_a_refused_send_is_not_part_of_the_next(
+    ends: tuple[socket.socket, socket.socket], feed: LiveFeed
+) -> None:
+    """EAGAIN, then time passes, then a smaller send, or the same again."""
+    sender, receiver = ends
+    sender.setblocking(False)
+    select(feed, sender)
+    for again in (50_000, 65_536):
+        filled = 0
+        with pytest.raises(BlockingIOError):
+            while True:
+                filled += sender.send(b"x" * 65_536)
+        time.sleep(0.1)
+        take(receiver, filled)
+        sent(feed, sender)
+        began = time.monotonic_ns()
+        count = sender.send(b"x" * again)
+        took = time.monotonic_ns() - began
+        take(receiver, count)
+        time.sleep(0.05)
+        plane = sent(feed, sender)
+        assert plane.tx[Stage.COPY].count == 1
+        assert plane.tx[Stage.COPY].max_ns <= took
+        assert plane.tx[Stage.SNDBUF].count == 0
+
+
+def test_no_stage_overlaps_another(
+    ends: tuple[socket.socket, socket.socket], feed: LiveFeed
+) -> None:
+    sender, receiver = ends
+    select(feed, sender)
+    for _ in range(50):
+        sender.sendall(b"x" * 2000)
+        take(receiver, 2000)
+        time.sleep(0.002)
+    plane = sent(feed, sender)
+    parts = sum(plane.tx[s].sum_ns for s in Stage if s is not Stage.TOTAL)
+    assert plane.tx[Stage.TOTAL].count == 50
+    assert parts == plane.tx[Stage.TOTAL].sum_ns
+    assert plane.tx[Stage.NIC] == Dist(), "no hardware stamps here"
+
+
+# --- sends that do not go straight through ---
+
+
+def test_corked_sends_are_counted_as_merged(
+    ends: tuple[socket.socket, socket.socket], feed: LiveFeed
+) -> None:
+    sender, _ = ends
+    select(feed, sender)
+    sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+    for size in (10, 20, 30):
+        sender.send(b"x" * size)
+    held = sent(feed, sender)
+    sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+    time.sleep(0.1)
+    plane = sent(feed, sender)
+    assert (held.tx_sends, held.tx_incomplete, held.tx_open) == (0, 2, 1)
+    assert (plane.tx_sends, plane.tx_incomplete, plane.tx_open) == (1, 0, 0)
+
+
+def test_link_down_is_retransmissions(
+    apart: tuple[socket.socket, socket.socket], veth: tuple[str, str]
+) -> None:
+    sender, receiver = apart
+    with feed_of(veth[0]) as feed:
+        sender.sendall(b"x")
+        take(receiver, 1)
+        # The sending side keeps its carrier: with a queue of its own packets leave for nowhere.
+        run("tc", "-n", veth[0], "qdisc", "add", "dev", "v0", "root", "pfifo")
+        select(feed, sender)
+        run("tc", "-n", veth[1], "qdisc", "add", "dev", "v0", "clsact")
+        run("tc", "-n", veth[1], "filter", "add", "dev", "v0", "ingress", "matchall",
+            "action", "drop")  # fmt: skip
+        try:
+            before = feed.detail(cookie_of(sender))
+            began = time.monotonic_ns()
+            sender.sendall(b"x" * 100)
+            time.sleep(0.5)
+            gone = sent(feed, sender)
+        finally:
+            run("tc", "-n", veth[1], "qdisc", "del", "dev", "v0", "clsact")
+            run("tc", "-n", veth[0], "qdisc", "del", "dev", "v0", "root")
+        take(receiver, 100)
+        took = time.monotonic_ns() - began
+        time.sleep(0.05)
+        plane = sent(feed, sender)
+        after = feed.detail(cookie_of(sender))
+    assert before is not None
+    assert after is not None
+    resent = after.tcp_info["total_retrans"] - before.tcp_info["total_retrans"]
+    assert resent >= 2
+    assert (gone.tx_sends, gone.tx_open) == (0, 1)
+    assert (plane.tx_sends, plane.tx_open) == (1, 0)
+    assert plane.tx_resent == resent
+    assert plane.tx[Stage.TOTAL].max_ns == pytest.approx(took, rel=REL, abs=2 * MS)
+    assert plane.tx[Stage.ACK].max_ns < 100 * MS, "counts from the last departure"
+
+
+def test_macvlan_is_one_send(veth: tuple[str, str]) -> None:
+    """A stacked device enters two queues: the stage begins with the first, nothing is resent."""
+    first, second = veth
+    run("ip", "-n", first, "link", "add", "m1", "link", "v0", "type", "macvlan", "mode", "bridge")
+    run("ip", "-n", first, "addr", "add", "10.8.0.1/24", "dev", "m1")
+    run("ip", "-n", first, "link", "set", "m1", "up")
+    run("ip", "-n", second, "addr", "add", "10.8.0.2/24", "dev", "v0")
+    try:
+        sender, receiver = connection(first, second, "10.8.0.2")
+        with sender, receiver, feed_of(first) as feed:
+            select(feed, sender)
+            for _ in range(10):
+                sender.sendall(b"x" * 100)
+                take(receiver, 100)
+                time.sleep(0.002)
+            plane = sent(feed, sender)
+    finally:
+        run("ip", "-n", first, "link", "del", "m1")
+        run("ip", "-n", second, "addr", "del", "10.8.0.2/24", "dev", "v0")
+    assert (plane.tx_sends, plane.tx_resent) == (10, 0)
+    assert plane.tx[Stage.QDISC].count == 10
+    assert plane.tx[Stage.TOTAL].max_ns < 50 * MS
+
+
+def test_sends_of_a_killed_connection_do_not_stay_open(
+    apart: tuple[socket.socket, socket.socket], veth: tuple[str, str]
+) -> None:
+    sender, receiver = apart
+    with feed_of(veth[0]) as feed:
+        plane = feed._collector.planes.stages
+        assert plane is not None
+        select(feed, sender)
+        sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        sender.send(b"x" * 100)
+        assert sent(feed, sender).tx_open == 1
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sender.close()
+        feed.tick()
+        assert plane.last is not None
+        assert plane.last.sampled == 1
+        assert (plane.last.done, plane.last.lost, plane.last.open) == (0, 1, 0)
+
+
+# --- which sockets ---
+
+
+def test_one_send_in_four_of_all_sockets(space: str) -> None:
+    with feed_of(space, every=4) as feed:
+        feed.tick()
+        sender, receiver = connection(space, space)  # a socket that came later
+        with sender, receiver:
+            for _ in range(40):
+                sender.sendall(b"x" * 100)
+                take(receiver, 100)
+            time.sleep(0.05)
+            feed.tick()
+            plane = sent(feed, sender)
+            total = feed.tx(None, run=True)
+    assert total is not None
+    assert total[Stage.TOTAL].dist.count == 10
+    assert sum(n for _, _, n in total[Stage.ACK].buckets) == 10
+    assert plane.has & PlaneHas.TX
+
+
+def test_two_namespaces_and_only_what_is_selected(veth: tuple[str, str]) -> None:
+    sender, receiver = connection(*veth, "10.9.0.2")
+    idle, idle_far = connection(*veth, "10.9.0.2")
+    with sender, receiver, idle, idle_far, feed_of(*veth) as feed:
+        select(feed, sender, receiver)
+        for _ in range(3):
+            for a, b in ((sender, receiver), (receiver, sender), (idle, idle_far)):
+                a.sendall(b"x" * 100)
+                take(b, 100)
+        time.sleep(0.1)
+        feed.tick()
+        rows = [feed.find(cookie_of(s)) for s in (sender, receiver, idle)]
+        assert [r.plane.tx_sends if r else None for r in rows] == [3, 3, 0]
+        assert [bool(r.plane.has & PlaneHas.TX) if r else None for r in rows] == [True, True, False]
+        select(feed, receiver)
+        assert not flag_set(veth[0], sender), "no longer selected"
+        assert flag_set(veth[1], receiver)
+
+
+def test_a_program_that_stamps_its_own_sends_is_left_alone(
+    ends: tuple[socket.socket, socket.socket], feed: LiveFeed
+) -> None:
+    """Stamps by control message: the key must stay that of the stamped write (10 bytes: 9)."""
+    sender, _ = ends
+    software, raw_id, id_tcp, ts_only, tx_sw = 0x10, 0x80, 0x10000, 0x800, 0x2
+    select(feed, sender)
+    sender.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, software | raw_id | id_tcp | ts_only)
+    sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+    record = struct.pack("I", tx_sw)
+    sender.sendmsg([b"x" * 10], [(socket.SOL_SOCKET, SO_TIMESTAMPING, record)])
+    sender.send(b"x" * 20)
+    sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+    time.sleep(0.05)
+    _, control, _, _ = sender.recvmsg(0, 500, socket.MSG_ERRQUEUE)
+    keys = [struct.unpack_from("IBBBBII", d)[6] for level, kind, d in control if kind == 11]
+    assert keys == [9]
+    plane = feed._collector.planes.stages
+    assert plane is not None
+    assert sent(feed, sender).tx_sends == 0
+    assert plane.last is not None
+    assert plane.last.own_stamps == 2
+    sender.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, software | raw_id | ts_only | tx_sw)
+    sender.send(b"x" * 20)
+    assert sent(feed, sender).tx_sends == 0
+    assert plane.last.own_stamps == 3
+
+
+# --- others, and what remains ---
+
+
+def flag_set(name: str, sock: socket.socket) -> bool:
+    """Whether a socket's SK_BPF_CB_FLAGS is set, asked through a plane of its own."""
+    with plane_of() as probe:
+        probe.select([cookie_of(sock)])
+        with inside_walk(name) as walks:
+            probe.apply(walks)
+            found = probe.foreign
+            probe.close(walks)
+    assert found in (0, 1)
+    return bool(found)
+
+
+@contextmanager
+def plane_of(root: str | None = None) -> Iterator[stages.StagesPlane]:
+    plane, status = stages.open_plane(root or cgroup_root(), None)
+    assert plane is not None, status.reason
+    try:
+        yield plane
+    finally:
+        plane.close(lambda walk: walk(-1))
+
+
+@contextmanager
+def inside_walk(name: str) -> Iterator[stages.Walks]:
+    fd = os.open(f"/run/netns/{name}", os.O_RDONLY)
+    try:
+        yield lambda walk: walk(fd)
+    finally:
+        os.close(fd)
+
+
+def test_flags_are_cleared_on_sockets_that_live_on(
+    space: str, ends: tuple[socket.socket, socket.socket]
+) -> None:
+    with feed_of(space) as feed:
+        select(feed, *ends)
+        assert flag_set(space, ends[0])
+    assert not flag_set(space, ends[0])
+    assert not flag_set(space, ends[1])
+
+
+def test_flags_of_all_sockets_are_cleared_too(
+    space: str, ends: tuple[socket.socket, socket.socket]
+) -> None:
+    with namespace() as elsewhere, feed_of(space, every=1) as feed:
+        feed.tick()
+        later = connection(space, space)
+        other = connection(elsewhere, elsewhere)
+        assert flag_set(space, ends[0])
+        assert flag_set(space, later[0])
+        assert not flag_set(elsewhere, other[0]), "that namespace is not looked at"
+        feed.close()
+        for sock in (*ends, *later):
+            assert not flag_set(space, sock)
+        for sock in (*later, *other):
+            sock.close()
+
+
+def test_a_flag_of_another_tool_stays(
+    space: str, ends: tuple[socket.socket, socket.socket], feed: LiveFeed
+) -> None:
+    sender, receiver = ends
+    with inside_walk(space) as walks, plane_of() as tool:
+        tool.select([cookie_of(sender)])
+        tool.apply(walks)
+        select(feed, *ends)
+        status = {s.name: s for s in feed._collector.planes.statuses()}["stages"]
+        assert status.state == "partial"
+        assert status.reason is not None
+        assert "1 socket" in status.reason
+        sender.sendall(b"x")
+        take(receiver, 1)
+        time.sleep(0.05)
+        assert sent(feed, sender).tx_sends == 1, "measured all the same"
+        select(feed)
+        assert flag_set(space, sender)
+        assert not flag_set(space, receiver)
+        tool.close(walks)
+    assert not flag_set(space, sender)
+
+
+def test_another_tools_syn_timeout_stays(space: str) -> None:
+    hz_250 = 250
+    ask = (
+        "import os,socket,struct,sys\n"
+        "open(sys.argv[1]+'/cgroup.procs','w').write(str(os.getpid()))\n"
+        "s=socket.socket(); s.setblocking(False); s.connect_ex(('10.77.0.2',9))\n"
+        "print(struct.unpack_from('I',s.getsockopt(6,11,200),8)[0])"
+    )
+
+    def syn_rto_us(group: str) -> int:
+        return int(run("ip", "netns", "exec", space, sys.executable, "-c", ask, group))
+
+    run("ip", "-n", space, "link", "add", "w0", "type", "veth", "peer", "name", "w1")
+    try:
+        run("ip", "-n", space, "addr", "add", "10.77.0.1/24", "dev", "w0")
+        for link in ("w0", "w1"):
+            run("ip", "-n", space, "link", "set", link, "up")
+        run("ip", "-n", space, "neigh", "add", "10.77.0.2", "lladdr", "02:00:00:00:00:09",
+            "dev", "w0")  # fmt: skip
+        with sockops.cgroup_below(cgroup_root()) as group:
+            usual = syn_rto_us(group)
+            with sockops.attached(group, syn_rto_jiffies=3 * hz_250):
+                theirs = syn_rto_us(group)
+                with feed_of(space, every=1) as feed:
+                    feed.tick()
+                    ours_too = syn_rto_us(group)
+            assert theirs > usual
+            assert ours_too == theirs
+    finally:
+        run("ip", "-n", space, "link", "del", "w0")
+
+
+def test_an_exclusive_program_is_a_reason(
+    space: str, ends: tuple[socket.socket, socket.socket]
+) -> None:
+    with (
+        sockops.cgroup_below(cgroup_root()) as group,
+        sockops.attached(group, exclusive=True),
+        inside_walk(space) as walks,
+        plane_of(group) as plane,
+    ):
+        plane.select([cookie_of(ends[0])])
+        plane.apply(walks)
+        status = plane.status()
+        assert status.state == "off"
+        assert status.reason == "another sockops program holds the root cgroup for itself"
+        assert not flag_set(space, ends[0]), "what cannot be heard is not switched on"
+
+
+def test_leftover_flags_can_be_cleared(
+    space: str, ends: tuple[socket.socket, socket.socket]
+) -> None:
+    """As after a SIGKILL: flags without their program."""
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "nettop", "--ndjson", "-d", "0.2", "--tx-sample", "1", "-N", space],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: flag_set(space, ends[0]))
+    finally:
+        killed.kill()
+        killed.wait()
+    assert flag_set(space, ends[0]), "nothing was left to clear"
+    with inside_walk(space) as walks, plane_of() as plane:
+        with sockops.attached(cgroup_root()), pytest.raises(RuntimeError, match="1 other"):
+            plane.clear_all(walks)
+        assert plane.clear_all(walks) >= 2
+    assert not flag_set(space, ends[0])
+
+
+def kernel_objects() -> dict[str, set[str]]:
+    """What belongs to the plane: programs, maps, and links that hold its programs."""
+    shown = {kind: run("bpftool", kind, "show").splitlines() for kind in ("prog", "map", "link")}
+    programs = {ln.split(":")[0] for ln in shown["prog"] if " name stages_" in ln}
+    return {
+        "prog": programs,
+        "map": {ln.split(":")[0] for ln in shown["map"] if " name stages_b" in ln},
+        "link": {ln for ln in shown["link"] if any(f"prog {p} " in f"{ln} " for p in programs)},
+    }
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGINT])
+def test_nothing_remains(space: str, end: signal.Signals) -> None:
+    before = kernel_objects()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "nettop", "--ndjson", "-d", "0.2", "--tx-sample", "1", "-N", space],
+        stdout=subprocess.DEVNULL,
+    )
+
+    def more() -> dict[str, set[str]]:
+        now = kernel_objects()
+        return {kind: now[kind] - before[kind] for kind in now}
+
+    try:
+        until(lambda: all(more().values()))
+        child.send_signal(end)
+        child.wait(10)
+        until(lambda: not any(more().values()))
+    finally:
+        child.kill()
+
+
+def until(true: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_what_a_selected_socket_costs(
+    ends: tuple[socket.socket, socket.socket], feed: LiveFeed
+) -> None:
+    sender, receiver = ends
+    feed.tick()
+    before = feed.detail(cookie_of(sender))
+    assert before is not None
+    select(feed, sender)
+    sender.sendall(b"x")
+    take(receiver, 1)
+    feed.tick()
+    detail = feed.detail(cookie_of(sender))
+    assert detail is not None
+    limit = int(Path("/proc/sys/net/core/optmem_max").read_text())
+    charged = detail.skmem["optmem"] - before.skmem["optmem"]
+    assert 0 < charged <= limit * 0.05
