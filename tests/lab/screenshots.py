@@ -18,11 +18,11 @@ OUT = ROOT / "screenshots"
 SESSION_S = 600
 # name → size, seconds watched, keys, options, namespace, user
 SHOTS: dict[str, tuple[str, float, str, list[str], str, str | None]] = {
-    "main-120x40": ("120x40", 14, "_", ["-N", "all"], links.WEB, None),
-    "main-80x24": ("80x24", 14, "_", ["-N", "all"], links.WEB, None),
-    "wide-200x50": ("200x50", 14, "_", ["-N", "all"], links.WEB, None),
-    "flow-120x40": ("120x40", 10, "down,~6", [], links.WEB, None),
-    "detail-120x40": ("120x40", 10, "down,~4,enter,~6", [], links.WEB, None),
+    "main-120x40": ("120x40", 16, "_", ["-N", "all", "--tx-sample", "16"], links.WEB, None),
+    "main-80x24": ("80x24", 16, "_", ["-N", "all"], links.WEB, None),
+    "wide-200x50": ("200x50", 16, "_", ["-N", "all", "--tx-sample", "16"], links.WEB, None),
+    "marked-120x40": ("120x40", 8, "down,x,x,~14", [], links.WEB, None),
+    "detail-120x40": ("120x40", 8, "down,~2,enter,~14", [], links.WEB, None),
     "group-120x40": ("120x40", 10, "t,t,~4", [], links.WEB, None),
     "filter-120x40": ("120x40", 8, "slash," + ",".join("srtt") + ",space,greater_than_sign,space",
                       [], links.WEB, None),
