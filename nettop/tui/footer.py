@@ -35,3 +35,17 @@ def footer_line(keys: Sequence[tuple[str, str]], place: str, width: int) -> Line
         used += size
         parts += [(key, Role.BOLD), (f" {word}  ", Role.DIM)]
     return spread(tuple(parts), ((place + " ", Role.DIM),), width)
+
+
+def place_of_groups(groups: int, marked: int) -> str:
+    return _marked(f"{groups} groups", marked)
+
+
+def place_of_rows(first: int, page: int, count: int, marked: int) -> str:
+    """1-25/8412, with how many are marked."""
+    last = min(first + page, count)
+    return _marked(f"{min(first + 1, count)}-{last}/{count}", marked)
+
+
+def _marked(place: str, marked: int) -> str:
+    return f"* {marked} marked  {place}" if marked else place

@@ -4,10 +4,10 @@
 
 Runs as root, alone on the machine: a ratio is measured side by side, but a busy machine still
 moves it. Each part also runs by itself, and its docstring says what its numbers mean:
-python -m tests.bench.poll, .procs, .screen, .start, .cost.
+python -m tests.bench.poll, .procs, .screen, .start, .cost, .tracing.
 """
 
-from tests.bench import cost, poll, procs, screen, start
+from tests.bench import cost, poll, procs, screen, start, tracing
 from tests.bench.report import main
 
-main(poll.bench, procs.bench, start.bench, cost.bench, screen.bench, __doc__)
+main(poll.bench, procs.bench, start.bench, cost.bench, screen.bench, tracing.bench, __doc__)

@@ -18,8 +18,8 @@ OUT = ROOT / "screenshots"
 SESSION_S = 600
 # name → size, seconds watched, keys, options, namespace, user
 SHOTS: dict[str, tuple[str, float, str, list[str], str, str | None]] = {
-    "main-120x40": ("120x40", 16, "_", ["-N", "all", "--tx-sample", "16"], links.WEB, None),
-    "main-80x24": ("80x24", 16, "_", ["-N", "all"], links.WEB, None),
+    "main-120x40": ("120x40", 14, "down,~2", ["-N", "all", "--tx-sample", "16"], links.WEB, None),
+    "main-80x24": ("80x24", 14, "down,~2", ["-N", "all"], links.WEB, None),
     "wide-200x50": ("200x50", 16, "_", ["-N", "all", "--tx-sample", "16"], links.WEB, None),
     "marked-120x40": ("120x40", 8, "down,x,x,~14", [], links.WEB, None),
     "detail-120x40": ("120x40", 8, "down,~2,enter,~14", [], links.WEB, None),

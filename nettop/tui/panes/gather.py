@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nettop.feed import Feed
-from nettop.model.types import PlaneHas, Stage
+from nettop.model.types import Histogram, PlaneHas, Stage
 from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.tx import Sends
 
@@ -28,6 +28,9 @@ def sends_of(feed: Feed, cookies: Sequence[int] | None) -> Sends | None:
     traced = cookies is None or any(p.has & PlaneHas.TX for p in planes)
     if not traced and (run is None or not run[Stage.TOTAL].dist.count):
         return None  # not among the selected, or not yet
+    if len(planes) == 1 and not now[Stage.TOTAL].dist.count and planes[0].tx[Stage.TOTAL].count:
+        # All sockets are sampled: this one has octaves, no fine buckets.
+        now = tuple(Histogram(dist, ()) for dist in planes[0].tx)
     return Sends(
         now,
         run,

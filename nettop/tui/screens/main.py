@@ -18,7 +18,7 @@ from nettop.model.ss_command import ss_command
 from nettop.model.types import Model, Row
 from nettop.query import FilterError, compile_filter
 from nettop.tui import columns as table_columns
-from nettop.tui.footer import footer_keys, footer_line
+from nettop.tui.footer import footer_keys, footer_line, place_of_groups, place_of_rows
 from nettop.tui.header import HeaderState, clock_text, host_line, status_line
 from nettop.tui.keys import ACTIONS
 from nettop.tui.panes.data import PaneData
@@ -215,14 +215,9 @@ class MainScreen(Screen[None]):
 
     def _place(self) -> str:
         if self.grouping:
-            place = f"{len(self.groups.groups)} groups"
-        else:
-            count = self.feed.count()
-            last = min(self.table.offset_row + self.table.page, count)
-            place = f"{min(self.table.offset_row + 1, count)}-{last}/{count}"
-        if self.table.marked:
-            place = f"* {len(self.table.marked)} marked  {place}"
-        return place
+            return place_of_groups(len(self.groups.groups), len(self.table.marked))
+        table = self.table
+        return place_of_rows(table.offset_row, table.page, self.feed.count(), len(table.marked))
 
     def refresh_panes(self) -> None:
         if self.model is None:
@@ -396,7 +391,7 @@ class MainScreen(Screen[None]):
             self._arrange()
             self.call_after_refresh(self._use_filter, text)
             return
-        row = self.table.selected
+        row = self.table.at_cursor
         if row is not None:
             from nettop.tui.screens.detail import DetailScreen
 
@@ -412,6 +407,9 @@ class MainScreen(Screen[None]):
             self._group(Grouping.NONE)
         elif self.filter_text:
             self._use_filter(None)
+        elif self.table.follow:
+            self.table.to_top()
+            self.refresh_panes()
 
     def do_pause(self) -> None:
         if not self.feed.live:

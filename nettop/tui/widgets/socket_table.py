@@ -14,7 +14,10 @@ from nettop.tui.widgets.lines import Line, LineWidget, line
 
 
 class SocketTable(LineWidget):
-    """A window on the feed's order; the cursor follows the socket, not the line."""
+    """A window on the feed's order; the cursor follows the socket, not the line.
+
+    Until the user moves, nothing is chosen: the window stays at the top, where the worst stand.
+    """
 
     class Moved(Message):
         """The cursor stands on another socket, or other sockets are on the screen."""
@@ -31,7 +34,7 @@ class SocketTable(LineWidget):
         self.cursor: int | None = None  # cookie
         self.cursor_at = 0
         self.marked: dict[int, None] = {}
-        self.follow = False  # the user moved: the cursor keeps to its socket
+        self.follow = False  # the user chose a socket: the cursor keeps to it
 
     @property
     def page(self) -> int:
@@ -39,6 +42,12 @@ class SocketTable(LineWidget):
 
     @property
     def selected(self) -> Row | None:
+        """The chosen socket, while it is on the screen."""
+        return self.at_cursor if self.follow else None
+
+    @property
+    def at_cursor(self) -> Row | None:
+        """What Enter opens: the chosen socket, or the first."""
         return next((r for r in self.rows if r.cookie == self.cursor), None)
 
     def reload(self) -> None:
@@ -70,7 +79,7 @@ class SocketTable(LineWidget):
         columns = self._columns()
         lines: list[Line] = [
             row_line(
-                columns, row, selected=row.cookie == self.cursor,
+                columns, row, selected=self.follow and row.cookie == self.cursor,
                 marked=row.cookie in self.marked, cursor=g.cursor, mark=g.mark, signs=signs,
             )
             for row in self.rows
@@ -80,6 +89,8 @@ class SocketTable(LineWidget):
         self.set_lines(lines)
 
     def move(self, by: int) -> None:
+        if not self.follow and by == 1:
+            by = 0  # the first step chooses the first line
         self.move_to(self.cursor_at + by)
 
     def move_to(self, place: int) -> None:
@@ -88,6 +99,8 @@ class SocketTable(LineWidget):
         self.cursor_at = max(0, min(place, self.feed.count() - 1))
         self.reload()
         self.follow = True
+        self.redraw()
+        self.post_message(self.Moved())
 
     def select(self, cookie: int) -> None:
         place = self.feed.position(cookie)

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The same tracepoints as the RX wait plane's, and nothing done there. */
+#include <linux/bpf.h>
+
+#include <bpf/bpf_helpers.h>
+
+char LICENSE[] SEC("license") = "GPL";
+
+SEC("tp_btf/sk_data_ready")
+int empty_ready(void *ctx)
+{
+	return 0;
+}
+
+SEC("tp_btf/tcp_rcv_space_adjust")
+int empty_taken(void *ctx)
+{
+	return 0;
+}

@@ -1,0 +1,155 @@
+"""What tracing costs the programs that are traced.
+
+  python -m tests.bench.tracing [--quick] [--json]
+
+One-byte messages over loopback (pingpong.c), ns per one-way message, each round all ways in turn:
+no tracing; the RX wait plane; the same tracepoints with empty programs (empty.bpf.c); TX stages of
+every send, and of one in 32, of the selected socket; classic SO_TIMESTAMPING with three stamps. And
+iperf3 over loopback: throughput with the RX wait plane to without. Budgets: RX wait at most 250 ns
+and 3 × the empty pair; a stamped send at most 250 ns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+
+from nettop.planes import stages, wait
+from nettop.sources.cgroups import find_mount
+from nettop.sources.mounts import read_mounts
+from tests.bench.harness import HERE, Result, compiled
+
+Around = Callable[[int], contextlib.AbstractContextManager[None]]
+
+
+@contextlib.contextmanager
+def nothing(cookie: int) -> Iterator[None]:
+    yield
+
+
+@contextlib.contextmanager
+def waits(cookie: int) -> Iterator[None]:
+    plane, status = wait.open_plane(100.0)
+    if plane is None:
+        raise RuntimeError(f"the RX wait plane is off: {status.reason}")
+    try:
+        yield
+    finally:
+        plane.close()
+
+
+@contextlib.contextmanager
+def empty(cookie: int) -> Iterator[None]:
+    """bpftool keeps the programs attached through pins, which go with the directory."""
+    pins = f"/sys/fs/bpf/nettop-bench-{os.getpid()}"
+    with tempfile.TemporaryDirectory() as folder:
+        built = Path(folder) / "empty.o"
+        subprocess.run(
+            ["clang", "-target", "bpf", "-O2", "-g", "-idirafter",
+             f"/usr/include/{os.uname().machine}-linux-gnu", "-c", str(HERE / "empty.bpf.c"),
+             "-o", str(built)], check=True,
+        )  # fmt: skip
+        subprocess.run(["bpftool", "prog", "loadall", str(built), pins, "autoattach"], check=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(pins, ignore_errors=True)
+        for pin in Path("/sys/fs/bpf").glob(f"{Path(pins).name}*"):
+            pin.unlink(missing_ok=True)
+
+
+def sends(every: int) -> Around:
+    @contextlib.contextmanager
+    def around(cookie: int) -> Iterator[None]:
+        root = find_mount(read_mounts())
+        plane, status = stages.open_plane(str(root), None)
+        if plane is None:
+            raise RuntimeError(f"the TX stages plane is off: {status.reason}")
+        here = lambda walk: walk(-1)  # noqa: E731
+        try:
+            plane._wanted = stages._Selection((cookie,), every=every)
+            plane.apply(here)
+            if plane.refused:
+                raise RuntimeError(plane.refused)
+            yield
+        finally:
+            plane.close(here)
+
+    return around
+
+
+def one_way_ns(messages: int, around: Around, *options: str) -> float:
+    argv = [compiled("pingpong"), str(messages), *options]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        with around(int(child.stdout.readline())):
+            child.stdin.write("\n")
+            child.stdin.flush()
+            return float(child.stdout.readline())
+
+
+def iperf_bits_per_s(seconds: int, around: Around) -> float:
+    server = subprocess.Popen(["iperf3", "-s", "-1", "-p", "5299"], stdout=subprocess.DEVNULL)
+    try:
+        time.sleep(0.3)
+        with around(0):
+            done = subprocess.run(
+                ["iperf3", "-c", "127.0.0.1", "-p", "5299", "-t", str(seconds), "-J"],
+                capture_output=True, check=True,
+            )  # fmt: skip
+        return float(json.loads(done.stdout)["end"]["sum_received"]["bits_per_second"])
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def bench(quick: bool = False, full: bool = False) -> Iterator[Result]:
+    rounds, messages = (5, 30_000) if quick else (9, 100_000)
+    ways: dict[str, tuple[Around, tuple[str, ...]]] = {
+        "nothing": (nothing, ()),
+        "wait": (waits, ()),
+        "stages 1:1": (sends(1), ()),
+        "stages 1:32": (sends(32), ()),
+        "SO_TIMESTAMPING": (nothing, ("stamp",)),
+    }
+    if shutil.which("bpftool") and shutil.which("clang"):
+        ways["empty pair"] = (empty, ())
+    took: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, (around, options) in ways.items():
+            took[name].append(one_way_ns(messages, around, *options))
+
+    def over(name: str) -> list[float]:
+        return [a - b for a, b in zip(took[name], took["nothing"], strict=True)]
+
+    base = f"{median(took['nothing']):.0f} ns without"
+    yield Result("tracing", "RX wait, per one-way message", median(over("wait")), "ns", 250, base)
+    if "empty pair" in took:
+        pair = median(over("empty pair"))
+        note = f"the pair takes {pair:.0f} ns"
+        value = median(over("wait")) / pair
+        yield Result("tracing", "RX wait to an empty pair of tracepoints", value, "x", 3, note)
+    # Only one of the two directions is stamped, so a send costs twice the mean.
+    for name, budget in (("stages 1:1", 250), ("stages 1:32", None), ("SO_TIMESTAMPING", None)):
+        yield Result("tracing", f"{name}, per send", 2 * median(over(name)), "ns", budget, base)
+    if shutil.which("iperf3"):
+        seconds, pairs = 2 if quick else 4, []
+        for _ in range(rounds // 2 + 1):
+            with_plane = iperf_bits_per_s(seconds, waits)
+            pairs.append(with_plane / iperf_bits_per_s(seconds, nothing))
+        yield Result("tracing", "iperf3 over loopback, RX wait on to off", median(pairs), "x")
+
+
+if __name__ == "__main__":
+    from tests.bench.report import main
+
+    main(bench, __doc__)
