@@ -8,38 +8,47 @@
 #define NT_STAGE_COUNT 7U /* enum nt_stage */
 #define NT_TX_PENDING 16384
 #define NT_TX_WANTED 4096
-#define NT_TX_FINE 64 /* sockets with fine buckets: 57 kB each */
+#define NT_TX_FINE 64	      /* sockets with fine buckets: 57 kB each */
+#define NT_TX_SPACES 4096     /* network namespaces */
+#define NT_TX_OPTMEM_SHARE 20 /* a socket's option memory is taken up to one part in so many */
 
 enum nt_tx_flag {
 	NT_TX_OURS = 1,	   /* nettop set SK_BPF_CB_FLAGS and will clear it */
 	NT_TX_FOREIGN = 2, /* it was set before: another tool's, left as it is */
 };
 
-struct nt_tx_stage {
-	__u64 sum_ns;
-	__u64 max_ns[2]; /* of the epochs in epoch[] */
-	__u32 epoch[2];
-	__u32 count;
-	__u32 pad;
-	__u32 octaves[NT_OCTAVES];
-};
-
-/* One selected socket. */
-struct nt_tx_sock {
+/* What nettop did with a socket, and the send that is being copied, under the socket's lock. */
+struct nt_tx_mark {
 	__u64 cookie;
-	/* The send that is being copied, under the socket's lock. */
 	__u64 call_ns;	 /* its call was entered; 0 between sends */
 	__u64 step_ns;	 /* the last look at it */
 	__u64 sndbuf_ns; /* waited for space in the send buffer */
 	__u64 left;	 /* bytes not copied yet at that look */
+	__u32 write_seq; /* and where they were to go */
 	__u32 flags;	 /* enum nt_tx_flag */
 	__u32 sends;	 /* all sends since it was selected */
-	__u32 sampled;	 /* of them, stamped */
-	__u32 done;	 /* of these, acknowledged */
-	__u32 merged;	 /* of these, joined by a later send: one key for both */
-	__u32 resent;	 /* departures beyond the first */
-	__u32 own_stamps; /* left alone: the program stamps this send itself */
 	__u32 pad;
+};
+
+struct nt_tx_stage {
+	__u64 sum_ns;
+	__u64 max_ns[2]; /* of the socket's epoch[] */
+	__u32 count;
+	__u16 octaves[NT_OCTAVES]; /* modulo 2^16: only differences count */
+	__u32 pad;
+};
+
+/* One socket with stamped sends. */
+struct nt_tx_sock {
+	__u64 cookie;
+	__u64 born_ns; /* tells a record from its predecessor of the same cookie */
+	__u32 epoch[2];
+	__u32 touched; /* in this epoch, last */
+	__u32 sampled; /* sends that were stamped */
+	__u32 done;    /* of these, acknowledged */
+	__u32 merged;  /* of these, joined by a later send: one key for both */
+	__u32 lost;    /* of these, acknowledged without a stamp */
+	__u32 resent;  /* departures beyond the first, of those done */
 	struct nt_tx_stage stages[NT_STAGE_COUNT];
 };
 
@@ -56,6 +65,8 @@ struct nt_tx_pending {
 	__u64 sched_ns;
 	__u64 first_ns, last_ns; /* departures by software's clock */
 	__u32 departures;
+	__u32 nth;    /* stamped send of its socket, from 1 */
+	__u32 merged; /* of those before it */
 	__u32 pad;
 };
 
@@ -74,9 +85,10 @@ struct nt_tx_fine {
 /* Counters on this CPU. */
 struct nt_tx_counts {
 	__u64 runs;
-	__u64 sampled, done, merged, resent;
-	__u64 full; /* stamped sends that found no place, or lost it to newer ones */
-	__u64 own_stamps;
+	__u64 sampled, done, merged, lost, resent;
+	__u64 full;	  /* stamped sends that found no place */
+	__u64 own_stamps; /* sends left alone: their program stamps them itself */
+	__u64 no_storage; /* sockets that could not be traced: memory, or optmem's limit */
 };
 
 #endif

@@ -20,6 +20,7 @@ enum { OP_SCHED = 16, OP_SND_SW = 17, OP_SND_HW = 18, OP_ACK = 19, OP_SENDMSG = 
 /* SKBTX_HW_TSTAMP_NOBPF, SKBTX_SW_TSTAMP, SKBTX_SCHED_TSTAMP; SKBTX_BPF */
 #define SKB_OWN 0x43U
 #define SKB_BPF 0x80U
+#define ACK_OWN 1U /* TSTAMP_ACK_SK */
 enum { NT_MSG_DONTWAIT = 0x40 };
 enum { COPY, SNDBUF, TCP, QDISC, NIC, ACK, TOTAL };
 
@@ -32,6 +33,18 @@ struct skb_shared_info {
 struct bpf_sock_ops_kern {
 	struct sock *sk;
 	struct sk_buff *skb;
+};
+
+struct tcp_skb_cb {
+	u8 txstamp_ack : 2;
+};
+
+struct netns_core {
+	int sysctl_optmem_max;
+};
+
+struct net___core {
+	struct netns_core core;
 };
 
 struct iov_iter {
@@ -48,12 +61,29 @@ extern int bpf_sock_ops_enable_tx_tstamp(struct bpf_sock_ops_kern *skops, u64 fl
 extern void *bpf_cast_to_kern_ctx(void *) __ksym;
 extern void *bpf_rdonly_cast(const void *, u32) __ksym;
 
+/* Small, on every selected socket; the record comes with the first stamped send. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct nt_tx_mark);
+} marks SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
 	__type(value, struct nt_tx_sock);
 } sockets SEC(".maps");
+
+/* Network namespaces whose new sockets are to be switched on. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, NT_TX_SPACES);
+	__type(key, u32);
+	__type(value, u8);
+} spaces SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -107,6 +137,15 @@ static __always_inline struct nt_tx_counts *this_cpu(void)
 	return bpf_map_lookup_elem(&counts, &zero);
 }
 
+/* 1 in N: this one? */
+static __always_inline bool chosen(const struct nt_tx_mark *m)
+{
+	u32 n = every;
+
+	return n <= 1 || (m->sends + 1) % n == 0;
+}
+
+/* Counted with atomics: an ACK in a process's context may be interrupted by another's. */
 static __always_inline void put(struct nt_tx_sock *s, struct nt_tx_fine *f, u32 stage, u64 ns)
 {
 	u32 now = epoch, slot = now & 1, lg = nt_log2(ns), octave = nt_octave(lg);
@@ -119,10 +158,6 @@ static __always_inline void put(struct nt_tx_sock *s, struct nt_tx_fine *f, u32 
 	t->octaves[octave]++;
 	t->count++;
 	t->sum_ns += ns;
-	if (t->epoch[slot] != now) {
-		t->epoch[slot] = now;
-		t->max_ns[slot] = 0;
-	}
 	if (ns > t->max_ns[slot])
 		t->max_ns[slot] = ns;
 	if (f)
@@ -131,8 +166,8 @@ static __always_inline void put(struct nt_tx_sock *s, struct nt_tx_fine *f, u32 
 
 	if (!c)
 		return;
-	c->sum_ns += ns;
-	c->buckets[bucket]++;
+	__sync_fetch_and_add(&c->sum_ns, ns);
+	__sync_fetch_and_add(&c->buckets[bucket], 1);
 	if (c->epoch[slot] != now) {
 		c->epoch[slot] = now;
 		c->max_ns[slot] = 0;
@@ -141,65 +176,104 @@ static __always_inline void put(struct nt_tx_sock *s, struct nt_tx_fine *f, u32 
 		c->max_ns[slot] = ns;
 }
 
-/* Every look of a send at the write queue; of a socket that is not selected nothing is kept. */
+/*
+ * Every look of a send at the write queue. A call goes on if as much was queued since its last
+ * look as it has less to copy; if that is nothing it slept for want of space. A call that may
+ * not sleep ends instead, and the same bytes are then a new one.
+ */
 SEC("tp_btf/tcp_sendmsg_locked")
 int BPF_PROG(stages_copy, struct sock *sk, struct msghdr *msg)
 {
-	struct nt_tx_sock *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	struct nt_tx_mark *m = bpf_sk_storage_get(&marks, sk, 0, 0);
 
-	if (!s)
+	if (!m || !chosen(m))
+		return 0;
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+	if (!tp)
 		return 0;
 	u64 now = bpf_ktime_get_ns(), left = msg->msg_iter.count;
+	u32 write_seq = tp->write_seq;
 
-	if (!s->call_ns || left > s->left || (left == s->left && msg->msg_flags & NT_MSG_DONTWAIT)) {
-		/* Nothing was under way, or that call failed: a new one. */
-		s->call_ns = now;
-		s->sndbuf_ns = 0;
-	} else if (left == s->left) {
-		/* No byte was copied since the last look: it slept for want of space. */
-		s->sndbuf_ns += now - s->step_ns;
+	if (!m->call_ns || m->left - left != (u32)(write_seq - m->write_seq) ||
+	    (left == m->left && msg->msg_flags & NT_MSG_DONTWAIT)) {
+		m->call_ns = now;
+		m->sndbuf_ns = 0;
+	} else if (left == m->left) {
+		m->sndbuf_ns += now - m->step_ns;
 	}
-	s->step_ns = now;
-	s->left = left;
+	m->step_ns = now;
+	m->left = left;
+	m->write_seq = write_seq;
 	return 0;
 }
 
-static __always_inline void sent(struct bpf_sock_ops *ops, struct nt_tx_sock *s,
-				 struct nt_tx_counts *c)
+/* Storage is charged to the socket's option memory, which is its program's. */
+static __always_inline bool has_room(struct sock *sk, u32 bytes)
+{
+	struct net___core *net = (void *)sk->__sk_common.skc_net.net;
+
+	if (!bpf_core_field_exists(net->core.sysctl_optmem_max))
+		return true; /* older than the BPF stamps */
+	int most = 0;
+
+	bpf_core_read(&most, sizeof(most), &net->core.sysctl_optmem_max);
+	return bytes <= (u32)most / NT_TX_OPTMEM_SHARE;
+}
+
+static __always_inline void sent(struct bpf_sock_ops *ops, struct bpf_sock *sk,
+				 struct nt_tx_mark *m, struct nt_tx_counts *c)
 {
 	struct bpf_sock_ops_kern *k = bpf_cast_to_kern_ctx(ops);
-	struct nt_tx_key key = { .cookie = s->cookie };
-	struct nt_tx_pending p = { .call_ns = s->call_ns, .sndbuf_ns = s->sndbuf_ns };
-	u32 n = every;
+	struct nt_tx_key key = { .cookie = m->cookie };
+	struct nt_tx_pending p = { .call_ns = m->call_ns, .sndbuf_ns = m->sndbuf_ns };
+	bool stamp = chosen(m);
 
-	s->call_ns = s->sndbuf_ns = 0;
-	s->sends++;
-	if (n > 1 && s->sends % n)
+	m->call_ns = m->sndbuf_ns = 0;
+	m->sends++;
+	if (!stamp)
 		return;
 	struct sk_buff *skb = k->skb;
 	struct skb_shared_info *info = bpf_rdonly_cast(
 		skb->head + skb->end, bpf_core_type_id_kernel(struct skb_shared_info));
-	u8 marks = info->tx_flags;
+	struct tcp_skb_cb *cb = bpf_rdonly_cast(&skb->cb[0],
+						bpf_core_type_id_kernel(struct tcp_skb_cb));
+	u8 asked = info->tx_flags;
 
-	if (k->sk->sk_tsflags & TS_RECORD || marks & SKB_OWN) {
+	if (k->sk->sk_tsflags & TS_RECORD || asked & SKB_OWN ||
+	    BPF_CORE_READ_BITFIELD(cb, txstamp_ack) & ACK_OWN) {
 		/* The program's own keys must stay what they are. */
-		s->own_stamps++;
-		c->own_stamps++;
+		__sync_fetch_and_add(&c->own_stamps, 1);
 		return;
 	}
+	struct nt_tx_sock *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+
+	if (!s) {
+		if (has_room(k->sk, sizeof(*m) + sizeof(*s)))
+			s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		if (!s) {
+			__sync_fetch_and_add(&c->no_storage, 1);
+			return;
+		}
+		s->cookie = m->cookie;
+		s->born_ns = bpf_ktime_get_ns();
+	}
 	key.tskey = info->tskey;
-	if (marks & SKB_BPF && !bpf_map_delete_elem(&pending, &key)) {
+	if (asked & SKB_BPF && !bpf_map_delete_elem(&pending, &key)) {
 		s->merged++;
-		c->merged++;
+		__sync_fetch_and_add(&c->merged, 1);
 	}
 	if (bpf_sock_ops_enable_tx_tstamp(k, 0))
 		return;
 	s->sampled++;
-	c->sampled++;
+	s->touched = epoch;
+	__sync_fetch_and_add(&c->sampled, 1);
 	key.tskey = info->tskey;
+	p.nth = s->sampled;
+	p.merged = s->merged;
 	p.copied_ns = bpf_ktime_get_ns();
 	if (bpf_map_update_elem(&pending, &key, &p, BPF_ANY))
-		c->full++;
+		__sync_fetch_and_add(&c->full, 1);
 }
 
 static __always_inline void acknowledged(struct nt_tx_sock *s, struct nt_tx_key *key,
@@ -207,11 +281,18 @@ static __always_inline void acknowledged(struct nt_tx_sock *s, struct nt_tx_key 
 {
 	struct nt_tx_pending *p = bpf_map_lookup_elem(&pending, key);
 	u64 now = bpf_ktime_get_ns();
+	u32 current = epoch, slot = current & 1;
 
 	if (!p)
 		return;
 	struct nt_tx_fine *f = bpf_map_lookup_elem(&fine, &s->cookie);
 
+	s->touched = current;
+	if (s->epoch[slot] != current) {
+		s->epoch[slot] = current;
+		for (u32 i = 0; i < NT_STAGE_COUNT; i++)
+			s->stages[i].max_ns[slot] = 0;
+	}
 	if (p->call_ns) {
 		u64 call = p->copied_ns - p->call_ns;
 
@@ -228,10 +309,17 @@ static __always_inline void acknowledged(struct nt_tx_sock *s, struct nt_tx_key 
 	put(s, f, TOTAL, now - (p->call_ns ? p->call_ns : p->copied_ns));
 	if (p->departures > 1) {
 		s->resent += p->departures - 1;
-		c->resent += p->departures - 1;
+		__sync_fetch_and_add(&c->resent, p->departures - 1);
+	}
+	/* ACKs come in order: those before this one that are still open get none any more. */
+	u32 gone = p->nth - 1 - p->merged - s->done - s->lost;
+
+	if ((s32)gone > 0) {
+		s->lost += gone;
+		__sync_fetch_and_add(&c->lost, gone);
 	}
 	s->done++;
-	c->done++;
+	__sync_fetch_and_add(&c->done, 1);
 	bpf_map_delete_elem(&pending, key);
 }
 
@@ -250,41 +338,55 @@ static __always_inline int switch_on(void *sk)
 	return NT_TX_OURS;
 }
 
+/* A connection that is new while all are sampled. */
+static __always_inline void opened(struct bpf_sock_ops *ops, struct bpf_sock *sk)
+{
+	struct bpf_sock_ops_kern *k = bpf_cast_to_kern_ctx(ops);
+	u32 space = k->sk->__sk_common.skc_net.net->ns.inum;
+
+	if (!everything || !bpf_map_lookup_elem(&spaces, &space))
+		return;
+	struct nt_tx_mark *m = bpf_sk_storage_get(&marks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (m && !m->cookie) {
+		m->cookie = bpf_get_socket_cookie(ops);
+		m->flags = switch_on(ops);
+	}
+}
+
 SEC("sockops")
 int stages_ops(struct bpf_sock_ops *ops)
 {
 	u32 op = ops->op;
+	struct bpf_sock *sk;
 
 	if (op < OP_SCHED || op > OP_SENDMSG) {
 		if (op != OP_ACTIVE_ESTABLISHED && op != OP_PASSIVE_ESTABLISHED)
 			return 1;
-		struct bpf_sock *fresh = ops->sk;
-
-		if (!everything || !fresh)
-			return 1;
-		struct nt_tx_sock *s = bpf_sk_storage_get(&sockets, fresh, 0,
-							  BPF_SK_STORAGE_GET_F_CREATE);
-
-		if (s && !s->cookie) {
-			s->cookie = bpf_get_socket_cookie(ops);
-			s->flags = switch_on(ops);
-		}
+		sk = ops->sk;
+		if (sk)
+			opened(ops, sk);
 		return 1;
 	}
-	struct bpf_sock *sk = ops->sk;
-
+	sk = ops->sk;
 	if (!sk)
 		return 1;
-	struct nt_tx_sock *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	struct nt_tx_counts *c = this_cpu();
 
-	if (!s || !c)
+	if (!c)
 		return 1;
-	c->runs++;
+	__sync_fetch_and_add(&c->runs, 1);
 	if (op == OP_SENDMSG) {
-		sent(ops, s, c);
+		struct nt_tx_mark *m = bpf_sk_storage_get(&marks, sk, 0, 0);
+
+		if (m)
+			sent(ops, sk, m, c);
 		return 1;
 	}
+	struct nt_tx_sock *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+
+	if (!s)
+		return 1;
 	struct bpf_sock_ops_kern *k = bpf_cast_to_kern_ctx(ops);
 	struct sk_buff *skb = k->skb;
 	struct skb_shared_info *info = bpf_rdonly_cast(
@@ -341,42 +443,49 @@ int stages_walk(struct bpf_iter__tcp *ctx)
 		return 0;
 	u64 cookie = bpf_get_socket_cookie(tp);
 	bool want = everything || bpf_map_lookup_elem(&wanted, &cookie);
-	struct nt_tx_sock *s = bpf_sk_storage_get(&sockets, tp, 0, 0);
+	struct nt_tx_mark *m = bpf_sk_storage_get(&marks, tp, 0, 0);
 
-	if (want && !s) {
-		s = bpf_sk_storage_get(&sockets, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
-		if (!s) {
+	if (want && !m) {
+		m = bpf_sk_storage_get(&marks, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		if (!m) {
 			walk_failed++;
 			return 0;
 		}
-		s->cookie = cookie;
-		s->flags = switch_on(skc);
-		walk_set += s->flags == NT_TX_OURS;
-		walk_foreign += s->flags == NT_TX_FOREIGN;
-		walk_failed += !s->flags;
-	} else if (!want && s) {
+		m->cookie = cookie;
+		m->flags = switch_on(skc);
+		walk_set += m->flags == NT_TX_OURS;
+		walk_foreign += m->flags == NT_TX_FOREIGN;
+		if (!m->flags) {
+			walk_failed++;
+			bpf_sk_storage_delete(&marks, tp);
+		}
+	} else if (!want && m) {
 		int flags = 0;
 
-		if (s->flags & NT_TX_OURS &&
+		if (m->flags & NT_TX_OURS &&
 		    !bpf_getsockopt(skc, SOL_SOCKET, SK_BPF_CB_FLAGS, &flags, sizeof(flags))) {
 			flags &= ~SK_BPF_CB_TX;
-			if (bpf_setsockopt(skc, SOL_SOCKET, SK_BPF_CB_FLAGS, &flags,
-					   sizeof(flags)))
+			if (bpf_setsockopt(skc, SOL_SOCKET, SK_BPF_CB_FLAGS, &flags, sizeof(flags)))
 				walk_failed++;
 			else
 				walk_cleared++;
 		}
+		bpf_sk_storage_delete(&marks, tp);
 		bpf_sk_storage_delete(&sockets, tp);
 	}
 	return 0;
 }
 
+/* Records that changed since the last read, or have sends that no ACK has covered. */
 SEC("iter/bpf_sk_storage_map")
 int stages_read(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
 	struct nt_tx_sock *s = ctx->value;
 
-	if (s && ctx->sk)
-		bpf_seq_write(ctx->meta->seq, s, sizeof(*s));
+	if (!s || !ctx->sk)
+		return 0;
+	if (s->touched + 1 < epoch && s->sampled == s->done + s->merged + s->lost)
+		return 0;
+	bpf_seq_write(ctx->meta->seq, s, sizeof(*s));
 	return 0;
 }

@@ -7,10 +7,13 @@ struct nt_stages_totals {
 	uint64_t runs;
 	uint64_t sampled, done;
 	uint64_t merged; /* stamped sends that a later one joined: one key for both */
+	uint64_t lost;	 /* stamped sends that will never be complete: no stamp, or no socket any more */
+	uint64_t open;	 /* stamped sends that no ACK has covered yet; now */
 	uint64_t resent; /* departures beyond the first */
 	uint64_t full;	 /* stamped sends that found no place */
 	uint64_t own_stamps; /* sends left alone: their program stamps them itself */
-	uint32_t sockets; /* selected and alive */
+	uint64_t no_storage; /* sends of sockets that could not be traced: memory, optmem's limit */
+	uint32_t sockets; /* with sends in the interval, or open ones */
 	uint32_t unknown; /* of them, sockets that the table does not know yet */
 	uint64_t cpu_ns;
 };
@@ -43,6 +46,8 @@ void nt_stages_detach(struct nt_stages *s);
 int nt_stages_others(struct nt_stages *s);
 /* Ends an interval: reads the kernel's counters and tells the engine (which may be NULL). */
 int nt_stages_read(struct nt_stages *s, struct nt_engine *e, struct nt_stages_totals *ret);
+/* After the sweep: tells it again of the sockets that the table did not know. Returns how many. */
+int nt_stages_read_late(struct nt_stages *s, struct nt_engine *e);
 /* Fine buckets of a stage; as nt_wait_buckets. */
 int nt_stages_buckets(struct nt_stages *s, const uint64_t *cookies, uint32_t n, int stage, int run,
 		      uint64_t *buckets, struct nt_dist *dist);

@@ -38,7 +38,7 @@ struct nt_plane {
 	uint32_t wait_approx;  /* samples off by more than 3 %: deliveries were merged */
 	uint32_t has;	       /* enum nt_plane_has */
 	uint32_t tx_sends;     /* sampled sends that were completed */
-	uint32_t tx_incomplete; /* joined by a later send: one key for both */
+	uint32_t tx_incomplete; /* stamps lost: mostly joined by a later send, one key for both */
 	uint32_t tx_open;	/* sampled, and not acknowledged yet */
 	uint32_t tx_resent;    /* SND stamps beyond the first */
 	struct nt_dist tx[7];

@@ -57,6 +57,12 @@ int nt_stages_read(struct nt_stages *s, struct nt_engine *e, struct nt_stages_to
 	return -ENOTSUP;
 }
 
+int nt_stages_read_late(struct nt_stages *s, struct nt_engine *e)
+{
+	(void)s, (void)e;
+	return -ENOTSUP;
+}
+
 int nt_stages_buckets(struct nt_stages *s, const uint64_t *cookies, uint32_t n, int stage, int run,
 		      uint64_t *buckets, struct nt_dist *dist)
 {
@@ -76,6 +82,7 @@ void nt_stages_clear(struct nt_stages *s)
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "nt_hist.h"
@@ -87,11 +94,12 @@ void nt_stages_clear(struct nt_stages *s)
 
 _Static_assert(NT_STAGE_COUNT == NT_TX_STAGES, "stages differ");
 
-/* A selected socket at the end of the interval before. */
-struct before {
-	uint64_t cookie;
-	bool seen; /* in the last read */
-	struct nt_tx_sock sock;
+#define FORGET_EVERY 32 /* reads */
+
+/* Records as they were last read, by cookie: open addressing. */
+struct bases {
+	struct nt_tx_sock **v;
+	uint32_t mask, live;
 };
 
 struct fine {
@@ -113,8 +121,8 @@ struct nt_stages {
 	int n_cpus;
 	uint64_t *wanted;
 	uint32_t n_wanted;
-	struct before *before; /* sorted by cookie */
-	uint32_t n_before;
+	struct bases bases;
+	uint32_t reads;
 	struct fine *fine[NT_TX_FINE];
 	uint32_t n_fine;
 	struct nt_tx_cpu *cpus;
@@ -122,7 +130,68 @@ struct nt_stages {
 	struct total totals[NT_STAGE_COUNT];
 	uint8_t *buf;
 	uint32_t n_buf, buf_cap;
+	uint32_t read_epoch; /* of the last read */
 };
+
+static void free_bases(struct bases *b)
+{
+	for (uint32_t i = 0; b->v && i <= b->mask; i++)
+		free(b->v[i]);
+	free(b->v);
+}
+
+static struct nt_tx_sock **base_slot(const struct bases *b, uint64_t cookie)
+{
+	uint32_t i = (uint32_t)(cookie * 0x9e3779b97f4a7c15ULL >> 32) & b->mask;
+
+	while (b->v[i] && b->v[i]->cookie != cookie)
+		i = (i + 1) & b->mask;
+	return &b->v[i];
+}
+
+/* A table of n slots; with keep the records of sockets that it does not know are forgotten. */
+static int rehash(struct bases *b, uint32_t n, const struct nt_engine *keep)
+{
+	struct bases bigger = { .v = calloc(n, sizeof(*bigger.v)), .mask = n - 1 };
+
+	if (!bigger.v)
+		return -ENOMEM;
+	for (uint32_t i = 0; b->v && i <= b->mask; i++) {
+		struct nt_tx_sock *old = b->v[i];
+
+		if (!old)
+			continue;
+		if (keep && nt_table_find(&keep->table, old->cookie) == NT_NONE) {
+			free(old);
+			continue;
+		}
+		*base_slot(&bigger, old->cookie) = old;
+		bigger.live++;
+	}
+	free(b->v);
+	*b = bigger;
+	return 0;
+}
+
+/* The record of the read before, zeroed if it is new. */
+static struct nt_tx_sock *base_of(struct bases *b, const struct nt_tx_sock *now)
+{
+	if ((b->live + 1) * 2 > b->mask && rehash(b, (b->mask + 1) * 2, NULL))
+		return NULL;
+	struct nt_tx_sock **slot = base_slot(b, now->cookie);
+
+	if (!*slot) {
+		*slot = calloc(1, sizeof(**slot));
+		if (!*slot)
+			return NULL;
+		b->live++;
+	} else if ((*slot)->born_ns != now->born_ns) {
+		memset(*slot, 0, sizeof(**slot));
+	}
+	(*slot)->cookie = now->cookie;
+	(*slot)->born_ns = now->born_ns;
+	return *slot;
+}
 
 int nt_stages_open(const char *cgroup_root, struct nt_stages **ret, char *why, uint32_t n_why)
 {
@@ -146,7 +215,7 @@ int nt_stages_open(const char *cgroup_root, struct nt_stages **ret, char *why, u
 		s->cpus = calloc((size_t)s->n_cpus, sizeof(*s->cpus));
 		s->counts = calloc((size_t)s->n_cpus, sizeof(*s->counts));
 	}
-	if (!s->cpus || !s->counts)
+	if (!s->cpus || !s->counts || rehash(&s->bases, 64, NULL))
 		goto fail;
 	for (int with_copy = 1; with_copy >= 0; with_copy--) {
 		s->skel = stages_bpf__open();
@@ -199,7 +268,7 @@ void nt_stages_close(struct nt_stages *s)
 	for (uint32_t i = 0; i < s->n_fine; i++)
 		free(s->fine[i]);
 	free(s->wanted);
-	free(s->before);
+	free_bases(&s->bases);
 	free(s->cpus);
 	free(s->counts);
 	free(s->buf);
@@ -319,12 +388,28 @@ out:
 	return err;
 }
 
+/* New sockets of this namespace are switched on too, while all are sampled. */
+static void note_space(struct nt_stages *s, int ns_fd)
+{
+	struct stat st;
+	uint8_t yes = 1;
+
+	if (ns_fd < 0 ? stat("/proc/self/ns/net", &st) : fstat(ns_fd, &st))
+		return;
+	uint32_t inode = (uint32_t)st.st_ino;
+
+	bpf_map_update_elem(bpf_map__fd(s->skel->maps.spaces), &inode, &yes, BPF_ANY);
+}
+
 static int walk(struct nt_stages *s, int ns_fd, bool alien, struct nt_stages_walk *ret)
 {
 	struct stages_bpf__bss *bss = s->skel->bss;
 
+	pthread_mutex_lock(&s->lock);
 	bss->walk_set = bss->walk_cleared = bss->walk_foreign = bss->walk_failed = 0;
 	bss->clear_alien = alien;
+	if (!alien)
+		note_space(s, ns_fd);
 	int err = nt_bpf_iter_run(bpf_link__fd(s->skel->links.stages_walk), ns_fd);
 
 	bss->clear_alien = 0;
@@ -332,6 +417,7 @@ static int walk(struct nt_stages *s, int ns_fd, bool alien, struct nt_stages_wal
 					.cleared = bss->walk_cleared,
 					.foreign = bss->walk_foreign,
 					.failed = bss->walk_failed };
+	pthread_mutex_unlock(&s->lock);
 	return err;
 }
 
@@ -387,6 +473,8 @@ static int read_totals(struct nt_stages *s, uint32_t epoch, struct nt_stages_tot
 		t->sampled += s->counts[i].sampled;
 		t->done += s->counts[i].done;
 		t->merged += s->counts[i].merged;
+		t->lost += s->counts[i].lost;
+		t->no_storage += s->counts[i].no_storage;
 		t->resent += s->counts[i].resent;
 		t->full += s->counts[i].full;
 		t->own_stamps += s->counts[i].own_stamps;
@@ -422,86 +510,107 @@ static int read_totals(struct nt_stages *s, uint32_t epoch, struct nt_stages_tot
 	return 0;
 }
 
-static void fill_stage(const struct nt_tx_stage *now, const struct nt_tx_stage *last,
-		       struct fine *f, uint32_t stage, uint32_t epoch, struct nt_dist *d)
+static void fill_stage(const struct nt_tx_sock *now, const struct nt_tx_sock *last, struct fine *f,
+		       uint32_t stage, uint32_t epoch, struct nt_dist *d)
 {
-	uint64_t octaves[NT_OCTAVES], fine[NT_FINE], any = 0;
-	uint32_t count = now->count - last->count;
+	const struct nt_tx_stage *a = &now->stages[stage], *b = &last->stages[stage];
+	uint64_t buckets[NT_FINE], any = 0;
+	uint32_t count = a->count - b->count;
 
 	memset(d, 0, sizeof(*d));
 	if (!count)
 		return;
-	d->sum_ns = now->sum_ns - last->sum_ns;
+	d->sum_ns = a->sum_ns - b->sum_ns;
 	for (uint32_t k = 0; k < 2; k++)
-		if (now->epoch[k] >= epoch && now->max_ns[k] > d->max_ns)
-			d->max_ns = now->max_ns[k];
+		if (now->epoch[k] >= epoch && a->max_ns[k] > d->max_ns)
+			d->max_ns = a->max_ns[k];
 	if (f) {
 		f->max_ns[stage] = d->max_ns;
 		for (uint32_t k = 0; k < NT_FINE; k++) {
-			fine[k] = f->now.buckets[stage][k] - f->last.buckets[stage][k];
-			any |= fine[k];
+			buckets[k] = f->now.buckets[stage][k] - f->last.buckets[stage][k];
+			any |= buckets[k];
 		}
 		if (f->whole && any) {
-			nt_dist_of(fine, NT_FINE, 1, d);
+			nt_dist_of(buckets, NT_FINE, 1, d);
 			d->count = count;
 			return;
 		}
 	}
 	for (uint32_t k = 0; k < NT_OCTAVES; k++)
-		octaves[k] = now->octaves[k] - last->octaves[k];
-	nt_dist_of(octaves, NT_OCTAVES, 0, d);
+		buckets[k] = (uint16_t)(a->octaves[k] - b->octaves[k]);
+	nt_dist_of(buckets, NT_OCTAVES, 0, d);
+	d->count = count;
 }
 
-static int by_cookie_before(const void *a, const void *b)
+static uint32_t open_of(const struct nt_tx_sock *s)
 {
-	return by_cookie(&((const struct before *)a)->cookie, &((const struct before *)b)->cookie);
+	return s->sampled - s->done - s->merged - s->lost;
 }
 
-/* The engine's lock is held. */
-static void tell(struct nt_stages *s, struct nt_engine *e, uint32_t epoch,
-		 const struct nt_tx_sock *now, struct nt_stages_totals *t)
+/* False: the table does not know the socket. The engine's lock is held. */
+static bool tell(struct nt_stages *s, struct nt_engine *e, const struct nt_tx_sock *now)
 {
-	static const struct nt_tx_sock nothing;
-	struct before key = { .cookie = now->cookie };
-	const struct before *b = s->n_before ? bsearch(&key, s->before, s->n_before, sizeof(key),
-						       by_cookie_before) :
-					       NULL;
-	const struct nt_tx_sock *last = b ? &b->sock : &nothing;
 	struct nt_plane *p = nt_plane_of(e, now->cookie);
+
+	if (!p)
+		return false;
+	struct nt_tx_sock *last = base_of(&s->bases, now);
+
+	if (!last)
+		return true;
 	struct fine *f = fine_of(s, now->cookie);
 
-	t->sockets++;
-	if (!p) {
-		t->unknown++;
-		return;
-	}
 	p->has |= NT_P_TX;
 	p->tx_sends = now->done - last->done;
-	p->tx_incomplete = now->merged - last->merged;
+	p->tx_incomplete = now->merged + now->lost - last->merged - last->lost;
 	p->tx_resent = now->resent - last->resent;
-	p->tx_open = now->sampled - now->done - now->merged;
+	p->tx_open = open_of(now);
 	for (uint32_t stage = 0; stage < NT_STAGE_COUNT; stage++)
-		fill_stage(&now->stages[stage], &last->stages[stage], f, stage, epoch,
-			   &p->tx[stage]);
+		fill_stage(now, last, f, stage, s->read_epoch, &p->tx[stage]);
+	*last = *now;
+	return true;
 }
 
-/* What was read becomes the interval's beginning. */
-static void keep(struct nt_stages *s)
+/* Tells of all records in the buffer; those that nobody knows stay at its beginning. */
+static uint32_t tell_all(struct nt_stages *s, struct nt_engine *e)
 {
-	uint32_t n = s->n_buf / (uint32_t)sizeof(struct nt_tx_sock);
-	struct before *before = calloc(n + 1UL, sizeof(*before));
+	struct nt_tx_sock now;
+	uint32_t kept = 0, told = 0;
 
-	if (!before)
-		return;
-	for (uint32_t i = 0; i < n; i++) {
-		memcpy(&before[i].sock, s->buf + i * sizeof(struct nt_tx_sock),
-		       sizeof(struct nt_tx_sock));
-		before[i].cookie = before[i].sock.cookie;
+	for (uint32_t at = 0; at + sizeof(now) <= s->n_buf; at += sizeof(now)) {
+		memcpy(&now, s->buf + at, sizeof(now));
+		if (tell(s, e, &now)) {
+			told++;
+		} else {
+			memmove(s->buf + kept, s->buf + at, sizeof(now));
+			kept += sizeof(now);
+		}
 	}
-	qsort(before, n, sizeof(*before), by_cookie_before);
-	free(s->before);
-	s->before = before;
-	s->n_before = n;
+	s->n_buf = kept;
+	return told;
+}
+
+static uint64_t count_open(const struct nt_stages *s)
+{
+	struct nt_tx_sock now;
+	uint64_t open = 0;
+
+	for (uint32_t at = 0; at + sizeof(now) <= s->n_buf; at += sizeof(now)) {
+		memcpy(&now, s->buf + at, sizeof(now));
+		open += open_of(&now);
+	}
+	return open;
+}
+
+/* Selected sockets that sent nothing have no record, and are traced all the same. */
+static void tell_wanted(struct nt_stages *s, struct nt_engine *e)
+{
+	for (uint32_t i = 0; i < s->n_wanted; i++) {
+		struct nt_plane *p = nt_plane_of(e, s->wanted[i]);
+
+		if (p)
+			p->has |= NT_P_TX;
+	}
 }
 
 int nt_stages_read(struct nt_stages *s, struct nt_engine *e, struct nt_stages_totals *ret)
@@ -512,6 +621,7 @@ int nt_stages_read(struct nt_stages *s, struct nt_engine *e, struct nt_stages_to
 	pthread_mutex_lock(&s->lock);
 	uint32_t epoch = s->skel->data->epoch;
 
+	s->read_epoch = epoch;
 	s->skel->data->epoch = epoch + 1;
 	int err = nt_bpf_iter_read(bpf_link__fd(s->skel->links.stages_read), &s->buf, &s->n_buf,
 				   &s->buf_cap);
@@ -519,22 +629,38 @@ int nt_stages_read(struct nt_stages *s, struct nt_engine *e, struct nt_stages_to
 	read_fine(s);
 	if (!err)
 		err = read_totals(s, epoch, ret);
+	if (!err) {
+		ret->open = count_open(s);
+		ret->sockets = s->n_buf / (uint32_t)sizeof(struct nt_tx_sock);
+		/* What is neither done nor open went with its socket, or with its selection. */
+		ret->lost = ret->sampled - ret->done - ret->merged - ret->open;
+	}
 	if (e && !err) {
-		struct nt_tx_sock now;
-
 		pthread_mutex_lock(&e->lock);
 		nt_planes_reset_tx(e);
-		for (uint32_t at = 0; at + sizeof(now) <= s->n_buf; at += sizeof(now)) {
-			memcpy(&now, s->buf + at, sizeof(now));
-			tell(s, e, epoch, &now, ret);
-		}
+		tell_wanted(s, e);
+		ret->unknown = ret->sockets - tell_all(s, e);
+		if (++s->reads % FORGET_EVERY == 0 && s->bases.live > 2 * e->table.live + 1024)
+			rehash(&s->bases, s->bases.mask + 1, e);
 		pthread_mutex_unlock(&e->lock);
 	}
-	if (!err)
-		keep(s);
 	pthread_mutex_unlock(&s->lock);
 	ret->cpu_ns = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
 	return err;
+}
+
+int nt_stages_read_late(struct nt_stages *s, struct nt_engine *e)
+{
+	uint32_t told;
+
+	pthread_mutex_lock(&s->lock);
+	pthread_mutex_lock(&e->lock);
+	tell_wanted(s, e);
+	told = tell_all(s, e);
+	pthread_mutex_unlock(&e->lock);
+	s->n_buf = 0;
+	pthread_mutex_unlock(&s->lock);
+	return (int)told;
 }
 
 int nt_stages_buckets(struct nt_stages *s, const uint64_t *cookies, uint32_t n, int stage, int run,

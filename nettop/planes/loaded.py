@@ -49,9 +49,11 @@ class Planes:
             self._off[stages.NAME] = status
 
     def seed(self, ns_fd: int = -1) -> None:
-        """Data that is unread in this namespace came before now; -1: nettop's own."""
+        """A namespace is polled from now on: what is unread there came earlier; -1: the own one."""
         if self._wait is not None:
             self._wait.seed(ns_fd)
+        if self.stages is not None:
+            self.stages.enter(ns_fd)
 
     def read(self, engine: Engine) -> PlaneTick:
         """Ends an interval; the engine's next sweep judges by it."""
@@ -69,6 +71,8 @@ class Planes:
         """After the sweep: what new sockets did before the table knew them."""
         if self._wait is not None:
             self._wait.read_late(engine)
+        if self.stages is not None:
+            self.stages.read_late(engine)
 
     def select(self, walks: stages.Walks) -> None:
         """Puts a changed selection of the stages plane in force, once it has settled."""

@@ -34,10 +34,13 @@ class StagesTick:
     sampled: int
     done: int
     merged: int
+    lost: int  # never to be complete: without a stamp, or without their socket
+    open: int  # not acknowledged yet; now
     resent: int
     full: int
     own_stamps: int
-    sockets: int
+    no_storage: int
+    sockets: int  # with sends in the interval, or open ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,11 @@ class StagesPlane:
         check(lib.nt_stages_walk(self._s, ns_fd, did), "selecting sockets")
         self.foreign += did.foreign
 
+    def enter(self, ns_fd: int) -> None:
+        """A namespace that is polled from now on: what is in force holds there too."""
+        if self._applied and not self.refused:
+            self._walk(ns_fd)
+
     def read(self, engine: Engine) -> StagesTick | None:
         """Ends an interval and tells the engine; before a sweep, whose verdicts use it."""
         if not self._applied:
@@ -122,12 +130,20 @@ class StagesPlane:
             sampled=t.sampled,
             done=t.done,
             merged=t.merged,
+            lost=t.lost,
+            open=t.open,
             resent=t.resent,
             full=t.full,
             own_stamps=t.own_stamps,
+            no_storage=t.no_storage,
             sockets=t.sockets,
         )
         return self.last
+
+    def read_late(self, engine: Engine) -> None:
+        """After a sweep: new sockets that the table now knows."""
+        if self._applied:
+            check(lib.nt_stages_read_late(self._s, engine.handle), "reading the TX stages")
 
     def histogram(self, cookies: Sequence[int], stage: Stage, *, run: bool) -> Histogram:
         """Of these sockets together, or of all stamped sends with none named."""
@@ -151,7 +167,11 @@ class StagesPlane:
             return SourceStatus(NAME, "off", METHOD, OFF_REASON)
         reason = None
         if self.foreign:
-            reason = f"{self.foreign} sockets were switched on by another tool and are left so"
+            one = self.foreign == 1
+            reason = (
+                f"{self.foreign} socket{' was' if one else 's were'} switched on by another tool"
+                f" and {'is' if one else 'are'} left so"
+            )
         return SourceStatus(NAME, "partial" if reason else "ok", METHOD, reason)
 
     def clear(self) -> None:
@@ -166,7 +186,8 @@ class StagesPlane:
         """
         others = check(lib.nt_stages_others(self._s), "asking for sockops programs")
         if others:
-            raise RuntimeError(f"{others} other sockops programs are attached and may use the flag")
+            what = "program is" if others == 1 else "programs are"
+            raise RuntimeError(f"{others} other sockops {what} attached and may use the flag")
         cleared = 0
 
         def clear(ns_fd: int) -> None:

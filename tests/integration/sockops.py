@@ -63,7 +63,7 @@ def attached(
         try:
             yield
         finally:
-            _bpf(_PROG_DETACH, attr)
+            _bpf(_PROG_DETACH, struct.pack("<III", group, program, _CGROUP_SOCK_OPS))
     finally:
         os.close(group)
         os.close(program)
