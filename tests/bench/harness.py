@@ -51,12 +51,13 @@ def _build_dir() -> tempfile.TemporaryDirectory[str]:
 
 
 @cache
-def compiled(name: str) -> str:
+def compiled(name: str, *libraries: str) -> str:
     """Path of one of the C programs beside this file, built for this run."""
     target = str(Path(_build_dir().name) / name)
+    cc = os.environ.get("CC", "cc")
+    source = str(HERE / f"{name}.c")
     subprocess.run(
-        [os.environ.get("CC", "cc"), "-std=gnu11", "-O2", "-o", target, str(HERE / f"{name}.c")],
-        check=True,
+        [cc, "-std=gnu11", "-O2", "-pthread", "-o", target, source, *libraries], check=True
     )
     return target
 

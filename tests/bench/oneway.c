@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * One-byte messages there and back over loopback between two pinned threads: ns per one-way
- * message. `pingpong N [stamp]`: with stamp the sender asks for classic SO_TIMESTAMPING
- * (SCHED, software SND, ACK) and drains its error queue. `cookie` is printed first and a line of
- * standard input is waited for, so that a watcher can choose the socket.
+ * One-byte messages over loopback, sent and received by one pinned thread in turn, so that no
+ * wake-up of another CPU hides what a message itself costs: ns per message. `oneway N [stamp]`:
+ * with stamp the sender asks for classic SO_TIMESTAMPING (SCHED, software SND, ACK) and drains
+ * its error queue. The sender's cookie is printed first, and a line of standard input waited for.
  */
+#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,8 +18,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static int far_end;
-
 static void pin(int cpu)
 {
 	cpu_set_t set;
@@ -27,18 +25,6 @@ static void pin(int cpu)
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
 	sched_setaffinity(0, sizeof(set), &set);
-}
-
-static void *echo(void *arg)
-{
-	char c;
-
-	(void)arg;
-	pin(1);
-	while (recv(far_end, &c, 1, 0) == 1)
-		if (send(far_end, &c, 1, 0) != 1)
-			break;
-	return NULL;
 }
 
 static void drain(int fd)
@@ -59,10 +45,9 @@ int main(int argc, char **argv)
 	int stamp = argc > 2 && !strcmp(argv[2], "stamp"), one = 1;
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(a);
-	int server = socket(AF_INET, SOCK_STREAM, 0), near_end = socket(AF_INET, SOCK_STREAM, 0);
+	int server = socket(AF_INET, SOCK_STREAM, 0), near_end = socket(AF_INET, SOCK_STREAM, 0), far_end;
 	struct timespec t0, t1;
 	uint64_t cookie;
-	pthread_t thread;
 	char c = 'x';
 
 	bind(server, (struct sockaddr *)&a, len);
@@ -86,11 +71,10 @@ int main(int argc, char **argv)
 	if (getchar() == EOF)
 		return 1;
 	pin(0);
-	pthread_create(&thread, NULL, echo, NULL);
 	for (long i = -(n / 10); i < n; i++) {
 		if (i == 0)
 			clock_gettime(CLOCK_MONOTONIC, &t0);
-		if (send(near_end, &c, 1, 0) != 1 || recv(near_end, &c, 1, 0) != 1)
+		if (send(near_end, &c, 1, 0) != 1 || recv(far_end, &c, 1, 0) != 1)
 			return 1;
 		if (stamp)
 			drain(near_end);
@@ -98,8 +82,6 @@ int main(int argc, char **argv)
 	clock_gettime(CLOCK_MONOTONIC, &t1);
 	double ns = (double)(t1.tv_sec - t0.tv_sec) * 1e9 + (double)(t1.tv_nsec - t0.tv_nsec);
 
-	printf("%.1f\n", ns / (double)n / 2);
-	shutdown(near_end, SHUT_RDWR);
-	pthread_join(thread, NULL);
+	printf("%.1f\n", ns / (double)n);
 	return 0;
 }
