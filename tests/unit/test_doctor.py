@@ -18,6 +18,7 @@ pytest.importorskip("nettop._native", reason="the C helper is not built")
 from nettop import doctor
 from nettop.errors import NettopError
 from nettop.model.types import SourceStatus
+from nettop.planes import stages
 from nettop.render.units import ABSENT
 from nettop.sources import netns
 from nettop.sources.procs import procs_status
@@ -172,7 +173,7 @@ class _Plane:
 def test_clearing_flags(monkeypatch: pytest.MonkeyPatch, others: int) -> None:
     plane, out = _Plane(others), io.StringIO()
     status = SourceStatus("stages", "ok")
-    monkeypatch.setattr(doctor.stages, "open_plane", lambda root, every: (plane, status))
+    monkeypatch.setattr(stages, "open_plane", lambda root, every: (plane, status))
     if others:
         with pytest.raises(NettopError, match="other sockops programs"):
             doctor.run(clear_tx_flags=True, out=out)
@@ -184,7 +185,7 @@ def test_clearing_flags(monkeypatch: pytest.MonkeyPatch, others: int) -> None:
 
 def test_flags_cannot_be_cleared_without_the_plane(monkeypatch: pytest.MonkeyPatch) -> None:
     status = SourceStatus("stages", "off", reason="needs CAP_BPF")
-    monkeypatch.setattr(doctor.stages, "open_plane", lambda root, every: (None, status))
+    monkeypatch.setattr(stages, "open_plane", lambda root, every: (None, status))
     with pytest.raises(NettopError, match="needs CAP_BPF"):
         doctor.run(clear_tx_flags=True, out=io.StringIO())
 
