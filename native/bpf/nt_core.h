@@ -78,6 +78,7 @@ struct sock {
 	u16 sk_protocol;
 	int sk_err;
 	u32 sk_tsflags;
+	u8 sk_bpf_cb_flags; /* Linux 6.15 */
 	u32 sk_ack_backlog;
 	u32 sk_max_ack_backlog;
 	int sk_sndbuf;

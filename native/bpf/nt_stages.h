@@ -5,10 +5,21 @@
 
 #include "nt_hist.h"
 
-#define NT_STAGE_COUNT 7U /* enum nt_stage */
+/* enum nt_stage without the one that needs hardware stamps. */
+enum nt_tx_part {
+	NT_PART_COPY,
+	NT_PART_SNDBUF,
+	NT_PART_TCP,
+	NT_PART_QDISC,
+	NT_PART_ACK,
+	NT_PART_TOTAL,
+	NT_PARTS
+};
+
+#define NT_TX_RING 4 /* sends under way that a socket's record holds; further ones go to a map */
 #define NT_TX_PENDING 16384
 #define NT_TX_WANTED 4096
-#define NT_TX_FINE 64	      /* sockets with fine buckets: 57 kB each */
+#define NT_TX_FINE 64	      /* sockets with fine buckets: 49 kB each */
 #define NT_TX_SPACES 4096     /* network namespaces */
 #define NT_TX_OPTMEM_SHARE 20 /* a socket's option memory is taken up to one part in so many */
 
@@ -38,8 +49,27 @@ struct nt_tx_stage {
 	__u32 pad;
 };
 
-/* One socket with stamped sends. */
-struct nt_tx_sock {
+/* A stamped send that no ACK has covered yet. */
+struct nt_tx_pending {
+	__u64 call_ns; /* 0: not known */
+	__u64 sndbuf_ns;
+	__u64 copied_ns; /* 0: nothing here */
+	__u64 sched_ns;
+	__u64 first_ns, last_ns; /* departures by software's clock */
+	__u32 departures;
+	__u32 tskey;  /* sequence number of the last byte; 0 is legal */
+	__u32 nth;    /* stamped send of its socket, from 1 */
+	__u32 merged; /* of those before it */
+};
+
+struct nt_tx_key {
+	__u64 cookie;
+	__u32 tskey;
+	__u32 pad;
+};
+
+/* What user space reads of a socket. */
+struct nt_tx_rec {
 	__u64 cookie;
 	__u64 born_ns; /* tells a record from its predecessor of the same cookie */
 	__u32 epoch[2];
@@ -49,25 +79,15 @@ struct nt_tx_sock {
 	__u32 merged;  /* of these, joined by a later send: one key for both */
 	__u32 lost;    /* of these, acknowledged without a stamp */
 	__u32 resent;  /* departures beyond the first, of those done */
-	struct nt_tx_stage stages[NT_STAGE_COUNT];
+	struct nt_tx_stage stages[NT_PARTS];
 };
 
-struct nt_tx_key {
-	__u64 cookie;
-	__u32 tskey; /* sequence number of the last byte; 0 is legal */
+/* One socket with stamped sends: with what the kernel adds, one slab object of 1 kB. */
+struct nt_tx_sock {
+	struct nt_tx_rec rec;
+	__u32 spilled; /* sends in the map */
 	__u32 pad;
-};
-
-struct nt_tx_pending {
-	__u64 call_ns; /* 0: not known */
-	__u64 sndbuf_ns;
-	__u64 copied_ns;
-	__u64 sched_ns;
-	__u64 first_ns, last_ns; /* departures by software's clock */
-	__u32 departures;
-	__u32 nth;    /* stamped send of its socket, from 1 */
-	__u32 merged; /* of those before it */
-	__u32 pad;
+	struct nt_tx_pending ring[NT_TX_RING];
 };
 
 /* One stage of all sends on this CPU. */
@@ -79,7 +99,7 @@ struct nt_tx_cpu {
 };
 
 struct nt_tx_fine {
-	__u32 buckets[NT_STAGE_COUNT][NT_FINE];
+	__u32 buckets[NT_PARTS][NT_FINE];
 };
 
 /* Counters on this CPU. */

@@ -22,7 +22,6 @@ enum { OP_SCHED = 16, OP_SND_SW = 17, OP_SND_HW = 18, OP_ACK = 19, OP_SENDMSG = 
 #define SKB_BPF 0x80U
 #define ACK_OWN 1U /* TSTAMP_ACK_SK */
 enum { NT_MSG_DONTWAIT = 0x40 };
-enum { COPY, SNDBUF, TCP, QDISC, NIC, ACK, TOTAL };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct skb_shared_info {
@@ -90,7 +89,7 @@ struct {
 	__uint(max_entries, NT_TX_PENDING);
 	__type(key, struct nt_tx_key);
 	__type(value, struct nt_tx_pending);
-} pending SEC(".maps");
+} spill SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -110,7 +109,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, NT_STAGE_COUNT);
+	__uint(max_entries, NT_PARTS);
 	__type(key, u32);
 	__type(value, struct nt_tx_cpu);
 } totals SEC(".maps");
@@ -125,6 +124,7 @@ struct {
 /* Set by the helper while the programs run. */
 volatile __u32 epoch = 1;
 volatile __u32 every = 1;   /* stamp one send in so many */
+volatile __u32 refined;	    /* sockets with fine buckets */
 volatile __u32 everything;  /* all sockets, not the wanted ones */
 volatile __u32 clear_alien; /* the walk clears every flag, whoever set it */
 /* What the last walk did. */
@@ -145,15 +145,17 @@ static __always_inline bool chosen(const struct nt_tx_mark *m)
 	return n <= 1 || (m->sends + 1) % n == 0;
 }
 
-/* Counted with atomics: an ACK in a process's context may be interrupted by another's. */
-static __always_inline void put(struct nt_tx_sock *s, struct nt_tx_fine *f, u32 stage, u64 ns)
+static __always_inline void put(struct nt_tx_rec *r, struct nt_tx_fine *f, u32 part, u64 from,
+				u64 to)
 {
+	u64 ns = to - from;
 	u32 now = epoch, slot = now & 1, lg = nt_log2(ns), octave = nt_octave(lg);
 	u32 bucket = nt_fine(ns, lg);
 
-	if (stage >= NT_STAGE_COUNT || bucket >= NT_FINE || octave >= NT_OCTAVES)
+	/* Stamps of two CPUs may have crossed while a place was taken again. */
+	if (to < from || bucket >= NT_FINE || octave >= NT_OCTAVES)
 		return;
-	struct nt_tx_stage *t = &s->stages[stage];
+	struct nt_tx_stage *t = &r->stages[part];
 
 	t->octaves[octave]++;
 	t->count++;
@@ -161,19 +163,67 @@ static __always_inline void put(struct nt_tx_sock *s, struct nt_tx_fine *f, u32 
 	if (ns > t->max_ns[slot])
 		t->max_ns[slot] = ns;
 	if (f)
-		f->buckets[stage][bucket]++;
-	struct nt_tx_cpu *c = bpf_map_lookup_elem(&totals, &stage);
+		f->buckets[part][bucket]++;
+	struct nt_tx_cpu *c = bpf_map_lookup_elem(&totals, &part);
 
 	if (!c)
 		return;
-	__sync_fetch_and_add(&c->sum_ns, ns);
-	__sync_fetch_and_add(&c->buckets[bucket], 1);
+	c->sum_ns += ns;
+	c->buckets[bucket]++;
 	if (c->epoch[slot] != now) {
 		c->epoch[slot] = now;
 		c->max_ns[slot] = 0;
 	}
 	if (ns > c->max_ns[slot])
 		c->max_ns[slot] = ns;
+}
+
+static __always_inline struct nt_tx_pending *find(struct nt_tx_sock *s, u32 tskey)
+{
+#pragma unroll
+	for (u32 i = 0; i < NT_TX_RING; i++)
+		if (s->ring[i].tskey == tskey && s->ring[i].copied_ns)
+			return &s->ring[i];
+	if (!s->spilled)
+		return 0;
+	struct nt_tx_key key = { .cookie = s->rec.cookie, .tskey = tskey };
+
+	return bpf_map_lookup_elem(&spill, &key);
+}
+
+/* True if there was one. */
+static __always_inline bool forget(struct nt_tx_sock *s, u32 tskey)
+{
+#pragma unroll
+	for (u32 i = 0; i < NT_TX_RING; i++)
+		if (s->ring[i].tskey == tskey && s->ring[i].copied_ns) {
+			s->ring[i].copied_ns = 0;
+			return true;
+		}
+	if (!s->spilled)
+		return false;
+	struct nt_tx_key key = { .cookie = s->rec.cookie, .tskey = tskey };
+
+	if (bpf_map_delete_elem(&spill, &key))
+		return false;
+	s->spilled--;
+	return true;
+}
+
+static __always_inline bool remember(struct nt_tx_sock *s, const struct nt_tx_pending *p)
+{
+#pragma unroll
+	for (u32 i = 0; i < NT_TX_RING; i++)
+		if (!s->ring[i].copied_ns) {
+			s->ring[i] = *p;
+			return true;
+		}
+	struct nt_tx_key key = { .cookie = s->rec.cookie, .tskey = p->tskey };
+
+	if (bpf_map_update_elem(&spill, &key, p, BPF_ANY))
+		return false;
+	s->spilled++;
+	return true;
 }
 
 /*
@@ -184,6 +234,8 @@ static __always_inline void put(struct nt_tx_sock *s, struct nt_tx_fine *f, u32 
 SEC("tp_btf/tcp_sendmsg_locked")
 int BPF_PROG(stages_copy, struct sock *sk, struct msghdr *msg)
 {
+	if (!(sk->sk_bpf_cb_flags & SK_BPF_CB_TX))
+		return 0; /* the cheapest look: every send on this host comes here */
 	struct nt_tx_mark *m = bpf_sk_storage_get(&marks, sk, 0, 0);
 
 	if (!m || !chosen(m))
@@ -225,7 +277,6 @@ static __always_inline void sent(struct bpf_sock_ops *ops, struct bpf_sock *sk,
 				 struct nt_tx_mark *m, struct nt_tx_counts *c)
 {
 	struct bpf_sock_ops_kern *k = bpf_cast_to_kern_ctx(ops);
-	struct nt_tx_key key = { .cookie = m->cookie };
 	struct nt_tx_pending p = { .call_ns = m->call_ns, .sndbuf_ns = m->sndbuf_ns };
 	bool stamp = chosen(m);
 
@@ -255,72 +306,82 @@ static __always_inline void sent(struct bpf_sock_ops *ops, struct bpf_sock *sk,
 			__sync_fetch_and_add(&c->no_storage, 1);
 			return;
 		}
-		s->cookie = m->cookie;
-		s->born_ns = bpf_ktime_get_ns();
+		s->rec.cookie = m->cookie;
+		s->rec.born_ns = bpf_ktime_get_ns();
 	}
-	key.tskey = info->tskey;
-	if (asked & SKB_BPF && !bpf_map_delete_elem(&pending, &key)) {
-		s->merged++;
+	if (asked & SKB_BPF && forget(s, info->tskey)) {
+		s->rec.merged++;
 		__sync_fetch_and_add(&c->merged, 1);
 	}
 	if (bpf_sock_ops_enable_tx_tstamp(k, 0))
 		return;
-	s->sampled++;
-	s->touched = epoch;
-	__sync_fetch_and_add(&c->sampled, 1);
-	key.tskey = info->tskey;
-	p.nth = s->sampled;
-	p.merged = s->merged;
+	p.nth = ++s->rec.sampled;
+	p.merged = s->rec.merged;
+	p.tskey = info->tskey;
 	p.copied_ns = bpf_ktime_get_ns();
-	if (bpf_map_update_elem(&pending, &key, &p, BPF_ANY))
+	s->rec.touched = epoch;
+	__sync_fetch_and_add(&c->sampled, 1);
+	if (!remember(s, &p))
 		__sync_fetch_and_add(&c->full, 1);
 }
 
-static __always_inline void acknowledged(struct nt_tx_sock *s, struct nt_tx_key *key,
-					 struct nt_tx_counts *c)
+/* ACKs come in order: stamped sends before this one that are still open get none any more. */
+static __always_inline u32 give_up(struct nt_tx_sock *s, u32 nth, u32 merged)
 {
-	struct nt_tx_pending *p = bpf_map_lookup_elem(&pending, key);
+	u32 gone = nth - 1 - merged - s->rec.done - s->rec.lost;
+
+	if ((s32)gone <= 0)
+		return 0;
+#pragma unroll
+	for (u32 i = 0; i < NT_TX_RING; i++)
+		if (s->ring[i].copied_ns && (s32)(s->ring[i].nth - nth) < 0)
+			s->ring[i].copied_ns = 0;
+	s->rec.lost += gone;
+	return gone;
+}
+
+static __always_inline void acknowledged(struct nt_tx_sock *s, u32 tskey, struct nt_tx_counts *c)
+{
+	struct nt_tx_pending *p = find(s, tskey);
+	struct nt_tx_rec *r = &s->rec;
 	u64 now = bpf_ktime_get_ns();
 	u32 current = epoch, slot = current & 1;
 
 	if (!p)
 		return;
-	struct nt_tx_fine *f = bpf_map_lookup_elem(&fine, &s->cookie);
+	struct nt_tx_fine *f = refined ? bpf_map_lookup_elem(&fine, &r->cookie) : 0;
 
-	s->touched = current;
-	if (s->epoch[slot] != current) {
-		s->epoch[slot] = current;
-		for (u32 i = 0; i < NT_STAGE_COUNT; i++)
-			s->stages[i].max_ns[slot] = 0;
+	r->touched = current;
+	if (r->epoch[slot] != current) {
+		r->epoch[slot] = current;
+		for (u32 i = 0; i < NT_PARTS; i++)
+			r->stages[i].max_ns[slot] = 0;
 	}
 	if (p->call_ns) {
-		u64 call = p->copied_ns - p->call_ns;
-
-		put(s, f, COPY, call > p->sndbuf_ns ? call - p->sndbuf_ns : 0);
+		put(r, f, NT_PART_COPY, p->call_ns + p->sndbuf_ns, p->copied_ns);
 		if (p->sndbuf_ns)
-			put(s, f, SNDBUF, p->sndbuf_ns);
+			put(r, f, NT_PART_SNDBUF, 0, p->sndbuf_ns);
 	}
 	if (p->sched_ns)
-		put(s, f, TCP, p->sched_ns - p->copied_ns);
+		put(r, f, NT_PART_TCP, p->copied_ns, p->sched_ns);
 	if (p->sched_ns && p->first_ns)
-		put(s, f, QDISC, p->first_ns - p->sched_ns);
+		put(r, f, NT_PART_QDISC, p->sched_ns, p->first_ns);
 	if (p->last_ns)
-		put(s, f, ACK, now - p->last_ns);
-	put(s, f, TOTAL, now - (p->call_ns ? p->call_ns : p->copied_ns));
+		put(r, f, NT_PART_ACK, p->last_ns, now);
+	put(r, f, NT_PART_TOTAL, p->call_ns ? p->call_ns : p->copied_ns, now);
 	if (p->departures > 1) {
-		s->resent += p->departures - 1;
+		r->resent += p->departures - 1;
 		__sync_fetch_and_add(&c->resent, p->departures - 1);
 	}
-	/* ACKs come in order: those before this one that are still open get none any more. */
-	u32 gone = p->nth - 1 - p->merged - s->done - s->lost;
+	u32 gone = give_up(s, p->nth, p->merged);
 
-	if ((s32)gone > 0) {
-		s->lost += gone;
+	if (gone)
 		__sync_fetch_and_add(&c->lost, gone);
-	}
-	s->done++;
+	r->done++;
 	__sync_fetch_and_add(&c->done, 1);
-	bpf_map_delete_elem(&pending, key);
+	forget(s, tskey);
+	if (r->sampled == r->done + r->merged + r->lost)
+		s->spilled = 0;
 }
 
 /* Read, change our bit, write. 1: set now, 2: it was set before, 0: neither. */
@@ -375,7 +436,7 @@ int stages_ops(struct bpf_sock_ops *ops)
 
 	if (!c)
 		return 1;
-	__sync_fetch_and_add(&c->runs, 1);
+	c->runs++;
 	if (op == OP_SENDMSG) {
 		struct nt_tx_mark *m = bpf_sk_storage_get(&marks, sk, 0, 0);
 
@@ -391,13 +452,13 @@ int stages_ops(struct bpf_sock_ops *ops)
 	struct sk_buff *skb = k->skb;
 	struct skb_shared_info *info = bpf_rdonly_cast(
 		skb->head + skb->end, bpf_core_type_id_kernel(struct skb_shared_info));
-	struct nt_tx_key key = { .cookie = s->cookie, .tskey = info->tskey };
+	u32 tskey = info->tskey;
 
 	if (op == OP_ACK) {
-		acknowledged(s, &key, c);
+		acknowledged(s, tskey, c);
 		return 1;
 	}
-	struct nt_tx_pending *p = bpf_map_lookup_elem(&pending, &key);
+	struct nt_tx_pending *p = find(s, tskey);
 
 	if (!p)
 		return 1;
@@ -484,8 +545,10 @@ int stages_read(struct bpf_iter__bpf_sk_storage_map *ctx)
 
 	if (!s || !ctx->sk)
 		return 0;
-	if (s->touched + 1 < epoch && s->sampled == s->done + s->merged + s->lost)
+	struct nt_tx_rec *r = &s->rec;
+
+	if (r->touched + 1 < epoch && r->sampled == r->done + r->merged + r->lost)
 		return 0;
-	bpf_seq_write(ctx->meta->seq, s, sizeof(*s));
+	bpf_seq_write(ctx->meta->seq, r, sizeof(*r));
 	return 0;
 }

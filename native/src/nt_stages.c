@@ -92,19 +92,24 @@ void nt_stages_clear(struct nt_stages *s)
 #include "nt_bpf.h"
 #include "stages.skel.h"
 
-_Static_assert(NT_STAGE_COUNT == NT_TX_STAGES, "stages differ");
+/* Which stage the programs' parts are; no part measures the NIC. */
+static const enum nt_stage stage_of[NT_PARTS] = {
+	[NT_PART_COPY] = NT_TX_COPY, [NT_PART_SNDBUF] = NT_TX_SNDBUF,
+	[NT_PART_TCP] = NT_TX_TCP,   [NT_PART_QDISC] = NT_TX_QDISC,
+	[NT_PART_ACK] = NT_TX_ACK,   [NT_PART_TOTAL] = NT_TX_TOTAL,
+};
 
 #define FORGET_EVERY 32 /* reads */
 
 /* Records as they were last read, by cookie: open addressing. */
 struct bases {
-	struct nt_tx_sock **v;
+	struct nt_tx_rec **v;
 	uint32_t mask, live;
 };
 
 struct fine {
 	uint64_t cookie;
-	uint64_t max_ns[NT_STAGE_COUNT]; /* of the interval */
+	uint64_t max_ns[NT_PARTS]; /* of the interval */
 	bool read, whole;
 	struct nt_tx_fine now, last, start;
 };
@@ -127,7 +132,7 @@ struct nt_stages {
 	uint32_t n_fine;
 	struct nt_tx_cpu *cpus;
 	struct nt_tx_counts *counts;
-	struct total totals[NT_STAGE_COUNT];
+	struct total totals[NT_PARTS];
 	uint8_t *buf;
 	uint32_t n_buf, buf_cap;
 	uint32_t read_epoch; /* of the last read */
@@ -140,7 +145,7 @@ static void free_bases(struct bases *b)
 	free(b->v);
 }
 
-static struct nt_tx_sock **base_slot(const struct bases *b, uint64_t cookie)
+static struct nt_tx_rec **base_slot(const struct bases *b, uint64_t cookie)
 {
 	uint32_t i = (uint32_t)(cookie * 0x9e3779b97f4a7c15ULL >> 32) & b->mask;
 
@@ -157,7 +162,7 @@ static int rehash(struct bases *b, uint32_t n, const struct nt_engine *keep)
 	if (!bigger.v)
 		return -ENOMEM;
 	for (uint32_t i = 0; b->v && i <= b->mask; i++) {
-		struct nt_tx_sock *old = b->v[i];
+		struct nt_tx_rec *old = b->v[i];
 
 		if (!old)
 			continue;
@@ -174,11 +179,11 @@ static int rehash(struct bases *b, uint32_t n, const struct nt_engine *keep)
 }
 
 /* The record of the read before, zeroed if it is new. */
-static struct nt_tx_sock *base_of(struct bases *b, const struct nt_tx_sock *now)
+static struct nt_tx_rec *base_of(struct bases *b, const struct nt_tx_rec *now)
 {
 	if ((b->live + 1) * 2 > b->mask && rehash(b, (b->mask + 1) * 2, NULL))
 		return NULL;
-	struct nt_tx_sock **slot = base_slot(b, now->cookie);
+	struct nt_tx_rec **slot = base_slot(b, now->cookie);
 
 	if (!*slot) {
 		*slot = calloc(1, sizeof(**slot));
@@ -347,6 +352,7 @@ static void refine(struct nt_stages *s)
 		f->cookie = s->wanted[i];
 		s->fine[s->n_fine++] = f;
 	}
+	s->skel->bss->refined = s->n_fine;
 }
 
 int nt_stages_select(struct nt_stages *s, const uint64_t *cookies, uint32_t n, int everything,
@@ -479,11 +485,12 @@ static int read_totals(struct nt_stages *s, uint32_t epoch, struct nt_stages_tot
 		t->full += s->counts[i].full;
 		t->own_stamps += s->counts[i].own_stamps;
 	}
-	for (uint32_t stage = 0; stage < NT_STAGE_COUNT; stage++) {
-		struct total *total = &s->totals[stage];
+	for (uint32_t part = 0; part < NT_PARTS; part++) {
+		struct total *total = &s->totals[part];
+		struct nt_dist *all = &t->all[stage_of[part]];
 		uint64_t interval[NT_FINE];
 
-		if (bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.totals), &stage, s->cpus))
+		if (bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.totals), &part, s->cpus))
 			return -errno;
 		memcpy(total->last, total->now, sizeof(total->now));
 		memset(total->now, 0, sizeof(total->now));
@@ -503,17 +510,17 @@ static int read_totals(struct nt_stages *s, uint32_t epoch, struct nt_stages_tot
 			total->run_max_ns = total->max_ns;
 		for (uint32_t k = 0; k < NT_FINE; k++)
 			interval[k] = total->now[k] - total->last[k];
-		t->all[stage].max_ns = total->max_ns;
-		t->all[stage].sum_ns = total->now_sum - total->last_sum;
-		nt_dist_of(interval, NT_FINE, 1, &t->all[stage]);
+		all->max_ns = total->max_ns;
+		all->sum_ns = total->now_sum - total->last_sum;
+		nt_dist_of(interval, NT_FINE, 1, all);
 	}
 	return 0;
 }
 
-static void fill_stage(const struct nt_tx_sock *now, const struct nt_tx_sock *last, struct fine *f,
-		       uint32_t stage, uint32_t epoch, struct nt_dist *d)
+static void fill_stage(const struct nt_tx_rec *now, const struct nt_tx_rec *last, struct fine *f,
+		       uint32_t part, uint32_t epoch, struct nt_dist *d)
 {
-	const struct nt_tx_stage *a = &now->stages[stage], *b = &last->stages[stage];
+	const struct nt_tx_stage *a = &now->stages[part], *b = &last->stages[part];
 	uint64_t buckets[NT_FINE], any = 0;
 	uint32_t count = a->count - b->count;
 
@@ -525,9 +532,9 @@ static void fill_stage(const struct nt_tx_sock *now, const struct nt_tx_sock *la
 		if (now->epoch[k] >= epoch && a->max_ns[k] > d->max_ns)
 			d->max_ns = a->max_ns[k];
 	if (f) {
-		f->max_ns[stage] = d->max_ns;
+		f->max_ns[part] = d->max_ns;
 		for (uint32_t k = 0; k < NT_FINE; k++) {
-			buckets[k] = f->now.buckets[stage][k] - f->last.buckets[stage][k];
+			buckets[k] = f->now.buckets[part][k] - f->last.buckets[part][k];
 			any |= buckets[k];
 		}
 		if (f->whole && any) {
@@ -542,19 +549,19 @@ static void fill_stage(const struct nt_tx_sock *now, const struct nt_tx_sock *la
 	d->count = count;
 }
 
-static uint32_t open_of(const struct nt_tx_sock *s)
+static uint32_t open_of(const struct nt_tx_rec *s)
 {
 	return s->sampled - s->done - s->merged - s->lost;
 }
 
 /* False: the table does not know the socket. The engine's lock is held. */
-static bool tell(struct nt_stages *s, struct nt_engine *e, const struct nt_tx_sock *now)
+static bool tell(struct nt_stages *s, struct nt_engine *e, const struct nt_tx_rec *now)
 {
 	struct nt_plane *p = nt_plane_of(e, now->cookie);
 
 	if (!p)
 		return false;
-	struct nt_tx_sock *last = base_of(&s->bases, now);
+	struct nt_tx_rec *last = base_of(&s->bases, now);
 
 	if (!last)
 		return true;
@@ -565,8 +572,8 @@ static bool tell(struct nt_stages *s, struct nt_engine *e, const struct nt_tx_so
 	p->tx_incomplete = now->merged + now->lost - last->merged - last->lost;
 	p->tx_resent = now->resent - last->resent;
 	p->tx_open = open_of(now);
-	for (uint32_t stage = 0; stage < NT_STAGE_COUNT; stage++)
-		fill_stage(now, last, f, stage, s->read_epoch, &p->tx[stage]);
+	for (uint32_t part = 0; part < NT_PARTS; part++)
+		fill_stage(now, last, f, part, s->read_epoch, &p->tx[stage_of[part]]);
 	*last = *now;
 	return true;
 }
@@ -574,7 +581,7 @@ static bool tell(struct nt_stages *s, struct nt_engine *e, const struct nt_tx_so
 /* Tells of all records in the buffer; those that nobody knows stay at its beginning. */
 static uint32_t tell_all(struct nt_stages *s, struct nt_engine *e)
 {
-	struct nt_tx_sock now;
+	struct nt_tx_rec now;
 	uint32_t kept = 0, told = 0;
 
 	for (uint32_t at = 0; at + sizeof(now) <= s->n_buf; at += sizeof(now)) {
@@ -592,7 +599,7 @@ static uint32_t tell_all(struct nt_stages *s, struct nt_engine *e)
 
 static uint64_t count_open(const struct nt_stages *s)
 {
-	struct nt_tx_sock now;
+	struct nt_tx_rec now;
 	uint64_t open = 0;
 
 	for (uint32_t at = 0; at + sizeof(now) <= s->n_buf; at += sizeof(now)) {
@@ -631,7 +638,7 @@ int nt_stages_read(struct nt_stages *s, struct nt_engine *e, struct nt_stages_to
 		err = read_totals(s, epoch, ret);
 	if (!err) {
 		ret->open = count_open(s);
-		ret->sockets = s->n_buf / (uint32_t)sizeof(struct nt_tx_sock);
+		ret->sockets = s->n_buf / (uint32_t)sizeof(struct nt_tx_rec);
 		/* What is neither done nor open went with its socket, or with its selection. */
 		ret->lost = ret->sampled - ret->done - ret->merged - ret->open;
 	}
@@ -670,11 +677,17 @@ int nt_stages_buckets(struct nt_stages *s, const uint64_t *cookies, uint32_t n, 
 
 	memset(buckets, 0, NT_FINE * sizeof(*buckets));
 	memset(dist, 0, sizeof(*dist));
-	if (stage < 0 || stage >= (int)NT_STAGE_COUNT)
+	if (stage < 0 || stage >= NT_TX_STAGES)
 		return -EINVAL;
+	uint32_t part = 0;
+
+	while (part < NT_PARTS && (int)stage_of[part] != stage)
+		part++;
+	if (part == NT_PARTS)
+		return 0;
 	pthread_mutex_lock(&s->lock);
 	if (!n) {
-		const struct total *t = &s->totals[stage];
+		const struct total *t = &s->totals[part];
 		const uint64_t *from = run ? t->start : t->last;
 
 		for (uint32_t k = 0; k < NT_FINE; k++)
@@ -691,9 +704,9 @@ int nt_stages_buckets(struct nt_stages *s, const uint64_t *cookies, uint32_t n, 
 		const struct nt_tx_fine *from = run ? &f->start : &f->last;
 
 		for (uint32_t k = 0; k < NT_FINE; k++)
-			buckets[k] += f->now.buckets[stage][k] - from->buckets[stage][k];
-		if (!run && f->max_ns[stage] > dist->max_ns)
-			dist->max_ns = f->max_ns[stage];
+			buckets[k] += f->now.buckets[part][k] - from->buckets[part][k];
+		if (!run && f->max_ns[part] > dist->max_ns)
+			dist->max_ns = f->max_ns[part];
 	}
 	nt_dist_of(buckets, NT_FINE, 1, dist);
 	pthread_mutex_unlock(&s->lock);
@@ -703,8 +716,8 @@ int nt_stages_buckets(struct nt_stages *s, const uint64_t *cookies, uint32_t n, 
 void nt_stages_clear(struct nt_stages *s)
 {
 	pthread_mutex_lock(&s->lock);
-	for (uint32_t stage = 0; stage < NT_STAGE_COUNT; stage++) {
-		struct total *t = &s->totals[stage];
+	for (uint32_t part = 0; part < NT_PARTS; part++) {
+		struct total *t = &s->totals[part];
 
 		memcpy(t->start, t->now, sizeof(t->now));
 		t->start_sum = t->now_sum;
