@@ -174,7 +174,8 @@ _SOCKET = {
         for dot, name, text in (("", "", about), *((".", n, t) for n, t in _DIST.items()))
     },
     "tx.sends": "sampled sends that were acknowledged in the interval",
-    "tx.incomplete": "sampled sends that a later one joined: the kernel stamps both as one",
+    "tx.incomplete": "sampled sends whose stamps are lost: mostly a later one joined them, and the "
+    "kernel stamps both as one",
     "tx.open": "sampled sends that no ACK has covered yet",
     "tx.resent": "times that a sampled send left again",
     "tx.method": "bpf_timestamping",

@@ -1,0 +1,155 @@
+"""When a selection of the stages plane is put in force: a walk locks every socket it passes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nettop.planes import stages
+
+
+class Kernel:
+    """Counts what the plane asks of the helper; time stands still unless told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.walks = 0
+        self.selected: list[tuple[list[int], bool, int]] = []
+        self.detached = 0
+        self.refuse = 0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def nt_stages_select(
+        self, _s: object, cookies: list[int], n: int, everything: bool, every: int, *_: object
+    ) -> int:
+        assert len(cookies) == n
+        self.selected.append((cookies, everything, every))
+        return self.refuse
+
+    def nt_stages_walk(self, _s: object, ns_fd: int, did: Any) -> int:
+        self.walks += 1
+        return 0
+
+    def nt_stages_detach(self, _s: object) -> None:
+        self.detached += 1
+
+    def nt_stages_close(self, _s: object) -> None: ...
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    made = Kernel()
+    monkeypatch.setattr(stages, "lib", made)
+    monkeypatch.setattr(stages, "time", SimpleNamespace(monotonic=made.monotonic))
+    return made
+
+
+def tick(plane: stages.StagesPlane) -> None:
+    if plane.due:
+        plane.apply(here)
+
+
+def here(walk: Callable[[int], None]) -> None:
+    walk(-1)
+
+
+def test_a_selection_settles_for_a_second(kernel: Kernel) -> None:
+    plane = stages.StagesPlane(object(), None)
+    tick(plane)
+    assert kernel.walks == 0, "nothing is selected"
+    for cookie in range(20):  # a cursor that moves on ten times a second
+        plane.select([cookie])
+        kernel.now += 0.1
+        tick(plane)
+    assert kernel.walks == 0
+    kernel.now += 0.85
+    tick(plane)
+    assert kernel.walks == 0
+    kernel.now += 0.1
+    tick(plane)
+    assert kernel.selected == [([19], False, 1)]
+    assert kernel.walks == 1
+
+
+def test_the_same_again_is_no_change(kernel: Kernel) -> None:
+    plane = stages.StagesPlane(object(), None)
+    plane.select([2, 1])
+    kernel.now += 1
+    tick(plane)
+    for _ in range(100):
+        plane.select([1, 2, 2])
+        kernel.now += 1
+        tick(plane)
+    assert kernel.walks == 1
+
+
+def test_one_walk_in_ten_seconds(kernel: Kernel) -> None:
+    plane = stages.StagesPlane(object(), None)
+    at = []
+    for i in range(400):  # a new selection every two seconds, for 40 s
+        if i % 20 == 0:
+            plane.select([i + 1])
+        before = kernel.walks
+        tick(plane)
+        if kernel.walks > before:
+            at.append(kernel.now)
+        kernel.now += 0.1
+    assert len(at) == 4
+    assert min(b - a for a, b in itertools.pairwise(at)) >= 10
+
+
+def test_nothing_selected_detaches_after_the_walk(kernel: Kernel) -> None:
+    plane = stages.StagesPlane(object(), None)
+    plane.select([1])
+    kernel.now += 1
+    tick(plane)
+    plane.select([])
+    kernel.now += 5
+    tick(plane)
+    assert (kernel.walks, kernel.detached) == (1, 0), "the flags are still set"
+    kernel.now += 5
+    tick(plane)
+    assert (kernel.walks, kernel.detached) == (2, 1)
+
+
+def test_all_sockets_are_sampled_at_once(kernel: Kernel) -> None:
+    plane = stages.StagesPlane(object(), 16)
+    plane.select([1, 2])  # has no meaning then
+    tick(plane)
+    assert kernel.selected == [([], True, 16)]
+    assert kernel.walks == 1
+    kernel.now += 100
+    tick(plane)
+    assert kernel.walks == 1
+
+
+def test_what_is_refused_is_asked_again_only_when_changed(kernel: Kernel) -> None:
+    plane = stages.StagesPlane(object(), None)
+    kernel.refuse = -1
+    plane.select([1])
+    for _ in range(50):
+        kernel.now += 1
+        tick(plane)
+    assert (len(kernel.selected), kernel.walks) == (1, 0)
+    assert plane.status().state == "off"
+    kernel.refuse = 0
+    plane.select([2])
+    kernel.now += 1
+    tick(plane)
+    assert kernel.walks == 1
+    assert plane.status().state == "ok"
+
+
+def test_the_end_waits_for_nothing(kernel: Kernel) -> None:
+    plane = stages.StagesPlane(object(), None)
+    plane.select([1])
+    kernel.now += 1
+    tick(plane)
+    plane.close(here)
+    assert (kernel.walks, kernel.detached) == (2, 1)
