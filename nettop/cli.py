@@ -214,6 +214,7 @@ def poll_options(options: Options, *, screen: bool = False) -> PollOptions:
             observes=screen or not _one_tick(options),
             bpf_budget_pct=options.bpf_budget_pct,
             tx_sample=options.tx_sample,
+            rx_method=options.rx_method,
         ),
         all_details=options.once or options.batch or options.format is not None,
     )

@@ -54,7 +54,11 @@ after the options (quote what the shell would take):
   nettop 'src 10.0.0.0/8 and level >= watch and srtt > 2*minrtt'
 
 BPF planes
-      --no-bpf   --rx-method M   --tx-sample N   --path   --bpf-budget PCT
+      --no-bpf              none of them
+      --rx-method M         exact, or tcp_probe as on kernels before 6.3
+      --tx-sample N         stamp one send in N of all TCP sockets
+      --bpf-budget PCT      of one CPU, for the RX wait; default 5
+      --path                not in this version
 
 Screen
       --ascii               no character beyond ASCII (also when the locale is

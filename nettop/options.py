@@ -229,7 +229,7 @@ def _parser(command: str) -> _Parser:
     add("-a", "--all", action="store_true")
     add("-N", "--netns", action="append", default=[])
     add("--no-bpf", action="store_true")
-    add("--rx-method")
+    add("--rx-method", type=_rx_method)
     add("--tx-sample", type=_at_least_one)
     add("--path", action="store_true")
     add("--bpf-budget", type=_percent, default=5.0)
@@ -349,6 +349,14 @@ def _seconds(text: str) -> float:
         limits = f"{LEAST_DELAY_S:g} to {MOST_DELAY_S:g}"
         raise argparse.ArgumentTypeError(f"takes seconds, {limits}, not '{text}'")
     return value
+
+
+def _rx_method(text: str) -> str:
+    from nettop.planes import RX_METHODS
+
+    if text not in RX_METHODS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of: {', '.join(RX_METHODS)}")
+    return text
 
 
 def _at_least_one(text: str) -> int:

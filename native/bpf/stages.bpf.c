@@ -26,6 +26,7 @@ enum { NT_MSG_DONTWAIT = 0x40 };
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct skb_shared_info {
 	u8 tx_flags;
+	unsigned short gso_size;
 	u32 tskey;
 };
 
@@ -50,15 +51,24 @@ struct iov_iter {
 	unsigned long count;
 };
 
+struct bpf_iter__udp {
+	struct bpf_iter_meta *meta;
+	struct udp_sock *udp_sk;
+};
+
 struct msghdr {
 	struct iov_iter msg_iter;
 	unsigned int msg_flags;
 };
 #pragma clang attribute pop
 
-extern int bpf_sock_ops_enable_tx_tstamp(struct bpf_sock_ops_kern *skops, u64 flags) __ksym;
-extern void *bpf_cast_to_kern_ctx(void *) __ksym;
-extern void *bpf_rdonly_cast(const void *, u32) __ksym;
+/* Weak: without them the programs that need them are left out. */
+extern int bpf_sock_ops_enable_tx_tstamp(struct bpf_sock_ops_kern *skops, u64 flags) __ksym __weak;
+extern void *bpf_cast_to_kern_ctx(void *) __ksym __weak;
+extern void *bpf_rdonly_cast(const void *, u32) __ksym __weak;
+
+/* The kernel stamps TCP sends; else tracepoints follow its segments. Set before loading. */
+const volatile bool by_stamps = true;
 
 /* Small, on every selected socket; the record comes with the first stamped send. */
 struct {
@@ -128,7 +138,7 @@ volatile __u32 refined;	    /* sockets with fine buckets */
 volatile __u32 everything;  /* all sockets, not the wanted ones */
 volatile __u32 clear_alien; /* the walk clears every flag, whoever set it */
 /* What the last walk did. */
-__u32 walk_set, walk_cleared, walk_foreign, walk_failed;
+__u32 walk_set, walk_cleared, walk_foreign, walk_failed, walk_udp;
 
 static __always_inline struct nt_tx_counts *this_cpu(void)
 {
@@ -273,6 +283,43 @@ static __always_inline bool has_room(struct sock *sk, u32 bytes)
 	return bytes <= (u32)most / NT_TX_OPTMEM_SHARE;
 }
 
+/* The socket's record, made if it has none; handle: what the storage helpers take for sk. */
+static __always_inline struct nt_tx_sock *record_of(void *handle, struct sock *sk,
+						    const struct nt_tx_mark *m,
+						    struct nt_tx_counts *c)
+{
+	struct nt_tx_sock *s = bpf_sk_storage_get(&sockets, handle, 0, 0);
+
+	if (s)
+		return s;
+	if (has_room(sk, sizeof(*m) + sizeof(*s)))
+		s = bpf_sk_storage_get(&sockets, handle, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!s) {
+		__sync_fetch_and_add(&c->no_storage, 1);
+		return 0;
+	}
+	s->rec.cookie = m->cookie;
+	s->rec.born_ns = bpf_ktime_get_ns();
+	return s;
+}
+
+static __always_inline void touch(struct nt_tx_rec *r)
+{
+	u32 now = epoch, slot = now & 1;
+
+	r->touched = now;
+	if (r->epoch[slot] != now) {
+		r->epoch[slot] = now;
+		for (u32 i = 0; i < NT_PARTS; i++)
+			r->stages[i].max_ns[slot] = 0;
+	}
+}
+
+static __always_inline struct nt_tx_fine *fine_of(u64 cookie)
+{
+	return refined ? bpf_map_lookup_elem(&fine, &cookie) : 0;
+}
+
 static __always_inline void sent(struct bpf_sock_ops *ops, struct bpf_sock *sk,
 				 struct nt_tx_mark *m, struct nt_tx_counts *c)
 {
@@ -297,18 +344,10 @@ static __always_inline void sent(struct bpf_sock_ops *ops, struct bpf_sock *sk,
 		__sync_fetch_and_add(&c->own_stamps, 1);
 		return;
 	}
-	struct nt_tx_sock *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	struct nt_tx_sock *s = record_of(sk, k->sk, m, c);
 
-	if (!s) {
-		if (has_room(k->sk, sizeof(*m) + sizeof(*s)))
-			s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-		if (!s) {
-			__sync_fetch_and_add(&c->no_storage, 1);
-			return;
-		}
-		s->rec.cookie = m->cookie;
-		s->rec.born_ns = bpf_ktime_get_ns();
-	}
+	if (!s)
+		return;
 	if (asked & SKB_BPF && forget(s, info->tskey)) {
 		s->rec.merged++;
 		__sync_fetch_and_add(&c->merged, 1);
@@ -345,18 +384,12 @@ static __always_inline void acknowledged(struct nt_tx_sock *s, u32 tskey, struct
 	struct nt_tx_pending *p = find(s, tskey);
 	struct nt_tx_rec *r = &s->rec;
 	u64 now = bpf_ktime_get_ns();
-	u32 current = epoch, slot = current & 1;
 
 	if (!p)
 		return;
-	struct nt_tx_fine *f = refined ? bpf_map_lookup_elem(&fine, &r->cookie) : 0;
+	struct nt_tx_fine *f = fine_of(r->cookie);
 
-	r->touched = current;
-	if (r->epoch[slot] != current) {
-		r->epoch[slot] = current;
-		for (u32 i = 0; i < NT_PARTS; i++)
-			r->stages[i].max_ns[slot] = 0;
-	}
+	touch(r);
 	if (p->call_ns) {
 		put(r, f, NT_PART_COPY, p->call_ns + p->sndbuf_ns, p->copied_ns);
 		if (p->sndbuf_ns)
@@ -487,7 +520,7 @@ int stages_walk(struct bpf_iter__tcp *ctx)
 
 	if (!tp)
 		return 0;
-	if (clear_alien) {
+	if (by_stamps && clear_alien) {
 		int flags = 0;
 
 		if (bpf_getsockopt(skc, SOL_SOCKET, SK_BPF_CB_FLAGS, &flags, sizeof(flags)) ||
@@ -513,6 +546,8 @@ int stages_walk(struct bpf_iter__tcp *ctx)
 			return 0;
 		}
 		m->cookie = cookie;
+		if (!by_stamps)
+			return 0;
 		m->flags = switch_on(skc);
 		walk_set += m->flags == NT_TX_OURS;
 		walk_foreign += m->flags == NT_TX_FOREIGN;
@@ -523,7 +558,7 @@ int stages_walk(struct bpf_iter__tcp *ctx)
 	} else if (!want && m) {
 		int flags = 0;
 
-		if (m->flags & NT_TX_OURS &&
+		if (by_stamps && m->flags & NT_TX_OURS &&
 		    !bpf_getsockopt(skc, SOL_SOCKET, SK_BPF_CB_FLAGS, &flags, sizeof(flags))) {
 			flags &= ~SK_BPF_CB_TX;
 			if (bpf_setsockopt(skc, SOL_SOCKET, SK_BPF_CB_FLAGS, &flags, sizeof(flags)))
@@ -536,6 +571,8 @@ int stages_walk(struct bpf_iter__tcp *ctx)
 	}
 	return 0;
 }
+
+#include "nt_stages_path.bpf.h"
 
 /* Records that changed since the last read, or have sends that no ACK has covered. */
 SEC("iter/bpf_sk_storage_map")

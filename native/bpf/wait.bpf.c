@@ -150,11 +150,13 @@ static __always_inline void merge(struct nt_ws *s)
 	s->used = NT_RING - 1;
 }
 
-static __always_inline void note_tcp(struct nt_ws *s, struct nt_wait_cpu *c, u32 end, bool early)
+/* loose: end is of any segment that arrives, perhaps older than what was noted. */
+static __always_inline void note_tcp(struct nt_ws *s, struct nt_wait_cpu *c, u32 end, bool early,
+				     bool loose)
 {
 	s32 ahead = (s32)(end - s->newest);
 
-	if (ahead < -1) {
+	if (ahead < (loose ? -(1 << 30) : -1)) {
 		/* Another connection on the same socket. */
 		s->used = 0;
 		s->flags &= ~NT_WS_SEEDED;
@@ -352,9 +354,51 @@ int BPF_PROG(wait_ready, struct sock *sk)
 		return 0;
 	}
 	if (tp)
-		note_tcp(s, c, data_end(sk, tp), !sk->sk_socket);
+		note_tcp(s, c, data_end(sk, tp), !sk->sk_socket, false);
 	else
 		note_udp(s, udp_queued(sk));
+	return 0;
+}
+
+/*
+ * Instead of wait_ready where there is no sk_data_ready: each segment as it arrives, in order or
+ * not, and before the protocol has looked at it.
+ */
+SEC("tp_btf/tcp_probe")
+int BPF_PROG(wait_probe, struct sock *sk, struct sk_buff *skb)
+{
+	struct {
+		u32 seq, end_seq, gso;
+		u8 tcp_flags;
+	} cb = {};
+	struct nt_wait_cpu *c = this_cpu();
+
+	if (!c || bpf_probe_read_kernel(&cb, 13, &skb->cb))
+		return 0;
+	c->runs++;
+	u32 fin = cb.tcp_flags & 1;
+
+	if ((s32)(cb.end_seq - fin - cb.seq) <= 0)
+		return 0;
+	struct nt_ws *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+
+	if (!s) {
+		u64 cookie = bpf_get_socket_cookie(sk);
+		struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+		if (!tp || !chosen(cookie))
+			return 0;
+		s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		if (!s) {
+			c->no_storage++;
+			return 0;
+		}
+		s->cookie = cookie;
+		s->newest = tp->copied_seq;
+	} else if (sample_shift && !chosen(s->cookie)) {
+		return 0;
+	}
+	note_tcp(s, c, cb.end_seq - fin, !sk->sk_socket, true);
 	return 0;
 }
 

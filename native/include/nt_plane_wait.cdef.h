@@ -15,8 +15,13 @@ struct nt_wait_totals {
 	uint32_t focus_full;  /* sockets without fine buckets: more than 256 were asked for */
 };
 
+enum nt_wait_method {
+	NT_WAIT_EXACT = 0, /* sk_data_ready, sock_recv_length: Linux 6.3 */
+	NT_WAIT_PROBE = 1, /* tcp_probe: TCP alone, out-of-order data counts from its arrival */
+};
+
 /* Loads and attaches; on failure why says in one line what is missing. */
-int nt_wait_open(struct nt_wait **ret, char *why, uint32_t n_why);
+int nt_wait_open(int method, struct nt_wait **ret, char *why, uint32_t n_why);
 /* Detaches; nothing remains in the kernel. */
 void nt_wait_close(struct nt_wait *w);
 /* Marks data that is unread now as older than now, in one namespace (-1: the caller's own). */

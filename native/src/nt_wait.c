@@ -9,8 +9,9 @@
 
 #ifndef NT_WITH_BPF
 
-int nt_wait_open(struct nt_wait **ret, char *why, uint32_t n_why)
+int nt_wait_open(int method, struct nt_wait **ret, char *why, uint32_t n_why)
 {
+	(void)method;
 	*ret = NULL;
 	snprintf(why, n_why, "nettop was built without BPF");
 	return -ENOTSUP;
@@ -68,7 +69,7 @@ void nt_wait_clear(struct nt_wait *w)
 #include "nt_bpf.h"
 #include "nt_wait_host.h"
 
-int nt_wait_open(struct nt_wait **ret, char *why, uint32_t n_why)
+int nt_wait_open(int method, struct nt_wait **ret, char *why, uint32_t n_why)
 {
 	struct nt_wait *w = calloc(1, sizeof(*w));
 	int err = -ENOMEM;
@@ -88,6 +89,11 @@ int nt_wait_open(struct nt_wait **ret, char *why, uint32_t n_why)
 		err = -errno;
 		goto fail;
 	}
+	bool exact = method == NT_WAIT_EXACT;
+
+	bpf_program__set_autoload(w->skel->progs.wait_ready, exact);
+	bpf_program__set_autoload(w->skel->progs.wait_udp_taken, exact);
+	bpf_program__set_autoload(w->skel->progs.wait_probe, !exact);
 	err = wait_bpf__load(w->skel);
 	if (err)
 		goto fail;
@@ -97,11 +103,14 @@ int nt_wait_open(struct nt_wait **ret, char *why, uint32_t n_why)
 		struct bpf_link **link;
 	} parts[] = {
 		{ w->skel->progs.wait_ready, &w->skel->links.wait_ready },
+		{ w->skel->progs.wait_probe, &w->skel->links.wait_probe },
 		{ w->skel->progs.wait_tcp_taken, &w->skel->links.wait_tcp_taken },
 		{ w->skel->progs.wait_udp_taken, &w->skel->links.wait_udp_taken },
 		{ w->skel->progs.wait_seed, &w->skel->links.wait_seed },
 	};
 	for (uint32_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+		if (!bpf_program__autoload(parts[i].program))
+			continue;
 		*parts[i].link = bpf_program__attach(parts[i].program);
 		if (!*parts[i].link) {
 			err = -errno;
@@ -118,6 +127,7 @@ int nt_wait_open(struct nt_wait **ret, char *why, uint32_t n_why)
 		err = -errno;
 		goto fail;
 	}
+	w->probe = !exact;
 	*ret = w;
 	return 0;
 fail:

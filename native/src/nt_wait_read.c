@@ -169,7 +169,7 @@ static bool tell(struct nt_wait *w, struct nt_engine *e, const struct nt_ws_out 
 
 	if (!b)
 		return true;
-	p->has |= NT_P_WAIT;
+	p->has |= NT_P_WAIT | (w->probe ? NT_P_WAIT_PROBE : 0U);
 	p->wait.count = o->count - b->count;
 	p->wait.sum_ns = o->sum_ns - b->sum_ns;
 	p->wait.max_ns = o->max_ns;

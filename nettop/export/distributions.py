@@ -65,7 +65,8 @@ def put_planes(out: dict[str, Any], row: Row) -> None:
         if not exact:
             wait["bounded"] = True
     if wait:
-        wait["method"] = "exact" if plane.has & PlaneHas.WAIT else "poll"
+        method = "tcp_probe" if plane.has & PlaneHas.WAIT_PROBE else "exact"
+        wait["method"] = method if plane.has & PlaneHas.WAIT else "poll"
         out["rx_wait"] = wait
     if plane.has & PlaneHas.TX:
         tx = tx_object(plane.tx)
@@ -99,6 +100,8 @@ def plane_of(source: Mapping[str, Any], where: str) -> tuple[Plane, Flag]:
             flags |= Flag.UNREAD_EXACT
     if "count" in wait:
         has |= PlaneHas.WAIT
+        if wait.get("method") == "tcp_probe":
+            has |= PlaneHas.WAIT_PROBE
     if tx:
         has |= PlaneHas.TX
     at_tx = f"{where}tx."

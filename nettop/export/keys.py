@@ -165,8 +165,8 @@ _SOCKET = {
     "rx_wait.approx_samples": "of these, may have waited up to the length of a merged entry less",
     "rx_wait.oldest_unread_ns": "age of the oldest unread data now",
     "rx_wait.bounded": "true: at least that",
-    "rx_wait.method": "exact: each delivery was timed; poll: from tcpi_last_data_recv and the "
-    "queue's movement",
+    "rx_wait.method": "exact: each delivery was timed; tcp_probe: each segment, in order or not; "
+    "poll: from tcpi_last_data_recv and the queue's movement",
     "tx": "where sampled sends spent their time",
     **{
         f"tx.{stage}{dot}{name}": text

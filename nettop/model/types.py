@@ -134,6 +134,7 @@ class PlaneHas(IntFlag):
     UNREAD = 2
     UNREAD_BOUND = 4
     TX = 8
+    WAIT_PROBE = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ class Planes:
                 reason = "one tick alone measures nothing: add -d SECS"
             self._off = {name: off(name, reason) for name in (wait.NAME, stages.NAME)}
             return
-        self._wait, status = wait.open_plane(options.bpf_budget_pct)
+        self._wait, status = wait.open_plane(options.bpf_budget_pct, options.rx_method)
         if self._wait is None:
             self._off[wait.NAME] = status
         root = find_mount(read_mounts())

@@ -11,10 +11,11 @@ from typing import Any
 from nettop.ffi import check, ffi, lib
 from nettop.ffi.engine import Engine
 from nettop.model.types import Histogram, SourceStatus
+from nettop.planes import RX_METHODS
 from nettop.planes.edges import FINE, FINE_EDGES, OCTAVE_EDGES, OCTAVES, filled
 
 NAME = "wait"
-METHOD = "exact"
+PROBE_REASON = "TCP alone, and out-of-order data counts from its arrival: no sk_data_ready here"
 # Of one run: entering a program, and the work for a delivery that is traced. Measured with the
 # kernel's BPF statistics: an empty program 41-48 ns, the pair 106-118 ns each.
 RUN_NS, SAMPLE_NS = 50, 130
@@ -41,9 +42,10 @@ class WaitTick:
 class WaitPlane:
     """Owns the loaded programs; one thread reads, any may ask for buckets."""
 
-    def __init__(self, handle: Any, budget_pct: float) -> None:
+    def __init__(self, handle: Any, budget_pct: float, method: str, asked: bool) -> None:
         self._w = ffi.gc(handle, lib.nt_wait_close)
         self._budget_pct = budget_pct
+        self._method, self._asked = method, asked
         self._before: tuple[float, int, int] | None = None
         self._samples = 0
         self.ended: str | None = None  # why the plane ended itself
@@ -136,16 +138,19 @@ class WaitPlane:
     def status(self) -> SourceStatus:
         if self.ended:
             return SourceStatus(
-                NAME, "off", METHOD, self.ended, fix="nettop --bpf-budget PCT allows more"
+                NAME, "off", self._method, self.ended, fix="nettop --bpf-budget PCT allows more"
             )
         tick = self.last
         if tick is not None and tick.sample_shift:
             reason = f"1 socket in {1 << tick.sample_shift} is traced, to spare CPU"
-            return SourceStatus(NAME, "partial", METHOD, reason)
+            return SourceStatus(NAME, "partial", self._method, reason)
         if tick is not None and tick.no_storage:
             reason = f"{tick.no_storage} sockets could not be traced: no memory left for them"
-            return SourceStatus(NAME, "partial", METHOD, reason)
-        return SourceStatus(NAME, "ok", METHOD)
+            return SourceStatus(NAME, "partial", self._method, reason)
+        if self._method != RX_METHODS[0]:
+            reason = "~ " + (PROBE_REASON if not self._asked else "asked for by --rx-method")
+            return SourceStatus(NAME, "partial", self._method, reason)
+        return SourceStatus(NAME, "ok", self._method)
 
     def close(self) -> None:
         """Detaches; nothing remains in the kernel."""
@@ -154,14 +159,24 @@ class WaitPlane:
             self._w = None
 
 
-def open_plane(budget_pct: float) -> tuple[WaitPlane | None, SourceStatus]:
-    """The plane, or None and why it is off."""
-    handle, why = ffi.new("struct nt_wait **"), ffi.new("char[160]")
-    err = lib.nt_wait_open(handle, why, 160)
-    if not err:
-        plane = WaitPlane(handle[0], budget_pct)
-        return plane, plane.status()
-    return None, off_status(NAME, err, ffi.string(why).decode("ascii", "replace"))
+def open_plane(
+    budget_pct: float, method: str | None = None
+) -> tuple[WaitPlane | None, SourceStatus]:
+    """The plane, or None and why it is off; the best method that loads, or the one asked for."""
+    first: tuple[int, str] | None = None
+    for number, name in enumerate(RX_METHODS):
+        if method not in (None, name):
+            continue
+        handle, why = ffi.new("struct nt_wait **"), ffi.new("char[160]")
+        err = lib.nt_wait_open(number, handle, why, 160)
+        if not err:
+            plane = WaitPlane(handle[0], budget_pct, name, asked=method is not None)
+            return plane, plane.status()
+        first = first or (err, ffi.string(why).decode("ascii", "replace"))
+        if -err in (errno.EPERM, errno.EACCES, errno.ENOTSUP):
+            break
+    assert first is not None
+    return None, off_status(NAME, *first)
 
 
 def off_status(name: str, err: int, why: str) -> SourceStatus:

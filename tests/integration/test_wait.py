@@ -17,6 +17,7 @@ import pytest
 
 from nettop.collect import PollOptions
 from nettop.model.types import Dist, Flag, PlaneHas, Row, Verdict
+from nettop.planes import PlaneOptions
 from nettop.poller import LiveFeed
 from tests.integration.namespaces import inside, namespace, needs_root, run
 from tests.integration.namespaces import pair as veth_pair
@@ -389,6 +390,32 @@ def test_a_megabyte_that_lay_for_a_while(feed: LiveFeed) -> None:
     assert plane.wait.max_ns == pytest.approx(now - began, abs=slack)
     assert plane.wait.p50_ns == pytest.approx(now - sent, abs=slack)
     assert plane.wait.sum_ns / plane.wait.count == pytest.approx(now - sent, abs=slack)
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.01, 0.1])
+def test_without_sk_data_ready(space: str, pair: Pair, seconds: float) -> None:
+    """The method of kernels before 6.3, on this one."""
+    options = PollOptions(netns=(space,), rows_all=True, planes=PlaneOptions(rx_method="tcp_probe"))
+    with closing(LiveFeed(options)) as feed:
+        in_focus(feed, pair.late)
+        waits, sent = [], []
+        for _ in range(3):
+            pair.peer.sendall(b"x" * 500)
+            sent.append(time.monotonic_ns())
+            time.sleep(seconds)
+        pair.late.recv(65536)
+        now = time.monotonic_ns()
+        waits = [now - at for at in sent]
+        dist = waited(feed, pair.late)
+        assert dist.count == 3
+        assert dist.sum_ns == near(sum(waits))
+        assert dist.max_ns == near(max(waits))
+        assert row_of(feed, pair.late).plane.has & PlaneHas.WAIT_PROBE
+        model = feed.latest()
+        assert model is not None
+        status = model.source("wait")
+        assert status is not None
+        assert (status.state, status.method) == ("partial", "tcp_probe")
 
 
 def test_what_a_traced_socket_costs(pair: Pair, feed: LiveFeed) -> None:

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The part of stages.bpf.c that uses tracepoints: datagrams from the device queue to the driver,
+ * and where the kernel has no BPF timestamping, TCP segments from there to their ACK.
+ *
+ * A datagram is followed by its buffer's address, from net_dev_queue to net_dev_start_xmit: on
+ * stacked devices once through each. A TCP segment is cloned and split on its way, so it is
+ * followed by the sequence number of its end, on any of the buffers that carry it.
+ */
+#ifndef NT_STAGES_PATH_BPF_H
+#define NT_STAGES_PATH_BPF_H
+
+struct flight {
+	u64 queued_ns;
+	u64 cookie;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, NT_TX_PENDING);
+	__type(key, u64); /* the buffer's address */
+	__type(value, struct flight);
+} flights SEC(".maps");
+
+struct segment {
+	u32 seq, end;
+};
+
+static __always_inline u32 be32(u32 x)
+{
+	return __builtin_bswap32(x);
+}
+
+/* Payload of a TCP buffer; false: it has none. */
+static __always_inline bool segment_of(const struct sk_buff *skb, struct segment *s)
+{
+	const unsigned char *th = skb->head + skb->transport_header;
+	u32 seq = 0;
+	u8 offset = 0;
+
+	bpf_probe_read_kernel(&seq, sizeof(seq), th + 4);
+	bpf_probe_read_kernel(&offset, sizeof(offset), th + 12);
+	u32 headers = (u32)(th - skb->data) + (offset >> 4) * 4U;
+
+	if (skb->len <= headers)
+		return false;
+	s->seq = be32(seq);
+	s->end = s->seq + skb->len - headers;
+	return true;
+}
+
+/* A socket that is traced, or with everything that is from now on. */
+static __always_inline struct nt_tx_mark *mark_of(struct sock *sk)
+{
+	struct nt_tx_mark *m = bpf_sk_storage_get(&marks, sk, 0, 0);
+
+	if (m || !everything)
+		return m;
+	u32 space = sk->__sk_common.skc_net.net->ns.inum;
+	u64 cookie = (u64)sk->__sk_common.skc_cookie.counter;
+
+	if (!cookie || !bpf_map_lookup_elem(&spaces, &space))
+		return 0; /* the next dump gives it a cookie */
+	m = bpf_sk_storage_get(&marks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (m)
+		m->cookie = cookie;
+	return m;
+}
+
+/* Its protocol, if it is one that is followed here; time-wait and request sockets are none. */
+static __always_inline u32 followed(const struct sock *sk)
+{
+	u32 family = sk->__sk_common.skc_family, state = sk->__sk_common.skc_state;
+
+	if ((family != NT_AF_INET && family != NT_AF_INET6) || state == NT_TCP_TIME_WAIT ||
+	    state == NT_TCP_NEW_SYN_RECV)
+		return 0;
+	u32 protocol = sk->sk_protocol;
+
+	return protocol == NT_IPPROTO_UDP || (!by_stamps && protocol == NT_IPPROTO_TCP) ? protocol : 0;
+}
+
+static __always_inline void queued_datagram(struct sock *sk, struct sk_buff *skb,
+					    struct nt_tx_mark *m, struct nt_tx_counts *c)
+{
+	struct flight f = { .cookie = m->cookie };
+	u64 key = (u64)skb;
+	bool stamp = chosen(m);
+	u16 gso = 0;
+	const struct skb_shared_info *info =
+		(const void *)(skb->head + BPF_CORE_READ(skb, end));
+
+	m->sends++;
+	if (!stamp)
+		return;
+	bpf_core_read(&gso, sizeof(gso), &info->gso_size);
+	if (gso)
+		return; /* the driver sees other buffers */
+	struct nt_tx_sock *s = record_of(sk, sk, m, c);
+
+	if (!s)
+		return;
+	f.queued_ns = bpf_ktime_get_ns();
+	if (bpf_map_update_elem(&flights, &key, &f, BPF_ANY)) {
+		__sync_fetch_and_add(&c->full, 1);
+		return;
+	}
+	/* Threads may share the socket. */
+	__sync_fetch_and_add(&s->rec.sampled, 1);
+	__sync_fetch_and_add(&c->sampled, 1);
+	s->rec.touched = epoch;
+}
+
+static __always_inline void queued_segment(struct sock *sk, struct sk_buff *skb,
+					   struct nt_tx_mark *m, struct nt_tx_counts *c)
+{
+	struct nt_tx_pending p = {};
+	struct segment at;
+
+	if (!segment_of(skb, &at))
+		return;
+	/* Not new: sent before, or queued once more by a device below. */
+	if (m->sends && (s32)(at.end - m->write_seq) <= 0)
+		return;
+	bool stamp = chosen(m);
+
+	m->write_seq = at.end;
+	m->sends++;
+	if (!stamp)
+		return;
+	struct nt_tx_sock *s = record_of(sk, sk, m, c);
+
+	if (!s)
+		return;
+	p.tskey = at.end;
+	p.copied_ns = p.sched_ns = bpf_ktime_get_ns();
+#pragma unroll
+	for (u32 i = 0; i < NT_TX_RING; i++)
+		if (!s->ring[i].copied_ns) {
+			s->ring[i] = p;
+			s->rec.sampled++;
+			s->rec.touched = epoch;
+			__sync_fetch_and_add(&c->sampled, 1);
+			return;
+		}
+	__sync_fetch_and_add(&c->full, 1);
+}
+
+SEC("tp_btf/net_dev_queue")
+int BPF_PROG(stages_queue, struct sk_buff *skb)
+{
+	struct sock *sk = skb->sk;
+	u32 protocol = sk ? followed(sk) : 0;
+
+	if (!protocol)
+		return 0;
+	struct nt_tx_mark *m = mark_of(sk);
+	struct nt_tx_counts *c = this_cpu();
+
+	if (!m || !c)
+		return 0;
+	c->runs++;
+	if (protocol == NT_IPPROTO_UDP)
+		queued_datagram(sk, skb, m, c);
+	else
+		queued_segment(sk, skb, m, c);
+	return 0;
+}
+
+static __always_inline void left_datagram(struct nt_tx_sock *s, u64 key, struct nt_tx_counts *c)
+{
+	struct flight *f = bpf_map_lookup_elem(&flights, &key);
+	struct nt_tx_rec *r = &s->rec;
+
+	if (!f || f->cookie != r->cookie)
+		return;
+	touch(r);
+	put(r, fine_of(r->cookie), NT_PART_QDISC, f->queued_ns, bpf_ktime_get_ns());
+	__sync_fetch_and_add(&r->done, 1);
+	__sync_fetch_and_add(&c->done, 1);
+	bpf_map_delete_elem(&flights, &key);
+}
+
+static __always_inline void left_segment(struct nt_tx_sock *s, const struct sk_buff *skb)
+{
+	struct segment at;
+	u64 now = bpf_ktime_get_ns();
+
+	if (!segment_of(skb, &at))
+		return;
+#pragma unroll
+	for (u32 i = 0; i < NT_TX_RING; i++) {
+		struct nt_tx_pending *p = &s->ring[i];
+
+		if (!p->copied_ns || (s32)(p->tskey - at.seq) <= 0 || (s32)(at.end - p->tskey) < 0)
+			continue;
+		if (!p->first_ns)
+			p->first_ns = now;
+		p->last_ns = now;
+		p->departures++;
+	}
+}
+
+SEC("tp_btf/net_dev_start_xmit")
+int BPF_PROG(stages_leave, struct sk_buff *skb)
+{
+	struct sock *sk = skb->sk;
+	u32 protocol = sk ? followed(sk) : 0;
+
+	if (!protocol)
+		return 0;
+	struct nt_tx_sock *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	struct nt_tx_counts *c = this_cpu();
+
+	if (!s || !c)
+		return 0;
+	c->runs++;
+	if (protocol == NT_IPPROTO_UDP)
+		left_datagram(s, (u64)skb, c);
+	else
+		left_segment(s, skb);
+	return 0;
+}
+
+/* A datagram that a queue dropped. */
+SEC("tp_btf/kfree_skb")
+int BPF_PROG(stages_drop, struct sk_buff *skb)
+{
+	struct sock *sk = skb->sk;
+	u64 key = (u64)skb;
+
+	if (!sk || followed(sk) != NT_IPPROTO_UDP)
+		return 0;
+	struct nt_tx_sock *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	struct nt_tx_counts *c = this_cpu();
+
+	if (!s || !c || bpf_map_delete_elem(&flights, &key))
+		return 0;
+	s->rec.touched = epoch;
+	__sync_fetch_and_add(&s->rec.lost, 1);
+	__sync_fetch_and_add(&c->lost, 1);
+	return 0;
+}
+
+/* Every segment that arrives on an established connection, before it is processed. */
+SEC("tp_btf/tcp_probe")
+int BPF_PROG(stages_probe, struct sock *sk, struct sk_buff *skb)
+{
+	struct nt_tx_sock *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	struct nt_tx_counts *c = this_cpu();
+	u32 ack = 0;
+
+	if (!s || !c)
+		return 0;
+	u64 now = bpf_ktime_get_ns();
+	struct nt_tx_rec *r = &s->rec;
+	struct nt_tx_fine *f = fine_of(r->cookie);
+
+	bpf_probe_read_kernel(&ack, sizeof(ack), skb->head + skb->transport_header + 8);
+	ack = be32(ack);
+	c->runs++;
+	touch(r);
+	for (u32 i = 0; i < NT_TX_RING; i++) {
+		struct nt_tx_pending *p = &s->ring[i];
+
+		if (!p->copied_ns || (s32)(ack - p->tskey) < 0)
+			continue;
+		if (p->first_ns)
+			put(r, f, NT_PART_QDISC, p->sched_ns, p->first_ns);
+		if (p->last_ns)
+			put(r, f, NT_PART_ACK, p->last_ns, now);
+		if (p->departures > 1) {
+			r->resent += p->departures - 1;
+			__sync_fetch_and_add(&c->resent, p->departures - 1);
+		}
+		r->done++;
+		__sync_fetch_and_add(&c->done, 1);
+		p->copied_ns = 0;
+	}
+	return 0;
+}
+
+/* Puts the selection in force on UDP sockets. */
+SEC("iter/udp")
+int stages_walk_udp(struct bpf_iter__udp *ctx)
+{
+	struct udp_sock *sk = ctx->udp_sk;
+
+	if (!sk || clear_alien)
+		return 0;
+	u64 cookie = bpf_get_socket_cookie(sk);
+	bool want = everything || bpf_map_lookup_elem(&wanted, &cookie);
+	struct nt_tx_mark *m = bpf_sk_storage_get(&marks, sk, 0, 0);
+
+	walk_udp += want;
+	if (want && !m) {
+		m = bpf_sk_storage_get(&marks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		if (m)
+			m->cookie = cookie;
+		else
+			walk_failed++;
+	} else if (!want && m) {
+		bpf_sk_storage_delete(&marks, sk);
+		bpf_sk_storage_delete(&sockets, sk);
+	}
+	return 0;
+}
+
+#endif
