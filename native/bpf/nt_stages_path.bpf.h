@@ -77,7 +77,8 @@ static __always_inline u32 followed(const struct sock *sk)
 		return 0;
 	u32 protocol = sk->sk_protocol;
 
-	return protocol == NT_IPPROTO_UDP || (!by_stamps && protocol == NT_IPPROTO_TCP) ? protocol : 0;
+	return protocol == NT_IPPROTO_UDP || (!by_stamps && protocol == NT_IPPROTO_TCP) ? protocol :
+											  0;
 }
 
 static __always_inline void queued_datagram(struct sock *sk, struct sk_buff *skb,
@@ -87,8 +88,7 @@ static __always_inline void queued_datagram(struct sock *sk, struct sk_buff *skb
 	u64 key = (u64)skb;
 	bool stamp = chosen(m);
 	u16 gso = 0;
-	const struct skb_shared_info *info =
-		(const void *)(skb->head + BPF_CORE_READ(skb, end));
+	const struct skb_shared_info *info = (const void *)(skb->head + BPF_CORE_READ(skb, end));
 
 	m->sends++;
 	if (!stamp)

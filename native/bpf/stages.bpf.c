@@ -65,7 +65,8 @@ struct msghdr {
 /* Weak: without them the programs that need them are left out. */
 extern int bpf_sock_ops_enable_tx_tstamp(struct bpf_sock_ops_kern *skops, u64 flags) __ksym __weak;
 extern void *bpf_cast_to_kern_ctx(void *) __ksym __weak;
-extern void *bpf_rdonly_cast(const void *, u32) __ksym __weak;
+extern void *bpf_rdonly_cast(const void *, u32)
+__ksym __weak;
 
 /* The kernel stamps TCP sends; else tracepoints follow its segments. Set before loading. */
 const volatile bool by_stamps = true;
@@ -284,9 +285,8 @@ static __always_inline bool has_room(struct sock *sk, u32 bytes)
 }
 
 /* The socket's record, made if it has none; handle: what the storage helpers take for sk. */
-static __always_inline struct nt_tx_sock *record_of(void *handle, struct sock *sk,
-						    const struct nt_tx_mark *m,
-						    struct nt_tx_counts *c)
+static __always_inline struct nt_tx_sock *
+record_of(void *handle, struct sock *sk, const struct nt_tx_mark *m, struct nt_tx_counts *c)
 {
 	struct nt_tx_sock *s = bpf_sk_storage_get(&sockets, handle, 0, 0);
 

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: MIT
+/* The stages plane's counters: ending an interval, telling the engine, buckets. */
+#ifdef NT_WITH_BPF
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nt_bpf.h"
+#include "nt_stages_host.h"
+
+/* Which stage the programs' parts are; no part measures the NIC. */
+static const enum nt_stage stage_of[NT_PARTS] = {
+	[NT_PART_COPY] = NT_TX_COPY, [NT_PART_SNDBUF] = NT_TX_SNDBUF,
+	[NT_PART_TCP] = NT_TX_TCP,   [NT_PART_QDISC] = NT_TX_QDISC,
+	[NT_PART_ACK] = NT_TX_ACK,   [NT_PART_TOTAL] = NT_TX_TOTAL,
+};
+
+#define FORGET_EVERY 32 /* reads */
+
+void nt_tx_bases_free(struct bases *b)
+{
+	for (uint32_t i = 0; b->v && i <= b->mask; i++)
+		free(b->v[i]);
+	free(b->v);
+}
+
+static struct nt_tx_rec **base_slot(const struct bases *b, uint64_t cookie)
+{
+	uint32_t i = (uint32_t)(cookie * 0x9e3779b97f4a7c15ULL >> 32) & b->mask;
+
+	while (b->v[i] && b->v[i]->cookie != cookie)
+		i = (i + 1) & b->mask;
+	return &b->v[i];
+}
+
+/* A table of n slots; with keep the records of sockets that it does not know are forgotten. */
+int nt_tx_bases_rehash(struct bases *b, uint32_t n, const struct nt_engine *keep)
+{
+	struct bases bigger = { .v = calloc(n, sizeof(*bigger.v)), .mask = n - 1 };
+
+	if (!bigger.v)
+		return -ENOMEM;
+	for (uint32_t i = 0; b->v && i <= b->mask; i++) {
+		struct nt_tx_rec *old = b->v[i];
+
+		if (!old)
+			continue;
+		if (keep && nt_table_find(&keep->table, old->cookie) == NT_NONE) {
+			free(old);
+			continue;
+		}
+		*base_slot(&bigger, old->cookie) = old;
+		bigger.live++;
+	}
+	free(b->v);
+	*b = bigger;
+	return 0;
+}
+
+/* The record of the read before, zeroed if it is new. */
+static struct nt_tx_rec *base_of(struct bases *b, const struct nt_tx_rec *now)
+{
+	if ((b->live + 1) * 2 > b->mask && nt_tx_bases_rehash(b, (b->mask + 1) * 2, NULL))
+		return NULL;
+	struct nt_tx_rec **slot = base_slot(b, now->cookie);
+
+	if (!*slot) {
+		*slot = calloc(1, sizeof(**slot));
+		if (!*slot)
+			return NULL;
+		b->live++;
+	} else if ((*slot)->born_ns != now->born_ns) {
+		memset(*slot, 0, sizeof(**slot));
+	}
+	(*slot)->cookie = now->cookie;
+	(*slot)->born_ns = now->born_ns;
+	return *slot;
+}
+
+static struct fine *fine_of(struct nt_stages *s, uint64_t cookie)
+{
+	for (uint32_t i = 0; i < s->n_fine; i++)
+		if (s->fine[i]->cookie == cookie)
+			return s->fine[i];
+	return NULL;
+}
+
+static void read_fine(struct nt_stages *s)
+{
+	int map = bpf_map__fd(s->skel->maps.fine);
+
+	for (uint32_t i = 0; i < s->n_fine; i++) {
+		struct fine *f = s->fine[i];
+
+		f->last = f->now;
+		memset(f->max_ns, 0, sizeof(f->max_ns));
+		f->whole = f->read;
+		f->read = !bpf_map_lookup_elem(map, &f->cookie, &f->now);
+	}
+}
+
+static int read_totals(struct nt_stages *s, uint32_t epoch, struct nt_stages_totals *t)
+{
+	uint32_t zero = 0;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.counts), &zero, s->counts))
+		return -errno;
+	for (int i = 0; i < s->n_cpus; i++) {
+		t->runs += s->counts[i].runs;
+		t->sampled += s->counts[i].sampled;
+		t->done += s->counts[i].done;
+		t->merged += s->counts[i].merged;
+		t->lost += s->counts[i].lost;
+		t->no_storage += s->counts[i].no_storage;
+		t->resent += s->counts[i].resent;
+		t->full += s->counts[i].full;
+		t->own_stamps += s->counts[i].own_stamps;
+	}
+	for (uint32_t part = 0; part < NT_PARTS; part++) {
+		struct total *total = &s->totals[part];
+		struct nt_dist *all = &t->all[stage_of[part]];
+		uint64_t interval[NT_FINE];
+
+		if (bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.totals), &part, s->cpus))
+			return -errno;
+		memcpy(total->last, total->now, sizeof(total->now));
+		memset(total->now, 0, sizeof(total->now));
+		total->last_sum = total->now_sum;
+		total->now_sum = total->max_ns = 0;
+		for (int i = 0; i < s->n_cpus; i++) {
+			const struct nt_tx_cpu *c = &s->cpus[i];
+
+			total->now_sum += c->sum_ns;
+			for (uint32_t k = 0; k < 2; k++)
+				if (c->epoch[k] >= epoch && c->max_ns[k] > total->max_ns)
+					total->max_ns = c->max_ns[k];
+			for (uint32_t k = 0; k < NT_FINE; k++)
+				total->now[k] += c->buckets[k];
+		}
+		if (total->max_ns > total->run_max_ns)
+			total->run_max_ns = total->max_ns;
+		for (uint32_t k = 0; k < NT_FINE; k++)
+			interval[k] = total->now[k] - total->last[k];
+		all->max_ns = total->max_ns;
+		all->sum_ns = total->now_sum - total->last_sum;
+		nt_dist_of(interval, NT_FINE, 1, all);
+	}
+	return 0;
+}
+
+static void fill_stage(const struct nt_tx_rec *now, const struct nt_tx_rec *last, struct fine *f,
+		       uint32_t part, uint32_t epoch, struct nt_dist *d)
+{
+	const struct nt_tx_stage *a = &now->stages[part], *b = &last->stages[part];
+	uint64_t buckets[NT_FINE], any = 0;
+	uint32_t count = a->count - b->count;
+
+	memset(d, 0, sizeof(*d));
+	if (!count)
+		return;
+	d->sum_ns = a->sum_ns - b->sum_ns;
+	for (uint32_t k = 0; k < 2; k++)
+		if (now->epoch[k] >= epoch && a->max_ns[k] > d->max_ns)
+			d->max_ns = a->max_ns[k];
+	if (f) {
+		f->max_ns[part] = d->max_ns;
+		for (uint32_t k = 0; k < NT_FINE; k++) {
+			buckets[k] = f->now.buckets[part][k] - f->last.buckets[part][k];
+			any |= buckets[k];
+		}
+		if (f->whole && any) {
+			nt_dist_of(buckets, NT_FINE, 1, d);
+			d->count = count;
+			return;
+		}
+	}
+	for (uint32_t k = 0; k < NT_OCTAVES; k++)
+		buckets[k] = (uint16_t)(a->octaves[k] - b->octaves[k]);
+	nt_dist_of(buckets, NT_OCTAVES, 0, d);
+	d->count = count;
+}
+
+static uint32_t open_of(const struct nt_tx_rec *s)
+{
+	return s->sampled - s->done - s->merged - s->lost;
+}
+
+/* False: the table does not know the socket. The engine's lock is held. */
+static bool tell(struct nt_stages *s, struct nt_engine *e, const struct nt_tx_rec *now)
+{
+	struct nt_plane *p = nt_plane_of(e, now->cookie);
+
+	if (!p)
+		return false;
+	struct nt_tx_rec *last = base_of(&s->bases, now);
+
+	if (!last)
+		return true;
+	struct fine *f = fine_of(s, now->cookie);
+
+	p->has |= NT_P_TX;
+	p->tx_sends = now->done - last->done;
+	p->tx_incomplete = now->merged + now->lost - last->merged - last->lost;
+	p->tx_resent = now->resent - last->resent;
+	p->tx_open = open_of(now);
+	for (uint32_t part = 0; part < NT_PARTS; part++)
+		fill_stage(now, last, f, part, s->read_epoch, &p->tx[stage_of[part]]);
+	*last = *now;
+	return true;
+}
+
+/* Tells of all records in the buffer; those that nobody knows stay at its beginning. */
+static uint32_t tell_all(struct nt_stages *s, struct nt_engine *e)
+{
+	struct nt_tx_rec now;
+	uint32_t kept = 0, told = 0;
+
+	for (uint32_t at = 0; at + sizeof(now) <= s->n_buf; at += sizeof(now)) {
+		memcpy(&now, s->buf + at, sizeof(now));
+		if (tell(s, e, &now)) {
+			told++;
+		} else {
+			memmove(s->buf + kept, s->buf + at, sizeof(now));
+			kept += sizeof(now);
+		}
+	}
+	s->n_buf = kept;
+	return told;
+}
+
+static uint64_t count_open(const struct nt_stages *s)
+{
+	struct nt_tx_rec now;
+	uint64_t open = 0;
+
+	for (uint32_t at = 0; at + sizeof(now) <= s->n_buf; at += sizeof(now)) {
+		memcpy(&now, s->buf + at, sizeof(now));
+		open += open_of(&now);
+	}
+	return open;
+}
+
+/* Selected sockets that sent nothing have no record, and are traced all the same. */
+static void tell_wanted(struct nt_stages *s, struct nt_engine *e)
+{
+	for (uint32_t i = 0; i < s->n_wanted; i++) {
+		struct nt_plane *p = nt_plane_of(e, s->wanted[i]);
+
+		if (p)
+			p->has |= NT_P_TX;
+	}
+}
+
+int nt_stages_read(struct nt_stages *s, struct nt_engine *e, struct nt_stages_totals *ret)
+{
+	uint64_t cpu = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+
+	memset(ret, 0, sizeof(*ret));
+	pthread_mutex_lock(&s->lock);
+	uint32_t epoch = s->skel->data->epoch;
+
+	s->read_epoch = epoch;
+	s->skel->data->epoch = epoch + 1;
+	int err = nt_bpf_iter_read(bpf_link__fd(s->skel->links.stages_read), &s->buf, &s->n_buf,
+				   &s->buf_cap);
+
+	read_fine(s);
+	if (!err)
+		err = read_totals(s, epoch, ret);
+	if (!err) {
+		ret->open = count_open(s);
+		ret->sockets = s->n_buf / (uint32_t)sizeof(struct nt_tx_rec);
+		/* What is neither done nor open went with its socket, or with its selection. */
+		ret->lost = ret->sampled - ret->done - ret->merged - ret->open;
+	}
+	if (e && !err) {
+		pthread_mutex_lock(&e->lock);
+		nt_planes_reset_tx(e);
+		tell_wanted(s, e);
+		ret->unknown = ret->sockets - tell_all(s, e);
+		if (++s->reads % FORGET_EVERY == 0 && s->bases.live > 2 * e->table.live + 1024)
+			nt_tx_bases_rehash(&s->bases, s->bases.mask + 1, e);
+		pthread_mutex_unlock(&e->lock);
+	}
+	pthread_mutex_unlock(&s->lock);
+	ret->cpu_ns = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
+	return err;
+}
+
+int nt_stages_read_late(struct nt_stages *s, struct nt_engine *e)
+{
+	uint32_t told;
+
+	pthread_mutex_lock(&s->lock);
+	pthread_mutex_lock(&e->lock);
+	tell_wanted(s, e);
+	told = tell_all(s, e);
+	pthread_mutex_unlock(&e->lock);
+	s->n_buf = 0;
+	pthread_mutex_unlock(&s->lock);
+	return (int)told;
+}
+
+int nt_stages_buckets(struct nt_stages *s, const uint64_t *cookies, uint32_t n, int stage, int run,
+		      uint64_t *buckets, struct nt_dist *dist)
+{
+	int found = 0;
+
+	memset(buckets, 0, NT_FINE * sizeof(*buckets));
+	memset(dist, 0, sizeof(*dist));
+	if (stage < 0 || stage >= NT_TX_STAGES)
+		return -EINVAL;
+	uint32_t part = 0;
+
+	while (part < NT_PARTS && (int)stage_of[part] != stage)
+		part++;
+	if (part == NT_PARTS)
+		return 0;
+	pthread_mutex_lock(&s->lock);
+	if (!n) {
+		const struct total *t = &s->totals[part];
+		const uint64_t *from = run ? t->start : t->last;
+
+		for (uint32_t k = 0; k < NT_FINE; k++)
+			buckets[k] = t->now[k] - from[k];
+		dist->sum_ns = t->now_sum - (run ? t->start_sum : t->last_sum);
+		dist->max_ns = run ? t->run_max_ns : t->max_ns;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		const struct fine *f = fine_of(s, cookies[i]);
+
+		if (!f)
+			continue;
+		found++;
+		const struct nt_tx_fine *from = run ? &f->start : &f->last;
+
+		for (uint32_t k = 0; k < NT_FINE; k++)
+			buckets[k] += f->now.buckets[part][k] - from->buckets[part][k];
+		if (!run && f->max_ns[part] > dist->max_ns)
+			dist->max_ns = f->max_ns[part];
+	}
+	nt_dist_of(buckets, NT_FINE, 1, dist);
+	pthread_mutex_unlock(&s->lock);
+	return found;
+}
+
+void nt_stages_clear(struct nt_stages *s)
+{
+	pthread_mutex_lock(&s->lock);
+	for (uint32_t part = 0; part < NT_PARTS; part++) {
+		struct total *t = &s->totals[part];
+
+		memcpy(t->start, t->now, sizeof(t->now));
+		t->start_sum = t->now_sum;
+		t->run_max_ns = 0;
+	}
+	for (uint32_t i = 0; i < s->n_fine; i++)
+		s->fine[i]->start = s->fine[i]->now;
+	pthread_mutex_unlock(&s->lock);
+}
+
+#endif

@@ -1,0 +1,254 @@
+"""TX stages leave programs, other tools and the kernel as they were."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nettop.poller import LiveFeed
+from tests.integration import sockops
+from tests.integration.namespaces import inside, namespace, needs_root, run
+from tests.integration.sends import (
+    SO_TIMESTAMPING,
+    cgroup_root,
+    connection,
+    cookie_of,
+    feed_of,
+    flag_set,
+    inside_walk,
+    plane_of,
+    select,
+    sent,
+    take,
+)
+
+pytestmark = [needs_root, pytest.mark.usefixtures("at_once")]
+
+
+def test_a_program_that_stamps_its_own_sends_is_left_alone(
+    ends: tuple[socket.socket, socket.socket], feed: LiveFeed
+) -> None:
+    """Stamps by control message: the key must stay that of the stamped write (10 bytes: 9)."""
+    sender, _ = ends
+    software, raw_id, id_tcp, ts_only, tx_sw = 0x10, 0x80, 0x10000, 0x800, 0x2
+    select(feed, sender)
+    sender.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, software | raw_id | id_tcp | ts_only)
+    sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+    record = struct.pack("I", tx_sw)
+    sender.sendmsg([b"x" * 10], [(socket.SOL_SOCKET, SO_TIMESTAMPING, record)])
+    sender.send(b"x" * 20)
+    sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+    time.sleep(0.05)
+    _, control, _, _ = sender.recvmsg(0, 500, socket.MSG_ERRQUEUE)
+    keys = [struct.unpack_from("IBBBBII", d)[6] for level, kind, d in control if kind == 11]
+    assert keys == [9]
+    plane = feed._collector.planes.stages
+    assert plane is not None
+    assert sent(feed, sender).tx_sends == 0
+    assert plane.last is not None
+    assert plane.last.own_stamps == 2
+    sender.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, software | raw_id | ts_only | tx_sw)
+    sender.send(b"x" * 20)
+    assert sent(feed, sender).tx_sends == 0
+    assert plane.last.own_stamps == 3
+
+
+# --- others, and what remains ---
+
+
+def test_flags_are_cleared_on_sockets_that_live_on(
+    space: str, ends: tuple[socket.socket, socket.socket]
+) -> None:
+    with feed_of(space) as feed:
+        select(feed, *ends)
+        assert flag_set(space, ends[0])
+    assert not flag_set(space, ends[0])
+    assert not flag_set(space, ends[1])
+
+
+def test_flags_of_all_sockets_are_cleared_too(
+    space: str, ends: tuple[socket.socket, socket.socket]
+) -> None:
+    with namespace() as elsewhere, feed_of(space, every=1) as feed:
+        feed.tick()
+        later = connection(space, space)
+        other = connection(elsewhere, elsewhere)
+        assert flag_set(space, ends[0])
+        assert flag_set(space, later[0])
+        assert not flag_set(elsewhere, other[0]), "that namespace is not looked at"
+        feed.close()
+        for sock in (*ends, *later):
+            assert not flag_set(space, sock)
+        for sock in (*later, *other):
+            sock.close()
+
+
+def test_a_flag_of_another_tool_stays(
+    space: str, ends: tuple[socket.socket, socket.socket], feed: LiveFeed
+) -> None:
+    sender, receiver = ends
+    with inside_walk(space) as walks, plane_of() as tool:
+        tool.select([cookie_of(sender)])
+        tool.apply(walks)
+        select(feed, *ends)
+        status = {s.name: s for s in feed._collector.planes.statuses()}["stages"]
+        assert status.state == "partial"
+        assert status.reason is not None
+        assert "1 socket" in status.reason
+        sender.sendall(b"x")
+        take(receiver, 1)
+        time.sleep(0.05)
+        assert sent(feed, sender).tx_sends == 1, "measured all the same"
+        select(feed)
+        assert flag_set(space, sender)
+        assert not flag_set(space, receiver)
+        tool.close(walks)
+    assert not flag_set(space, sender)
+
+
+def test_another_tools_syn_timeout_stays(space: str) -> None:
+    hz_250 = 250
+    ask = (
+        "import os,socket,struct,sys\n"
+        "open(sys.argv[1]+'/cgroup.procs','w').write(str(os.getpid()))\n"
+        "s=socket.socket(); s.setblocking(False); s.connect_ex(('10.77.0.2',9))\n"
+        "print(struct.unpack_from('I',s.getsockopt(6,11,200),8)[0])"
+    )
+
+    def syn_rto_us(group: str) -> int:
+        return int(inside(space, lambda: run(sys.executable, "-c", ask, group)))
+
+    run("ip", "-n", space, "link", "add", "w0", "type", "veth", "peer", "name", "w1")
+    try:
+        run("ip", "-n", space, "addr", "add", "10.77.0.1/24", "dev", "w0")
+        for link in ("w0", "w1"):
+            run("ip", "-n", space, "link", "set", link, "up")
+        run("ip", "-n", space, "neigh", "add", "10.77.0.2", "lladdr", "02:00:00:00:00:09",
+            "dev", "w0")  # fmt: skip
+        with sockops.cgroup_below(cgroup_root()) as group:
+            usual = syn_rto_us(group)
+            with sockops.attached(group, syn_rto_jiffies=3 * hz_250):
+                theirs = syn_rto_us(group)
+                with feed_of(space, every=1) as feed:
+                    feed.tick()
+                    ours_too = syn_rto_us(group)
+            assert theirs > usual
+            assert ours_too == theirs
+    finally:
+        run("ip", "-n", space, "link", "del", "w0")
+
+
+def test_an_exclusive_program_is_a_reason(
+    space: str, ends: tuple[socket.socket, socket.socket]
+) -> None:
+    with (
+        sockops.cgroup_below(cgroup_root()) as group,
+        sockops.attached(group, exclusive=True),
+        inside_walk(space) as walks,
+        plane_of(group) as plane,
+    ):
+        plane.select([cookie_of(ends[0])])
+        plane.apply(walks)
+        status = plane.status()
+        assert status.state == "off"
+        assert status.reason == "another sockops program holds the root cgroup for itself"
+        assert not flag_set(space, ends[0]), "what cannot be heard is not switched on"
+
+
+def test_leftover_flags_can_be_cleared(
+    space: str, ends: tuple[socket.socket, socket.socket]
+) -> None:
+    """As after a SIGKILL: flags without their program."""
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "nettop", "--ndjson", "-d", "0.2", "--tx-sample", "1", "-N", space],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: flag_set(space, ends[0]))
+    finally:
+        killed.kill()
+        killed.wait()
+    assert flag_set(space, ends[0]), "nothing was left to clear"
+    with (
+        sockops.cgroup_below(cgroup_root()) as group,  # only nettop's own programs are there
+        inside_walk(space) as walks,
+        plane_of(group) as plane,
+    ):
+        with sockops.attached(group), pytest.raises(RuntimeError, match="1 other"):
+            plane.clear_all(walks)
+        assert plane.clear_all(walks) >= 2
+    assert not flag_set(space, ends[0])
+
+
+def shown(kind: str) -> list[str]:
+    """bpftool's list; asked again while something in it is just going away."""
+    for _ in range(50):
+        done = subprocess.run(["bpftool", kind, "show"], capture_output=True, text=True)
+        if not done.returncode:
+            return done.stdout.splitlines()
+        time.sleep(0.02)
+    raise AssertionError(done.stderr)
+
+
+def kernel_objects() -> dict[str, set[str]]:
+    """What belongs to the plane: programs, maps, and links that hold its programs."""
+    programs = {ln.split(":")[0] for ln in shown("prog") if " name stages_" in ln}
+    return {
+        "prog": programs,
+        "map": {ln.split(":")[0] for ln in shown("map") if " name stages_b" in ln},
+        "link": {ln for ln in shown("link") if any(f"prog {p} " in f"{ln} " for p in programs)},
+    }
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGINT])
+def test_nothing_remains(space: str, end: signal.Signals) -> None:
+    before = kernel_objects()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "nettop", "--ndjson", "-d", "0.2", "--tx-sample", "1", "-N", space],
+        stdout=subprocess.DEVNULL,
+    )
+
+    def more() -> dict[str, set[str]]:
+        now = kernel_objects()
+        return {kind: now[kind] - before[kind] for kind in now}
+
+    try:
+        until(lambda: all(more().values()))
+        child.send_signal(end)
+        child.wait(10)
+        until(lambda: not any(more().values()))
+    finally:
+        child.kill()
+
+
+def until(true: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_what_a_selected_socket_costs(
+    ends: tuple[socket.socket, socket.socket], feed: LiveFeed
+) -> None:
+    sender, receiver = ends
+    feed.tick()
+    before = feed.detail(cookie_of(sender))
+    assert before is not None
+    select(feed, sender)
+    sender.sendall(b"x")
+    take(receiver, 1)
+    feed.tick()
+    detail = feed.detail(cookie_of(sender))
+    assert detail is not None
+    limit = int(Path("/proc/sys/net/core/optmem_max").read_text())
+    charged = detail.skmem["optmem"] - before.skmem["optmem"]
+    assert 0 < charged <= limit * 0.05
