@@ -59,7 +59,7 @@ def test_nothing_means_the_screen() -> None:
         ("-s unwell:asc", {"sort": SortKey(None, False)}),
         ("--columns proc,sendq", {"columns": (FIELDS["proc"], FIELDS["sndq"])}),
         ("--no-bpf --path --tx-sample 8", {"no_bpf": True, "path": True, "tx_sample": 8}),
-        ("--rx-method tcp_probe --bpf-budget 2.5", {"rx_method": "tcp_probe", "bpf_budget_pct": 2.5}),
+        ("--rx-method tcp_probe --bpf-budget 2", {"rx_method": "tcp_probe", "bpf_budget_pct": 2.0}),
         ("--ascii --no-color", {"ascii": True, "color": False}),
         ("--no-mouse --theme x --readonly", {"mouse": False, "theme": "x", "readonly": True}),
         ("state established -1 dport = :443", {"once": True,
