@@ -312,6 +312,31 @@ static __always_inline bool is_inet(struct sock *sk)
 	return family == NT_AF_INET || family == NT_AF_INET6;
 }
 
+/* The record of a socket, made if it is to be traced and has none; tp: NULL for UDP. */
+static __always_inline struct nt_ws *traced(struct sock *sk, struct tcp_sock *tp,
+					    struct nt_wait_cpu *c)
+{
+	struct nt_ws *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+
+	if (s)
+		return sample_shift && !chosen(s->cookie) ? NULL : s;
+	u64 cookie = bpf_get_socket_cookie(sk);
+
+	if (!chosen(cookie))
+		return NULL;
+	s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!s) {
+		c->no_storage++;
+		return NULL;
+	}
+	s->cookie = cookie;
+	if (tp)
+		s->newest = tp->copied_seq;
+	else
+		s->flags = NT_WS_UDP;
+	return s;
+}
+
 SEC("tp_btf/sk_data_ready")
 int BPF_PROG(wait_ready, struct sock *sk)
 {
@@ -327,7 +352,6 @@ int BPF_PROG(wait_ready, struct sock *sk)
 	if (!c)
 		return 0;
 	c->runs++;
-	struct nt_ws *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	struct tcp_sock *tp = NULL;
 
 	if (proto == NT_IPPROTO_TCP) {
@@ -335,24 +359,10 @@ int BPF_PROG(wait_ready, struct sock *sk)
 		if (!tp)
 			return 0;
 	}
-	if (!s) {
-		u64 cookie = bpf_get_socket_cookie(sk);
+	struct nt_ws *s = traced(sk, tp, c);
 
-		if (!chosen(cookie))
-			return 0;
-		s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-		if (!s) {
-			c->no_storage++;
-			return 0;
-		}
-		s->cookie = cookie;
-		if (tp)
-			s->newest = tp->copied_seq;
-		else
-			s->flags = NT_WS_UDP;
-	} else if (sample_shift && !chosen(s->cookie)) {
+	if (!s)
 		return 0;
-	}
 	if (tp)
 		note_tcp(s, c, data_end(sk, tp), !sk->sk_socket, false);
 	else
@@ -380,24 +390,11 @@ int BPF_PROG(wait_probe, struct sock *sk, struct sk_buff *skb)
 
 	if ((s32)(cb.end_seq - fin - cb.seq) <= 0)
 		return 0;
-	struct nt_ws *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct nt_ws *s = tp ? traced(sk, tp, c) : NULL;
 
-	if (!s) {
-		u64 cookie = bpf_get_socket_cookie(sk);
-		struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-
-		if (!tp || !chosen(cookie))
-			return 0;
-		s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-		if (!s) {
-			c->no_storage++;
-			return 0;
-		}
-		s->cookie = cookie;
-		s->newest = tp->copied_seq;
-	} else if (sample_shift && !chosen(s->cookie)) {
+	if (!s)
 		return 0;
-	}
 	note_tcp(s, c, cb.end_seq - fin, !sk->sk_socket, true);
 	return 0;
 }
