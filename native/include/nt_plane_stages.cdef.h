@@ -25,8 +25,16 @@ struct nt_stages_walk {
 	uint32_t failed;
 };
 
+enum nt_stages_method {
+	NT_STAGES_ANY = 0,	   /* stamps, else tracepoints */
+	NT_STAGES_STAMPS = 1,	   /* BPF timestamping: TCP in all stages, UDP in qdisc */
+	NT_STAGES_TRACEPOINTS = 2, /* TCP in qdisc and ack, UDP in qdisc */
+};
+
 /* Loads; nothing is attached yet. cgroup_root: the cgroup v2 mount. On failure why says why. */
-int nt_stages_open(const char *cgroup_root, struct nt_stages **ret, char *why, uint32_t n_why);
+int nt_stages_open(const char *cgroup_root, int method, struct nt_stages **ret, char *why,
+		   uint32_t n_why);
+int nt_stages_method(struct nt_stages *s); /* the one that was found to work */
 /* Detaches. The flags must have been cleared by a walk with nothing selected. */
 void nt_stages_close(struct nt_stages *s);
 /*

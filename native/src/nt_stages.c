@@ -8,9 +8,10 @@
 
 #ifndef NT_WITH_BPF
 
-int nt_stages_open(const char *cgroup_root, struct nt_stages **ret, char *why, uint32_t n_why)
+int nt_stages_open(const char *cgroup_root, int method, struct nt_stages **ret, char *why,
+		   uint32_t n_why)
 {
-	(void)cgroup_root;
+	(void)cgroup_root, (void)method;
 	*ret = NULL;
 	snprintf(why, n_why, "nettop was built without BPF");
 	return -ENOTSUP;
@@ -37,6 +38,12 @@ int nt_stages_walk(struct nt_stages *s, int ns_fd, struct nt_stages_walk *ret)
 int nt_stages_clear_all(struct nt_stages *s, int ns_fd, struct nt_stages_walk *ret)
 {
 	(void)s, (void)ns_fd, (void)ret;
+	return -ENOTSUP;
+}
+
+int nt_stages_method(struct nt_stages *s)
+{
+	(void)s;
 	return -ENOTSUP;
 }
 
@@ -85,7 +92,47 @@ void nt_stages_clear(struct nt_stages *s)
 #include "nt_bpf.h"
 #include "nt_stages_host.h"
 
-int nt_stages_open(const char *cgroup_root, struct nt_stages **ret, char *why, uint32_t n_why)
+/* Loads the programs of a method; -errno. */
+static int load(struct nt_stages *s, int method, bool with_copy)
+{
+	bool stamps = method == NT_STAGES_STAMPS;
+
+	s->skel = stages_bpf__open();
+	if (!s->skel)
+		return -errno;
+	s->skel->rodata->by_stamps = stamps;
+	bpf_program__set_autoload(s->skel->progs.stages_ops, stamps);
+	bpf_program__set_autoload(s->skel->progs.stages_copy, stamps && with_copy);
+	bpf_program__set_autoload(s->skel->progs.stages_probe, !stamps);
+	int err = stages_bpf__load(s->skel);
+
+	if (err) {
+		stages_bpf__destroy(s->skel);
+		s->skel = NULL;
+	} else {
+		s->method = method;
+	}
+	return err;
+}
+
+static int attach_iterators(struct nt_stages *s)
+{
+	struct stages_bpf *skel = s->skel;
+	union bpf_iter_link_info info = { .map.map_fd = (uint32_t)bpf_map__fd(skel->maps.sockets) };
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
+
+	skel->links.stages_read = bpf_program__attach_iter(skel->progs.stages_read, &opts);
+	if (!skel->links.stages_read)
+		return -errno;
+	skel->links.stages_walk = bpf_program__attach(skel->progs.stages_walk);
+	if (!skel->links.stages_walk)
+		return -errno;
+	skel->links.stages_walk_udp = bpf_program__attach(skel->progs.stages_walk_udp);
+	return skel->links.stages_walk_udp ? 0 : -errno;
+}
+
+int nt_stages_open(const char *cgroup_root, int method, struct nt_stages **ret, char *why,
+		   uint32_t n_why)
 {
 	struct nt_stages *s = calloc(1, sizeof(*s));
 	int err = -ENOMEM;
@@ -97,57 +144,45 @@ int nt_stages_open(const char *cgroup_root, struct nt_stages **ret, char *why, u
 	nt_bpf_quiet();
 	s->n_cpus = nt_bpf_cpus();
 	s->cgroup_fd = open(cgroup_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (s->cgroup_fd < 0) {
-		snprintf(why, n_why, "no cgroup v2 at %s: %s", cgroup_root, strerror(errno));
-		err = -errno;
-		nt_stages_close(s);
-		return err;
-	}
+	int no_cgroup = s->cgroup_fd < 0 ? errno : 0;
+
 	if (s->n_cpus > 0) {
 		s->cpus = calloc((size_t)s->n_cpus, sizeof(*s->cpus));
 		s->counts = calloc((size_t)s->n_cpus, sizeof(*s->counts));
 	}
 	if (!s->cpus || !s->counts || nt_tx_bases_rehash(&s->bases, 64, NULL))
 		goto fail;
-	for (int with_copy = 1; with_copy >= 0; with_copy--) {
-		s->skel = stages_bpf__open();
-		if (!s->skel) {
-			err = -errno;
-			goto fail;
-		}
-		/* tcp_sendmsg_locked came one release after the stamps: without it, no copy stage. */
-		bpf_program__set_autoload(s->skel->progs.stages_copy, with_copy);
-		err = stages_bpf__load(s->skel);
-		if (!err)
-			break;
-		stages_bpf__destroy(s->skel);
-		s->skel = NULL;
-		if (err == -EPERM || err == -EACCES)
+	err = -ENOTDIR;
+	/* tcp_sendmsg_locked came one release after the stamps: without it, no copy stage. */
+	for (int with_copy = 1; method != NT_STAGES_TRACEPOINTS && !no_cgroup && with_copy >= 0;
+	     with_copy--) {
+		err = load(s, NT_STAGES_STAMPS, with_copy);
+		if (!err || err == -EPERM || err == -EACCES)
 			break;
 	}
+	if (err && method != NT_STAGES_STAMPS && !load(s, NT_STAGES_TRACEPOINTS, false))
+		err = 0;
+	if (!err)
+		err = attach_iterators(s);
 	if (err)
 		goto fail;
-	union bpf_iter_link_info info = { .map.map_fd =
-						  (uint32_t)bpf_map__fd(s->skel->maps.sockets) };
-	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
-
-	s->skel->links.stages_read = bpf_program__attach_iter(s->skel->progs.stages_read, &opts);
-	if (s->skel->links.stages_read)
-		s->skel->links.stages_walk = bpf_program__attach(s->skel->progs.stages_walk);
-	if (!s->skel->links.stages_walk) {
-		err = -errno;
-		goto fail;
-	}
 	*ret = s;
 	return 0;
 fail:
-	if (err == -EPERM || err == -EACCES)
+	if (no_cgroup)
+		snprintf(why, n_why, "no cgroup v2 at %s: %s", cgroup_root, strerror(no_cgroup));
+	else if (err == -EPERM || err == -EACCES)
 		snprintf(why, n_why, "needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN");
 	else
 		nt_bpf_reason(err == -EINVAL ? -ENOENT : err, "BPF timestamping (Linux 6.15)", why,
 			      n_why);
 	nt_stages_close(s);
 	return err ? err : -EIO;
+}
+
+int nt_stages_method(struct nt_stages *s)
+{
+	return s->method;
 }
 
 void nt_stages_close(struct nt_stages *s)
@@ -168,25 +203,68 @@ void nt_stages_close(struct nt_stages *s)
 	free(s);
 }
 
+void nt_tx_detach_path(struct nt_stages *s)
+{
+	struct stages_bpf *skel = s->skel;
+
+	bpf_link__destroy(skel->links.stages_queue);
+	bpf_link__destroy(skel->links.stages_leave);
+	bpf_link__destroy(skel->links.stages_drop);
+	bpf_link__destroy(skel->links.stages_probe);
+	skel->links.stages_queue = skel->links.stages_leave = NULL;
+	skel->links.stages_drop = skel->links.stages_probe = NULL;
+}
+
 void nt_stages_detach(struct nt_stages *s)
 {
 	pthread_mutex_lock(&s->lock);
 	bpf_link__destroy(s->skel->links.stages_ops);
 	bpf_link__destroy(s->skel->links.stages_copy);
 	s->skel->links.stages_ops = s->skel->links.stages_copy = NULL;
+	nt_tx_detach_path(s);
 	pthread_mutex_unlock(&s->lock);
+}
+
+/* The tracepoints that every packet passes: only while something needs them. */
+static int attach_path(struct nt_stages *s)
+{
+	struct stages_bpf *skel = s->skel;
+	struct {
+		struct bpf_program *program;
+		struct bpf_link **link;
+	} parts[] = {
+		{ skel->progs.stages_drop, &skel->links.stages_drop },
+		{ skel->progs.stages_leave, &skel->links.stages_leave },
+		{ skel->progs.stages_queue, &skel->links.stages_queue },
+		{ skel->progs.stages_probe, &skel->links.stages_probe },
+	};
+
+	for (uint32_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+		if (*parts[i].link || !bpf_program__autoload(parts[i].program))
+			continue;
+		*parts[i].link = bpf_program__attach(parts[i].program);
+		if (!*parts[i].link)
+			return -errno;
+	}
+	return 0;
 }
 
 static int attach(struct nt_stages *s, char *why, uint32_t n_why)
 {
 	struct stages_bpf *skel = s->skel;
+	int err = 0;
 
+	if (s->method == NT_STAGES_TRACEPOINTS) {
+		err = attach_path(s);
+		if (err)
+			snprintf(why, n_why, "attaching to tracepoints: %s", strerror(-err));
+		return err;
+	}
 	if (!skel->links.stages_ops)
 		skel->links.stages_ops = bpf_program__attach_cgroup(skel->progs.stages_ops,
 								    s->cgroup_fd);
 	if (!skel->links.stages_ops) {
-		int err = -errno;
-
+		err = -errno;
 		if (err == -EPERM)
 			snprintf(why, n_why,
 				 "another sockops program holds the root cgroup for itself");
@@ -273,6 +351,7 @@ int nt_stages_select(struct nt_stages *s, const uint64_t *cookies, uint32_t n, i
 	free(s->wanted);
 	s->wanted = wanted;
 	s->n_wanted = n;
+	s->udp = 0;
 	s->skel->bss->everything = everything != 0;
 	s->skel->data->every = every;
 	refine(s);
@@ -300,12 +379,19 @@ static int walk(struct nt_stages *s, int ns_fd, bool alien, struct nt_stages_wal
 
 	pthread_mutex_lock(&s->lock);
 	bss->walk_set = bss->walk_cleared = bss->walk_foreign = bss->walk_failed = 0;
+	bss->walk_udp = 0;
 	bss->clear_alien = alien;
 	if (!alien)
 		note_space(s, ns_fd);
 	int err = nt_bpf_iter_run(bpf_link__fd(s->skel->links.stages_walk), ns_fd);
 
 	bss->clear_alien = 0;
+	if (!err && !alien) {
+		err = nt_bpf_iter_run(bpf_link__fd(s->skel->links.stages_walk_udp), ns_fd);
+		s->udp += bss->walk_udp;
+		if (!err && (s->udp || bss->everything))
+			err = attach_path(s);
+	}
 	*ret = (struct nt_stages_walk){ .set = bss->walk_set,
 					.cleared = bss->walk_cleared,
 					.foreign = bss->walk_foreign,

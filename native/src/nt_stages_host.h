@@ -36,9 +36,11 @@ struct nt_stages {
 	pthread_mutex_t lock;
 	struct stages_bpf *skel;
 	int cgroup_fd;
+	int method; /* enum nt_stages_method */
 	int n_cpus;
 	uint64_t *wanted;
 	uint32_t n_wanted;
+	uint32_t udp; /* selected UDP sockets that the walks found */
 	struct bases bases;
 	uint32_t reads;
 	struct fine *fine[NT_TX_FINE];
@@ -51,6 +53,8 @@ struct nt_stages {
 	uint32_t read_epoch; /* of the last read */
 };
 
+/* Leaves the tracepoints that every packet passes. */
+void nt_tx_detach_path(struct nt_stages *s);
 /* nt_stages_read.c */
 void nt_tx_bases_free(struct bases *b);
 /* A table of n slots with the bases of sockets that the engine knows; NULL: all. */

@@ -260,6 +260,8 @@ int nt_stages_read(struct nt_stages *s, struct nt_engine *e, struct nt_stages_to
 	pthread_mutex_lock(&s->lock);
 	uint32_t epoch = s->skel->data->epoch;
 
+	if (s->method == NT_STAGES_STAMPS && !s->udp && !s->skel->bss->everything)
+		nt_tx_detach_path(s);
 	s->read_epoch = epoch;
 	s->skel->data->epoch = epoch + 1;
 	int err = nt_bpf_iter_read(bpf_link__fd(s->skel->links.stages_read), &s->buf, &s->n_buf,

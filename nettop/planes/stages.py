@@ -15,7 +15,7 @@ from nettop.planes.edges import FINE, FINE_EDGES, filled
 from nettop.planes.wait import off_status
 
 NAME = "stages"
-METHOD = "bpf_timestamping"
+METHODS = {lib.NT_STAGES_STAMPS: "bpf_timestamping", lib.NT_STAGES_TRACEPOINTS: "tracepoints"}
 # A walk over the sockets takes each one's lock: a selection is put in force once it has settled,
 # and never twice within this time.
 SETTLE_S, WALK_EVERY_S = 1.0, 10.0
@@ -65,6 +65,7 @@ class StagesPlane:
         self._changed_at = time.monotonic() - SETTLE_S
         self._walked_at = -WALK_EVERY_S
         self._sample_all = sample_all
+        self.method = METHODS[lib.nt_stages_method(handle)]
         self.foreign = 0
         self.refused: str | None = None
         self.last: StagesTick | None = None
@@ -162,17 +163,19 @@ class StagesPlane:
 
     def status(self) -> SourceStatus:
         if self.refused:
-            return SourceStatus(NAME, "off", METHOD, self.refused)
+            return SourceStatus(NAME, "off", self.method, self.refused)
         if not self._applied:
-            return SourceStatus(NAME, "off", METHOD, OFF_REASON)
+            return SourceStatus(NAME, "off", self.method, OFF_REASON)
         reason = None
+        if self.method == METHODS[lib.NT_STAGES_TRACEPOINTS]:
+            reason = "qdisc and ack only: this kernel lacks BPF timestamping (Linux 6.15)"
         if self.foreign:
             one = self.foreign == 1
             reason = (
                 f"{self.foreign} socket{' was' if one else 's were'} switched on by another tool"
                 f" and {'is' if one else 'are'} left so"
             )
-        return SourceStatus(NAME, "partial" if reason else "ok", METHOD, reason)
+        return SourceStatus(NAME, "partial" if reason else "ok", self.method, reason)
 
     def clear(self) -> None:
         """The run begins now."""
@@ -210,10 +213,13 @@ class StagesPlane:
         lib.nt_stages_close(handle)
 
 
-def open_plane(cgroup_root: str, sample_all: int | None) -> tuple[StagesPlane | None, SourceStatus]:
-    """The plane, or None and why it is off."""
+def open_plane(
+    cgroup_root: str, sample_all: int | None, method: str | None = None
+) -> tuple[StagesPlane | None, SourceStatus]:
+    """The plane, or None and why it is off. method: only this one, of METHODS."""
     handle, why = ffi.new("struct nt_stages **"), ffi.new("char[160]")
-    err = lib.nt_stages_open(cgroup_root.encode(), handle, why, 160)
+    only = next((i for i, name in METHODS.items() if name == method), lib.NT_STAGES_ANY)
+    err = lib.nt_stages_open(cgroup_root.encode(), only, handle, why, 160)
     if not err:
         plane = StagesPlane(handle[0], sample_all)
         return plane, plane.status()

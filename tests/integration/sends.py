@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -15,7 +17,7 @@ from nettop.planes import PlaneOptions, stages
 from nettop.poller import LiveFeed
 from nettop.sources.cgroups import find_mount
 from nettop.sources.mounts import read_mounts
-from tests.integration.namespaces import inside
+from tests.integration.namespaces import inside, run
 
 SO_COOKIE, SO_TIMESTAMPING, SO_TIMESTAMPNS, TCP_QUICKACK = 57, 37, 35, 12
 REL, ABS_NS = 0.03, 50_000  # the contract: within 3 % or 50 µs
@@ -110,3 +112,68 @@ def flag_set(name: str, sock: socket.socket) -> bool:
             probe.close(walks)
     assert found in (0, 1)
     return bool(found)
+
+
+RATE, BURST = 1_000_000, 2048  # bytes/s, bytes
+
+
+@contextmanager
+def shaped(name: str, *, latency: str = "400ms") -> Iterator[None]:
+    """A token bucket on v0: what exceeds BURST leaves at RATE."""
+    run("tc", "-n", name, "qdisc", "add", "dev", "v0", "root", "tbf",
+        "rate", "8mbit", "burst", f"{BURST}b", "latency", latency)  # fmt: skip
+    try:
+        yield
+    finally:
+        run("tc", "-n", name, "qdisc", "del", "dev", "v0", "root")
+
+
+@contextmanager
+def unreachable(veth: tuple[str, str]) -> Iterator[None]:
+    """10.9.0.2 is nobody's address meanwhile: what is sent there is lost."""
+    mac = run("ip", "netns", "exec", veth[1], "cat", "/sys/class/net/v0/address").strip()
+    run("ip", "-n", veth[0], "neigh", "replace", "10.9.0.2", "lladdr", mac, "dev", "v0")
+    run("ip", "-n", veth[1], "addr", "del", "10.9.0.2/24", "dev", "v0")
+    try:
+        yield
+    finally:
+        run("ip", "-n", veth[1], "addr", "add", "10.9.0.2/24", "dev", "v0")
+        run("ip", "-n", veth[0], "neigh", "del", "10.9.0.2", "dev", "v0")
+
+
+class Wire:
+    """Times of data out and ACKs in, of one connection, from a packet socket."""
+
+    def __init__(self) -> None:
+        self._sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
+        self._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self._sock.setblocking(False)
+        self._port = 0
+
+    def watch(self, sock: socket.socket) -> None:
+        time.sleep(0.1)  # stamping on reception is switched on late
+        self._port = sock.getsockname()[1]
+        self.seen()
+
+    def seen(self) -> tuple[list[int], list[int]]:
+        out: list[int] = []
+        back: list[int] = []
+        while True:
+            try:
+                data, control, _, _ = self._sock.recvmsg(2000, 100)
+            except BlockingIOError:
+                return out, back
+            source, target = struct.unpack_from("!HH", data, 20)
+            second, nano = struct.unpack("qq", control[0][2])
+            total = struct.unpack_from("!H", data, 2)[0]
+            payload = total - 20 - (data[32] >> 4) * 4
+            if source == self._port and payload:
+                out.append(second * 1_000_000_000 + nano)
+            elif target == self._port and not payload:
+                back.append(second * 1_000_000_000 + nano)
+
+    def __enter__(self) -> Wire:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sock.close()

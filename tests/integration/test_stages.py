@@ -15,10 +15,12 @@ from nettop.poller import LiveFeed
 from tests.integration.namespaces import inside, needs_root, run
 from tests.integration.sends import (
     ABS_NS,
+    BURST,
     MS,
+    RATE,
     REL,
-    SO_TIMESTAMPNS,
     TCP_QUICKACK,
+    Wire,
     connection,
     cookie_of,
     feed_of,
@@ -26,7 +28,9 @@ from tests.integration.sends import (
     near,
     select,
     sent,
+    shaped,
     take,
+    unreachable,
 )
 
 pytestmark = [needs_root, pytest.mark.usefixtures("at_once")]
@@ -35,50 +39,37 @@ pytestmark = [needs_root, pytest.mark.usefixtures("at_once")]
 @pytest.mark.parametrize("host", ["10.9.0.2", "fd00::2"])
 @pytest.mark.parametrize("size", [3000, 6000, 12000])
 def test_qdisc_is_size_over_rate(veth: tuple[str, str], host: str, size: int) -> None:
-    first, _ = veth
-    rate, burst = 1_000_000, 2048  # bytes/s, bytes
     sender, receiver = connection(*veth, host)
-    run("tc", "-n", first, "qdisc", "add", "dev", "v0", "root", "tbf",
-        "rate", "8mbit", "burst", "2048b", "latency", "400ms")  # fmt: skip
-    try:
-        with sender, receiver, feed_of(first) as feed:
-            select(feed, sender)
-            for _ in range(5):
-                sender.sendall(b"x" * size)
-                take(receiver, size)
-                time.sleep(0.05)  # the bucket fills again
-            plane = sent(feed, sender)
-    finally:
-        run("tc", "-n", first, "qdisc", "del", "dev", "v0", "root")
-    mss = sender_mss = 1448 if "." in host else 1428
+    with sender, receiver, shaped(veth[0]), feed_of(veth[0]) as feed:
+        select(feed, sender)
+        for _ in range(5):
+            sender.sendall(b"x" * size)
+            take(receiver, size)
+            time.sleep(0.05)  # the bucket fills again
+        plane = sent(feed, sender)
+    mss = 1448 if "." in host else 1428
     segments = -(-size // mss)
-    wire = size + segments * (1514 - sender_mss)
+    wire = size + segments * (1514 - mss)
     qdisc = plane.tx[Stage.QDISC]
     assert (plane.tx_sends, qdisc.count) == (5, 5)
-    assert qdisc.p50_ns == near((wire - burst) / rate * 1e9)
+    assert qdisc.p50_ns == near((wire - BURST) / RATE * 1e9)
     assert plane.tx[Stage.TCP].p50_ns < 1 * MS
     assert plane.tx[Stage.ACK].p50_ns < 1 * MS
 
 
 def test_congestion_window_is_the_tcp_stage(veth: tuple[str, str]) -> None:
     """100 kB through an initial window of ten: the last byte waits in TCP, not in the qdisc."""
-    first, _ = veth
-    run("tc", "-n", first, "qdisc", "add", "dev", "v0", "root", "tbf",
-        "rate", "8mbit", "burst", "2048b", "latency", "400ms")  # fmt: skip
-    try:
-        sender, receiver = connection(*veth, "10.9.0.2")
-        with sender, receiver, feed_of(first) as feed:
-            sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-            select(feed, sender)
-            began = time.monotonic_ns()
-            sender.sendall(b"x" * 100_000)
-            copied = time.monotonic_ns()
-            take(receiver, 100_000)
-            ended = time.monotonic_ns()
-            time.sleep(0.01)
-            plane = sent(feed, sender)
-    finally:
-        run("tc", "-n", first, "qdisc", "del", "dev", "v0", "root")
+    sender, receiver = connection(*veth, "10.9.0.2")
+    with sender, receiver, shaped(veth[0]), feed_of(veth[0]) as feed:
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        select(feed, sender)
+        began = time.monotonic_ns()
+        sender.sendall(b"x" * 100_000)
+        copied = time.monotonic_ns()
+        take(receiver, 100_000)
+        ended = time.monotonic_ns()
+        time.sleep(0.01)
+        plane = sent(feed, sender)
     tcp, qdisc = plane.tx[Stage.TCP].max_ns, plane.tx[Stage.QDISC].max_ns
     assert plane.tx_sends == 1
     assert tcp > 20 * MS
@@ -109,44 +100,6 @@ def test_delayed_ack(apart: tuple[socket.socket, socket.socket], veth: tuple[str
     assert ack.p50_ns == near(acks[2])
     assert ack.max_ns == near(acks[-1])
     assert ack.sum_ns == pytest.approx(sum(acks), rel=REL, abs=5 * ABS_NS)
-
-
-class Wire:
-    """Times of data out and ACKs in, of one connection, from a packet socket."""
-
-    def __init__(self) -> None:
-        self._sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
-        self._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        self._sock.setblocking(False)
-        self._port = 0
-
-    def watch(self, sock: socket.socket) -> None:
-        time.sleep(0.1)  # stamping on reception is switched on late
-        self._port = sock.getsockname()[1]
-        self.seen()
-
-    def seen(self) -> tuple[list[int], list[int]]:
-        out: list[int] = []
-        back: list[int] = []
-        while True:
-            try:
-                data, control, _, _ = self._sock.recvmsg(2000, 100)
-            except BlockingIOError:
-                return out, back
-            source, target = struct.unpack_from("!HH", data, 20)
-            second, nano = struct.unpack("qq", control[0][2])
-            total = struct.unpack_from("!H", data, 2)[0]
-            payload = total - 20 - (data[32] >> 4) * 4
-            if source == self._port and payload:
-                out.append(second * 1_000_000_000 + nano)
-            elif target == self._port and not payload:
-                back.append(second * 1_000_000_000 + nano)
-
-    def __enter__(self) -> Wire:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._sock.close()
 
 
 def test_ack_and_qdisc_together_are_the_kernels_rtt(
@@ -261,18 +214,12 @@ def test_a_peer_out_of_reach_is_retransmissions(
         sender.sendall(b"x")
         take(receiver, 1)
         select(feed, sender)
-        mac = run("ip", "netns", "exec", veth[1], "cat", "/sys/class/net/v0/address").strip()
-        run("ip", "-n", veth[0], "neigh", "replace", "10.9.0.2", "lladdr", mac, "dev", "v0")
-        run("ip", "-n", veth[1], "addr", "del", "10.9.0.2/24", "dev", "v0")
-        try:
+        with unreachable(veth):
             before = feed.detail(cookie_of(sender))
             began = time.monotonic_ns()
             sender.sendall(b"x" * 100)
             time.sleep(1)
             gone = sent(feed, sender)
-        finally:
-            run("ip", "-n", veth[1], "addr", "add", "10.9.0.2/24", "dev", "v0")
-            run("ip", "-n", veth[0], "neigh", "del", "10.9.0.2", "dev", "v0")
         take(receiver, 100)
         took = time.monotonic_ns() - began
         time.sleep(0.05)

@@ -32,6 +32,11 @@ class Kernel:
         self.selected.append((cookies, everything, every))
         return self.refuse
 
+    NT_STAGES_STAMPS, NT_STAGES_TRACEPOINTS = 1, 2
+
+    def nt_stages_method(self, _s: object) -> int:
+        return self.NT_STAGES_STAMPS
+
     def nt_stages_walk(self, _s: object, ns_fd: int, did: Any) -> int:
         self.walks += 1
         return 0

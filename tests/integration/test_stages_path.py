@@ -1,0 +1,234 @@
+"""TX stages from tracepoints: datagrams, and TCP where the kernel has no BPF timestamping."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+
+from nettop.model.types import NO_DIST, Stage
+from nettop.planes import stages
+from nettop.poller import LiveFeed
+from tests.integration.namespaces import inside, needs_root, run
+from tests.integration.sends import (
+    ABS_NS,
+    BURST,
+    MS,
+    RATE,
+    REL,
+    TCP_QUICKACK,
+    Wire,
+    connection,
+    cookie_of,
+    feed_of,
+    flag_set,
+    near,
+    select,
+    sent,
+    shaped,
+    take,
+    unreachable,
+)
+
+pytestmark = [needs_root, pytest.mark.usefixtures("at_once")]
+UDP_SEGMENT = 103
+
+
+@contextmanager
+def datagrams(sender_in: str, receiver_in: str, host: str) -> Iterator[socket.socket]:
+    """A connected sender; what it sends is received and left there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = inside(sender_in, lambda: socket.socket(family, socket.SOCK_DGRAM))
+    far = inside(receiver_in, lambda: socket.socket(family, socket.SOCK_DGRAM))
+    with sock, far:
+        far.bind((host, 0))
+        far.settimeout(5)
+        sock.connect(far.getsockname()[:2])
+        sock.send(b"x")
+        far.recv(1)  # neighbours know each other from here on
+        yield sock
+
+
+# --- datagrams ---
+
+
+@pytest.mark.parametrize("host", ["10.9.0.2", "fd00::2"])
+def test_a_datagram_waits_for_those_before_it(veth: tuple[str, str], host: str) -> None:
+    wire = 1000 + (42 if "." in host else 62)
+    with datagrams(*veth, host) as sock, shaped(veth[0]), feed_of(veth[0]) as feed:
+        select(feed, sock)
+        at = []
+        for _ in range(10):
+            sock.send(b"x" * 1000)
+            at.append(time.monotonic_ns())
+        time.sleep(0.1)
+        plane = sent(feed, sock)
+    waits = [max(0, (n * wire - BURST) / RATE * 1e9 - (at[n - 1] - at[0])) for n in range(1, 11)]
+    qdisc = plane.tx[Stage.QDISC]
+    assert (plane.tx_sends, plane.tx_open, plane.tx_incomplete) == (10, 0, 0)
+    assert qdisc.count == 10
+    assert qdisc.max_ns == near(max(waits))
+    assert qdisc.sum_ns == pytest.approx(sum(waits), rel=REL, abs=10 * ABS_NS)
+    assert all(plane.tx[s] == NO_DIST for s in Stage if s is not Stage.QDISC)
+
+
+def test_a_datagram_that_the_queue_drops(veth: tuple[str, str]) -> None:
+    with datagrams(*veth, "10.9.0.2") as sock, shaped(veth[0], latency="2ms"):
+        with feed_of(veth[0]) as feed:
+            select(feed, sock)
+            for _ in range(50):
+                sock.send(b"x" * 1000)
+            time.sleep(0.1)
+            plane = sent(feed, sock)
+        shown = run("tc", "-n", veth[0], "-s", "qdisc", "show", "dev", "v0")
+    dropped = int(shown.split("dropped ")[1].split(",")[0])
+    assert dropped > 10
+    assert plane.tx_incomplete == dropped
+    assert (plane.tx_sends, plane.tx_open) == (50 - dropped, 0)
+
+
+def test_what_the_driver_sees_otherwise_is_not_measured(veth: tuple[str, str]) -> None:
+    """Segmentation offload for datagrams: other buffers arrive there."""
+    with datagrams(*veth, "10.9.0.2") as sock, feed_of(veth[0]) as feed:
+        select(feed, sock)
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 500)
+        sock.send(b"x" * 5000)
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 0)
+        sock.send(b"x" * 500)
+        plane = sent(feed, sock)
+    assert (plane.tx_sends, plane.tx_open, plane.tx_incomplete) == (1, 0, 0)
+
+
+def test_one_datagram_in_four_of_all_sockets(space: str) -> None:
+    with feed_of(space, every=4) as feed:
+        feed.tick()
+        with datagrams(space, space, "127.0.0.1") as sock:  # a socket that came later
+            feed.tick()
+            cookie_of(sock)
+            for _ in range(40):
+                sock.send(b"x")
+            plane = sent(feed, sock)
+    assert plane.tx_sends == 10
+    assert plane.tx[Stage.QDISC].count == 10
+
+
+def linked(name: str) -> bool:
+    programs = subprocess.run(["bpftool", "prog", "show"], capture_output=True, text=True).stdout
+    links = subprocess.run(["bpftool", "link", "show"], capture_output=True, text=True).stdout
+    ids = [ln.split(":")[0] for ln in programs.splitlines() if f" name {name} " in ln]
+    return any(f"prog {i} " in f"{ln} " for i in ids for ln in links.splitlines())
+
+
+def test_packets_pass_no_program_unless_datagrams_are_selected(
+    space: str, ends: tuple[socket.socket, socket.socket], feed: LiveFeed
+) -> None:
+    assert not linked("stages_queue"), "another nettop is at work"
+    with datagrams(space, space, "127.0.0.1") as sock:
+        select(feed, *ends)
+        assert not linked("stages_queue")
+        select(feed, *ends, sock)
+        assert linked("stages_queue")
+        select(feed, *ends)
+        assert not linked("stages_queue")
+
+
+# --- TCP without BPF timestamping ---
+
+
+@pytest.fixture
+def tracepoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a kernel that has no BPF timestamping."""
+    only = partial(stages.open_plane, method="tracepoints")
+    monkeypatch.setattr(stages, "open_plane", only)
+
+
+@pytest.mark.usefixtures("tracepoints")
+@pytest.mark.parametrize("host", ["10.9.0.2", "fd00::2"])
+@pytest.mark.parametrize("size", [3000, 6000])
+def test_a_segment_in_the_queue(veth: tuple[str, str], host: str, size: int) -> None:
+    sender, receiver = connection(*veth, host)
+    with sender, receiver, shaped(veth[0]), feed_of(veth[0]) as feed:
+        select(feed, sender)
+        for _ in range(5):
+            sender.sendall(b"x" * size)
+            take(receiver, size)
+            time.sleep(0.05)
+        plane = sent(feed, sender)
+        status = {s.name: s for s in feed._collector.planes.statuses()}["stages"]
+    mss = 1448 if "." in host else 1428
+    wire = size + -(-size // mss) * (1514 - mss)
+    qdisc = plane.tx[Stage.QDISC]
+    assert (status.state, status.method) == ("partial", "tracepoints")
+    assert (plane.tx_sends, qdisc.count, plane.tx_open) == (5, 5, 0)
+    assert qdisc.p50_ns == near((wire - BURST) / RATE * 1e9)
+    assert plane.tx[Stage.ACK].p50_ns < 1 * MS
+    for unknown in (Stage.COPY, Stage.SNDBUF, Stage.TCP, Stage.NIC, Stage.TOTAL):
+        assert plane.tx[unknown] == NO_DIST
+
+
+@pytest.mark.usefixtures("tracepoints")
+def test_a_late_ack_of_a_segment(
+    apart: tuple[socket.socket, socket.socket], veth: tuple[str, str]
+) -> None:
+    sender, receiver = apart
+    with feed_of(veth[0]) as feed, inside(veth[0], Wire) as wire:
+        select(feed, sender)
+        wire.watch(sender)
+        for _ in range(5):
+            receiver.setsockopt(socket.IPPROTO_TCP, TCP_QUICKACK, 0)
+            sender.sendall(b"x" * 100)
+            time.sleep(0.1)
+        out, back = wire.seen()
+        plane = sent(feed, sender)
+        assert not flag_set(veth[0], sender), "that kernel would not know the flag"
+    assert plane.tx_sends == len(out) == len(back) == 5
+    acks = sorted(b - a for a, b in zip(out, back, strict=True))
+    assert plane.tx[Stage.ACK].max_ns > 30 * MS
+    assert plane.tx[Stage.ACK].p50_ns == near(acks[2])
+
+
+@pytest.mark.usefixtures("tracepoints")
+def test_a_segment_that_leaves_again(
+    apart: tuple[socket.socket, socket.socket], veth: tuple[str, str]
+) -> None:
+    sender, receiver = apart
+    with feed_of(veth[0]) as feed:
+        sender.sendall(b"x")
+        take(receiver, 1)
+        select(feed, sender)
+        with unreachable(veth):
+            before = feed.detail(cookie_of(sender))
+            sender.sendall(b"x" * 100)
+            time.sleep(1)
+            gone = sent(feed, sender)
+        take(receiver, 100)
+        time.sleep(0.05)
+        plane = sent(feed, sender)
+        after = feed.detail(cookie_of(sender))
+    assert before is not None
+    assert after is not None
+    resent = after.tcp_info["total_retrans"] - before.tcp_info["total_retrans"]
+    assert resent >= 2
+    assert (gone.tx_sends, gone.tx_open) == (0, 1)
+    assert (plane.tx_sends, plane.tx_open, plane.tx_resent) == (1, 0, resent)
+
+
+@pytest.mark.usefixtures("tracepoints")
+def test_one_segment_in_four_of_all_sockets(space: str) -> None:
+    with feed_of(space, every=4) as feed:
+        feed.tick()
+        sender, receiver = connection(space, space)
+        with sender, receiver:
+            cookie_of(sender)
+            for _ in range(40):
+                sender.sendall(b"x" * 100)
+                take(receiver, 100)
+            time.sleep(0.05)
+            plane = sent(feed, sender)
+    assert plane.tx_sends == 10
+    assert plane.tx[Stage.ACK].count == 10
