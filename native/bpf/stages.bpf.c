@@ -156,18 +156,15 @@ static __always_inline bool chosen(const struct nt_tx_mark *m)
 	return n <= 1 || (m->sends + 1) % n == 0;
 }
 
-static __always_inline void put(struct nt_tx_rec *r, struct nt_tx_fine *f, u32 part, u64 from,
-				u64 to)
+/* A global function: verified once, not at each of its calls. */
+__attribute__((noinline)) int nt_tx_put(struct nt_tx_stage *t, struct nt_tx_fine *f, u32 part,
+					u64 ns)
 {
-	u64 ns = to - from;
 	u32 now = epoch, slot = now & 1, lg = nt_log2(ns), octave = nt_octave(lg);
 	u32 bucket = nt_fine(ns, lg);
 
-	/* Stamps of two CPUs may have crossed while a place was taken again. */
-	if (to < from || bucket >= NT_FINE || octave >= NT_OCTAVES)
-		return;
-	struct nt_tx_stage *t = &r->stages[part];
-
+	if (!t || part >= NT_PARTS || bucket >= NT_FINE || octave >= NT_OCTAVES)
+		return 0;
 	t->octaves[octave]++;
 	t->count++;
 	t->sum_ns += ns;
@@ -178,7 +175,7 @@ static __always_inline void put(struct nt_tx_rec *r, struct nt_tx_fine *f, u32 p
 	struct nt_tx_cpu *c = bpf_map_lookup_elem(&totals, &part);
 
 	if (!c)
-		return;
+		return 0;
 	c->sum_ns += ns;
 	c->buckets[bucket]++;
 	if (c->epoch[slot] != now) {
@@ -187,6 +184,15 @@ static __always_inline void put(struct nt_tx_rec *r, struct nt_tx_fine *f, u32 p
 	}
 	if (ns > c->max_ns[slot])
 		c->max_ns[slot] = ns;
+	return 0;
+}
+
+static __always_inline void put(struct nt_tx_rec *r, struct nt_tx_fine *f, u32 part, u64 from,
+				u64 to)
+{
+	/* Stamps of two CPUs may have crossed while a place was taken again. */
+	if (to >= from)
+		nt_tx_put(&r->stages[part], f, part, to - from);
 }
 
 static __always_inline struct nt_tx_pending *find(struct nt_tx_sock *s, u32 tskey)
