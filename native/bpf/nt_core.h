@@ -25,8 +25,12 @@ typedef __s64 s64;
 enum { NT_AF_INET = 2, NT_AF_INET6 = 10, NT_IPPROTO_TCP = 6, NT_IPPROTO_UDP = 17 };
 enum {
 	NT_TCP_ESTABLISHED = 1,
+	NT_TCP_SYN_SENT = 2,
+	NT_TCP_SYN_RECV = 3,
+	NT_TCP_FIN_WAIT1 = 4,
 	NT_TCP_TIME_WAIT = 6,
 	NT_TCP_CLOSE = 7,
+	NT_TCP_CLOSE_WAIT = 8,
 	NT_TCP_LISTEN = 10,
 	NT_TCP_NEW_SYN_RECV = 12
 };
@@ -64,6 +68,7 @@ struct sock_common {
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
 	possible_net_t skc_net;
+	unsigned long skc_flags;
 	atomic64_t skc_cookie; /* 0 until somebody asks for it */
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
@@ -74,6 +79,14 @@ struct sk_buff_head {
 };
 
 struct socket;
+
+typedef struct {
+	int owned; /* a task is inside a call on the socket */
+} socket_lock_t;
+
+typedef struct {
+	u32 val;
+} kuid_t;
 
 struct sock {
 	struct sock_common __sk_common;
@@ -88,7 +101,26 @@ struct sock {
 	u32 sk_max_ack_backlog;
 	int sk_sndbuf;
 	int sk_wmem_queued;
-	u32 sk_uid;
+	kuid_t sk_uid;
+	socket_lock_t sk_lock;
+};
+
+struct inet_sock {
+	__be16 inet_sport;
+};
+
+struct inet_connection_sock {
+	u8 icsk_ca_state : 5;
+	u8 icsk_retransmits;
+	u8 icsk_pending;
+};
+
+struct minmax_sample {
+	u32 v;
+};
+
+struct minmax {
+	struct minmax_sample s[3];
 };
 
 struct tcp_sock {
@@ -106,6 +138,27 @@ struct tcp_sock {
 	u64 bytes_acked;
 	u64 bytes_received;
 	u64 bytes_retrans;
+	u32 segs_out, segs_in;
+	u32 data_segs_out, data_segs_in;
+	u32 lost; /* ever marked so */
+	u32 delivered, delivered_ce;
+	u32 snd_ssthresh;
+	u32 mss_cache;
+	u32 reord_seen;
+	u32 dsack_dups;
+	u32 rcv_ooopack;
+	struct minmax rtt_min;
+};
+
+struct request_sock {
+	struct sock_common __req_common;
+	u8 num_retrans;
+};
+
+struct task_struct {
+	unsigned int flags;
+	struct task_struct *group_leader;
+	char comm[16];
 };
 
 struct udp_sock {
@@ -115,6 +168,7 @@ struct udp_sock {
 struct net_device {
 	int ifindex;
 	char name[16];
+	possible_net_t nd_net;
 };
 
 struct sk_buff {
@@ -126,6 +180,7 @@ struct sk_buff {
 	unsigned int end;
 	u16 transport_header;
 	u16 network_header;
+	__be16 protocol;
 	char cb[48];
 };
 

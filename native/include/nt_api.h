@@ -12,4 +12,6 @@
 
 #include "nt_plane_stages.cdef.h"
 
+#include "nt_plane_events.cdef.h"
+
 #endif

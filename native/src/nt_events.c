@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: MIT
+/* The events plane's host: loads the programs that fit this kernel. */
+#include "nt_api.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#ifndef NT_WITH_BPF
+
+int nt_events_open(struct nt_events **ret, char *why, uint32_t n_why)
+{
+	*ret = NULL;
+	snprintf(why, n_why, "nettop was built without BPF");
+	return -ENOTSUP;
+}
+
+void nt_events_close(struct nt_events *s)
+{
+	(void)s;
+}
+
+int nt_events_limit(struct nt_events *s, uint32_t per_s)
+{
+	(void)s, (void)per_s;
+	return -ENOTSUP;
+}
+
+int nt_events_read(struct nt_events *s, struct nt_events_totals *ret)
+{
+	(void)s, (void)ret;
+	return -ENOTSUP;
+}
+
+int nt_events_recent(struct nt_events *s, const uint64_t *cookies, uint32_t n, uint32_t types,
+		     uint64_t after, struct nt_event *ret, uint32_t max)
+{
+	(void)s, (void)cookies, (void)n, (void)types, (void)after, (void)ret, (void)max;
+	return -ENOTSUP;
+}
+
+int nt_events_closed(struct nt_events *s, const uint64_t *cookies, uint32_t n, uint64_t after,
+		     struct nt_closed *ret, uint32_t max)
+{
+	(void)s, (void)cookies, (void)n, (void)after, (void)ret, (void)max;
+	return -ENOTSUP;
+}
+
+int nt_events_drops(struct nt_events *s, const uint64_t *cookies, uint32_t n, struct nt_drop *ret,
+		    uint32_t max)
+{
+	(void)s, (void)cookies, (void)n, (void)ret, (void)max;
+	return -ENOTSUP;
+}
+
+int nt_events_reasons(struct nt_events *s, struct nt_drop_reason *ret, uint32_t max)
+{
+	(void)s, (void)ret, (void)max;
+	return -ENOTSUP;
+}
+
+int nt_events_drop_name(struct nt_events *s, uint32_t reason, char *ret, uint32_t n)
+{
+	(void)s, (void)reason, (void)ret, (void)n;
+	return -ENOTSUP;
+}
+
+int nt_events_reset_name(struct nt_events *s, uint32_t reason, char *ret, uint32_t n)
+{
+	(void)s, (void)reason, (void)ret, (void)n;
+	return -ENOTSUP;
+}
+
+#else
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "nt_bpf.h"
+#include "nt_events_host.h"
+
+#define BIT(type) (1U << NT_EV_##type)
+#define FIRST_PIDNS 0xEFFFFFFCU /* the inode of the namespace that everything began in */
+
+const struct ev_program nt_ev_programs[EV_PROGRAMS] = {
+	/* Of one tracepoint's alternatives the one that reads most goes first. */
+	{ "retransmit_err", "tcp_retransmit_skb", 3, BIT(RETRANSMIT) },
+	{ "retransmit", "tcp_retransmit_skb", 2, BIT(RETRANSMIT) },
+	{ "retransmit_synack", "tcp_retransmit_synack", 2, BIT(RETRANSMIT) },
+	{ "drop_rx", "kfree_skb", 4, BIT(DROP) },
+	{ "drop_reason", "kfree_skb", 3, BIT(DROP) },
+	{ "drop", "kfree_skb", 2, BIT(DROP) },
+	{ "reset_sent_reason", "tcp_send_reset", 3, BIT(RESET_SENT) },
+	{ "reset_sent_plain", "tcp_send_reset", 2, BIT(RESET_SENT) },
+	{ "reset_received", "tcp_receive_reset", 1, BIT(RESET_RECEIVED) },
+	{ "error_report", "inet_sk_error_report", 1, BIT(ERROR) },
+	{ "cong_state", "tcp_cong_state_set", 2, BIT(CONG) },
+	{ "state", "inet_sock_set_state", 3, BIT(STATE) | BIT(CLOSED) },
+};
+
+static const char *const type_words[NT_EV_TYPES] = {
+	"retransmissions", "drops",	    "resets sent",	 "resets received",
+	"errors",	   "state changes", "congestion states", "closes",
+};
+
+/* Whether the kernel has the tracepoint, and no alternative before this one fits. */
+static bool fits(const struct ev_kernel *k, int i)
+{
+	if (k->args[i] < nt_ev_programs[i].args)
+		return false;
+	for (int j = 0; j < i; j++)
+		if (!strcmp(nt_ev_programs[j].tracepoint, nt_ev_programs[i].tracepoint) &&
+		    k->args[j] >= nt_ev_programs[j].args)
+			return false;
+	return true;
+}
+
+static void name_pidns(struct events_bpf *skel)
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/pid", &st) || st.st_ino == FIRST_PIDNS)
+		return;
+	/* The kernel's own dev_t, not the one that stat tells. */
+	skel->rodata->pidns_dev = (uint64_t)major(st.st_dev) << 20 | minor(st.st_dev);
+	skel->rodata->pidns_ino = st.st_ino;
+}
+
+static void unload(struct nt_events *s)
+{
+	for (int i = 0; i < EV_PROGRAMS; i++) {
+		bpf_link__destroy(s->links[i]);
+		s->links[i] = NULL;
+		s->programs[i] = NULL;
+	}
+	events_bpf__destroy(s->skel);
+	s->skel = NULL;
+}
+
+/* The programs of these types, loaded and attached. */
+static int load(struct nt_events *s, uint32_t types)
+{
+	int err;
+
+	s->skel = events_bpf__open();
+	if (!s->skel)
+		return -errno;
+	name_pidns(s->skel);
+	for (int i = 0; i < EV_PROGRAMS; i++) {
+		struct bpf_program *program =
+			bpf_object__find_program_by_name(s->skel->obj, nt_ev_programs[i].name);
+		bool wanted = nt_ev_programs[i].types & types && fits(&s->kernel, i);
+
+		bpf_program__set_autoload(program, wanted);
+		if (wanted)
+			s->programs[i] = program;
+	}
+	err = events_bpf__load(s->skel);
+	for (int i = 0; i < EV_PROGRAMS && !err; i++) {
+		if (!s->programs[i])
+			continue;
+		s->links[i] = bpf_program__attach(s->programs[i]);
+		if (!s->links[i])
+			err = -errno;
+	}
+	if (err)
+		unload(s);
+	return err;
+}
+
+/* All types that this kernel has; where one is refused, those that are not. Returns them. */
+static int load_most(struct nt_events *s)
+{
+	uint32_t all = 0, good = 0;
+	int err;
+
+	for (int i = 0; i < EV_PROGRAMS; i++)
+		if (fits(&s->kernel, i))
+			all |= nt_ev_programs[i].types;
+	if (!all)
+		return -ENOENT;
+	err = load(s, all);
+	if (!err)
+		return (int)all;
+	if (err == -EPERM)
+		return err;
+	for (int i = 0; i < EV_PROGRAMS; i++) {
+		uint32_t types = nt_ev_programs[i].types;
+
+		if (types & good || !fits(&s->kernel, i) || load(s, types))
+			continue;
+		good |= types;
+		unload(s);
+	}
+	if (!good)
+		return err;
+	err = load(s, good);
+	return err ? err : (int)good;
+}
+
+/* The ring's memory is read-only. */
+static int keep(void *ctx, void *data, size_t size)
+{
+	const struct nt_event *e = data;
+	struct nt_events *s = ctx;
+	struct nt_event *to;
+
+	if (size < sizeof(*e) || e->type >= NT_EV_TYPES)
+		return 0;
+	if (e->type != NT_EV_CLOSED) {
+		to = &s->kept[e->type][s->count[e->type] % KEPT];
+		*to = *e;
+	} else {
+		struct nt_closed *d = &s->closed[s->count[NT_EV_CLOSED] % KEPT_CLOSED];
+
+		if (size < sizeof(*d))
+			return 0;
+		*d = *(const struct nt_closed *)data;
+		to = &d->ev;
+	}
+	to->seq = ++s->seq;
+	s->count[to->type]++;
+	return 0;
+}
+
+static int make_room(struct nt_events *s)
+{
+	s->n_cpus = nt_bpf_cpus();
+	if (s->n_cpus <= 0)
+		return -EIO;
+	s->cpus = calloc((size_t)s->n_cpus, sizeof(*s->cpus));
+	s->per_cpu = calloc((size_t)s->n_cpus, sizeof(*s->per_cpu));
+	s->drop_keys = calloc(NT_EV_DROPS, sizeof(*s->drop_keys));
+	s->drops = calloc(NT_EV_DROPS, sizeof(*s->drops));
+	s->closed = calloc(KEPT_CLOSED, sizeof(*s->closed));
+	if (!s->cpus || !s->per_cpu || !s->drop_keys || !s->drops || !s->closed)
+		return -ENOMEM;
+	for (int i = 0; i < NT_EV_TYPES; i++) {
+		if (i == NT_EV_CLOSED)
+			continue;
+		s->kept[i] = calloc(KEPT, sizeof(*s->kept[i]));
+		if (!s->kept[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Names the types that are missing. */
+static void say_missing(int types, char *why, uint32_t n)
+{
+	uint32_t used = 0;
+
+	*why = 0;
+	for (int i = 0; i < NT_EV_TYPES; i++)
+		if (!(types >> i & 1) && used < n)
+			used += (uint32_t)snprintf(
+				why + used, n - used, "%s%s",
+				used ? ", " : "this kernel does not tell: ", type_words[i]);
+}
+
+int nt_events_open(struct nt_events **ret, char *why, uint32_t n_why)
+{
+	struct nt_events *s = calloc(1, sizeof(*s));
+	int err;
+
+	*ret = NULL;
+	if (!s)
+		return -ENOMEM;
+	pthread_mutex_init(&s->lock, NULL);
+	nt_bpf_quiet();
+	err = make_room(s);
+	if (!err)
+		err = nt_ev_kernel(&s->kernel);
+	if (!err)
+		err = load_most(s);
+	if (err > 0) {
+		s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.records), keep, s, NULL);
+		if (!s->ring)
+			err = -errno;
+	}
+	if (err < 0) {
+		nt_bpf_reason(err, "the events plane (BTF tracepoints)", why, n_why);
+		nt_events_close(s);
+		return err;
+	}
+	say_missing(err, why, n_why);
+	*ret = s;
+	return err;
+}
+
+void nt_events_close(struct nt_events *s)
+{
+	if (!s)
+		return;
+	ring_buffer__free(s->ring);
+	unload(s);
+	nt_ev_kernel_free(&s->kernel);
+	for (int i = 0; i < NT_EV_TYPES; i++)
+		free(s->kept[i]);
+	free(s->closed);
+	free(s->drops);
+	free(s->drop_keys);
+	free(s->per_cpu);
+	free(s->cpus);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+int nt_events_limit(struct nt_events *s, uint32_t per_s)
+{
+	if (!per_s)
+		return -EINVAL;
+	s->skel->data->gap_ns = 1000000000ULL / per_s;
+	return 0;
+}
+
+#endif

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT
+/* The events plane's counters and records: ending an interval, looking back. */
+#ifdef NT_WITH_BPF
+
+#include "nt_api.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nt_events_host.h"
+#include "nt_planes.h"
+
+static int by_count(const void *a, const void *b)
+{
+	const struct nt_drop *x = a, *y = b;
+
+	return x->count > y->count ? -1 : x->count < y->count;
+}
+
+static int by_interval(const void *a, const void *b)
+{
+	const struct nt_drop_reason *x = &((const struct ev_reason *)a)->out;
+	const struct nt_drop_reason *y = &((const struct ev_reason *)b)->out;
+
+	if (x->interval != y->interval)
+		return x->interval > y->interval ? -1 : 1;
+	return x->count > y->count ? -1 : x->count < y->count;
+}
+
+/* Empties the map that the programs have just left. */
+static int read_drops(struct nt_events *s, uint32_t epoch)
+{
+	struct bpf_map *map = epoch & 1 ? s->skel->maps.drops_odd : s->skel->maps.drops_even;
+	uint32_t count = NT_EV_DROPS, batch = 0;
+
+	s->n_drops = 0;
+	if (bpf_map_lookup_and_delete_batch(bpf_map__fd(map), NULL, &batch, s->drop_keys, s->drops,
+					    &count, NULL) &&
+	    errno != ENOENT)
+		return -errno;
+	s->n_drops = count;
+	qsort(s->drops, count, sizeof(*s->drops), by_count);
+	return 0;
+}
+
+static struct ev_reason *reason_of(struct nt_events *s, uint32_t reason)
+{
+	for (uint32_t i = 0; i < s->n_reasons; i++)
+		if (s->reasons[i].out.reason == reason)
+			return &s->reasons[i];
+	if (s->n_reasons == NT_EV_REASONS)
+		return NULL;
+	struct ev_reason *r = &s->reasons[s->n_reasons++];
+
+	*r = (struct ev_reason){ .out.reason = reason };
+	nt_events_drop_name(s, reason, r->out.name, sizeof(r->out.name));
+	return r;
+}
+
+static void read_reasons(struct nt_events *s)
+{
+	int map = bpf_map__fd(s->skel->maps.reasons);
+	uint32_t key, *before = NULL;
+
+	while (!bpf_map_get_next_key(map, before, &key)) {
+		struct ev_reason *r = reason_of(s, key);
+		uint64_t sum = 0;
+
+		before = &key;
+		if (!r || bpf_map_lookup_elem(map, &key, s->per_cpu))
+			continue;
+		for (int i = 0; i < s->n_cpus; i++)
+			sum += s->per_cpu[i];
+		r->out.interval = sum - r->out.count;
+		r->out.count = sum;
+	}
+	qsort(s->reasons, s->n_reasons, sizeof(*s->reasons), by_interval);
+}
+
+static int read_counters(struct nt_events *s, struct nt_events_totals *t)
+{
+	uint32_t zero = 0;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.cpus), &zero, s->cpus))
+		return -errno;
+	for (int i = 0; i < s->n_cpus; i++) {
+		const struct nt_ev_cpu *c = &s->cpus[i];
+
+		for (int k = 0; k < NT_EV_TYPES; k++) {
+			t->seen[k] += c->seen[k];
+			t->suppressed[k] += c->suppressed[k];
+			t->lost[k] += c->lost[k];
+		}
+		t->segs_retrans += c->segs_retrans;
+		t->segs_failed += c->segs_failed;
+		t->unplaced += c->unplaced;
+		t->unreasoned += c->unreasoned;
+		t->no_storage += c->no_storage;
+		t->runs += c->runs;
+	}
+	/* The kernel skips a program that its CPU is already inside of, and counts that. */
+	for (int i = 0; i < EV_PROGRAMS; i++) {
+		struct bpf_prog_info info = { 0 };
+		uint32_t size = sizeof(info);
+
+		if (!s->programs[i] ||
+		    bpf_obj_get_info_by_fd(bpf_program__fd(s->programs[i]), &info, &size))
+			continue;
+		for (int k = 0; k < NT_EV_TYPES; k++)
+			if (nt_ev_programs[i].types >> k & 1)
+				t->missed[k] += info.recursion_misses;
+	}
+	return 0;
+}
+
+int nt_events_read(struct nt_events *s, struct nt_events_totals *ret)
+{
+	uint64_t cpu = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	int err;
+
+	memset(ret, 0, sizeof(*ret));
+	pthread_mutex_lock(&s->lock);
+	uint32_t epoch = s->skel->bss->epoch;
+
+	s->skel->bss->epoch = epoch + 1;
+	ret->first_seq = s->seq + 1;
+	err = ring_buffer__consume(s->ring);
+	ret->next_seq = s->seq + 1;
+	err = err < 0 ? err : read_counters(s, ret);
+	if (!err)
+		err = read_drops(s, epoch);
+	if (!err)
+		read_reasons(s);
+	pthread_mutex_unlock(&s->lock);
+	ret->cpu_ns = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
+	return err;
+}
+
+static bool among(uint64_t cookie, const uint64_t *cookies, uint32_t n)
+{
+	if (!n)
+		return true;
+	for (uint32_t i = 0; i < n; i++)
+		if (cookies[i] == cookie)
+			return true;
+	return false;
+}
+
+/* The back'th event of a type, 0 the newest; NULL: it is not kept any more, or too old. */
+static const struct nt_event *look_back(const struct nt_events *s, int type, uint64_t back,
+					uint64_t after)
+{
+	uint64_t count = s->count[type], room = type == NT_EV_CLOSED ? KEPT_CLOSED : KEPT;
+	const struct nt_event *e;
+
+	if (back >= count || back >= room)
+		return NULL;
+	uint64_t at = (count - 1 - back) % room;
+
+	e = type == NT_EV_CLOSED ? &s->closed[at].ev : &s->kept[type][at];
+	return e->seq >= after ? e : NULL;
+}
+
+/* The next older event of a socket wanted, from *back on. */
+static const struct nt_event *next_of(const struct nt_events *s, int type, uint64_t *back,
+				      const uint64_t *cookies, uint32_t n, uint64_t after)
+{
+	const struct nt_event *e;
+
+	while ((e = look_back(s, type, *back, after)) && !among(e->cookie, cookies, n))
+		++*back;
+	return e;
+}
+
+int nt_events_recent(struct nt_events *s, const uint64_t *cookies, uint32_t n, uint32_t types,
+		     uint64_t after, struct nt_event *ret, uint32_t max)
+{
+	uint64_t back[NT_EV_TYPES] = { 0 };
+	uint32_t filled = 0;
+
+	pthread_mutex_lock(&s->lock);
+	const struct nt_event *head[NT_EV_TYPES] = { NULL };
+
+	for (int k = 0; k < NT_EV_TYPES; k++)
+		if (types >> k & 1)
+			head[k] = next_of(s, k, &back[k], cookies, n, after);
+	while (filled < max) {
+		int newest = -1;
+
+		for (int k = 0; k < NT_EV_TYPES; k++)
+			if (head[k] && (newest < 0 || head[k]->seq > head[newest]->seq))
+				newest = k;
+		if (newest < 0)
+			break;
+		ret[filled++] = *head[newest];
+		back[newest]++;
+		head[newest] = next_of(s, newest, &back[newest], cookies, n, after);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return (int)filled;
+}
+
+int nt_events_closed(struct nt_events *s, const uint64_t *cookies, uint32_t n, uint64_t after,
+		     struct nt_closed *ret, uint32_t max)
+{
+	uint64_t back = 0;
+	uint32_t filled = 0;
+
+	pthread_mutex_lock(&s->lock);
+	while (filled < max) {
+		const struct nt_event *e = next_of(s, NT_EV_CLOSED, &back, cookies, n, after);
+
+		if (!e)
+			break;
+		ret[filled++] = *(const struct nt_closed *)e; /* ev is its first member */
+		back++;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return (int)filled;
+}
+
+int nt_events_drops(struct nt_events *s, const uint64_t *cookies, uint32_t n, struct nt_drop *ret,
+		    uint32_t max)
+{
+	uint32_t found = 0;
+
+	pthread_mutex_lock(&s->lock);
+	for (uint32_t i = 0; i < s->n_drops; i++) {
+		if (!among(s->drops[i].cookie, cookies, n))
+			continue;
+		if (found < max)
+			ret[found] = s->drops[i];
+		found++;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return (int)found;
+}
+
+int nt_events_reasons(struct nt_events *s, struct nt_drop_reason *ret, uint32_t max)
+{
+	uint32_t found;
+
+	pthread_mutex_lock(&s->lock);
+	found = s->n_reasons;
+	for (uint32_t i = 0; i < found && i < max; i++)
+		ret[i] = s->reasons[i].out;
+	pthread_mutex_unlock(&s->lock);
+	return (int)found;
+}
+
+#endif
