@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, cast
 
 from textual import events
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from nettop.tui.app import NettopApp
     from nettop.tui.screens.main import MainScreen
 
+FOOT_KEYS = (("Esc", "back"), ("↑↓", "next socket"), ("←→", "explain a field"), ("PgDn", "scroll"),
+             ("y", "ss command"), ("e", "export"), ("space", "pause"), ("?", "help"))  # fmt: skip
 GROUPS = ("time", "cong", "loss", "bytes", "limits", "option")
 OPTION_BITS = ((1, "ts"), (2, "sack"), (4, "wscale"), (8, "ecn"), (16, "ecnseen"), (32, "syndata"),
                (64, "usec_ts"), (128, "tfo_child"))  # fmt: skip
@@ -266,11 +269,10 @@ class DetailScreen(Screen[None]):
         said = explain(row, detail, model, since)
         role = LEVEL_ROLES[row.level] if row.rec.verdicts else Role.DIM
         held = f" for {units.time(since * 1e9)}" if since is not None and row.rec.verdicts else ""
-        return [
-            clip(line((said.who, role), (": ", Role.DIM), (said.what, Role.BOLD), (held, Role.DIM),
-                      "  ", said.evidence), width),
-            clip(line((said.ruled_out, Role.DIM)), width),
-        ]  # fmt: skip
+        head = line((said.who, role), (": ", Role.DIM), (said.what, Role.BOLD), (held, Role.DIM))
+        evidence = [line(text) for text in wrap(said.evidence, width)]
+        told = flow([head, evidence[0]], width) if len(evidence) == 1 else [head, *evidence]
+        return [*told, *(line((text, Role.DIM)) for text in wrap(said.ruled_out, width))]
 
     def _content(self, row: Row, detail: Detail | None, data: PaneData, width: int) -> list[Line]:
         chosen = self._chosen_field(detail)
@@ -327,20 +329,14 @@ class DetailScreen(Screen[None]):
             told = clip(line((f"tcpi_{field.name} ", Role.FOCUS), field.help,
                              (f" ({field.unit}, {kind}{absent})", Role.DIM)), width)  # fmt: skip
         keys: list[Part] = []
-        for key, text in (
-            ("Esc", "back"),
-            ("↑↓", "next socket"),
-            ("←→", "explain a field"),
-            ("PgDn", "scroll"),
-            ("y", "ss command"),
-            ("e", "export"),
-            ("space", "pause"),
-            ("?", "help"),
-        ):
-            keys += [(key, Role.BOLD), (f" {text}  ", Role.DIM)]
+        for key, text in FOOT_KEYS:
+            more_keys: list[Part] = [(key, Role.BOLD), (f" {text}  ", Role.DIM)]
+            if width_of((*keys, *more_keys)) > width - 18:
+                break
+            keys += more_keys
         place = self.main.feed.position(self.cookie)
         right = f"{'↓ more  ' if more else ''}{(place or 0) + 1} of {self.main.feed.count()} "
-        return [told, spread(clip(tuple(keys), width), ((right, Role.DIM),), width)]
+        return [told, spread(tuple(keys), ((right, Role.DIM),), width)]
 
     def on_key(self, event: events.Key) -> None:
         event.stop()
