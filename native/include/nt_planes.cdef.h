@@ -27,6 +27,7 @@ enum nt_plane_has {
 	NT_P_UNREAD = 2,       /* oldest_unread_ns is known */
 	NT_P_UNREAD_BOUND = 4, /* ... as a lower bound */
 	NT_P_TX = 8,	       /* the stages plane traces this socket */
+	NT_P_TX_PATH = 32,     /* ... and its sends by tracepoints: qdisc, of TCP ack too */
 	NT_P_WAIT_PROBE = 16,  /* ... and its wait by tcp_probe, which is approximate */
 };
 

@@ -186,6 +186,15 @@ static uint32_t open_of(const struct nt_tx_rec *s)
 	return s->sampled - s->done - s->merged - s->lost;
 }
 
+/* That its sends are traced, and by what. The engine's lock is held. */
+static uint32_t tx_bits(const struct nt_stages *s, const struct nt_engine *e, uint64_t cookie)
+{
+	uint32_t i = nt_table_find(&e->table, cookie);
+	bool udp = i != NT_NONE && nt_rec_at(&e->table, i)->proto == NT_PROTO_UDP;
+
+	return NT_P_TX | (udp || s->method == NT_STAGES_TRACEPOINTS ? NT_P_TX_PATH : 0U);
+}
+
 /* False: the table does not know the socket. The engine's lock is held. */
 static bool tell(struct nt_stages *s, struct nt_engine *e, const struct nt_tx_rec *now)
 {
@@ -199,7 +208,7 @@ static bool tell(struct nt_stages *s, struct nt_engine *e, const struct nt_tx_re
 		return true;
 	struct fine *f = fine_of(s, now->cookie);
 
-	p->has |= NT_P_TX;
+	p->has |= tx_bits(s, e, now->cookie);
 	p->tx_sends = now->done - last->done;
 	p->tx_incomplete = now->merged + now->lost - last->merged - last->lost;
 	p->tx_resent = now->resent - last->resent;
@@ -213,31 +222,23 @@ static bool tell(struct nt_stages *s, struct nt_engine *e, const struct nt_tx_re
 /* Tells of all records in the buffer; those that nobody knows stay at its beginning. */
 static uint32_t tell_all(struct nt_stages *s, struct nt_engine *e)
 {
-	struct nt_tx_rec now;
-	uint32_t kept = 0, told = 0;
+	struct nt_tx_rec *v = (void *)s->buf; /* of malloc(), so it lies well */
+	uint32_t n = s->n_buf / (uint32_t)sizeof(*v), kept = 0;
 
-	for (uint32_t at = 0; at + sizeof(now) <= s->n_buf; at += sizeof(now)) {
-		memcpy(&now, s->buf + at, sizeof(now));
-		if (tell(s, e, &now)) {
-			told++;
-		} else {
-			memmove(s->buf + kept, s->buf + at, sizeof(now));
-			kept += sizeof(now);
-		}
-	}
-	s->n_buf = kept;
-	return told;
+	for (uint32_t i = 0; i < n; i++)
+		if (!tell(s, e, &v[i]) && kept++ != i)
+			v[kept - 1] = v[i];
+	s->n_buf = kept * (uint32_t)sizeof(*v);
+	return n - kept;
 }
 
 static uint64_t count_open(const struct nt_stages *s)
 {
-	struct nt_tx_rec now;
+	const struct nt_tx_rec *v = (const void *)s->buf;
 	uint64_t open = 0;
 
-	for (uint32_t at = 0; at + sizeof(now) <= s->n_buf; at += sizeof(now)) {
-		memcpy(&now, s->buf + at, sizeof(now));
-		open += open_of(&now);
-	}
+	for (uint32_t i = 0; i < s->n_buf / sizeof(*v); i++)
+		open += open_of(&v[i]);
 	return open;
 }
 
@@ -248,7 +249,7 @@ static void tell_wanted(struct nt_stages *s, struct nt_engine *e)
 		struct nt_plane *p = nt_plane_of(e, s->wanted[i]);
 
 		if (p)
-			p->has |= NT_P_TX;
+			p->has |= tx_bits(s, e, s->wanted[i]);
 	}
 }
 

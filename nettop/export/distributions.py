@@ -72,7 +72,8 @@ def put_planes(out: dict[str, Any], row: Row) -> None:
         tx = tx_object(plane.tx)
         tx |= {"sends": plane.tx_sends, "incomplete": plane.tx_incomplete}
         tx["open"] = plane.tx_open
-        out["tx"] = {**tx, "resent": plane.tx_resent, "method": "bpf_timestamping"}
+        method = "tracepoints" if plane.has & PlaneHas.TX_PATH else "bpf_timestamping"
+        out["tx"] = {**tx, "resent": plane.tx_resent, "method": method}
 
 
 def _dist(source: Mapping[str, Any], where: str) -> Dist:
@@ -104,6 +105,8 @@ def plane_of(source: Mapping[str, Any], where: str) -> tuple[Plane, Flag]:
             has |= PlaneHas.WAIT_PROBE
     if tx:
         has |= PlaneHas.TX
+        if tx.get("method") == "tracepoints":
+            has |= PlaneHas.TX_PATH
     at_tx = f"{where}tx."
     plane = Plane(
         wait=_dist(wait, at),

@@ -135,6 +135,7 @@ class PlaneHas(IntFlag):
     UNREAD_BOUND = 4
     TX = 8
     WAIT_PROBE = 16
+    TX_PATH = 32
 
 
 @dataclass(frozen=True, slots=True)

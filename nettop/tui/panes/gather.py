@@ -37,4 +37,5 @@ def sends_of(feed: Feed, cookies: Sequence[int] | None) -> Sends | None:
         open=sum(p.tx_open for p in planes),
         resent=sum(p.tx_resent for p in planes),
         merged=sum(p.tx_incomplete for p in planes),
+        by_tracepoints=any(p.has & PlaneHas.TX_PATH for p in planes),
     )

@@ -28,6 +28,7 @@ class Sends:
     open: int = 0
     resent: int = 0
     merged: int = 0
+    by_tracepoints: bool = False  # of datagrams, or where the kernel has no BPF timestamping
     nic_reason: str = "no hardware stamps"
 
 
@@ -58,6 +59,8 @@ def _stage_line(stage: Stage, dist: Dist, cells: int, sends: Sends, g: Glyphs) -
         why = ""
         if stage is Stage.NIC:
             why = sends.nic_reason
+        elif sends.by_tracepoints:
+            why = "not measured by tracepoints"
         elif stage is Stage.SNDBUF:
             why = "never waited for space"
         elif stage is Stage.COPY:
