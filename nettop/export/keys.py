@@ -178,8 +178,8 @@ _SOCKET = {
     "kernel stamps both as one",
     "tx.open": "sampled sends that no ACK has covered yet",
     "tx.resent": "times that a sampled send left again",
-    "tx.method": "bpf_timestamping; tracepoints: of datagrams the qdisc stage, and of TCP qdisc and "
-    "ack before Linux 6.15",
+    "tx.method": "bpf_timestamping; tracepoints: of datagrams the qdisc stage, and of TCP qdisc "
+    "and ack before Linux 6.15",
 }  # fmt: skip
 
 _INFO_UNITS = {

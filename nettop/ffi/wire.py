@@ -18,7 +18,7 @@ _CODES = {"uint8_t": "B", "uint16_t": "H", "uint32_t": "I", "uint64_t": "Q", "fl
           "double": "d", "int32_t": "i"}  # fmt: skip
 
 
-def _layout(name: str) -> tuple[list[str], str]:
+def layout(name: str) -> tuple[list[str], str]:
     """Member names and struct format of a record; arrays stay bytes, padding is skipped."""
     names, fmt, at = [], "<", 0
     ctype = ffi.typeof(f"struct {name}")
@@ -34,16 +34,16 @@ def _layout(name: str) -> tuple[list[str], str]:
     return names, fmt + "x" * (ffi.sizeof(ctype) - at)
 
 
-_rec_names, _rec_format = _layout("nt_rec")
+_rec_names, _rec_format = layout("nt_rec")
 Rec: Any = namedtuple("Rec", _rec_names)  # type: ignore[misc]  # members of struct nt_rec
 REC = struct.Struct(_rec_format)
-_proc_names, _proc_format = _layout("nt_proc")
+_proc_names, _proc_format = layout("nt_proc")
 PROC = struct.Struct(_proc_format)
 ROW_SIZE = ffi.sizeof("struct nt_row")
 _PROC_AT = ffi.offsetof("struct nt_row", "proc")
 _PLANE_AT = ffi.offsetof("struct nt_row", "plane")
 _HAS_AT = _PLANE_AT + ffi.offsetof("struct nt_plane", "has")
-_plane_names, _plane_format = _layout("nt_plane")
+_plane_names, _plane_format = layout("nt_plane")
 PLANE = struct.Struct(_plane_format)
 _U32 = struct.Struct("<I")
 DIST = struct.Struct("<6Q")
