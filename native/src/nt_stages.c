@@ -171,11 +171,11 @@ int nt_stages_open(const char *cgroup_root, int method, struct nt_stages **ret, 
 fail:
 	if (no_cgroup)
 		snprintf(why, n_why, "no cgroup v2 at %s: %s", cgroup_root, strerror(no_cgroup));
-	else if (err == -EPERM || err == -EACCES)
+	else if (err == -EPERM)
 		snprintf(why, n_why, "needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN");
-	else
-		nt_bpf_reason(err == -EINVAL ? -ENOENT : err, "BPF timestamping (Linux 6.15)", why,
-			      n_why);
+	else /* what the verifier knows nothing of is EINVAL or EACCES */
+		nt_bpf_reason(err == -EINVAL || err == -EACCES ? -ENOENT : err,
+			      "BPF timestamping (Linux 6.15)", why, n_why);
 	nt_stages_close(s);
 	return err ? err : -EIO;
 }
