@@ -160,8 +160,12 @@ int nt_stages_open(const char *cgroup_root, int method, struct nt_stages **ret, 
 		if (!err || err == -EPERM || err == -EACCES)
 			break;
 	}
-	if (err && method != NT_STAGES_STAMPS && !load(s, NT_STAGES_TRACEPOINTS, false))
-		err = 0;
+	if (err && method != NT_STAGES_STAMPS) {
+		int path = load(s, NT_STAGES_TRACEPOINTS, false);
+
+		if (!path || method == NT_STAGES_TRACEPOINTS || no_cgroup)
+			err = path;
+	}
 	if (!err)
 		err = attach_iterators(s);
 	if (err)
@@ -169,13 +173,13 @@ int nt_stages_open(const char *cgroup_root, int method, struct nt_stages **ret, 
 	*ret = s;
 	return 0;
 fail:
-	if (no_cgroup)
+	if (no_cgroup && method == NT_STAGES_STAMPS)
 		snprintf(why, n_why, "no cgroup v2 at %s: %s", cgroup_root, strerror(no_cgroup));
 	else if (err == -EPERM)
 		snprintf(why, n_why, "needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN");
 	else /* what the verifier knows nothing of is EINVAL or EACCES */
 		nt_bpf_reason(err == -EINVAL || err == -EACCES ? -ENOENT : err,
-			      "BPF timestamping (Linux 6.15)", why, n_why);
+			      "TX stages (all Linux 6.15, in part 6.1)", why, n_why);
 	nt_stages_close(s);
 	return err ? err : -EIO;
 }
