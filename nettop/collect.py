@@ -16,6 +16,7 @@ from nettop.feed import Grouping
 from nettop.ffi import ffi
 from nettop.ffi.engine import Engine, Procs
 from nettop.ffi.wire import proc_of
+from nettop.model.events import Closed, Event
 from nettop.model.fields import Field
 from nettop.model.types import (
     AF_INET,
@@ -264,6 +265,7 @@ class Collector:
             totals=self._totals(totals, counters, base),
             rx_wait=self._plane_tick.rx_wait,
             tx=self._plane_tick.tx,
+            events=self._plane_tick.events,
         )
 
     def header_only(
@@ -352,6 +354,22 @@ class Collector:
         if self._procs_stats is None:
             return SourceStatus("procs", "off", "proc", "not read yet")
         return procs_status(self._procs_stats, privilege.held())
+
+    # --- events ---
+
+    def events(self, cookies: Sequence[int], *, most: int, after: int = 0) -> list[Event]:
+        """Newest first, of these sockets, or (none named) of all in the polled namespaces."""
+        plane = self.planes.events
+        if plane is None:
+            return []
+        return [e for e in plane.recent(cookies, most=most, after=after) if e.netns in self._fds]
+
+    def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
+        """The last sockets that closed, newest first."""
+        plane = self.planes.events
+        if plane is None:
+            return []
+        return [c for c in plane.closed(cookies, most=most) if c.event.netns in self._fds]
 
     # --- distributions ---
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
+from nettop.model.events import Closed, Event
 from nettop.model.fields import Field
 from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row
 
@@ -70,6 +71,12 @@ class Feed(Protocol):
 
     def sum(self, cookies: Sequence[int]) -> Group | None:
         """The marked sockets together."""
+
+    def events(self, cookies: Sequence[int], *, most: int, after: int = 0) -> list[Event]:
+        """Newest first, of these sockets or (none named) of all; after: from this seq on."""
+
+    def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
+        """The last sockets that closed, newest first."""
 
     def select_tx(self, cookies: Sequence[int]) -> None:
         """Sends of these sockets are stamped from soon on; all others' no more."""

@@ -11,6 +11,7 @@ from nettop.feed import Grouping, Sort
 from nettop.ffi import ffi
 from nettop.ffi.engine import Engine
 from nettop.groups import group_of
+from nettop.model.events import Closed, Event
 from nettop.model.types import (
     NO_DIST,
     Detail,
@@ -115,6 +116,12 @@ class FileFeed:
             for row in rows:
                 yield row, self._detail(row) if with_detail else None
             offset += len(rows)
+
+    def events(self, cookies: Sequence[int], *, most: int, after: int = 0) -> list[Event]:
+        return []
+
+    def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
+        return []
 
     def select_tx(self, cookies: Sequence[int]) -> None: ...
 

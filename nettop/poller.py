@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from nettop.collect import Collector, PollOptions
 from nettop.feed import Grouping, Sort
 from nettop.history import Histories
+from nettop.model.events import Closed, Event
 from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row
 
 if TYPE_CHECKING:
@@ -258,6 +259,12 @@ class LiveFeed:
         if set(focus) != set(self._focus):
             self._collector.planes.focus(focus)
         self._focus = focus
+
+    def events(self, cookies: Sequence[int], *, most: int, after: int = 0) -> list[Event]:
+        return self._collector.events(cookies, most=most, after=after)
+
+    def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
+        return self._collector.closed(cookies, most=most)
 
     def select_tx(self, cookies: Sequence[int]) -> None:
         stages = self._collector.planes.stages

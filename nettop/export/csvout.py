@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from nettop.export.jsonout import neat, utc_text
+from nettop.export.jsonout import neat
+from nettop.export.times import utc_text
 from nettop.model.fields import FIELDS, Field, Kind, Value
 from nettop.model.types import Detail, Model, Row
 from nettop.render.columns import endpoint, reader

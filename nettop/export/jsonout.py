@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import struct
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from nettop.export.distributions import histogram_object, put_planes, tx_object
+from nettop.export.happenings import event_object, untold_object
 from nettop.export.keys import SCHEMA
+from nettop.export.times import utc_text
+from nettop.model.events import Event
 from nettop.model.fields import TCP_ALIVE
 from nettop.model.tcpinfo import LISTEN_FIELDS, TCP_INFO
 from nettop.model.types import (
@@ -80,6 +82,7 @@ def write_json(
     *,
     filter_text: str | None = None,
     lines: bool = True,
+    events: Iterable[Event] = (),
 ) -> None:
     """Writes one object, ended by a newline.
 
@@ -90,8 +93,15 @@ def write_json(
         owners: all processes that hold an inode.
         filter_text: the filter in force.
         lines: a line per socket; without, the object is one line (NDJSON).
+        events: what happened in the interval, newest first.
     """
-    head = _encode(head_object(model, filter_text))
+    outer = head_object(model, filter_text)
+    if model.events is not None:
+        outer["events"] = [event_object(event, model) for event in events]
+        outer["events_untold"] = untold_object(model.events)
+    elif model.told is not None:
+        outer["events"], outer["events_untold"] = list(model.told), dict(model.untold)
+    head = _encode(outer)
     chunk = [head[:-1], ',"sockets":[']
     size = len(head)
     between = ",\n" if lines else ","
@@ -124,12 +134,6 @@ def _socket_text(socket: dict[str, Any]) -> str:
 def _template(names: tuple[str, ...]) -> str:
     """An object of these names with a place for an integer each."""
     return "{" + ",".join(f"{_encode(name)}:%d" for name in names) + "}"
-
-
-def utc_text(wall_ns: int) -> str:
-    """RFC 3339 in UTC with nanoseconds: 2026-11-20T19:00:00.123456789Z."""
-    seconds, ns = divmod(wall_ns, 1_000_000_000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{ns:09d}Z"
 
 
 def head_object(model: Model, filter_text: str | None) -> dict[str, Any]:

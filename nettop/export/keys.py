@@ -86,6 +86,30 @@ _TOP = {
         for stage, about in _STAGES.items()
         for dot, name, text in (("", "", about), *((".", n, t) for n, t in _DIST.items()))
     },
+    "events": "what happened in the interval, newest first, at most 1000; left out while the plane "
+    "is off",
+    "events[].at": "UTC time, RFC 3339 with nanoseconds",
+    "events[].type": "retransmit, drop, reset_sent, reset_received, error, state, cong or closed",
+    "events[].proto": "tcp, udp or a number of IPPROTO_",
+    "events[].netns": "inode of the network namespace",
+    "events[].cookie": "of the socket; left out where the kernel names none",
+    "events[].local": "local end, as of sockets",
+    "events[].local.addr": "numeric address",
+    "events[].local.port": "port",
+    "events[].remote": "remote end",
+    "events[].remote.addr": "numeric address",
+    "events[].remote.port": "port",
+    "events[].proc": "who opened or accepted it, where the kernel saw that",
+    "events[].proc.pid": "process id",
+    "events[].proc.comm": "name (the kernel's comm)",
+    "events[].state": "TCP state in which it happened",
+    "events[].reason": "the kernel's name of a drop's or a reset's reason",
+    "events[].errno": "the socket's error",
+    "events[].bytes": "of the packet or segment",
+    "events[].text": "the numbers in words",
+    "events_untold": "events without a record, since the start, by type: too many at once, or no "
+    "room",
+    "events_untold.*": "how many",
     "sockets": "every socket that matches, in the order of the sort key",
 }
 

@@ -244,6 +244,11 @@ def model_of(head: Mapping[str, Any]) -> Model:
         totals=_totals(mapping(head, "totals", "")),
         rx_wait=histogram_of(head, "rx_wait"),
         tx=tx_of(head, "") if head.get("tx") else None,
+        told=tuple(objects(head, "events", "")) if "events" in head else None,
+        untold={
+            k: integer(mapping(head, "events_untold", ""), k, "events_untold.", 64)
+            for k in mapping(head, "events_untold", "")
+        },
     )
 
 

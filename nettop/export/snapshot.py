@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from nettop.errors import UsageError
 from nettop.feed import Feed
+from nettop.model.events import Event
 from nettop.model.types import Detail, Model, Row
 from nettop.options import SUFFIXES, Format
 from nettop.render.columns import DEFAULT_WIDTH
 from nettop.render.table import TableStyle
 
+EVENTS_MOST = 1000
 SNAPSHOT_STYLE = TableStyle(width=DEFAULT_WIDTH)
 
 
@@ -64,7 +66,12 @@ def write_tick(
         from nettop.export.jsonout import write_json
 
         lines = form is Format.JSON
-        write_json(write, model, rows, feed.owners, filter_text=filter_text, lines=lines)
+        events: Sequence[Event] = ()
+        if model.events is not None:
+            events = feed.events((), most=EVENTS_MOST, after=model.events.first_seq)
+        write_json(
+            write, model, rows, feed.owners, filter_text=filter_text, lines=lines, events=events
+        )
     elif form is Format.CSV:
         from nettop.export.csvout import write_rows
 

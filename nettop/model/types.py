@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 from ipaddress import IPv6Address
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from nettop.model.events import EventsTick
 
 AF_INET = 2
 AF_INET6 = 10
@@ -371,6 +374,9 @@ class Model:
     totals: Totals
     rx_wait: Histogram | None = None  # of all traced sockets; None: the plane is off
     tx: tuple[Dist, ...] | None = None  # by Stage, of every stamped send; None: nothing selected
+    events: EventsTick | None = None  # None: the plane is off
+    told: tuple[Mapping[str, Any], ...] | None = None  # events of an opened file, as written
+    untold: Mapping[str, int] = field(default_factory=dict)  # of an opened file
 
     def source(self, name: str) -> SourceStatus | None:
         return next((s for s in self.sources if s.name == name), None)

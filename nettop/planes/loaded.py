@@ -7,8 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from nettop.ffi.engine import Engine
+from nettop.model.events import EventsTick
 from nettop.model.types import Dist, Histogram, SourceStatus, Stage
-from nettop.planes import PlaneOptions, absent_planes, off, stages, wait
+from nettop.planes import PlaneOptions, absent_planes, events, off, stages, wait
 from nettop.sources.cgroups import find_mount
 from nettop.sources.mounts import read_mounts
 
@@ -19,6 +20,7 @@ class PlaneTick:
 
     rx_wait: Histogram | None = None
     tx: tuple[Dist, ...] | None = None  # by Stage; None: nothing is selected
+    events: EventsTick | None = None  # None: the plane is off
     runs_per_s: float | None = None  # of all BPF programs
     lost: int = 0  # records and samples that the kernel had no room for, so far
 
@@ -31,15 +33,19 @@ class Planes:
         self._off: dict[str, SourceStatus] = {}
         self._wait: wait.WaitPlane | None = None
         self.stages: stages.StagesPlane | None = None
+        self.events: events.EventsPlane | None = None
         if not options.bpf or not options.observes:
             reason = "switched off by --no-bpf"
             if options.bpf:
                 reason = "one tick alone measures nothing: add -d SECS"
-            self._off = {name: off(name, reason) for name in (wait.NAME, stages.NAME)}
+            self._off = {name: off(name, reason) for name in (wait.NAME, stages.NAME, events.NAME)}
             return
         self._wait, status = wait.open_plane(options.bpf_budget_pct, options.rx_method)
         if self._wait is None:
             self._off[wait.NAME] = status
+        self.events, status = events.open_plane()
+        if self.events is None:
+            self._off[events.NAME] = status
         root = find_mount(read_mounts())
         if root is None:
             self._off[stages.NAME] = off(stages.NAME, "no cgroup v2 is mounted")
@@ -59,11 +65,14 @@ class Planes:
         """Ends an interval; the engine's next sweep judges by it."""
         waited = self._wait.read(engine) if self._wait is not None else None
         sent = self.stages.read(engine) if self.stages is not None else None
+        told = self.events.read() if self.events is not None else None
         return PlaneTick(
             rx_wait=waited.histogram if waited else None,
             tx=sent.all if sent else None,
             runs_per_s=waited.runs_per_s if waited else None,
-            lost=(waited.no_storage + waited.focus_full if waited else 0)
+            events=told,
+            lost=(told.untold if told else 0)
+            + (waited.no_storage + waited.focus_full if waited else 0)
             + (sent.full if sent else 0),
         )
 
@@ -106,6 +115,8 @@ class Planes:
             known[wait.NAME] = self._wait.status()
         if self.stages is not None:
             known[stages.NAME] = self.stages.status()
+        if self.events is not None:
+            known[events.NAME] = self.events.status()
         return (*known.values(), *absent_planes(frozenset(known)))
 
     def clear(self) -> None:
@@ -121,3 +132,5 @@ class Planes:
         if self.stages is not None:
             with suppress(OSError):
                 self.stages.close(walks)
+        if self.events is not None:
+            self.events.close()

@@ -21,6 +21,7 @@ from nettop.feed import Grouping, Sort
 from nettop.ffi import ffi
 from nettop.ffi.engine import Engine
 from nettop.ffi.wire import EMPTY_REC, pack_row
+from nettop.model.events import Closed, Event
 from nettop.model.types import (
     AF_INET,
     Cost,
@@ -166,6 +167,12 @@ class DosedFeed:
 
     def sum(self, cookies: Sequence[int]) -> Group | None:
         return None
+
+    def events(self, cookies: Sequence[int], *, most: int, after: int = 0) -> list[Event]:
+        return []
+
+    def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
+        return []
 
     def select_tx(self, cookies: Sequence[int]) -> None: ...
 

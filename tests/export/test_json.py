@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from nettop.export.jsonout import utc_text, write_json
+from nettop.export.jsonout import write_json
+from nettop.export.times import utc_text
 from nettop.model.tcpinfo import TCP_INFO
 from nettop.model.types import AF_INET6, Detail, Flag, Owner, Proc, Proto, Row, Verdict
 from tests.export.make import HOSTILE, make_detail, make_model, make_row

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nettop.model.events import Closed, Event
 from nettop.model.types import Detail, Group, Model, Point, Row
 from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.tx import Sends
@@ -20,6 +21,8 @@ class PaneData:
     marked: Group | None
     waits: Waits | None = None  # None: the wait plane is off
     sends: Sends | None = None  # None: no stage of any send is known
+    events: tuple[Event, ...] | None = None  # newest first; None: the plane is off
+    closed: tuple[Closed, ...] = ()
     view: int = 0  # of the RX pane: an index into rx.VIEWS
     since_s: float | None = None  # how long the worst verdict has held
 

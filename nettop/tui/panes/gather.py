@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nettop.feed import Feed
-from nettop.model.types import Histogram, PlaneHas, Stage
+from nettop.model.events import Event
+from nettop.model.types import Histogram, Model, PlaneHas, Stage
 from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.tx import Sends
 
@@ -39,3 +40,13 @@ def sends_of(feed: Feed, cookies: Sequence[int] | None) -> Sends | None:
         merged=sum(p.tx_incomplete for p in planes),
         by_tracepoints=any(p.has & PlaneHas.TX_PATH for p in planes),
     )
+
+
+def events_of(
+    feed: Feed, model: Model, cookies: Sequence[int] | None, most: int = 64
+) -> tuple[Event, ...] | None:
+    """What happened to these sockets, None: to all, newest first; None: the plane is off."""
+    status = model.source("events")
+    if status is None or status.state == "off":
+        return None
+    return tuple(feed.events(cookies or (), most=most))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from nettop.model.events import SHORT_NAMES, EventType, event_line, event_numbers, event_who
 from nettop.model.explain import explain, shares
 from nettop.model.fields import FIELDS
 from nettop.model.types import CA_STATES, Flag, Point, Proto
 from nettop.render import units
+from nettop.render.clean import clean
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.panes import rx
 from nettop.tui.panes.data import PaneData
@@ -18,6 +20,9 @@ from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import BLANK, Line, Part, clip, line, width_of
 
 D, B = Role.DIM, Role.BOLD
+LOUD_EVENTS = frozenset(
+    {EventType.RETRANSMIT, EventType.DROP, EventType.RESET_RECEIVED, EventType.ERROR}
+)
 PaneLines = Callable[[PaneData, int, int, Glyphs], list[Line]]
 
 
@@ -172,8 +177,42 @@ def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
 
 
 def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
-    """Events; without the plane only its reason."""
-    return _off(data, "events", width)[:height]
+    """What happened, newest first; with view 1 the sockets that closed."""
+    if data.model.told is not None:
+        words = ("at", "type", "text")
+        rows = [[clean(str(event.get(w, ""))) for w in words] for event in data.model.told]
+        return [line((at[11:23], D), f" {kind:<15}", text) for at, kind, text in rows][:height]
+    if data.events is None:
+        return _off(data, "events", width)[:height]
+    tick, now_ns = data.model.events, data.model.mono_ns
+    lines: list[Line] = []
+    if tick is not None and tick.seconds:
+        parts: list[Part] = []
+        for kind in EventType:
+            seen = tick.counts[kind].seen
+            if seen:
+                parts += [(f"{SHORT_NAMES[kind]} ", D), (f"{units.rate(seen / tick.seconds)}  ", B)]
+        if tick.untold:
+            parts.append((f"untold {units.count(tick.untold)}", Role.WATCH))
+        lines.append(tuple(parts) or line(("nothing in this interval", D)))
+        worst = [r for r in tick.reasons if r.interval][:3]
+        if worst:
+            lines.append(
+                line(("drops ", D), "  ".join(f"{r.name} {units.count(r.interval)}" for r in worst))
+            )
+    if data.closed and data.view % 2:
+        for last in data.closed:
+            age = units.time(max(0, now_ns - last.event.at_ns))
+            told = event_numbers(last.event, last)
+            lines.append(line((f"-{age:<6} ", D), f"{event_who(last.event)}  ", (told, D)))
+    else:
+        lines += [
+            line((event_line(e, now_ns), Role.WATCH if e.type in LOUD_EVENTS else Role.NORMAL))
+            for e in data.events
+        ]
+        if not data.events:
+            lines.append(line(("nothing happened to it since nettop came", D)))
+    return lines[:height]
 
 
 def _spark_row(

@@ -18,8 +18,8 @@ from nettop.render.clean import clean
 from nettop.render.columns import endpoint
 from nettop.tui.header import host_line
 from nettop.tui.panes.data import PaneData
-from nettop.tui.panes.gather import sends_of, waits_of
-from nettop.tui.panes.lines import health_lines, rx_lines, tx_lines
+from nettop.tui.panes.gather import events_of, sends_of, waits_of
+from nettop.tui.panes.lines import events_lines, health_lines, rx_lines, tx_lines
 from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import (
     BLANK,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 FOOT_KEYS = (("Esc", "back"), ("↑↓", "next socket"), ("←→", "explain a field"), ("PgDn", "scroll"),
              ("y", "ss command"), ("e", "export"), ("space", "pause"), ("?", "help"))  # fmt: skip
+PARTS = (("RX queue wait", rx_lines), ("TX stages", tx_lines), ("events", events_lines))
 GROUPS = ("time", "cong", "loss", "bytes", "limits", "option")
 OPTION_BITS = ((1, "ts"), (2, "sack"), (4, "wscale"), (8, "ecn"), (16, "ecnseen"), (32, "syndata"),
                (64, "usec_ts"), (128, "tfo_child"))  # fmt: skip
@@ -211,15 +212,16 @@ class DetailScreen(Screen[None]):
         detail = feed.detail(self.cookie)
         since = feed.seconds_since(row.rec.verdict_since_s)
         data = PaneData(
-            model,
-            row,
-            detail,
-            tuple(feed.history(self.cookie)),
-            None,
-            waits_of(feed, [self.cookie]),
-            sends_of(feed, [self.cookie]),
-            self.main.view,
-            since,
+            model=model,
+            row=row,
+            detail=detail,
+            history=tuple(feed.history(self.cookie)),
+            marked=None,
+            waits=waits_of(feed, [self.cookie]),
+            sends=sends_of(feed, [self.cookie]),
+            events=events_of(feed, model, [self.cookie]),
+            view=self.main.view,
+            since_s=since,
         )
         head += self._identity(row, detail, width)
         head.append(line((g.rule * width, Role.DIM)))
@@ -299,7 +301,7 @@ class DetailScreen(Screen[None]):
     def _side(self, data: PaneData, width: int) -> list[Line]:
         g = self.nettop.glyphs
         lines = health_lines(data, width - 1, 8, g)
-        for title, make in (("RX queue wait", rx_lines), ("TX stages", tx_lines)):
+        for title, make in PARTS:
             rule = g.rule * max(0, width - len(title) - 4)
             lines += [
                 BLANK,

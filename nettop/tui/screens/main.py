@@ -22,7 +22,7 @@ from nettop.tui.footer import footer_keys, footer_line, place_of_groups, place_o
 from nettop.tui.header import HeaderState, clock_text, host_line, status_line
 from nettop.tui.keys import ACTIONS
 from nettop.tui.panes.data import PaneData
-from nettop.tui.panes.gather import sends_of, waits_of
+from nettop.tui.panes.gather import events_of, sends_of, waits_of
 from nettop.tui.panes.pane import Pane
 from nettop.tui.panes.rx import VIEWS
 from nettop.tui.style import Role
@@ -240,6 +240,8 @@ class MainScreen(Screen[None]):
             marked=marked,
             waits=waits_of(self.feed, self._cookies(cookie)),
             sends=sends_of(self.feed, self._cookies(cookie)),
+            events=events_of(self.feed, self.model, self._cookies(cookie)),
+            closed=tuple(self.feed.closed((), most=64)) if cookie is None else (),
             view=self.view,
             since_s=self.feed.seconds_since(row.rec.verdict_since_s) if row is not None else None,
         )

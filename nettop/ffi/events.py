@@ -1,0 +1,58 @@
+"""Packed records of the events plane to typed ones."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from nettop.ffi import ffi
+from nettop.ffi.wire import layout
+from nettop.model.events import Closed, Drop, Event, EventType
+from nettop.render.clean import clean
+
+_names, _format = layout("nt_event")
+EVENT = struct.Struct(_format)
+_closed_names, _closed_format = layout("nt_closed")
+CLOSED = struct.Struct(_closed_format)
+_drop_names, _drop_format = layout("nt_drop")
+DROP = struct.Struct(_drop_format)
+_UNKNOWN_RTT = 0xFFFFFFFF
+
+Name = Callable[[int], str]
+
+
+def event_of(raw: bytes, at: int, drop_name: Name, reset_name: Name) -> Event:
+    """struct nt_event; the process name loses what a terminal would obey."""
+    m: dict[str, Any] = dict(zip(_names, EVENT.unpack_from(raw, at), strict=True))
+    del m["pad"]
+    kind = m["type"] = EventType(m["type"])
+    m["comm"] = clean(m["comm"].split(b"\0", 1)[0])
+    m["length"] = m.pop("len")
+    number = m.pop("reason")
+    name = {EventType.DROP: drop_name, EventType.RESET_SENT: reset_name}.get(kind)
+    return Event(reason=name(number) if name else None, **m)
+
+
+def closed_of(raw: bytes, at: int) -> Closed:
+    """struct nt_closed."""
+    m: dict[str, Any] = dict(zip(_closed_names, CLOSED.unpack_from(raw, at), strict=True))
+    event = event_of(m.pop("ev"), 0, str, str)
+    m["born_ns"] = m["born_ns"] or None
+    if m["min_rtt_us"] == _UNKNOWN_RTT or not m["min_rtt_us"]:
+        m["min_rtt_us"] = None
+    return Closed(event=event, **m)
+
+
+def drop_of(raw: bytes, at: int, name: Name) -> Drop:
+    """struct nt_drop."""
+    m: dict[str, Any] = dict(zip(_drop_names, DROP.unpack_from(raw, at), strict=True))
+    del m["pad"]
+    m["packets"] = m.pop("count")
+    m["reason"] = name(m["reason"])
+    return Drop(**m)
+
+
+assert EVENT.size == ffi.sizeof("struct nt_event")
+assert CLOSED.size == ffi.sizeof("struct nt_closed")
+assert DROP.size == ffi.sizeof("struct nt_drop")

@@ -1,0 +1,172 @@
+"""Events: retransmissions, drops, resets, errors, states and ends of sockets as they happen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from nettop.ffi import check, ffi, lib
+from nettop.ffi.events import CLOSED, DROP, EVENT, closed_of, drop_of, event_of
+from nettop.model.events import Closed, Drop, DropReason, Event, EventsTick, EventType, TypeCount
+from nettop.model.types import SourceStatus
+from nettop.planes.wait import off_status
+from nettop.render.clean import clean
+
+NAME = "events"
+METHOD = "tp_btf"
+ALL_TYPES = frozenset(EventType)
+DROPS_SHOWN = 256
+_REASONS_MOST = 512
+_NAME_BYTES = 60
+_GROWING = ("seen", "suppressed", "lost", "missed")
+
+
+class EventsPlane:
+    """Owns the loaded programs; one thread reads, any may look back."""
+
+    def __init__(self, handle: Any, types: int, missing: str) -> None:
+        self._s = ffi.gc(handle, lib.nt_events_close)
+        self.types = frozenset(t for t in EventType if types >> t & 1)
+        self._missing = missing
+        self._names: dict[tuple[bool, int], str] = {}
+        self._before: tuple[float, tuple[TypeCount, ...], int, int] | None = None
+        self.last: EventsTick | None = None
+
+    def read(self) -> EventsTick | None:
+        """Ends an interval; once per tick."""
+        if not self._s:
+            return None
+        t = ffi.new("struct nt_events_totals *")
+        check(lib.nt_events_read(self._s, t), "reading events")
+        now = time.monotonic()
+        totals = tuple(
+            TypeCount(*(getattr(t, name)[kind] for name in _GROWING)) for kind in EventType
+        )
+        drops, places = self._drops()
+        was, before, segs, unplaced = self._before or (
+            now, (TypeCount(),) * len(EventType), 0, 0,
+        )  # fmt: skip
+        self.last = EventsTick(
+            counts=tuple(
+                TypeCount(*(a - b for a, b in zip(new, old, strict=True)))
+                for new, old in zip(totals, before, strict=True)
+            ),
+            totals=totals,
+            reasons=self._reasons(),
+            drops=drops,
+            drop_places=places,
+            unplaced=t.unplaced - unplaced,
+            segs_retrans=t.segs_retrans - segs,
+            no_storage=t.no_storage,
+            runs=t.runs,
+            first_seq=t.first_seq,
+            seconds=now - was if self._before else None,
+        )
+        self._before = now, totals, t.segs_retrans, t.unplaced
+        return self.last
+
+    def _name(self, drop: bool, number: int) -> str:
+        known = self._names.get((drop, number))
+        if known is None:
+            text = ffi.new(f"char[{_NAME_BYTES}]")
+            ask = lib.nt_events_drop_name if drop else lib.nt_events_reset_name
+            ask(self._s, number, text, _NAME_BYTES)
+            known = self._names[drop, number] = clean(ffi.string(text))
+        return known
+
+    def drop_name(self, number: int) -> str:
+        """The kernel's name for a reason, without SKB_DROP_REASON_."""
+        return self._name(True, number)
+
+    def reset_name(self, number: int) -> str:
+        """The kernel's name for a reason, without SK_RST_REASON_."""
+        return self._name(False, number)
+
+    def recent(
+        self,
+        cookies: Sequence[int] = (),
+        *,
+        most: int = 64,
+        types: Collection[EventType] = ALL_TYPES,
+        after: int = 0,
+    ) -> tuple[Event, ...]:
+        """Newest first, of these sockets or (none named) of all.
+
+        Args:
+            most: how many at most.
+            types: only of these.
+            after: only with this seq or a higher one.
+        """
+        if not self._s:
+            return ()
+        room = ffi.new("struct nt_event[]", most)
+        bits = sum(1 << t for t in types)
+        n = check(
+            lib.nt_events_recent(self._s, list(cookies), len(cookies), bits, after, room, most),
+            "looking back",
+        )
+        raw = bytes(ffi.buffer(room, n * EVENT.size))
+        return tuple(
+            event_of(raw, i * EVENT.size, self.drop_name, self.reset_name) for i in range(n)
+        )
+
+    def closed(
+        self, cookies: Sequence[int] = (), *, most: int = 64, after: int = 0
+    ) -> tuple[Closed, ...]:
+        """The last sockets that closed, newest first."""
+        if not self._s:
+            return ()
+        room = ffi.new("struct nt_closed[]", most)
+        n = check(
+            lib.nt_events_closed(self._s, list(cookies), len(cookies), after, room, most),
+            "looking back",
+        )
+        raw = bytes(ffi.buffer(room, n * CLOSED.size))
+        return tuple(closed_of(raw, i * CLOSED.size) for i in range(n))
+
+    def drops_of(self, cookies: Sequence[int]) -> tuple[Drop, ...]:
+        """Drops of the interval on these sockets, most first."""
+        return self._drops(cookies)[0] if self._s else ()
+
+    def _drops(self, cookies: Sequence[int] = ()) -> tuple[tuple[Drop, ...], int]:
+        room = ffi.new("struct nt_drop[]", DROPS_SHOWN)
+        found = check(
+            lib.nt_events_drops(self._s, list(cookies), len(cookies), room, DROPS_SHOWN),
+            "reading drops",
+        )
+        n = min(found, DROPS_SHOWN)
+        raw = bytes(ffi.buffer(room, n * DROP.size))
+        return tuple(drop_of(raw, i * DROP.size, self.drop_name) for i in range(n)), found
+
+    def _reasons(self) -> tuple[DropReason, ...]:
+        room = ffi.new("struct nt_drop_reason[]", _REASONS_MOST)
+        n = min(check(lib.nt_events_reasons(self._s, room, _REASONS_MOST), "reading reasons"),
+                _REASONS_MOST)  # fmt: skip
+        return tuple(DropReason(clean(ffi.string(r.name)), r.count, r.interval) for r in room[0:n])
+
+    def status(self) -> SourceStatus:
+        if self._missing:
+            return SourceStatus(NAME, "partial", METHOD, self._missing)
+        tick = self.last
+        if tick is not None and tick.no_storage:
+            reason = f"{tick.no_storage} sockets without birth and owner: no memory left for them"
+            return SourceStatus(NAME, "partial", METHOD, reason)
+        return SourceStatus(NAME, "ok", METHOD)
+
+    def close(self) -> None:
+        """Detaches; nothing remains in the kernel."""
+        if self._s:
+            ffi.release(self._s)
+            self._s = None
+
+
+def open_plane() -> tuple[EventsPlane | None, SourceStatus]:
+    """The plane, or None and why it is off."""
+    handle, why = ffi.new("struct nt_events **"), ffi.new("char[160]")
+    types = lib.nt_events_open(handle, why, 160)
+    text = ffi.string(why).decode("ascii", "replace")
+    if types < 0:
+        return None, off_status(NAME, types, text)
+    plane = EventsPlane(handle[0], types, text)
+    return plane, plane.status()
