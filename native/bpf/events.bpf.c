@@ -7,17 +7,12 @@
  * A packet belongs to the socket that the kernel names, never to the task that happens to run.
  */
 #include "nt_core.h"
-
-#include <bpf/bpf_endian.h>
-
-#include "nt_plane_events.cdef.h"
-
+#include "nt_event_put.bpf.h"
 #include "nt_events.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
 enum { NOT_SPECIFIED = 2 };
-enum { ETH_IP = 0x0800, ETH_IPV6 = 0x86dd };
 enum { KERNEL_THREAD = 0x00200000 };
 enum { FIN_CAME = 2 }; /* SOCK_DONE */
 
@@ -129,128 +124,6 @@ static __always_inline void end(void *e)
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 }
 
-/*
- * A NULL argument of the tracepoint. Verifiers take the arguments of some for never NULL, and
- * remove a plain comparison.
- */
-static __always_inline bool is_null(void *ctx, u32 nth)
-{
-	u64 raw = 0;
-
-	bpf_probe_read_kernel(&raw, sizeof(raw), (char *)ctx + nth * 8);
-	return !raw;
-}
-
-/* --- who --- */
-
-static __always_inline bool is_inet(u16 family)
-{
-	return family == NT_AF_INET || family == NT_AF_INET6;
-}
-
-static __always_inline bool is_full(u8 state)
-{
-	return state != NT_TCP_TIME_WAIT && state != NT_TCP_NEW_SYN_RECV;
-}
-
-/* Both ends of a socket, a request or a TIME_WAIT. */
-static __always_inline void put_ends(struct sock_common *k, u16 *sport, u16 *dport, u8 *src,
-				     u8 *dst)
-{
-	*sport = k->skc_num;
-	*dport = bpf_ntohs(k->skc_dport);
-	if (k->skc_family == NT_AF_INET) {
-		*(u32 *)src = k->skc_rcv_saddr;
-		*(u32 *)dst = k->skc_daddr;
-	} else if (bpf_core_field_exists(k->skc_v6_daddr)) {
-#pragma unroll
-		for (int i = 0; i < 4; i++) {
-			((u32 *)src)[i] = k->skc_v6_rcv_saddr.in6_u.u6_addr32[i];
-			((u32 *)dst)[i] = k->skc_v6_daddr.in6_u.u6_addr32[i];
-		}
-	}
-}
-
-static __always_inline void put_socket(struct nt_event *e, struct sock *sk, u64 cookie)
-{
-	e->cookie = cookie;
-	e->netns = sk->__sk_common.skc_net.net->ns.inum;
-	e->family = sk->__sk_common.skc_family;
-	e->state = sk->__sk_common.skc_state;
-	e->proto = is_full(e->state) ? sk->sk_protocol : NT_IPPROTO_TCP;
-	if (is_inet(e->family))
-		put_ends(&sk->__sk_common, &e->sport, &e->dport, e->src, e->dst);
-	/* A socket that closes has given its port back, and remembers it here. */
-	if (!e->sport && is_full(e->state) && is_inet(e->family)) {
-		struct inet_sock *inet = (void *)sk;
-
-		e->sport = bpf_ntohs(BPF_CORE_READ(inet, inet_sport));
-	}
-}
-
-static __always_inline void put_owner(struct nt_event *e, struct nt_ev_sock *s)
-{
-	if (!s)
-		return;
-	e->flags |= s->flags;
-	e->pid = s->pid;
-	__builtin_memcpy(e->comm, s->comm, sizeof(e->comm));
-}
-
-/* What TCP is doing on the socket. */
-static __always_inline void put_tcp(struct nt_event *e, struct sock *sk)
-{
-	struct inet_connection_sock *icsk = (void *)sk;
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-
-	if (!tp)
-		return;
-	e->ca_state = BPF_CORE_READ_BITFIELD_PROBED(icsk, icsk_ca_state);
-	e->timer = BPF_CORE_READ(icsk, icsk_pending);
-	e->retransmits = BPF_CORE_READ(icsk, icsk_retransmits);
-	e->snd_cwnd = tp->snd_cwnd;
-	e->rtt_us = tp->srtt_us >> 3;
-}
-
-/* The addresses of a packet that no socket claims, as its receiver sees them. */
-static __always_inline void put_packet(struct nt_event *e, struct sk_buff *skb)
-{
-	u16 protocol = bpf_ntohs(skb->protocol), ports[2] = {};
-	unsigned char *ip = skb->head + skb->network_header;
-	u32 length = 40;
-
-	e->flags |= NT_EVF_FROM_PACKET;
-	if (protocol == ETH_IP) {
-		u8 first = 0;
-
-		bpf_probe_read_kernel(&first, 1, ip);
-		if (first >> 4 != 4)
-			return;
-		length = (first & 15) * 4;
-		bpf_probe_read_kernel(&e->proto, 1, ip + 9);
-		bpf_probe_read_kernel(e->dst, 4, ip + 12);
-		bpf_probe_read_kernel(e->src, 4, ip + 16);
-		e->family = NT_AF_INET;
-	} else if (protocol == ETH_IPV6) {
-		u8 first = 0;
-
-		bpf_probe_read_kernel(&first, 1, ip);
-		if (first >> 4 != 6)
-			return;
-		bpf_probe_read_kernel(&e->proto, 1, ip + 6);
-		bpf_probe_read_kernel(e->dst, 16, ip + 8);
-		bpf_probe_read_kernel(e->src, 16, ip + 24);
-		e->family = NT_AF_INET6;
-	} else {
-		return;
-	}
-	if (e->proto != NT_IPPROTO_TCP && e->proto != NT_IPPROTO_UDP)
-		return;
-	bpf_probe_read_kernel(ports, sizeof(ports), ip + length);
-	e->dport = bpf_ntohs(ports[0]);
-	e->sport = bpf_ntohs(ports[1]);
-}
-
 static __always_inline u32 netns_of(struct sk_buff *skb)
 {
 	struct net_device *dev = BPF_CORE_READ(skb, dev);
@@ -285,28 +158,40 @@ static __always_inline void note_owner(struct nt_ev_sock *s, struct sock *sk)
 
 /* --- retransmissions --- */
 
+/*
+ * Since 6.17 attempts that failed before the segment was counted are told as well, so the
+ * segments are those that total_retrans grew by.
+ */
 static __always_inline int retransmitted(struct sock *sk, struct sk_buff *skb, int err)
 {
-	struct nt_ev_cpu *c = this_cpu();
+	struct nt_ev_sock *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	struct tcp_skb_cb *cb = (void *)skb->cb;
-	u16 segs = BPF_CORE_READ(cb, tcp_gso_segs);
+	struct nt_ev_cpu *c = this_cpu();
 	struct nt_event *e;
+	u32 segs;
 
-	if (!c)
+	if (!c || !tp)
 		return 0;
+	if (s) {
+		segs = tp->total_retrans - s->total_retrans;
+		s->total_retrans = tp->total_retrans;
+	} else {
+		segs = err ? 0 : BPF_CORE_READ(cb, tcp_gso_segs);
+		s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		if (s)
+			s->total_retrans = tp->total_retrans;
+	}
 	__sync_fetch_and_add(&c->segs_retrans, segs);
 	if (err)
-		__sync_fetch_and_add(&c->segs_failed, segs);
+		__sync_fetch_and_add(&c->failed, 1);
 	e = begin(c, NT_EV_RETRANSMIT, bpf_ktime_get_ns(), sizeof(*e));
 	if (!e)
 		return 0;
 	put_socket(e, sk, bpf_get_socket_cookie(sk));
 	put_tcp(e, sk);
-	put_owner(e, bpf_sk_storage_get(&sockets, sk, 0, 0));
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-
-	if (tp)
-		e->ahead = BPF_CORE_READ(cb, seq) - tp->snd_una;
+	put_owner(e, s);
+	e->ahead = BPF_CORE_READ(cb, seq) - tp->snd_una;
 	e->len = skb->len;
 	e->segs = segs;
 	e->err = err;
@@ -390,7 +275,8 @@ static __always_inline void count_drop(struct nt_ev_cpu *c, struct nt_ev_drop_ke
 }
 
 /* sk: that received the packet, else that sent it, else NULL. */
-static __always_inline int dropped(struct sk_buff *skb, struct sock *sk, u64 cookie, u32 reason)
+static __always_inline int dropped(struct sk_buff *skb, struct sock *sk, u64 cookie, bool received,
+				   u32 reason)
 {
 	u16 family = 0, protocol = bpf_ntohs(skb->protocol);
 	struct nt_ev_drop_key key = { .cookie = cookie, .reason = reason };
@@ -415,8 +301,12 @@ static __always_inline int dropped(struct sk_buff *skb, struct sock *sk, u64 coo
 		put_socket(e, sk, cookie);
 	else
 		e->netns = key.netns;
-	if (!sk || !is_inet(e->family))
+	if (!sk || !is_inet(e->family)) {
+		e->flags |= NT_EVF_FROM_PACKET;
 		put_packet(e, skb);
+	} else if (received && !e->dport) {
+		put_packet(e, skb); /* a listener, or a UDP server: whose packet */
+	}
 	e->reason = reason;
 	e->len = skb->len;
 	end(e);
@@ -432,8 +322,8 @@ static __always_inline int dropped_with(struct sk_buff *skb, u32 reason)
 	struct sock *sk = skb->sk;
 
 	if (!sk)
-		return dropped(skb, NULL, 0, reason);
-	return dropped(skb, sk, sk->__sk_common.skc_cookie.counter, reason);
+		return dropped(skb, NULL, 0, true, reason);
+	return dropped(skb, sk, sk->__sk_common.skc_cookie.counter, false, reason);
 }
 
 SEC("tp_btf/kfree_skb")
@@ -441,7 +331,7 @@ int BPF_PROG(drop_rx, struct sk_buff *skb, void *location, u32 reason, struct so
 {
 	if (!rx_sk || is_null(ctx, 3)) /* Linux 6.11 */
 		return dropped_with(skb, reason);
-	return dropped(skb, rx_sk, bpf_get_socket_cookie(rx_sk), reason);
+	return dropped(skb, rx_sk, bpf_get_socket_cookie(rx_sk), true, reason);
 }
 
 SEC("tp_btf/kfree_skb")
@@ -480,6 +370,7 @@ static __always_inline int reset_sent(void *ctx, struct sock *sk, struct sk_buff
 		put_socket(e, sk, bpf_get_socket_cookie(sk));
 	} else if (skb && !is_null(ctx, 1)) {
 		e->netns = netns_of(skb);
+		e->flags |= NT_EVF_FROM_PACKET;
 		put_packet(e, skb);
 	}
 	e->reason = reason;
@@ -644,6 +535,10 @@ int BPF_PROG(state, struct sock *sk, int from, int to)
 	if (s) {
 		bool accepted = from == NT_TCP_LISTEN && to == NT_TCP_SYN_RECV;
 
+		struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+		if (tp)
+			s->total_retrans = to == NT_TCP_SYN_SENT ? 0 : tp->total_retrans;
 		if (to == NT_TCP_SYN_SENT || to == NT_TCP_LISTEN || accepted) {
 			s->born_ns = now;
 			s->flags = accepted ? NT_EVF_PASSIVE : 0;

@@ -14,6 +14,7 @@ struct nt_ev_sock {
 	__u32 pid;   /* of the process that last connected, listened, or closed */
 	__u16 flags; /* enum nt_event_flag */
 	__u16 pad;
+	__u32 total_retrans; /* at the last look */
 	char comm[16];
 };
 
@@ -26,7 +27,7 @@ struct nt_ev_drop_key {
 /* Counters on this CPU. */
 struct nt_ev_cpu {
 	__u64 seen[NT_EV_TYPES], suppressed[NT_EV_TYPES], lost[NT_EV_TYPES];
-	__u64 segs_retrans, segs_failed;
+	__u64 segs_retrans, failed;
 	__u64 unplaced, unreasoned, no_storage;
 	__u64 runs;
 };

@@ -46,10 +46,10 @@ struct nt_event {
 	uint32_t pid;
 	char comm[16];
 	uint32_t reason; /* of a drop or of a reset sent */
-	int32_t err;	 /* sk_err; of a retransmission: it did not leave */
+	int32_t err;	 /* sk_err; of a retransmission why it did not leave */
 	uint32_t ahead;	 /* bytes between snd_una and this segment */
 	uint32_t len;	 /* bytes of the packet or segment */
-	uint32_t segs;
+	uint32_t segs;	 /* counted by RetransSegs */
 	uint32_t snd_cwnd;
 	uint32_t rtt_us;
 };
@@ -98,7 +98,7 @@ struct nt_events_totals {
 	uint64_t lost[8];	/* of these, without a record: the ring was full */
 	uint64_t missed[8];	/* not seen: they interrupted the program that tells of their like */
 	uint64_t segs_retrans;	/* RetransSegs */
-	uint64_t segs_failed;	/* of these, refused below TCP */
+	uint64_t failed;	/* retransmissions that did not leave; some are no RetransSegs */
 	uint64_t unplaced;	/* drops counted by reason alone: no place left for their socket */
 	uint64_t unreasoned;	/* drops counted without reason: no place left for it */
 	uint64_t no_storage;	/* sockets whose birth and owner could not be kept */

@@ -94,7 +94,7 @@ static int read_counters(struct nt_events *s, struct nt_events_totals *t)
 			t->lost[k] += c->lost[k];
 		}
 		t->segs_retrans += c->segs_retrans;
-		t->segs_failed += c->segs_failed;
+		t->failed += c->failed;
 		t->unplaced += c->unplaced;
 		t->unreasoned += c->unreasoned;
 		t->no_storage += c->no_storage;
