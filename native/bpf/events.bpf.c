@@ -57,8 +57,18 @@ struct {
 	__type(value, u64);
 } reasons SEC(".maps");
 
+/* Network namespaces to tell of, unless it is all. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, NT_EV_SPACES);
+	__type(key, u32);
+	__type(value, u8);
+} spaces SEC(".maps");
+
 /* Set by the helper while the programs run. */
 volatile __u32 epoch;
+volatile __u32 some_spaces;			     /* those in the map, not all */
 volatile __u64 gap_ns = 1000000000ULL / NT_EV_PER_S; /* between two records of a type */
 volatile __u64 burst_ns = 1000000000ULL;	     /* silence that saves up records */
 /* Before the programs are loaded: the helper's PID namespace; 0: the first one. */
@@ -124,11 +134,14 @@ static __always_inline void end(void *e)
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline u32 netns_of(struct sk_buff *skb)
+static __always_inline bool is_wanted(u32 netns)
 {
-	struct net_device *dev = BPF_CORE_READ(skb, dev);
+	return !some_spaces || bpf_map_lookup_elem(&spaces, &netns);
+}
 
-	return dev ? BPF_CORE_READ(dev, nd_net.net, ns.inum) : 0;
+static __always_inline bool is_here(struct sock *sk)
+{
+	return !some_spaces || is_wanted(sk->__sk_common.skc_net.net->ns.inum);
 }
 
 /*
@@ -171,7 +184,7 @@ static __always_inline int retransmitted(struct sock *sk, struct sk_buff *skb, i
 	struct nt_event *e;
 	u32 segs;
 
-	if (!c || !tp)
+	if (!c || !tp || !is_here(sk))
 		return 0;
 	if (s) {
 		segs = tp->total_retrans - s->total_retrans;
@@ -217,7 +230,7 @@ int BPF_PROG(retransmit_synack, struct sock *sk, struct request_sock *req)
 	struct nt_ev_cpu *c = this_cpu();
 	struct nt_event *e;
 
-	if (!c)
+	if (!c || !is_here(sk))
 		return 0;
 	__sync_fetch_and_add(&c->segs_retrans, 1);
 	e = begin(c, NT_EV_RETRANSMIT, bpf_ktime_get_ns(), sizeof(*e));
@@ -289,10 +302,10 @@ static __always_inline int dropped(struct sk_buff *skb, struct sock *sk, u64 coo
 	/* Neither netlink nor Unix sockets. */
 	if (!is_inet(family) && !skb->dev && (sk || (protocol != ETH_IP && protocol != ETH_IPV6)))
 		return 0;
-	c = this_cpu();
-	if (!c)
-		return 0;
 	key.netns = sk ? sk->__sk_common.skc_net.net->ns.inum : netns_of(skb);
+	c = this_cpu();
+	if (!c || !is_wanted(key.netns))
+		return 0;
 	count_drop(c, &key, sk, now);
 	e = begin(c, NT_EV_DROP, now, sizeof(*e));
 	if (!e)
@@ -352,8 +365,13 @@ static __always_inline int reset_sent(void *ctx, struct sock *sk, struct sk_buff
 {
 	struct nt_ev_cpu *c = this_cpu();
 	struct nt_event *e;
+	u32 netns = 0;
 
-	if (!c)
+	if (sk && !is_null(ctx, 0))
+		netns = sk->__sk_common.skc_net.net->ns.inum;
+	else if (skb && !is_null(ctx, 1))
+		netns = netns_of(skb);
+	if (!c || !is_wanted(netns))
 		return 0;
 	e = begin(c, NT_EV_RESET_SENT, bpf_ktime_get_ns(), sizeof(*e));
 	if (sk && !is_null(ctx, 0) && is_full(sk->__sk_common.skc_state)) {
@@ -369,7 +387,7 @@ static __always_inline int reset_sent(void *ctx, struct sock *sk, struct sk_buff
 	if (sk && !is_null(ctx, 0)) {
 		put_socket(e, sk, bpf_get_socket_cookie(sk));
 	} else if (skb && !is_null(ctx, 1)) {
-		e->netns = netns_of(skb);
+		e->netns = netns;
 		e->flags |= NT_EVF_FROM_PACKET;
 		put_packet(e, skb);
 	}
@@ -397,7 +415,7 @@ int BPF_PROG(reset_received, struct sock *sk)
 	struct nt_ev_cpu *c = this_cpu();
 	struct nt_event *e;
 
-	if (!c)
+	if (!c || !is_here(sk))
 		return 0;
 	if (s)
 		s->flags |= NT_EVF_RESET_IN;
@@ -421,7 +439,7 @@ int BPF_PROG(error_report, struct sock *sk)
 	if (!err) /* something in the error queue, a stamp perhaps */
 		return 0;
 	c = this_cpu();
-	if (!c)
+	if (!c || !is_here(sk))
 		return 0;
 	e = begin(c, NT_EV_ERROR, bpf_ktime_get_ns(), sizeof(*e));
 	if (!e)
@@ -447,7 +465,7 @@ int BPF_PROG(cong_state, struct sock *sk, u8 to)
 	if (from == to)
 		return 0;
 	c = this_cpu();
-	if (!c)
+	if (!c || !is_here(sk))
 		return 0;
 	e = begin(c, NT_EV_CONG, bpf_ktime_get_ns(), sizeof(*e));
 	if (!e)
@@ -528,13 +546,12 @@ int BPF_PROG(state, struct sock *sk, int from, int to)
 	if (from == to || sk->sk_protocol != NT_IPPROTO_TCP || !is_inet(sk->__sk_common.skc_family))
 		return 0;
 	c = this_cpu();
-	if (!c)
+	if (!c || !is_here(sk))
 		return 0;
 	s = bpf_sk_storage_get(&sockets, sk, 0,
 			       to == NT_TCP_CLOSE ? 0 : BPF_SK_STORAGE_GET_F_CREATE);
 	if (s) {
 		bool accepted = from == NT_TCP_LISTEN && to == NT_TCP_SYN_RECV;
-
 		struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 
 		if (tp)

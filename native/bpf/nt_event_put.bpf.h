@@ -27,6 +27,13 @@ static __always_inline bool is_null(void *ctx, u32 nth)
 
 /* --- who --- */
 
+static __always_inline u32 netns_of(struct sk_buff *skb)
+{
+	struct net_device *dev = BPF_CORE_READ(skb, dev);
+
+	return dev ? BPF_CORE_READ(dev, nd_net.net, ns.inum) : 0;
+}
+
 static __always_inline bool is_inet(u16 family)
 {
 	return family == NT_AF_INET || family == NT_AF_INET6;

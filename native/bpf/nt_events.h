@@ -7,6 +7,7 @@
 #define NT_EV_PER_S 1000U /* records of each type, sustained and at once */
 #define NT_EV_DROPS 4096U /* (socket, reason) pairs of one interval */
 #define NT_EV_REASONS 512U
+#define NT_EV_SPACES 4096U /* network namespaces */
 
 /* A TCP socket from its birth, or from the first event that told of its end. */
 struct nt_ev_sock {

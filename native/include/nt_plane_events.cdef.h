@@ -136,3 +136,5 @@ int nt_events_drop_name(struct nt_events *s, uint32_t reason, char *ret, uint32_
 int nt_events_reset_name(struct nt_events *s, uint32_t reason, char *ret, uint32_t n);
 /* Records per second and type that the kernel tells, and at once after silence. */
 int nt_events_limit(struct nt_events *s, uint32_t per_s);
+/* Tells only of these network namespaces (at most 4096) from now on; n 0: of all. */
+int nt_events_spaces(struct nt_events *s, const uint32_t *netns, uint32_t n);

@@ -26,6 +26,12 @@ int nt_events_limit(struct nt_events *s, uint32_t per_s)
 	return -ENOTSUP;
 }
 
+int nt_events_spaces(struct nt_events *s, const uint32_t *netns, uint32_t n)
+{
+	(void)s, (void)netns, (void)n;
+	return -ENOTSUP;
+}
+
 int nt_events_read(struct nt_events *s, struct nt_events_totals *ret)
 {
 	(void)s, (void)ret;
@@ -314,6 +320,43 @@ int nt_events_limit(struct nt_events *s, uint32_t per_s)
 		return -EINVAL;
 	s->skel->data->gap_ns = 1000000000ULL / per_s;
 	return 0;
+}
+
+/* Takes namespaces that are none of these out of the map; how many, at most 64. */
+static uint32_t forget_spaces(int map, const uint32_t *netns, uint32_t n)
+{
+	uint32_t keys[64], key, *before = NULL, gone = 0;
+
+	while (gone < 64 && !bpf_map_get_next_key(map, before, &key)) {
+		uint32_t i = 0;
+
+		while (i < n && netns[i] != key)
+			i++;
+		if (i == n)
+			keys[gone++] = key;
+		before = &key;
+	}
+	for (uint32_t i = 0; i < gone; i++)
+		bpf_map_delete_elem(map, &keys[i]);
+	return gone;
+}
+
+int nt_events_spaces(struct nt_events *s, const uint32_t *netns, uint32_t n)
+{
+	int map = bpf_map__fd(s->skel->maps.spaces), err = 0;
+	uint8_t yes = 1;
+
+	if (n > NT_EV_SPACES)
+		return -E2BIG;
+	pthread_mutex_lock(&s->lock);
+	while (forget_spaces(map, netns, n))
+		;
+	for (uint32_t i = 0; i < n && !err; i++)
+		if (bpf_map_update_elem(map, &netns[i], &yes, BPF_ANY))
+			err = -errno;
+	s->skel->bss->some_spaces = n > 0;
+	pthread_mutex_unlock(&s->lock);
+	return err;
 }
 
 #endif

@@ -9,6 +9,7 @@ from typing import Any
 from nettop.ffi import ffi
 from nettop.ffi.wire import layout
 from nettop.model.events import Closed, Drop, Event, EventType
+from nettop.model.types import AF_INET, AF_INET6
 from nettop.render.clean import clean
 
 _names, _format = layout("nt_event")
@@ -18,6 +19,7 @@ CLOSED = struct.Struct(_closed_format)
 _drop_names, _drop_format = layout("nt_drop")
 DROP = struct.Struct(_drop_format)
 _UNKNOWN_RTT = 0xFFFFFFFF
+_MAPPED = bytes(10) + b"\xff\xff"  # IPv4 in an IPv6 socket: shown as IPv4
 
 Name = Callable[[int], str]
 
@@ -27,6 +29,9 @@ def event_of(raw: bytes, at: int, drop_name: Name, reset_name: Name) -> Event:
     m: dict[str, Any] = dict(zip(_names, EVENT.unpack_from(raw, at), strict=True))
     del m["pad"]
     kind = m["type"] = EventType(m["type"])
+    if m["family"] == AF_INET6 and _MAPPED in (m["src"][:12], m["dst"][:12]):
+        m["family"] = AF_INET
+        m["src"], m["dst"] = (m[end][12:] + bytes(12) for end in ("src", "dst"))
     m["comm"] = clean(m["comm"].split(b"\0", 1)[0])
     m["length"] = m.pop("len")
     number = m.pop("reason")

@@ -211,9 +211,7 @@ class EventsTick:
 
 
 def endpoint_text(family: int, addr: bytes, port: int) -> str:
-    """addr:port, [addr]:port of IPv6; mapped IPv4 as IPv4; `?` for no address."""
-    if family == AF_INET6 and addr[:12] == b"\0" * 10 + b"\xff\xff":
-        family, addr = 2, addr[12:]
+    """addr:port, [addr]:port of IPv6; `?` for no address."""
     if not family:
         return "?"
     text = address_text(family, addr)

@@ -33,6 +33,11 @@ class EventsPlane:
         self._before: tuple[float, tuple[TypeCount, ...], int, int] | None = None
         self.last: EventsTick | None = None
 
+    def watch(self, netns: Collection[int]) -> None:
+        """Tells only of these network namespaces (inodes) from now on; none named: of all."""
+        if self._s:
+            check(lib.nt_events_spaces(self._s, list(netns), len(netns)), "choosing namespaces")
+
     def read(self) -> EventsTick | None:
         """Ends an interval; once per tick."""
         if not self._s:
