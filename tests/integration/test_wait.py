@@ -429,7 +429,8 @@ def test_what_a_traced_socket_costs(pair: Pair, feed: LiveFeed) -> None:
     base = before.skmem["optmem"] if before else 0
     limit = int(Path("/proc/sys/net/core/optmem_max").read_text())
     charged = detail.skmem["optmem"] - base
-    assert 0 < charged <= min(limit * 0.05, 1024)
+    # The waits and the events of a socket together.
+    assert 0 < charged <= limit * 0.05
 
 
 def _programs() -> set[str]:
