@@ -126,6 +126,7 @@ class Collector:
                 self._refused.append(str(e))
         for inode in [i for i in self._fds if i not in wanted]:
             self._drop(inode)
+        self.planes.watch(self._fds)
 
     def _add(self, inode: int, path: str) -> None:
         fds = netns.open_fds(inode, path)
@@ -362,14 +363,14 @@ class Collector:
         plane = self.planes.events
         if plane is None:
             return []
-        return [e for e in plane.recent(cookies, most=most, after=after) if e.netns in self._fds]
+        return list(plane.recent(cookies, most=most, after=after))
 
     def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
         """The last sockets that closed, newest first."""
         plane = self.planes.events
         if plane is None:
             return []
-        return [c for c in plane.closed(cookies, most=most) if c.event.netns in self._fds]
+        return list(plane.closed(cookies, most=most))
 
     # --- distributions ---
 

@@ -1,5 +1,6 @@
 /* --- events: what happened to sockets, as it happened (nt_events.c) --- */
 struct nt_events;
+struct nt_engine;
 
 enum nt_event_type {
 	NT_EV_RETRANSMIT = 0,
@@ -115,8 +116,11 @@ struct nt_events_totals {
 int nt_events_open(struct nt_events **ret, char *why, uint32_t n_why);
 /* Detaches; nothing remains in the kernel. */
 void nt_events_close(struct nt_events *s);
-/* Ends an interval: takes what the kernel kept. */
-int nt_events_read(struct nt_events *s, struct nt_events_totals *ret);
+/*
+ * Ends an interval: takes what the kernel kept. Before a sweep: the engine (which may be NULL) then
+ * still knows who held the sockets that closed.
+ */
+int nt_events_read(struct nt_events *s, struct nt_engine *e, struct nt_events_totals *ret);
 /*
  * Events kept of these types (bits), newest first, that came with after or later; n 0: of all
  * sockets. The last 1024 of each type are kept, 4096 of CLOSED. Returns how many were filled.

@@ -32,9 +32,9 @@ int nt_events_spaces(struct nt_events *s, const uint32_t *netns, uint32_t n)
 	return -ENOTSUP;
 }
 
-int nt_events_read(struct nt_events *s, struct nt_events_totals *ret)
+int nt_events_read(struct nt_events *s, struct nt_engine *e, struct nt_events_totals *ret)
 {
-	(void)s, (void)ret;
+	(void)s, (void)e, (void)ret;
 	return -ENOTSUP;
 }
 
@@ -85,6 +85,7 @@ int nt_events_reset_name(struct nt_events *s, uint32_t reason, char *ret, uint32
 #include <sys/sysmacros.h>
 
 #include "nt_bpf.h"
+#include "nt_engine.h"
 #include "nt_events_host.h"
 
 #define BIT(type) (1U << NT_EV_##type)
@@ -206,6 +207,25 @@ static int load_most(struct nt_events *s)
 	return err ? err : (int)good;
 }
 
+/* The owner as the table knows it, where the kernel did not see one at work. */
+static void find_owner(struct nt_engine *engine, struct nt_event *e)
+{
+	struct nt_proc proc;
+	uint32_t i;
+
+	if (e->flags & NT_EVF_OWNER || !e->cookie)
+		return;
+	i = nt_table_find(&engine->table, e->cookie);
+	if (i == NT_NONE)
+		return;
+	nt_owner_of(engine, nt_rec_at(&engine->table, i), &proc);
+	if (!proc.pid)
+		return;
+	e->pid = proc.pid;
+	memcpy(e->comm, proc.comm, sizeof(e->comm));
+	e->flags |= NT_EVF_OWNER;
+}
+
 /* The ring's memory is read-only. */
 static int keep(void *ctx, void *data, size_t size)
 {
@@ -227,6 +247,8 @@ static int keep(void *ctx, void *data, size_t size)
 		to = &d->ev;
 	}
 	to->seq = ++s->seq;
+	if (s->engine)
+		find_owner(s->engine, to);
 	s->count[to->type]++;
 	return 0;
 }

@@ -115,7 +115,7 @@ static int read_counters(struct nt_events *s, struct nt_events_totals *t)
 	return 0;
 }
 
-int nt_events_read(struct nt_events *s, struct nt_events_totals *ret)
+int nt_events_read(struct nt_events *s, struct nt_engine *e, struct nt_events_totals *ret)
 {
 	uint64_t cpu = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	int err;
@@ -126,7 +126,13 @@ int nt_events_read(struct nt_events *s, struct nt_events_totals *ret)
 
 	s->skel->bss->epoch = epoch + 1;
 	ret->first_seq = s->seq + 1;
+	s->engine = e;
+	if (e)
+		pthread_mutex_lock(&e->lock);
 	err = ring_buffer__consume(s->ring);
+	if (e)
+		pthread_mutex_unlock(&e->lock);
+	s->engine = NULL;
 	ret->next_seq = s->seq + 1;
 	err = err < 0 ? err : read_counters(s, ret);
 	if (!err)

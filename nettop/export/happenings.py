@@ -5,10 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from nettop.export.times import utc_text
-from nettop.model.events import EVENT_NAMES, Event, EventFlag, EventsTick, event_numbers
-from nettop.model.types import TCP_STATES, Model, address_text
+from nettop.model.events import (
+    EVENT_NAMES,
+    Closed,
+    Event,
+    EventFlag,
+    EventsTick,
+    EventType,
+    closed_why,
+    event_numbers,
+)
+from nettop.model.types import TCP_LISTEN, TCP_STATES, Model, address_text
 
 _IPPROTO_TCP = 6
+# Members of Closed that are written as they are.
+LAST_NUMBERS = (
+    "bytes_sent", "bytes_acked", "bytes_received", "bytes_retrans", "segs_out", "segs_in",
+    "data_segs_out", "data_segs_in", "total_retrans", "lost", "delivered", "delivered_ce",
+    "snd_ssthresh", "snd_mss", "unread", "unacked", "reord_seen", "dsack_dups", "rcv_ooopack",
+)  # fmt: skip
 
 
 def event_object(event: Event, model: Model) -> dict[str, Any]:
@@ -33,13 +48,30 @@ def event_object(event: Event, model: Model) -> dict[str, Any]:
         out["state"] = TCP_STATES.get(event.state, str(event.state))
     if event.reason:
         out["reason"] = event.reason
-    if event.err:
+    if event.err and event.type is not EventType.RETRANSMIT:
         out["errno"] = event.err
     if event.length:
         out["bytes"] = event.length
+    if event.last is not None:
+        out["last"] = last_object(event.last)
     text = event_numbers(event)
     if text:
         out["text"] = text
+    return out
+
+
+def last_object(c: Closed) -> dict[str, Any]:
+    """The last numbers of a socket, by tcp_info's names and units where it has them."""
+    out: dict[str, Any] = {"why": closed_why(c), "uid": c.uid}
+    if c.life_ns is not None:
+        out["life_ns"] = c.life_ns
+    if c.event.state == TCP_LISTEN:
+        return out
+    out |= {name: getattr(c, name) for name in LAST_NUMBERS}
+    if c.srtt_us is not None:
+        out |= {"rtt": c.srtt_us, "rttvar": c.rttvar_us}
+    if c.min_rtt_us is not None:
+        out["min_rtt"] = c.min_rtt_us
     return out
 
 

@@ -25,6 +25,31 @@ _STAGES = {
     "total": "call entered to ACK",
 }
 
+_LAST = {
+    "rtt": "smoothed round trip time, µs",
+    "rttvar": "its mean deviation, µs",
+    "min_rtt": "least round trip time, µs",
+    "bytes_sent": "payload sent, with retransmissions",
+    "bytes_acked": "payload that the peer acknowledged; a SYN or FIN counts as a byte",
+    "bytes_received": "payload received; a FIN counts as a byte",
+    "bytes_retrans": "payload sent again",
+    "segs_out": "segments sent",
+    "segs_in": "segments received",
+    "data_segs_out": "segments sent that carried data",
+    "data_segs_in": "segments received that carried data",
+    "total_retrans": "segments sent again",
+    "lost": "segments that were ever marked lost",
+    "delivered": "segments that arrived, as far as ACKs told",
+    "delivered_ce": "of these, marked by ECN",
+    "snd_ssthresh": "slow start threshold, segments",
+    "snd_mss": "bytes of a full segment",
+    "unread": "bytes received that the program never took",
+    "unacked": "bytes written that the peer never acknowledged",
+    "reord_seen": "reordering events",
+    "dsack_dups": "duplicates that the peer told of",
+    "rcv_ooopack": "segments that came out of order",
+}
+
 _TOP = {
     "schema": f'"{SCHEMA}"',
     "taken": "UTC time of the poll, RFC 3339 with nanoseconds",
@@ -106,6 +131,12 @@ _TOP = {
     "events[].reason": "the kernel's name of a drop's or a reset's reason",
     "events[].errno": "the socket's error",
     "events[].bytes": "of the packet or segment",
+    "events[].last": "of closed: the last numbers of the socket; tcp_info's names and units",
+    "events[].last.why": "how it ended, in words",
+    "events[].last.uid": "user id",
+    "events[].last.life_ns": "since it connected or was accepted; left out if that was before "
+    "nettop came",
+    **{f"events[].last.{name}": text for name, text in _LAST.items()},
     "events[].text": "the numbers in words",
     "events_untold": "events without a record, since the start, by type: too many at once, or no "
     "room",

@@ -88,6 +88,7 @@ class Event(NamedTuple):
     segs: int
     snd_cwnd: int
     rtt_us: int
+    last: Closed | None = None  # of CLOSED: the last numbers
 
     @property
     def proto_name(self) -> str:
@@ -209,6 +210,11 @@ class EventsTick:
         """Records that are missing, so far."""
         return sum(c.untold for c in self.totals)
 
+    @property
+    def lost(self) -> int:
+        """Of these, not left out on purpose: the ring was full, or the program did not run."""
+        return sum(c.lost + c.missed for c in self.totals)
+
 
 def endpoint_text(family: int, addr: bytes, port: int) -> str:
     """addr:port, [addr]:port of IPv6; `?` for no address."""
@@ -270,7 +276,21 @@ def closed_why(c: Closed) -> str:
     return "closed"
 
 
-def event_numbers(e: Event, closed: Closed | None = None) -> str:
+def closed_numbers(c: Closed) -> str:
+    """Why, and the last numbers: `closed by us, lived 12.4s, ↑1.2M ↓38K, 3 retr, srtt 248ms`."""
+    words = [closed_why(c)]
+    if c.life_ns is not None:
+        words.append(f"lived {units.time(c.life_ns)}")
+    if c.event.state not in (TCP_LISTEN, _SYN_SENT):
+        words.append(f"↑{units.size(c.bytes_acked)} ↓{units.size(c.bytes_received)}")
+    if c.total_retrans:
+        words.append(f"{c.total_retrans} retr")
+    if c.srtt_us is not None:
+        words.append(f"srtt {units.time(c.srtt_us * 1000)}")
+    return ", ".join(words)
+
+
+def event_numbers(e: Event) -> str:
     """What an event says beside its type: reason, states, sizes."""
     match e.type:
         case EventType.RETRANSMIT:
@@ -283,7 +303,8 @@ def event_numbers(e: Event, closed: Closed | None = None) -> str:
             if not kind.startswith("SYN"):
                 words.append(f"{_ca(e.ca_state)} cwnd {e.snd_cwnd}")
             if e.err:
-                words.append(f"not sent: {errno_text(-e.err)}")
+                why = errno_text(-e.err) if e.err < 0 else "dropped by the qdisc"
+                words.append(f"not sent: {why}")
             return ", ".join(words)
         case EventType.DROP:
             return f"{e.reason} {units.size(e.length)}"
@@ -298,13 +319,9 @@ def event_numbers(e: Event, closed: Closed | None = None) -> str:
         case EventType.CONG:
             return f"{_ca(e.ca_state)} → {_ca(e.new_ca_state)} cwnd {e.snd_cwnd}"
         case EventType.CLOSED:
-            if closed is None:
+            if e.last is None:
                 return f"from {_state(e.state)}"
-            life = units.time(closed.life_ns)
-            return (
-                f"{closed_why(closed)}, lived {life}, ↑{units.size(closed.bytes_acked)} "
-                f"↓{units.size(closed.bytes_received)}, {closed.total_retrans} retr"
-            )
+            return closed_numbers(e.last)
 
 
 def event_who(e: Event, owner: str | None = None) -> str:

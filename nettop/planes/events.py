@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from nettop.ffi import check, ffi, lib
+from nettop.ffi.engine import Engine
 from nettop.ffi.events import CLOSED, DROP, EVENT, closed_of, drop_of, event_of
 from nettop.model.events import Closed, Drop, DropReason, Event, EventsTick, EventType, TypeCount
 from nettop.model.types import SourceStatus
@@ -38,12 +39,14 @@ class EventsPlane:
         if self._s:
             check(lib.nt_events_spaces(self._s, list(netns), len(netns)), "choosing namespaces")
 
-    def read(self) -> EventsTick | None:
-        """Ends an interval; once per tick."""
+    def read(self, engine: Engine | None = None) -> EventsTick | None:
+        """Ends an interval; once per tick, before the sweep: the engine then still knows the owners
+        of sockets that closed."""
         if not self._s:
             return None
         t = ffi.new("struct nt_events_totals *")
-        check(lib.nt_events_read(self._s, t), "reading events")
+        table = engine.handle if engine is not None else ffi.NULL
+        check(lib.nt_events_read(self._s, table, t), "reading events")
         now = time.monotonic()
         totals = tuple(
             TypeCount(*(getattr(t, name)[kind] for name in _GROWING)) for kind in EventType
@@ -112,9 +115,12 @@ class EventsPlane:
             "looking back",
         )
         raw = bytes(ffi.buffer(room, n * EVENT.size))
-        return tuple(
-            event_of(raw, i * EVENT.size, self.drop_name, self.reset_name) for i in range(n)
-        )
+        events = [event_of(raw, i * EVENT.size, self.drop_name, self.reset_name) for i in range(n)]
+        ends = [e.seq for e in events if e.type is EventType.CLOSED]
+        if ends:
+            last = {c.event.seq: c for c in self.closed(cookies, most=len(ends), after=ends[-1])}
+            events = [e._replace(last=last.get(e.seq)) if e.seq in last else e for e in events]
+        return tuple(events)
 
     def closed(
         self, cookies: Sequence[int] = (), *, most: int = 64, after: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -65,7 +65,7 @@ class Planes:
         """Ends an interval; the engine's next sweep judges by it."""
         waited = self._wait.read(engine) if self._wait is not None else None
         sent = self.stages.read(engine) if self.stages is not None else None
-        told = self.events.read() if self.events is not None else None
+        told = self.events.read(engine) if self.events is not None else None
         return PlaneTick(
             rx_wait=waited.histogram if waited else None,
             tx=sent.all if sent else None,
@@ -82,6 +82,11 @@ class Planes:
             self._wait.read_late(engine)
         if self.stages is not None:
             self.stages.read_late(engine)
+
+    def watch(self, netns: Collection[int]) -> None:
+        """Events are told of these namespaces alone."""
+        if self.events is not None:
+            self.events.watch(netns)
 
     def select(self, walks: stages.Walks) -> None:
         """Puts a changed selection of the stages plane in force, once it has settled."""

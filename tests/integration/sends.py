@@ -130,7 +130,10 @@ def shaped(name: str, *, latency: str = "400ms") -> Iterator[None]:
 
 @contextmanager
 def unreachable(veth: tuple[str, str]) -> Iterator[None]:
-    """10.9.0.2 is nobody's address meanwhile: what is sent there is lost."""
+    """10.9.0.2 is nobody's address meanwhile: what is sent there is lost.
+
+    The neighbour stays known afterwards: what waits for one to be found has not left yet.
+    """
     mac = run("ip", "netns", "exec", veth[1], "cat", "/sys/class/net/v0/address").strip()
     run("ip", "-n", veth[0], "neigh", "replace", "10.9.0.2", "lladdr", mac, "dev", "v0")
     run("ip", "-n", veth[1], "addr", "del", "10.9.0.2/24", "dev", "v0")
@@ -138,7 +141,6 @@ def unreachable(veth: tuple[str, str]) -> Iterator[None]:
         yield
     finally:
         run("ip", "-n", veth[1], "addr", "add", "10.9.0.2/24", "dev", "v0")
-        run("ip", "-n", veth[0], "neigh", "del", "10.9.0.2", "dev", "v0")
 
 
 class Wire:

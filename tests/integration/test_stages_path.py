@@ -68,9 +68,10 @@ def test_a_datagram_waits_for_those_before_it(veth: tuple[str, str], host: str) 
             at.append(time.monotonic_ns())
         time.sleep(0.1)
         plane = sent(feed, sock)
+        queue = run("tc", "-n", veth[0], "-s", "qdisc", "show", "dev", "v0")
     waits = [max(0, (n * wire - BURST) / RATE * 1e9 - (at[n - 1] - at[0])) for n in range(1, 11)]
     qdisc = plane.tx[Stage.QDISC]
-    assert (plane.tx_sends, plane.tx_open, plane.tx_incomplete) == (10, 0, 0)
+    assert (plane.tx_sends, plane.tx_open, plane.tx_incomplete) == (10, 0, 0), queue
     assert qdisc.count == 10
     assert qdisc.max_ns == near(max(waits))
     assert qdisc.sum_ns == pytest.approx(sum(waits), rel=REL, abs=10 * ABS_NS)
@@ -154,7 +155,7 @@ def test_a_segment_in_the_queue(veth: tuple[str, str], host: str, size: int) -> 
     sender, receiver = connection(*veth, host)
     with sender, receiver, shaped(veth[0]), feed_of(veth[0]) as feed:
         select(feed, sender)
-        for _ in range(5):
+        for _ in range(11):
             sender.sendall(b"x" * size)
             take(receiver, size)
             time.sleep(0.05)
@@ -164,7 +165,7 @@ def test_a_segment_in_the_queue(veth: tuple[str, str], host: str, size: int) -> 
     wire = size + -(-size // mss) * (1514 - mss)
     qdisc = plane.tx[Stage.QDISC]
     assert (status.state, status.method) == ("partial", "tracepoints")
-    assert (plane.tx_sends, qdisc.count, plane.tx_open) == (5, 5, 0)
+    assert (plane.tx_sends, qdisc.count, plane.tx_open) == (11, 11, 0)
     assert qdisc.p50_ns == near((wire - BURST) / RATE * 1e9)
     assert plane.tx[Stage.ACK].p50_ns < 1 * MS
     for unknown in (Stage.COPY, Stage.SNDBUF, Stage.TCP, Stage.NIC, Stage.TOTAL):

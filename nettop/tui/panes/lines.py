@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from nettop.model.events import SHORT_NAMES, EventType, event_line, event_numbers, event_who
+from nettop.model.events import SHORT_NAMES, EventType, closed_numbers, event_line, event_who
 from nettop.model.explain import explain, shares
 from nettop.model.fields import FIELDS
 from nettop.model.types import CA_STATES, Flag, Point, Proto
@@ -203,7 +203,7 @@ def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
     if data.closed and data.view % 2:
         for last in data.closed:
             age = units.time(max(0, now_ns - last.event.at_ns))
-            told = event_numbers(last.event, last)
+            told = closed_numbers(last)
             lines.append(line((f"-{age:<6} ", D), f"{event_who(last.event)}  ", (told, D)))
     else:
         lines += [
