@@ -14,4 +14,6 @@
 
 #include "nt_plane_events.cdef.h"
 
+#include "nt_plane_stamps.cdef.h"
+
 #endif

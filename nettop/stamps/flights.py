@@ -1,0 +1,130 @@
+"""Stamps to the sends they belong to: first and last of each kind, joined writes, what is missing.
+
+Keys are the kernel's: of datagrams a count, of a stream the offset of a write's last byte, modulo
+2^32. A retransmission or a stacked device stamps SCHED and SND again under the same key; writes
+that the kernel joined into one buffer are stamped once, under the key of the last.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from nettop.model.stamps import Sent, Stamp, StampType
+
+_HALF = 1 << 31
+_MASK = (1 << 32) - 1
+
+
+@dataclass(slots=True)
+class Flight:
+    """One send and its stamps; CLOCK_REALTIME, but hardware_ns is the NIC's clock."""
+
+    key: int
+    clocks: Sent
+    sched_ns: int | None = None  # the first
+    last_sched_ns: int | None = None
+    snd_ns: int | None = None  # the first
+    last_snd_ns: int | None = None
+    hardware_ns: int | None = None  # the last
+    ack_ns: int | None = None
+    completion_ns: int | None = None
+    scheds: int = 0
+    snds: int = 0
+    joined: bool = False  # into a later write: it has no stamps of its own
+    stats: object | None = None  # OPT_STATS of the last stamp
+
+    @property
+    def stamped(self) -> bool:
+        return bool(self.scheds or self.snds or self.hardware_ns or self.ack_ns)
+
+
+class Flights:
+    """Sends under way of one socket.
+
+    A flight is complete at its ACK (stream), else when its owner takes it with `pop`.
+    """
+
+    def __init__(self, *, is_stream: bool, most: int = 4096) -> None:
+        self._stream = is_stream
+        self._most = most
+        self._open: OrderedDict[int, Flight] = OrderedDict()
+        self.strays = 0  # stamps of no send that is known
+        self.dropped = 0  # sends given up because too many were open
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def sent(self, key: int, clocks: Sent) -> Flight:
+        """A send whose stamps will come."""
+        flight = self._open[key] = Flight(key, clocks)
+        if len(self._open) > self._most:
+            self._open.popitem(last=False)
+            self.dropped += 1
+        return flight
+
+    def take(self, stamps: Iterable[Stamp]) -> list[Flight]:
+        """Files stamps; returns the flights that an ACK completed, oldest first."""
+        done: list[Flight] = []
+        for stamp in stamps:
+            if stamp.key is None or stamp.type is None:
+                continue
+            flight = self._open.get(stamp.key)
+            if flight is None:
+                self.strays += 1
+            else:
+                _file(flight, stamp)
+            if self._stream and stamp.type is StampType.ACK:
+                done += self._acknowledged(stamp.key)
+        return done
+
+    def _acknowledged(self, key: int) -> list[Flight]:
+        """The sends up to this key; an ACK covers all before it."""
+        done = []
+        for known in list(self._open):
+            if (key - known) & _MASK >= _HALF:
+                break
+            flight = self._open.pop(known)
+            flight.joined = not flight.stamped
+            done.append(flight)
+        return done
+
+    def get(self, key: int) -> Flight | None:
+        return self._open.get(key)
+
+    def pop(self, key: int) -> Flight | None:
+        """Takes a flight out, complete or not."""
+        return self._open.pop(key, None)
+
+    def older_than(self, mono_ns: int) -> list[Flight]:
+        """Takes out the sends from before this CLOCK_MONOTONIC: their stamps did not come."""
+        out = []
+        for key, flight in list(self._open.items()):
+            if flight.clocks.before_mono_ns >= mono_ns:
+                break
+            out.append(self._open.pop(key))
+        return out
+
+
+def _file(flight: Flight, stamp: Stamp) -> None:
+    if stamp.stats is not None:
+        flight.stats = stamp.stats
+    if stamp.hardware_ns is not None and stamp.type is StampType.SND:
+        flight.hardware_ns = stamp.hardware_ns
+    at = stamp.software_ns
+    if at is None:
+        return
+    match stamp.type:
+        case StampType.SCHED:
+            flight.sched_ns = at if flight.sched_ns is None else flight.sched_ns
+            flight.last_sched_ns = at
+            flight.scheds += 1
+        case StampType.SND:
+            flight.snd_ns = at if flight.snd_ns is None else flight.snd_ns
+            flight.last_snd_ns = at
+            flight.snds += 1
+        case StampType.ACK:
+            flight.ack_ns = at
+        case StampType.COMPLETION:
+            flight.completion_ns = at
