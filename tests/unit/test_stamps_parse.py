@@ -110,7 +110,8 @@ STATS = {
     15: ("snd_ssthresh", "I", 0x7FFFFFFF), 16: ("delivered", "I", 16),
     17: ("delivered_ce", "I", 17), 18: ("bytes_sent", "Q", 18), 19: ("bytes_retrans", "Q", 19),
     20: ("dsack_dups", "I", 20), 21: ("reord_seen", "I", 21), 22: ("srtt_us", "I", 22),
-    23: ("timeout_rehash", "H", 60000), 24: ("bytes_notsent", "I", 24), 25: ("edt_ns", "Q", 1 << 60),
+    23: ("timeout_rehash", "H", 60000), 24: ("bytes_notsent", "I", 24),
+    25: ("edt_ns", "Q", 1 << 60),
     26: ("ttl", "B", 64), 27: ("rehash", "I", 27),
 }  # fmt: skip
 
