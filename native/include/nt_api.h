@@ -16,4 +16,6 @@
 
 #include "nt_plane_stamps.cdef.h"
 
+#include "nt_plane_clocks.cdef.h"
+
 #endif
