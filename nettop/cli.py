@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from nettop.tui.app import ScreenOptions
 
 _NOT_BUILT = {
-    "probe": "it would measure from a stamped socket of its own",
-    "reflect": "it would be the far end of probe",
     "clocks": "it would list the NICs' stamping capabilities and hardware clocks",
 }
 
@@ -80,6 +78,10 @@ def _main(argv: Sequence[str]) -> int:
         raise NettopError(f"{options.command} is not in this build ({what})")
     if options.command == "doctor":
         return _doctor(options)
+    if options.command == "probe":
+        return _probe(argv[1:], environ)
+    if options.command == "reflect":
+        return _reflect(argv[1:], environ)
     screen = _wants_screen(options) and has_terminal(environ)
     if screen:
         # Imports make no garbage, but looking for it costs a tenth of the start.
@@ -123,6 +125,30 @@ def _doctor(options: Options) -> int:
 
     standard_output()
     return run(as_json=options.as_json, clear_tx_flags=options.clear_tx_flags)
+
+
+def _probe(words: Sequence[str], environ: Mapping[str, str]) -> int:
+    from nettop.options import has_terminal
+    from nettop.probe.options import parse_probe
+
+    options = parse_probe(words, environ)
+    if not options.as_json and options.count is None and has_terminal(environ):
+        from nettop.tui.probe.app import run_probe_app
+
+        return run_probe_app(options)
+    from nettop.probe.run import run_probe
+
+    _stop_on_signals()
+    return run_probe(options)
+
+
+def _reflect(words: Sequence[str], environ: Mapping[str, str]) -> int:
+    from nettop.probe.options import parse_reflect
+    from nettop.probe.run import run_reflect
+
+    options = parse_reflect(words, environ)
+    _stop_on_signals()
+    return run_reflect(options)
 
 
 def _wants_screen(options: Options) -> bool:

@@ -18,8 +18,9 @@ nettop - top for the kernel's network path: TCP_INFO health of every socket
   nettop doctor [--json] [--clear-tx-flags]
                                       what works here, what does not and why;
                                       exit 0 all, 1 some
-  nettop probe tcp|udp HOST:PORT      (not in this build)
-  nettop reflect [tcp|udp] ADDR:PORT  (not in this build)
+  nettop probe tcp|udp HOST:PORT      measure the way there and back from a
+                                      stamped socket of its own
+  nettop reflect [tcp|udp] ADDR:PORT  the far end of probe; tells its queue wait
   nettop clocks [--json]              (not in this build)
 
 When and how often
@@ -59,6 +60,16 @@ BPF planes
       --tx-sample N         stamp one send in N of all TCP sockets
       --bpf-budget PCT      of one CPU, for the RX wait; default 5
       --path                not in this version
+
+probe
+  -c, --count N             stop after N probes (then no screen)
+  -i, --interval SECS       default 0.2;  --rate N  so many per second
+  -s, --size BYTES          of a probe, default 128
+  -W, --timeout SECS        lost after so long, default 2
+  -I, --interface NAME      leave through it;  -4  -6
+      --json                one object at the end;  -o FILE  as e writes it
+reflect
+      without ADDR on loopback only;  -d SECS  -n N  --json
 
 Screen
       --ascii               no character beyond ASCII (also when the locale is

@@ -32,7 +32,7 @@ class Sends:
     nic_reason: str = "no hardware stamps"
 
 
-def _box(dist: Dist, cells: int, g: Glyphs) -> str:
+def box_of(dist: Dist, cells: int, g: Glyphs) -> str:
     """From p50 over p90 to p99, a dot at max."""
     left, middle, right = (
         min(cells - 1, int(place(ns, cells))) for ns in (dist.p50_ns, dist.p90_ns, dist.p99_ns)
@@ -74,7 +74,7 @@ def _stage_line(stage: Stage, dist: Dist, cells: int, sends: Sends, g: Glyphs) -
         (f"{units.time(dist.p50_ns):>8}", role),
         (f"{units.time(dist.p99_ns):>8}", few),
         " ",
-        (_box(dist, cells, g), D if role is Role.NORMAL else role),
+        (box_of(dist, cells, g), D if role is Role.NORMAL else role),
     )
 
 

@@ -1,0 +1,198 @@
+"""Switching a NIC's hardware stamping on for a while, and putting back what was there.
+
+A NIC has one setting, and it outlives whoever made it: ptp4l and its like rely on theirs. So this
+refuses where somebody else is at work, and a small process of its own puts the setting back when
+this one ends, even if it is killed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from nettop.clocks.interfaces import (
+    NET,
+    RX_FILTERS,
+    TX_TYPES,
+    Interface,
+    Setting,
+    interface,
+    word,
+)
+from nettop.errors import NettopError
+from nettop.ffi import ffi, lib
+from nettop.render.clean import clean
+
+# Programs that set stamping or steer clocks, by the name that the kernel has of them.
+OWNERS = frozenset({"ptp4l", "phc2sys", "ts2phc", "timemaster", "chronyd", "ptpd", "ptpd2", "ptp4u",
+                    "sptp", "sfptpd"})  # fmt: skip
+_ON, _OFF = TX_TYPES.index("on"), TX_TYPES.index("off")
+_ALL, _NONE = RX_FILTERS.index("all"), RX_FILTERS.index("none")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A process that has to do with PTP clocks."""
+
+    pid: int
+    comm: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stamping:
+    """What a NIC stamps while the guard holds."""
+
+    interface: str
+    phc: int | None
+    before: Setting
+    now: Setting
+    changed: bool  # False: it was as wanted already
+    rx: bool  # received packets are stamped too
+
+
+def find_owners(proc: Path = Path("/proc")) -> list[Owner]:
+    """Processes that set stamping or steer a PHC, as far as this user may see."""
+    found = []
+    own = str(os.getpid())
+    for entry in proc.iterdir():
+        if not entry.name.isdigit() or entry.name == own:
+            continue
+        try:
+            comm, state = _comm_and_state((entry / "stat").read_bytes())
+        except (OSError, ValueError):
+            continue
+        if state in "ZX":
+            continue
+        if comm in OWNERS:
+            found.append(Owner(int(entry.name), comm, "is running"))
+        elif (path := _writes_a_phc(entry)) is not None:
+            found.append(Owner(int(entry.name), comm, f"has {path} open for writing"))
+    return sorted(found, key=lambda o: o.pid)
+
+
+def _comm_and_state(stat: bytes) -> tuple[str, str]:
+    """From /proc/PID/stat; the name may hold parentheses itself."""
+    start, end = stat.index(b"("), stat.rindex(b")")
+    return clean(stat[start + 1 : end]), stat[end + 2 : end + 3].decode("ascii", "replace")
+
+
+def _writes_a_phc(entry: Path) -> str | None:
+    """The PHC that a process has open in a way that can steer it."""
+    try:
+        for fd in (entry / "fd").iterdir():
+            path = os.fsdecode(os.readlink(fd))  # noqa: PTH115
+            if not path.startswith("/dev/ptp") or path.startswith("/dev/ptmx"):
+                continue
+            info = (entry / "fdinfo" / fd.name).read_text()
+            flags = next(line for line in info.splitlines() if line.startswith("flags:"))
+            if int(flags.split()[1], 8) & os.O_ACCMODE != os.O_RDONLY:
+                return clean(path)
+    except (OSError, StopIteration, ValueError):
+        pass
+    return None
+
+
+@contextmanager
+def hardware_stamping(name: str, proc: Path = Path("/proc")) -> Iterator[Stamping]:
+    """Transmit stamps on, receive stamps of all packets where the NIC can; then as it was.
+
+    Raises:
+        NettopError: in one line why not; nothing was changed then.
+    """
+    nic = _capable(name)
+    before = _setting(name)
+    wanted = _wanted(nic)
+    _refuse_owners(name, proc)
+    if before == wanted or (before.tx_type == "on" and before.rx_filter == wanted.rx_filter):
+        yield Stamping(name, nic.phc, before, before, False, before.rx_filter == "all")
+        return
+    if not before.is_off:
+        raise NettopError(
+            f"{name}: somebody has set its stamping (tx {before.tx_type}, rx {before.rx_filter}) "
+            f"and may rely on it; if nobody does: hwstamp_ctl -i {name} -t 0 -r 0"
+        )
+    guard = ffi.new("struct nt_hwtstamp_guard *")
+    guard.pipe_fd = -1
+    guard.now.tx_type = _ON
+    guard.now.rx_filter = RX_FILTERS.index(wanted.rx_filter)
+    try:
+        result = lib.nt_hwtstamp_guard(os.fsencode(name), guard)
+        if result:
+            raise NettopError(_why_not_set(name, -result))
+        now = _of(guard.now)
+        yield Stamping(name, nic.phc, before, now, True, now.rx_filter == "all")
+    finally:
+        _put_back(name, guard)
+
+
+def _capable(name: str) -> Interface:
+    try:
+        nic = interface(name)
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            raise NettopError(f"no interface {clean(name)} here (ip link lists them)") from None
+        raise NettopError(f"{clean(name)}: {error.strerror}") from None
+    if not nic.stamps_tx or "on" not in nic.tx_types:
+        raise NettopError(
+            f"{name}: its driver {nic.driver or '(unnamed)'} cannot stamp what it sends in hardware"
+        )
+    if "/" not in name and (NET / name / "bonding").is_dir():
+        raise NettopError(f"{name} is a bond: name the interface below it that sends")
+    return nic
+
+
+def _setting(name: str) -> Setting:
+    raw = ffi.new("struct nt_hwtstamp *")
+    result = lib.nt_hwtstamp_get(os.fsencode(name), raw)
+    if result:
+        raise NettopError(
+            f"{name}: its driver does not tell what it is set to stamp, so it could not be put "
+            f"back ({os.strerror(-result)})"
+        )
+    return _of(raw)
+
+
+def _of(raw: object) -> Setting:
+    tx_type, rx_filter, flags = (getattr(raw, m) for m in ("tx_type", "rx_filter", "flags"))
+    return Setting(word(tx_type, TX_TYPES), word(rx_filter, RX_FILTERS), flags)
+
+
+def _wanted(nic: Interface) -> Setting:
+    everything = nic.stamps_rx and "all" in nic.rx_filters
+    return Setting("on", "all" if everything else "none")
+
+
+def _refuse_owners(name: str, proc: Path) -> None:
+    owners = find_owners(proc)
+    if owners:
+        told = ", ".join(f"{o.comm} (pid {o.pid}) {o.why}" for o in owners[:3])
+        more = f" and {len(owners) - 3} more" if len(owners) > 3 else ""
+        raise NettopError(
+            f"{name}: {told}{more}, and changing the NIC's stamping could break it; "
+            "stop it first, or go without hardware stamps"
+        )
+
+
+def _why_not_set(name: str, number: int) -> str:
+    match number:
+        case errno.EPERM | errno.EACCES:
+            return f"{name}: setting its stamping needs CAP_NET_ADMIN: run it with sudo"
+        case errno.ERANGE | errno.EOPNOTSUPP | errno.EINVAL:
+            return f"{name}: its driver refused to stamp in hardware ({os.strerror(number)})"
+        case errno.EBUSY:
+            return f"{name}: its stamping is in use by somebody else"
+    return f"{name}: its stamping could not be set: {os.strerror(number)}"
+
+
+def _put_back(name: str, guard: object) -> None:
+    result = lib.nt_hwtstamp_unguard(guard)
+    if result < 0:
+        raise NettopError(
+            f"{name}: its stamping could not be put back ({os.strerror(-result)}): "
+            f"hwstamp_ctl -i {name} -t 0 -r 0"
+        )

@@ -1,0 +1,36 @@
+"""The system clock as the kernel sees it (adjtimex, read only)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nettop.ffi import check, ffi, lib
+
+STA_UNSYNC = 0x40
+TIME_ERROR = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SystemClock:
+    """CLOCK_REALTIME: how well it is kept, and TAI − UTC."""
+
+    synchronized: bool
+    tai_minus_utc_s: int | None  # None: nobody told the kernel
+    max_error_ns: int
+    frequency_ppm: float  # as steered
+
+
+def read_system_clock() -> SystemClock:
+    """Asks adjtimex, without changing anything.
+
+    Raises:
+        OSError: not allowed here.
+    """
+    raw = ffi.new("struct nt_timex *")
+    check(lib.nt_timex(raw), "adjtimex")
+    return SystemClock(
+        synchronized=not raw.status & STA_UNSYNC and raw.state != TIME_ERROR,
+        tai_minus_utc_s=raw.tai_s or None,
+        max_error_ns=raw.max_error_us * 1000,
+        frequency_ppm=raw.freq_scaled_ppm / 65536,
+    )

@@ -1,0 +1,225 @@
+"""Probes that are answered: paced messages to reflect, or to any UDP echo."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from nettop.errors import NettopError
+from nettop.model.stamps import Sent
+from nettop.probe.connect import Target, open_socket, why
+from nettop.probe.legs import Round
+from nettop.probe.options import ProbeOptions
+from nettop.probe.tally import Point, Tally
+from nettop.probe.wire import ANSWER, LEAST_BYTES, header_of, request, times_of
+from nettop.stamps import Flights, Message, Stamp, StampedSocket
+
+_SETTLE_NS = 20_000_000  # stamps that are not there so long after the answer will not come
+_STAGES = {"udp": ("sched", "snd"), "tcp": ("sched", "snd", "ack")}
+_RETRY_NS = 1_000_000
+_KEPT_LOST = 4096
+_MOST_WAIT_S = 0.1  # so that a stop is noticed
+_NETSTAMP_S = 0.05  # the kernel switches stamping on by a work queue
+
+OnPoint = Callable[[Point], None]
+
+
+class Prober:
+    """One stamped socket, its probes under way and what became of them.
+
+    `run` blocks; another thread may read `tally`, change `interval_s`, `paused`, and `stop`.
+    """
+
+    def __init__(self, options: ProbeOptions, target: Target, sock: socket.socket | None = None):
+        self.options = options
+        self.target = target
+        self.interval_s = options.interval_s
+        self.paused = False
+        self.tally = Tally()
+        self.started_ns = time.monotonic_ns()
+        self.failure: str | None = None  # why it ended by itself
+        self.hardware: str | None = None
+        self._session = int.from_bytes(os.urandom(8), "big")
+        self._stop = threading.Event()
+        self._seq = 0
+        self._highest = -1
+        self._open: OrderedDict[int, Round] = OrderedDict()  # not answered yet
+        self._answered: OrderedDict[int, Round] = OrderedDict()  # stamps still to come
+        self._lost: OrderedDict[int, Round] = OrderedDict()
+        self._keys: dict[int, int] = {}  # seq to the key of its stamps
+        self._stream = b""  # received, not a whole answer yet
+        self._rest = b""  # of a probe that the send buffer had no room for
+        self._began: Sent | None = None  # clocks of that probe's first part
+        self._sock = sock or self._connected()
+        self._stamped = StampedSocket(self._sock)
+        self._flights = Flights(is_stream=self._stamped.is_stream)
+        time.sleep(_NETSTAMP_S)
+
+    def _connected(self) -> socket.socket:
+        sock = open_socket(self.options, self.target)
+        try:
+            sock.connect(self.target.address)
+        except OSError as error:
+            sock.close()
+            raise NettopError(f"{self.target.text}: {why(error)}") from None
+        return sock
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def clear(self) -> None:
+        """Counts and times start anew."""
+        self.tally = Tally()
+
+    def close(self) -> None:
+        self._stamped.close()
+
+    def run(self, on_point: OnPoint) -> None:
+        """Probes until the count is reached and answered, or stopped."""
+        due = time.monotonic_ns()
+        try:
+            while not self._stop.is_set() and not self._finished():
+                now = time.monotonic_ns()
+                if self.paused or self._all_sent():
+                    due = now + round(self.interval_s * 1e9)
+                elif now >= due:
+                    self._send()
+                    pause = _RETRY_NS if self._rest else round(self.interval_s * 1e9)
+                    due = max(due + pause, now)
+                self._listen(due, on_point)
+                self._settle(on_point)
+        except OSError as error:
+            self.failure = f"{self.target.text}: {why(error)}"
+        for r in self._answered.values():
+            on_point(self.tally.settle(r, stages=_STAGES[self.options.proto]))
+
+    def _all_sent(self) -> bool:
+        return self.options.count is not None and self._seq >= self.options.count
+
+    def _finished(self) -> bool:
+        return self._all_sent() and not self._open and not self._answered
+
+    def _send(self) -> None:
+        """The next probe, or what a stream did not take of it before."""
+        data = self._rest or request(self._seq, self._session, self.options.size)
+        try:
+            sent = self._stamped.send(data, flags=socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except ConnectionRefusedError:
+            self._refused()
+            return
+        self._began = self._began or sent.clocks
+        self._rest = data[sent.taken :]
+        if self._rest:
+            return
+        assert sent.key is not None
+        flight = self._flights.sent(sent.key, self._began)
+        self._began = None
+        self._keys[self._seq] = sent.key
+        self._open[self._seq] = Round(self._seq, flight, self.options.size)
+        self._seq += 1
+        self.tally.sent += 1
+
+    def _refused(self) -> None:
+        """The port is not open: told once for a probe that was sent before."""
+        if not self.tally.answered:
+            self._stop.set()
+            self.failure = f"{self.target.text}: port unreachable: nobody listens there"
+        self.tally.refused += 1
+
+    def _listen(self, due_ns: int, on_point: OnPoint) -> None:
+        """Waits until a probe is due, an answer came, or something has to be given up."""
+        now = time.monotonic_ns()
+        until = min(due_ns, now + round(_MOST_WAIT_S * 1e9))
+        if self._answered:
+            until = min(until, now + _SETTLE_NS)
+        try:
+            message, stamps = self._stamped.wait(
+                max(0, until - now) / 1e9, for_stamps=bool(self._answered)
+            )
+        except ConnectionRefusedError:
+            self._refused()
+            return
+        self._file(stamps)
+        while message is not None:
+            self._take(message)
+            try:
+                message = self._stamped.recv()
+            except BlockingIOError:
+                message = None
+            except ConnectionRefusedError:
+                self._refused()
+                return
+        self._give_up(on_point)
+
+    def _file(self, stamps: list[Stamp]) -> None:
+        self._flights.take(stamps)
+        for error, n in self._stamped.errors.items():
+            self.tally.errors[error.name or str(error.value)] = n
+
+    def _take(self, message: Message) -> None:
+        if not self._stamped.is_stream:
+            self._answer(message.data, message)
+            return
+        if not message.data:
+            raise OSError("the far end closed the connection")
+        self._stream += message.data
+        while len(self._stream) >= LEAST_BYTES:
+            head = header_of(self._stream)
+            if head is None:
+                raise OSError("the far end answers what is no nettop reflect")
+            if len(self._stream) < head.size:
+                return
+            data, self._stream = self._stream[: head.size], self._stream[head.size :]
+            self._answer(data, message)
+
+    def _answer(self, data: bytes, message: Message) -> None:
+        head = header_of(data)
+        if head is None or head.session != self._session or head.size != len(data):
+            self.tally.garbage += 1
+            return
+        r = self._open.pop(head.seq, None)
+        if r is None:
+            r = self._lost.pop(head.seq, None)
+            if r is None:
+                self.tally.duplicates += 1
+                return
+            self.tally.lost -= 1
+            self.tally.overdue += 1
+        self.tally.answered += 1
+        self.tally.reordered += head.seq < self._highest
+        self._highest = max(self._highest, head.seq)
+        r.read_ns, r.read_mono_ns = message.stamp.read_ns, message.stamp.read_mono_ns
+        r.arrived_ns = message.stamp.software_ns
+        r.far = times_of(data) if head.kind == ANSWER else None
+        self._answered[head.seq] = r
+
+    def _settle(self, on_point: OnPoint) -> None:
+        stages = _STAGES[self.options.proto]
+        now = time.monotonic_ns()
+        for seq, r in list(self._answered.items()):
+            f = r.flight
+            complete = f.joined or all(getattr(f, f"{s}_ns") is not None for s in stages)
+            if not complete and now - r.read_mono_ns < _SETTLE_NS:
+                continue
+            del self._answered[seq]
+            self._flights.pop(self._keys.pop(seq))
+            on_point(self.tally.settle(r, stages=stages))
+
+    def _give_up(self, on_point: OnPoint) -> None:
+        limit = time.monotonic_ns() - round(self.options.timeout_s * 1e9)
+        for seq, r in list(self._open.items()):
+            if r.flight.clocks.before_mono_ns > limit:
+                break
+            del self._open[seq]
+            self._flights.pop(self._keys[seq])
+            self._lost[seq] = r
+            if len(self._lost) > _KEPT_LOST:
+                gone, _ = self._lost.popitem(last=False)
+                self._keys.pop(gone, None)
+            on_point(self.tally.lose(r))

@@ -1,0 +1,112 @@
+"""What a run of probes amounts to: times by leg, losses, disorder."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, deque
+from dataclasses import dataclass, field
+
+from nettop.probe.clock import boot_number, clock_error_ns
+from nettop.probe.legs import Leg, Round, near_legs, one_way_bar_ns, told_legs
+from nettop.probe.times import Times
+from nettop.probe.wire import FarTimes
+
+_KNOWN = 64  # settled probes that a later answer may still tell of
+_LAST = 600
+LATE_FACTOR = 3  # late: a round over so many times the median
+_LATE_FROM = 20  # rounds before anything is called late
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One settled probe for the list of the last ones."""
+
+    seq: int
+    mono_ns: int
+    round_ns: int | None  # None: lost
+    worst: Leg | None  # the longest part
+    worst_ns: int = 0
+    late: bool = False
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts and times since the start or since they were cleared."""
+
+    legs: dict[Leg, Times] = field(default_factory=dict)
+    sent: int = 0
+    answered: int = 0
+    lost: int = 0
+    overdue: int = 0  # answered after they had been called lost
+    duplicates: int = 0
+    reordered: int = 0
+    garbage: int = 0  # answers that are no answers
+    refused: int = 0
+    late: int = 0
+    joined: int = 0  # writes that the kernel joined with a later one: no stamps of their own
+    resent: int = 0  # SND stamps beyond the first
+    stamps_missing: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    points: deque[Point] = field(default_factory=lambda: deque(maxlen=_LAST))
+    one_way_bar_ns: int | None = None
+    has_far: bool = False
+    same_kernel: bool = False
+    _settled: OrderedDict[int, Round] = field(default_factory=OrderedDict)
+
+    def add(self, leg: Leg, ns: int) -> None:
+        self.legs.setdefault(leg, Times()).add(ns)
+
+    def settle(self, r: Round, *, stages: tuple[str, ...]) -> Point:
+        """Takes a probe whose stamps are in, or will not come."""
+        legs = near_legs(r)
+        for leg, ns in legs.items():
+            self.add(leg, ns)
+        f = r.flight
+        if f.joined:
+            self.joined += 1
+        else:
+            for stage in stages:
+                self.stamps_missing[stage] += getattr(f, f"{stage}_ns") is None
+        self.resent += max(0, f.snds - 1)
+        if r.far is not None:
+            self.far(r.far)
+        self._settled[r.seq] = r
+        if len(self._settled) > _KNOWN:
+            self._settled.popitem(last=False)
+        return self._point(r, legs)
+
+    def _point(self, r: Round, legs: dict[Leg, int]) -> Point:
+        rounds = self.legs.get(Leg.ROUND)
+        took = r.round_ns
+        late = False
+        if took is not None and rounds is not None and rounds.count >= _LATE_FROM:
+            late = took > LATE_FACTOR * rounds.median_ns()
+            self.late += late
+        parts = [leg for leg in legs if leg not in (Leg.ROUND, Leg.ACK)]
+        worst = max(parts, key=lambda leg: legs[leg], default=None)
+        at = r.flight.clocks.before_mono_ns
+        point = Point(r.seq, at, took, worst, legs[worst] if worst else 0, late)
+        self.points.append(point)
+        return point
+
+    def far(self, far: FarTimes) -> None:
+        """An answer with the far side's times: what it says of an earlier one."""
+        self.has_far = True
+        boot = boot_number()
+        self.same_kernel = bool(boot) and far.boot == boot
+        self.one_way_bar_ns = one_way_bar_ns(far, boot, clock_error_ns())
+        told = self._settled.pop(far.told_seq, None) if far.told_snd_ns else None
+        if told is not None:
+            for leg, ns in told_legs(told, far).items():
+                self.add(leg, ns)
+
+    def lose(self, r: Round) -> Point:
+        self.lost += 1
+        point = Point(r.seq, r.flight.clocks.before_mono_ns, None, None)
+        self.points.append(point)
+        return point
+
+    @property
+    def loss_pct(self) -> float | None:
+        """Of the probes whose fate is known; None while there is none."""
+        known = self.answered + self.lost
+        return 100 * self.lost / known if known else None

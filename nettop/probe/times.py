@@ -1,0 +1,38 @@
+"""Times that accumulate into fine buckets, as the planes keep theirs."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from nettop.ffi import check, ffi, lib
+from nettop.model.types import Histogram
+from nettop.planes.edges import FINE, FINE_EDGES, filled
+
+
+class Times:
+    """Counts by bucket (nt_hist.h), with exact sum and max."""
+
+    def __init__(self) -> None:
+        self._buckets = ffi.new("uint64_t[]", FINE)
+        self.count = self.sum_ns = self.max_ns = 0
+        self.last_ns: int | None = None
+        self.negative = 0  # an end before its start: two clocks that disagree
+
+    def add(self, ns: int) -> None:
+        if ns < 0:
+            self.negative += 1
+            return
+        self._buckets[min(bisect_right(FINE_EDGES, ns) - 1, FINE - 1)] += 1
+        self.count += 1
+        self.sum_ns += ns
+        self.max_ns = max(self.max_ns, ns)
+        self.last_ns = ns
+
+    def median_ns(self) -> int:
+        """Upper edge of the median's bucket; 0 while there is none."""
+        return int(lib.nt_quantile(self._buckets, FINE, 1, 0.5))
+
+    def histogram(self) -> Histogram:
+        dist = ffi.new("struct nt_dist *", {"sum_ns": self.sum_ns, "max_ns": self.max_ns})
+        check(lib.nt_dist_of(self._buckets, FINE, 1, dist), "percentiles")
+        return filled(self._buckets, FINE_EDGES, dist)

@@ -1,0 +1,145 @@
+"""The live screen of `nettop probe`: the prober in its thread, drawn several times a second."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+# Reads the environment before textual does.
+from nettop.tui.app import _NO_COLOR
+
+from textual import events  # isort: skip
+from textual.app import App, ComposeResult  # isort: skip
+
+from nettop.errors import EXIT_INTERRUPTED, EXIT_OK, NettopError
+from nettop.probe import report
+from nettop.probe.opening import AnyProber
+from nettop.probe.options import LEAST_INTERVAL_S, MOST_INTERVAL_S, ProbeOptions
+from nettop.probe.run import close, open_probe, result
+from nettop.tui.glyphs import ASCII, UTF8
+from nettop.tui.probe.lines import screen_lines
+from nettop.tui.style import styles
+from nettop.tui.widgets.lines import LineWidget
+
+_STEPS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_DRAW_S = 0.25
+
+
+class ProbeApp(App[int]):
+    """One prober, one screen."""
+
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS = []  # noqa: RUF012
+    CSS = "Screen { background: ansi_default; } #all { width: 100%; height: 100%; }"
+
+    def __init__(self, prober: AnyProber) -> None:
+        super().__init__(ansi_color=True)
+        self.prober = prober
+        self.glyphs = ASCII if prober.options.ascii else UTF8
+        self.styles_of = styles(prober.options.color and not _NO_COLOR)
+        self.message = ""
+        self._thread = threading.Thread(target=self._probe, name="prober", daemon=True)
+        self._signals: dict[int, Any] = {}
+
+    def compose(self) -> ComposeResult:
+        yield LineWidget(id="all")
+
+    def on_mount(self) -> None:
+        self.theme = "ansi-dark"
+        self._all = self.query_one("#all", LineWidget)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            self._signals[number] = signal.signal(number, self._on_signal)
+        self.set_interval(_DRAW_S, self.redraw)
+        self._thread.start()
+
+    def on_unmount(self) -> None:
+        self.prober.stop()
+        self._thread.join(timeout=2)
+        for number, handler in self._signals.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: Any) -> None:
+        self.call_later(self.exit, 128 + number)
+
+    def _probe(self) -> None:
+        self.prober.run(lambda _point: None)
+
+    def redraw(self) -> None:
+        width, height = self.size
+        now = time.monotonic_ns()
+        self._all.set_lines(
+            screen_lines(self.prober, width, height, self.glyphs, now, self.message)
+        )
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.redraw)
+
+    def on_key(self, event: events.Key) -> None:
+        event.stop()
+        match event.key:
+            case "q":
+                self.exit(EXIT_OK)
+            case "ctrl+c":
+                self.exit(EXIT_INTERRUPTED)
+            case "space" | "p":
+                self.prober.paused = not self.prober.paused
+            case "plus":
+                self._pace(+1)
+            case "minus":
+                self._pace(-1)
+            case "ctrl+r":
+                self.prober.clear()
+                self.message = "cleared"
+            case "e":
+                self._export()
+            case _:
+                return
+        self.redraw()
+
+    def _pace(self, step: int) -> None:
+        """The next usual interval."""
+        now = self.prober.interval_s
+        usual = [s for s in _STEPS_S if (s > now if step > 0 else s < now)]
+        if usual:
+            wanted = usual[0] if step > 0 else usual[-1]
+            self.prober.interval_s = min(max(wanted, LEAST_INTERVAL_S), MOST_INTERVAL_S)
+
+    def _export(self) -> None:
+        try:
+            self.message = f"wrote {write(self.prober)}"
+        except (NettopError, OSError) as error:
+            self.message = str(error)
+
+
+def write(prober: AnyProber) -> Path:
+    """The JSON object as a file of the current directory, or where -o says."""
+    from nettop.export.atomic import AtomicFile
+
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    path = Path(prober.options.output or f"nettop-probe-{stamp}.json")
+    with AtomicFile(str(path)) as file:
+        file.write(json.dumps(report.probe_object(prober), ensure_ascii=False).encode() + b"\n")
+    return path
+
+
+def run_probe_app(options: ProbeOptions) -> int:
+    """The screen until q; then the table, so that it stays on the terminal.
+
+    Raises:
+        NettopError: nothing was answered, or the run ended by itself.
+    """
+    prober = open_probe(options)
+    app = ProbeApp(prober)
+    try:
+        code = app.run(mouse=False)
+    finally:
+        prober.stop()
+        prober.close()
+    close(prober)
+    if code:
+        return code
+    return result(prober)

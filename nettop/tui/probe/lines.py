@@ -1,0 +1,207 @@
+"""What the probe's screen shows, as lines: pure functions over a tally."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from nettop.model.types import Histogram
+from nettop.probe.legs import LABELS, Leg
+from nettop.probe.opening import AnyProber
+from nettop.probe.report import bar_text, far_text, head_text, histograms, means, notes
+from nettop.probe.tally import Point, Tally
+from nettop.render import units
+from nettop.tui.glyphs import Glyphs
+from nettop.tui.panes.rx import axis
+from nettop.tui.panes.tx import box_of
+from nettop.tui.style import Role
+from nettop.tui.widgets.lines import BLANK, Line, Part, clip, line, spread
+
+D, B = Role.DIM, Role.BOLD
+_NUMBERS = 5 * 9  # NOW P50 P90 P99 MAX
+_NAME, _WAY = 9, 24
+_LIST_WIDTH = 34
+_MEAN_LABEL = 14
+# Whose part of the way a leg is, and what it means when it is the longest.
+BLAME = {
+    Leg.CONNECT: ("net", "the handshake takes longest"),
+    Leg.SEND: ("kern", "the send call takes longest"),
+    Leg.QDISC: ("kern", "the packet scheduler of this host holds the probes"),
+    Leg.NIC: ("nic", "the network card holds the probes"),
+    Leg.OUT: ("net", "the way there takes longest"),
+    Leg.FAR_IN: ("peer", "the far program reads late"),
+    Leg.FAR_APP: ("peer", "the far program takes longest to answer"),
+    Leg.FAR_OUT: ("peer", "the far host is slow to send"),
+    Leg.BACK: ("net", "the way back takes longest"),
+    Leg.NET: ("net", "the network and the far host take longest"),
+    Leg.IN: ("kern", "this kernel takes longest to receive"),
+    Leg.WAIT: ("app", "this host is late to read the answers"),
+}
+_MOST_SHARE = 0.4
+
+
+def screen_lines(
+    prober: AnyProber, width: int, height: int, g: Glyphs, now_ns: int, message: str = ""
+) -> list[Line]:
+    """The whole screen, exactly height lines."""
+    tally = prober.tally
+    head: Line = (("nettop probe  ", B), (head_text(prober), Role.NORMAL),
+                  (f"  every {units.time(prober.interval_s * 1e9)}", D))  # fmt: skip
+    if prober.paused:
+        head = (*head, ("  ", Role.NORMAL), (" PAUSED ", Role.REVERSE))
+    age = units.time(now_ns - prober.started_ns)
+    lines = [spread(clip(head, width), ((age, D),), width), line((far_text(prober), D))]
+    lines += leg_lines(tally, width, g)
+    lines += mean_lines(tally, width, g)
+    lines += [line((text, Role.WATCH)) for text in notes(prober)]
+    if prober.failure:
+        lines.append(line((prober.failure, Role.UNWELL)))
+    room = height - len(lines) - 2
+    if room >= 5:
+        lines += [BLANK, *_lower(tally.points, width, room, g)]
+    lines = [clip(text, width) for text in lines[: height - 1]]
+    lines += [BLANK] * (height - 1 - len(lines))
+    return [*lines, footer(width, message)]
+
+
+def footer(width: int, message: str) -> Line:
+    parts: list[Part] = [(" ", Role.NORMAL)]
+    for key, word in (("space", "pause"), ("+-", "interval"), ("^R", "clear"), ("e", "export"),
+                      ("q", "quit and print the table")):  # fmt: skip
+        parts += [(key, B), (f" {word}  ", D)]
+    return spread(tuple(parts), ((message, D),), width)
+
+
+def leg_lines(tally: Tally, width: int, g: Glyphs) -> list[Line]:
+    """One line per leg: numbers, and a box where there is room."""
+    wide = width >= 100
+    cells = max(0, width - _NAME - (_WAY if wide else 0) - _NUMBERS - 8)
+    way_title = f"{'FROM → TO':<{_WAY}}" if wide else ""
+    titles = "".join(f"{name:>9}" for name in ("NOW", "P50", "P90", "P99", "MAX"))
+    scale = axis(cells) if cells >= 12 else ""
+    title = f"{'LEG':<{_NAME}}{way_title}{titles}  {scale}"
+    out: list[Line] = [line((title.ljust(width), Role.TITLE))]
+    for leg, histogram in histograms(tally):
+        out.append(_leg_line(leg, histogram, tally, cells, wide, g))
+    return out
+
+
+def _leg_line(
+    leg: Leg, histogram: Histogram, tally: Tally, cells: int, wide: bool, g: Glyphs
+) -> Line:
+    d = histogram.dist
+    name, way = LABELS[leg]
+    role = B if leg is Leg.ROUND else Role.NORMAL
+    numbers: list[Part] = []
+    for ns in (tally.legs[leg].last_ns, d.p50_ns, d.p90_ns, d.p99_ns, d.max_ns):
+        few = ns == d.p99_ns and d.count < 100
+        numbers.append((f"{units.time(ns):>9}", D if few and role is not B else role))
+    box: Part = (f"  {box_of(d, cells, g):<{cells}}" if cells >= 12 else "", D)
+    return (
+        (f"{name:<{_NAME}}", B), (f"{way:<{_WAY}}" if wide else "", D), *numbers, box,
+        (f" {bar_text(leg, tally)}", D),
+    )  # fmt: skip
+
+
+def mean_lines(tally: Tally, width: int, g: Glyphs) -> list[Line]:
+    """The mean as a stacked bar, and whose part is the largest."""
+    shares = means(tally)
+    whole = sum(mean for _, mean in shares)
+    if whole <= 0:
+        return []
+    shades = g.shades[::-1] + g.shades
+    bar: list[Part] = [("mean ", B), (f"{units.time(whole):>7}  ", B)]
+    legend: list[Part] = [(" " * _MEAN_LABEL, D)]
+    used = 0.0
+    cells = max(8, width - _MEAN_LABEL - 2)
+    for i, (leg, mean) in enumerate(shares):
+        sign = shades[i % len(shades)]
+        before = round(used / whole * cells)
+        used += mean
+        bar.append((sign * (round(used / whole * cells) - before), Role.NORMAL))
+        pct = mean / whole * 100
+        if pct >= 0.5:
+            legend += [(sign, Role.NORMAL), (f"{LABELS[leg][0]} ", D), (f"{pct:.0f}%  ", B)]
+    out = [BLANK, tuple(bar), tuple(legend)]
+    leg, most = max(shares, key=lambda pair: pair[1])
+    if most >= _MOST_SHARE * whole and leg in BLAME:
+        who, text = BLAME[leg]
+        out.append(line((f"{who}: ", B), f"{text}, {most / whole * 100:.0f}% of the mean"))
+    return out
+
+
+def _lower(points: Sequence[Point], width: int, height: int, g: Glyphs) -> list[Line]:
+    """The round trips over time, and beside them the last ones where there is room."""
+    last = list(points)
+    if width < 90:
+        return heat_lines(last, width, height, g)
+    left = heat_lines(last, width - _LIST_WIDTH - 3, height, g)
+    right = last_lines(last, height)
+    pad = width - _LIST_WIDTH - 3
+    out = []
+    for i in range(height):
+        a = clip(left[i], pad) if i < len(left) else BLANK
+        b = right[i] if i < len(right) else BLANK
+        gap = pad - sum(len(text) for text, _ in a)
+        out.append((*a, (" " * gap, Role.NORMAL), (f" {g.bar} ", D), *b))
+    return out
+
+
+def last_lines(points: Sequence[Point], height: int) -> list[Line]:
+    """The newest probes first."""
+    out: list[Line] = [line(("last probes", B))]
+    for p in reversed(points[-(height - 1) :]):
+        if p.round_ns is None and p.worst is None:
+            out.append(line((f"#{p.seq:<9}", D), ("lost", Role.WATCH)))
+            continue
+        role = Role.WATCH if p.late else Role.NORMAL
+        took = units.time(p.round_ns) if p.round_ns is not None else units.time(p.worst_ns)
+        why = f"{LABELS[p.worst][0]} {units.time(p.worst_ns)}" if p.worst else ""
+        out.append(line((f"#{p.seq:<9}", D), (f"{took:>7} ", role), (f"  {why}", D)))
+    return out
+
+
+def heat_lines(points: Sequence[Point], width: int, height: int, g: Glyphs) -> list[Line]:
+    """Time to the right, the round trip upwards on a log axis, shade for how many."""
+    known = [(p, _shown_ns(p)) for p in points]
+    times = [ns for _, ns in known if ns]
+    out: list[Line] = [line(("round trips over time", B), ("   x lost", D))]
+    label = 8
+    cells, rows = max(8, width - label - 1), height - 2
+    if not times or rows < 2:
+        return out
+    low, high = math.log(min(times) * 0.8), math.log(max(times) * 1.25)
+    newest, oldest = points[-1].mono_ns, points[0].mono_ns
+    span = max(1, newest - oldest)
+    grid = [[0] * cells for _ in range(rows)]
+    lost = [False] * cells
+    for point, ns in known:
+        column = min(cells - 1, int((point.mono_ns - oldest) / span * (cells - 1)))
+        if not ns:
+            lost[column] = True
+            continue
+        share = (math.log(ns) - low) / (high - low)
+        grid[min(rows - 1, int(share * rows))][column] += 1
+    for row in range(rows - 1, -1, -1):
+        edge = math.exp(low + (high - low) * (row + 0.5) / rows)
+        name = units.time(edge) if row % 3 == 0 or row == rows - 1 else ""
+        parts: list[Part] = [(f"{name:>{label - 1}} ", D)]
+        for column, n in enumerate(grid[row]):
+            if lost[column] and row == rows - 1:
+                parts.append(("x", Role.WATCH))
+            else:
+                parts.append((_shade(n, g), Role.NORMAL))
+        out.append(tuple(parts))
+    age = units.time(span)
+    gap = " " * max(1, cells - len(age) - 4)
+    out.append(line((f"{'':{label}}-{age}{gap}now", D)))
+    return out
+
+
+def _shown_ns(point: Point) -> int:
+    """The round trip; of a service that does not answer its longest part; 0 of a lost one."""
+    return point.round_ns if point.round_ns is not None else point.worst_ns
+
+
+def _shade(count: int, g: Glyphs) -> str:
+    return " " if not count else g.shades[min(3, count.bit_length() - 1)]
