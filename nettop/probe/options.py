@@ -68,7 +68,7 @@ def parse_probe(words: Sequence[str], environ: Mapping[str, str]) -> ProbeOption
     Raises:
         UsageError: in one line.
     """
-    parser = _Parser(prog="nettop probe", add_help=False, allow_abbrev=False)
+    parser = _Parser(prog="probe", add_help=False, allow_abbrev=False)
     add = parser.add_argument
     add("proto", choices=("tcp", "udp"))
     add("target", metavar="HOST:PORT")
@@ -87,9 +87,9 @@ def parse_probe(words: Sequence[str], environ: Mapping[str, str]) -> ProbeOption
     add("--ascii", action="store_true")
     add("--no-color", action="store_true")
     space = parser.parse_intermixed_args(words)
-    host, port = split_target(space.target, "nettop probe")
+    host, port = split_target(space.target, "probe")
     if not host:
-        raise UsageError(f"nettop probe: {space.target!r} names no host; write HOST:PORT")
+        raise UsageError(f"probe: {space.target!r} names no host; write HOST:PORT")
     family = {(True, False): AF_INET, (False, True): AF_INET6}.get((space.inet, space.inet6), 0)
     return ProbeOptions(
         space.proto, host, port, space.count,
@@ -105,7 +105,7 @@ def parse_reflect(words: Sequence[str], environ: Mapping[str, str]) -> ReflectOp
     Raises:
         UsageError: in one line.
     """
-    parser = _Parser(prog="nettop reflect", add_help=False, allow_abbrev=False)
+    parser = _Parser(prog="reflect", add_help=False, allow_abbrev=False)
     add = parser.add_argument
     add("words", nargs="+", metavar="[tcp|udp] ADDR:PORT")
     add("-d", "--delay", type=_interval, default=1.0)
@@ -116,8 +116,8 @@ def parse_reflect(words: Sequence[str], environ: Mapping[str, str]) -> ReflectOp
     given = list(space.words)
     protos = (given.pop(0),) if given[0] in ("tcp", "udp") else ("tcp", "udp")
     if len(given) != 1:
-        raise UsageError("nettop reflect takes [tcp|udp] and one ADDR:PORT")
-    host, port = split_target(given[0], "nettop reflect")
+        raise UsageError("reflect takes [tcp|udp] and one ADDR:PORT")
+    host, port = split_target(given[0], "reflect")
     return ReflectOptions(
         protos, host, port, space.delay, space.iterations, space.json,
         space.ascii or ascii_wanted(environ),

@@ -82,9 +82,9 @@ class ServiceProber:
             except OSError as error:
                 self._count(error)
                 return self.tally.lose(r)
-            self.tally.add(Leg.CONNECT, time.monotonic_ns() - began)
+            took = time.monotonic_ns() - began
             self.tally.answered += 1
-            return self._stamp(sock, r, limit)
+            return self._stamp(sock, r, limit, took)
 
     def _count(self, error: OSError) -> None:
         """A first failure ends the run: there is nothing to probe."""
@@ -95,7 +95,7 @@ class ServiceProber:
         else:
             self.tally.errors[why(error)] += 1
 
-    def _stamp(self, sock: socket.socket, r: Round, limit_ns: int) -> Point:
+    def _stamp(self, sock: socket.socket, r: Round, limit_ns: int, took_ns: int) -> Point:
         """The stages of one empty line."""
         stamped = StampedSocket(sock, receive=False)
         flights = Flights(is_stream=True)
@@ -115,4 +115,4 @@ class ServiceProber:
             self.tally.errors[error.name or str(error.value)] += n
         raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
         self.tcp_info = decode(raw, len(raw))
-        return self.tally.settle(r, stages=_STAGES)
+        return self.tally.settle(r, stages=_STAGES, before={Leg.CONNECT: took_ns})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nettop.probe.clock import boot_number, clock_error_ns
@@ -55,9 +56,11 @@ class Tally:
     def add(self, leg: Leg, ns: int) -> None:
         self.legs.setdefault(leg, Times()).add(ns)
 
-    def settle(self, r: Round, *, stages: tuple[str, ...]) -> Point:
-        """Takes a probe whose stamps are in, or will not come."""
-        legs = near_legs(r)
+    def settle(
+        self, r: Round, *, stages: tuple[str, ...], before: Mapping[Leg, int] | None = None
+    ) -> Point:
+        """A probe whose stamps are in, or will not come; before: legs from before its send."""
+        legs = {**(before or {}), **near_legs(r)}
         for leg, ns in legs.items():
             self.add(leg, ns)
         f = r.flight
