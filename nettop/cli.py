@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from nettop.query.compile import Filter
     from nettop.tui.app import ScreenOptions
 
-_NOT_BUILT = {
-    "clocks": "it would list the NICs' stamping capabilities and hardware clocks",
-}
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs nettop; returns the exit code."""
@@ -73,11 +69,10 @@ def _main(argv: Sequence[str]) -> int:
         return _help(options)
     if not sys.platform.startswith("linux"):
         raise NettopError(f"runs on Linux only, not on {sys.platform}: it asks Linux's sock_diag")
-    if options.command in _NOT_BUILT:
-        what = _NOT_BUILT[options.command]
-        raise NettopError(f"{options.command} is not in this build ({what})")
     if options.command == "doctor":
         return _doctor(options)
+    if options.command == "clocks":
+        return _clocks(options)
     if options.command == "probe":
         return _probe(argv[1:], environ)
     if options.command == "reflect":
@@ -149,6 +144,20 @@ def _reflect(words: Sequence[str], environ: Mapping[str, str]) -> int:
     options = parse_reflect(words, environ)
     _stop_on_signals()
     return run_reflect(options)
+
+
+def _clocks(options: Options) -> int:
+    from nettop.clocks.command import run
+    from nettop.headless import standard_output
+
+    standard_output()
+    _stop_on_signals()
+    return run(
+        options.names,
+        observe_s=options.observe_s,
+        as_json=options.as_json,
+        ascii_only=options.ascii,
+    )
 
 
 def _wants_screen(options: Options) -> bool:

@@ -21,7 +21,9 @@ nettop - top for the kernel's network path: TCP_INFO health of every socket
   nettop probe tcp|udp HOST:PORT      measure the way there and back from a
                                       stamped socket of its own
   nettop reflect [tcp|udp] ADDR:PORT  the far end of probe; tells its queue wait
-  nettop clocks [--json]              (not in this build)
+  nettop clocks [--json] [-d SECS] [INTERFACE|/dev/ptpN ...]
+                                      what the NICs can stamp; their clocks
+                                      against the system's, watched SECS long
 
 When and how often
   -d, --delay SECS          interval in seconds, default 1
@@ -121,6 +123,7 @@ def _line(field: Field, units: dict[Kind, str]) -> str:
 
 def json_help() -> str:
     """Every key of the JSON, with its unit and meaning."""
+    from nettop.clocks.keys import KEYS as CLOCKS
     from nettop.export.keys import KEYS
 
     lines = [
@@ -129,8 +132,15 @@ def json_help() -> str:
         "text says otherwise. Readers must ignore keys that they do not know.",
         "",
     ]
-    width = 34
-    for key, text in KEYS.items():
-        name = key.ljust(width) if len(key) < width else f"{key} "
-        lines.append(textwrap.fill(text, 100, initial_indent=name, subsequent_indent=" " * width))
+    lines += _keys(KEYS)
+    lines += ["", "nettop.clocks/1: what nettop clocks --json writes.", "", *_keys(CLOCKS)]
     return "\n".join(lines) + "\n"
+
+
+def _keys(keys: dict[str, str]) -> list[str]:
+    width = 34
+    names = {key: key.ljust(width) if len(key) < width else f"{key} " for key in keys}
+    return [
+        textwrap.fill(text, 100, initial_indent=names[key], subsequent_indent=" " * width)
+        for key, text in keys.items()
+    ]

@@ -83,9 +83,10 @@ class Options:
     readonly: bool = False
     # subcommands
     file: str | None = None  # open
-    observe_s: float | None = None  # snapshot --for
+    observe_s: float | None = None  # snapshot --for, clocks -d
     as_json: bool = False  # doctor, clocks, probe
     clear_tx_flags: bool = False  # doctor
+    names: tuple[str, ...] = ()  # clocks: interfaces and PHCs
 
     @property
     def fixed_filter(self) -> str | None:
@@ -148,7 +149,7 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> Options | Hel
     topic = _help_topic(command, words)
     if topic:
         return Help(topic)
-    if command in {"probe", "reflect", "clocks"}:
+    if command in {"probe", "reflect"}:
         return Options(command=command)
     parser = _parser(command)
     rest: list[str] = []
@@ -168,6 +169,14 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> Options | Hel
             as_json=space.json,
             clear_tx_flags=space.clear_tx_flags,
             ascii=ascii_wanted(environ),
+        )
+    if command == "clocks":
+        return Options(
+            command=command,
+            names=(*space.names, *rest),
+            observe_s=space.observe_s,
+            as_json=space.json,
+            ascii=space.ascii or ascii_wanted(environ),
         )
     _check_misplaced_command(space.filter)
     space.filter += rest
@@ -196,6 +205,12 @@ def _parser(command: str) -> _Parser:
     if command == "doctor":
         add("--json", action="store_true")
         add("--clear-tx-flags", action="store_true")
+        return parser
+    if command == "clocks":
+        add("--json", action="store_true")
+        add("--ascii", action="store_true")
+        add("-d", "--delay", type=_seconds, dest="observe_s", metavar="SECS")
+        add("names", nargs="*")
         return parser
     add("-o", "--output")
     add("--columns", type=_columns)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from nettop.clocks.offset import SECOND_NS, Frequency, Method, Offset, Step, Tra
 from nettop.clocks.phc import Caps, Device, Phc, device, devices, why_not
 from nettop.clocks.system import SystemClock, read_system_clock
 
-LOCKED_NS = 1000
+LOCKED_NS = 1000  # nearer than this to its time scale at every reading
+STEPPED_FOR_NS = 60 * SECOND_NS  # a step is told so long
 _SCALE_NS = SECOND_NS // 2  # nearer than this to a time scale: it counts that
 _LOOKS_LIKE_DRIFT = 2  # times its bar
 
@@ -217,10 +217,8 @@ def state_of(tracker: Tracker, tai_s: int | None, frequency: Frequency | None) -
     """In the order of what must be known first."""
     if tracker.last is None:
         return State.WAITING
-    if len(tracker.line) == 1 and tracker.steps:
+    if tracker.steps and tracker.last.sys_ns - tracker.steps[-1].at_sys_ns < STEPPED_FOR_NS:
         return State.STOPPED if _stopped(tracker) else State.STEPPED
-    if tracker.steps:
-        return State.STEPPED
     near = all(
         scale is not Scale.OWN and abs(residual) <= LOCKED_NS + o.bar_ns
         for o in tracker.line
@@ -235,21 +233,8 @@ def state_of(tracker: Tracker, tai_s: int | None, frequency: Frequency | None) -
 
 def _stopped(tracker: Tracker) -> bool:
     """The last two steps are what the system clock went on by: the PHC did not."""
-    if len(tracker.steps) < 2:
+    if len(tracker.steps) < 2 or len(tracker.line) > 1:
         return False
     a, b = list(tracker.steps)[-2:]
     passed = b.at_sys_ns - a.at_sys_ns
     return passed > 0 and abs(b.by_ns + passed) < passed // 100
-
-
-def not_a_phc(path: str) -> OSError | None:
-    """Why this path cannot be read as a PHC; None if it can."""
-    try:
-        Phc(path).close()
-    except OSError as error:
-        return error
-    return None
-
-
-def is_missing(error: OSError) -> bool:
-    return error.errno in (errno.ENOENT, errno.ENODEV, errno.ENOTTY)
