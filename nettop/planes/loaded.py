@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from nettop.ffi.engine import Engine
 from nettop.model.events import EventsTick
 from nettop.model.types import Dist, Histogram, SourceStatus, Stage
-from nettop.planes import PlaneOptions, absent_planes, events, off, stages, wait
+from nettop.planes import PlaneOptions, absent_planes, clocks, events, off, stages, wait
 from nettop.sources.cgroups import find_mount
 from nettop.sources.mounts import read_mounts
 
@@ -34,6 +34,7 @@ class Planes:
         self._wait: wait.WaitPlane | None = None
         self.stages: stages.StagesPlane | None = None
         self.events: events.EventsPlane | None = None
+        self._clocks = clocks.ClocksPlane()
         if not options.bpf or not options.observes:
             reason = "switched off by --no-bpf"
             if options.bpf:
@@ -122,6 +123,7 @@ class Planes:
             known[stages.NAME] = self.stages.status()
         if self.events is not None:
             known[events.NAME] = self.events.status()
+        known[clocks.NAME] = self._clocks.status()
         return (*known.values(), *absent_planes(frozenset(known)))
 
     def clear(self) -> None:
