@@ -312,10 +312,7 @@ def test_the_queue_of_a_device(proto: str, veth: tuple[str, str]) -> None:
             waits.append(known)
             time.sleep(max(0.0, 0.06 - (time.monotonic() - pause)))
         mss = a.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) if proto == "tcp" else 0
-    if proto == "tcp":
-        wire = size + -(-size // mss) * (1514 - mss)
-    else:
-        wire = 5 * (size + 42)
+    wire = size + -(-size // mss) * (1514 - mss) if proto == "tcp" else 5 * (size + 42)
     last = sorted(_qdisc(group[-1]) for group in waits)
     assert last[len(last) // 2] == near((wire - BURST) / RATE * 1e9)
 
