@@ -153,7 +153,7 @@ def judge(nic: Interface) -> tuple[Remark, ...]:
         remarks.append(Remark("the driver does not tell what it is set to stamp now"))
     elif hardware and nic.setting is not None and nic.setting.is_off:
         text = "hardware stamping is off now, so no packet carries a hardware stamp"
-        remarks.append(Remark(text, f"sudo nettop probe --hw {nic.name} …"))
+        remarks.append(Remark(text, f"sudo nettop probe udp HOST:PORT --hw -I {nic.name}"))
     return tuple(remarks)
 
 

@@ -54,9 +54,14 @@ class Row:
 
 
 def rows(report: Report) -> list[Row]:
-    """Interfaces in the kernel's order, then the PHCs of none."""
+    """Interfaces in the kernel's order, then the PHCs of none of them."""
     out = [_nic_row(nic, report.phc(nic.phc)) for nic in report.interfaces]
-    out += [_row(None, phc, phc.device.name or ABSENT) for phc in report.phcs if not phc.interfaces]
+    shown = {nic.phc for nic in report.interfaces} - {None}
+    out += [
+        _row(None, phc, phc.device.name or ABSENT)
+        for phc in report.phcs
+        if phc.device.index not in shown
+    ]
     return out
 
 
@@ -181,7 +186,7 @@ def _phc_sentences(phc: PhcReport) -> list[Remark]:
     if phc.device.virtual_clocks:
         text = f"{phc.device.virtual_clocks} virtual clocks are made from {name}, which runs free"
         out.append(Remark(text))
-    if phc.steps:
+    if phc.steps and phc.state is not State.STOPPED:
         step = phc.steps[-1]
         clock = name if step.clock is Stepped.PHC else "CLOCK_REALTIME"
         times = f"{phc.steps_seen} steps seen, the last: " if phc.steps_seen > 1 else ""
@@ -192,7 +197,7 @@ def _phc_sentences(phc: PhcReport) -> list[Remark]:
     if phc.state is State.DRIFTS and phc.frequency is not None:
         rate = f"{ppb_text(phc.frequency.ppb)} ±{ppb_text(phc.frequency.bar_ppb)}"
         way = "faster" if phc.frequency.ppb > 0 else "slower"
-        text = f"it runs {rate} {way} than the system clock: nobody steers one by the other"
+        text = f"it runs {rate} {way} than the system clock: only measured offsets join the two"
         out.append(Remark(text))
     if phc.method is not None:
         what = "hardware stamps of both clocks, ± how much they differ"
