@@ -77,15 +77,15 @@ def near_legs(r: Round) -> dict[Leg, int]:
     f = r.flight
     _between(out, Leg.SEND, f.clocks.before_ns, f.sched_ns)
     _between(out, Leg.QDISC, f.sched_ns, f.snd_ns)
-    _between(out, Leg.ACK, f.last_snd_ns, f.ack_ns)
+    _since_departure(out, Leg.ACK, f, f.ack_ns)
     if not r.answered:
         return out
     if r.far is not None:
-        _between(out, Leg.OUT, f.last_snd_ns, r.far.arrived_ns)
+        _since_departure(out, Leg.OUT, f, r.far.arrived_ns)
         _between(out, Leg.FAR_IN, r.far.arrived_ns, r.far.read_ns)
         _between(out, Leg.FAR_APP, r.far.read_ns, r.far.send_ns)
     else:
-        _between(out, Leg.NET, f.last_snd_ns, r.arrived_ns)
+        _since_departure(out, Leg.NET, f, r.arrived_ns)
     _between(out, Leg.WAIT, r.arrived_ns, r.read_ns)
     assert r.round_ns is not None
     out[Leg.ROUND] = r.round_ns
@@ -116,3 +116,8 @@ def one_way_bar_ns(far: FarTimes, boot: int, error_ns: int | None) -> int | None
 def _between(out: dict[Leg, int], leg: Leg, begin: int | None, end: int | None) -> None:
     if begin is not None and end is not None:
         out[leg] = end - begin
+
+
+def _since_departure(out: dict[Leg, int], leg: Leg, f: Flight, end: int | None) -> None:
+    if end is not None:
+        _between(out, leg, f.left_before(end), end)

@@ -75,7 +75,8 @@ def notes(prober: AnyProber) -> list[str]:
         out.append(f"{known.get(name, name)}: {n}")
     backward = sum(times.negative for times in t.legs.values())
     if backward:
-        out.append(f"{backward} times ended before they began, left out: the clocks disagree")
+        why = "stamps of one resent probe" if t.same_kernel else "the two clocks disagree"
+        out.append(f"{backward} times ended before they began and are left out: {why}")
     return out
 
 

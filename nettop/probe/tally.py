@@ -69,7 +69,7 @@ class Tally:
         else:
             for stage in stages:
                 self.stamps_missing[stage] += getattr(f, f"{stage}_ns") is None
-        self.resent += max(0, f.snds - 1)
+        self.resent += max(0, len(f.snds_ns) - 1)
         if r.far is not None:
             self.far(r.far)
         self._settled[r.seq] = r

@@ -8,13 +8,14 @@ that the kernel joined into one buffer are stamped once, under the key of the la
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from nettop.model.stamps import Sent, Stamp, StampType
 
 _HALF = 1 << 31
 _MASK = (1 << 32) - 1
+_MOST_TIMES = 32
 
 
 @dataclass(slots=True)
@@ -23,21 +24,31 @@ class Flight:
 
     key: int
     clocks: Sent
-    sched_ns: int | None = None  # the first
-    last_sched_ns: int | None = None
-    snd_ns: int | None = None  # the first
-    last_snd_ns: int | None = None
+    scheds_ns: list[int] = field(default_factory=list)
+    snds_ns: list[int] = field(default_factory=list)
     hardware_ns: int | None = None  # the last
     ack_ns: int | None = None
     completion_ns: int | None = None
-    scheds: int = 0
-    snds: int = 0
     joined: bool = False  # into a later write: it has no stamps of its own
-    stats: object | None = None  # OPT_STATS of the last stamp
+    stats: Mapping[str, int] | None = None  # OPT_STATS of the last stamp
+
+    @property
+    def sched_ns(self) -> int | None:
+        """The first: further ones are of stacked devices or retransmissions."""
+        return self.scheds_ns[0] if self.scheds_ns else None
+
+    @property
+    def snd_ns(self) -> int | None:
+        """The first: further ones are retransmissions."""
+        return self.snds_ns[0] if self.snds_ns else None
+
+    def left_before(self, ns: int) -> int | None:
+        """The last departure up to then: the one that an arrival or an ACK can be due to."""
+        return max((at for at in self.snds_ns if at <= ns), default=self.snd_ns)
 
     @property
     def stamped(self) -> bool:
-        return bool(self.scheds or self.snds or self.hardware_ns or self.ack_ns)
+        return bool(self.scheds_ns or self.snds_ns or self.hardware_ns or self.ack_ns)
 
 
 class Flights:
@@ -117,14 +128,17 @@ def _file(flight: Flight, stamp: Stamp) -> None:
         return
     match stamp.type:
         case StampType.SCHED:
-            flight.sched_ns = at if flight.sched_ns is None else flight.sched_ns
-            flight.last_sched_ns = at
-            flight.scheds += 1
+            _keep(flight.scheds_ns, at)
         case StampType.SND:
-            flight.snd_ns = at if flight.snd_ns is None else flight.snd_ns
-            flight.last_snd_ns = at
-            flight.snds += 1
+            _keep(flight.snds_ns, at)
         case StampType.ACK:
             flight.ack_ns = at
         case StampType.COMPLETION:
             flight.completion_ns = at
+
+
+def _keep(times: list[int], at: int) -> None:
+    """All of the first, and the last."""
+    if len(times) >= _MOST_TIMES:
+        times.pop()
+    times.append(at)

@@ -5,17 +5,23 @@ python -m tests.lab.screenshots [NAME …]
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.lab import links
+from tests.lab.servers import NGINX_PORT
 from tests.lab.session import ROOT, Session, running
 
 OUT = ROOT / "screenshots"
 SESSION_S = 600
+REFLECT_PORT = 9200
+WEB_SERVER = f"{links.WEB_USERS}:{NGINX_PORT}"
 # name → size, seconds watched, keys, options, namespace, user
 SHOTS: dict[str, tuple[str, float, str, list[str], str, str | None]] = {
     "main-120x40": ("120x40", 14, "down,~2", ["-N", "all", "--tx-sample", "16"], links.WEB, None),
@@ -28,6 +34,10 @@ SHOTS: dict[str, tuple[str, float, str, list[str], str, str | None]] = {
                       [], links.WEB, None),
     "help-120x40": ("120x40", 5, "question_mark", [], links.WEB, None),
     "heatmap-120x40": ("120x40", 60, "1,z,v,~2", ["comm", "=", "nginx"], links.WEB, None),
+    "probe-120x40": ("120x40", 25, "_", ["probe", "tcp", f"{links.FAR_IP}:{REFLECT_PORT}", "-i",
+                     "0.05"], links.WEB, None),
+    "probe-service-120x40": ("120x40", 15, "_", ["probe", "tcp", WEB_SERVER, "-i", "0.05"],
+                             links.USERS, None),
     "unprivileged-120x40": ("120x40", 10, "down,~4", [], links.WEB, "nobody"),
 }  # fmt: skip
 
@@ -52,6 +62,19 @@ def shoot(session: Session, name: str) -> None:
         (OUT / f"{name}.svg").write_text(plain(out.read_text()))
 
 
+@contextlib.contextmanager
+def reflecting(session: Session) -> Iterator[None]:
+    """A reflector at the far site."""
+    argv = [sys.executable, "-m", "nettop", "reflect", "tcp", f"{links.FAR_IP}:{REFLECT_PORT}"]
+    process = subprocess.Popen(session.inside(argv, links.FAR), stdout=subprocess.DEVNULL)
+    try:
+        time.sleep(1)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
 def plain(picture: str) -> str:
     """Without the suffix that a distribution gives its kernel."""
     release = os.uname().release
@@ -70,7 +93,7 @@ def batch(session: Session) -> None:
 
 def main(names: list[str]) -> None:
     OUT.mkdir(exist_ok=True)
-    with running(SESSION_S) as session:
+    with running(SESSION_S) as session, reflecting(session):
         for name in names or [*SHOTS, "batch"]:
             print(name, flush=True)
             if name == "batch":

@@ -11,15 +11,19 @@ import asyncio
 import sys
 from pathlib import Path
 
+from textual.app import App
+
 from nettop.cli import open_live, screen_options
 from nettop.options import Options, parse_args, user_environ
+from nettop.probe.options import parse_probe
+from nettop.probe.run import open_probe
 from nettop.tui.app import NettopApp
+from nettop.tui.probe.app import ProbeApp
 from tests.lab.picture import svg_of
 
 
 async def shoot(out: Path, size: tuple[int, int], seconds: float, keys: list[str],
-                options: Options) -> None:  # fmt: skip
-    app = NettopApp(open_live(options, screen=True), screen_options(options))
+                app: App[int]) -> None:  # fmt: skip
     async with app.run_test(size=size) as pilot:
         await asyncio.sleep(seconds)
         for key in keys:
@@ -34,13 +38,20 @@ async def shoot(out: Path, size: tuple[int, int], seconds: float, keys: list[str
     out.write_text(picture)
 
 
+def app_of(words: list[str]) -> App[int]:
+    """As the command line would start it."""
+    if words and words[0] == "probe":
+        return ProbeApp(open_probe(parse_probe(words[1:], user_environ())))
+    options = parse_args(words, user_environ())
+    assert isinstance(options, Options)
+    return NettopApp(open_live(options, screen=True), screen_options(options))
+
+
 def main() -> None:
     name, size, seconds, keys, *rest = sys.argv[1:]
     columns, lines = (int(n) for n in size.split("x"))
-    options = parse_args(rest, user_environ())
-    assert isinstance(options, Options)
     pressed = [] if keys == "_" else keys.split(",")
-    asyncio.run(shoot(Path(name), (columns, lines), float(seconds), pressed, options))
+    asyncio.run(shoot(Path(name), (columns, lines), float(seconds), pressed, app_of(rest)))
 
 
 if __name__ == "__main__":

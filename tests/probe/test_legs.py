@@ -16,14 +16,8 @@ T = 10**18  # CLOCK_REALTIME of the send
 MONO = 5 * 10**12
 
 
-def flight(**times: int | None) -> Flight:
-    f = Flight(0, Sent(T, MONO, MONO + 50))
-    f.sched_ns, f.snd_ns = T + 100, T + 300
-    f.last_snd_ns = f.snd_ns
-    f.scheds = f.snds = 1
-    for name, value in times.items():
-        setattr(f, name, value)
-    return f
+def flight() -> Flight:
+    return Flight(0, Sent(T, MONO, MONO + 50), [T + 100], [T + 300])
 
 
 def answered(seq: int = 0, far: FarTimes | None = None, took: int = 10_000) -> Round:
@@ -58,12 +52,21 @@ def test_legs_of_reflect_add_up() -> None:
 
 def test_missing_stamps_leave_legs_out_and_are_counted() -> None:
     r = answered()
-    r.flight.snd_ns = r.flight.last_snd_ns = None
+    r.flight.snds_ns.clear()
     r.arrived_ns = None
     tally = Tally()
     tally.settle(r, stages=("sched", "snd"))
     assert set(tally.legs) == {Leg.SEND, Leg.ROUND}
     assert +tally.stamps_missing == {"snd": 1}
+
+
+def test_a_probe_that_was_resent_needlessly() -> None:
+    """What arrived and was acknowledged is the departure before, not the last one."""
+    r = answered(0, far_times())
+    r.flight.snds_ns += [T + 2_000, T + 9_000]
+    r.flight.ack_ns = T + 6_000
+    legs = near_legs(r)
+    assert (legs[Leg.QDISC], legs[Leg.OUT], legs[Leg.ACK]) == (200, 300, 4_000)
 
 
 def test_clocks_that_disagree_are_no_negative_times() -> None:

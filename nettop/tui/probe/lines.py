@@ -22,9 +22,9 @@ _NUMBERS = 5 * 9  # NOW P50 P90 P99 MAX
 _NAME, _WAY = 9, 24
 _LIST_WIDTH = 34
 _MEAN_LABEL = 14
+_HEAT_TITLE = "round trips over time"
 # Whose part of the way a leg is, and what it means when it is the longest.
 BLAME = {
-    Leg.CONNECT: ("net", "the handshake takes longest"),
     Leg.SEND: ("kern", "the send call takes longest"),
     Leg.QDISC: ("kern", "the packet scheduler of this host holds the probes"),
     Leg.NIC: ("nic", "the network card holds the probes"),
@@ -66,10 +66,10 @@ def screen_lines(
 
 def footer(width: int, message: str) -> Line:
     parts: list[Part] = [(" ", Role.NORMAL)]
-    for key, word in (("space", "pause"), ("+-", "interval"), ("^R", "clear"), ("e", "export"),
-                      ("q", "quit and print the table")):  # fmt: skip
+    for key, word in (("q", "quit and print the table"), ("space", "pause"), ("+-", "interval"),
+                      ("^R", "clear"), ("e", "export")):  # fmt: skip
         parts += [(key, B), (f" {word}  ", D)]
-    return spread(tuple(parts), ((message, D),), width)
+    return clip(spread(tuple(parts), ((message, D),), width), width)
 
 
 def leg_lines(tally: Tally, width: int, g: Glyphs) -> list[Line]:
@@ -124,7 +124,7 @@ def mean_lines(tally: Tally, width: int, g: Glyphs) -> list[Line]:
             legend += [(sign, Role.NORMAL), (f"{LABELS[leg][0]} ", D), (f"{pct:.0f}%  ", B)]
     out = [BLANK, tuple(bar), tuple(legend)]
     leg, most = max(shares, key=lambda pair: pair[1])
-    if most >= _MOST_SHARE * whole and leg in BLAME:
+    if most >= _MOST_SHARE * whole and leg in BLAME and Leg.ROUND in tally.legs:
         who, text = BLAME[leg]
         out.append(line((f"{who}: ", B), f"{text}, {most / whole * 100:.0f}% of the mean"))
     return out
@@ -165,7 +165,7 @@ def heat_lines(points: Sequence[Point], width: int, height: int, g: Glyphs) -> l
     """Time to the right, the round trip upwards on a log axis, shade for how many."""
     known = [(p, _shown_ns(p)) for p in points]
     times = [ns for _, ns in known if ns]
-    out: list[Line] = [line(("round trips over time", B), ("   x lost", D))]
+    out: list[Line] = [line((_HEAT_TITLE, B), ("   x lost", D))]
     label = 8
     cells, rows = max(8, width - label - 1), height - 2
     if not times or rows < 2:

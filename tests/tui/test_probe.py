@@ -1,0 +1,143 @@
+"""The probe's screen on tallies that stand still, and live in a terminal."""
+
+from __future__ import annotations
+
+import re
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nettop.model.stamps import Sent
+from nettop.probe.clock import boot_number
+from nettop.probe.legs import Round
+from nettop.probe.options import parse_probe
+from nettop.probe.tally import Tally
+from nettop.probe.wire import FarTimes
+from nettop.stamps import Flight
+from nettop.tui.glyphs import ASCII, UTF8
+from nettop.tui.probe.app import ProbeApp
+from nettop.tui.probe.lines import screen_lines
+from nettop.tui.widgets.lines import width_of
+from tests.probe.peers import probed, udp_peer
+
+T, MONO = 10**18, 5 * 10**12
+MS = 1_000_000
+
+
+def filled(n: int = 40) -> Tally:
+    """A tally of probes whose queue takes 7 ms of 8, the fifth lost, the last late."""
+    tally = Tally()
+    for seq in range(n):
+        at = MONO + seq * 200 * MS
+        took = 30 * MS if seq == n - 1 else 8 * MS
+        f = Flight(seq, Sent(T, at, at + 5), [T + 4_000], [T + took - 1 * MS])
+        far = FarTimes(boot_number(), None, T + took - 800_000, T + took - 700_000,
+                       T + took - 600_000, seq - 1, T, T + took - 500_000)  # fmt: skip
+        tally.sent += 1
+        r = Round(seq, f, 128, T + took, at + took, T + took - 100_000, far)
+        if seq == 5:
+            tally.lose(r)
+            continue
+        tally.answered += 1
+        tally.settle(r, stages=("sched", "snd"))
+    return tally
+
+
+def still(tally: Tally, **more: Any) -> Any:
+    options = parse_probe(["udp", "10.0.4.2:9000"], {"LANG": "C.UTF-8"})
+    known = {
+        "tally": tally, "options": options, "target": SimpleNamespace(text="udp 10.0.4.2:9000"),
+        "interval_s": 0.2, "paused": False, "failure": None, "started_ns": MONO,
+        "clear": lambda: None, "stop": lambda: None, "run": lambda _say: None,
+    }  # fmt: skip
+    return SimpleNamespace(**(known | more))
+
+
+def text_of(prober: Any, width: int, height: int, g: Any = UTF8) -> list[str]:
+    lines = screen_lines(prober, width, height, g, MONO + 60_000 * MS)
+    assert len(lines) == height
+    assert all(width_of(parts) <= width for parts in lines)
+    return ["".join(text for text, _ in parts) for parts in lines]
+
+
+@pytest.mark.parametrize("size", [(200, 55), (120, 40), (100, 30), (80, 24), (60, 12), (20, 5)])
+@pytest.mark.parametrize("glyphs", [UTF8, ASCII])
+def test_it_fits_every_size(size: tuple[int, int], glyphs: Any) -> None:
+    lines = text_of(still(filled()), *size, glyphs)
+    assert lines[0].startswith("nettop probe  udp 10"[: size[0]])
+    text_of(still(Tally()), *size, glyphs)
+
+
+def test_what_it_says() -> None:
+    lines = text_of(still(filled()), 120, 40)
+    assert "sent 40 lost 1 (2.5%) late 1" in lines[0]
+    assert lines[1].endswith("one clock, one-way times are exact")
+    (queue,) = [line for line in lines if line.startswith("qdisc")]
+    assert queue.split()[4:8] == ["29.0ms", "7.01ms", "7.01ms", "29.0ms"]
+    assert any("kern: the packet scheduler of this host holds the probes" in x for x in lines)
+    assert any(re.search(r"#39 +30\.0ms +qdisc 29\.0ms", x) for x in lines)
+    assert sum("lost" in x for x in lines) == 2  # the head and the map's legend: #5 is far above
+    assert "x" in "".join(lines[20:22])
+
+
+def test_the_lost_one_is_in_the_list() -> None:
+    lines = text_of(still(filled(8)), 120, 40)
+    assert any(re.search(r"#5 +lost", line) for line in lines)
+
+
+def test_pause_and_failure_are_seen() -> None:
+    lines = text_of(still(filled(), paused=True, failure="the far end reset"), 120, 40)
+    assert " PAUSED " in lines[0]
+    assert "the far end reset" in lines
+
+
+async def test_keys() -> None:
+    cleared: list[int] = []
+    prober = still(filled(), clear=lambda: cleared.append(1))
+    app = ProbeApp(prober)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("space")
+        assert prober.paused
+        await pilot.press("space")
+        assert not prober.paused
+        await pilot.press("plus")
+        assert prober.interval_s == 0.5
+        await pilot.press("minus", "minus")
+        assert prober.interval_s == 0.1
+        for _ in range(20):
+            await pilot.press("minus")
+        assert prober.interval_s == 0.001
+        await pilot.press("ctrl+r")
+        assert cleared == [1]
+        await pilot.press("e")
+        assert app.message.startswith("wrote nettop-probe-")
+        await pilot.press("q")
+    assert app.return_value == 0
+
+
+async def test_live_against_an_echo() -> None:
+    with udp_peer(lambda _n, data: [data]) as port:
+        from nettop.probe.run import open_probe
+
+        options = parse_probe(["udp", f"127.0.0.1:{port}", "-i", "0.01"], {"LANG": "C.UTF-8"})
+        prober = open_probe(options)
+        app = ProbeApp(prober)
+        async with app.run_test(size=(100, 30)) as pilot:
+            end = time.monotonic() + 5
+            while prober.tally.answered < 20 and time.monotonic() < end:
+                await pilot.pause(0.05)
+            app.redraw()
+            await pilot.pause()
+            shown = "\n".join(s.text for s in app.screen._compositor.render_strips())
+            await pilot.press("q")
+        prober.close()
+    assert "an echo without times of its own" in shown
+    assert re.search(r"^round .*µs", shown, re.MULTILINE)
+    assert prober.tally.lost == 0
+
+
+def test_a_run_in_this_process_ends_by_itself() -> None:
+    with udp_peer(lambda _n, data: [data]) as port:
+        assert probed("udp", f"127.0.0.1:{port}", "-c", "3", "-i", "0.01").tally.answered == 3
