@@ -238,6 +238,6 @@ def test_sparkline() -> None:
     assert len(text) == 12
     assert list(text) == sorted(text)
     assert text[0] != text[-1]
-    assert len(set(sparkline(readings(5, 0), 12, UTF8).strip())) == 1, "noise is flat"
+    assert set(sparkline(readings(5, 0), 12, UTF8)) <= set(UTF8.spark[1:3]), "noise stays low"
     assert sparkline(rising[:1], 12, ASCII) == ASCII.off
     assert sparkline(rising, 12, ASCII).isascii()
