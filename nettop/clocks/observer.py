@@ -72,9 +72,6 @@ class Report:
     interfaces: tuple[Interface, ...]
     phcs: tuple[PhcReport, ...]
 
-    def phc(self, index: int | None) -> PhcReport | None:
-        return next((p for p in self.phcs if index is not None and p.device.index == index), None)
-
 
 class _Watched:
     """One PHC: open or not, and why not."""

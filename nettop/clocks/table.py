@@ -53,23 +53,26 @@ class Row:
     state: str
 
 
-def rows(report: Report) -> list[Row]:
-    """Interfaces in the kernel's order, then the PHCs of none of them."""
-    out = [_nic_row(nic, report.phc(nic.phc)) for nic in report.interfaces]
+Subject = tuple[Interface | None, PhcReport | None]
+
+
+def subjects(report: Report) -> list[Subject]:
+    """Interfaces in the kernel's order with their PHCs, then the PHCs of none of them."""
+    phcs = {phc.device.index: phc for phc in report.phcs if phc.device.index is not None}
     shown = {nic.phc for nic in report.interfaces} - {None}
-    out += [
-        _row(None, phc, phc.device.name or ABSENT)
-        for phc in report.phcs
-        if phc.device.index not in shown
+    out: list[Subject] = [
+        (nic, phcs.get(nic.phc) if nic.phc is not None else None) for nic in report.interfaces
     ]
-    return out
+    return out + [(None, phc) for phc in report.phcs if phc.device.index not in shown]
 
 
-def _nic_row(nic: Interface, phc: PhcReport | None) -> Row:
-    return _row(nic, phc, nic.driver or ABSENT)
+def rows(report: Report) -> list[Row]:
+    return [row_of(nic, phc) for nic, phc in subjects(report)]
 
 
-def _row(nic: Interface | None, phc: PhcReport | None, driver: str) -> Row:
+def row_of(nic: Interface | None, phc: PhcReport | None) -> Row:
+    """The cells of one line."""
+    driver = nic.driver if nic else phc.device.name if phc else None
     level = _LEVELS[phc.state] if phc else Level.PLAIN
     if nic is not None and any(r.odd for r in nic.remarks):
         level = max(level, Level.WATCH)
@@ -78,7 +81,7 @@ def _row(nic: Interface | None, phc: PhcReport | None, driver: str) -> Row:
         phc=phc,
         level=level,
         name=nic.name if nic else ABSENT,
-        driver=driver,
+        driver=driver or ABSENT,
         clock=_clock(nic, phc),
         tx=_stamps(nic, "transmit"),
         rx=_stamps(nic, "receive"),

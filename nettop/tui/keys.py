@@ -50,6 +50,7 @@ KEYS: tuple[Key, ...] = (
     Key(("tab",), "Tab", "next_pane", "PANES", "next pane"),
     Key(("v",), "v", "view", "PANES", "view of the pane: histogram, heatmap, CDF"),
     Key(("z",), "z", "zoom", "PANES", "pane at full size"),
+    Key(("C",), "C", "clocks", "RUN", "clocks of the NICs and what they stamp"),
     Key(("E",), "E", "export_all", "RUN", "export everything, unfiltered"),
     Key(("y",), "y", "copy", "RUN", "ss command of this socket"),
     Key(("plus",), "+", "slower", "RUN", "longer interval"),

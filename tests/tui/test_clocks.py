@@ -87,8 +87,9 @@ class FakeObserver:
     closed = 0
 
     def __init__(self, **_: Any) -> None:
-        if type(self).fails is not None:
-            raise type(self).fails
+        error = type(self).fails
+        if error is not None:
+            raise error
 
     def refresh(self) -> None:
         pass

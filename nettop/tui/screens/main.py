@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partialmethod
 from typing import TYPE_CHECKING, Any, cast
 
 from textual import events, work
@@ -493,17 +494,10 @@ class MainScreen(Screen[None]):
         self._arrange()
         self.call_after_refresh(self.refresh_panes)
 
-    def do_pane_1(self) -> None:
-        self._pane(1)
-
-    def do_pane_2(self) -> None:
-        self._pane(2)
-
-    def do_pane_3(self) -> None:
-        self._pane(3)
-
-    def do_pane_4(self) -> None:
-        self._pane(4)
+    do_pane_1 = partialmethod(_pane, 1)
+    do_pane_2 = partialmethod(_pane, 2)
+    do_pane_3 = partialmethod(_pane, 3)
+    do_pane_4 = partialmethod(_pane, 4)
 
     def do_next_pane(self) -> None:
         self._pane(self.pane_number % 4 + 1)
@@ -589,6 +583,11 @@ class MainScreen(Screen[None]):
 
     def do_redraw(self) -> None:
         self.app.refresh(repaint=True, layout=True)
+
+    def do_clocks(self) -> None:
+        from nettop.tui.screens.clocks import open_clocks
+
+        open_clocks(self)
 
     def do_help(self) -> None:
         from nettop.tui.screens.help import HelpScreen
