@@ -69,6 +69,8 @@ probe
   -s, --size BYTES          of a probe, default 128
   -W, --timeout SECS        lost after so long, default 2
   -I, --interface NAME      leave through it;  -4  -6
+      --hw                  the NIC's stamps too: switches them on for the run
+                            (CAP_NET_ADMIN) and puts back what was there
       --json                one object at the end;  -o FILE  as e writes it
 reflect
       without ADDR on loopback only;  -d SECS  -n N  --json

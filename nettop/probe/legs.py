@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from nettop.probe.hardware import HardwareTime
 from nettop.probe.wire import FarTimes
 from nettop.stamps import Flight
 
@@ -45,6 +46,7 @@ LABELS = {
     Leg.ROUND: ("round", "send() → answer read"),
 }
 ONE_WAY = frozenset({Leg.OUT, Leg.BACK})  # both hosts' clocks; carry a bar
+HARDWARE = frozenset({Leg.NIC, Leg.IN})  # the NIC's clock and the system's; carry a bar
 # What a stacked bar of the mean is made of; ack runs beside the others.
 PARTS = tuple(leg for leg in Leg if leg not in (Leg.ACK, Leg.ROUND))
 
@@ -60,6 +62,9 @@ class Round:
     read_mono_ns: int = 0
     arrived_ns: int | None = None
     far: FarTimes | None = None
+    arrived_hw_ns: int | None = None  # the NIC's own clock
+    left_hw: HardwareTime | None = None
+    arrived_hw: HardwareTime | None = None
 
     @property
     def answered(self) -> bool:
@@ -77,6 +82,8 @@ def near_legs(r: Round) -> dict[Leg, int]:
     f = r.flight
     _between(out, Leg.SEND, f.clocks.before_ns, f.sched_ns)
     _between(out, Leg.QDISC, f.sched_ns, f.snd_ns)
+    if r.left_hw is not None and (left := f.left_before(r.left_hw.ns + r.left_hw.bar_ns)):
+        _between_clocks(out, Leg.NIC, r.left_hw.ns - left, r.left_hw)
     _since_departure(out, Leg.ACK, f, f.ack_ns)
     if not r.answered:
         return out
@@ -86,6 +93,8 @@ def near_legs(r: Round) -> dict[Leg, int]:
         _between(out, Leg.FAR_APP, r.far.read_ns, r.far.send_ns)
     else:
         _since_departure(out, Leg.NET, f, r.arrived_ns)
+    if r.arrived_hw is not None and r.arrived_ns is not None:
+        _between_clocks(out, Leg.IN, r.arrived_ns - r.arrived_hw.ns, r.arrived_hw)
     _between(out, Leg.WAIT, r.arrived_ns, r.read_ns)
     assert r.round_ns is not None
     out[Leg.ROUND] = r.round_ns
@@ -121,3 +130,8 @@ def _between(out: dict[Leg, int], leg: Leg, begin: int | None, end: int | None) 
 def _since_departure(out: dict[Leg, int], leg: Leg, f: Flight, end: int | None) -> None:
     if end is not None:
         _between(out, leg, f.left_before(end), end)
+
+
+def _between_clocks(out: dict[Leg, int], leg: Leg, ns: int, hardware: HardwareTime) -> None:
+    """Below 0 by no more than the bar is 0; by more it stays negative, and is counted as such."""
+    out[leg] = 0 if -hardware.bar_ns <= ns < 0 else ns

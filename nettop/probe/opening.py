@@ -49,6 +49,8 @@ def _tcp_prober(options: ProbeOptions, target: Target) -> AnyProber:
         sock.close()
         raise NettopError(f"{target.text}: {why(error)}") from None
     sock.close()
+    if options.hardware:
+        raise NettopError(f"--hw: {target.text} is no nettop reflect: only its connection lives on")
     return ServiceProber(options, target)
 
 

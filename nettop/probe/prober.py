@@ -12,6 +12,7 @@ from collections.abc import Callable
 from nettop.errors import NettopError
 from nettop.model.stamps import Sent
 from nettop.probe.connect import Target, open_socket, why
+from nettop.probe.hardware import Hardware, HardwareTime, interface_of
 from nettop.probe.legs import Round
 from nettop.probe.options import ProbeOptions
 from nettop.probe.tally import Point, Tally
@@ -20,6 +21,7 @@ from nettop.stamps import Flights, Message, Stamp, StampedSocket
 
 _SETTLE_NS = 20_000_000  # stamps that are not there so long after the answer will not come
 _STAGES = {"udp": ("sched", "snd"), "tcp": ("sched", "snd", "ack")}
+_PLACE_NS = 2_000_000_000  # so long a hardware stamp may wait for the NIC's clock to be read
 _RETRY_NS = 1_000_000
 _KEPT_LOST = 4096
 _MOST_WAIT_S = 0.1  # so that a stop is noticed
@@ -42,7 +44,8 @@ class Prober:
         self.tally = Tally()
         self.started_ns = time.monotonic_ns()
         self.failure: str | None = None  # why it ended by itself
-        self.hardware: str | None = None
+        self.hardware: Hardware | None = None
+        self._stages = _STAGES[options.proto]
         self._session = int.from_bytes(os.urandom(8), "big")
         self._stop = threading.Event()
         self._seq = 0
@@ -55,7 +58,13 @@ class Prober:
         self._rest = b""  # of a probe that the send buffer had no room for
         self._began: Sent | None = None  # clocks of that probe's first part
         self._sock = sock or self._connected()
-        self._stamped = StampedSocket(self._sock)
+        try:
+            if options.hardware:
+                self.hardware = Hardware(options.interface or interface_of(self._sock))
+            self._stamped = StampedSocket(self._sock, hardware=options.hardware)
+        except BaseException:
+            self._sock.close()
+            raise
         self._flights = Flights(is_stream=self._stamped.is_stream)
         time.sleep(_NETSTAMP_S)
 
@@ -77,6 +86,8 @@ class Prober:
 
     def close(self) -> None:
         self._stamped.close()
+        if self.hardware is not None:
+            self.hardware.close()
 
     def run(self, on_point: OnPoint) -> None:
         """Probes until the count is reached and answered, or stopped."""
@@ -95,7 +106,7 @@ class Prober:
         except OSError as error:
             self.failure = f"{self.target.text}: {why(error)}"
         for r in self._answered.values():
-            on_point(self.tally.settle(r, stages=_STAGES[self.options.proto]))
+            on_point(self._settled(r))
 
     def _all_sent(self) -> bool:
         return self.options.count is not None and self._seq >= self.options.count
@@ -196,20 +207,49 @@ class Prober:
         self._highest = max(self._highest, head.seq)
         r.read_ns, r.read_mono_ns = message.stamp.read_ns, message.stamp.read_mono_ns
         r.arrived_ns = message.stamp.software_ns
+        r.arrived_hw_ns = message.stamp.hardware_ns
         r.far = times_of(data) if head.kind == ANSWER else None
         self._answered[head.seq] = r
 
     def _settle(self, on_point: OnPoint) -> None:
-        stages = _STAGES[self.options.proto]
         now = time.monotonic_ns()
         for seq, r in list(self._answered.items()):
-            f = r.flight
-            complete = f.joined or all(getattr(f, f"{s}_ns") is not None for s in stages)
-            if not complete and now - r.read_mono_ns < _SETTLE_NS:
+            age = now - r.read_mono_ns
+            if not self._complete(r) and age < _SETTLE_NS:
+                continue
+            if not self._placed(r) and age < _PLACE_NS:
                 continue
             del self._answered[seq]
             self._flights.pop(self._keys.pop(seq))
-            on_point(self.tally.settle(r, stages=stages))
+            on_point(self._settled(r))
+
+    def _complete(self, r: Round) -> bool:
+        """Whether every stamp is there."""
+        f = r.flight
+        if self.hardware is not None and f.hardware_ns is None:
+            return False
+        return f.joined or all(getattr(f, f"{s}_ns") is not None for s in self._stages)
+
+    def _placed(self, r: Round) -> bool:
+        """Whether its hardware stamps lie between two readings of the NIC's clock."""
+        if self.hardware is None:
+            return True
+        stamps = (r.flight.hardware_ns, r.arrived_hw_ns)
+        return all(ns is None or self.hardware.is_between(ns) for ns in stamps)
+
+    def _settled(self, r: Round) -> Point:
+        stages = self._stages
+        if self.hardware is not None:
+            stages = (*stages, "hardware")
+            told: list[HardwareTime | None] = []
+            if r.flight.hardware_ns is not None:
+                r.left_hw = self.hardware.to_system(r.flight.hardware_ns)
+                told.append(r.left_hw)
+            if r.arrived_hw_ns is not None:
+                r.arrived_hw = self.hardware.to_system(r.arrived_hw_ns)
+                told.append(r.arrived_hw)
+            self.tally.hardware(told)
+        return self.tally.settle(r, stages=stages)
 
     def _give_up(self, on_point: OnPoint) -> None:
         limit = time.monotonic_ns() - round(self.options.timeout_s * 1e9)

@@ -10,7 +10,7 @@ from nettop import __version__
 from nettop.export.times import utc_text
 from nettop.model.stamps import ERROR_TEXTS
 from nettop.model.types import Histogram
-from nettop.probe.legs import LABELS, ONE_WAY, PARTS, Leg
+from nettop.probe.legs import HARDWARE, LABELS, ONE_WAY, PARTS, Leg
 from nettop.probe.opening import AnyProber
 from nettop.probe.reflect import Counts, Reflector
 from nettop.probe.service import ServiceProber
@@ -73,6 +73,10 @@ def notes(prober: AnyProber) -> list[str]:
     for name, n in t.errors.items():
         known = {e.name: text for e, text in ERROR_TEXTS.items()}
         out.append(f"{known.get(name, name)}: {n}")
+    if prober.hardware is not None and not prober.hardware.stamps_received:
+        out.append(f"{prober.hardware.interface} stamps in hardware only what it sends")
+    if t.hardware_unknown:
+        out.append(f"{t.hardware_unknown} hardware stamps are no system time: the clock stepped")
     backward = sum(times.negative for times in t.legs.values())
     if backward:
         why = "stamps of one resent probe" if t.same_kernel else "the two clocks disagree"
@@ -90,7 +94,9 @@ def point_line(point: Point) -> str:
 
 
 def bar_text(leg: Leg, tally: Tally) -> str:
-    """± of a one-way time."""
+    """± of a time between two clocks."""
+    if leg in HARDWARE:
+        return f"±{units.time(tally.hardware_bar_ns)}" if tally.hardware_bar_ns else ""
     if leg not in ONE_WAY or tally.same_kernel:
         return ""
     return "±?" if tally.one_way_bar_ns is None else f"±{units.time(tally.one_way_bar_ns)}"
@@ -141,8 +147,9 @@ def probe_object(prober: AnyProber) -> dict[str, Any]:
     legs: dict[str, Any] = {}
     for leg, histogram in histograms(t):
         legs[leg.value] = _histogram_object(histogram)
-        if leg in ONE_WAY and t.one_way_bar_ns is not None:
-            legs[leg.value]["bar_ns"] = t.one_way_bar_ns
+        bar = t.one_way_bar_ns if leg in ONE_WAY else t.hardware_bar_ns
+        if leg in ONE_WAY | HARDWARE and bar is not None:
+            legs[leg.value]["bar_ns"] = bar
     out: dict[str, Any] = {
         "schema": PROBE_SCHEMA,
         "taken": utc_text(time.time_ns()),
@@ -165,6 +172,9 @@ def probe_object(prober: AnyProber) -> dict[str, Any]:
         out["same_kernel"] = t.same_kernel
     if isinstance(prober, ServiceProber) and prober.tcp_info:
         out["tcp_info"] = prober.tcp_info
+    if prober.hardware is not None:
+        out["hardware"] = {"interface": prober.hardware.interface, "unknown": t.hardware_unknown,
+                           "stamps_received": prober.hardware.stamps_received}  # fmt: skip
     if prober.failure:
         out["failure"] = prober.failure
     return out

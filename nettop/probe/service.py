@@ -37,7 +37,7 @@ class ServiceProber:
         self.tally = Tally()
         self.started_ns = time.monotonic_ns()
         self.failure: str | None = None
-        self.hardware: str | None = None
+        self.hardware = None  # of sockets that live so short
         self.tcp_info: dict[str, int] = {}  # of the last connection, after the ACK
         self._stop = threading.Event()
         self._seq = 0

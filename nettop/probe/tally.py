@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from nettop.probe.clock import boot_number, clock_error_ns
+from nettop.probe.hardware import HardwareTime
 from nettop.probe.legs import Leg, Round, near_legs, one_way_bar_ns, told_legs
 from nettop.probe.times import Times
 from nettop.probe.wire import FarTimes
@@ -49,6 +50,8 @@ class Tally:
     errors: Counter[str] = field(default_factory=Counter)
     points: deque[Point] = field(default_factory=lambda: deque(maxlen=_LAST))
     one_way_bar_ns: int | None = None
+    hardware_bar_ns: int | None = None  # the widest
+    hardware_unknown: int = 0  # stamps that could not be told as system time: the clock stepped
     has_far: bool = False
     same_kernel: bool = False
     _settled: OrderedDict[int, Round] = field(default_factory=OrderedDict)
@@ -90,6 +93,14 @@ class Tally:
         point = Point(r.seq, at, took, worst, legs[worst] if worst else 0, late)
         self.points.append(point)
         return point
+
+    def hardware(self, times: Iterable[HardwareTime | None]) -> None:
+        """Hardware stamps of a probe as system time; None: that was not possible."""
+        for time in times:
+            if time is None:
+                self.hardware_unknown += 1
+            else:
+                self.hardware_bar_ns = max(self.hardware_bar_ns or 0, time.bar_ns)
 
     def far(self, far: FarTimes) -> None:
         """An answer with the far side's times: what it says of an earlier one."""

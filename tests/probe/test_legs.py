@@ -6,6 +6,7 @@ import pytest
 
 from nettop.model.stamps import Sent
 from nettop.probe.clock import boot_number, clock_error_ns
+from nettop.probe.hardware import HardwareTime
 from nettop.probe.legs import Leg, Round, near_legs, one_way_bar_ns
 from nettop.probe.options import parse_probe, parse_reflect
 from nettop.probe.tally import Tally
@@ -170,3 +171,27 @@ def test_a_rate_is_an_interval() -> None:
     )
     assert parse_reflect([":9000"], {}).protos == ("tcp", "udp")
     assert parse_reflect(["udp", "10.0.0.1:9000"], {}).host == "10.0.0.1"
+
+
+def test_hardware_stamps_lie_between_the_software_ones() -> None:
+    r = answered()
+    r.left_hw, r.arrived_hw = HardwareTime(T + 350, 20), HardwareTime(T + 9_400, 20)
+    legs = near_legs(r)
+    assert (legs[Leg.NIC], legs[Leg.IN]) == (50, 100)
+    assert legs[Leg.ROUND] == 10_000
+
+
+@pytest.mark.parametrize(("at", "told"), [(300, 0), (281, 0), (280, 0), (279, -21)])
+def test_before_its_cause_within_the_bar_is_at_once(at: int, told: int) -> None:
+    r = answered()
+    r.left_hw = HardwareTime(T + at, 20)
+    assert near_legs(r)[Leg.NIC] == told
+    tally = Tally()
+    tally.settle(r, stages=())
+    assert tally.legs[Leg.NIC].negative == (told < 0)
+
+
+def test_the_widest_bar_is_told_and_what_cannot_be_placed_is_counted() -> None:
+    tally = Tally()
+    tally.hardware([HardwareTime(T, 30), None, HardwareTime(T, 20)])
+    assert (tally.hardware_bar_ns, tally.hardware_unknown) == (30, 1)

@@ -17,7 +17,7 @@ from nettop.clocks.offset import SECOND_NS, Frequency, Method, Offset, Step, Ste
 from nettop.clocks.phc import Device
 from nettop.clocks.system import SystemClock
 from nettop.tui.glyphs import ASCII, UTF8
-from nettop.tui.screens.clockplot import sparkline
+from nettop.tui.screens.clockplot import plot, sparkline
 from tests.tui.conftest import Running, Screen
 from tests.tui.test_screen import golden, painted
 
@@ -242,3 +242,17 @@ def test_sparkline() -> None:
     assert set(sparkline(readings(5, 0), 12, UTF8)) <= set(UTF8.spark[1:3]), "noise stays low"
     assert sparkline(rising[:1], 12, ASCII) == ASCII.off
     assert sparkline(rising, 12, ASCII).isascii()
+
+
+@pytest.mark.parametrize("ppb", [0, 11_400, -300_000])
+def test_one_more_reading_changes_little_of_the_plot(ppb: int) -> None:
+    everything = readings(37 * SECOND_NS, ppb, 200)
+    changed = []
+    for n in range(100, 200):
+        before, after = (
+            plot(phc(0, line=everything[:m], state=State.LOCKED), 80, 12, UTF8) for m in (n, n + 1)
+        )
+        assert len(before) == len(after) == 12
+        assert sum(text.count("•") for row in after for text, _ in row) > 30
+        changed.append(sum(a != b for a, b in zip(before, after, strict=True)))
+    assert sorted(changed)[90] <= 1, "but for leaps of a scale"

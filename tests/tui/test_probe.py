@@ -49,7 +49,7 @@ def still(tally: Tally, **more: Any) -> Any:
     options = parse_probe(["udp", "10.0.4.2:9000"], {"LANG": "C.UTF-8"})
     known = {
         "tally": tally, "options": options, "target": SimpleNamespace(text="udp 10.0.4.2:9000"),
-        "interval_s": 0.2, "paused": False, "failure": None, "started_ns": MONO,
+        "interval_s": 0.2, "paused": False, "failure": None, "started_ns": MONO, "hardware": None,
         "clear": lambda: None, "stop": lambda: None, "run": lambda _say: None,
     }  # fmt: skip
     return SimpleNamespace(**(known | more))
