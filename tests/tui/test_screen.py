@@ -198,3 +198,24 @@ async def test_only_what_changed_is_painted(
         screen.feed.publish()
         await screen.settle()
         assert rows == [4]
+
+
+async def test_what_is_below_another_screen_paints_nothing(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running() as screen:
+        await screen.press("down", "enter")
+        painted_widgets = []
+        refresh = LineWidget.refresh
+
+        def count(self: LineWidget, *regions: Any, **options: Any) -> Any:
+            painted_widgets.append(self.id)
+            return refresh(self, *regions, **options)
+
+        monkeypatch.setattr(LineWidget, "refresh", count)
+        totals = replace(screen.feed.latest().totals, tcp=4711)  # type: ignore[union-attr]
+        screen.feed.publish(totals=totals)
+        await screen.settle()
+        assert set(painted_widgets) <= {"detail"}
+        await screen.press("escape")
+        assert "4711" in screen.lines[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from textual import events, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.timer import Timer
 
 from nettop.errors import NettopError
@@ -144,8 +144,12 @@ class MainScreen(Screen[None]):
     # --- a tick ---
 
     def show_model(self, model: Model) -> None:
-        """Draws a tick; while an overlay is open only the header is behind it."""
+        """Draws a tick; behind an overlay too, but not behind another screen."""
         self.model = model
+        if not isinstance(self.app.screen, MainScreen | ModalScreen):
+            # What is drawn below would make that screen paint all of itself.
+            self.select_tx()
+            return
         now = time.monotonic()
         panes = now - self._panes_at >= self.nettop.pane_pace_s
         if panes:
@@ -456,11 +460,8 @@ class MainScreen(Screen[None]):
         field = sortable[(at + by) % len(sortable)]
         self._use_sort(Sort(field, field.descending if field else True))
 
-    def do_sort_left(self) -> None:
-        self._sort_beside(-1)
-
-    def do_sort_right(self) -> None:
-        self._sort_beside(1)
+    do_sort_left = partialmethod(_sort_beside, -1)
+    do_sort_right = partialmethod(_sort_beside, 1)
 
     def do_hold(self) -> None:
         self.held = not self.held
