@@ -37,24 +37,43 @@ def sparkline(readings: Sequence[Offset], cells: int, g: Glyphs) -> str:
 
 
 def plot(phc: PhcReport, width: int, height: int, g: Glyphs) -> list[Line]:
-    """Dots of the PHC against the system clock since the last step, around their middle."""
+    """Dots of the PHC against the system clock since the last step, around their middle.
+
+    It fills from the left, and both scales change in leaps, so that one more reading changes one
+    line.
+    """
     if len(phc.line) < 2:
         return []
     cells = width - _LABEL - 1
     rows = max(3, height - 1)
-    start, end = phc.line[0].sys_ns, phc.line[-1].sys_ns
+    start = phc.line[0].sys_ns
+    passed = phc.line[-1].sys_ns - start
+    cell_ns = SECOND_NS
+    while passed >= cells * cell_ns:
+        cell_ns *= 2
     values = [-o.offset_ns for o in phc.line]
-    middle = (max(values) + min(values)) // 2
-    half = max(max(values) - middle, max(o.bar_ns for o in phc.line), 1)
+    low, high = min(values), max(values)
+    half = _leap(max((high - low) * 5 // 8, *(o.bar_ns for o in phc.line)))
+    unit = max(1, half // 4)
+    middle = (low + high + unit) // (2 * unit) * unit
     grid = [[" "] * cells for _ in range(rows)]
     for o, value in zip(phc.line, values, strict=True):
-        x = (o.sys_ns - start) * (cells - 1) // max(1, end - start)
         y = (half - (value - middle)) * (rows - 1) // (2 * half)
-        grid[max(0, min(rows - 1, y))][x] = "*" if g.ascii else "•"
+        grid[max(0, min(rows - 1, y))][(o.sys_ns - start) // cell_ns] = "*" if g.ascii else "•"
     labels = {0: signed(half), rows // 2: "0", rows - 1: signed(-half)}
     lines = [
         line((f"{labels.get(i, ''):>{_LABEL}} ", Role.DIM), ("".join(grid[i]), Role.NORMAL))
         for i in range(rows)
     ]
-    ago = f"-{(end - start) / SECOND_NS:.0f}s"
-    return [*lines, line((" " * (_LABEL + 1) + ago + "now".rjust(cells - len(ago)), Role.DIM))]
+    end = f"{cells * cell_ns // SECOND_NS} s"
+    return [*lines, line((" " * (_LABEL + 1) + "0" + end.rjust(cells - 1), Role.DIM))]
+
+
+def _leap(ns: int) -> int:
+    """The next of 1 2 5 10 20 50 … from here on."""
+    power = 1
+    while True:
+        for step in (1, 2, 5):
+            if step * power >= ns:
+                return step * power
+        power *= 10

@@ -140,6 +140,7 @@ class ClocksScreen(Screen[None]):
         match event.key:
             case "escape" | "backspace" | "C":
                 self.app.pop_screen()
+                self.nettop.main.refresh_all()
                 return
             case "down" | "j":
                 self.at += 1
