@@ -9,6 +9,7 @@ from nettop.model.types import SourceStatus
 from nettop.planes import off
 
 NAME = "clocks"
+CLASS = "/sys/class/ptp"
 NO_CLOCK = "no NIC here has a hardware clock"
 # Clocks come and go with drivers; looking takes some 10 µs, reading one more.
 _GOOD_FOR_S = 30.0
@@ -31,7 +32,7 @@ class ClocksPlane:
 def look() -> SourceStatus:
     """Reads each clock once."""
     try:
-        if not os.listdir("/sys/class/ptp"):  # noqa: PTH208
+        if not os.listdir(CLASS):  # noqa: PTH208
             return off(NAME, NO_CLOCK)
         from nettop.clocks.phc import devices
 

@@ -57,6 +57,7 @@ def loaded(*argv: str, cwd: Path | None = None) -> tuple[int, list[str]]:
         (["snapshot", "--for", "0.2", "-o", "x.json"], (0,)),
         (["snapshot", "--for", "0.2", "-o", "x.svg"], (0,)),
         (["doctor"], (0, 1)),
+        (["clocks"], (0,)),
         (["--no-such-option"], (2,)),
     ],
     ids=lambda value: " ".join(map(str, value)),
@@ -98,7 +99,7 @@ def test_only_the_screen_imports_its_libraries() -> None:
         for name in imports(path)
         if name in SCREEN or name.startswith(tuple(f"{s}." for s in SCREEN))
     }
-    assert found <= {("nettop/cli.py", "nettop.tui.app")}
+    assert found <= {("nettop/cli.py", f"nettop.tui.{name}") for name in ("app", "probe.app")}
 
 
 def test_only_ffi_imports_the_helper() -> None:
