@@ -21,7 +21,6 @@ enum nt_tx_part {
 #define NT_TX_WANTED 4096
 #define NT_TX_FINE 64	      /* sockets with fine buckets: 49 kB each */
 #define NT_TX_SPACES 4096     /* network namespaces */
-#define NT_TX_OPTMEM_SHARE 20 /* a socket's option memory is taken up to one part in so many */
 
 enum nt_tx_flag {
 	NT_TX_OURS = 1,	   /* nettop set SK_BPF_CB_FLAGS and will clear it */

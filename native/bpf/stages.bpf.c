@@ -8,6 +8,7 @@
  */
 #include "nt_core.h"
 #include "nt_hist.bpf.h"
+#include "nt_room.bpf.h"
 #include "nt_stages.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -37,14 +38,6 @@ struct bpf_sock_ops_kern {
 
 struct tcp_skb_cb {
 	u8 txstamp_ack : 2;
-};
-
-struct netns_core {
-	int sysctl_optmem_max;
-};
-
-struct net___core {
-	struct netns_core core;
 };
 
 struct iov_iter {
@@ -277,19 +270,6 @@ int BPF_PROG(stages_copy, struct sock *sk, struct msghdr *msg)
 	return 0;
 }
 
-/* Storage is charged to the socket's option memory, which is its program's. */
-static __always_inline bool has_room(struct sock *sk, u32 bytes)
-{
-	struct net___core *net = (void *)sk->__sk_common.skc_net.net;
-
-	if (!bpf_core_field_exists(net->core.sysctl_optmem_max))
-		return true; /* older than the BPF stamps */
-	int most = 0;
-
-	bpf_core_read(&most, sizeof(most), &net->core.sysctl_optmem_max);
-	return bytes <= (u32)most / NT_TX_OPTMEM_SHARE;
-}
-
 /* The socket's record, made if it has none; handle: what the storage helpers take for sk. */
 static __always_inline struct nt_tx_sock *
 record_of(void *handle, struct sock *sk, const struct nt_tx_mark *m, struct nt_tx_counts *c)
@@ -298,7 +278,7 @@ record_of(void *handle, struct sock *sk, const struct nt_tx_mark *m, struct nt_t
 
 	if (s)
 		return s;
-	if (has_room(sk, sizeof(*m) + sizeof(*s)))
+	if (nt_has_room(sk, sizeof(*m) + sizeof(*s)))
 		s = bpf_sk_storage_get(&sockets, handle, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!s) {
 		__sync_fetch_and_add(&c->no_storage, 1);

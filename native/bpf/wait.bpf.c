@@ -11,6 +11,7 @@
  */
 #include "nt_core.h"
 #include "nt_hist.bpf.h"
+#include "nt_room.bpf.h"
 #include "nt_wait.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -324,7 +325,8 @@ static __always_inline struct nt_ws *traced(struct sock *sk, struct tcp_sock *tp
 
 	if (!chosen(cookie))
 		return NULL;
-	s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (nt_has_room(sk, sizeof(*s)))
+		s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!s) {
 		c->no_storage++;
 		return NULL;
@@ -487,6 +489,8 @@ int wait_seed(struct bpf_iter__tcp *ctx)
 	u64 cookie = bpf_get_socket_cookie(tp);
 
 	if (!chosen(cookie))
+		return 0;
+	if (!nt_has_room(sk, sizeof(struct nt_ws)))
 		return 0;
 	struct nt_ws *s = bpf_sk_storage_get(&sockets, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
 

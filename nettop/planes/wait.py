@@ -145,7 +145,10 @@ class WaitPlane:
             reason = f"1 socket in {1 << tick.sample_shift} is traced, to spare CPU"
             return SourceStatus(NAME, "partial", self._method, reason)
         if tick is not None and tick.no_storage:
-            reason = f"{tick.no_storage} sockets could not be traced: no memory left for them"
+            reason = (
+                f"{tick.no_storage} deliveries were not traced: no memory, or more than 5 % of "
+                "the socket's option memory (net.core.optmem_max)"
+            )
             return SourceStatus(NAME, "partial", self._method, reason)
         if self._method != RX_METHODS[0]:
             reason = "~ " + (PROBE_REASON if not self._asked else "asked for by --rx-method")

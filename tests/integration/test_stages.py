@@ -12,6 +12,7 @@ import pytest
 
 from nettop.model.types import Dist, PlaneHas, Stage
 from nettop.poller import LiveFeed
+from nettop.stamps import Flight, Flights, StampedSocket
 from tests.integration.namespaces import inside, needs_root, run
 from tests.integration.sends import (
     ABS_NS,
@@ -118,6 +119,33 @@ def test_ack_and_qdisc_together_are_the_kernels_rtt(
     rtt_ns = plane.tx[Stage.ACK].p50_ns + plane.tx[Stage.QDISC].p50_ns
     # The kernel's is a mean with a memory of eight.
     assert rtt_ns == pytest.approx(detail.tcp_info["rtt"] * 1000, rel=0.1, abs=1 * MS)
+
+
+def test_the_same_socket_stamps_itself(
+    apart: tuple[socket.socket, socket.socket], veth: tuple[str, str]
+) -> None:
+    """Every other send through SO_TIMESTAMPING: both ways of stamping tell the same."""
+    sender, receiver = apart
+    size, n = 9000, 15
+    own = StampedSocket(sender, receive=False, send=False)
+    flights = Flights(is_stream=True)
+    seen: list[Flight] = []
+    with shaped(veth[0]), feed_of(veth[0]) as feed:
+        select(feed, sender)
+        for i in range(2 * n):
+            stamped = own.send(b"x" * size, stamped=i % 2 == 0)
+            if stamped.key is not None:
+                flights.sent(stamped.key, stamped.clocks)
+            take(receiver, size)
+            time.sleep(0.06)  # the bucket fills again
+            seen += flights.take(own.stamps())
+        plane = sent(feed, sender)
+    queued = sorted(f.snd_ns - f.sched_ns for f in seen if f.snd_ns and f.sched_ns)
+    acked = sorted(f.ack_ns - f.snds_ns[-1] for f in seen if f.ack_ns and f.snds_ns)
+    assert (len(queued), len(acked)) == (n, n)
+    assert (plane.tx_sends, plane.tx[Stage.QDISC].count, plane.tx[Stage.ACK].count) == (n, n, n)
+    assert plane.tx[Stage.QDISC].p50_ns == near(queued[n // 2])
+    assert plane.tx[Stage.ACK].p50_ns == near(acked[n // 2])
 
 
 def test_waiting_for_buffer_space_is_told_apart_from_copying(

@@ -436,6 +436,25 @@ def test_what_a_traced_socket_costs(pair: Pair, feed: LiveFeed) -> None:
     assert 0 < charged <= limit * 0.05
 
 
+def test_a_socket_with_little_option_memory_is_not_traced(space: str, feed: LiveFeed) -> None:
+    """440 bytes would be more than a twentieth of what its program may use."""
+    sysctl = "net.core.optmem_max"
+    run("ip", "netns", "exec", space, "sysctl", "-qw", f"{sysctl}=8000")
+    try:
+        with closing(Pair(space)) as made:
+            feed.tick()
+            made.peer.sendall(b"x")
+            time.sleep(0.01)
+            made.late.recv(1)
+            assert waited(feed, made.late).count == 0
+            assert not row_of(feed, made.late).plane.has & PlaneHas.WAIT
+        status = {s.name: s for s in feed._collector.planes.statuses()}["wait"]
+        assert status.state == "partial"
+        assert "option memory (net.core.optmem_max)" in (status.reason or "")
+    finally:
+        run("ip", "netns", "exec", space, "sysctl", "-qw", f"{sysctl}=131072")
+
+
 def _programs() -> set[str]:
     shown = subprocess.run(["bpftool", "prog", "show"], capture_output=True, text=True, check=True)
     return {line.split(":")[0] for line in shown.stdout.splitlines() if " name wait_" in line}
