@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nettop.clocks import tsstats
+from nettop.clocks.tsstats import TxStats
 from nettop.ffi import ffi, lib
 from nettop.render.clean import clean
 
@@ -63,6 +65,7 @@ class Interface:
     tx_types: tuple[str, ...] = ()
     rx_filters: tuple[str, ...] = ()
     setting: Setting | None = None
+    tx_stats: TxStats | None = None  # None: the driver does not count
     remarks: tuple[Remark, ...] = ()
 
     @property
@@ -121,6 +124,8 @@ def interface(name: str, index: int | None = None) -> Interface:
         rx_filters=words(raw.rx_filters, RX_FILTERS),
         setting=None if told else _setting(setting.tx_type, setting.rx_filter, setting.flags),
     )
+    if plain.stamps_tx:
+        plain = replace(plain, tx_stats=tsstats.read(name))
     return replace(plain, remarks=(*judge(plain), *_stacked(name, plain)))
 
 
@@ -154,7 +159,22 @@ def judge(nic: Interface) -> tuple[Remark, ...]:
     elif hardware and nic.setting is not None and nic.setting.is_off:
         text = "hardware stamping is off now, so no packet carries a hardware stamp"
         remarks.append(Remark(text, f"sudo nettop probe udp HOST:PORT --hw -I {nic.name}"))
+    if nic.tx_stats is not None:
+        remarks += _delivery(nic.tx_stats)
     return tuple(remarks)
+
+
+def _delivery(stats: TxStats) -> list[Remark]:
+    missing = stats.lost + stats.errors
+    if not missing:
+        return []
+    if not stats.delivered:
+        text = (
+            f"{missing} transmit stamps were asked for and none came: it claims what it does not do"
+        )
+        return [Remark(text, odd=True)]
+    asked = missing + stats.delivered
+    return [Remark(f"{missing} of {asked} transmit stamps that were asked for never came")]
 
 
 def _stacked(name: str, nic: Interface) -> tuple[Remark, ...]:

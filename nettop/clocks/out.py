@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,6 +52,7 @@ def _nic(nic: Interface) -> dict[str, Any]:
         tx_types=list(nic.tx_types),
         rx_filters=list(nic.rx_filters),
         setting={"tx_type": setting.tx_type, "rx_filter": setting.rx_filter} if setting else None,
+        tx_stats=asdict(nic.tx_stats) if nic.tx_stats else None,
         remarks=[_known(text=r.text, fix=r.fix) for r in nic.remarks],
     )
 

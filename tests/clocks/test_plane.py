@@ -72,7 +72,7 @@ def test_it_is_looked_up_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> Non
 
     def look() -> SourceStatus:
         looks.append(1)
-        return clocks.off("clocks", "x")
+        return SourceStatus("clocks", "off", reason="x")
 
     monkeypatch.setattr(clocks, "look", look)
     plane = clocks.ClocksPlane()
