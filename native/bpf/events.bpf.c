@@ -9,6 +9,8 @@
 #include "nt_core.h"
 #include "nt_event_put.bpf.h"
 #include "nt_events.h"
+#include "nt_stages.h"
+#include "nt_wait.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -41,6 +43,21 @@ struct {
 	__type(key, int);
 	__type(value, struct nt_ev_sock);
 } sockets SEC(".maps");
+
+/* The records of the other planes, where they are on; else maps that stay empty. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct nt_ws);
+} waits SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct nt_tx_sock);
+} sends SEC(".maps");
 
 /* Drops by reason and socket: one map is filled while the helper empties the other. */
 struct drops {
@@ -510,6 +527,25 @@ static __always_inline void put_last(struct nt_closed *d, struct sock *sk, struc
 	d->uid = sk->sk_uid.val;
 }
 
+/* How long its data waited, and where its sends spent their time. */
+static __always_inline void put_times(struct nt_closed *d, struct sock *sk)
+{
+	struct nt_ws *w = bpf_sk_storage_get(&waits, sk, 0, 0);
+	struct nt_tx_sock *t = bpf_sk_storage_get(&sends, sk, 0, 0);
+
+	if (w) {
+		d->wait_count = w->count;
+		d->wait_sum_ns = w->sum_ns;
+		__builtin_memcpy(d->wait_octaves, w->octaves, sizeof(d->wait_octaves));
+	}
+	if (!t)
+		return;
+	for (int i = 0; i < NT_PARTS; i++) {
+		d->tx_count[i] = t->rec.stages[i].count;
+		d->tx_sum_ns[i] = t->rec.stages[i].sum_ns;
+	}
+}
+
 static __always_inline void closed(struct nt_ev_cpu *c, struct sock *sk, struct nt_ev_sock *s,
 				   u64 cookie, u64 now)
 {
@@ -532,6 +568,7 @@ static __always_inline void closed(struct nt_ev_cpu *c, struct sock *sk, struct 
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (tp && d->ev.state != NT_TCP_LISTEN)
 		put_last(d, sk, tp);
+	put_times(d, sk);
 	end(d);
 }
 

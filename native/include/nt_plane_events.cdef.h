@@ -1,6 +1,8 @@
 /* --- events: what happened to sockets, as it happened (nt_events.c) --- */
 struct nt_events;
 struct nt_engine;
+struct nt_wait;
+struct nt_stages;
 
 enum nt_event_type {
 	NT_EV_RETRANSMIT = 0,
@@ -17,12 +19,13 @@ enum nt_event_type {
 enum nt_event_flag {
 	NT_EVF_OWNER = 1,	/* pid and comm are known */
 	NT_EVF_FROM_PACKET = 2, /* no socket: dst sent the packet to src */
-	NT_EVF_SYNACK = 4,	/* of a connection that waits for its handshake; cookie: the listener's */
-	NT_EVF_FIN_FIRST = 8,	/* this side ended its stream first */
+	NT_EVF_SYNACK =
+		4, /* of a connection that waits for its handshake; cookie: the listener's */
+	NT_EVF_FIN_FIRST = 8,	 /* this side ended its stream first */
 	NT_EVF_FIN_BY_PEER = 16, /* the peer did */
-	NT_EVF_RESET_IN = 32,	/* the peer reset the connection */
-	NT_EVF_RESET_OUT = 64,	/* this side did */
-	NT_EVF_PASSIVE = 128,	/* accepted, not connected */
+	NT_EVF_RESET_IN = 32,	 /* the peer reset the connection */
+	NT_EVF_RESET_OUT = 64,	 /* this side did */
+	NT_EVF_PASSIVE = 128,	 /* accepted, not connected */
 };
 
 /* One event. What its type does not have is 0. */
@@ -66,10 +69,16 @@ struct nt_closed {
 	uint32_t delivered, delivered_ce;
 	uint32_t rttvar_us, min_rtt_us;
 	uint32_t snd_ssthresh, snd_mss;
-	uint32_t unread;   /* bytes received that the program did not take */
-	uint32_t unacked;  /* bytes written that the peer did not acknowledge */
+	uint32_t unread;  /* bytes received that the program did not take */
+	uint32_t unacked; /* bytes written that the peer did not acknowledge */
 	uint32_t reord_seen, dsack_dups, rcv_ooopack;
 	uint32_t uid;
+	/* By the other planes, of all its life while it was traced; counts of 0: nothing. */
+	uint32_t wait_count;
+	uint32_t tx_count[6]; /* by enum nt_stage without NIC */
+	uint64_t wait_sum_ns;
+	uint64_t tx_sum_ns[6];
+	uint32_t wait_octaves[32]; /* nt_hist.h's */
 };
 
 /* Drops of one reason on one socket, of the interval. */
@@ -97,12 +106,12 @@ struct nt_events_totals {
 	uint64_t seen[8];	/* by enum nt_event_type */
 	uint64_t suppressed[8]; /* of these, without a record: more than the kernel may tell at once */
 	uint64_t lost[8];	/* of these, without a record: the ring was full */
-	uint64_t missed[8];	/* not seen: they interrupted the program that tells of their like */
-	uint64_t segs_retrans;	/* RetransSegs */
-	uint64_t failed;	/* retransmissions that did not leave; some are no RetransSegs */
-	uint64_t unplaced;	/* drops counted by reason alone: no place left for their socket */
-	uint64_t unreasoned;	/* drops counted without reason: no place left for it */
-	uint64_t no_storage;	/* sockets whose birth and owner could not be kept */
+	uint64_t missed[8];    /* not seen: they interrupted the program that tells of their like */
+	uint64_t segs_retrans; /* RetransSegs */
+	uint64_t failed;       /* retransmissions that did not leave; some are no RetransSegs */
+	uint64_t unplaced;     /* drops counted by reason alone: no place left for their socket */
+	uint64_t unreasoned;   /* drops counted without reason: no place left for it */
+	uint64_t no_storage;   /* sockets whose birth and owner could not be kept */
 	uint64_t runs;
 	uint64_t first_seq; /* of the interval */
 	uint64_t next_seq;  /* of the next one */
@@ -113,7 +122,8 @@ struct nt_events_totals {
  * Loads and attaches; on failure why says in one line what is missing. Returns the types that
  * this kernel can tell, as bits; why then names the others, if any.
  */
-int nt_events_open(struct nt_events **ret, char *why, uint32_t n_why);
+int nt_events_open(struct nt_wait *waits, struct nt_stages *stages, struct nt_events **ret,
+		   char *why, uint32_t n_why);
 /* Detaches; nothing remains in the kernel. */
 void nt_events_close(struct nt_events *s);
 /*

@@ -15,4 +15,11 @@ int nt_bpf_iter_read(int link_fd, uint8_t **buf, uint32_t *n, uint32_t *cap);
 int nt_bpf_iter_run(int link_fd, int ns_fd);
 int nt_bpf_cpus(void); /* possible CPUs: values of a per-CPU map */
 
+struct nt_wait;
+struct nt_stages;
+
+/* Descriptors of the maps that hold the sockets' records (struct nt_ws, struct nt_tx_sock). */
+int nt_wait_records_fd(const struct nt_wait *w);
+int nt_stages_records_fd(const struct nt_stages *s);
+
 #endif

@@ -8,8 +8,10 @@
 
 #ifndef NT_WITH_BPF
 
-int nt_events_open(struct nt_events **ret, char *why, uint32_t n_why)
+int nt_events_open(struct nt_wait *waits, struct nt_stages *stages, struct nt_events **ret,
+		   char *why, uint32_t n_why)
 {
+	(void)waits, (void)stages;
 	*ret = NULL;
 	snprintf(why, n_why, "nettop was built without BPF");
 	return -ENOTSUP;
@@ -147,6 +149,12 @@ static void unload(struct nt_events *s)
 }
 
 /* The programs of these types, loaded and attached. */
+/* The map of another plane in place of an own one; fd -1: that plane is off. */
+static int share(struct bpf_map *map, int fd)
+{
+	return fd < 0 ? 0 : bpf_map__reuse_fd(map, fd);
+}
+
 static int load(struct nt_events *s, uint32_t types)
 {
 	int err;
@@ -155,6 +163,13 @@ static int load(struct nt_events *s, uint32_t types)
 	if (!s->skel)
 		return -errno;
 	name_pidns(s->skel);
+	err = share(s->skel->maps.waits, s->waits_fd);
+	if (!err)
+		err = share(s->skel->maps.sends, s->sends_fd);
+	if (err) {
+		unload(s);
+		return err;
+	}
 	for (int i = 0; i < EV_PROGRAMS; i++) {
 		struct bpf_program *program =
 			bpf_object__find_program_by_name(s->skel->obj, nt_ev_programs[i].name);
@@ -288,7 +303,8 @@ static void say_missing(int types, char *why, uint32_t n)
 				used ? ", " : "this kernel does not tell: ", type_words[i]);
 }
 
-int nt_events_open(struct nt_events **ret, char *why, uint32_t n_why)
+int nt_events_open(struct nt_wait *waits, struct nt_stages *stages, struct nt_events **ret,
+		   char *why, uint32_t n_why)
 {
 	struct nt_events *s = calloc(1, sizeof(*s));
 	int err;
@@ -298,6 +314,8 @@ int nt_events_open(struct nt_events **ret, char *why, uint32_t n_why)
 		return -ENOMEM;
 	pthread_mutex_init(&s->lock, NULL);
 	nt_bpf_quiet();
+	s->waits_fd = waits ? nt_wait_records_fd(waits) : -1;
+	s->sends_fd = stages ? nt_stages_records_fd(stages) : -1;
 	err = make_room(s);
 	if (!err)
 		err = nt_ev_kernel(&s->kernel);

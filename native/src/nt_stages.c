@@ -189,6 +189,11 @@ int nt_stages_method(struct nt_stages *s)
 	return s->method;
 }
 
+int nt_stages_records_fd(const struct nt_stages *s)
+{
+	return bpf_map__fd(s->skel->maps.sockets);
+}
+
 void nt_stages_close(struct nt_stages *s)
 {
 	if (!s)

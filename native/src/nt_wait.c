@@ -137,6 +137,11 @@ fail:
 	return err ? err : -EIO;
 }
 
+int nt_wait_records_fd(const struct nt_wait *w)
+{
+	return bpf_map__fd(w->skel->maps.sockets);
+}
+
 void nt_wait_close(struct nt_wait *w)
 {
 	if (!w)

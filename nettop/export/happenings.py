@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nettop.export.distributions import histogram_object
 from nettop.export.times import utc_text
 from nettop.model.events import (
     EVENT_NAMES,
@@ -72,6 +73,12 @@ def last_object(c: Closed) -> dict[str, Any]:
         out |= {"rtt": c.srtt_us, "rttvar": c.rttvar_us}
     if c.min_rtt_us is not None:
         out["min_rtt"] = c.min_rtt_us
+    if c.wait is not None:
+        out["rx_wait"] = histogram_object(c.wait)
+    if c.tx:
+        out["tx"] = {
+            stage.name.lower(): {"count": n, "sum_ns": ns} for stage, (n, ns) in c.tx.items()
+        }
     return out
 
 

@@ -137,6 +137,9 @@ _TOP = {
     "events[].last.life_ns": "since it connected or was accepted; left out if that was before "
     "nettop came",
     **{f"events[].last.{name}": text for name, text in _LAST.items()},
+    "events[].last.rx_wait": "how long its data waited while it was traced; by octaves, so "
+    "percentiles and max_ns are at most twice too high",
+    "events[].last.tx": "by stage: count and sum_ns of its stamped sends",
     "events[].text": "the numbers in words",
     "events_untold": "events without a record, since the start, by type: too many at once, or no "
     "room",

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from nettop.ffi import ffi
+from nettop.ffi.edges import octaves_histogram
 from nettop.ffi.wire import layout
 from nettop.model.events import Closed, Drop, Event, EventType
-from nettop.model.types import AF_INET, AF_INET6
+from nettop.model.types import AF_INET, AF_INET6, Stage
 from nettop.render.clean import clean
 
 _names, _format = layout("nt_event")
@@ -20,6 +21,9 @@ _drop_names, _drop_format = layout("nt_drop")
 DROP = struct.Struct(_drop_format)
 _UNKNOWN_RTT = 0xFFFFFFFF
 _MAPPED = bytes(10) + b"\xff\xff"  # IPv4 in an IPv6 socket: shown as IPv4
+
+_OCTAVES, _TX_COUNTS, _TX_SUMS = struct.Struct("<32I"), struct.Struct("<6I"), struct.Struct("<6Q")
+_STAGES = tuple(stage for stage in Stage if stage is not Stage.NIC)
 
 Name = Callable[[int], str]
 
@@ -46,7 +50,14 @@ def closed_of(raw: bytes, at: int) -> Closed:
     m["born_ns"] = m["born_ns"] or None
     if m["min_rtt_us"] == _UNKNOWN_RTT or not m["min_rtt_us"]:
         m["min_rtt_us"] = None
-    return Closed(event=event, **m)
+    octaves, count, sum_ns = (m.pop(f"wait_{name}") for name in ("octaves", "count", "sum_ns"))
+    wait = octaves_histogram(_OCTAVES.unpack(octaves), sum_ns) if count else None
+    counts = _TX_COUNTS.unpack(m.pop("tx_count"))
+    sums = _TX_SUMS.unpack(m.pop("tx_sum_ns"))
+    tx: dict[Stage, tuple[int, int]] = {
+        stage: (n, ns) for stage, n, ns in zip(_STAGES, counts, sums, strict=True) if n
+    }
+    return Closed(event=event, wait=wait, tx=tx, **m)
 
 
 def drop_of(raw: bytes, at: int, name: Name) -> Drop:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
-from nettop.model.types import AF_INET6, CA_STATES, TCP_LISTEN, TCP_STATES, address_text
+from nettop.model.types import (
+    AF_INET6,
+    CA_STATES,
+    TCP_LISTEN,
+    TCP_STATES,
+    Histogram,
+    Stage,
+    address_text,
+)
 from nettop.render import units
 
 _SYN_SENT, _SYN_RECV = 2, 3
@@ -141,6 +150,8 @@ class Closed(NamedTuple):
     dsack_dups: int
     rcv_ooopack: int
     uid: int
+    wait: Histogram | None = None  # of received data, by octaves; None: not traced
+    tx: Mapping[Stage, tuple[int, int]] = {}  # by stage: sends, and their times' sum in ns
 
     @property
     def life_ns(self) -> int | None:
@@ -285,6 +296,9 @@ def closed_numbers(c: Closed) -> str:
         words.append(f"↑{units.size(c.bytes_acked)} ↓{units.size(c.bytes_received)}")
     if c.total_retrans:
         words.append(f"{c.total_retrans} retr")
+    if c.wait is not None:
+        d = c.wait.dist
+        words.append(f"rx wait {units.time(d.sum_ns / d.count)} mean")
     if c.srtt_us is not None:
         words.append(f"srtt {units.time(c.srtt_us * 1000)}")
     return ", ".join(words)

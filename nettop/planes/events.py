@@ -11,7 +11,8 @@ from nettop.ffi.engine import Engine
 from nettop.ffi.events import CLOSED, DROP, EVENT, closed_of, drop_of, event_of
 from nettop.model.events import Closed, Drop, DropReason, Event, EventsTick, EventType, TypeCount
 from nettop.model.types import SourceStatus
-from nettop.planes.wait import off_status
+from nettop.planes.stages import StagesPlane
+from nettop.planes.wait import WaitPlane, off_status
 from nettop.render.clean import clean
 
 NAME = "events"
@@ -172,10 +173,15 @@ class EventsPlane:
             self._s = None
 
 
-def open_plane() -> tuple[EventsPlane | None, SourceStatus]:
-    """The plane, or None and why it is off."""
+def open_plane(
+    waits: WaitPlane | None = None, sends: StagesPlane | None = None
+) -> tuple[EventsPlane | None, SourceStatus]:
+    """The plane, or None and why it is off; its records of closed sockets say what waits and sends
+    knew of them."""
     handle, why = ffi.new("struct nt_events **"), ffi.new("char[160]")
-    types = lib.nt_events_open(handle, why, 160)
+    types = lib.nt_events_open(
+        waits.handle if waits else ffi.NULL, sends.handle if sends else ffi.NULL, handle, why, 160
+    )
     text = ffi.string(why).decode("ascii", "replace")
     if types < 0:
         return None, off_status(NAME, types, text)

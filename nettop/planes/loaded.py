@@ -44,16 +44,16 @@ class Planes:
         self._wait, status = wait.open_plane(options.bpf_budget_pct, options.rx_method)
         if self._wait is None:
             self._off[wait.NAME] = status
-        self.events, status = events.open_plane()
-        if self.events is None:
-            self._off[events.NAME] = status
         root = find_mount(read_mounts())
         if root is None:
-            self._off[stages.NAME] = off(stages.NAME, "no cgroup v2 is mounted")
-            return
-        self.stages, status = stages.open_plane(root, options.tx_sample)
+            status = off(stages.NAME, "no cgroup v2 is mounted")
+        else:
+            self.stages, status = stages.open_plane(root, options.tx_sample)
         if self.stages is None:
             self._off[stages.NAME] = status
+        self.events, status = events.open_plane(self._wait, self.stages)
+        if self.events is None:
+            self._off[events.NAME] = status
 
     def seed(self, ns_fd: int = -1) -> None:
         """A namespace is polled from now on: what is unread there came earlier; -1: the own one."""

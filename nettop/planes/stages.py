@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from nettop.ffi import check, ffi, lib
+from nettop.ffi.edges import FINE, FINE_EDGES, filled
 from nettop.ffi.engine import Engine
 from nettop.ffi.wire import DIST, dist_of
 from nettop.model.types import Dist, Histogram, SourceStatus, Stage
-from nettop.planes.edges import FINE, FINE_EDGES, filled
 from nettop.planes.wait import off_status
 
 NAME = "stages"
@@ -69,6 +69,11 @@ class StagesPlane:
         self.foreign = 0
         self.refused: str | None = None
         self.last: StagesTick | None = None
+
+    @property
+    def handle(self) -> Any:
+        """struct nt_stages *"""
+        return self._s
 
     def select(self, cookies: Sequence[int]) -> None:
         """These sockets from soon on; without effect while all are sampled."""

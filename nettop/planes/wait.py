@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from nettop.ffi import check, ffi, lib
+from nettop.ffi.edges import FINE, FINE_EDGES, OCTAVE_EDGES, OCTAVES, filled
 from nettop.ffi.engine import Engine
 from nettop.model.types import Histogram, SourceStatus
 from nettop.planes import RX_METHODS
-from nettop.planes.edges import FINE, FINE_EDGES, OCTAVE_EDGES, OCTAVES, filled
 
 NAME = "wait"
 PROBE_REASON = "TCP alone, and out-of-order data counts from its arrival: no sk_data_ready here"
@@ -50,6 +50,11 @@ class WaitPlane:
         self._samples = 0
         self.ended: str | None = None  # why the plane ended itself
         self.last: WaitTick | None = None
+
+    @property
+    def handle(self) -> Any:
+        """struct nt_wait *"""
+        return self._w
 
     def seed(self, ns_fd: int = -1) -> None:
         """Marks what is unread now as older than now, in a namespace; -1: nettop's own."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from nettop.ffi import ffi, lib
+from nettop.ffi import check, ffi, lib
 from nettop.ffi.wire import DIST, dist_of
 from nettop.model.types import Histogram
 
@@ -19,3 +20,11 @@ def filled(buckets: Any, edges: tuple[int, ...], dist: Any) -> Histogram:
     values = list(buckets)
     known = tuple((edges[i], edges[i + 1], n) for i, n in enumerate(values) if n)
     return Histogram(dist_of(bytes(ffi.buffer(dist, DIST.size))), known)
+
+
+def octaves_histogram(counts: Sequence[int], sum_ns: int) -> Histogram:
+    """Counts by octave; percentiles and max are upper edges, at most twice too high."""
+    buckets = ffi.new("uint64_t[]", list(counts))
+    dist = ffi.new("struct nt_dist *", {"sum_ns": sum_ns})
+    check(lib.nt_dist_of(buckets, OCTAVES, 0, dist), "percentiles")
+    return filled(buckets, OCTAVE_EDGES, dist)

@@ -1,0 +1,68 @@
+"""Connections shorter than a tick: what all planes together say of them at the end."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from nettop.export.happenings import event_object, last_object
+from nettop.model.events import Closed, EventType, closed_numbers
+from nettop.model.types import Stage
+from nettop.poller import LiveFeed
+from tests.integration.namespaces import needs_root
+from tests.integration.sends import MS, connection, cookie_of, feed_of, near, take
+
+pytestmark = [needs_root, pytest.mark.usefixtures("at_once")]
+
+
+def closed_of(feed: LiveFeed, cookie: int) -> Closed:
+    (found,) = feed.closed([cookie], most=8)
+    return found
+
+
+def test_waits_and_sends_of_a_connection_that_no_tick_saw(space: str) -> None:
+    with feed_of(space, every=1) as feed:
+        feed.tick()
+        sender, receiver = connection(space, space)
+        with sender, receiver:
+            mine, its = cookie_of(sender), cookie_of(receiver)
+            waited = []
+            for _ in range(3):
+                sender.sendall(b"x" * 100)
+                sent = time.monotonic_ns()
+                time.sleep(0.05)
+                take(receiver, 100)
+                waited.append(time.monotonic_ns() - sent)
+        time.sleep(0.01)
+        model = feed.tick()
+        ours, theirs = closed_of(feed, mine), closed_of(feed, its)
+        event = next(e for e in feed.events([its], most=64) if e.type is EventType.CLOSED)
+    assert theirs.wait is not None
+    assert theirs.wait.dist.count == 3
+    assert theirs.wait.dist.sum_ns / 3 == near(sum(waited) / 3)
+    assert sum(n for _, _, n in theirs.wait.buckets) == 3
+    low, high, _ = theirs.wait.buckets[-1]
+    assert low <= max(waited) <= high * 1.1
+    assert ours.wait is None
+    assert ours.tx[Stage.TOTAL][0] == ours.tx[Stage.ACK][0] == 3
+    assert ours.tx[Stage.ACK][1] < 3 * 50 * MS
+    assert "rx wait 50." in closed_numbers(theirs)
+    last = event_object(event, model)["last"]
+    assert last["rx_wait"]["count"] == 3
+    assert last_object(ours)["tx"]["total"]["count"] == 3
+
+
+def test_without_the_other_planes_nothing_is_said_of_them(space: str) -> None:
+    with feed_of(space) as feed:
+        feed.tick()
+        sender, receiver = connection(space, space)
+        with sender, receiver:
+            mine = cookie_of(sender)
+            sender.sendall(b"x")
+            take(receiver, 1)
+        feed.tick()
+        ours = closed_of(feed, mine)
+    assert ours.tx == {}
+    assert ours.wait is None
+    assert "rx wait" not in closed_numbers(ours)
