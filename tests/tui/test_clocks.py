@@ -18,6 +18,7 @@ from nettop.clocks.phc import Device
 from nettop.clocks.system import SystemClock
 from nettop.tui.glyphs import ASCII, UTF8
 from nettop.tui.screens.clockplot import plot, sparkline
+from tests.fakes import FakeFeed
 from tests.tui.conftest import Running, Screen
 from tests.tui.test_screen import golden, painted
 
@@ -256,3 +257,13 @@ def test_one_more_reading_changes_little_of_the_plot(ppb: int) -> None:
         assert sum(text.count("•") for row in after for text, _ in row) > 30
         changed.append(sum(a != b for a, b in zip(before, after, strict=True)))
     assert sorted(changed)[90] <= 1, "but for leaps of a scale"
+
+
+async def test_a_file_has_no_clocks(running: Running, observer: type[FakeObserver]) -> None:
+    feed = FakeFeed()
+    feed.live = False
+    async with running(feed=feed) as screen:
+        await screen.press("C")
+        assert "a snapshot has no clocks" in screen.text
+        assert "PROC" in screen.text
+    assert observer.asked == []
