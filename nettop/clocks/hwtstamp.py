@@ -30,8 +30,7 @@ from nettop.render.clean import clean
 # Programs that set stamping or steer clocks, by the name that the kernel has of them.
 OWNERS = frozenset({"ptp4l", "phc2sys", "ts2phc", "timemaster", "chronyd", "ptpd", "ptpd2", "ptp4u",
                     "sptp", "sfptpd"})  # fmt: skip
-_ON, _OFF = TX_TYPES.index("on"), TX_TYPES.index("off")
-_ALL, _NONE = RX_FILTERS.index("all"), RX_FILTERS.index("none")
+_ON, _NONE = TX_TYPES.index("on"), RX_FILTERS.index("none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +121,10 @@ def hardware_stamping(name: str, proc: Path = Path("/proc")) -> Iterator[Stampin
     guard.now.rx_filter = RX_FILTERS.index(wanted.rx_filter)
     try:
         result = lib.nt_hwtstamp_guard(os.fsencode(name), guard)
+        if result == -errno.ERANGE and guard.now.rx_filter != _NONE:
+            # Some drivers list filters that this card has not: what is sent is stamped at least.
+            guard.now.tx_type, guard.now.rx_filter = _ON, _NONE
+            result = lib.nt_hwtstamp_guard(os.fsencode(name), guard)
         if result:
             raise NettopError(_why_not_set(name, -result))
         now = _of(guard.now)

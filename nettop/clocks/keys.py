@@ -33,8 +33,8 @@ KEYS = {
     "phcs[].name": "as its driver calls it",
     "phcs[].virtual_of": "number of the PHC that this virtual clock is made from",
     "phcs[].interfaces": "those that stamp by it",
-    "phcs[].state": "not readable, not read yet, stands still, stepped, locked (within 1 µs of its "
-    "time scale at each reading), drifts, steady",
+    "phcs[].state": "not readable, not read yet, stands still, runs wrong, stepped, "
+    "locked (within 1 µs of its time scale at each reading), drifts, steady",
     "phcs[].reason": "why it cannot be read",
     "phcs[].fix": "the command that mends it",
     "phcs[].method": "precise, extended or basic: PTP_SYS_OFFSET_*",
@@ -46,6 +46,7 @@ KEYS = {
     "phcs[].frequency_ppb": "how much faster than CLOCK_REALTIME it runs",
     "phcs[].frequency_bar_ppb": "± of it",
     "phcs[].frequency_over_s": "between the two readings that tell it best",
+    "phcs[].speed": "of one that stands still (0) or runs wrong; 1 is right",
     "phcs[].readings": "how often it was read",
     "phcs[].steps_seen": "jumps of either clock while it was watched",
     "phcs[].steps[].clock": "phc or realtime; the last 64",

@@ -6,9 +6,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 
 from nettop.clocks.interfaces import Interface, interfaces
-from nettop.clocks.offset import SECOND_NS, Frequency, Method, Offset, Step, Tracker, estimate
+from nettop.clocks.offset import (
+    SECOND_NS,
+    Frequency,
+    Method,
+    Offset,
+    Step,
+    Stepped,
+    Tracker,
+    estimate,
+)
 from nettop.clocks.phc import Caps, Device, Phc, device, devices, why_not
 from nettop.clocks.system import SystemClock, read_system_clock
 
@@ -16,6 +26,7 @@ LOCKED_NS = 1000  # nearer than this to its time scale at every reading
 STEPPED_FOR_NS = 60 * SECOND_NS  # a step is told so long
 _SCALE_NS = SECOND_NS // 2  # nearer than this to a time scale: it counts that
 _LOOKS_LIKE_DRIFT = 2  # times its bar
+_SAME = 0.02  # speeds that differ by less are one
 
 
 class State(Enum):
@@ -24,6 +35,7 @@ class State(Enum):
     ABSENT = "not readable"
     WAITING = "not read yet"
     STOPPED = "stands still"
+    RUNS_WRONG = "runs wrong"
     STEPPED = "stepped"
     LOCKED = "locked"
     DRIFTS = "drifts"
@@ -52,6 +64,7 @@ class PhcReport:
     scale: Scale | None = None
     residual_ns: int | None = None  # PHC minus its time scale
     frequency: Frequency | None = None
+    speed: float | None = None  # of one that runs wrong; 1 is right
     steps: tuple[Step, ...] = ()
     steps_seen: int = 0
     readings: int = 0
@@ -185,6 +198,7 @@ class Observer:
             scale=scale,
             residual_ns=residual,
             frequency=frequency,
+            speed=speed_of(tracker),
             steps=tuple(tracker.steps),
             steps_seen=tracker.steps_seen,
             readings=watched.readings,
@@ -215,7 +229,10 @@ def state_of(tracker: Tracker, tai_s: int | None, frequency: Frequency | None) -
     if tracker.last is None:
         return State.WAITING
     if tracker.steps and tracker.last.sys_ns - tracker.steps[-1].at_sys_ns < STEPPED_FOR_NS:
-        return State.STOPPED if _stopped(tracker) else State.STEPPED
+        speed = speed_of(tracker)
+        if speed is None:
+            return State.STEPPED
+        return State.STOPPED if abs(speed) < _SAME else State.RUNS_WRONG
     near = all(
         scale is not Scale.OWN and abs(residual) <= LOCKED_NS + o.bar_ns
         for o in tracker.line
@@ -228,10 +245,15 @@ def state_of(tracker: Tracker, tai_s: int | None, frequency: Frequency | None) -
     return State.STEADY if frequency is not None else State.WAITING
 
 
-def _stopped(tracker: Tracker) -> bool:
-    """The last two steps are what the system clock went on by: the PHC did not."""
-    if len(tracker.steps) < 2 or len(tracker.line) > 1:
-        return False
-    a, b = list(tracker.steps)[-2:]
-    passed = b.at_sys_ns - a.at_sys_ns
-    return passed > 0 and abs(b.by_ns + passed) < passed // 100
+def speed_of(tracker: Tracker) -> float | None:
+    """How fast a PHC runs that steps by as much at each reading; None if it does not."""
+    if len(tracker.line) > 1 or len(tracker.steps) < 3:
+        return None
+    steps = list(tracker.steps)[-3:]
+    if any(step.clock is not Stepped.PHC for step in steps):
+        return None
+    a, b = (
+        1 + later.by_ns / max(1, later.at_sys_ns - earlier.at_sys_ns)
+        for earlier, later in pairwise(steps)
+    )
+    return b if abs(a - b) < _SAME else None

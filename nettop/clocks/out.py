@@ -78,6 +78,7 @@ def _phc(phc: PhcReport) -> dict[str, Any]:
         frequency_ppb=round(frequency.ppb, 3) if frequency else None,
         frequency_bar_ppb=round(frequency.bar_ppb, 3) if frequency else None,
         frequency_over_s=round(frequency.over_ns / SECOND_NS, 3) if frequency else None,
+        speed=round(phc.speed, 4) if phc.speed is not None else None,
         readings=phc.readings,
         steps_seen=phc.steps_seen,
         steps=[{"clock": s.clock.value, "at": _time(s.at_sys_ns), "by_ns": s.by_ns}

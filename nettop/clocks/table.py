@@ -30,6 +30,7 @@ _LEVELS = {
     State.ABSENT: Level.WATCH,
     State.STEPPED: Level.UNWELL,
     State.STOPPED: Level.UNWELL,
+    State.RUNS_WRONG: Level.UNWELL,
 }
 SOFTWARE_ONLY = "software only"
 
@@ -189,7 +190,7 @@ def _phc_sentences(phc: PhcReport) -> list[Remark]:
     if phc.device.virtual_clocks:
         text = f"{phc.device.virtual_clocks} virtual clocks are made from {name}, which runs free"
         out.append(Remark(text))
-    if phc.steps and phc.state is not State.STOPPED:
+    if phc.steps and phc.state is State.STEPPED:
         step = phc.steps[-1]
         clock = name if step.clock is Stepped.PHC else "CLOCK_REALTIME"
         times = f"{phc.steps_seen} steps seen, the last: " if phc.steps_seen > 1 else ""
@@ -197,6 +198,9 @@ def _phc_sentences(phc: PhcReport) -> list[Remark]:
         out.append(Remark(text, odd=True))
     if phc.state is State.STOPPED:
         out.append(Remark(f"{name} does not go on: the driver does not run its clock", odd=True))
+    if phc.state is State.RUNS_WRONG and phc.speed is not None:
+        text = f"{name} runs {phc.speed:.3g} times as fast as time: its stamps mean nothing"
+        out.append(Remark(text, odd=True))
     if phc.state is State.DRIFTS and phc.frequency is not None:
         rate = f"{ppb_text(phc.frequency.ppb)} ±{ppb_text(phc.frequency.bar_ppb)}"
         way = "faster" if phc.frequency.ppb > 0 else "slower"

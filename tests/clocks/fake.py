@@ -25,7 +25,7 @@ class World(ctypes.Structure):
         *((name, ctypes.c_uint32) for name in ("so_timestamping", "tx_types", "rx_filters")),
         *((name, ctypes.c_int32) for name in ("widen_to", "stopped", "reads")),
         *((name, ctypes.c_int64) for name in (
-            "offset_ns", "ppb", "step_after", "step_ns", "window_ns", "start_ns")),
+            "offset_ns", "ppb", "refuse_all", "step_after", "step_ns", "window_ns", "start_ns")),
     )  # fmt: skip
 
 

@@ -40,6 +40,7 @@ struct world {
 	int32_t reads;	   /* of the PHC, by whatever method */
 	int64_t offset_ns; /* PHC minus CLOCK_REALTIME at start */
 	int64_t ppb;
+	int64_t refuse_all; /* rx_filter all, listed or not */
 	int64_t step_after; /* reads; 0: no step */
 	int64_t step_ns;
 	int64_t window_ns; /* that a read takes */
@@ -172,6 +173,8 @@ static int nic_ioctl(unsigned long request, struct ifreq *ifr)
 	case SIOCSHWTSTAMP:
 		if (world->refuse_set)
 			return fail(world->refuse_set);
+		if (config[2] == 1 && world->refuse_all)
+			return fail(ERANGE);
 		world->flags = config[0];
 		world->tx_type = config[1];
 		if (config[2] && world->widen_to)

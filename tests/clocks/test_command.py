@@ -176,6 +176,15 @@ def test_a_clock_that_stands_still_is_told(fake: Fake) -> None:
     assert "frequency_ppb" not in phc
 
 
+@pytest.mark.parametrize("speed", [2.5, 0.5])
+def test_a_clock_that_runs_at_another_speed_is_told(fake: Fake, speed: float) -> None:
+    fake.set(ppb=int((speed - 1) * NS_PER_S))
+    [phc] = told(fake, "-d", "1")["phcs"]
+    assert phc["state"] == "runs wrong"
+    assert abs(phc["speed"] - speed) < 0.01
+    assert f"{speed} times as fast" in fake.nettop("clocks").stdout
+
+
 def test_no_permission_is_a_reason_with_a_fix(fake: Fake) -> None:
     fake.set(refuse_open=13)
     [phc] = told(fake)["phcs"]

@@ -139,6 +139,17 @@ def test_the_widened_filter_is_told_and_put_back(fake: Fake, quiet: Path) -> Non
     assert fake.setting == OFF
 
 
+def test_a_filter_that_is_listed_and_refused_leaves_transmit_stamps(
+    fake: Fake, quiet: Path
+) -> None:
+    fake.set(refuse_all=1)
+    held = Held(fake, quiet)
+    assert held.first == "True False 7 off none"
+    assert fake.setting == (1, 0, 0)
+    held.end()
+    assert fake.setting == OFF
+
+
 def test_what_somebody_else_set_meanwhile_stays(fake: Fake, quiet: Path) -> None:
     held = Held(fake, quiet)
     fake.set(tx_type=1, rx_filter=12)
