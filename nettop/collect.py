@@ -16,13 +16,13 @@ from nettop.feed import Grouping
 from nettop.ffi import ffi
 from nettop.ffi.engine import Engine, Procs
 from nettop.ffi.wire import proc_of
+from nettop.model.cost import Cost
 from nettop.model.events import Closed, Event
 from nettop.model.fields import Field
 from nettop.model.types import (
     AF_INET,
     AF_INET6,
     TCP_STATES,
-    Cost,
     Detail,
     Group,
     Histogram,
@@ -225,6 +225,7 @@ class Collector:
         if interval:
             self.planes.select(self._walk_namespaces)
             self._plane_tick = self.planes.read(self.engine)
+            self.planes.meter_programs()
         self.engine.begin()
 
     def step(self, reads: int) -> bool:
@@ -299,15 +300,21 @@ class Collector:
                 f"a poll takes {self.poll_cpu_s * 1e3:.0f} ms: every {interval_s:.1f} s "
                 f"instead of {asked_s:g} s"
             )
+        runs, meter = self._plane_tick.runs_per_s, self.planes.meter
         cost = Cost(
             cpu_pct=100.0 * (cpu - base.cpu_s) / wall if base and wall > 0 else None,
             poll_ms=self.poll_cpu_s * 1e3,
             lost_events=self._plane_tick.lost,
-            bpf_runs_per_s=self._plane_tick.runs_per_s,
+            bpf_runs_per_s=sum(runs.values()) if runs else None,
+            bpf_ns_per_run=meter.ns_per_run,
             missed_ticks=missed,
             rss_bytes=_rss_bytes(),
             interval_s=interval_s,
             stretched=stretched,
+            plane_runs_per_s=runs,
+            programs=meter.last,
+            programs_age_s=time.monotonic() - meter.measured_s if meter.measured_s else None,
+            programs_reason=meter.reason,
         )
         return cost, counters, base
 

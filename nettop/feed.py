@@ -105,6 +105,9 @@ class Feed(Protocol):
 
     def set_interval(self, seconds: float) -> None: ...
 
+    def measure_cost(self, wanted: bool) -> None:
+        """While wanted, the BPF programs are timed now and then, which costs the whole host."""
+
     def set_paused(self, paused: bool) -> None:
         """While paused no socket is polled; the model's header values live on."""
 

@@ -300,6 +300,9 @@ class LiveFeed:
         self._interval_s = max(0.1, seconds)
         self._poke()
 
+    def measure_cost(self, wanted: bool) -> None:
+        self._collector.planes.meter.wanted = wanted
+
     def set_paused(self, paused: bool) -> None:
         self._paused = paused
         self._poke()

@@ -77,6 +77,9 @@ class FakeFeed(FileFeed):
     def set_paused(self, paused: bool) -> None:
         self.asked.append(("paused", paused))
 
+    def measure_cost(self, wanted: bool) -> None:
+        self.asked.append(("measure_cost", wanted))
+
     def set_interval(self, seconds: float) -> None:
         self.asked.append(("interval", seconds))
 

@@ -7,16 +7,14 @@
  * A packet belongs to the socket that the kernel names, never to the task that happens to run.
  */
 #include "nt_core.h"
+#include "nt_event_last.bpf.h"
 #include "nt_event_put.bpf.h"
 #include "nt_events.h"
-#include "nt_stages.h"
-#include "nt_wait.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
 enum { NOT_SPECIFIED = 2 };
 enum { KERNEL_THREAD = 0x00200000 };
-enum { FIN_CAME = 2 }; /* SOCK_DONE */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct tcp_skb_cb {
@@ -43,21 +41,6 @@ struct {
 	__type(key, int);
 	__type(value, struct nt_ev_sock);
 } sockets SEC(".maps");
-
-/* The records of the other planes, where they are on; else maps that stay empty. */
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct nt_ws);
-} waits SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct nt_tx_sock);
-} sends SEC(".maps");
 
 /* Drops by reason and socket: one map is filled while the helper empties the other. */
 struct drops {
@@ -93,9 +76,6 @@ const volatile __u64 pidns_dev, pidns_ino;
 
 /* By type: when the bucket will be full again. */
 __u64 filled_ns[NT_EV_TYPES];
-
-/* SYN_SENT, SYN_RECV, FIN_WAIT1, LAST_ACK, CLOSING: the SYN or FIN may not be acknowledged. */
-#define UNACKED_MARK 0xa1cU
 
 /* --- counting and telling --- */
 
@@ -493,57 +473,6 @@ int BPF_PROG(cong_state, struct sock *sk, u8 to)
 	e->new_ca_state = to;
 	end(e);
 	return 0;
-}
-
-static __always_inline void put_last(struct nt_closed *d, struct sock *sk, struct tcp_sock *tp)
-{
-	d->bytes_sent = tp->bytes_sent;
-	d->bytes_acked = tp->bytes_acked;
-	d->bytes_received = tp->bytes_received;
-	d->bytes_retrans = tp->bytes_retrans;
-	d->segs_out = tp->segs_out;
-	d->segs_in = tp->segs_in;
-	d->data_segs_out = tp->data_segs_out;
-	d->data_segs_in = tp->data_segs_in;
-	d->total_retrans = tp->total_retrans;
-	d->lost = tp->lost;
-	d->delivered = tp->delivered;
-	d->delivered_ce = tp->delivered_ce;
-	d->rttvar_us = tp->mdev_us >> 2;
-	d->min_rtt_us = tp->rtt_min.s[0].v;
-	d->snd_ssthresh = tp->snd_ssthresh;
-	d->snd_mss = tp->mss_cache;
-	d->reord_seen = tp->reord_seen;
-	d->dsack_dups = tp->dsack_dups;
-	if (bpf_core_field_exists(tp->rcv_ooopack))
-		d->rcv_ooopack = tp->rcv_ooopack;
-	/* SYN and FIN count as bytes. */
-	d->unread = tp->rcv_nxt - tp->copied_seq;
-	if (d->unread && sk->__sk_common.skc_flags & FIN_CAME)
-		d->unread--;
-	d->unacked = tp->write_seq - tp->snd_una;
-	if (d->unacked && UNACKED_MARK >> d->ev.state & 1)
-		d->unacked--;
-	d->uid = sk->sk_uid.val;
-}
-
-/* How long its data waited, and where its sends spent their time. */
-static __always_inline void put_times(struct nt_closed *d, struct sock *sk)
-{
-	struct nt_ws *w = bpf_sk_storage_get(&waits, sk, 0, 0);
-	struct nt_tx_sock *t = bpf_sk_storage_get(&sends, sk, 0, 0);
-
-	if (w) {
-		d->wait_count = w->count;
-		d->wait_sum_ns = w->sum_ns;
-		__builtin_memcpy(d->wait_octaves, w->octaves, sizeof(d->wait_octaves));
-	}
-	if (!t)
-		return;
-	for (int i = 0; i < NT_PARTS; i++) {
-		d->tx_count[i] = t->rec.stages[i].count;
-		d->tx_sum_ns[i] = t->rec.stages[i].sum_ns;
-	}
 }
 
 static __always_inline void closed(struct nt_ev_cpu *c, struct sock *sk, struct nt_ev_sock *s,

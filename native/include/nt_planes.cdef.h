@@ -36,13 +36,13 @@ struct nt_plane {
 	struct nt_dist wait;
 	uint32_t wait_octaves[32]; /* nt_hist.h's octaves */
 	uint64_t oldest_unread_ns;
-	uint32_t wait_bounded; /* samples that are lower bounds */
-	uint32_t wait_approx;  /* samples off by more than 3 %: deliveries were merged */
-	uint32_t has;	       /* enum nt_plane_has */
-	uint32_t tx_sends;     /* sampled sends that were completed */
+	uint32_t wait_bounded;	/* samples that are lower bounds */
+	uint32_t wait_approx;	/* samples off by more than 3 %: deliveries were merged */
+	uint32_t has;		/* enum nt_plane_has */
+	uint32_t tx_sends;	/* sampled sends that were completed */
 	uint32_t tx_incomplete; /* stamps lost: mostly joined by a later send, one key for both */
 	uint32_t tx_open;	/* sampled, and not acknowledged yet */
-	uint32_t tx_resent;    /* SND stamps beyond the first */
+	uint32_t tx_resent;	/* SND stamps beyond the first */
 	struct nt_dist tx[7];
 };
 
@@ -56,3 +56,25 @@ int nt_dist_of(const uint64_t *buckets, uint32_t n, int fine, struct nt_dist *re
 uint64_t nt_quantile(const uint64_t *buckets, uint32_t n, int fine, double q);
 /* Lower edge of bucket i, the upper one of i - 1. */
 uint64_t nt_bucket_ns(uint32_t i, int fine);
+
+/* --- what the programs cost (nt_bpf.c) --- */
+struct nt_wait;
+struct nt_stages;
+struct nt_events;
+
+/* One loaded program; both only grow, and only while BPF statistics are on. */
+struct nt_prog {
+	uint64_t runs;
+	uint64_t time_ns;
+	char name[16];
+};
+
+/*
+ * Switches BPF run statistics on for the whole host until the descriptor is closed (Linux 5.8,
+ * CAP_SYS_ADMIN). Returns it, or -EPERM.
+ */
+int nt_bpf_stats_open(void);
+/* The plane's programs that are loaded; returns how many, fills at most max. */
+int nt_wait_programs(struct nt_wait *w, struct nt_prog *ret, uint32_t max);
+int nt_stages_programs(struct nt_stages *s, struct nt_prog *ret, uint32_t max);
+int nt_events_programs(struct nt_events *s, struct nt_prog *ret, uint32_t max);

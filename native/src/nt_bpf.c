@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "nt_api.h"
 #include "nt_bpf.h"
 
 #define READ_BYTES 65536U
@@ -32,6 +33,36 @@ void nt_bpf_reason(int err, const char *what, char *why, uint32_t n)
 		snprintf(why, n, "this kernel lacks what %s needs", what);
 	else
 		snprintf(why, n, "%s: the kernel refused: %s", what, strerror(-err));
+}
+
+int nt_bpf_stats_open(void)
+{
+	int fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int nt_bpf_programs(const struct bpf_object *object, struct nt_prog *ret, uint32_t max)
+{
+	struct bpf_program *program;
+	uint32_t n = 0;
+
+	bpf_object__for_each_program(program, object)
+	{
+		struct bpf_prog_info info = { 0 };
+		uint32_t size = sizeof(info);
+		int fd = bpf_program__fd(program);
+
+		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size))
+			continue;
+		if (n < max) {
+			ret[n].runs = info.run_cnt;
+			ret[n].time_ns = info.run_time_ns;
+			memcpy(ret[n].name, info.name, sizeof(ret[n].name));
+		}
+		n++;
+	}
+	return (int)n;
 }
 
 int nt_bpf_cpus(void)
@@ -115,6 +146,17 @@ int nt_bpf_iter_run(int link_fd, int ns_fd)
 		return -err;
 	pthread_join(thread, NULL);
 	return w.ret;
+}
+
+#else
+
+#include "nt_api.h"
+
+#include <errno.h>
+
+int nt_bpf_stats_open(void)
+{
+	return -ENOTSUP;
 }
 
 #endif

@@ -15,8 +15,13 @@ int nt_bpf_iter_read(int link_fd, uint8_t **buf, uint32_t *n, uint32_t *cap);
 int nt_bpf_iter_run(int link_fd, int ns_fd);
 int nt_bpf_cpus(void); /* possible CPUs: values of a per-CPU map */
 
+struct bpf_object;
+struct nt_prog;
 struct nt_wait;
 struct nt_stages;
+
+/* The object's programs that are loaded; returns how many, fills at most max. */
+int nt_bpf_programs(const struct bpf_object *object, struct nt_prog *ret, uint32_t max);
 
 /* Descriptors of the maps that hold the sockets' records (struct nt_ws, struct nt_tx_sock). */
 int nt_wait_records_fd(const struct nt_wait *w);

@@ -17,6 +17,12 @@ int nt_events_open(struct nt_wait *waits, struct nt_stages *stages, struct nt_ev
 	return -ENOTSUP;
 }
 
+int nt_events_programs(struct nt_events *s, struct nt_prog *ret, uint32_t max)
+{
+	(void)s, (void)ret, (void)max;
+	return -ENOTSUP;
+}
+
 void nt_events_close(struct nt_events *s)
 {
 	(void)s;
@@ -334,6 +340,11 @@ int nt_events_open(struct nt_wait *waits, struct nt_stages *stages, struct nt_ev
 	say_missing(err, why, n_why);
 	*ret = s;
 	return err;
+}
+
+int nt_events_programs(struct nt_events *s, struct nt_prog *ret, uint32_t max)
+{
+	return nt_bpf_programs(s->skel->obj, ret, max);
 }
 
 void nt_events_close(struct nt_events *s)

@@ -17,6 +17,12 @@ int nt_stages_open(const char *cgroup_root, int method, struct nt_stages **ret, 
 	return -ENOTSUP;
 }
 
+int nt_stages_programs(struct nt_stages *s, struct nt_prog *ret, uint32_t max)
+{
+	(void)s, (void)ret, (void)max;
+	return -ENOTSUP;
+}
+
 void nt_stages_close(struct nt_stages *s)
 {
 	(void)s;
@@ -192,6 +198,11 @@ int nt_stages_method(struct nt_stages *s)
 int nt_stages_records_fd(const struct nt_stages *s)
 {
 	return bpf_map__fd(s->skel->maps.sockets);
+}
+
+int nt_stages_programs(struct nt_stages *s, struct nt_prog *ret, uint32_t max)
+{
+	return nt_bpf_programs(s->skel->obj, ret, max);
 }
 
 void nt_stages_close(struct nt_stages *s)

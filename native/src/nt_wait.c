@@ -17,6 +17,12 @@ int nt_wait_open(int method, struct nt_wait **ret, char *why, uint32_t n_why)
 	return -ENOTSUP;
 }
 
+int nt_wait_programs(struct nt_wait *w, struct nt_prog *ret, uint32_t max)
+{
+	(void)w, (void)ret, (void)max;
+	return -ENOTSUP;
+}
+
 void nt_wait_close(struct nt_wait *w)
 {
 	(void)w;
@@ -140,6 +146,11 @@ fail:
 int nt_wait_records_fd(const struct nt_wait *w)
 {
 	return bpf_map__fd(w->skel->maps.sockets);
+}
+
+int nt_wait_programs(struct nt_wait *w, struct nt_prog *ret, uint32_t max)
+{
+	return nt_bpf_programs(w->skel->obj, ret, max);
 }
 
 void nt_wait_close(struct nt_wait *w)

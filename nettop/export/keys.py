@@ -68,7 +68,7 @@ _TOP = {
     "cost": "what nettop itself took",
     "cost.cpu_pct": "CPU of the whole process, percent of one core",
     "cost.poll_ms": "CPU of this poll, ms",
-    "cost.bpf_runs_per_s": "runs of nettop's BPF programs per second",
+    "cost.bpf_runs_per_s": "runs of nettop's BPF programs that had something to do, per second",
     "cost.bpf_ns_per_run": "ns per run",
     "cost.lost_events": "records lost since the start",
     "cost.missed_ticks": "polls left out because the one before took too long, since the start",

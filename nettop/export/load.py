@@ -29,8 +29,9 @@ from nettop.export.values import (
     optional_text,
     text,
 )
+from nettop.model.cost import Cost
 from nettop.model.tcpinfo import InfoField
-from nettop.model.types import Cost, Model, Proc, SourceStatus, Totals
+from nettop.model.types import Model, Proc, SourceStatus, Totals
 from nettop.render.clean import clean
 
 MOST_BYTES = 1 << 30

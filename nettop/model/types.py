@@ -8,6 +8,8 @@ from enum import IntEnum, IntFlag
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nettop.model.cost import Cost
+
 if TYPE_CHECKING:
     from nettop.model.events import EventsTick
 
@@ -287,21 +289,6 @@ class SourceStatus:
     method: str | None = None
     reason: str | None = None
     fix: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What nettop itself takes. None: not known yet."""
-
-    cpu_pct: float | None  # of one core, whole process
-    poll_ms: float | None  # CPU of the last poll
-    lost_events: int
-    missed_ticks: int  # deadlines that passed while a poll ran
-    rss_bytes: int | None
-    bpf_runs_per_s: float | None = None
-    bpf_ns_per_run: float | None = None
-    interval_s: float = 1.0  # in force; longer than asked when a poll costs too much
-    stretched: str | None = None  # why the interval is longer than asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,11 @@ class EventsPlane:
         if self._s:
             check(lib.nt_events_spaces(self._s, list(netns), len(netns)), "choosing namespaces")
 
+    @property
+    def handle(self) -> Any:
+        """struct nt_events *"""
+        return self._s
+
     def read(self, engine: Engine | None = None) -> EventsTick | None:
         """Ends an interval; once per tick, before the sweep: the engine then still knows the owners
         of sockets that closed."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
+from nettop.ffi import lib
 from nettop.ffi.engine import Engine
 from nettop.model.events import EventsTick
 from nettop.model.types import Dist, Histogram, SourceStatus, Stage
 from nettop.planes import PlaneOptions, absent_planes, clocks, events, off, stages, wait
+from nettop.planes.meter import Meter
 from nettop.sources.cgroups import find_mount
 from nettop.sources.mounts import read_mounts
 
@@ -21,7 +26,7 @@ class PlaneTick:
     rx_wait: Histogram | None = None
     tx: tuple[Dist, ...] | None = None  # by Stage; None: nothing is selected
     events: EventsTick | None = None  # None: the plane is off
-    runs_per_s: float | None = None  # of all BPF programs
+    runs_per_s: Mapping[str, float] = field(default_factory=dict)  # of BPF programs, by plane
     lost: int = 0  # records and samples that the kernel had no room for, so far
 
 
@@ -35,6 +40,8 @@ class Planes:
         self.stages: stages.StagesPlane | None = None
         self.events: events.EventsPlane | None = None
         self._clocks = clocks.ClocksPlane()
+        self.meter = Meter()
+        self._runs: tuple[float, dict[str, int]] = (0.0, {})
         if not options.bpf or not options.observes:
             reason = "switched off by --no-bpf"
             if options.bpf:
@@ -67,14 +74,37 @@ class Planes:
         waited = self._wait.read(engine) if self._wait is not None else None
         sent = self.stages.read(engine) if self.stages is not None else None
         told = self.events.read(engine) if self.events is not None else None
+        ticks = ((wait.NAME, waited), (stages.NAME, sent), (events.NAME, told))
         return PlaneTick(
             rx_wait=waited.histogram if waited else None,
             tx=sent.all if sent else None,
-            runs_per_s=waited.runs_per_s if waited else None,
+            runs_per_s=self._rates({name: t.runs for name, t in ticks if t is not None}),
             events=told,
             lost=(told.untold if told else 0)
             + (waited.no_storage + waited.focus_full if waited else 0)
             + (sent.full if sent else 0),
+        )
+
+    def _rates(self, runs: dict[str, int]) -> dict[str, float]:
+        """Runs per second since the read before; a plane's first read has none."""
+        now = time.monotonic()
+        before, self._runs = self._runs, (now, runs)
+        seconds = now - before[0]
+        return {
+            name: (n - before[1][name]) / seconds
+            for name, n in runs.items()
+            if name in before[1] and seconds > 0
+        }
+
+    def meter_programs(self) -> None:
+        """Goes on with measuring what the programs cost, while that is wanted."""
+        known: tuple[tuple[str, Any, Any], ...] = (
+            (wait.NAME, self._wait, lib.nt_wait_programs),
+            (stages.NAME, self.stages, lib.nt_stages_programs),
+            (events.NAME, self.events, lib.nt_events_programs),
+        )
+        self.meter.tick(
+            [(name, partial(ask, p.handle)) for name, p, ask in known if p is not None and p.handle]
         )
 
     def read_late(self, engine: Engine) -> None:
@@ -134,6 +164,7 @@ class Planes:
 
     def close(self, walks: stages.Walks = lambda walk: walk(-1)) -> None:
         """Leaves the kernel as it was; walks reaches the namespaces where flags were set."""
+        self.meter.close()
         if self._wait is not None:
             self._wait.close()
         if self.stages is not None:

@@ -21,10 +21,10 @@ from nettop.feed import Grouping, Sort
 from nettop.ffi import ffi
 from nettop.ffi.engine import Engine
 from nettop.ffi.wire import EMPTY_REC, pack_row
+from nettop.model.cost import Cost
 from nettop.model.events import Closed, Event
 from nettop.model.types import (
     AF_INET,
-    Cost,
     Detail,
     Flag,
     Group,
@@ -195,6 +195,8 @@ class DosedFeed:
     def hold_order(self, held: bool) -> None: ...
 
     def set_interval(self, seconds: float) -> None: ...
+
+    def measure_cost(self, wanted: bool) -> None: ...
 
     def set_paused(self, paused: bool) -> None:
         self._model = replace(self._model, seq=self._model.seq + 1)

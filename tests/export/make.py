@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nettop.ffi.wire import EMPTY_REC
+from nettop.model.cost import Cost
 from nettop.model.tcpinfo import TAIL_6_18, decode
 from nettop.model.types import (
     AF_INET,
-    Cost,
     Detail,
     Flag,
     Model,

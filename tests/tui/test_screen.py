@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rich.style import Style
 
-from nettop.model.types import Cost
+from nettop.model.cost import Cost
 from nettop.tui.widgets.lines import LineWidget
 from tests.fakes import FakeFeed
 from tests.tui.conftest import Running, Screen

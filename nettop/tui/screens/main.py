@@ -6,16 +6,14 @@ import time
 from functools import partialmethod
 from typing import TYPE_CHECKING, Any, cast
 
-from textual import events, work
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.screen import ModalScreen, Screen
+from textual.screen import ModalScreen
 from textual.timer import Timer
 
-from nettop.errors import NettopError
 from nettop.feed import Feed, Grouping, Sort
 from nettop.model.fields import Field
-from nettop.model.ss_command import ss_command
 from nettop.model.types import Model, Row
 from nettop.query import FilterError, compile_filter
 from nettop.tui import columns as table_columns
@@ -26,6 +24,7 @@ from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.gather import events_of, sends_of, waits_of
 from nettop.tui.panes.pane import Pane
 from nettop.tui.panes.rx import VIEWS
+from nettop.tui.screens.run_keys import RunKeys
 from nettop.tui.style import Role
 from nettop.tui.widgets.filter_line import FilterLine
 from nettop.tui.widgets.group_table import GroupTable
@@ -33,16 +32,14 @@ from nettop.tui.widgets.lines import LEAST_HEIGHT, LEAST_WIDTH, Line, LineWidget
 from nettop.tui.widgets.socket_table import SocketTable
 
 if TYPE_CHECKING:
-    from nettop.tui.app import NettopApp
+    pass
 
 HOLD_S = 3.0
 NARROW_SOCKETS = 256
-MESSAGE_S = 6.0
-INTERVALS = (0.5, 1.0, 2.0, 5.0, 10.0)
 GROUPINGS = tuple(Grouping)
 
 
-class MainScreen(Screen[None]):
+class MainScreen(RunKeys):
     """State of the view lives here; widgets draw what they are given."""
 
     AUTO_FOCUS = ""  # the filter line takes the keys only while it is open
@@ -71,15 +68,10 @@ class MainScreen(Screen[None]):
         self.zoomed = False
         self.view = 0
         self.opened: int | None = None  # the socket of the detail screen
-        self.message: tuple[str, Role, float] | None = None
         self.column_set, self._columns_for = table_columns.ColumnSet(()), cast("Any", None)
         self._hold_timer: Timer | None = None
         self._g_at = 0.0
         self._panes_at = 0.0
-
-    @property
-    def nettop(self) -> NettopApp:
-        return cast("NettopApp", self.app)
 
     def compose(self) -> ComposeResult:
         yield LineWidget(id="host")
@@ -322,11 +314,6 @@ class MainScreen(Screen[None]):
         self.refresh_all()
         return True
 
-    def say(self, text: str, role: Role = Role.BOLD) -> None:
-        """A message in the status line for some seconds."""
-        self.message = (text, role, time.monotonic() + MESSAGE_S)
-        self.refresh_header()
-
     # --- keys ---
 
     def on_key(self, event: events.Key) -> None:
@@ -528,45 +515,6 @@ class MainScreen(Screen[None]):
         self.nettop.numeric = not self.nettop.numeric
         self.refresh_all()
 
-    def do_export(self) -> None:
-        self._export(True)
-
-    def do_export_all(self) -> None:
-        self._export(False)
-
-    @work(thread=True, exclusive=True)
-    def _export(self, shown: bool) -> None:
-        if self.nettop.options.readonly:
-            self.app.call_from_thread(self.say, "read-only: no export", Role.WATCH)
-            return
-        try:
-            path = self.nettop.export(shown, self.filter_text)
-        except (NettopError, OSError) as error:
-            self.app.call_from_thread(self.say, str(error), Role.UNWELL)
-        else:
-            self.app.call_from_thread(self.say, f"wrote {path}")
-
-    def do_copy(self) -> None:
-        row = self._subject()
-        if row is not None:
-            command = ss_command(row)
-            self.app.copy_to_clipboard(command)
-            self.say(command)
-
-    def _interval(self, seconds: float) -> None:
-        self.nettop.interval_s = max(0.1, min(60.0, round(seconds, 2)))
-        self.feed.set_interval(self.nettop.interval_s)
-        self.say(f"interval {self.nettop.interval_s:g} s")
-
-    def do_slower(self) -> None:
-        self._interval(self.nettop.interval_s * 2)
-
-    def do_faster(self) -> None:
-        self._interval(self.nettop.interval_s / 2)
-
-    def do_delay(self) -> None:
-        self._interval(next((i for i in INTERVALS if i > self.nettop.interval_s), INTERVALS[0]))
-
     def do_reset(self) -> None:
         self.base_filter = None
         self.held = False
@@ -581,19 +529,3 @@ class MainScreen(Screen[None]):
     def do_clear(self) -> None:
         self.feed.clear()
         self.refresh_panes()
-
-    def do_redraw(self) -> None:
-        self.app.refresh(repaint=True, layout=True)
-
-    def do_clocks(self) -> None:
-        from nettop.tui.screens.clocks import open_clocks
-
-        open_clocks(self)
-
-    def do_help(self) -> None:
-        from nettop.tui.screens.help import HelpScreen
-
-        self.app.push_screen(HelpScreen())
-
-    def do_quit(self) -> None:
-        self.app.exit(0)

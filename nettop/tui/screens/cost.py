@@ -1,0 +1,103 @@
+"""What nettop itself costs, and what each plane does and by which method."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+
+from nettop.feed import Feed
+from nettop.model.cost import Cost
+from nettop.model.types import Model, SourceStatus
+from nettop.render import units
+from nettop.tui.screens.overlay import Overlay
+from nettop.tui.style import Role
+from nettop.tui.widgets.lines import BLANK, Line, line
+
+D, B = Role.DIM, Role.BOLD
+_LABEL, _NAME, _STATE, _METHOD = 14, 8, 9, 18
+_STATE_ROLES = {"ok": Role.NORMAL, "partial": Role.WATCH, "off": Role.DIM}
+
+
+class CostScreen(Overlay[None]):
+    """Refreshed once a second; the kernel times the BPF programs while it is open."""
+
+    TITLE = "cost and planes"
+
+    def __init__(self, feed: Feed) -> None:
+        super().__init__()
+        self.feed = feed
+        self._model: Model | None = None
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.feed.measure_cost(True)
+        self.set_interval(1.0, self.redraw)
+
+    def on_unmount(self) -> None:
+        self.feed.measure_cost(False)
+
+    def body(self, width: int) -> list[Line]:
+        model = self.nettop.main.model
+        if model is None:
+            return [line(("no poll yet", D))]
+        lines = cost_lines(model.cost, width)
+        lines += [BLANK, line(("PLANES", Role.FOCUS))]
+        for status in model.sources:
+            lines += plane_lines(status, width)
+        return lines
+
+
+def cost_lines(cost: Cost, width: int) -> list[Line]:
+    """The process, then the BPF programs, dearest first."""
+    pace = f"every {cost.interval_s:g} s" + (f": {cost.stretched}" if cost.stretched else "")
+    rows = [
+        ("CPU", f"{units.percent(cost.cpu_pct)} of one core, the whole process"),
+        ("poll", f"{_ms(cost.poll_ms)} of CPU, {pace}"),
+        ("memory", f"{units.size(cost.rss_bytes)} resident"),
+        ("lost", f"{cost.missed_ticks} ticks missed, {cost.lost_events} records without room"),
+    ]
+    lines = [line(("THIS PROCESS", Role.FOCUS))]
+    lines += [line((f"{name:<{_LABEL}}", D), text) for name, text in rows]
+    lines += [BLANK, line(("BPF PROGRAMS", Role.FOCUS))]
+    if not cost.plane_runs_per_s:
+        return [*lines, line(("none is loaded", D))]
+    for plane, runs in cost.plane_runs_per_s.items():
+        lines.append(line((f"{plane:<{_LABEL}}", D), f"{units.count(runs)} runs/s"))
+    if cost.programs_reason:
+        return [*lines, *_wrapped(cost.programs_reason, width, D)]
+    if not cost.programs:
+        return [*lines, line(("ns per run: being measured", D))]
+    age = units.time((cost.programs_age_s or 0) * 1e9)
+    lines.append(BLANK)
+    lines.append(
+        line((f"{'program':<26}{'runs/s':>9}{'ns/run':>9}{'of a core':>11}   {age} ago", D))
+    )
+    for p in [p for p in cost.programs if p.runs_per_s]:
+        share = p.runs_per_s * (p.ns_per_run or 0) / 1e7
+        ns = f"{p.ns_per_run:.0f}" if p.ns_per_run is not None else units.ABSENT
+        text = f"{p.plane + ' ' + p.name:<26}{units.count(p.runs_per_s):>9}{ns:>9}"
+        lines.append(line(f"{text}{units.percent(share):>11}"))
+    idle = sum(not p.runs_per_s for p in cost.programs)
+    if idle:
+        lines.append(line((f"{idle} others did not run", D)))
+    return lines
+
+
+def _ms(milliseconds: float | None) -> str:
+    return units.time(milliseconds * 1e6 if milliseconds is not None else None)
+
+
+def plane_lines(status: SourceStatus, width: int) -> list[Line]:
+    """Name, state and method; below it why, and what would help."""
+    role = _STATE_ROLES[status.state]
+    head = line(
+        (f"{status.name:<{_NAME}}", B), (f"{status.state:<{_STATE}}", role),
+        (f"{status.method or '':<{_METHOD}}", D),
+    )  # fmt: skip
+    out = [head]
+    for text in filter(None, (status.reason, status.fix and f"→ {status.fix}")):
+        out += _wrapped(text, width, D)
+    return out
+
+
+def _wrapped(text: str, width: int, role: Role) -> list[Line]:
+    return [line((" " * _NAME + part, role)) for part in wrap(text, max(20, width - _NAME))]

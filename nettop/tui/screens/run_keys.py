@@ -1,0 +1,107 @@
+"""Keys of the main screen that do not change which sockets it shows."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, cast
+
+from textual import work
+from textual.screen import Screen
+
+from nettop.errors import NettopError
+from nettop.feed import Feed
+from nettop.model.ss_command import ss_command
+from nettop.model.types import Row
+from nettop.tui.style import Role
+
+if TYPE_CHECKING:
+    from nettop.tui.app import NettopApp
+
+MESSAGE_S = 6.0
+INTERVALS = (0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class RunKeys(Screen[None]):
+    """Export, interval, help and the other screens; the state that they need is the subclass's."""
+
+    feed: Feed
+    filter_text: str | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.message: tuple[str, Role, float] | None = None
+
+    @property
+    def nettop(self) -> NettopApp:
+        return cast("NettopApp", self.app)
+
+    def refresh_header(self) -> None:
+        raise NotImplementedError
+
+    def _subject(self) -> Row | None:
+        raise NotImplementedError
+
+    def say(self, text: str, role: Role = Role.BOLD) -> None:
+        """A message in the status line for some seconds."""
+        self.message = (text, role, time.monotonic() + MESSAGE_S)
+        self.refresh_header()
+
+    def do_export(self) -> None:
+        self._export(True)
+
+    def do_export_all(self) -> None:
+        self._export(False)
+
+    @work(thread=True, exclusive=True)
+    def _export(self, shown: bool) -> None:
+        if self.nettop.options.readonly:
+            self.app.call_from_thread(self.say, "read-only: no export", Role.WATCH)
+            return
+        try:
+            path = self.nettop.export(shown, self.filter_text)
+        except (NettopError, OSError) as error:
+            self.app.call_from_thread(self.say, str(error), Role.UNWELL)
+        else:
+            self.app.call_from_thread(self.say, f"wrote {path}")
+
+    def do_copy(self) -> None:
+        row = self._subject()
+        if row is not None:
+            command = ss_command(row)
+            self.app.copy_to_clipboard(command)
+            self.say(command)
+
+    def _interval(self, seconds: float) -> None:
+        self.nettop.interval_s = max(0.1, min(60.0, round(seconds, 2)))
+        self.feed.set_interval(self.nettop.interval_s)
+        self.say(f"interval {self.nettop.interval_s:g} s")
+
+    def do_slower(self) -> None:
+        self._interval(self.nettop.interval_s * 2)
+
+    def do_faster(self) -> None:
+        self._interval(self.nettop.interval_s / 2)
+
+    def do_delay(self) -> None:
+        self._interval(next((i for i in INTERVALS if i > self.nettop.interval_s), INTERVALS[0]))
+
+    def do_redraw(self) -> None:
+        self.app.refresh(repaint=True, layout=True)
+
+    def do_clocks(self) -> None:
+        from nettop.tui.screens.clocks import open_clocks
+
+        open_clocks(self.nettop.main)
+
+    def do_cost(self) -> None:
+        from nettop.tui.screens.cost import CostScreen
+
+        self.app.push_screen(CostScreen(self.feed))
+
+    def do_help(self) -> None:
+        from nettop.tui.screens.help import HelpScreen
+
+        self.app.push_screen(HelpScreen())
+
+    def do_quit(self) -> None:
+        self.app.exit(0)

@@ -1,0 +1,58 @@
+"""The screen of costs and planes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nettop.model.cost import Cost, ProgramCost
+from nettop.model.types import SourceStatus
+from nettop.tui.screens.cost import cost_lines, plane_lines
+from nettop.tui.widgets.lines import Line
+from tests.tui.conftest import Running
+
+COST = Cost(1.25, 0.8, 3, 1, 50 << 20, 4100.0, 112.0, 1.0, None, {"wait": 4000.0, "stages": 100.0})
+
+
+def texts(lines: list[Line]) -> list[str]:
+    return ["".join(text for text, _ in parts).rstrip() for parts in lines]
+
+
+def test_own_counters_always_times_when_measured() -> None:
+    lines = texts(cost_lines(COST, 80))
+    assert "CPU           1.2% of one core, the whole process" in lines
+    assert "lost          1 ticks missed, 3 records without room" in lines
+    assert "wait          4.0K runs/s" in lines
+    assert lines[-1] == "ns per run: being measured"
+    programs = (
+        ProgramCost("wait", "wait_ready", 2000.0, 120.0),
+        ProgramCost("events", "state", 0, None),
+    )
+    lines = texts(cost_lines(replace(COST, programs=programs, programs_age_s=3.0), 80))
+    assert lines[-3].endswith("3.00s ago")
+    assert lines[-2].split() == ["wait", "wait_ready", "2.0K", "120", "0.02%"]
+    assert lines[-1] == "1 others did not run"
+
+
+def test_why_nothing_is_timed() -> None:
+    lines = texts(cost_lines(replace(COST, programs_reason="needs CAP_SYS_ADMIN"), 80))
+    assert lines[-1].strip() == "needs CAP_SYS_ADMIN"
+    lines = texts(cost_lines(replace(COST, plane_runs_per_s={}), 80))
+    assert lines[-1] == "none is loaded"
+
+
+def test_a_plane_says_how_or_why_not() -> None:
+    status = SourceStatus("wait", "off", reason="needs CAP_BPF and CAP_PERFMON", fix="sudo nettop")
+    assert texts(plane_lines(status, 60)) == [
+        "wait    off", "        needs CAP_BPF and CAP_PERFMON", "        → sudo nettop",
+    ]  # fmt: skip
+
+
+async def test_statistics_are_on_only_while_it_is_open(running: Running) -> None:
+    async with running() as screen:
+        await screen.press("P")
+        assert "cost and planes" in screen.text
+        assert "PLANES" in screen.text
+        assert screen.feed.asked[-1] == ("measure_cost", True)
+        await screen.press("escape")
+        assert screen.feed.asked[-1] == ("measure_cost", False)
+        assert "cost and planes" not in screen.text
