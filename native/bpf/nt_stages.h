@@ -19,8 +19,8 @@ enum nt_tx_part {
 #define NT_TX_RING 4 /* sends under way that a socket's record holds; further ones go to a map */
 #define NT_TX_PENDING 16384
 #define NT_TX_WANTED 4096
-#define NT_TX_FINE 64	      /* sockets with fine buckets: 49 kB each */
-#define NT_TX_SPACES 4096     /* network namespaces */
+#define NT_TX_FINE 64	  /* sockets with fine buckets: 49 kB each */
+#define NT_TX_SPACES 4096 /* network namespaces */
 
 enum nt_tx_flag {
 	NT_TX_OURS = 1,	   /* nettop set SK_BPF_CB_FLAGS and will clear it */

@@ -46,7 +46,7 @@ struct nt_events {
 	int n_cpus;
 	struct nt_ev_cpu *cpus;
 	uint64_t *per_cpu;
-	int waits_fd, sends_fd; /* maps of the other planes; -1: none */
+	int waits_fd, sends_fd;		    /* maps of the other planes; -1: none */
 	struct nt_engine *engine;	    /* while records are taken */
 	uint64_t seq;			    /* of the newest event */
 	struct nt_event *kept[NT_EV_TYPES]; /* by arrival, KEPT of each; of CLOSED none */
