@@ -13,7 +13,7 @@ from nettop.ffi import lib
 from nettop.ffi.engine import Engine
 from nettop.model.events import EventsTick
 from nettop.model.types import Dist, Histogram, SourceStatus, Stage
-from nettop.planes import PlaneOptions, absent_planes, clocks, events, off, stages, wait
+from nettop.planes import PlaneOptions, absent_planes, clocks, events, off, stages, stamps, wait
 from nettop.planes.meter import Meter
 from nettop.sources.cgroups import find_mount
 from nettop.sources.mounts import read_mounts
@@ -153,6 +153,7 @@ class Planes:
             known[stages.NAME] = self.stages.status()
         if self.events is not None:
             known[events.NAME] = self.events.status()
+        known[stamps.NAME] = stamps.status()
         known[clocks.NAME] = self._clocks.status()
         return (*known.values(), *absent_planes(frozenset(known)))
 

@@ -70,6 +70,12 @@ class Hardware:
             else:
                 self._tracker.add(offset)
 
+    @property
+    def steps_seen(self) -> int:
+        """Steps of either clock so far: a stamp from before one cannot be told after it."""
+        with self._lock:
+            return self._tracker.steps_seen
+
     def is_between(self, hw_ns: int) -> bool:
         """Whether a reading later than this stamp is known: it will not be told better."""
         with self._lock:

@@ -63,6 +63,7 @@ class Round:
     arrived_ns: int | None = None
     far: FarTimes | None = None
     arrived_hw_ns: int | None = None  # the NIC's own clock
+    clock_steps: int = 0  # that had been seen when the answer came
     left_hw: HardwareTime | None = None
     arrived_hw: HardwareTime | None = None
 

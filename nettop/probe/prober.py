@@ -208,6 +208,7 @@ class Prober:
         r.read_ns, r.read_mono_ns = message.stamp.read_ns, message.stamp.read_mono_ns
         r.arrived_ns = message.stamp.software_ns
         r.arrived_hw_ns = message.stamp.hardware_ns
+        r.clock_steps = self.hardware.steps_seen if self.hardware is not None else 0
         r.far = times_of(data) if head.kind == ANSWER else None
         self._answered[head.seq] = r
 
@@ -243,13 +244,17 @@ class Prober:
             stages = (*stages, "hardware")
             told: list[HardwareTime | None] = []
             if r.flight.hardware_ns is not None:
-                r.left_hw = self.hardware.to_system(r.flight.hardware_ns)
+                r.left_hw = self._as_system(self.hardware, r, r.flight.hardware_ns)
                 told.append(r.left_hw)
             if r.arrived_hw_ns is not None:
-                r.arrived_hw = self.hardware.to_system(r.arrived_hw_ns)
+                r.arrived_hw = self._as_system(self.hardware, r, r.arrived_hw_ns)
                 told.append(r.arrived_hw)
             self.tally.hardware(told)
         return self.tally.settle(r, stages=stages)
+
+    @staticmethod
+    def _as_system(hardware: Hardware, r: Round, ns: int) -> HardwareTime | None:
+        return hardware.to_system(ns) if hardware.steps_seen == r.clock_steps else None
 
     def _give_up(self, on_point: OnPoint) -> None:
         limit = time.monotonic_ns() - round(self.options.timeout_s * 1e9)

@@ -398,3 +398,25 @@ def test_what_is_not_read_is_counted() -> None:
         time.sleep(0.01)
         assert all(receiver.recv().stamp.software_ns for _ in range(3))
     assert receiver.errors == {StampError.UNKNOWN: 3}
+
+
+@needs_root
+@pytest.mark.parametrize("kind", ["raw", "packet"])
+def test_raw_and_packet_sockets(kind: str, space: str) -> None:
+    """Their stamps come by other control messages; keys count datagrams."""
+
+    def opened() -> socket.socket:
+        if kind == "packet":
+            sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+            sock.bind(("lo", 0x0800))
+            return sock
+        sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, 253)
+        sock.connect(("127.0.0.1", 0))
+        return sock
+
+    with inside(space, opened) as sock:
+        sender = StampedSocket(sock, receive=False)
+        for size in (20, 500):
+            sender.send(b"E" + b"x" * size)
+        stamps = collected(sender, 4)
+    assert kinds(stamps) == {(key, kind): 1 for key in (0, 1) for kind in (SCHED, SND)}
