@@ -66,6 +66,8 @@ def examine() -> Report:
     tried = {"diag": _try_diag(), "procs": _try_procs(procs)}
     planes = Planes(PlaneOptions())
     everything = {s.name: s for s in planes.statuses()} | tried
+    if planes.stages is not None:
+        everything[stages.NAME] = planes.stages.ability()
     planes.close()
     held, permitted = privilege.held(), privilege.permitted()
     kept = privilege.to_keep(permitted, keep_netns=False)

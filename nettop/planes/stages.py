@@ -167,10 +167,14 @@ class StagesPlane:
         return self._applied.every
 
     def status(self) -> SourceStatus:
+        if not self._applied and not self.refused:
+            return SourceStatus(NAME, "off", self.method, OFF_REASON)
+        return self.ability()
+
+    def ability(self) -> SourceStatus:
+        """What it can do once sockets are selected."""
         if self.refused:
             return SourceStatus(NAME, "off", self.method, self.refused)
-        if not self._applied:
-            return SourceStatus(NAME, "off", self.method, OFF_REASON)
         reason = None
         if self.method == METHODS[lib.NT_STAGES_TRACEPOINTS]:
             reason = "qdisc and ack only: this kernel lacks BPF timestamping (Linux 6.15)"
