@@ -12,7 +12,6 @@ import socket
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from nettop.errors import NettopError
@@ -283,6 +282,5 @@ class Reflector:
         now = time.monotonic()
         if now - self._clock_read_s > _CLOCK_EVERY_S:
             self._clock_read_s = now
-            with suppress(OSError):
-                self._clock_error = clock_error_ns()
+            self._clock_error = clock_error_ns()
         return self._clock_error
