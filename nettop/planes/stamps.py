@@ -5,21 +5,22 @@ from __future__ import annotations
 import socket
 from functools import cache
 
+from nettop.ffi import check, lib
 from nettop.model.types import SourceStatus
 from nettop.planes import off
 
 NAME = "stamps"
 METHOD = "so_timestamping"
+_TX_SOFTWARE, _SOFTWARE = 2, 16  # SOF_TIMESTAMPING_*
 
 
 @cache
 def status() -> SourceStatus:
     """Tried once, on a socket that sends nothing and does not ask for stamps of what is received:
     that would switch on stamping of every packet of the host."""
-    from nettop.stamps import StampedSocket
-
     try:
-        with StampedSocket(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), receive=False):
-            return SourceStatus(NAME, "ok", METHOD)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            check(lib.nt_stamps_enable(sock.fileno(), _TX_SOFTWARE | _SOFTWARE), "SO_TIMESTAMPING")
     except OSError as error:
-        return off(NAME, f"this kernel refuses SO_TIMESTAMPING: {error.strerror}")
+        return off(NAME, f"this kernel refuses {error.strerror}")
+    return SourceStatus(NAME, "ok", METHOD)
