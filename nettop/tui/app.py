@@ -88,9 +88,7 @@ class NettopApp(App[int]):
         self.push_screen(self.main)
         for number in (signal.SIGTERM, signal.SIGHUP):
             self._signals[number] = signal.signal(number, self._on_signal)
-        self.call_after_refresh(self._start)
-
-    def _start(self) -> None:
+        # Beside the first layout, so that the first paint has sockets in it.
         self.feed.start(self._on_model)
 
     def _on_model(self) -> None:
