@@ -1,0 +1,27 @@
+"""Boots by hand: see the package's docstring."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.vm.guest import scenario
+from tests.vm.kernels import SOURCES, kernel
+
+
+def main(words: list[str]) -> int:
+    match words:
+        case ["list"]:
+            print("\n".join(SOURCES))
+        case ["run", name, *scenarios] if scenarios:
+            told = scenario(kernel(name), scenarios, seconds=300)
+            print(told.console)
+            print(f"{told.kernel.release}: {told.seconds:.0f} s, {len(told.errors)} failed")
+            return bool(told.errors)
+        case _:
+            print(__import__("tests.vm").vm.__doc__)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

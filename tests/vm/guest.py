@@ -1,0 +1,180 @@
+"""One boot of a kernel with one scenario: what its functions told, or why that failed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.vm.initramfs import Initramfs
+from tests.vm.kernels import BOOKWORM, BOOKWORM_BACKPORTS, Kernel
+from tests.vm.packages import Unavailable, cache, locked, unpack
+
+ROOT = Path(__file__).resolve().parents[2]
+BOOT_S = 90  # until the first process runs; some 5 s on an idle machine
+TRIES = 2  # a guest that did not come up is booted once more
+MEMORY_MB = 768
+_HERE = Path(__file__).parent
+
+
+@dataclass(slots=True)
+class Told:
+    """What a guest said."""
+
+    kernel: Kernel
+    facts: dict[str, Any] = field(default_factory=dict)  # by the scenario's names
+    errors: dict[str, str] = field(default_factory=dict)  # functions that raised: the traceback
+    missing_modules: tuple[str, ...] = ()
+    console: str = ""
+    seconds: float = 0.0
+
+
+class GuestFailed(AssertionError):
+    """The guest did not come to its end; with the last it said."""
+
+
+def qemu() -> tuple[Path, dict[str, str]]:
+    """QEMU's program and the environment that it runs in: the machine's own, else one fetched.
+
+    Raises:
+        Unavailable: neither.
+    """
+    folder = cache() / "qemu"
+    program = folder / "usr/bin/qemu-system-x86_64"
+    with locked("qemu"):
+        if not program.exists():
+            packages = BOOKWORM_BACKPORTS.with_dependencies("qemu-system-x86")
+            fresh = folder.with_suffix(".new")
+            shutil.rmtree(fresh, ignore_errors=True)
+            for package in packages:
+                unpack(package, fresh)
+                package.unlink()
+            fresh.rename(folder)
+    libraries = [f"{folder}/usr/lib/x86_64-linux-gnu", f"{folder}/lib/x86_64-linux-gnu"]
+    return program, {**os.environ, "LD_LIBRARY_PATH": ":".join(libraries)}
+
+
+def busybox() -> Path:
+    """A static busybox."""
+    folder = cache() / "busybox"
+    program = folder / "bin/busybox"
+    with locked("busybox"):
+        if not program.exists():
+            unpack(BOOKWORM.download("busybox-static"), folder)
+    return program
+
+
+def _initramfs(kernel: Kernel, command: str) -> bytes:
+    image = Initramfs()
+    image.device("dev/console", 5, 1)
+    image.device("dev/null", 1, 3)
+    image.file("bin/busybox", busybox().read_bytes(), mode=0o755)
+    image.file("init", (_HERE / "init.sh").read_bytes(), mode=0o755)
+    image.file("command", command.encode())
+    for module in kernel.modules:
+        image.file(f"modules/{module.name}", module.read_bytes())
+    order = "".join(f"{module.stem}\n" for module in kernel.modules)
+    image.file("modules/order", order.encode())
+    return image.bytes()
+
+
+def boot(kernel: Kernel, command: str, *, seconds: float, devices: tuple[str, ...] = ()) -> Told:
+    """Runs a shell command inside, as root of the machine's own file system, read-only.
+
+    Raises:
+        Unavailable: no QEMU.
+        GuestFailed: it did not come up, or not to its end within the time.
+    """
+    program, environ = qemu()
+    image = cache() / f"initramfs-{os.getpid()}-{kernel.release}"
+    image.write_bytes(_initramfs(kernel, command))
+    argv = [
+        str(program), "-L", str(program.parents[1] / "share/qemu"),
+        "-L", str(program.parents[1] / "share/seabios"),
+        "-M", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max", "-smp", "2",
+        "-m", str(MEMORY_MB), "-nodefaults", "-no-user-config", "-display", "none",
+        "-serial", "stdio", "-no-reboot",
+        "-kernel", str(kernel.image), "-initrd", str(image),
+        "-append", "console=ttyS0 quiet panic=-1 net.ifnames=0 tsc=reliable",
+        "-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
+        "-device", "virtio-9p-pci,fsdev=root,mount_tag=root",
+        *devices,
+    ]  # fmt: skip
+    try:
+        for attempt in range(TRIES):
+            told = _run(argv, environ, kernel, seconds)
+            if told is not None:
+                return told
+            if attempt + 1 < TRIES:
+                continue
+    finally:
+        image.unlink(missing_ok=True)
+    raise GuestFailed(f"{kernel.name} ({kernel.release}) did not come up in {BOOT_S} s, twice")
+
+
+def _run(argv: list[str], environ: dict[str, str], kernel: Kernel, seconds: float) -> Told | None:
+    """None: it did not come up."""
+    began = time.monotonic()
+    console = bytearray()
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env=environ,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
+        up = ended = False
+        try:
+            while not ended:
+                limit = seconds + BOOT_S if up else BOOT_S
+                if time.monotonic() - began > limit:
+                    break
+                piece = process.stdout.read() or b""
+                console += piece
+                up = up or b"NT-UP" in console
+                ended = b"NT-END" in console or process.poll() is not None
+                if not piece:
+                    time.sleep(0.05)
+        finally:
+            process.kill()
+    text = console.decode("utf-8", "replace").replace("\r", "")
+    if not up:
+        return None
+    if "NT-END" not in text:
+        raise GuestFailed(f"{kernel.release} did not end in {seconds} s:\n{text[-4000:]}")
+    return _parsed(kernel, text, time.monotonic() - began)
+
+
+def _parsed(kernel: Kernel, text: str, seconds: float) -> Told:
+    told = Told(kernel, console=text, seconds=seconds)
+    missing = []
+    for line in text.splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "NT-FACT":
+            name, _, value = rest.partition(" ")
+            told.facts[name] = json.loads(value)
+        elif word == "NT-ERROR":
+            name, _, value = rest.partition(" ")
+            told.errors[name] = json.loads(value)
+        elif word == "NT-MODULE":
+            missing.append(rest)
+    told.missing_modules = tuple(missing)
+    return told
+
+
+def scenario(kernel: Kernel, names: list[str], *, seconds: float = 120) -> Told:
+    """Runs functions of tests/vm/scenarios/ (`module` or `module.function`) in a guest."""
+    python = shlex.quote(sys.executable)
+    words = " ".join(map(shlex.quote, names))
+    path = shlex.quote(str(ROOT))
+    command = f"cd {path} && PYTHONPATH={path} {python} -m tests.vm.inside {words}"
+    return boot(kernel, command, seconds=seconds)
+
+
+__all__ = ["GuestFailed", "Told", "Unavailable", "boot", "scenario"]

@@ -1,0 +1,1 @@
+"""What runs inside the guests; each public function returns what it saw, as JSON."""
