@@ -20,7 +20,9 @@ from nettop.sources.mounts import read_mounts
 from tests.integration.namespaces import inside, run
 
 SO_COOKIE, SO_TIMESTAMPING, SO_TIMESTAMPNS, TCP_QUICKACK = 57, 37, 35, 12
-REL, ABS_NS = 0.03, 50_000  # the contract: within 3 % or 50 µs
+# The contract: within 3 % or 50 µs; on a machine that is emulated 10 % or 2 ms.
+EMULATED = "NETTOP_EMULATED" in os.environ
+REL, ABS_NS = (0.1, 2_000_000) if EMULATED else (0.03, 50_000)
 MS = 1_000_000
 
 

@@ -21,20 +21,11 @@ from nettop.planes import PlaneOptions
 from nettop.poller import LiveFeed
 from tests.integration.namespaces import inside, namespace, needs_root, run
 from tests.integration.namespaces import pair as veth_pair
+from tests.integration.sends import ABS_NS, REL, cookie_of, near
 
 pytestmark = needs_root
-SO_COOKIE = 57
-# The contract: within 3 % or 50 µs. The sleep itself ends late by what the scheduler takes,
-# which the test measures, so that only nettop's own error is judged.
-REL, ABS_NS = 0.03, 50_000
-
-
-def cookie_of(sock: socket.socket) -> int:
-    return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8), "little")
-
-
-def near(ns: float) -> object:
-    return pytest.approx(ns, rel=REL, abs=ABS_NS)
+# The sleep itself ends late by what the scheduler takes, which the test measures, so that only
+# nettop's own error is judged.
 
 
 @pytest.fixture(scope="module")

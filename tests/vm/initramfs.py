@@ -13,7 +13,9 @@ class Initramfs:
         self._folders: set[str] = set()
         self._number = 0
 
-    def _entry(self, name: str, mode: int, body: bytes = b"", device: tuple[int, int] = (0, 0)) -> None:
+    def _entry(
+        self, name: str, mode: int, body: bytes = b"", device: tuple[int, int] = (0, 0)
+    ) -> None:
         self._number += 1
         raw = name.encode() + b"\0"
         fields = (self._number, mode, 0, 0, 1, 0, len(body), 0, 0, *device, len(raw), 0)

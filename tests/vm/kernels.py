@@ -70,7 +70,9 @@ def kernel(name: str) -> Kernel:
         package = source.suite.depends(source.meta, pattern)
     else:
         assert source.series is not None
-        package = source.suite.newest(pattern.replace(r"[\d.]+", re.escape(source.series) + r"\.\d+"))
+        package = source.suite.newest(
+            pattern.replace(r"[\d.]+", re.escape(source.series) + r"\.\d+")
+        )
     release = package.removeprefix("linux-image-")
     folder = cache() / "kernels" / release
     with locked(f"kernel-{release}"):
@@ -92,10 +94,15 @@ def _unpack(suite: Suite, release: str, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=cache()) as scratch:
         for package in packages:
             _extract(package, Path(scratch))
-        image = next(Path(scratch).glob("boot/vmlinuz-*"))
+        images = [
+            *Path(scratch).glob("boot/vmlinuz-*"),
+            *Path(scratch).glob("usr/lib/modules/*/vmlinuz"),
+        ]
+        if not images:
+            raise Unavailable(f"{release}: its packages hold no image")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        shutil.copy(image, folder / "vmlinuz")
+        shutil.copy(images[0], folder / "vmlinuz")
         order = _take_modules(Path(scratch), folder)
         (folder / "modules.json").write_text(json.dumps(order))
     for package in packages:
@@ -109,7 +116,7 @@ def _extract(package: Path, into: Path) -> None:
     ) as tar:
         subprocess.run(
             ["tar", "-x", "-C", str(into), "--wildcards", "--no-same-owner", "--ignore-failed-read",
-             "./boot/vmlinuz*", "./*lib/modules/*.ko*"],
+             "./boot/vmlinuz*", "./usr/lib/modules/*/vmlinuz", "./*lib/modules/*.ko*"],
             stdin=tar.stdout, stderr=subprocess.DEVNULL, check=False,
         )  # fmt: skip
 

@@ -77,7 +77,9 @@ class Suite:
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         (self.root / "status").touch()
         mirror = _mirror()
-        lines = [f"deb [signed-by={_KEYRING}] {mirror} {s} main" for s in (self.name, *self.besides)]
+        lines = [
+            f"deb [signed-by={_KEYRING}] {mirror} {s} main" for s in (self.name, *self.besides)
+        ]
         (self.root / "sources.list").write_text("\n".join(lines) + "\n")
         (self.root / "apt.conf").write_text(
             f'Dir::State "{self.root}"; Dir::State::status "{self.root}/status";\n'
@@ -85,6 +87,7 @@ class Suite:
             f'Dir::Cache::archives "{self.root}/archives"; Dir::Etc::sourceparts "-";\n'
             f'Dir::Etc::sourcelist "{self.root}/sources.list"; Dir::Etc::parts "{self.root}/parts";\n'
             f'Dir::Etc::preferencesparts "{self.root}/parts"; Dir::Etc::preferences "-";\n'
+            f'APT::Default-Release "{self.name}";\n'
             'Acquire::Languages "none"; APT::Architecture "amd64"; APT::Architectures "amd64";\n'
             f'Acquire::http::Timeout "20"; APT::Sandbox::User "";\n{_proxy()}'
         )
@@ -132,7 +135,9 @@ class Suite:
                 "apt-get", "-qq", "-y", "--no-install-recommends", "-t", self.name,
                 "--download-only", "install", package, seconds=FETCH_S,
             )  # fmt: skip
-        return [p for p in (self.root / "archives").glob("*.deb") if not p.name.startswith("libc6_")]
+        return [
+            p for p in (self.root / "archives").glob("*.deb") if not p.name.startswith("libc6_")
+        ]
 
 
 _updated: set[str] = set()
