@@ -3,11 +3,13 @@
 #ifdef NT_WITH_BPF
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,12 +25,26 @@ void nt_bpf_quiet(void)
 	libbpf_set_print(NULL);
 }
 
+/* Records of sockets in programs on tracepoints: Linux 5.11. */
+static bool keeps_records(void)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	bool found = btf &&
+		     btf__find_by_name_kind(btf, "bpf_sk_storage_get_tracing", BTF_KIND_FUNC) > 0;
+
+	btf__free(btf);
+	return found;
+}
+
 void nt_bpf_reason(int err, const char *what, char *why, uint32_t n)
 {
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
 		snprintf(why, n, "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)");
 	else if (err == -EPERM || err == -EACCES)
 		snprintf(why, n, "needs CAP_BPF and CAP_PERFMON");
+	else if (!keeps_records())
+		snprintf(why, n,
+			 "tracepoints keep no records of sockets on this kernel (Linux 5.11)");
 	else if (err == -ENOENT || err == -ESRCH)
 		snprintf(why, n, "this kernel lacks what %s needs", what);
 	else

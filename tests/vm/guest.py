@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,12 +169,19 @@ def _parsed(kernel: Kernel, text: str, seconds: float) -> Told:
     return told
 
 
-def scenario(kernel: Kernel, names: list[str], *, seconds: float = 120) -> Told:
+def scenario(
+    kernel: Kernel,
+    names: list[str],
+    *,
+    seconds: float = 120,
+    environ: Mapping[str, str] | None = None,
+) -> Told:
     """Runs functions of tests/vm/scenarios/ (`module` or `module.function`) in a guest."""
     python = shlex.quote(sys.executable)
     words = " ".join(map(shlex.quote, names))
     path = shlex.quote(str(ROOT))
-    command = f"cd {path} && PYTHONPATH={path} {python} -m tests.vm.inside {words}"
+    given = " ".join(f"{k}={shlex.quote(v)}" for k, v in (environ or {}).items())
+    command = f"cd {path} && PYTHONPATH={path} {given} {python} -m tests.vm.inside {words}"
     return boot(kernel, command, seconds=seconds)
 
 

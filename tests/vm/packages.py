@@ -85,7 +85,8 @@ class Suite:
             f'Dir::State "{self.root}"; Dir::State::status "{self.root}/status";\n'
             f'Dir::State::lists "{self.root}/lists"; Dir::Cache "{self.root}";\n'
             f'Dir::Cache::archives "{self.root}/archives"; Dir::Etc::sourceparts "-";\n'
-            f'Dir::Etc::sourcelist "{self.root}/sources.list"; Dir::Etc::parts "{self.root}/parts";\n'
+            f'Dir::Etc::sourcelist "{self.root}/sources.list";\n'
+            f'Dir::Etc::parts "{self.root}/parts";\n'
             f'Dir::Etc::preferencesparts "{self.root}/parts"; Dir::Etc::preferences "-";\n'
             f'APT::Default-Release "{self.name}";\n'
             'Acquire::Languages "none"; APT::Architecture "amd64"; APT::Architectures "amd64";\n'
@@ -106,7 +107,7 @@ class Suite:
         found = [name for name in known if re.fullmatch(pattern, name)]
         if not found:
             raise Unavailable(f"{self.name} has no package {pattern}")
-        return max(found, key=lambda name: [int(n) for n in re.findall(r"\d+", name)])
+        return str(max(found, key=lambda name: [int(n) for n in re.findall(r"\d+", name)]))
 
     def depends(self, package: str, pattern: str) -> str:
         """What a meta package stands for."""
@@ -115,7 +116,7 @@ class Suite:
         found = [name for name in re.findall(r"Depends: (\S+)", out) if re.fullmatch(pattern, name)]
         if not found:
             raise Unavailable(f"{self.name}: {package} depends on no {pattern}")
-        return found[0]
+        return str(found[0])
 
     def download(self, package: str) -> Path:
         """The package file."""

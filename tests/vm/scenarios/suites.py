@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 # A first tick, or a word over loopback, takes ten times as long under emulation.
 os.environ["NETTOP_EMULATED"] = "1"
+_FOLDER = "tests/integration"
+_OPTIONS = ("-q", "-p", "no:cacheprovider", "--no-header", "--tb=short")
 
 
 class _Outcomes:
@@ -19,43 +22,21 @@ class _Outcomes:
         self.why: dict[str, str] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        name = report.nodeid.rpartition("/")[2]
         if report.when == "call" or report.outcome != "passed":
-            self.of[name] = report.outcome
+            self.of[report.nodeid] = report.outcome
         if report.outcome != "passed":
-            self.why[name] = str(report.longrepr)[-1500:]
+            self.why[report.nodeid] = str(report.longrepr)[-2000:]
 
 
-def _ran(*argv: str) -> dict[str, Any]:
+def chosen() -> dict[str, Any]:
+    """NETTOP_VM_TESTS: {file: -k expression}, "" for all of it. What fails is tried once more: a
+    guest's clock may stand still for a while when the machine is busy."""
     outcomes = _Outcomes()
-    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--tb=short"]
-    pytest.main([*options, *argv], plugins=[outcomes])
-    return {"outcomes": outcomes.of, "why": outcomes.why}
-
-
-def ss_equality() -> dict[str, Any]:
-    return _ran("tests/integration/test_ss_equality.py")
-
-
-def waits() -> dict[str, Any]:
-    return _ran("tests/integration/test_wait.py")
-
-
-def stages() -> dict[str, Any]:
-    return _ran("tests/integration/test_stages.py")
-
-
-def stages_path() -> dict[str, Any]:
-    return _ran("tests/integration/test_stages_path.py")
-
-
-def events() -> dict[str, Any]:
-    return _ran("tests/integration/test_events.py")
-
-
-def stamps() -> dict[str, Any]:
-    return _ran("tests/integration/test_stamps.py")
-
-
-def harm() -> dict[str, Any]:
-    return _ran("tests/integration/test_stages_harm.py", "tests/integration/test_events_harm.py")
+    for file, expression in json.loads(os.environ["NETTOP_VM_TESTS"]).items():
+        words = ["-k", expression] if expression else []
+        pytest.main([*_OPTIONS, f"{_FOLDER}/{file}", *words], plugins=[outcomes])
+    again = [name for name, outcome in outcomes.of.items() if outcome == "failed"]
+    first = {name: outcomes.why[name] for name in again}
+    if again:
+        pytest.main([*_OPTIONS, *again], plugins=[outcomes])
+    return {"outcomes": outcomes.of, "why": outcomes.why, "failed_once": first}

@@ -1,17 +1,12 @@
-"""The diag plane against the guest's own kernel."""
+"""What nettop says that it can do on this kernel."""
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from nettop.doctor import examine, to_json
 
 
 def doctor() -> Any:
-    """What works here."""
+    """nettop doctor --json."""
     return to_json(examine())
-
-
-def release() -> str:
-    return os.uname().release

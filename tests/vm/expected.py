@@ -1,0 +1,56 @@
+"""What each kernel must be able to do, and which of the tests its guests run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+EXACT, PROBE = "exact", "tcp_probe"
+STAMPS, TRACEPOINTS = "bpf_timestamping", "tracepoints"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """By plane: the method that must work, or None and words of the reason why it cannot."""
+
+    wait: str | None
+    stages: str | None
+    events: str | None
+    tcp_info_bytes: int
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+_NO_RECORDS = "tracepoints keep no records of sockets on this kernel (Linux 5.11)"
+KERNELS = {
+    "5.10": Expected(
+        None, None, None, 232,
+        {"wait": _NO_RECORDS, "stages": _NO_RECORDS, "events": _NO_RECORDS},
+    ),
+    "6.1": Expected(
+        PROBE, TRACEPOINTS, "tp_btf", 232,
+        {"wait": "no sk_data_ready here", "stages": "lacks BPF timestamping (Linux 6.15)",
+         "events": "this kernel does not tell: resets sent"},
+    ),
+    "6.12": Expected(
+        EXACT, TRACEPOINTS, "tp_btf", 248, {"stages": "lacks BPF timestamping (Linux 6.15)"}
+    ),
+    "6.16": Expected(EXACT, STAMPS, "tp_btf", 248),
+    "6.18": Expected(EXACT, STAMPS, "tp_btf", 280),
+    "newest": Expected(EXACT, STAMPS, "tp_btf", 280),
+}  # fmt: skip
+
+# Known answers of tests/integration that a guest repeats: file to part of the tests' names.
+DIAG = {"test_ss_equality.py": ""}
+WAITS = {
+    "test_wait.py": "late_reader and 0.1 or burst and 0.01 or waitall or splice or two_calls "
+    "or before_accept or fin_alone or oldest_unread or before_nettop or SIGKILL",
+}
+WAITS_BY_PROBE = {"test_wait.py": "without_sk_data_ready"}
+STAGES = {
+    "test_stages.py": "size_over_rate and 9000 or delayed_ack or out_of_reach or buffer_space",
+    "test_stages_harm.py": "left_alone or cleared_on or SIGKILL",
+}
+SEGMENTS = {"test_stages_path.py": "datagram_waits or segment or late_ack"}
+EVENTS = {
+    "test_events.py": "namespace_counts or unread_data or orderly or refused or full_socket",
+    "test_closed.py": "",
+}
