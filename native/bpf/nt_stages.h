@@ -57,7 +57,7 @@ struct nt_tx_pending {
 	__u64 first_ns, last_ns; /* departures by software's clock */
 	__u32 departures;
 	__u32 tskey;  /* sequence number of the last byte; 0 is legal */
-	__u32 nth;    /* stamped send of its socket, from 1 */
+	__u32 nth;    /* stamped send of its socket, from 1; by tracepoints its first device */
 	__u32 merged; /* of those before it */
 };
 

@@ -185,6 +185,7 @@ static __always_inline void left_segment(struct nt_tx_sock *s, const struct sk_b
 {
 	struct segment at;
 	u64 now = bpf_ktime_get_ns();
+	u32 device = (u32)BPF_CORE_READ(skb, dev, ifindex);
 
 	if (!segment_of(skb, &at))
 		return;
@@ -194,10 +195,14 @@ static __always_inline void left_segment(struct nt_tx_sock *s, const struct sk_b
 
 		if (!p->copied_ns || (s32)(p->tskey - at.seq) <= 0 || (s32)(at.end - p->tskey) < 0)
 			continue;
-		if (!p->first_ns)
+		/* A stacked device hands on to the one below; the same device again is a resend. */
+		if (!p->departures)
+			p->nth = device;
+		if (p->nth == device)
+			p->departures++;
+		if (!p->first_ns || (p->departures == 1 && p->nth != device))
 			p->first_ns = now;
 		p->last_ns = now;
-		p->departures++;
 	}
 }
 

@@ -131,6 +131,23 @@ def shaped(name: str, *, latency: str = "400ms") -> Iterator[None]:
 
 
 @contextmanager
+def stacked(veth: tuple[str, str]) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A connection that leaves through macvlan over v0."""
+    first, second = veth
+    run("ip", "-n", first, "link", "add", "m1", "link", "v0", "type", "macvlan", "mode", "bridge")
+    run("ip", "-n", first, "addr", "add", "10.8.0.1/24", "dev", "m1")
+    run("ip", "-n", first, "link", "set", "m1", "up")
+    run("ip", "-n", second, "addr", "add", "10.8.0.2/24", "dev", "v0")
+    try:
+        sender, receiver = connection(first, second, "10.8.0.2")
+        with sender, receiver:
+            yield sender, receiver
+    finally:
+        run("ip", "-n", first, "link", "del", "m1")
+        run("ip", "-n", second, "addr", "del", "10.8.0.2/24", "dev", "v0")
+
+
+@contextmanager
 def unreachable(veth: tuple[str, str]) -> Iterator[None]:
     """10.9.0.2 is nobody's address meanwhile: what is sent there is lost.
 

@@ -54,8 +54,9 @@ def plane(space: str) -> Iterator[EventsPlane]:
     made, status = open_plane()
     assert made is not None, status.reason
     with closing(made):
-        assert status.state == "ok", status.reason
-        assert made.types == frozenset(EventType)
+        # Before 6.10 no reason of a reset is told; tests that need one fail there.
+        assert status.state != "off", status.reason
+        assert made.types >= frozenset(EventType) - {EventType.RESET_SENT}
         made.watch([inode_of(space)])
         made.read()
         yield made

@@ -13,7 +13,7 @@ import pytest
 from nettop.model.types import Dist, PlaneHas, Stage
 from nettop.poller import LiveFeed
 from nettop.stamps import Flight, Flights, StampedSocket
-from tests.integration.namespaces import inside, needs_root, run
+from tests.integration.namespaces import inside, needs_root
 from tests.integration.sends import (
     ABS_NS,
     BURST,
@@ -30,6 +30,7 @@ from tests.integration.sends import (
     select,
     sent,
     shaped,
+    stacked,
     take,
     unreachable,
 )
@@ -266,23 +267,13 @@ def test_a_peer_out_of_reach_is_retransmissions(
 
 def test_macvlan_is_one_send(veth: tuple[str, str]) -> None:
     """A stacked device enters two queues: the stage begins with the first, nothing is resent."""
-    first, second = veth
-    run("ip", "-n", first, "link", "add", "m1", "link", "v0", "type", "macvlan", "mode", "bridge")
-    run("ip", "-n", first, "addr", "add", "10.8.0.1/24", "dev", "m1")
-    run("ip", "-n", first, "link", "set", "m1", "up")
-    run("ip", "-n", second, "addr", "add", "10.8.0.2/24", "dev", "v0")
-    try:
-        sender, receiver = connection(first, second, "10.8.0.2")
-        with sender, receiver, feed_of(first) as feed:
-            select(feed, sender)
-            for _ in range(10):
-                sender.sendall(b"x" * 100)
-                take(receiver, 100)
-                time.sleep(0.002)
-            plane = sent(feed, sender)
-    finally:
-        run("ip", "-n", first, "link", "del", "m1")
-        run("ip", "-n", second, "addr", "del", "10.8.0.2/24", "dev", "v0")
+    with stacked(veth) as (sender, receiver), feed_of(veth[0]) as feed:
+        select(feed, sender)
+        for _ in range(10):
+            sender.sendall(b"x" * 100)
+            take(receiver, 100)
+            time.sleep(0.002)
+        plane = sent(feed, sender)
     assert (plane.tx_sends, plane.tx_resent) == (10, 0)
     assert plane.tx[Stage.QDISC].count == 10
     assert plane.tx[Stage.TOTAL].max_ns < 50 * MS

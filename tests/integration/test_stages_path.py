@@ -31,6 +31,7 @@ from tests.integration.sends import (
     select,
     sent,
     shaped,
+    stacked,
     take,
     unreachable,
 )
@@ -191,6 +192,24 @@ def test_a_late_ack_of_a_segment(
     acks = sorted(b - a for a, b in zip(out, back, strict=True))
     assert plane.tx[Stage.ACK].max_ns > 30 * MS
     assert plane.tx[Stage.ACK].p50_ns == near(acks[2])
+
+
+@pytest.mark.usefixtures("tracepoints")
+def test_a_stacked_device_is_one_departure(veth: tuple[str, str]) -> None:
+    """The queue of the device below is part of the stage; nothing is resent."""
+    size = 6000
+    with stacked(veth) as (sender, receiver), shaped(veth[0]), feed_of(veth[0]) as feed:
+        select(feed, sender)
+        for _ in range(7):
+            sender.sendall(b"x" * size)
+            take(receiver, size)
+            time.sleep(0.05)
+        plane = sent(feed, sender)
+        mss = sender.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+    wire = size + -(-size // mss) * (1514 - mss)
+    assert (plane.tx_sends, plane.tx_resent) == (7, 0)
+    assert plane.tx[Stage.QDISC].p50_ns == near((wire - BURST) / RATE * 1e9)
+    assert plane.tx[Stage.ACK].p50_ns < 5 * MS
 
 
 @pytest.mark.usefixtures("tracepoints")

@@ -38,10 +38,11 @@ def tests_for(e: Expected) -> dict[str, str]:
     if e.wait is not None:
         out |= expected.WAITS_BY_PROBE if e.wait == PROBE else expected.WAITS
     if e.stages is not None:
-        out |= expected.STAGES if e.stages == STAMPS else {}
+        out |= expected.STAGES if e.stages == STAMPS else expected.SEGMENTS_ALONE
         out |= expected.SEGMENTS
     if e.events is not None:
-        out |= expected.EVENTS
+        resets = "events" not in e.reasons
+        out |= expected.EVENTS if resets else expected.EVENTS_WITHOUT_RESETS
     return out
 
 
