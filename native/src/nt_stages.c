@@ -159,11 +159,14 @@ int nt_stages_open(const char *cgroup_root, int method, struct nt_stages **ret, 
 	if (!s->cpus || !s->counts || nt_tx_bases_rehash(&s->bases, 64, NULL))
 		goto fail;
 	err = -ENOTDIR;
-	/* tcp_sendmsg_locked came one release after the stamps: without it, no copy stage. */
+	/*
+	 * tcp_sendmsg_locked came one release after the stamps: without it, no copy stage. A missing
+	 * one is -EPERM for all but root, who alone may search the modules for it.
+	 */
 	for (int with_copy = 1; method != NT_STAGES_TRACEPOINTS && !no_cgroup && with_copy >= 0;
 	     with_copy--) {
 		err = load(s, NT_STAGES_STAMPS, with_copy);
-		if (!err || err == -EPERM || err == -EACCES)
+		if (!err)
 			break;
 	}
 	if (err && method != NT_STAGES_STAMPS) {

@@ -32,7 +32,7 @@ pytestmark = [
 ]
 
 
-def tests_for(e: Expected) -> dict[str, str]:
+def chosen_for(e: Expected) -> dict[str, str]:
     """Files of tests/integration, and which of their tests."""
     out = dict(expected.DIAG)
     if e.wait is not None:
@@ -53,7 +53,7 @@ def run(name: str) -> Told:
         names += ["netem"]
     if e.stages == STAMPS:
         names += ["sends"]
-    environ = {"NETTOP_VM_TESTS": json.dumps(tests_for(e))}
+    environ = {"NETTOP_VM_TESTS": json.dumps(chosen_for(e))}
     return scenario(kernel(name), names, seconds=SCENARIO_S, environ=environ)
 
 
@@ -108,7 +108,7 @@ def test_known_answers(told: Told, wanted: Expected) -> None:
     failed = {name: ran["why"][name] for name, o in ran["outcomes"].items() if o == "failed"}
     assert not failed, "\n".join(f"{name}: {why}" for name, why in failed.items())
     passed = [name for name, outcome in ran["outcomes"].items() if outcome == "passed"]
-    for file in tests_for(wanted):
+    for file in chosen_for(wanted):
         assert any(name.startswith(f"tests/integration/{file}") for name in passed), file
 
 
