@@ -250,6 +250,7 @@ def poll_options(options: Options, *, screen: bool = False) -> PollOptions:
             bpf_budget_pct=options.bpf_budget_pct,
             tx_sample=options.tx_sample,
             rx_method=options.rx_method,
+            path=options.path,
         ),
         all_details=options.once or options.batch or options.format is not None,
     )

@@ -268,6 +268,7 @@ class Collector:
             rx_wait=self._plane_tick.rx_wait,
             tx=self._plane_tick.tx,
             events=self._plane_tick.events,
+            path=self._plane_tick.path,
         )
 
     def header_only(

@@ -61,7 +61,8 @@ BPF planes
       --rx-method M         exact, or tcp_probe as on kernels before 6.3
       --tx-sample N         stamp one send in N of all TCP sockets
       --bpf-budget PCT      of one CPU, for the RX wait; default 5
-      --path                not in this version
+      --path                time received packets on their way to the sockets
+                            (fentry), which has all packets of the host stamped
 
 probe
   -c, --count N             stop after N probes (then no screen)

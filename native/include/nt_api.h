@@ -14,6 +14,8 @@
 
 #include "nt_plane_events.cdef.h"
 
+#include "nt_plane_path.cdef.h"
+
 #include "nt_plane_stamps.cdef.h"
 
 #include "nt_plane_clocks.cdef.h"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nettop.export.values import integer, mapping, sequence
+from nettop.model.path import PathTick
 from nettop.model.types import (
     NO_DIST,
     NO_PLANE,
@@ -32,6 +33,17 @@ def dist_object(dist: Dist) -> dict[str, Any]:
 def histogram_object(histogram: Histogram) -> dict[str, Any]:
     """With its buckets: [lower edge ns, upper edge ns, count]."""
     return {**dist_object(histogram.dist), "buckets": [list(b) for b in histogram.buckets]}
+
+
+def path_object(tick: PathTick) -> dict[str, Any]:
+    """By hook: its histogram of the interval, and what was not measured since the start."""
+    return {
+        hook.name.lower(): {
+            **histogram_object(seen.now),
+            **{name: n for name, n in seen.counts._asdict().items() if n},
+        }
+        for hook, seen in tick.items()
+    }
 
 
 def tx_object(dists: Sequence[Dist]) -> dict[str, Any]:

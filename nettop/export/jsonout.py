@@ -12,7 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from nettop.export.distributions import histogram_object, put_planes, tx_object
+from nettop.export.distributions import (
+    histogram_object,
+    path_object,
+    put_planes,
+    tx_object,
+)
 from nettop.export.happenings import event_object, untold_object
 from nettop.export.keys import SCHEMA
 from nettop.export.times import utc_text
@@ -190,6 +195,7 @@ def head_object(model: Model, filter_text: str | None) -> dict[str, Any]:
         ),
         **_known(
             rx_wait=histogram_object(model.rx_wait) if model.rx_wait else None,
+            path=path_object(model.path) if model.path else None,
             tx=tx_object(model.tx) if model.tx else None,
         ),
     }

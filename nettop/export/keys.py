@@ -105,6 +105,8 @@ _TOP = {
     "while the plane is off",
     **{f"rx_wait.{name}": text for name, text in _DIST.items()},
     "rx_wait.buckets": "[lower edge ns, upper edge ns, count], those that hold any",
+    "path": "with --path: how long received packets took to each hook, all of the host; by hook as "
+    "rx_wait; unstamped, foreign, impossible and head_of_line count packets that were not measured",
     "tx": "where stamped sends spent their time; left out while nothing is selected",
     **{
         f"tx.{stage}{dot}{name}": text

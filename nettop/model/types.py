@@ -12,6 +12,7 @@ from nettop.model.cost import Cost
 
 if TYPE_CHECKING:
     from nettop.model.events import EventsTick
+    from nettop.model.path import PathTick
 
 AF_INET = 2
 AF_INET6 = 10
@@ -359,6 +360,7 @@ class Model:
     sources: tuple[SourceStatus, ...]
     cost: Cost
     totals: Totals
+    path: PathTick | None = None  # below the sockets; None: the plane is off
     rx_wait: Histogram | None = None  # of all traced sockets; None: the plane is off
     tx: tuple[Dist, ...] | None = None  # by Stage, of every stamped send; None: nothing selected
     events: EventsTick | None = None  # None: the plane is off

@@ -8,7 +8,6 @@ from nettop.model.types import SourceStatus
 
 # Of the RX wait, by enum nt_wait_method; the second where the kernel lacks what the first needs.
 RX_METHODS = ("exact", "tcp_probe")
-NOT_HERE = "not in this version of nettop"
 NAMES = ("wait", "stages", "path", "events", "stamps", "clocks")
 
 
@@ -24,9 +23,5 @@ class PlaneOptions:
     observes: bool = True  # more than one tick: there is an interval to measure
     bpf_budget_pct: float = 5.0
     tx_sample: int | None = None
+    path: bool = False
     rx_method: str | None = None  # one of RX_METHODS; None: the best that loads
-
-
-def absent_planes(known: frozenset[str] = frozenset()) -> tuple[SourceStatus, ...]:
-    """One status for each plane that is missing."""
-    return tuple(off(name, NOT_HERE) for name in NAMES if name not in known)

@@ -12,11 +12,23 @@ from typing import Any
 from nettop.ffi import lib
 from nettop.ffi.engine import Engine
 from nettop.model.events import EventsTick
+from nettop.model.path import PathTick
 from nettop.model.types import Dist, Histogram, SourceStatus, Stage
-from nettop.planes import PlaneOptions, absent_planes, clocks, events, off, stages, stamps, wait
+from nettop.planes import (
+    PlaneOptions,
+    clocks,
+    events,
+    off,
+    path,
+    stages,
+    stamps,
+    wait,
+)
 from nettop.planes.meter import Meter
 from nettop.sources.cgroups import find_mount
 from nettop.sources.mounts import read_mounts
+
+BPF_PLANES = (wait.NAME, stages.NAME, events.NAME, path.NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +37,7 @@ class PlaneTick:
 
     rx_wait: Histogram | None = None
     tx: tuple[Dist, ...] | None = None  # by Stage; None: nothing is selected
+    path: PathTick | None = None
     events: EventsTick | None = None  # None: the plane is off
     runs_per_s: Mapping[str, float] = field(default_factory=dict)  # of BPF programs, by plane
     lost: int = 0  # records and samples that the kernel had no room for, so far
@@ -39,6 +52,7 @@ class Planes:
         self._wait: wait.WaitPlane | None = None
         self.stages: stages.StagesPlane | None = None
         self.events: events.EventsPlane | None = None
+        self._path: path.PathPlane | None = None
         self._clocks = clocks.ClocksPlane()
         self.meter = Meter()
         self._runs: tuple[float, dict[str, int]] = (0.0, {})
@@ -46,7 +60,7 @@ class Planes:
             reason = "switched off by --no-bpf"
             if options.bpf:
                 reason = "one tick alone measures nothing: add -d SECS"
-            self._off = {name: off(name, reason) for name in (wait.NAME, stages.NAME, events.NAME)}
+            self._off = {name: off(name, reason) for name in BPF_PLANES}
             return
         self._wait, status = wait.open_plane(options.bpf_budget_pct, options.rx_method)
         if self._wait is None:
@@ -61,6 +75,9 @@ class Planes:
         self.events, status = events.open_plane(self._wait, self.stages)
         if self.events is None:
             self._off[events.NAME] = status
+        self._path, status = path.open_plane(options.path)
+        if self._path is None:
+            self._off[path.NAME] = status
 
     def seed(self, ns_fd: int = -1) -> None:
         """A namespace is polled from now on: what is unread there came earlier; -1: the own one."""
@@ -80,6 +97,7 @@ class Planes:
             tx=sent.all if sent else None,
             runs_per_s=self._rates({name: t.runs for name, t in ticks if t is not None}),
             events=told,
+            path=self._path.read() if self._path is not None else None,
             lost=(told.untold if told else 0)
             + (waited.no_storage + waited.focus_full if waited else 0)
             + (sent.full if sent else 0),
@@ -153,19 +171,25 @@ class Planes:
             known[stages.NAME] = self.stages.status()
         if self.events is not None:
             known[events.NAME] = self.events.status()
+        if self._path is not None:
+            known[path.NAME] = self._path.status()
         known[stamps.NAME] = stamps.status()
         known[clocks.NAME] = self._clocks.status()
-        return (*known.values(), *absent_planes(frozenset(known)))
+        return tuple(known.values())
 
     def clear(self) -> None:
         if self._wait is not None:
             self._wait.clear()
         if self.stages is not None:
             self.stages.clear()
+        if self._path is not None:
+            self._path.clear()
 
     def close(self, walks: stages.Walks = lambda walk: walk(-1)) -> None:
         """Leaves the kernel as it was; walks reaches the namespaces where flags were set."""
         self.meter.close()
+        if self._path is not None:
+            self._path.close()
         if self._wait is not None:
             self._wait.close()
         if self.stages is not None:

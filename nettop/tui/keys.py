@@ -48,7 +48,7 @@ KEYS: tuple[Key, ...] = (
     Key(("3",), "3", "pane_3", "PANES", "TCP health"),
     Key(("4",), "4", "pane_4", "PANES", "events"),
     Key(("tab",), "Tab", "next_pane", "PANES", "next pane"),
-    Key(("v",), "v", "view", "PANES", "view of the pane: histogram, heatmap, CDF"),
+    Key(("v",), "v", "view", "PANES", "view of the pane: histogram, heatmap, CDF, path"),
     Key(("z",), "z", "zoom", "PANES", "pane at full size"),
     Key(("C",), "C", "clocks", "RUN", "clocks of the NICs and what they stamp"),
     Key(("E",), "E", "export_all", "RUN", "export everything, unfiltered"),

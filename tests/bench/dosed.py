@@ -38,7 +38,7 @@ from nettop.model.types import (
     SourceStatus,
     Totals,
 )
-from nettop.planes import absent_planes
+from nettop.planes import NAMES, off
 from nettop.query.compile import Filter
 from nettop.tui.app import ScreenOptions, run_app
 
@@ -92,7 +92,7 @@ class DosedFeed:
             seq=self._tick + 1, mono_ns=time.monotonic_ns(), wall_ns=time.time_ns(),
             interval_s=1 / self._hz, host="web-1", kernel="6.18.0",
             sources=(SourceStatus("diag", "ok", "sock_diag"), SourceStatus("procs", "ok", "proc"),
-                     *absent_planes()),
+                     *(off(name, "a benchmark") for name in NAMES)),
             cost=Cost(1.0 + moved % 10 / 10, 7.0, 0, 0, 50_000_000),
             totals=Totals(
                 tcp=self._rows, udp=0, mptcp=0, by_state={"ESTABLISHED": self._rows},

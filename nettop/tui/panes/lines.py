@@ -13,6 +13,7 @@ from nettop.render.clean import clean
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.panes import rx
 from nettop.tui.panes.data import PaneData
+from nettop.tui.panes.path import path_lines
 from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.spark import buckets, spark
 from nettop.tui.panes.tx import stage_lines
@@ -77,6 +78,8 @@ def _number(data: PaneData, field: str) -> float | None:
 
 def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     """RX queue wait; without its plane, what polling the queue alone can say."""
+    if data.model.path is not None and data.view % (len(rx.VIEWS) + 1) == len(rx.VIEWS):
+        return path_lines(data.model.path, width, height)
     status = data.model.source("wait")
     if data.waits is not None and status is not None and status.state != "off":
         return _wait_lines(data, data.waits, width, height, g)

@@ -491,7 +491,8 @@ class MainScreen(RunKeys):
         self._pane(self.pane_number % 4 + 1)
 
     def do_view(self) -> None:
-        self.view = (self.view + 1) % len(VIEWS)
+        paths = self.model is not None and self.model.path is not None
+        self.view = (self.view + 1) % (len(VIEWS) + paths)
         self.refresh_panes()
 
     def do_zoom(self) -> None:

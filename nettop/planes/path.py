@@ -1,0 +1,70 @@
+"""Where received packets spend their time before the socket has them; off unless asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nettop.ffi import check, ffi, lib
+from nettop.ffi.edges import FINE, FINE_EDGES, filled
+from nettop.model.path import Hook, HookTick, PathCounts, PathTick
+from nettop.model.types import Histogram, SourceStatus
+from nettop.planes import off
+from nettop.planes.wait import off_status
+
+NAME = "path"
+METHOD = "fentry"
+OFF_REASON = "not asked for: --path, which has every received packet of this host stamped"
+ON_REASON = "has every received packet of this host stamped"
+
+
+class PathPlane:
+    """The hooks that loaded; stamping is on while this is open."""
+
+    def __init__(self, handle: Any, hooks: int) -> None:
+        self._p = handle
+        self.hooks = tuple(hook for hook in Hook if hooks >> hook & 1)
+
+    def read(self) -> PathTick:
+        """Ends an interval; once per tick."""
+        check(lib.nt_path_read(self._p), "reading the path plane")
+        return {hook: self._tick(hook) for hook in self.hooks}
+
+    def _tick(self, hook: Hook) -> HookTick:
+        counts = ffi.new("struct nt_path_counts *")
+        check(lib.nt_path_counts(self._p, hook, counts), "path plane")
+        told = PathCounts(counts.unstamped, counts.foreign, counts.impossible, counts.head_of_line)
+        return HookTick(self._histogram(hook, False), self._histogram(hook, True), told)
+
+    def _histogram(self, hook: Hook, run: bool) -> Histogram:
+        buckets, dist = ffi.new("uint64_t[]", FINE), ffi.new("struct nt_dist *")
+        check(lib.nt_path_buckets(self._p, hook, run, buckets, dist), "path plane")
+        return filled(buckets, FINE_EDGES, dist)
+
+    def clear(self) -> None:
+        """The run begins now."""
+        lib.nt_path_clear(self._p)
+
+    def status(self) -> SourceStatus:
+        missing = [hook.name.lower() for hook in Hook if hook not in self.hooks]
+        if not missing:
+            return SourceStatus(NAME, "ok", METHOD, ON_REASON)
+        reason = f"{ON_REASON}; this kernel lacks: {', '.join(missing)}"
+        return SourceStatus(NAME, "partial", METHOD, reason)
+
+    def close(self) -> None:
+        """Stamping ends, and nothing remains in the kernel."""
+        if self._p:
+            lib.nt_path_close(self._p)
+            self._p = None
+
+
+def open_plane(wanted: bool) -> tuple[PathPlane | None, SourceStatus]:
+    """The plane, or None and why it is off."""
+    if not wanted:
+        return None, off(NAME, OFF_REASON)
+    handle, why = ffi.new("struct nt_path **"), ffi.new("char[160]")
+    hooks = lib.nt_path_open(handle, why, 160)
+    if hooks < 0:
+        return None, off_status(NAME, hooks, ffi.string(why).decode("ascii", "replace"))
+    plane = PathPlane(handle[0], hooks)
+    return plane, plane.status()
