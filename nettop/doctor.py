@@ -14,7 +14,7 @@ from nettop import __version__, privilege
 from nettop.errors import EXIT_FAILURE, EXIT_OK, NettopError
 from nettop.ffi.engine import Engine, Procs
 from nettop.model.types import SourceStatus
-from nettop.planes import PlaneOptions, stages
+from nettop.planes import PlaneOptions, path, stages
 from nettop.planes.loaded import Planes
 from nettop.render.clean import clean
 from nettop.render.units import ABSENT
@@ -68,6 +68,7 @@ def examine() -> Report:
     everything = {s.name: s for s in planes.statuses()} | tried
     if planes.stages is not None:
         everything[stages.NAME] = planes.stages.ability()
+    everything[path.NAME] = path.ability()
     planes.close()
     held, permitted = privilege.held(), privilege.permitted()
     kept = privilege.to_keep(permitted, keep_netns=False)

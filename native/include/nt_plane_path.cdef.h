@@ -22,10 +22,10 @@ struct nt_path_counts {
 };
 
 /*
- * Loads the hooks that this kernel takes, and has every packet of the host stamped while the plane
- * is open. Returns the hooks as bits; on failure why says in one line what is missing.
+ * Loads the hooks that this kernel takes, and with stamp has every packet of the host stamped while
+ * the plane is open. Returns the hooks as bits; on failure why says in one line what is missing.
  */
-int nt_path_open(struct nt_path **ret, char *why, uint32_t n_why);
+int nt_path_open(int stamp, struct nt_path **ret, char *why, uint32_t n_why);
 /* Detaches, and stamping ends. */
 void nt_path_close(struct nt_path *p);
 /* Ends an interval; once per tick. */

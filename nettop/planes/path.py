@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from typing import Any
 
 from nettop.ffi import check, ffi, lib
@@ -62,9 +64,23 @@ def open_plane(wanted: bool) -> tuple[PathPlane | None, SourceStatus]:
     """The plane, or None and why it is off."""
     if not wanted:
         return None, off(NAME, OFF_REASON)
+    return _open(stamp=True)
+
+
+def ability() -> SourceStatus:
+    """Whether it could be on: its hooks are loaded for a moment, and no packet is stamped."""
+    plane, status = _open(stamp=False)
+    if plane is None:
+        return status
+    plane.close()
+    return replace(status, reason=f"off until asked for: --path; {status.reason}")
+
+
+def _open(*, stamp: bool) -> tuple[PathPlane | None, SourceStatus]:
     handle, why = ffi.new("struct nt_path **"), ffi.new("char[160]")
-    hooks = lib.nt_path_open(handle, why, 160)
+    hooks = lib.nt_path_open(stamp, handle, why, 160)
     if hooks < 0:
-        return None, off_status(NAME, hooks, ffi.string(why).decode("ascii", "replace"))
+        status = off_status(NAME, hooks, ffi.string(why).decode("ascii", "replace"))
+        return None, replace(status, fix=None if os.geteuid() == 0 else status.fix)
     plane = PathPlane(handle[0], hooks)
     return plane, plane.status()

@@ -50,7 +50,7 @@ def run(name: str) -> Told:
     e = KERNELS[name]
     names = ["planes", "suites", "privilege"]
     if e.wait is not None:
-        names += ["netem"]
+        names += ["netem", "path"]
     if e.stages == STAMPS:
         names += ["sends"]
     environ = {"NETTOP_VM_TESTS": json.dumps(chosen_for(e))}
@@ -170,6 +170,31 @@ def test_duplicates(told: Told, wanted: Expected) -> None:
     seen = fact(told, "netem.duplicate")
     assert seen["bytes_received"] == seen["size"]
     assert seen["bytes_acked"] >= seen["size"]
+
+
+def test_path(told: Told, wanted: Expected) -> None:
+    """Readers 50 ms late: the packets reach the sockets at once, and their reads 50 ms later."""
+    if wanted.wait is None:
+        pytest.skip("no BPF planes on this kernel")
+    seen = fact(told, "path.late_readers")
+    assert seen.pop("status")[:2] == ["ok", "fentry"]
+    assert set(seen) == {"IP", "TCP", "UDP", "TCP_QUEUED", "UDP_QUEUED", "TCP_READ", "UDP_READ"}
+    for hook in ("TCP_READ", "UDP_READ"):
+        count, p50, most, *_ = seen[hook]
+        assert count == 5
+        assert 50 * MS <= p50 <= most <= 60 * MS, hook
+    for hook in ("IP", "TCP", "UDP", "TCP_QUEUED", "UDP_QUEUED"):
+        count, p50, *_ = seen[hook]
+        assert count >= 5
+        assert p50 < 5 * MS, hook
+    assert all(impossible == 0 for *_, impossible, _behind in seen.values())
+
+
+def test_stamping_ends_with_the_path_plane(told: Told, wanted: Expected) -> None:
+    if wanted.wait is None:
+        pytest.skip("no BPF planes on this kernel")
+    seen = fact(told, "path.stamping_ends")
+    assert (seen["on"], seen["after"]) == (10, 0)
 
 
 def test_no_stamped_send_is_lost(told: Told, wanted: Expected) -> None:
