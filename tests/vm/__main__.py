@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+import tests.vm
+from tests.vm import table
 from tests.vm.guest import scenario
 from tests.vm.kernels import SOURCES, kernel
 
@@ -17,8 +19,10 @@ def main(words: list[str]) -> int:
             print(told.console)
             print(f"{told.kernel.release}: {told.seconds:.0f} s, {len(told.errors)} failed")
             return bool(told.errors)
+        case ["table"]:
+            table.write()
         case _:
-            print(__import__("tests.vm").vm.__doc__)
+            print(tests.vm.__doc__)
             return 2
     return 0
 

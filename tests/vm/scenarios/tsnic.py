@@ -1,0 +1,135 @@
+"""Hardware stamps with a known answer: tsnic's clocks have the offset and frequency that we set."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.integration.namespaces import namespace, run
+
+OFFSET_NS = (5_000_000, -3_000_000)
+PPB = (20_000, -10_000)
+PROBES = 20
+_FINIT_MODULE, _DELETE_MODULE = 313, 176
+_MODULE = Path(os.environ.get("NETTOP_VM_TSNIC", ""))
+_LOSE = Path("/sys/module/tsnic/parameters")
+
+
+def _call(number: int, *args: Any) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(number, *args):
+        raise OSError(ctypes.get_errno(), f"syscall {number}")
+
+
+@contextmanager
+def _loaded(more: str = "") -> Iterator[int]:
+    """The module with its clocks set; when that was, CLOCK_REALTIME."""
+    words = (
+        f"phc_offset_ns={OFFSET_NS[0]},{OFFSET_NS[1]} phc_ppb={PPB[0]},{PPB[1]} {more}"
+    ).strip()
+    with _MODULE.open("rb") as file:
+        before = time.time_ns()
+        _call(_FINIT_MODULE, file.fileno(), words.encode(), 0)
+        after = time.time_ns()
+    try:
+        time.sleep(0.2)
+        yield (before + after) // 2
+    finally:
+        _call(_DELETE_MODULE, b"tsnic", os.O_NONBLOCK)
+
+
+@contextmanager
+def _joined() -> Iterator[tuple[str, str]]:
+    """ts0 and ts1 in namespaces of their own, 10.6.0.1 and 10.6.0.2."""
+    with namespace() as a, namespace() as b:
+        for name, device, last in ((a, "ts0", 1), (b, "ts1", 2)):
+            run("ip", "link", "set", device, "netns", name)
+            run("ip", "-n", name, "addr", "add", f"10.6.0.{last}/24", "dev", device)
+            run("ip", "-n", name, "link", "set", device, "up")
+        try:
+            yield a, b
+        finally:
+            for name, device in ((a, "ts0"), (b, "ts1")):
+                run("ip", "-n", name, "link", "set", device, "netns", "1")
+
+
+def _nettop(name: str, *words: str) -> Any:
+    """JSON of a command in a namespace."""
+    done = subprocess.run(
+        ["ip", "netns", "exec", name, sys.executable, "-m", "nettop", *words, "--json"],
+        capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    if not done.stdout:
+        raise RuntimeError(done.stderr[-800:])
+    return json.loads(done.stdout)
+
+
+@contextmanager
+def _reflect(name: str) -> Iterator[None]:
+    far = subprocess.Popen(
+        ["ip", "netns", "exec", name, sys.executable, "-m", "nettop", "reflect", "10.6.0.2:9000"],
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        time.sleep(4)
+        yield
+    finally:
+        far.kill()
+        far.wait()
+
+
+def _probe(a: str, b: str, proto: str) -> dict[str, Any]:
+    before = _setting(a)
+    with _reflect(b):
+        told = _nettop(a, "probe", proto, "10.6.0.2:9000", "--hw", "-c", str(PROBES), "-i", "0.1")
+    legs = told["legs"]
+    names = ("nic", "in", "round", "net_out")
+    return {
+        "sent": told["sent"], "answered": told["answered"], "missing": told["stamps_missing"],
+        "unknown": told["hardware"]["unknown"], "disagree": told["clocks_disagree"],
+        "legs": {n: {k: legs[n].get(k) for k in ("count", "p50_ns", "max_ns", "bar_ns")}
+                 for n in names if n in legs},
+        "before": before, "after": _setting(a),
+    }  # fmt: skip
+
+
+def _setting(name: str) -> Any:
+    nics = _nettop(name, "clocks", "ts0", "-d", "0.1")["interfaces"]
+    return nics[0]["setting"]
+
+
+def clocks() -> dict[str, Any]:
+    """Offset and frequency of both clocks as nettop tells them, and what is true."""
+    out: dict[str, Any] = {}
+    for method, more in (("precise", ""), ("extended", "no_cross=1")):
+        with _loaded(more) as began, namespace() as name:
+            told = _nettop(name, "clocks", "-d", "4")
+            now = time.time_ns()
+            phcs = [p for p in told["phcs"] if str(p.get("name", "")).startswith("tsnic")]
+            out[method] = [
+                {
+                    "method": p.get("method"), "offset_ns": p["phc_minus_system_ns"],
+                    "bar_ns": p["bar_ns"], "ppb": p.get("frequency_ppb"),
+                    "ppb_bar": p.get("frequency_bar_ppb"), "true_ppb": PPB[i],
+                    "true_ns": OFFSET_NS[i] + PPB[i] * (now - began) // 1_000_000_000,
+                }
+                for i, p in enumerate(sorted(phcs, key=lambda p: str(p["name"])))
+            ]  # fmt: skip
+    return out
+
+
+def probes() -> dict[str, Any]:
+    """probe --hw over UDP and TCP, and while one stamp in four is lost."""
+    with _loaded(), _joined() as (a, b):
+        out = {"udp": _probe(a, b, "udp"), "tcp": _probe(a, b, "tcp")}
+        (_LOSE / "lose_tx").write_text("4")
+        out["lossy"] = _probe(a, b, "udp")
+    return out
