@@ -108,20 +108,20 @@ def boot(kernel: Kernel, command: str, *, seconds: float, devices: tuple[str, ..
         "-device", "virtio-9p-pci,fsdev=root,mount_tag=root",
         *devices,
     ]  # fmt: skip
+    console = ""
     try:
-        for attempt in range(TRIES):
+        for _ in range(TRIES):
             told = _run(argv, environ, kernel, seconds)
-            if told is not None:
+            if isinstance(told, Told):
                 return told
-            if attempt + 1 < TRIES:
-                continue
+            console = told
     finally:
         image.unlink(missing_ok=True)
-    raise GuestFailed(f"{kernel.name} ({kernel.release}) did not come up in {BOOT_S} s, twice")
+    raise GuestFailed(f"{kernel.release} did not come up in {BOOT_S} s, twice:\n{console[-2000:]}")
 
 
-def _run(argv: list[str], environ: dict[str, str], kernel: Kernel, seconds: float) -> Told | None:
-    """None: it did not come up."""
+def _run(argv: list[str], environ: dict[str, str], kernel: Kernel, seconds: float) -> Told | str:
+    """What it said; what stood on its console if it did not come up."""
     began = time.monotonic()
     console = bytearray()
     with subprocess.Popen(
@@ -146,7 +146,7 @@ def _run(argv: list[str], environ: dict[str, str], kernel: Kernel, seconds: floa
             process.kill()
     text = console.decode("utf-8", "replace").replace("\r", "")
     if not up:
-        return None
+        return text
     if "NT-END" not in text:
         raise GuestFailed(f"{kernel.release} did not end in {seconds} s:\n{text[-4000:]}")
     return _parsed(kernel, text, time.monotonic() - began)
@@ -175,14 +175,16 @@ def scenario(
     *,
     seconds: float = 120,
     environ: Mapping[str, str] | None = None,
+    devices: tuple[str, ...] = (),
 ) -> Told:
-    """Runs functions of tests/vm/scenarios/ (`module` or `module.function`) in a guest."""
+    """Runs functions of tests/vm/scenarios/ (`module` or `module.function`) in a guest; devices:
+    QEMU's words for further ones."""
     python = shlex.quote(sys.executable)
     words = " ".join(map(shlex.quote, names))
     path = shlex.quote(str(ROOT))
     given = " ".join(f"{k}={shlex.quote(v)}" for k, v in (environ or {}).items())
     command = f"cd {path} && PYTHONPATH={path} {given} {python} -m tests.vm.inside {words}"
-    return boot(kernel, command, seconds=seconds)
+    return boot(kernel, command, seconds=seconds, devices=devices)
 
 
 __all__ = ["GuestFailed", "Told", "Unavailable", "boot", "scenario"]

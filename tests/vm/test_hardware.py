@@ -29,6 +29,27 @@ def told(request: pytest.FixtureRequest) -> Told:
         pytest.skip(f"no hardware clocks with Linux {request.param}: {why}")
 
 
+# Two ports of each driver's card on one wire; igb wants a root port of its own.
+NICS = (
+    "-netdev", "hubport,id=h0,hubid=0", "-netdev", "hubport,id=h1,hubid=0",
+    "-device", "pcie-root-port,id=rp0,chassis=1", "-device", "pcie-root-port,id=rp1,chassis=2",
+    "-device", "igb,bus=rp0,netdev=h0,mac=52:54:00:00:00:01,romfile=",
+    "-device", "igb,bus=rp1,netdev=h1,mac=52:54:00:00:00:02,romfile=",
+    "-netdev", "hubport,id=h2,hubid=1",
+    "-device", "e1000e,netdev=h2,mac=52:54:00:00:00:03,romfile=",
+    "-netdev", "hubport,id=h3,hubid=2",
+    "-device", "virtio-net-pci,netdev=h3,mac=52:54:00:00:00:04,romfile=",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def nics() -> Told:
+    try:
+        return scenario(kernel("6.12"), ["nics"], seconds=240, devices=NICS)
+    except Unavailable as why:
+        pytest.skip(f"no emulated NICs: {why}")
+
+
 @pytest.mark.parametrize("method", ["precise", "extended"])
 def test_offset_and_frequency_are_those_injected(told: Told, method: str) -> None:
     clocks = fact(told, "tsnic.clocks")[method]
@@ -68,3 +89,48 @@ def test_lost_stamps_are_counted(told: Told) -> None:
     missing = seen["missing"]["hardware"]
     assert PROBES // 4 - 1 <= missing <= PROBES // 4 + 1
     assert seen["legs"]["nic"]["count"] == PROBES - missing
+
+
+# --- real drivers ---
+
+
+def test_a_clock_that_works(nics: Told) -> None:
+    """igb: read in windows, a bar of microseconds at most, no drift of its own."""
+    ports = fact(nics, "nics.clocks")["igb"]
+    assert len(ports) == 2
+    for port in ports:
+        assert {"hardware-transmit", "hardware-raw-clock"} <= set(port["capabilities"])
+        clock = port["clock"]
+        assert (clock["state"], clock["method"]) == ("steady", "extended")
+        assert clock["bar_ns"] < 50 * US
+        assert abs(clock["frequency_ppb"]) < 20_000
+        assert any("PTP packets only" in text for text in port["remarks"])
+
+
+def test_a_clock_that_is_wrong(nics: Told) -> None:
+    """e1000e as QEMU has it claims everything, and its clock runs 2.5 times too fast."""
+    (port,) = fact(nics, "nics.clocks")["e1000e"]
+    assert "hardware-transmit" in port["capabilities"]
+    assert port["clock"]["state"] == "runs wrong"
+    assert port["clock"]["speed"] == pytest.approx(2.5, abs=0.1)
+
+
+def test_no_clock(nics: Told) -> None:
+    (port,) = fact(nics, "nics.clocks")["virtio_net"]
+    assert port["phc"] is None
+    assert any("stamps in software only" in text for text in port["remarks"])
+    failed = fact(nics, "nics.refusals")["failed"]
+    assert "its driver virtio_net cannot stamp what it sends in hardware" in failed
+    assert failed.count("\n") == 1
+
+
+def test_transmit_stamps_of_a_real_driver(nics: Told) -> None:
+    """None wrong, nine in ten there, and the NIC is set as it was."""
+    seen = fact(nics, "nics.igb")
+    assert seen["sent"] == seen["answered"] == 30
+    assert seen["nic"]["count"] >= 27
+    assert seen["nic"]["count"] + seen["missing"].get("hardware", 0) == 30
+    assert seen["disagree"] == 0
+    assert 0 <= seen["nic"]["p50_ns"] <= seen["nic"]["max_ns"] < seen["round_max_ns"]
+    assert not seen["received"]
+    assert seen["before"] == seen["after"] == {"tx_type": "off", "rx_filter": "none"}

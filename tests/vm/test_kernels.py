@@ -35,6 +35,8 @@ pytestmark = [
 def chosen_for(e: Expected) -> dict[str, str]:
     """Files of tests/integration, and which of their tests."""
     out = dict(expected.DIAG)
+    if e.sends_alone:
+        return out | expected.STAGES
     if e.wait is not None:
         out |= expected.WAITS_BY_PROBE if e.wait == PROBE else expected.WAITS
     if e.stages is not None:
