@@ -24,7 +24,7 @@ def told(request: pytest.FixtureRequest) -> Told:
         guest = kernel(request.param)
         module = built(guest, "tsnic")
         environ = {"NETTOP_VM_TSNIC": str(module)}
-        return scenario(guest, ["tsnic"], seconds=240, environ=environ)
+        return scenario(guest, ["tsnic"], seconds=600, environ=environ)
     except Unavailable as why:
         pytest.skip(f"no hardware clocks with Linux {request.param}: {why}")
 
@@ -45,7 +45,7 @@ NICS = (
 @pytest.fixture(scope="module")
 def nics() -> Told:
     try:
-        return scenario(kernel("6.12"), ["nics"], seconds=240, devices=NICS)
+        return scenario(kernel("6.12"), ["nics"], seconds=600, devices=NICS)
     except Unavailable as why:
         pytest.skip(f"no emulated NICs: {why}")
 
