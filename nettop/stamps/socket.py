@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import socket
 import sys
+import termios
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -124,8 +126,9 @@ class StampedSocket:
         self.flags = self._enable(flags)
 
     def _enable(self, flags: Flag) -> Flag:
-        """Starts the keys at 0; returns what the kernel took."""
+        """Starts the keys anew; returns what the kernel took."""
         enable(self._fd, 0)
+        unacknowledged = self._unacknowledged() if self.is_stream else 0
         for left_out in (*_LATER, Flag(0)):
             try:
                 enable(self._fd, flags)
@@ -135,8 +138,14 @@ class StampedSocket:
                 flags &= ~left_out
             else:
                 break
-        self._next_key = 0
+        # Before Linux 6.2 a stream's keys count from its first unacknowledged byte.
+        self._next_key = 0 if flags & Flag.OPT_ID_TCP else unacknowledged
         return flags
+
+    def _unacknowledged(self) -> int:
+        """Bytes that were written and not acknowledged (SIOCOUTQ of tcp(7))."""
+        raw = fcntl.ioctl(self._fd, termios.TIOCOUTQ, bytes(4))
+        return int.from_bytes(raw, sys.byteorder)
 
     def recv(self, most_bytes: int = 65536, *, flags: int = 0) -> Message:
         """One message, without waiting.

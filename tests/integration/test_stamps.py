@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import time
 from collections import Counter
@@ -186,6 +187,33 @@ def test_keys_count_from_here_though_bytes_are_unacknowledged(veth: tuple[str, s
         stamps = collected(sender, 3)
     assert {s.key for s in stamps} == {9}
     assert ACK in {s.type for s in stamps}
+
+
+@needs_root
+def test_keys_where_the_kernel_counts_from_the_first_unacknowledged_byte(
+    veth: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As before Linux 6.2."""
+
+    def refusing(fd: int, flags: int) -> None:
+        if flags & Flag.OPT_ID_TCP:
+            raise OSError(errno.EINVAL, "unknown flag")
+        enable(fd, flags)
+
+    monkeypatch.setattr("nettop.stamps.socket.enable", refusing)
+    a, b = connection(*veth, "10.9.0.2")
+    with a, b:
+        with unreachable(veth):
+            a.send(b"x" * 5000)
+            sender = StampedSocket(a)
+            assert not sender.flags & Flag.OPT_ID_TCP
+            assert sender.send(b"y" * 10).key == 5009
+        b.settimeout(5)
+        left = 5010
+        while left:
+            left -= len(b.recv(left))
+        stamps = collected(sender, 3)
+    assert {s.key for s in stamps} == {5009}
 
 
 @needs_root
