@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,19 @@ from tests.integration.sends import (
     connection,
     feed_of,
 )
+
+_HERE = Path(__file__).parent
+
+# Files whose known answers are times: another load of the machine may make one late, and what is
+# wrong is wrong each time.
+_TIMED = {"test_stages.py", "test_stages_path.py", "test_stages_harm.py", "test_wait.py",
+          "test_stamps.py", "test_closed.py", "test_cost.py"}  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == _HERE and item.path.name in _TIMED:
+            item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 # A first tick, or a word over loopback, takes ten times as long under emulation.
 os.environ["NETTOP_EMULATED"] = "1"
 _FOLDER = "tests/integration"
-_OPTIONS = ("-q", "-p", "no:cacheprovider", "--no-header", "--tb=short")
+_OPTIONS = ("-q", "-p", "no:cacheprovider", "--no-header", "--tb=short", "--reruns", "2")
 
 
 class _Outcomes:
@@ -35,10 +35,4 @@ def chosen() -> dict[str, Any]:
     for file, expression in json.loads(os.environ["NETTOP_VM_TESTS"]).items():
         words = ["-k", expression] if expression else []
         pytest.main([*_OPTIONS, f"{_FOLDER}/{file}", *words], plugins=[outcomes])
-    first: dict[str, str] = {}
-    for _ in range(2):
-        again = [name for name, outcome in outcomes.of.items() if outcome == "failed"]
-        first |= {name: outcomes.why[name] for name in again}
-        if again:
-            pytest.main([*_OPTIONS, *again], plugins=[outcomes])
-    return {"outcomes": outcomes.of, "why": outcomes.why, "failed_once": first}
+    return {"outcomes": outcomes.of, "why": outcomes.why}
