@@ -58,7 +58,7 @@ after the options (quote what the shell would take):
 
 BPF planes
       --no-bpf              none of them
-      --rx-method M         exact, or tcp_probe as on kernels before 6.3
+      --rx-method M         exact; before Linux 6.3 fentry or tcp_probe
       --tx-sample N         stamp one send in N of all TCP sockets
       --bpf-budget PCT      of one CPU, for the RX wait; default 5
       --path                time received packets on their way to the sockets

@@ -214,95 +214,7 @@ static __always_inline u32 data_end(struct sock *sk, struct tcp_sock *tp)
 	return tp->rcv_nxt - (sk->sk_shutdown & NT_RCV_SHUTDOWN ? 1 : 0);
 }
 
-/* --- UDP --- */
-
-/* Twice as many enqueues to an entry, so that the ring covers a longer queue. */
-static __always_inline void stretch(struct nt_ws *s)
-{
-	u64 kept[NT_RING / 2];
-	u32 newest = (s->newest - 1) >> s->shift;
-
-	for (u32 i = 0; i < NT_RING / 2; i++)
-		kept[i] = s->at_ns[((newest >> 1) - i) * 2 % NT_RING];
-	for (u32 i = 0; i < NT_RING / 2; i++)
-		s->at_ns[((newest >> 1) - i) % NT_RING] = kept[i];
-	s->shift++;
-}
-
-static __always_inline u32 udp_queued(struct sock *sk)
-{
-	u32 reader = 0;
-
-	bpf_core_read(&reader, sizeof(reader), &((struct udp_sock *)sk)->reader_queue.qlen);
-	return sk->sk_receive_queue.qlen + reader;
-}
-
-static __always_inline void note_udp(struct nt_ws *s, u32 queued)
-{
-	u64 now = bpf_ktime_get_ns();
-
-	bpf_spin_lock(&s->lock);
-	u32 h = s->newest++;
-
-	s->last_ns = now;
-	if (h && queued >= NT_RING << (s->shift & 15) && s->shift < 15)
-		stretch(s);
-	if (!(h & ((1U << (s->shift & 15)) - 1)))
-		s->at_ns[(h >> (s->shift & 15)) % NT_RING] = now;
-	bpf_spin_unlock(&s->lock);
-}
-
-/*
- * When datagram number `wanted` came: between two noted ones the time is shared out evenly.
- * *span_ns: how far they are apart, 0 if it was noted itself.
- */
-static __always_inline u64 between(u64 from, u64 to, u32 wanted, u32 newest, u32 shift,
-				   u64 *span_ns)
-{
-	u32 first = wanted >> shift << shift, steps = 1U << shift;
-
-	*span_ns = 0;
-	if (wanted == first || to <= from)
-		return from;
-	if (newest - first < steps)
-		steps = newest - first;
-	*span_ns = to - from;
-	return from + (to - from) * (wanted - first) / steps;
-}
-
-static __always_inline void take_udp(struct nt_ws *s, struct nt_wait_cpu *c, u32 queued)
-{
-	u64 now = bpf_ktime_get_ns(), at, span_ns = 0;
-	bool bounded = false;
-
-	bpf_spin_lock(&s->lock);
-	u32 h = s->newest, shift = s->shift & 15;
-
-	if (queued >= h) {
-		/* Enqueued before the first notice. */
-		at = attached_ns;
-		bounded = true;
-	} else {
-		u32 wanted = h - 1 - queued, entry = wanted >> shift, newest = (h - 1) >> shift;
-
-		if (newest - entry >= NT_RING) {
-			at = s->at_ns[(newest + 1) % NT_RING];
-			bounded = true;
-		} else {
-			u64 to = entry == newest ? s->last_ns : s->at_ns[(entry + 1) % NT_RING];
-
-			at = between(s->at_ns[entry % NT_RING], to, wanted, h - 1, shift, &span_ns);
-		}
-	}
-	if (!queued)
-		s->shift = 0;
-	bpf_spin_unlock(&s->lock);
-	if (!at || at > now)
-		return;
-	if (span_ns * 33 > now - at)
-		s->approx++;
-	sample(s, c, now - at, 1, bounded);
-}
+#include "nt_wait_udp.bpf.h"
 
 /* --- the programs --- */
 
@@ -339,8 +251,8 @@ static __always_inline struct nt_ws *traced(struct sock *sk, struct tcp_sock *tp
 	return s;
 }
 
-SEC("tp_btf/sk_data_ready")
-int BPF_PROG(wait_ready, struct sock *sk)
+/* Data of this socket became readable. */
+static __always_inline int ready(struct sock *sk)
 {
 	if (!is_inet(sk))
 		return 0;
@@ -372,8 +284,21 @@ int BPF_PROG(wait_ready, struct sock *sk)
 	return 0;
 }
 
+SEC("tp_btf/sk_data_ready")
+int BPF_PROG(wait_ready, struct sock *sk)
+{
+	return ready(sk);
+}
+
+/* The function that holds that tracepoint since Linux 6.3. */
+SEC("fentry/sock_def_readable")
+int BPF_PROG(wait_readable, struct sock *sk)
+{
+	return ready(sk);
+}
+
 /*
- * Instead of wait_ready where there is no sk_data_ready: each segment as it arrives, in order or
+ * Instead of these where neither can be had: each segment as it arrives, in order or
  * not, and before the protocol has looked at it.
  */
 SEC("tp_btf/tcp_probe")
@@ -449,12 +374,8 @@ int BPF_PROG(wait_tcp_taken, struct sock *sk)
 	return 0;
 }
 
-SEC("tp_btf/sock_recv_length")
-int BPF_PROG(wait_udp_taken, struct sock *sk, int ret, int flags)
+static __always_inline int taken_udp(struct sock *sk)
 {
-	if (ret < 0 || flags & (NT_MSG_PEEK | NT_MSG_ERRQUEUE) ||
-	    sk->sk_protocol != NT_IPPROTO_UDP || !is_inet(sk))
-		return 0;
 	struct nt_wait_cpu *c = this_cpu();
 
 	if (!c)
@@ -466,6 +387,22 @@ int BPF_PROG(wait_udp_taken, struct sock *sk, int ret, int flags)
 		return 0;
 	take_udp(s, c, udp_queued(sk));
 	return 0;
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(wait_udp_taken, struct sock *sk, int ret, int flags)
+{
+	if (ret < 0 || flags & (NT_MSG_PEEK | NT_MSG_ERRQUEUE) ||
+	    sk->sk_protocol != NT_IPPROTO_UDP || !is_inet(sk))
+		return 0;
+	return taken_udp(sk);
+}
+
+/* With a datagram that was copied to the program; len < 0: it only peeked. */
+SEC("fentry/skb_consume_udp")
+int BPF_PROG(wait_udp_consumed, struct sock *sk, struct sk_buff *skb, int len)
+{
+	return len < 0 || !is_inet(sk) ? 0 : taken_udp(sk);
 }
 
 /* Sockets that hold unread data when nettop comes: older than now, nobody knows by how much. */

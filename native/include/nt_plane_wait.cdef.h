@@ -17,7 +17,8 @@ struct nt_wait_totals {
 
 enum nt_wait_method {
 	NT_WAIT_EXACT = 0, /* sk_data_ready, sock_recv_length: Linux 6.3 */
-	NT_WAIT_PROBE = 1, /* tcp_probe: TCP alone, out-of-order data counts from its arrival */
+	NT_WAIT_FENTRY = 1, /* the functions around the same instants, where fentry loads */
+	NT_WAIT_PROBE = 2, /* tcp_probe: TCP alone, out-of-order data counts from its arrival */
 };
 
 /* Loads and attaches; on failure why says in one line what is missing. */

@@ -99,7 +99,9 @@ int nt_wait_open(int method, struct nt_wait **ret, char *why, uint32_t n_why)
 
 	bpf_program__set_autoload(w->skel->progs.wait_ready, exact);
 	bpf_program__set_autoload(w->skel->progs.wait_udp_taken, exact);
-	bpf_program__set_autoload(w->skel->progs.wait_probe, !exact);
+	bpf_program__set_autoload(w->skel->progs.wait_readable, method == NT_WAIT_FENTRY);
+	bpf_program__set_autoload(w->skel->progs.wait_udp_consumed, method == NT_WAIT_FENTRY);
+	bpf_program__set_autoload(w->skel->progs.wait_probe, method == NT_WAIT_PROBE);
 	err = wait_bpf__load(w->skel);
 	if (err)
 		goto fail;
@@ -109,6 +111,8 @@ int nt_wait_open(int method, struct nt_wait **ret, char *why, uint32_t n_why)
 		struct bpf_link **link;
 	} parts[] = {
 		{ w->skel->progs.wait_ready, &w->skel->links.wait_ready },
+		{ w->skel->progs.wait_readable, &w->skel->links.wait_readable },
+		{ w->skel->progs.wait_udp_consumed, &w->skel->links.wait_udp_consumed },
 		{ w->skel->progs.wait_probe, &w->skel->links.wait_probe },
 		{ w->skel->progs.wait_tcp_taken, &w->skel->links.wait_tcp_taken },
 		{ w->skel->progs.wait_udp_taken, &w->skel->links.wait_udp_taken },
@@ -133,7 +137,7 @@ int nt_wait_open(int method, struct nt_wait **ret, char *why, uint32_t n_why)
 		err = -errno;
 		goto fail;
 	}
-	w->probe = !exact;
+	w->probe = method == NT_WAIT_PROBE;
 	*ret = w;
 	return 0;
 fail:

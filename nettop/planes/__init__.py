@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from nettop.model.types import SourceStatus
 
-# Of the RX wait, by enum nt_wait_method; the second where the kernel lacks what the first needs.
-RX_METHODS = ("exact", "tcp_probe")
+# Of the RX wait, by enum nt_wait_method; each where the kernel lacks what those before it need.
+RX_METHODS = ("exact", "fentry", "tcp_probe")
 NAMES = ("wait", "stages", "path", "events", "stamps", "clocks")
 
 

@@ -155,7 +155,7 @@ class WaitPlane:
                 "the socket's option memory (net.core.optmem_max)"
             )
             return SourceStatus(NAME, "partial", self._method, reason)
-        if self._method != RX_METHODS[0]:
+        if self._method == RX_METHODS[lib.NT_WAIT_PROBE]:
             reason = "~ " + (PROBE_REASON if not self._asked else "asked for by --rx-method")
             return SourceStatus(NAME, "partial", self._method, reason)
         return SourceStatus(NAME, "ok", self._method)

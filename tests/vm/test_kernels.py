@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.vm import expected
-from tests.vm.expected import KERNELS, PROBE, STAMPS, Expected
+from tests.vm.expected import KERNELS, STAMPS, Expected
 from tests.vm.guest import Told, scenario
 from tests.vm.kernels import kernel
 from tests.vm.packages import Unavailable
@@ -38,7 +38,7 @@ def chosen_for(e: Expected) -> dict[str, str]:
     if e.brief:
         return out | expected.BRIEF
     if e.wait is not None:
-        out |= expected.WAITS_BY_PROBE if e.wait == PROBE else expected.WAITS
+        out |= expected.WAITS
     if e.stages is not None:
         out |= expected.STAGES if e.stages == STAMPS else expected.SEGMENTS_ALONE
         out |= expected.SEGMENTS
@@ -161,8 +161,7 @@ def test_reordering(told: Told, wanted: Expected) -> None:
     count, p50, p99 = seen["wait"]
     assert count > 0
     assert p50 < 5 * MS
-    if wanted.wait != PROBE:
-        assert p99 < 15 * MS, "the 20 ms of the network are not the program's"
+    assert p99 < 15 * MS, "the 20 ms of the network are not the program's"
 
 
 def test_duplicates(told: Told, wanted: Expected) -> None:
