@@ -103,7 +103,7 @@ def boot(kernel: Kernel, command: str, *, seconds: float, devices: tuple[str, ..
         "-m", str(MEMORY_MB), "-nodefaults", "-no-user-config", "-display", "none",
         "-serial", "stdio", "-no-reboot",
         "-kernel", str(kernel.image), "-initrd", str(image),
-        "-append", "console=ttyS0 quiet panic=-1 net.ifnames=0 tsc=reliable",
+        "-append", "console=ttyS0 quiet panic=-1 net.ifnames=0 tsc=reliable iomem=relaxed",
         "-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
         "-device", "virtio-9p-pci,fsdev=root,mount_tag=root",
         *devices,

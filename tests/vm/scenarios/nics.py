@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import mmap
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from tests.integration.namespaces import namespace, run
+from nettop.clocks.follow import FollowedClock
+from nettop.clocks.interfaces import RX_FILTERS, interface
+from nettop.ffi import check, ffi, lib
+from nettop.stamps import StampedSocket
+from tests.integration.namespaces import inside, namespace, run
 
 PROBES = 30
+DATAGRAMS = 30
 
 
 def _of_driver(driver: str) -> list[str]:
@@ -90,6 +98,88 @@ def igb() -> dict[str, Any]:
         "nic": {k: nic.get(k) for k in ("count", "p50_ns", "max_ns", "bar_ns")},
         "round_max_ns": told["legs"]["round"]["max_ns"], "before": before, "after": after,
     }  # fmt: skip
+
+
+class _Registers:
+    """Those of an igb's clock, through its first BAR."""
+
+    RX_CONTROL, RX_LATCH_HIGH, RX_CONFIG, QUEUE_FILTER = 0xB620, 0xB630, 0x5F50, 0x5CB0
+    SIZE = 0x20000
+
+    def __init__(self, device: str) -> None:
+        with open(f"/sys/class/net/{device}/device/resource0", "r+b") as file:  # noqa: PTH123
+            self._map = mmap.mmap(file.fileno(), self.SIZE)
+
+    def _at(self, offset: int) -> ctypes.c_uint32:
+        return ctypes.c_uint32.from_buffer(self._map, offset)
+
+    def count_ipv4_as_ptp(self) -> None:
+        """The card stamps PTP alone: an IPv4 header begins as a PTP message of type 0x45 does, and
+        its TOS stands where PTP has its version, 2."""
+        self._at(self.RX_CONFIG).value = 0x45 << 8
+        self._at(self.QUEUE_FILTER).value = 1 << 26 | 1 << 30 | 0x0800
+
+    def rearm(self) -> None:
+        """The emulated card frees its latch when this is read, which Linux does not do."""
+        _ = self._at(self.RX_LATCH_HIGH).value
+
+
+def igb_received() -> dict[str, Any]:
+    """Receive stamps of a real driver, by nettop.stamps, told in the system's time."""
+    first, second = _of_driver("igb")
+    registers = _Registers(second)
+    out: dict[str, Any] = {"sent": DATAGRAMS, "stamped": 0, "unknown": 0, "before_kernel_ns": []}
+    with namespace() as a, namespace() as b:
+        for name, device, last in ((a, first, 1), (b, second, 2)):
+            run("ip", "link", "set", device, "netns", name)
+            run("ip", "-n", name, "addr", "add", f"10.5.0.{last}/24", "dev", device)
+            run("ip", "-n", name, "link", "set", device, "up")
+        time.sleep(3)  # until the link is up
+        phc, before = inside(b, lambda: _stamp_received(second))
+        registers.count_ipv4_as_ptp()
+        sender = inside(a, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        sender.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 2)
+        receiver = inside(b, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        receiver.bind(("10.5.0.2", 9001))
+        receiver.settimeout(5)
+        with sender, receiver, FollowedClock(f"/dev/ptp{phc}") as clock:
+            clock.wait()
+            stamped = StampedSocket(receiver, send=False, hardware=True)
+            stamps = []
+            for _ in range(DATAGRAMS):
+                registers.rearm()
+                sender.sendto(b"x" * 100, ("10.5.0.2", 9001))
+                message, _ = stamped.wait(5)
+                if message is not None:
+                    stamps.append(message.stamp)
+                time.sleep(0.1)
+            time.sleep(1.5)  # the clock is read once more
+            for stamp in stamps:
+                if stamp.hardware_ns is None:
+                    continue
+                told = clock.to_system(stamp.hardware_ns)
+                out["stamped"] += 1
+                if told is None or stamp.software_ns is None:
+                    out["unknown"] += 1
+                else:
+                    out["before_kernel_ns"].append((stamp.software_ns - told.ns, told.bar_ns))
+        inside(b, lambda: _set(second, before))
+        for name, device in ((a, first), (b, second)):
+            run("ip", "-n", name, "link", "set", device, "netns", "1")
+    return out
+
+
+def _stamp_received(device: str) -> tuple[int | None, Any]:
+    """The NIC set to stamp PTP; its clock, and how it was set."""
+    before, wanted = ffi.new("struct nt_hwtstamp *"), ffi.new("struct nt_hwtstamp *")
+    check(lib.nt_hwtstamp_get(device.encode(), before), "reading the setting")
+    wanted.rx_filter = RX_FILTERS.index("ptpv2-event")
+    _set(device, wanted)
+    return interface(device).phc, before
+
+
+def _set(device: str, wanted: Any) -> None:
+    check(lib.nt_hwtstamp_set(device.encode(), wanted), "setting the NIC")
 
 
 def refusals() -> dict[str, Any]:
