@@ -267,6 +267,7 @@ class Collector:
             totals=self._totals(totals, counters, base),
             rx_wait=self._plane_tick.rx_wait,
             tx=self._plane_tick.tx,
+            nic=self._plane_tick.nic,
             events=self._plane_tick.events,
             path=self._plane_tick.path,
         )

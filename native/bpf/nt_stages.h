@@ -5,7 +5,7 @@
 
 #include "nt_hist.h"
 
-/* enum nt_stage without the one that needs hardware stamps. */
+/* enum nt_stage without the one that needs a NIC's stamps: user space knows the NIC's clock. */
 enum nt_tx_part {
 	NT_PART_COPY,
 	NT_PART_SNDBUF,
@@ -19,8 +19,9 @@ enum nt_tx_part {
 #define NT_TX_RING 4 /* sends under way that a socket's record holds; further ones go to a map */
 #define NT_TX_PENDING 16384
 #define NT_TX_WANTED 4096
-#define NT_TX_FINE 64	  /* sockets with fine buckets: 49 kB each */
-#define NT_TX_SPACES 4096 /* network namespaces */
+#define NT_TX_FINE 64	      /* sockets with fine buckets: 49 kB each */
+#define NT_TX_SPACES 4096     /* network namespaces */
+#define NT_TX_NIC_BYTES 65536 /* of the ring with NICs' stamps: some 1300 of them */
 
 enum nt_tx_flag {
 	NT_TX_OURS = 1,	   /* nettop set SK_BPF_CB_FLAGS and will clear it */
@@ -101,11 +102,21 @@ struct nt_tx_fine {
 	__u32 buckets[NT_PARTS][NT_FINE];
 };
 
+/* A NIC's stamp of a send, by the NIC's own clock. */
+struct nt_tx_nic {
+	__u64 cookie;
+	__u64 left_ns; /* software's last departure */
+	__u64 hw_ns;
+	__u32 ifindex;
+	__u32 netns; /* inode */
+};
+
 /* Counters on this CPU. */
 struct nt_tx_counts {
 	__u64 runs;
 	__u64 sampled, done, merged, lost, resent;
 	__u64 full;	  /* stamped sends that found no place */
+	__u64 nic_full;	  /* NICs' stamps that found none */
 	__u64 own_stamps; /* sends left alone: their program stamps them itself */
 	__u64 no_storage; /* sockets that could not be traced: memory, or optmem's limit */
 };

@@ -25,9 +25,14 @@ enum { OP_SCHED = 16, OP_SND_SW = 17, OP_SND_HW = 18, OP_ACK = 19, OP_SENDMSG = 
 enum { NT_MSG_DONTWAIT = 0x40 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct skb_shared_hwtstamps {
+	s64 hwtstamp;
+};
+
 struct skb_shared_info {
 	u8 tx_flags;
 	unsigned short gso_size;
+	struct skb_shared_hwtstamps hwtstamps;
 	u32 tskey;
 };
 
@@ -403,6 +408,8 @@ static __always_inline void acknowledged(struct nt_tx_sock *s, u32 tskey, struct
 		s->spilled = 0;
 }
 
+#include "nt_stages_nic.bpf.h"
+
 /* Read, change our bit, write. 1: set now, 2: it was set before, 0: neither. */
 static __always_inline int switch_on(void *sk)
 {
@@ -475,6 +482,10 @@ int stages_ops(struct bpf_sock_ops *ops)
 
 	if (op == OP_ACK) {
 		acknowledged(s, tskey, c);
+		return 1;
+	}
+	if (op == OP_SND_HW) {
+		stamped_by_nic(s, skb, info, c);
 		return 1;
 	}
 	struct nt_tx_pending *p = find(s, tskey);

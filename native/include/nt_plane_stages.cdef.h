@@ -12,10 +12,27 @@ struct nt_stages_totals {
 	uint64_t resent; /* departures beyond the first */
 	uint64_t full;	 /* stamped sends that found no place */
 	uint64_t own_stamps; /* sends left alone: their program stamps them itself */
+	uint64_t nic_full; /* NICs' stamps that found no place */
 	uint64_t no_storage; /* sends of sockets that could not be traced: memory, optmem's limit */
 	uint32_t sockets; /* with sends in the interval, or open ones */
 	uint32_t unknown; /* of them, sockets that the table does not know yet */
 	uint64_t cpu_ns;
+};
+
+/* A NIC's stamp of a send, in the time of the NIC's own clock. */
+struct nt_stages_nic {
+	uint64_t cookie;
+	uint64_t left_ns; /* software's departure, CLOCK_MONOTONIC */
+	uint64_t hw_ns;
+	uint32_t ifindex;
+	uint32_t netns; /* inode of the interface's namespace */
+};
+
+/* What one took from software's departure to the NIC's, and its bar. */
+struct nt_stages_placed {
+	uint64_t cookie;
+	uint64_t ns;
+	uint64_t bar_ns;
 };
 
 /* What a walk over the sockets of a namespace did. */
@@ -54,6 +71,10 @@ void nt_stages_detach(struct nt_stages *s);
 int nt_stages_others(struct nt_stages *s);
 /* Ends an interval: reads the kernel's counters and tells the engine (which may be NULL). */
 int nt_stages_read(struct nt_stages *s, struct nt_engine *e, struct nt_stages_totals *ret);
+/* Takes the stamps that came since the last call, at most max; returns how many. */
+int nt_stages_nics(struct nt_stages *s, struct nt_stages_nic *ret, uint32_t max);
+/* The nic stage of the interval that the next read ends; sorted by cookie. -ENOMEM. */
+int nt_stages_place(struct nt_stages *s, const struct nt_stages_placed *v, uint32_t n);
 /* After the sweep: tells it again of the sockets that the table did not know. Returns how many. */
 int nt_stages_read_late(struct nt_stages *s, struct nt_engine *e);
 /* Fine buckets of a stage; as nt_wait_buckets. */

@@ -43,6 +43,7 @@ struct nt_plane {
 	uint32_t tx_incomplete; /* stamps lost: mostly joined by a later send, one key for both */
 	uint32_t tx_open;	/* sampled, and not acknowledged yet */
 	uint32_t tx_resent;	/* SND stamps beyond the first */
+	uint32_t tx_nic_bar_ns; /* ± of the nic stage: two clocks were read for it */
 	struct nt_dist tx[7];
 };
 
@@ -56,6 +57,9 @@ int nt_dist_of(const uint64_t *buckets, uint32_t n, int fine, struct nt_dist *re
 uint64_t nt_quantile(const uint64_t *buckets, uint32_t n, int fine, double q);
 /* Lower edge of bucket i, the upper one of i - 1. */
 uint64_t nt_bucket_ns(uint32_t i, int fine);
+
+/* The fine bucket of a time. */
+uint32_t nt_fine_bucket(uint64_t ns);
 
 /* --- what the programs cost (nt_bpf.c) --- */
 struct nt_wait;

@@ -177,6 +177,8 @@ int nt_stages_open(const char *cgroup_root, int method, struct nt_stages **ret, 
 	}
 	if (!err)
 		err = attach_iterators(s);
+	if (!err && s->method == NT_STAGES_STAMPS)
+		err = nt_tx_nics_open(s);
 	if (err)
 		goto fail;
 	*ret = s;
@@ -212,12 +214,14 @@ void nt_stages_close(struct nt_stages *s)
 {
 	if (!s)
 		return;
+	ring_buffer__free(s->nics);
 	stages_bpf__destroy(s->skel);
 	if (s->cgroup_fd >= 0)
 		close(s->cgroup_fd);
 	for (uint32_t i = 0; i < s->n_fine; i++)
 		free(s->fine[i]);
 	free(s->wanted);
+	free(s->placed);
 	nt_tx_bases_free(&s->bases);
 	free(s->cpus);
 	free(s->counts);

@@ -9,11 +9,12 @@
 #include "nt_bpf.h"
 #include "nt_stages_host.h"
 
-/* Which stage the programs' parts are; no part measures the NIC. */
-static const enum nt_stage stage_of[NT_PARTS] = {
+/* Which stage the programs' parts are, and what user space adds: NT_PARTS. */
+static const enum nt_stage stage_of[NT_PARTS + 1] = {
 	[NT_PART_COPY] = NT_TX_COPY, [NT_PART_SNDBUF] = NT_TX_SNDBUF,
 	[NT_PART_TCP] = NT_TX_TCP,   [NT_PART_QDISC] = NT_TX_QDISC,
 	[NT_PART_ACK] = NT_TX_ACK,   [NT_PART_TOTAL] = NT_TX_TOTAL,
+	[NT_PARTS] = NT_TX_NIC,
 };
 
 #define FORGET_EVERY 32 /* reads */
@@ -78,7 +79,7 @@ static struct nt_tx_rec *base_of(struct bases *b, const struct nt_tx_rec *now)
 	return *slot;
 }
 
-static struct fine *fine_of(struct nt_stages *s, uint64_t cookie)
+struct fine *nt_tx_fine_of(struct nt_stages *s, uint64_t cookie)
 {
 	for (uint32_t i = 0; i < s->n_fine; i++)
 		if (s->fine[i]->cookie == cookie)
@@ -100,6 +101,20 @@ static void read_fine(struct nt_stages *s)
 	}
 }
 
+/* The distribution of a total's interval. */
+static void close_total(struct total *total, struct nt_dist *ret)
+{
+	uint64_t interval[NT_FINE];
+
+	if (total->max_ns > total->run_max_ns)
+		total->run_max_ns = total->max_ns;
+	for (uint32_t k = 0; k < NT_FINE; k++)
+		interval[k] = total->now[k] - total->last[k];
+	ret->max_ns = total->max_ns;
+	ret->sum_ns = total->now_sum - total->last_sum;
+	nt_dist_of(interval, NT_FINE, 1, ret);
+}
+
 static int read_totals(struct nt_stages *s, uint32_t epoch, struct nt_stages_totals *t)
 {
 	uint32_t zero = 0;
@@ -116,11 +131,10 @@ static int read_totals(struct nt_stages *s, uint32_t epoch, struct nt_stages_tot
 		t->resent += s->counts[i].resent;
 		t->full += s->counts[i].full;
 		t->own_stamps += s->counts[i].own_stamps;
+		t->nic_full += s->counts[i].nic_full;
 	}
 	for (uint32_t part = 0; part < NT_PARTS; part++) {
 		struct total *total = &s->totals[part];
-		struct nt_dist *all = &t->all[stage_of[part]];
-		uint64_t interval[NT_FINE];
 
 		if (bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.totals), &part, s->cpus))
 			return -errno;
@@ -138,14 +152,10 @@ static int read_totals(struct nt_stages *s, uint32_t epoch, struct nt_stages_tot
 			for (uint32_t k = 0; k < NT_FINE; k++)
 				total->now[k] += c->buckets[k];
 		}
-		if (total->max_ns > total->run_max_ns)
-			total->run_max_ns = total->max_ns;
-		for (uint32_t k = 0; k < NT_FINE; k++)
-			interval[k] = total->now[k] - total->last[k];
-		all->max_ns = total->max_ns;
-		all->sum_ns = total->now_sum - total->last_sum;
-		nt_dist_of(interval, NT_FINE, 1, all);
+		close_total(total, &t->all[stage_of[part]]);
 	}
+	nt_tx_nics_count(s);
+	close_total(&s->totals[NT_PARTS], &t->all[NT_TX_NIC]);
 	return 0;
 }
 
@@ -206,7 +216,7 @@ static bool tell(struct nt_stages *s, struct nt_engine *e, const struct nt_tx_re
 
 	if (!last)
 		return true;
-	struct fine *f = fine_of(s, now->cookie);
+	struct fine *f = nt_tx_fine_of(s, now->cookie);
 
 	p->has |= tx_bits(s, e, now->cookie);
 	p->tx_sends = now->done - last->done;
@@ -282,6 +292,7 @@ int nt_stages_read(struct nt_stages *s, struct nt_engine *e, struct nt_stages_to
 		nt_planes_reset_tx(e);
 		tell_wanted(s, e);
 		ret->unknown = ret->sockets - tell_all(s, e);
+		nt_tx_nics_tell(s, e);
 		if (++s->reads % FORGET_EVERY == 0 && s->bases.live > 2 * e->table.live + 1024)
 			nt_tx_bases_rehash(&s->bases, s->bases.mask + 1, e);
 		pthread_mutex_unlock(&e->lock);
@@ -316,10 +327,8 @@ int nt_stages_buckets(struct nt_stages *s, const uint64_t *cookies, uint32_t n, 
 		return -EINVAL;
 	uint32_t part = 0;
 
-	while (part < NT_PARTS && (int)stage_of[part] != stage)
+	while ((int)stage_of[part] != stage)
 		part++;
-	if (part == NT_PARTS)
-		return 0;
 	pthread_mutex_lock(&s->lock);
 	if (!n) {
 		const struct total *t = &s->totals[part];
@@ -331,17 +340,24 @@ int nt_stages_buckets(struct nt_stages *s, const uint64_t *cookies, uint32_t n, 
 		dist->max_ns = run ? t->run_max_ns : t->max_ns;
 	}
 	for (uint32_t i = 0; i < n; i++) {
-		const struct fine *f = fine_of(s, cookies[i]);
+		const struct fine *f = nt_tx_fine_of(s, cookies[i]);
 
 		if (!f)
 			continue;
 		found++;
-		const struct nt_tx_fine *from = run ? &f->start : &f->last;
+		bool nic = part == NT_PARTS;
+		const uint32_t *now = nic ? f->nic_now : f->now.buckets[part], *from;
 
+		if (nic)
+			from = run ? f->nic_start : f->nic_last;
+		else
+			from = run ? f->start.buckets[part] : f->last.buckets[part];
 		for (uint32_t k = 0; k < NT_FINE; k++)
-			buckets[k] += f->now.buckets[part][k] - from->buckets[part][k];
-		if (!run && f->max_ns[part] > dist->max_ns)
-			dist->max_ns = f->max_ns[part];
+			buckets[k] += now[k] - from[k];
+		uint64_t max_ns = nic ? f->nic_max_ns : f->max_ns[part];
+
+		if (!run && max_ns > dist->max_ns)
+			dist->max_ns = max_ns;
 	}
 	nt_dist_of(buckets, NT_FINE, 1, dist);
 	pthread_mutex_unlock(&s->lock);
@@ -351,15 +367,19 @@ int nt_stages_buckets(struct nt_stages *s, const uint64_t *cookies, uint32_t n, 
 void nt_stages_clear(struct nt_stages *s)
 {
 	pthread_mutex_lock(&s->lock);
-	for (uint32_t part = 0; part < NT_PARTS; part++) {
+	for (uint32_t part = 0; part <= NT_PARTS; part++) {
 		struct total *t = &s->totals[part];
 
 		memcpy(t->start, t->now, sizeof(t->now));
 		t->start_sum = t->now_sum;
 		t->run_max_ns = 0;
 	}
-	for (uint32_t i = 0; i < s->n_fine; i++)
-		s->fine[i]->start = s->fine[i]->now;
+	for (uint32_t i = 0; i < s->n_fine; i++) {
+		struct fine *f = s->fine[i];
+
+		f->start = f->now;
+		memcpy(f->nic_start, f->nic_now, sizeof(f->nic_now));
+	}
 	pthread_mutex_unlock(&s->lock);
 }
 

@@ -13,6 +13,7 @@ from nettop.model.types import (
     Dist,
     Flag,
     Histogram,
+    NicStage,
     Plane,
     PlaneHas,
     Row,
@@ -46,9 +47,12 @@ def path_object(tick: PathTick) -> dict[str, Any]:
     }
 
 
-def tx_object(dists: Sequence[Dist]) -> dict[str, Any]:
+def tx_object(dists: Sequence[Dist], nic_bar_ns: int) -> dict[str, Any]:
     """The stages that were measured, by name."""
-    return {stage.name.lower(): dist_object(dists[stage]) for stage in Stage if dists[stage].count}
+    out = {stage.name.lower(): dist_object(dists[stage]) for stage in Stage if dists[stage].count}
+    if "nic" in out:
+        out["nic"]["bar_ns"] = nic_bar_ns
+    return out
 
 
 def tx_of(source: Mapping[str, Any], where: str) -> tuple[Dist, ...]:
@@ -57,6 +61,24 @@ def tx_of(source: Mapping[str, Any], where: str) -> tuple[Dist, ...]:
     return tuple(
         _dist(mapping(tx, stage.name.lower(), at), f"{at}{stage.name.lower()}.") for stage in Stage
     )
+
+
+def host_tx_object(dists: Sequence[Dist], nic: NicStage) -> dict[str, Any]:
+    """Of every stamped send, and the NICs' stamps that could not be told."""
+    out = tx_object(dists, nic.bar_ns)
+    lost = {"unplaced": nic.unplaced, "before_software": nic.before_software}
+    if any(lost.values()):
+        out.setdefault("nic", {"count": 0}).update(lost)
+    return out
+
+
+def nic_of(head: Mapping[str, Any]) -> NicStage:
+    """What host_tx_object wrote of it."""
+    nic = mapping(mapping(head, "tx", ""), "nic", "tx.")
+    bar_ns, unplaced, before_software = (
+        integer(nic, name, "tx.nic.", 63, 0) for name in ("bar_ns", "unplaced", "before_software")
+    )
+    return NicStage(bar_ns, unplaced, before_software)
 
 
 def put_planes(out: dict[str, Any], row: Row) -> None:
@@ -81,7 +103,7 @@ def put_planes(out: dict[str, Any], row: Row) -> None:
         wait["method"] = method if plane.has & PlaneHas.WAIT else "poll"
         out["rx_wait"] = wait
     if plane.has & PlaneHas.TX:
-        tx = tx_object(plane.tx)
+        tx = tx_object(plane.tx, plane.tx_nic_bar_ns)
         tx |= {"sends": plane.tx_sends, "incomplete": plane.tx_incomplete}
         tx["open"] = plane.tx_open
         method = "tracepoints" if plane.has & PlaneHas.TX_PATH else "bpf_timestamping"
@@ -131,6 +153,7 @@ def plane_of(source: Mapping[str, Any], where: str) -> tuple[Plane, Flag]:
         tx_incomplete=integer(tx, "incomplete", at_tx, 32, 0),
         tx_open=integer(tx, "open", at_tx, 32, 0),
         tx_resent=integer(tx, "resent", at_tx, 32, 0),
+        tx_nic_bar_ns=integer(mapping(tx, "nic", at_tx), "bar_ns", f"{at_tx}nic.", 32, 0),
         tx=tx_of(source, where),
     )
     return plane, flags

@@ -14,9 +14,9 @@ from typing import Any
 
 from nettop.export.distributions import (
     histogram_object,
+    host_tx_object,
     path_object,
     put_planes,
-    tx_object,
 )
 from nettop.export.happenings import event_object, untold_object
 from nettop.export.keys import SCHEMA
@@ -31,6 +31,7 @@ from nettop.model.types import (
     Detail,
     Flag,
     Model,
+    NicStage,
     Owner,
     Proc,
     Proto,
@@ -196,7 +197,7 @@ def head_object(model: Model, filter_text: str | None) -> dict[str, Any]:
         **_known(
             rx_wait=histogram_object(model.rx_wait) if model.rx_wait else None,
             path=path_object(model.path) if model.path else None,
-            tx=tx_object(model.tx) if model.tx else None,
+            tx=host_tx_object(model.tx, model.nic or NicStage()) if model.tx else None,
         ),
     }
 

@@ -113,6 +113,9 @@ _TOP = {
         for stage, about in _STAGES.items()
         for dot, name, text in (("", "", about), *((".", n, t) for n, t in _DIST.items()))
     },
+    "tx.nic.bar_ns": "± of it: the NIC's clock and the system's were read one after the other",
+    "tx.nic.unplaced": "NICs' stamps so far whose clock was not known around their time",
+    "tx.nic.before_software": "that lie before the driver's own stamp by more than the bar",
     "events": "what happened in the interval, newest first, at most 1000; left out while the plane "
     "is off",
     "events[].at": "UTC time, RFC 3339 with nanoseconds",
@@ -233,6 +236,7 @@ _SOCKET = {
         for stage, about in _STAGES.items()
         for dot, name, text in (("", "", about), *((".", n, t) for n, t in _DIST.items()))
     },
+    "tx.nic.bar_ns": "± of it: the NIC's clock and the system's were read one after the other",
     "tx.sends": "sampled sends that were acknowledged in the interval",
     "tx.incomplete": "sampled sends whose stamps are lost: mostly a later one joined them, and the "
     "kernel stamps both as one",

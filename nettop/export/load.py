@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from nettop.errors import NettopError
-from nettop.export.distributions import histogram_of, tx_of
+from nettop.export.distributions import histogram_of, nic_of, tx_of
 from nettop.export.keys import SCHEMA
 from nettop.export.pack import Hole, pack_socket
 from nettop.export.values import (
@@ -245,6 +245,7 @@ def model_of(head: Mapping[str, Any]) -> Model:
         totals=_totals(mapping(head, "totals", "")),
         rx_wait=histogram_of(head, "rx_wait"),
         tx=tx_of(head, "") if head.get("tx") else None,
+        nic=nic_of(head) if head.get("tx") else None,
         told=tuple(objects(head, "events", "")) if "events" in head else None,
         untold={
             k: integer(mapping(head, "events_untold", ""), k, "events_untold.", 64)

@@ -158,10 +158,21 @@ class Plane:
     tx_incomplete: int = 0  # joined by a later send: one key for both
     tx_open: int = 0  # sampled, and not acknowledged yet
     tx_resent: int = 0
+    tx_nic_bar_ns: int = 0  # ± of the nic stage
     tx: tuple[Dist, ...] = (NO_DIST,) * len(Stage)
 
 
 NO_PLANE = Plane()
+
+
+@dataclass(frozen=True, slots=True)
+class NicStage:
+    """What the nic stage of sends rests on beside their stamps: the clocks of NICs."""
+
+    bar_ns: int = 0  # the widest of the interval's
+    unplaced: int = 0  # stamps so far whose clock was not known around their time
+    before_software: int = 0  # that lie before the driver's own stamp by more than the bar
+    reason: str | None = None  # why none is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +374,7 @@ class Model:
     path: PathTick | None = None  # below the sockets; None: the plane is off
     rx_wait: Histogram | None = None  # of all traced sockets; None: the plane is off
     tx: tuple[Dist, ...] | None = None  # by Stage, of every stamped send; None: nothing selected
+    nic: NicStage | None = None
     events: EventsTick | None = None  # None: the plane is off
     told: tuple[Mapping[str, Any], ...] | None = None  # events of an opened file, as written
     untold: Mapping[str, int] = field(default_factory=dict)  # of an opened file

@@ -13,7 +13,7 @@ from nettop.ffi import lib
 from nettop.ffi.engine import Engine
 from nettop.model.events import EventsTick
 from nettop.model.path import PathTick
-from nettop.model.types import Dist, Histogram, SourceStatus, Stage
+from nettop.model.types import Dist, Histogram, NicStage, SourceStatus, Stage
 from nettop.planes import (
     PlaneOptions,
     clocks,
@@ -37,6 +37,7 @@ class PlaneTick:
 
     rx_wait: Histogram | None = None
     tx: tuple[Dist, ...] | None = None  # by Stage; None: nothing is selected
+    nic: NicStage | None = None
     path: PathTick | None = None
     events: EventsTick | None = None  # None: the plane is off
     runs_per_s: Mapping[str, float] = field(default_factory=dict)  # of BPF programs, by plane
@@ -95,12 +96,13 @@ class Planes:
         return PlaneTick(
             rx_wait=waited.histogram if waited else None,
             tx=sent.all if sent else None,
+            nic=sent.nic if sent else None,
             runs_per_s=self._rates({name: t.runs for name, t in ticks if t is not None}),
             events=told,
             path=self._path.read() if self._path is not None else None,
             lost=(told.untold if told else 0)
             + (waited.no_storage + waited.focus_full if waited else 0)
-            + (sent.full if sent else 0),
+            + (sent.full + sent.nic_full if sent else 0),
         )
 
     def _rates(self, runs: dict[str, int]) -> dict[str, float]:

@@ -11,7 +11,8 @@ from nettop.ffi import check, ffi, lib
 from nettop.ffi.edges import FINE, FINE_EDGES, filled
 from nettop.ffi.engine import Engine
 from nettop.ffi.wire import DIST, dist_of
-from nettop.model.types import Dist, Histogram, SourceStatus, Stage
+from nettop.model.types import Dist, Histogram, NicStage, SourceStatus, Stage
+from nettop.planes.nics import NicStamps
 from nettop.planes.wait import off_status
 
 NAME = "stages"
@@ -40,6 +41,8 @@ class StagesTick:
     full: int
     own_stamps: int
     no_storage: int
+    nic_full: int  # NICs' stamps that found no place
+    nic: NicStage | None  # None: by tracepoints no NIC's stamps come
     sockets: int  # with sends in the interval, or open ones
 
 
@@ -69,6 +72,7 @@ class StagesPlane:
         self.foreign = 0
         self.refused: str | None = None
         self.last: StagesTick | None = None
+        self._nics = NicStamps() if self.method == METHODS[lib.NT_STAGES_STAMPS] else None
 
     @property
     def handle(self) -> Any:
@@ -127,6 +131,7 @@ class StagesPlane:
         if not self._applied:
             self.last = None
             return None
+        nic = self._nics.tick(self._s) if self._nics is not None else None
         t = ffi.new("struct nt_stages_totals *")
         check(lib.nt_stages_read(self._s, engine.handle, t), "reading the TX stages")
         raw = bytes(ffi.buffer(t.all))
@@ -142,6 +147,8 @@ class StagesPlane:
             full=t.full,
             own_stamps=t.own_stamps,
             no_storage=t.no_storage,
+            nic_full=t.nic_full,
+            nic=nic,
             sockets=t.sockets,
         )
         return self.last
@@ -218,6 +225,8 @@ class StagesPlane:
         if self._applied and not self.refused:
             self._wanted = _Selection()
             self.apply(walks)
+        if self._nics is not None:
+            self._nics.close()
         handle, self._s = self._s, None
         lib.nt_stages_close(handle)
 

@@ -5,30 +5,19 @@ from __future__ import annotations
 import fcntl
 import socket
 import struct
-import threading
 from contextlib import ExitStack
-from typing import NamedTuple, Self
+from typing import Self
 
+from nettop.clocks.follow import FollowedClock
 from nettop.clocks.hwtstamp import hardware_stamping
-from nettop.clocks.offset import SECOND_NS, Tracker, estimate
-from nettop.clocks.phc import Phc, why_not
+from nettop.clocks.phc import why_not
 from nettop.errors import NettopError
 
-_PERIOD_S = 1.0
-_FIRST_READINGS = 3
-_FIRST_PAUSE_S = 0.1
 _SIOCGIFADDR = 0x8915
 
 
-class HardwareTime(NamedTuple):
-    """A hardware stamp as CLOCK_REALTIME, right within the bar."""
-
-    ns: int
-    bar_ns: int
-
-
 class Hardware:
-    """The NIC set to stamp, and its PHC read once a second; a context manager.
+    """The NIC set to stamp, and its clock; a context manager.
 
     Raises:
         NettopError: why not; the NIC is then as it was.
@@ -37,62 +26,19 @@ class Hardware:
     def __init__(self, interface: str) -> None:
         self.interface = interface
         self._stack = ExitStack()
-        self._lock = threading.Lock()
-        self._ended = threading.Event()
         try:
             stamping = self._stack.enter_context(hardware_stamping(interface))
             self.stamps_received = stamping.rx
             if stamping.phc is None:
                 raise NettopError(f"{interface}: its driver names no hardware clock")
-            self._phc = self._stack.enter_context(_opened(f"/dev/ptp{stamping.phc}"))
-            self._tracker = Tracker(int(_PERIOD_S * SECOND_NS), self._phc.caps.max_adj_ppb)
-            for _ in range(_FIRST_READINGS):
-                self._read()
-                self._ended.wait(_FIRST_PAUSE_S)
+            self.clock = self._stack.enter_context(_followed(f"/dev/ptp{stamping.phc}"))
+            self.clock.wait()
         except BaseException:
             self._stack.close()
             raise
-        self._thread = threading.Thread(target=self._follow, name="probe-phc", daemon=True)
-        self._thread.start()
-
-    def _follow(self) -> None:
-        while not self._ended.wait(_PERIOD_S):
-            self._read()
-
-    def _read(self) -> None:
-        try:
-            offset = estimate(self._phc.read())
-        except OSError:
-            offset = None
-        with self._lock:
-            if offset is None:
-                self._tracker.lose()
-            else:
-                self._tracker.add(offset)
-
-    @property
-    def steps_seen(self) -> int:
-        """Steps of either clock so far: a stamp from before one cannot be told after it."""
-        with self._lock:
-            return self._tracker.steps_seen
-
-    def is_between(self, hw_ns: int) -> bool:
-        """Whether a reading later than this stamp is known: it will not be told better."""
-        with self._lock:
-            last = self._tracker.last
-            return last is not None and last.phc_ns >= hw_ns
-
-    def to_system(self, hw_ns: int) -> HardwareTime | None:
-        """None: the clock stepped, or was not read around that time."""
-        with self._lock:
-            found = self._tracker.to_system(hw_ns)
-        return HardwareTime(*found) if found is not None else None
 
     def close(self) -> None:
         """The NIC is set as it was."""
-        self._ended.set()
-        if hasattr(self, "_thread"):
-            self._thread.join(timeout=2)
         self._stack.close()
 
     def __enter__(self) -> Self:
@@ -102,9 +48,9 @@ class Hardware:
         self.close()
 
 
-def _opened(path: str) -> Phc:
+def _followed(path: str) -> FollowedClock:
     try:
-        return Phc(path)
+        return FollowedClock(path)
     except OSError as error:
         reason, fix = why_not(error, path)
         raise NettopError(f"--hw: {reason}" + (f": {fix}" if fix else "")) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from nettop.probe.hardware import HardwareTime
+from nettop.clocks.follow import SystemTime
 from nettop.probe.wire import FarTimes
 from nettop.stamps import Flight
 
@@ -64,8 +64,8 @@ class Round:
     far: FarTimes | None = None
     arrived_hw_ns: int | None = None  # the NIC's own clock
     clock_steps: int = 0  # that had been seen when the answer came
-    left_hw: HardwareTime | None = None
-    arrived_hw: HardwareTime | None = None
+    left_hw: SystemTime | None = None
+    arrived_hw: SystemTime | None = None
 
     @property
     def answered(self) -> bool:
@@ -133,6 +133,6 @@ def _since_departure(out: dict[Leg, int], leg: Leg, f: Flight, end: int | None) 
         _between(out, leg, f.left_before(end), end)
 
 
-def _between_clocks(out: dict[Leg, int], leg: Leg, ns: int, hardware: HardwareTime) -> None:
+def _between_clocks(out: dict[Leg, int], leg: Leg, ns: int, hardware: SystemTime) -> None:
     """Below 0 by no more than the bar is 0; by more it stays negative, and is counted as such."""
     out[leg] = 0 if -hardware.bar_ns <= ns < 0 else ns

@@ -9,10 +9,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from nettop.clocks.follow import SystemTime
 from nettop.errors import NettopError
 from nettop.model.stamps import Sent
 from nettop.probe.connect import Target, open_socket, why
-from nettop.probe.hardware import Hardware, HardwareTime, interface_of
+from nettop.probe.hardware import Hardware, interface_of
 from nettop.probe.legs import Round
 from nettop.probe.options import ProbeOptions
 from nettop.probe.tally import Point, Tally
@@ -208,7 +209,7 @@ class Prober:
         r.read_ns, r.read_mono_ns = message.stamp.read_ns, message.stamp.read_mono_ns
         r.arrived_ns = message.stamp.software_ns
         r.arrived_hw_ns = message.stamp.hardware_ns
-        r.clock_steps = self.hardware.steps_seen if self.hardware is not None else 0
+        r.clock_steps = self.hardware.clock.steps_seen if self.hardware is not None else 0
         r.far = times_of(data) if head.kind == ANSWER else None
         self._answered[head.seq] = r
 
@@ -236,13 +237,13 @@ class Prober:
         if self.hardware is None:
             return True
         stamps = (r.flight.hardware_ns, r.arrived_hw_ns)
-        return all(ns is None or self.hardware.is_between(ns) for ns in stamps)
+        return all(ns is None or self.hardware.clock.is_between(ns) for ns in stamps)
 
     def _settled(self, r: Round) -> Point:
         stages = self._stages
         if self.hardware is not None:
             stages = (*stages, "hardware")
-            told: list[HardwareTime | None] = []
+            told: list[SystemTime | None] = []
             if r.flight.hardware_ns is not None:
                 r.left_hw = self._as_system(self.hardware, r, r.flight.hardware_ns)
                 told.append(r.left_hw)
@@ -253,8 +254,8 @@ class Prober:
         return self.tally.settle(r, stages=stages)
 
     @staticmethod
-    def _as_system(hardware: Hardware, r: Round, ns: int) -> HardwareTime | None:
-        return hardware.to_system(ns) if hardware.steps_seen == r.clock_steps else None
+    def _as_system(hardware: Hardware, r: Round, ns: int) -> SystemTime | None:
+        return hardware.clock.to_system(ns) if hardware.clock.steps_seen == r.clock_steps else None
 
     def _give_up(self, on_point: OnPoint) -> None:
         limit = time.monotonic_ns() - round(self.options.timeout_s * 1e9)

@@ -6,8 +6,8 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from nettop.clocks.follow import SystemTime
 from nettop.probe.clock import boot_number, clock_error_ns
-from nettop.probe.hardware import HardwareTime
 from nettop.probe.legs import Leg, Round, near_legs, one_way_bar_ns, told_legs
 from nettop.probe.times import Times
 from nettop.probe.wire import FarTimes
@@ -94,7 +94,7 @@ class Tally:
         self.points.append(point)
         return point
 
-    def hardware(self, times: Iterable[HardwareTime | None]) -> None:
+    def hardware(self, times: Iterable[SystemTime | None]) -> None:
         """Hardware stamps of a probe as system time; None: that was not possible."""
         for time in times:
             if time is None:

@@ -10,7 +10,9 @@ from contextlib import suppress
 
 import pytest
 
-from nettop.model.types import Dist, PlaneHas, Stage
+from nettop.ffi import check, ffi, lib
+from nettop.model.types import Dist, NicStage, PlaneHas, Stage
+from nettop.planes.nics import Placed
 from nettop.poller import LiveFeed
 from nettop.stamps import Flight, Flights, StampedSocket
 from tests.integration.namespaces import inside, needs_root
@@ -336,3 +338,46 @@ def test_two_namespaces_and_only_what_is_selected(veth: tuple[str, str]) -> None
         select(feed, receiver)
         assert not flag_set(veth[0], sender), "no longer selected"
         assert flag_set(veth[1], receiver)
+
+
+class _Placed:
+    """Instead of NICs' clocks: these times, once."""
+
+    def __init__(self, placed: list[Placed]) -> None:
+        self.placed = placed
+
+    def tick(self, stages: object) -> NicStage:
+        placed, self.placed = sorted(self.placed), []
+        given = ffi.new("struct nt_stages_placed[]", [tuple(p) for p in placed])
+        check(lib.nt_stages_place(stages, given, len(placed)), "placing")
+        return NicStage(max((p.bar_ns for p in placed), default=0))
+
+    def close(self) -> None:
+        pass
+
+
+def test_nic_stamps_that_were_placed_are_the_nic_stage(veth: tuple[str, str]) -> None:
+    """Of the interval, by socket and for the host; the guests have NICs that stamp."""
+    one, other = connection(*veth, "10.9.0.2"), connection(*veth, "10.9.0.2")
+    with one[0], one[1], other[0], other[1], feed_of(*veth) as feed:
+        select(feed, one[0], other[0])
+        stages = feed._collector.planes.stages
+        assert stages is not None
+        first, second = cookie_of(one[0]), cookie_of(other[0])
+        times = [Placed(first, ns, 20 + ns // 1000) for ns in range(1_000, 101_000, 1_000)]
+        stages._nics = _Placed([*times, Placed(second, 7 * MS, 90)])  # type: ignore[assignment]
+        plane = sent(feed, one[0])
+        nic, host = plane.tx[Stage.NIC], feed.tx(None, run=False)
+        assert (nic.count, nic.max_ns, nic.sum_ns) == (100, 100_000, 5_050_000)
+        assert nic.p50_ns == pytest.approx(50_000, rel=0.016)
+        assert plane.tx_nic_bar_ns == 120
+        row = feed.find(second)
+        assert row is not None
+        assert (row.plane.tx[Stage.NIC].p50_ns, row.plane.tx_nic_bar_ns) == (7 * MS, 90)
+        assert host is not None
+        assert (host[Stage.NIC].dist.count, host[Stage.NIC].dist.max_ns) == (101, 7 * MS)
+        plane = sent(feed, one[0])
+        assert (plane.tx[Stage.NIC].count, plane.tx_nic_bar_ns) == (0, 0)
+        run = feed.tx([first], run=True)
+        assert run is not None
+        assert run[Stage.NIC].dist.count == 100

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from nettop.clocks.follow import SystemTime
 from nettop.model.stamps import Sent
 from nettop.probe.clock import boot_number, clock_error_ns
-from nettop.probe.hardware import HardwareTime
 from nettop.probe.legs import Leg, Round, near_legs, one_way_bar_ns
 from nettop.probe.options import parse_probe, parse_reflect
 from nettop.probe.tally import Tally
@@ -175,7 +175,7 @@ def test_a_rate_is_an_interval() -> None:
 
 def test_hardware_stamps_lie_between_the_software_ones() -> None:
     r = answered()
-    r.left_hw, r.arrived_hw = HardwareTime(T + 350, 20), HardwareTime(T + 9_400, 20)
+    r.left_hw, r.arrived_hw = SystemTime(T + 350, 20), SystemTime(T + 9_400, 20)
     legs = near_legs(r)
     assert (legs[Leg.NIC], legs[Leg.IN]) == (50, 100)
     assert legs[Leg.ROUND] == 10_000
@@ -184,7 +184,7 @@ def test_hardware_stamps_lie_between_the_software_ones() -> None:
 @pytest.mark.parametrize(("at", "told"), [(300, 0), (281, 0), (280, 0), (279, -21)])
 def test_before_its_cause_within_the_bar_is_at_once(at: int, told: int) -> None:
     r = answered()
-    r.left_hw = HardwareTime(T + at, 20)
+    r.left_hw = SystemTime(T + at, 20)
     assert near_legs(r)[Leg.NIC] == told
     tally = Tally()
     tally.settle(r, stages=())
@@ -193,5 +193,5 @@ def test_before_its_cause_within_the_bar_is_at_once(at: int, told: int) -> None:
 
 def test_the_widest_bar_is_told_and_what_cannot_be_placed_is_counted() -> None:
     tally = Tally()
-    tally.hardware([HardwareTime(T, 30), None, HardwareTime(T, 20)])
+    tally.hardware([SystemTime(T, 30), None, SystemTime(T, 20)])
     assert (tally.hardware_bar_ns, tally.hardware_unknown) == (30, 1)

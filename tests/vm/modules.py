@@ -11,6 +11,8 @@ from tests.vm.packages import Suite, Unavailable, cache, locked, unpack
 
 _HERE = Path(__file__).parent
 _BUILD_S = 300
+# What a kernel's own compiler and tools could, and those here may not.
+_WITHOUT = ("CONFIG_DEBUG_INFO_BTF_MODULES=", "CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT=")
 
 
 def _headers(suite: Suite, release: str) -> Path:
@@ -36,9 +38,37 @@ def _headers(suite: Suite, release: str) -> Path:
             makefile.write_text(
                 text.replace("/usr/lib/linux-kbuild", f"{root}/usr/lib/linux-kbuild")
             )
+        _make_runnable(suite, fresh, root)
         shutil.rmtree(root, ignore_errors=True)
         fresh.rename(root)
     return folder
+
+
+def _make_runnable(suite: Suite, tree: Path, root: Path) -> None:
+    """Tools that were built for a newer libc than this machine's get theirs; tree will be root."""
+    tools = [
+        tool
+        for tool in tree.glob("usr/lib/linux-kbuild-*/**/*.real-*")
+        if tool.name in ("modpost.real-lsb-64", "objtool.real-x86")
+    ]
+    if not any(_needs_newer_libc(tool) for tool in tools):
+        return
+    unpack(Suite(suite.name.removesuffix("-backports")).download("libc6"), tree / "libc")
+    libraries = f"{root}/libc/usr/lib/x86_64-linux-gnu"
+    for tool in tools:
+        tool.rename(tool.with_suffix(".elf"))
+        program = root / tool.with_suffix(".elf").relative_to(tree)
+        tool.write_text(
+            "#!/bin/sh\n"
+            f"exec {libraries}/ld-linux-x86-64.so.2 "
+            f'--library-path {libraries}:/usr/lib/x86_64-linux-gnu {program} "$@"\n'
+        )
+        tool.chmod(0o755)
+
+
+def _needs_newer_libc(tool: Path) -> bool:
+    done = subprocess.run([tool, "--help"], capture_output=True, text=True, check=False, timeout=10)
+    return "version `GLIBC" in done.stderr
 
 
 def built(kernel: Kernel, name: str) -> Path:
@@ -58,8 +88,7 @@ def built(kernel: Kernel, name: str) -> Path:
         for file in source.iterdir():
             shutil.copy(file, target)
         done = subprocess.run(
-            ["make", "-C", str(headers), f"M={target}", "CONFIG_DEBUG_INFO_BTF_MODULES=",
-             "CC=gcc", "modules"],
+            ["make", "-C", str(headers), f"M={target}", *_WITHOUT, "CC=gcc", "modules"],
             capture_output=True, text=True, timeout=_BUILD_S, check=False,
         )  # fmt: skip
     if done.returncode:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nettop.feed import Feed
 from nettop.model.events import Event
-from nettop.model.types import Histogram, Model, PlaneHas, Stage
+from nettop.model.types import Histogram, Model, NicStage, PlaneHas, Stage
 from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.tx import Sends
 
@@ -19,7 +19,7 @@ def waits_of(feed: Feed, cookies: Sequence[int] | None) -> Waits | None:
     return Waits(now, feed.rx_wait(cookies, run=True))
 
 
-def sends_of(feed: Feed, cookies: Sequence[int] | None) -> Sends | None:
+def sends_of(feed: Feed, model: Model, cookies: Sequence[int] | None) -> Sends | None:
     """TX stages of these sockets, None: of every stamped send; None: nothing is selected."""
     now = feed.tx(cookies, run=False)
     if now is None:
@@ -39,6 +39,7 @@ def sends_of(feed: Feed, cookies: Sequence[int] | None) -> Sends | None:
         resent=sum(p.tx_resent for p in planes),
         merged=sum(p.tx_incomplete for p in planes),
         by_tracepoints=any(p.has & PlaneHas.TX_PATH for p in planes),
+        nic=model.nic or NicStage(),
     )
 
 

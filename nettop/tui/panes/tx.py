@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nettop.model.types import Dist, Histogram, Stage
+from nettop.model.types import Dist, Histogram, NicStage, Stage
 from nettop.render import units
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.panes.rx import axis, place
@@ -15,6 +15,7 @@ from nettop.tui.widgets.lines import BLANK, Line, Part, line
 D, B = Role.DIM, Role.BOLD
 SHOWN = (Stage.COPY, Stage.SNDBUF, Stage.TCP, Stage.QDISC, Stage.NIC, Stage.ACK)
 # From here on a stage is unusual; acknowledgements depend on the distance.
+NO_NIC = NicStage()
 LATE_NS = {Stage.SNDBUF: 20_000_000, Stage.QDISC: 5_000_000, Stage.NIC: 5_000_000}
 
 
@@ -29,7 +30,7 @@ class Sends:
     resent: int = 0
     merged: int = 0
     by_tracepoints: bool = False  # of datagrams, or where the kernel has no BPF timestamping
-    nic_reason: str = "no hardware stamps"
+    nic: NicStage = NO_NIC
 
 
 def box_of(dist: Dist, cells: int, g: Glyphs) -> str:
@@ -58,7 +59,7 @@ def _stage_line(stage: Stage, dist: Dist, cells: int, sends: Sends, g: Glyphs) -
     if not dist.count:
         why = ""
         if stage is Stage.NIC:
-            why = sends.nic_reason
+            why = sends.nic.reason or "no hardware stamps"
         elif sends.by_tracepoints:
             why = "not measured by tracepoints"
         elif stage is Stage.SNDBUF:
@@ -115,6 +116,8 @@ def stage_lines(sends: Sends, width: int, height: int, g: Glyphs) -> list[Line]:
     lines += [_stage_line(stage, dists[stage], cells, sends, g) for stage in SHOWN]
     lines.append(_stage_line(Stage.TOTAL, dists[Stage.TOTAL], cells, sends, g))
     words = [f"{units.count(dists[Stage.TOTAL].count)} sends acknowledged"]
+    if dists[Stage.NIC].count and sends.nic.bar_ns:
+        words.append(f"nic ± {units.time(sends.nic.bar_ns)}")
     if sends.open:
         words.append(f"{units.count(sends.open)} open")
     if sends.resent:

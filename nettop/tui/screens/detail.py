@@ -218,7 +218,7 @@ class DetailScreen(Screen[None]):
             history=tuple(feed.history(self.cookie)),
             marked=None,
             waits=waits_of(feed, [self.cookie]),
-            sends=sends_of(feed, [self.cookie]),
+            sends=sends_of(feed, model, [self.cookie]),
             events=events_of(feed, model, [self.cookie]),
             view=self.main.view,
             since_s=since,

@@ -236,7 +236,7 @@ class MainScreen(RunKeys):
             history=tuple(self.feed.history(cookie)) if marked is None else (),
             marked=marked,
             waits=waits_of(self.feed, self._cookies(cookie)),
-            sends=sends_of(self.feed, self._cookies(cookie)),
+            sends=sends_of(self.feed, self.model, self._cookies(cookie)),
             events=events_of(self.feed, self.model, self._cookies(cookie)),
             closed=tuple(self.feed.closed((), most=64)) if cookie is None else (),
             view=self.view,

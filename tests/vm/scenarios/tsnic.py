@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,11 +14,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.integration.namespaces import namespace, run
+from nettop.clocks.interfaces import TX_TYPES
+from nettop.export.distributions import host_tx_object
+from nettop.ffi import check, ffi, lib
+from nettop.model.types import Stage
+from nettop.planes import stages
+from tests.integration.namespaces import inside, namespace, run
+from tests.integration.sends import feed_of, select, sent
 
+stages.SETTLE_S = stages.WALK_EVERY_S = 0.0
 OFFSET_NS = (5_000_000, -3_000_000)
 PPB = (20_000, -10_000)
 PROBES = 20
+SENDS, TX_LATE_NS = 20, 2_000_000
 _FINIT_MODULE, _DELETE_MODULE = 313, 176
 _MODULE = Path(os.environ.get("NETTOP_VM_TSNIC", ""))
 _LOSE = Path("/sys/module/tsnic/parameters")
@@ -124,6 +133,47 @@ def clocks() -> dict[str, Any]:
                 for i, p in enumerate(sorted(phcs, key=lambda p: str(p["name"])))
             ]  # fmt: skip
     return out
+
+
+def sends() -> dict[str, Any]:
+    """The nic stage of a program's own connection: packets leave 2 ms after the driver had them."""
+    with _loaded(f"tx_late_ns={TX_LATE_NS}"), namespace() as far:
+        run("ip", "link", "set", "ts1", "netns", far)
+        run("ip", "-n", far, "addr", "add", "10.6.0.2/24", "dev", "ts1")
+        run("ip", "-n", far, "link", "set", "ts1", "up")
+        run("ip", "addr", "add", "10.6.0.1/24", "dev", "ts0")
+        run("ip", "link", "set", "ts0", "up")
+        setting = ffi.new("struct nt_hwtstamp *", {"tx_type": TX_TYPES.index("on")})
+        check(lib.nt_hwtstamp_set(b"ts0", setting), "setting the NIC")
+        server = inside(far, lambda: socket.create_server(("10.6.0.2", 0)))
+        with server, socket.create_connection(server.getsockname()) as sender:
+            receiver, _ = server.accept()
+            with receiver, feed_of() as feed:
+                select(feed, sender)
+                sender.sendall(b"x")  # its stamp has the clock followed
+                receiver.recv(1)
+                time.sleep(0.2)
+                feed.tick()
+                time.sleep(1.5)
+                feed.tick()
+                for _ in range(SENDS):
+                    sender.sendall(b"x" * 500)
+                    receiver.recv(500)
+                    time.sleep(0.05)
+                time.sleep(1.5)  # the clock is read once more
+                plane = sent(feed, sender)
+                model = feed.latest()
+                assert model is not None
+                assert model.nic is not None
+                dist = plane.tx[Stage.NIC]
+                assert model.tx is not None
+                told = host_tx_object(model.tx, model.nic)["nic"]
+        run("ip", "-n", far, "link", "set", "ts1", "netns", "1")
+    return {
+        "sends": plane.tx_sends, "count": dist.count, "p50_ns": dist.p50_ns,
+        "max_ns": dist.max_ns, "bar_ns": plane.tx_nic_bar_ns, "unplaced": model.nic.unplaced,
+        "reason": model.nic.reason, "host": told,
+    }  # fmt: skip
 
 
 def probes() -> dict[str, Any]:

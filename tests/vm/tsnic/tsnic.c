@@ -25,6 +25,9 @@ MODULE_PARM_DESC(lose_tx, "one transmit stamp in so many is lost; 0: none");
 static int lose_rx;
 module_param(lose_rx, int, 0644);
 MODULE_PARM_DESC(lose_rx, "one receive stamp in so many is lost; 0: none");
+static int tx_late_ns;
+module_param(tx_late_ns, int, 0644);
+MODULE_PARM_DESC(tx_late_ns, "a packet leaves so much later than the driver hands it over");
 static bool no_cross;
 module_param(no_cross, bool, 0444);
 MODULE_PARM_DESC(no_cross, "no PTP_SYS_OFFSET_PRECISE");
@@ -110,6 +113,8 @@ static int clock_adjfine(struct ptp_clock_info *info, long scaled_ppm)
 	return -EOPNOTSUPP; /* its error is what the tests know */
 }
 
+/* What it fills was renamed in 7.3; those kernels are read in windows. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 3, 0)
 static int clock_cross(struct ptp_clock_info *info, struct system_device_crosststamp *x)
 {
 	struct system_time_snapshot now = {};
@@ -124,6 +129,9 @@ static int clock_cross(struct ptp_clock_info *info, struct system_device_crossts
 	x->sys_monoraw = now.raw;
 	return 0;
 }
+#else
+#define clock_cross NULL
+#endif
 
 /* --- packets --- */
 
@@ -141,7 +149,7 @@ static void stamp_tx(struct port *p, struct sk_buff *skb)
 		return;
 	if (is_lost(&p->tx_stamps, lose_tx))
 		return;
-	stamp.hwtstamp = ns_to_ktime(phc_now(p));
+	stamp.hwtstamp = ns_to_ktime(phc_now(p) + tx_late_ns);
 	skb_shinfo(skb)->tx_flags |= SKBTX_IN_PROGRESS;
 	skb_tstamp_tx(skb, &stamp);
 }

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The nic stage: NICs' stamps of sends come through a ring in the NIC's own time, user space says
+ * what they are in the system's, and here they are counted beside the kernel's stages.
+ */
+#include "nt_api.h"
+
+#include <errno.h>
+#include <string.h>
+
+#ifndef NT_WITH_BPF
+
+int nt_stages_nics(struct nt_stages *s, struct nt_stages_nic *ret, uint32_t max)
+{
+	(void)s, (void)ret, (void)max;
+	return -ENOTSUP;
+}
+
+int nt_stages_place(struct nt_stages *s, const struct nt_stages_placed *v, uint32_t n)
+{
+	(void)s, (void)v, (void)n;
+	return -ENOTSUP;
+}
+
+#else
+
+#include <stdlib.h>
+
+#include "nt_bpf.h"
+#include "nt_stages_host.h"
+
+#define STOP 1
+
+/* One stamp of the ring; it stops once there is no room for another. */
+static int take(void *ctx, void *data, size_t size)
+{
+	struct nt_stages *s = ctx;
+	const struct nt_tx_nic *n = data;
+
+	if (size >= sizeof(*n))
+		*s->nic_to++ = (struct nt_stages_nic){
+			.cookie = n->cookie,
+			.left_ns = n->left_ns,
+			.hw_ns = n->hw_ns,
+			.ifindex = n->ifindex,
+			.netns = n->netns,
+		};
+	return s->nic_to == s->nic_end ? -STOP : 0;
+}
+
+int nt_tx_nics_open(struct nt_stages *s)
+{
+	s->nics = ring_buffer__new(bpf_map__fd(s->skel->maps.nics), take, s, NULL);
+	return s->nics ? 0 : -errno;
+}
+
+int nt_stages_nics(struct nt_stages *s, struct nt_stages_nic *ret, uint32_t max)
+{
+	if (!s->nics || !max)
+		return 0;
+	pthread_mutex_lock(&s->lock);
+	s->nic_to = ret;
+	s->nic_end = ret + max;
+	int err = ring_buffer__consume(s->nics);
+	int n = (int)(s->nic_to - ret);
+
+	pthread_mutex_unlock(&s->lock);
+	return err < 0 && err != -STOP ? err : n;
+}
+
+int nt_stages_place(struct nt_stages *s, const struct nt_stages_placed *v, uint32_t n)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&s->lock);
+	struct nt_stages_placed *placed = realloc(s->placed, (n + 1UL) * sizeof(*placed));
+
+	if (placed) {
+		s->placed = placed;
+		memcpy(placed, v, n * sizeof(*v));
+	} else {
+		err = -ENOMEM;
+	}
+	s->n_placed = err ? 0 : n;
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
+void nt_tx_nics_count(struct nt_stages *s)
+{
+	struct total *t = &s->totals[NT_PARTS];
+	struct fine *f = NULL;
+
+	memcpy(t->last, t->now, sizeof(t->now));
+	t->last_sum = t->now_sum;
+	t->max_ns = 0;
+	for (uint32_t i = 0; i < s->n_fine; i++) {
+		memcpy(s->fine[i]->nic_last, s->fine[i]->nic_now, sizeof(s->fine[i]->nic_now));
+		s->fine[i]->nic_max_ns = 0;
+	}
+	for (uint32_t i = 0; i < s->n_placed; i++) {
+		const struct nt_stages_placed *p = &s->placed[i];
+		uint32_t bucket = nt_fine_bucket(p->ns);
+
+		t->now[bucket]++;
+		t->now_sum += p->ns;
+		if (p->ns > t->max_ns)
+			t->max_ns = p->ns;
+		if (!i || p->cookie != s->placed[i - 1].cookie)
+			f = nt_tx_fine_of(s, p->cookie);
+		if (!f)
+			continue;
+		f->nic_now[bucket]++;
+		if (p->ns > f->nic_max_ns)
+			f->nic_max_ns = p->ns;
+	}
+}
+
+void nt_tx_nics_tell(struct nt_stages *s, struct nt_engine *e)
+{
+	uint64_t buckets[NT_FINE];
+
+	for (uint32_t i = 0; i < s->n_placed;) {
+		uint64_t cookie = s->placed[i].cookie, bar_ns = 0;
+		struct nt_plane *p = nt_plane_of(e, cookie);
+		struct nt_dist d = { 0 };
+
+		memset(buckets, 0, sizeof(buckets));
+		for (; i < s->n_placed && s->placed[i].cookie == cookie; i++) {
+			const struct nt_stages_placed *one = &s->placed[i];
+
+			buckets[nt_fine_bucket(one->ns)]++;
+			d.sum_ns += one->ns;
+			if (one->ns > d.max_ns)
+				d.max_ns = one->ns;
+			if (one->bar_ns > bar_ns)
+				bar_ns = one->bar_ns;
+		}
+		if (!p)
+			continue;
+		nt_dist_of(buckets, NT_FINE, 1, &d);
+		p->tx[NT_TX_NIC] = d;
+		p->tx_nic_bar_ns = bar_ns < UINT32_MAX ? (uint32_t)bar_ns : UINT32_MAX;
+		p->has |= NT_P_TX;
+	}
+}
+
+#endif
