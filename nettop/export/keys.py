@@ -20,7 +20,7 @@ _STAGES = {
     "sndbuf": "waiting for send-buffer space",
     "tcp": "end of copy to the first handing down: cwnd, pacing, Nagle, TSQ",
     "qdisc": "first handing down to the driver",
-    "nic": "driver to wire, by the NIC's clock",
+    "nic": "driver to wire, by the NIC's clock; a part of ack",
     "ack": "last departure to ACK",
     "total": "call entered to ACK",
 }

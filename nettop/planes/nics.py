@@ -8,18 +8,33 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nettop.clocks.follow import FollowedClock
-from nettop.clocks.interfaces import interface
-from nettop.clocks.phc import why_not
 from nettop.ffi import check, ffi, lib
 from nettop.model.types import NicStage
 from nettop.render.clean import clean
 
+if TYPE_CHECKING:  # loaded with the first stamp: few hosts have any
+    from nettop.clocks.follow import FollowedClock
+
 MOST = 4096  # stamps that wait for their clock to be read again
 _LATER_S = 3.0  # by then it was, or cannot be
+_TX_OFF = 0  # HWTSTAMP_TX_OFF
 _NONE_YET = "no NIC has stamped these sends (C: which can)"
+
+
+def claimed() -> str | None:
+    """Whose stamps of a NIC would be taken if sends were stamped: a NIC keeps one, or a few, until
+    they are read, and a daemon that misses its own calls the clock's port faulty."""
+    setting = ffi.new("struct nt_hwtstamp *")
+    for _, name in socket.if_nameindex():
+        if lib.nt_hwtstamp_get(os.fsencode(name), setting) or setting.tx_type == _TX_OFF:
+            continue
+        from nettop.clocks.hwtstamp import find_owners
+
+        for owner in find_owners():
+            return f"{owner.comm} (pid {owner.pid}) needs the hardware stamps of {clean(name)}"
+    return None
 
 
 class Stamp(NamedTuple):
@@ -92,6 +107,10 @@ class NicStamps:
         return self._clocks[stamp.ifindex]
 
     def _opened(self, ifindex: int) -> FollowedClock | None:
+        from nettop.clocks.follow import FollowedClock
+        from nettop.clocks.interfaces import interface
+        from nettop.clocks.phc import why_not
+
         try:
             name = socket.if_indextoname(ifindex)
             phc = interface(name).phc

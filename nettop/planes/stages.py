@@ -12,7 +12,7 @@ from nettop.ffi.edges import FINE, FINE_EDGES, filled
 from nettop.ffi.engine import Engine
 from nettop.ffi.wire import DIST, dist_of
 from nettop.model.types import Dist, Histogram, NicStage, SourceStatus, Stage
-from nettop.planes.nics import NicStamps
+from nettop.planes.nics import NicStamps, claimed
 from nettop.planes.wait import off_status
 
 NAME = "stages"
@@ -59,8 +59,10 @@ class _Selection:
 class StagesPlane:
     """Owns the loaded programs; attached only while something is selected."""
 
-    def __init__(self, handle: Any, sample_all: int | None) -> None:
+    def __init__(self, handle: Any, sample_all: int | None, claim: str | None = None) -> None:
+        """claim: why it goes without BPF timestamping that is there."""
         self._s = handle
+        self._claim = claim
         self._wanted = _Selection()
         if sample_all is not None:
             self._wanted = _Selection(every=sample_all, everything=True)
@@ -101,17 +103,19 @@ class StagesPlane:
     def apply(self, walks: Walks) -> None:
         """Puts the selection in force; walks calls its argument with each namespace's descriptor
         (-1: nettop's own)."""
-        selection, why = self._wanted, ffi.new("char[160]")
+        wanted, why = self._wanted, ffi.new("char[160]")
         self._walked_at = time.monotonic()
+        claim = claimed() if wanted and self._nics is not None else None
+        selection = wanted if claim is None else _Selection()
         err = lib.nt_stages_select(
             self._s, list(selection.cookies), len(selection.cookies), selection.everything,
             selection.every, why, 160,
         )  # fmt: skip
-        self._applied = selection
+        self._applied = wanted
         if err < 0:
             self.refused = ffi.string(why).decode("ascii", "replace") or f"errno {-err}"
             return
-        self.refused = None
+        self.refused = claim
         walks(self._walk)
         if not selection:
             lib.nt_stages_detach(self._s)
@@ -128,7 +132,7 @@ class StagesPlane:
 
     def read(self, engine: Engine) -> StagesTick | None:
         """Ends an interval and tells the engine; before a sweep, whose verdicts use it."""
-        if not self._applied:
+        if not self._applied or self.refused:
             self.last = None
             return None
         nic = self._nics.tick(self._s) if self._nics is not None else None
@@ -184,7 +188,8 @@ class StagesPlane:
             return SourceStatus(NAME, "off", self.method, self.refused)
         reason = None
         if self.method == METHODS[lib.NT_STAGES_TRACEPOINTS]:
-            reason = "qdisc and ack only: this kernel lacks BPF timestamping (Linux 6.15)"
+            lacks = self._claim or "this kernel lacks BPF timestamping (Linux 6.15)"
+            reason = f"qdisc and ack only: {lacks}"
         if self.foreign:
             one = self.foreign == 1
             reason = (
@@ -236,9 +241,12 @@ def open_plane(
 ) -> tuple[StagesPlane | None, SourceStatus]:
     """The plane, or None and why it is off. method: only this one, of METHODS."""
     handle, why = ffi.new("struct nt_stages **"), ffi.new("char[160]")
+    claim = claimed() if method is None else None
+    if claim is not None:
+        method = METHODS[lib.NT_STAGES_TRACEPOINTS]
     only = next((i for i, name in METHODS.items() if name == method), lib.NT_STAGES_ANY)
     err = lib.nt_stages_open(cgroup_root.encode(), only, handle, why, 160)
     if not err:
-        plane = StagesPlane(handle[0], sample_all)
+        plane = StagesPlane(handle[0], sample_all, claim)
         return plane, plane.status()
     return None, off_status(NAME, err, ffi.string(why).decode("ascii", "replace"))

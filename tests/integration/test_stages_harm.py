@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from nettop.planes import stages
 from nettop.poller import LiveFeed
 from tests.integration import sockops
 from tests.integration.namespaces import inside, namespace, needs_root, run
@@ -255,3 +256,27 @@ def test_what_a_selected_socket_costs(
     limit = int(Path("/proc/sys/net/core/optmem_max").read_text())
     charged = detail.skmem["optmem"] - before.skmem["optmem"]
     assert 0 < charged <= limit * 0.05
+
+
+def test_a_daemon_that_needs_a_nics_stamps(
+    veth: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sampled sends would take their place: no flag is set, and the plane says for whom."""
+    sender, receiver = connection(*veth, "10.9.0.2")
+    with sender, receiver, feed_of(*veth) as feed:
+        monkeypatch.setattr(stages, "claimed", lambda: "ptp4l (pid 7) needs them")
+        select(feed, sender)
+        model = feed.latest()
+        assert model is not None
+        status = model.source("stages")
+        assert status is not None
+        assert (status.state, status.reason) == ("off", "ptp4l (pid 7) needs them")
+        with monkeypatch.context() as quiet:
+            quiet.setattr(stages, "claimed", lambda: None)
+            assert not flag_set(veth[0], sender)
+    with feed_of(*veth) as feed:
+        plane = feed._collector.planes.stages
+        assert plane is not None
+        status = plane.ability()
+        assert (status.state, status.method) == ("partial", "tracepoints")
+        assert status.reason == "qdisc and ack only: ptp4l (pid 7) needs them"

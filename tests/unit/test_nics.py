@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+from typing import Any
 
 import pytest
 
+from nettop.clocks import hwtstamp
 from nettop.clocks.follow import SystemTime
+from nettop.clocks.hwtstamp import Owner
+from nettop.clocks.interfaces import TX_TYPES
+from nettop.export.distributions import host_tx_object, nic_of
+from nettop.ffi import lib
+from nettop.model.types import Dist, Histogram, NicStage, Stage
 from nettop.planes import nics
 from nettop.planes.nics import NicStamps, Placed, Stamp
+from nettop.tui.glyphs import UTF8
+from nettop.tui.panes.tx import Sends, stage_lines
 
 NETNS = os.stat("/proc/self/ns/net").st_ino  # noqa: PTH116
 LO = socket.if_nametoindex("lo")
@@ -108,3 +118,70 @@ def test_reasons() -> None:
 def test_clocks_are_closed(stamps: NicStamps, clock: Clock) -> None:
     stamps.close()
     assert clock.closed
+
+
+class Lib:
+    """Only lo's transmit stamps are on."""
+
+    def __init__(self, tx_type: int) -> None:
+        self.tx_type = tx_type
+
+    def nt_hwtstamp_get(self, name: bytes, ret: Any) -> int:
+        if name != b"lo":
+            return -errno.EOPNOTSUPP
+        ret.tx_type = self.tx_type
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("tx_type", "owners", "told"),
+    [
+        ("on", [Owner(7, "ptp4l", "is running")], "ptp4l (pid 7) needs the hardware stamps of lo"),
+        ("on", [], None),
+        ("off", [Owner(7, "ptp4l", "is running")], None),
+    ],
+)
+def test_stamps_that_a_daemon_needs_are_not_taken(
+    monkeypatch: pytest.MonkeyPatch, tx_type: str, owners: list[Owner], told: str | None
+) -> None:
+    monkeypatch.setattr(nics, "lib", Lib(TX_TYPES.index(tx_type)))
+    monkeypatch.setattr(hwtstamp, "find_owners", lambda: owners)
+    assert nics.claimed() == told
+
+
+def test_the_pane_tells_the_stage_with_its_bar_and_else_why_not() -> None:
+    nothing = Histogram(Dist(), ())
+    dists = dict.fromkeys(Stage, Dist()) | {
+        Stage.NIC: Dist(count=200, p50_ns=40_000, p99_ns=60_000, sum_ns=8_000_000),
+        Stage.ACK: Dist(count=200, p50_ns=90_000, p99_ns=90_000, sum_ns=18_000_000),
+        Stage.TOTAL: Dist(count=200, p50_ns=90_000, p99_ns=90_000, sum_ns=18_000_000),
+    }
+    now = tuple(Histogram(dists[stage], ()) for stage in Stage)
+    lines = texts(Sends(now, None, nic=NicStage(bar_ns=400)))
+    assert any(text.startswith("nic     40.0µs  60.0µs") for text in lines), lines
+    assert any("nic ± 400ns" in text for text in lines)
+    assert any(text.startswith("mean 90.0µs ") for text in lines), "ack has it in it"
+    none = texts(Sends((nothing,) * len(Stage), None, nic=NicStage(reason="eth0 is mute")))
+    assert any(text.startswith("nic   ") and text.endswith("–  eth0 is mute") for text in none)
+
+
+def texts(sends: Sends) -> list[str]:
+    lines = stage_lines(sends, 70, 14, UTF8)
+    return ["".join(part if isinstance(part, str) else part[0] for part in row) for row in lines]
+
+
+def test_a_snapshot_has_the_bar_and_what_could_not_be_told() -> None:
+    dists = tuple(Dist(1, 5, 5, 5, 5, 5) if s is Stage.NIC else Dist() for s in Stage)
+    head = {"tx": host_tx_object(dists, NicStage(40, 3, 1, "not kept"))}
+    assert head["tx"]["nic"]["bar_ns"] == 40
+    assert nic_of(head) == NicStage(40, 3, 1)
+    none = {"tx": host_tx_object((Dist(),) * len(Stage), NicStage(0, 2))}
+    assert none["tx"] == {"nic": {"count": 0, "unplaced": 2, "before_software": 0}}
+    assert host_tx_object((Dist(),) * len(Stage), NicStage()) == {}
+
+
+def test_fine_buckets_hold_their_times() -> None:
+    for ns in [*range(300), *(1 << k for k in range(9, 37)), 10**9 + 7, (1 << 37) - 1]:
+        i = lib.nt_fine_bucket(ns)
+        assert lib.nt_bucket_ns(i, 1) <= ns < lib.nt_bucket_ns(i + 1, 1), ns
+    assert lib.nt_fine_bucket(1 << 37) == lib.nt_fine_bucket((1 << 64) - 1) == 2047

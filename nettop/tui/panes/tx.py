@@ -84,7 +84,8 @@ def _mean(dists: Sequence[Dist], width: int, g: Glyphs) -> list[Line]:
     if not total.count:
         return []
     # A stage that was not measured every time counts over all sends.
-    shares = [(s, dists[s].sum_ns / total.count) for s in SHOWN if dists[s].count]
+    parts = [s for s in SHOWN if dists[s].count and s is not Stage.NIC]  # that is a part of ack
+    shares = [(s, dists[s].sum_ns / total.count) for s in parts]
     whole = sum(mean for _, mean in shares)
     if whole <= 0:
         return []
