@@ -34,7 +34,7 @@ CAPABILITIES = (
 
 _FOR_NAMES = {
     "CAP_SYS_PTRACE": "to tell which processes of other users hold a socket",
-    "CAP_DAC_READ_SEARCH": "to list other users' /proc/PID/fd and to open cgroups by id",
+    "CAP_DAC_READ_SEARCH": "to list other users' /proc/PID/fd; to open cgroups and NICs' clocks",
 }
 _FOR_NETNS = {"CAP_SYS_ADMIN": "to enter the other network namespaces of -N"}
 

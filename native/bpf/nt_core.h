@@ -172,6 +172,7 @@ struct net_device {
 };
 
 struct sk_buff {
+	struct sk_buff *next;
 	struct sock *sk;
 	struct net_device *dev;
 	unsigned char *head;

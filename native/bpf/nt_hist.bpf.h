@@ -46,11 +46,7 @@ static __always_inline u32 nt_octave(u32 lg)
 
 static __always_inline u32 nt_fine(u64 ns, u32 lg)
 {
-	u32 i = lg < NT_FINE_LOG2 ? (u32)ns :
-				    (lg - NT_FINE_LOG2 + 1) * NT_FINE_SUB +
-					    (u32)(ns >> (lg - NT_FINE_LOG2)) % NT_FINE_SUB;
-
-	return i < NT_FINE ? i : NT_FINE - 1;
+	return nt_fine_index(ns, lg);
 }
 
 #endif

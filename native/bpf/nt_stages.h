@@ -21,7 +21,7 @@ enum nt_tx_part {
 #define NT_TX_WANTED 4096
 #define NT_TX_FINE 64	      /* sockets with fine buckets: 49 kB each */
 #define NT_TX_SPACES 4096     /* network namespaces */
-#define NT_TX_NIC_BYTES 65536 /* of the ring with NICs' stamps: some 1300 of them */
+#define NT_TX_NIC_BYTES 65536 /* of the ring with NICs' stamps: some 1600 of them */
 
 enum nt_tx_flag {
 	NT_TX_OURS = 1,	   /* nettop set SK_BPF_CB_FLAGS and will clear it */
@@ -116,7 +116,7 @@ struct nt_tx_counts {
 	__u64 runs;
 	__u64 sampled, done, merged, lost, resent;
 	__u64 full;	  /* stamped sends that found no place */
-	__u64 nic_full;	  /* NICs' stamps that found none */
+	__u64 nic_lost;	  /* NICs' stamps that found none, or whose send was forgotten */
 	__u64 own_stamps; /* sends left alone: their program stamps them itself */
 	__u64 no_storage; /* sockets that could not be traced: memory, or optmem's limit */
 };

@@ -32,13 +32,15 @@ static __always_inline void stamped_by_nic(struct nt_tx_sock *s, struct sk_buff 
 {
 	struct nt_tx_nic n = { .cookie = s->rec.cookie, .left_ns = left_at(s, info->tskey) };
 
-	if (!n.left_ns)
+	if (!n.left_ns) { /* its place was taken, or it was another tool's */
+		__sync_fetch_and_add(&c->nic_lost, 1);
 		return;
+	}
 	n.hw_ns = (u64)info->hwtstamps.hwtstamp;
 	n.ifindex = (u32)skb->dev->ifindex;
 	n.netns = skb->dev->nd_net.net->ns.inum;
 	if (bpf_ringbuf_output(&nics, &n, sizeof(n), BPF_RB_NO_WAKEUP))
-		__sync_fetch_and_add(&c->nic_full, 1);
+		__sync_fetch_and_add(&c->nic_lost, 1);
 }
 
 #endif

@@ -227,12 +227,16 @@ static __always_inline bool forget(struct nt_tx_sock *s, u32 tskey)
 
 static __always_inline bool remember(struct nt_tx_sock *s, const struct nt_tx_pending *p)
 {
+	/* Not always the first: a NIC may tell of a send whose place is free already. */
 #pragma unroll
-	for (u32 i = 0; i < NT_TX_RING; i++)
-		if (!s->ring[i].copied_ns) {
-			s->ring[i] = *p;
+	for (u32 i = 0; i < NT_TX_RING; i++) {
+		u32 at = (p->nth + i) % NT_TX_RING;
+
+		if (!s->ring[at].copied_ns) {
+			s->ring[at] = *p;
 			return true;
 		}
+	}
 	struct nt_tx_key key = { .cookie = s->rec.cookie, .tskey = p->tskey };
 
 	if (bpf_map_update_elem(&spill, &key, p, BPF_ANY))

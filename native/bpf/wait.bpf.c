@@ -398,11 +398,11 @@ int BPF_PROG(wait_udp_taken, struct sock *sk, int ret, int flags)
 	return taken_udp(sk);
 }
 
-/* With a datagram that was copied to the program; len < 0: it only peeked. */
+/* With a datagram that was copied to the program; one that it peeked at is in the queue still. */
 SEC("fentry/skb_consume_udp")
 int BPF_PROG(wait_udp_consumed, struct sock *sk, struct sk_buff *skb, int len)
 {
-	return len < 0 || !is_inet(sk) ? 0 : taken_udp(sk);
+	return len < 0 || skb->next || !is_inet(sk) ? 0 : taken_udp(sk);
 }
 
 /* Sockets that hold unread data when nettop comes: older than now, nobody knows by how much. */

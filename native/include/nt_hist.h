@@ -13,4 +13,15 @@
 #define NT_OCTAVE_LOG2 6
 #define NT_OCTAVES 32U
 
+/* lg: the highest bit of ns, 0 for 0. */
+static inline unsigned int nt_fine_index(unsigned long long ns, unsigned int lg)
+{
+	unsigned int i = (unsigned int)ns;
+
+	if (lg >= NT_FINE_LOG2)
+		i = (lg - NT_FINE_LOG2 + 1) * NT_FINE_SUB +
+		    (unsigned int)(ns >> (lg - NT_FINE_LOG2)) % NT_FINE_SUB;
+	return i < NT_FINE ? i : NT_FINE - 1;
+}
+
 #endif

@@ -12,7 +12,7 @@ struct nt_stages_totals {
 	uint64_t resent; /* departures beyond the first */
 	uint64_t full;	 /* stamped sends that found no place */
 	uint64_t own_stamps; /* sends left alone: their program stamps them itself */
-	uint64_t nic_full; /* NICs' stamps that found no place */
+	uint64_t nic_lost; /* NICs' stamps that found no place, or whose send was forgotten */
 	uint64_t no_storage; /* sends of sockets that could not be traced: memory, optmem's limit */
 	uint32_t sockets; /* with sends in the interval, or open ones */
 	uint32_t unknown; /* of them, sockets that the table does not know yet */

@@ -23,12 +23,7 @@ uint64_t nt_bucket_ns(uint32_t i, int fine)
 
 uint32_t nt_fine_bucket(uint64_t ns)
 {
-	if (ns < NT_FINE_SUB)
-		return (uint32_t)ns;
-	uint32_t octave = 63U - (uint32_t)__builtin_clzll(ns) - NT_FINE_LOG2;
-	uint64_t i = (octave + 1) * NT_FINE_SUB + (ns >> octave) % NT_FINE_SUB;
-
-	return i < NT_FINE ? (uint32_t)i : NT_FINE - 1;
+	return nt_fine_index(ns, ns ? 63U - (uint32_t)__builtin_clzll(ns) : 0);
 }
 
 uint64_t nt_quantile(const uint64_t *buckets, uint32_t n, int fine, double q)

@@ -131,7 +131,7 @@ static int read_totals(struct nt_stages *s, uint32_t epoch, struct nt_stages_tot
 		t->resent += s->counts[i].resent;
 		t->full += s->counts[i].full;
 		t->own_stamps += s->counts[i].own_stamps;
-		t->nic_full += s->counts[i].nic_full;
+		t->nic_lost += s->counts[i].nic_lost;
 	}
 	for (uint32_t part = 0; part < NT_PARTS; part++) {
 		struct total *total = &s->totals[part];

@@ -37,11 +37,13 @@ class FollowedClock:
         self._thread.start()
 
     def _follow(self) -> None:
-        for _ in range(_FIRST_READINGS):
-            self._read()
-            if self._ended.wait(_FIRST_PAUSE_S):
-                break
-        self._ready.set()
+        try:
+            for _ in range(_FIRST_READINGS):
+                self._read()
+                if self._ended.wait(_FIRST_PAUSE_S):
+                    break
+        finally:
+            self._ready.set()
         while not self._ended.wait(_PERIOD_S):
             self._read()
 
@@ -78,12 +80,14 @@ class FollowedClock:
             found = self._tracker.to_system(hw_ns)
         return SystemTime(*found) if found is not None else None
 
-    def to_monotonic(self, hw_ns: int) -> SystemTime | None:
-        """CLOCK_MONOTONIC, likewise; a step of CLOCK_REALTIME begins anew."""
+    def to_monotonic(self, hw_ns: int, after_ns: int) -> SystemTime | None:
+        """CLOCK_MONOTONIC, likewise; after_ns: the stamp is of later than this. Readings from after
+        a step tell nothing of what was stamped before it."""
         with self._lock:
-            found, last = self._tracker.to_system(hw_ns), self._tracker.last
-        if found is None or last is None:
-            return None
+            found, line = self._tracker.to_system(hw_ns), self._tracker.line
+            if found is None or line[0].sys_ns - line[0].realtime_minus_mono_ns > after_ns:
+                return None
+            last = line[-1]
         ns, bar_ns = found
         return SystemTime(
             ns - last.realtime_minus_mono_ns, bar_ns + last.realtime_minus_mono_bar_ns

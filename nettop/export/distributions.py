@@ -20,6 +20,7 @@ from nettop.model.types import (
     Stage,
 )
 
+_NIC_REST = ("waiting", "unplaced", "before_software")
 _NUMBERS = ("p50_ns", "p90_ns", "p99_ns", "max_ns", "sum_ns")
 
 
@@ -64,21 +65,21 @@ def tx_of(source: Mapping[str, Any], where: str) -> tuple[Dist, ...]:
 
 
 def host_tx_object(dists: Sequence[Dist], nic: NicStage) -> dict[str, Any]:
-    """Of every stamped send, and the NICs' stamps that could not be told."""
+    """Of every stamped send, and the NICs' stamps that were not told."""
     out = tx_object(dists, nic.bar_ns)
-    lost = {"unplaced": nic.unplaced, "before_software": nic.before_software}
-    if any(lost.values()):
-        out.setdefault("nic", {"count": 0}).update(lost)
+    rest = {name: n for name in _NIC_REST if (n := getattr(nic, name))}
+    if rest:
+        out.setdefault("nic", {"count": 0}).update(rest)
     return out
 
 
 def nic_of(head: Mapping[str, Any]) -> NicStage:
     """What host_tx_object wrote of it."""
     nic = mapping(mapping(head, "tx", ""), "nic", "tx.")
-    bar_ns, unplaced, before_software = (
-        integer(nic, name, "tx.nic.", 63, 0) for name in ("bar_ns", "unplaced", "before_software")
+    bar_ns, waiting, unplaced, before_software = (
+        integer(nic, name, "tx.nic.", 63, 0) for name in ("bar_ns", *_NIC_REST)
     )
-    return NicStage(bar_ns, unplaced, before_software)
+    return NicStage(bar_ns, 0, waiting, unplaced, before_software)
 
 
 def put_planes(out: dict[str, Any], row: Row) -> None:

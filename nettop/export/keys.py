@@ -114,7 +114,8 @@ _TOP = {
         for dot, name, text in (("", "", about), *((".", n, t) for n, t in _DIST.items()))
     },
     "tx.nic.bar_ns": "± of it: the NIC's clock and the system's were read one after the other",
-    "tx.nic.unplaced": "NICs' stamps so far whose clock was not known around their time",
+    "tx.nic.waiting": "NICs' stamps whose clock is to be read once more; left out if 0",
+    "tx.nic.unplaced": "NICs' stamps so far that could not be told: no clock, or not known then",
     "tx.nic.before_software": "that lie before the driver's own stamp by more than the bar",
     "events": "what happened in the interval, newest first, at most 1000; left out while the plane "
     "is off",

@@ -170,7 +170,9 @@ class NicStage:
     """What the nic stage of sends rests on beside their stamps: the clocks of NICs."""
 
     bar_ns: int = 0  # the widest of the interval's
-    unplaced: int = 0  # stamps so far whose clock was not known around their time
+    run_bar_ns: int = 0  # and of the run's
+    waiting: int = 0  # stamps whose clock is to be read once more
+    unplaced: int = 0  # stamps so far that could not be told
     before_software: int = 0  # that lie before the driver's own stamp by more than the bar
     reason: str | None = None  # why none is told
 

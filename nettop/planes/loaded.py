@@ -102,7 +102,7 @@ class Planes:
             path=self._path.read() if self._path is not None else None,
             lost=(told.untold if told else 0)
             + (waited.no_storage + waited.focus_full if waited else 0)
-            + (sent.full + sent.nic_full if sent else 0),
+            + (sent.full + sent.nic_lost if sent else 0),
         )
 
     def _rates(self, runs: dict[str, int]) -> dict[str, float]:

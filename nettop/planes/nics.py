@@ -13,28 +13,44 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nettop.ffi import check, ffi, lib
 from nettop.model.types import NicStage
 from nettop.render.clean import clean
+from nettop.sources.netns import own_inode
 
-if TYPE_CHECKING:  # loaded with the first stamp: few hosts have any
+if TYPE_CHECKING:  # loaded where a NIC stamps: few hosts have one
     from nettop.clocks.follow import FollowedClock
 
 MOST = 4096  # stamps that wait for their clock to be read again
 _LATER_S = 3.0  # by then it was, or cannot be
-_TX_OFF = 0  # HWTSTAMP_TX_OFF
+_TX_HARDWARE = 1  # SOF_TIMESTAMPING_TX_HARDWARE
 _NONE_YET = "no NIC has stamped these sends (C: which can)"
+
+
+def stamping() -> list[str]:
+    """Interfaces of this namespace that stamp what they send, or may: some drivers do not say."""
+    setting, info = ffi.new("struct nt_hwtstamp *"), ffi.new("struct nt_ts_info *")
+    found = []
+    for _, name in socket.if_nameindex():
+        raw = os.fsencode(name)
+        if not lib.nt_hwtstamp_get(raw, setting):
+            may = setting.tx_type != 0  # HWTSTAMP_TX_OFF
+        else:
+            may = not lib.nt_ts_info(raw, info) and info.so_timestamping & _TX_HARDWARE
+        if may:
+            found.append(name)
+    return found
 
 
 def claimed() -> str | None:
     """Whose stamps of a NIC would be taken if sends were stamped: a NIC keeps one, or a few, until
     they are read, and a daemon that misses its own calls the clock's port faulty."""
-    setting = ffi.new("struct nt_hwtstamp *")
-    for _, name in socket.if_nameindex():
-        if lib.nt_hwtstamp_get(os.fsencode(name), setting) or setting.tx_type == _TX_OFF:
-            continue
-        from nettop.clocks.hwtstamp import find_owners
+    names = stamping()
+    if not names:
+        return None
+    from nettop.clocks.hwtstamp import find_owners
 
-        for owner in find_owners():
-            return f"{owner.comm} (pid {owner.pid}) needs the hardware stamps of {clean(name)}"
-    return None
+    owners = find_owners()
+    if not owners:
+        return None
+    return f"{owners[0].comm} (pid {owners[0].pid}) may need the stamps of {clean(names[0])}"
 
 
 class Stamp(NamedTuple):
@@ -59,20 +75,25 @@ class Placed(NamedTuple):
 class _Waiting:
     stamp: Stamp
     clock: FollowedClock
-    steps: int  # of its clock, when the stamp was taken
     until: float
 
 
 class NicStamps:
-    """Follows the clock of every NIC that stamps sends, from its first stamp on."""
+    """Follows the clocks of the NICs that stamp sends, while sends are stamped."""
 
     def __init__(self) -> None:
-        self._netns = os.stat("/proc/self/ns/net").st_ino  # noqa: PTH116
-        self._clocks: dict[int, FollowedClock | None] = {}  # by interface; None: it has none
+        self._netns = own_inode()
+        self._phcs: dict[int, FollowedClock] = {}
+        self._clocks: dict[int, FollowedClock | str] = {}  # by interface; a text: why it has none
         self._waiting: deque[_Waiting] = deque()
-        self._unplaced = self._before_software = 0
-        self._reason: str | None = _NONE_YET
+        self._unplaced = self._before_software = self._run_bar_ns = 0
+        self._why = ""  # the last stamp could not be told
         self._raw: Any = ffi.new(f"struct nt_stages_nic[{MOST}]")
+
+    def start(self) -> None:
+        """Sends are stamped from now on: clocks are read before their first stamps come."""
+        for name in stamping():
+            self._clock_of(socket.if_nametoindex(name))
 
     def tick(self, stages: Any) -> NicStage:
         """Takes new stamps, and gives the stages plane those that can be told now."""
@@ -87,26 +108,39 @@ class NicStamps:
     def state(self, placed: Sequence[Placed]) -> NicStage:
         """After an interval that told these."""
         bar_ns = max((p.bar_ns for p in placed), default=0)
-        return NicStage(bar_ns, self._unplaced, self._before_software, self._reason)
+        self._run_bar_ns = max(self._run_bar_ns, bar_ns)
+        reason = None
+        if not placed:
+            reason = _NONE_YET if not self._unplaced else f"not told: {self._why}"
+            if self._waiting:
+                reason = "stamps wait for their clock to be read"
+        return NicStage(
+            bar_ns, self._run_bar_ns, len(self._waiting), self._unplaced, self._before_software,
+            reason,
+        )  # fmt: skip
 
     def take(self, stamp: Stamp) -> None:
         """A new one; its clock is opened if it is not yet."""
-        clock = self._clock_of(stamp)
-        if clock is None or len(self._waiting) >= MOST:
-            self._unplaced += 1
-            return
-        until = time.monotonic() + _LATER_S
-        self._waiting.append(_Waiting(stamp, clock, clock.steps_seen, until))
+        clock: FollowedClock | str = "stamped by a NIC of another network namespace"
+        if stamp.netns == self._netns:
+            clock = self._clock_of(stamp.ifindex)
+        if len(self._waiting) >= MOST:
+            clock = "too many at once"
+        if isinstance(clock, str):
+            self._cannot(clock)
+        else:
+            self._waiting.append(_Waiting(stamp, clock, time.monotonic() + _LATER_S))
 
-    def _clock_of(self, stamp: Stamp) -> FollowedClock | None:
-        if stamp.netns != self._netns:
-            self._reason = "stamped by a NIC of another network namespace"
-            return None
-        if stamp.ifindex not in self._clocks:
-            self._clocks[stamp.ifindex] = self._opened(stamp.ifindex)
-        return self._clocks[stamp.ifindex]
+    def _cannot(self, why: str) -> None:
+        self._unplaced += 1
+        self._why = why
 
-    def _opened(self, ifindex: int) -> FollowedClock | None:
+    def _clock_of(self, ifindex: int) -> FollowedClock | str:
+        if ifindex not in self._clocks:
+            self._clocks[ifindex] = self._opened(ifindex)
+        return self._clocks[ifindex]
+
+    def _opened(self, ifindex: int) -> FollowedClock | str:
         from nettop.clocks.follow import FollowedClock
         from nettop.clocks.interfaces import interface
         from nettop.clocks.phc import why_not
@@ -115,19 +149,16 @@ class NicStamps:
             name = socket.if_indextoname(ifindex)
             phc = interface(name).phc
         except OSError as error:
-            self._reason = f"interface {ifindex} stamps, and cannot be asked: {error.strerror}"
-            return None
+            return f"interface {ifindex} cannot be asked: {error.strerror}"
         if phc is None:
-            self._reason = f"{clean(name)} stamps, and its driver names no clock"
-            return None
-        path = f"/dev/ptp{phc}"
-        try:
-            clock = FollowedClock(path)
-        except OSError as error:
-            self._reason = f"{clean(name)} stamps, and {why_not(error, path)[0]}"
-            return None
-        self._reason = None
-        return clock
+            return f"the driver of {clean(name)} names no clock"
+        if phc not in self._phcs:
+            path = f"/dev/ptp{phc}"
+            try:
+                self._phcs[phc] = FollowedClock(path)
+            except OSError as error:
+                return f"{clean(name)}: {why_not(error, path)[0]}"
+        return self._phcs[phc]
 
     def ripe(self) -> list[Placed]:
         """Those whose clock was read again by now, as the system's time."""
@@ -143,10 +174,10 @@ class NicStamps:
         return out
 
     def _place(self, one: _Waiting) -> Placed | None:
-        stamp, clock = one.stamp, one.clock
-        left = clock.to_monotonic(stamp.hw_ns) if clock.steps_seen == one.steps else None
+        stamp = one.stamp
+        left = one.clock.to_monotonic(stamp.hw_ns, stamp.left_ns)
         if left is None:
-            self._unplaced += 1
+            self._cannot("the NIC's clock was not known around that time")
             return None
         ns = left.ns - stamp.left_ns
         if ns < -left.bar_ns:
@@ -154,8 +185,17 @@ class NicStamps:
             return None
         return Placed(stamp.cookie, max(0, ns), left.bar_ns)
 
-    def close(self) -> None:
-        for clock in self._clocks.values():
-            if clock is not None:
-                clock.close()
+    def clear(self) -> None:
+        """The run begins now."""
+        self._run_bar_ns = 0
+
+    def stop(self, stages: Any) -> None:
+        """Sends are not stamped any more: what is left of them is thrown away."""
+        while lib.nt_stages_nics(stages, self._raw, MOST) == MOST:
+            pass
+        lib.nt_stages_place(stages, ffi.new("struct nt_stages_placed[]", []), 0)
+        self._waiting.clear()
         self._clocks.clear()
+        for clock in self._phcs.values():
+            clock.close()
+        self._phcs.clear()

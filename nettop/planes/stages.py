@@ -20,6 +20,7 @@ METHODS = {lib.NT_STAGES_STAMPS: "bpf_timestamping", lib.NT_STAGES_TRACEPOINTS: 
 # A walk over the sockets takes each one's lock: a selection is put in force once it has settled,
 # and never twice within this time.
 SETTLE_S, WALK_EVERY_S = 1.0, 10.0
+CLAIM_EVERY_S = 60.0  # finding who needs a NIC's stamps reads all of /proc
 SELECTED_MOST = 4096
 OFF_REASON = "nothing is selected: mark sockets, open one, or use --tx-sample N"
 
@@ -41,7 +42,7 @@ class StagesTick:
     full: int
     own_stamps: int
     no_storage: int
-    nic_full: int  # NICs' stamps that found no place
+    nic_lost: int  # NICs' stamps that found no place, or whose send was forgotten
     nic: NicStage | None  # None: by tracepoints no NIC's stamps come
     sockets: int  # with sends in the interval, or open ones
 
@@ -74,6 +75,7 @@ class StagesPlane:
         self.foreign = 0
         self.refused: str | None = None
         self.last: StagesTick | None = None
+        self._look_at, self._yields = 0.0, False
         self._nics = NicStamps() if self.method == METHODS[lib.NT_STAGES_STAMPS] else None
 
     @property
@@ -92,20 +94,29 @@ class StagesPlane:
 
     @property
     def due(self) -> bool:
-        """A changed selection has settled and the last walk is long enough ago."""
+        """A changed selection has settled, or a claim came or went, and the last walk is long
+        enough ago."""
         now = time.monotonic()
-        return (
-            self._wanted != self._applied
-            and now - self._changed_at >= SETTLE_S
-            and now - self._walked_at >= WALK_EVERY_S
-        )
+        if now - self._walked_at < WALK_EVERY_S:
+            return False
+        changed = self._wanted != self._applied and now - self._changed_at >= SETTLE_S
+        return changed or self._claim_changed(now)
+
+    def _claim_changed(self, now: float) -> bool:
+        """A daemon that needs a NIC's stamps has come, or it ended; looked up now and then."""
+        if self._nics is None or not self._applied or now < self._look_at:
+            return False
+        self._look_at = now + CLAIM_EVERY_S
+        return (claimed() is None) == self._yields
 
     def apply(self, walks: Walks) -> None:
         """Puts the selection in force; walks calls its argument with each namespace's descriptor
         (-1: nettop's own)."""
         wanted, why = self._wanted, ffi.new("char[160]")
-        self._walked_at = time.monotonic()
+        now = self._walked_at = time.monotonic()
         claim = claimed() if wanted and self._nics is not None else None
+        self._look_at = now + CLAIM_EVERY_S
+        self._yields = claim is not None
         selection = wanted if claim is None else _Selection()
         err = lib.nt_stages_select(
             self._s, list(selection.cookies), len(selection.cookies), selection.everything,
@@ -116,9 +127,13 @@ class StagesPlane:
             self.refused = ffi.string(why).decode("ascii", "replace") or f"errno {-err}"
             return
         self.refused = claim
+        if selection and self._nics is not None:
+            self._nics.start()
         walks(self._walk)
         if not selection:
             lib.nt_stages_detach(self._s)
+            if self._nics is not None:
+                self._nics.stop(self._s)
 
     def _walk(self, ns_fd: int) -> None:
         did = ffi.new("struct nt_stages_walk *")
@@ -132,13 +147,16 @@ class StagesPlane:
 
     def read(self, engine: Engine) -> StagesTick | None:
         """Ends an interval and tells the engine; before a sweep, whose verdicts use it."""
-        if not self._applied or self.refused:
-            self.last = None
+        active = bool(self._applied) and not self.refused
+        if not active and self.last is None:
             return None
-        nic = self._nics.tick(self._s) if self._nics is not None else None
+        nic = self._nics.tick(self._s) if active and self._nics is not None else None
         t = ffi.new("struct nt_stages_totals *")
         check(lib.nt_stages_read(self._s, engine.handle, t), "reading the TX stages")
         raw = bytes(ffi.buffer(t.all))
+        if not active:  # that was the end of what sockets are told to have
+            self.last = None
+            return None
         self.last = StagesTick(
             all=tuple(dist_of(raw, i * DIST.size) for i in Stage),
             runs=t.runs,
@@ -151,7 +169,7 @@ class StagesPlane:
             full=t.full,
             own_stamps=t.own_stamps,
             no_storage=t.no_storage,
-            nic_full=t.nic_full,
+            nic_lost=t.nic_lost,
             nic=nic,
             sockets=t.sockets,
         )
@@ -201,6 +219,8 @@ class StagesPlane:
     def clear(self) -> None:
         """The run begins now."""
         lib.nt_stages_clear(self._s)
+        if self._nics is not None:
+            self._nics.clear()
 
     def clear_all(self, walks: Walks) -> int:
         """Clears every socket's flag, whoever set it; how many there were.
@@ -231,7 +251,7 @@ class StagesPlane:
             self._wanted = _Selection()
             self.apply(walks)
         if self._nics is not None:
-            self._nics.close()
+            self._nics.stop(self._s)
         handle, self._s = self._s, None
         lib.nt_stages_close(handle)
 
@@ -241,11 +261,14 @@ def open_plane(
 ) -> tuple[StagesPlane | None, SourceStatus]:
     """The plane, or None and why it is off. method: only this one, of METHODS."""
     handle, why = ffi.new("struct nt_stages **"), ffi.new("char[160]")
-    claim = claimed() if method is None else None
-    if claim is not None:
-        method = METHODS[lib.NT_STAGES_TRACEPOINTS]
     only = next((i for i, name in METHODS.items() if name == method), lib.NT_STAGES_ANY)
     err = lib.nt_stages_open(cgroup_root.encode(), only, handle, why, 160)
+    claim = None
+    if not err and method is None and lib.nt_stages_method(handle[0]) == lib.NT_STAGES_STAMPS:
+        claim = claimed()
+    if claim is not None:
+        lib.nt_stages_close(handle[0])
+        err = lib.nt_stages_open(cgroup_root.encode(), lib.NT_STAGES_TRACEPOINTS, handle, why, 160)
     if not err:
         plane = StagesPlane(handle[0], sample_all, claim)
         return plane, plane.status()

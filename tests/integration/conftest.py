@@ -21,8 +21,8 @@ _HERE = Path(__file__).parent
 
 # Files whose known answers are times: another load of the machine may make one late, and what is
 # wrong is wrong each time.
-_TIMED = {"test_stages.py", "test_stages_path.py", "test_stages_harm.py", "test_wait.py",
-          "test_stamps.py", "test_closed.py", "test_cost.py"}  # fmt: skip
+_TIMED = {"test_stages.py", "test_stages_path.py", "test_wait.py", "test_stamps.py",
+          "test_closed.py", "test_cost.py"}  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -352,7 +352,10 @@ class _Placed:
         check(lib.nt_stages_place(stages, given, len(placed)), "placing")
         return NicStage(max((p.bar_ns for p in placed), default=0))
 
-    def close(self) -> None:
+    def start(self) -> None:
+        pass
+
+    def stop(self, stages: object) -> None:
         pass
 
 

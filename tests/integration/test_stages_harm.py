@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from nettop.model.types import PlaneHas
 from nettop.planes import stages
 from nettop.poller import LiveFeed
 from tests.integration import sockops
@@ -262,6 +263,7 @@ def test_a_daemon_that_needs_a_nics_stamps(
     veth: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sampled sends would take their place: no flag is set, and the plane says for whom."""
+    monkeypatch.setattr(stages, "CLAIM_EVERY_S", 0.0)
     sender, receiver = connection(*veth, "10.9.0.2")
     with sender, receiver, feed_of(*veth) as feed:
         monkeypatch.setattr(stages, "claimed", lambda: "ptp4l (pid 7) needs them")
@@ -271,9 +273,15 @@ def test_a_daemon_that_needs_a_nics_stamps(
         status = model.source("stages")
         assert status is not None
         assert (status.state, status.reason) == ("off", "ptp4l (pid 7) needs them")
-        with monkeypatch.context() as quiet:
-            quiet.setattr(stages, "claimed", lambda: None)
-            assert not flag_set(veth[0], sender)
+        monkeypatch.setattr(stages, "claimed", lambda: None)
+        assert not flag_set(veth[0], sender)
+        feed.tick()
+        assert flag_set(veth[0], sender), "it ended"
+        sender.sendall(b"x" * 100)
+        assert sent(feed, sender).tx_sends == 1
+        monkeypatch.setattr(stages, "claimed", lambda: "ptp4l (pid 7) needs them")
+        feed.tick()
+        assert not sent(feed, sender).has & PlaneHas.TX, "nothing remains of what was told"
     with feed_of(*veth) as feed:
         plane = feed._collector.planes.stages
         assert plane is not None

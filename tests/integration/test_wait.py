@@ -198,6 +198,24 @@ def test_looking_is_not_taking(pair: Pair, feed: LiveFeed) -> None:
     assert dist.max_ns > 20_000_000
 
 
+def test_looking_at_datagrams_is_not_taking(space: str, feed: LiveFeed) -> None:
+    """Also with no room for a byte, and of one that has none."""
+    late, peer = inside(space, lambda: [socket.socket(type=socket.SOCK_DGRAM) for _ in "ab"])
+    with late, peer:
+        late.bind(("127.0.0.1", 0))
+        in_focus(feed, late)
+        for data in (b"x", b"", b"y"):
+            peer.sendto(data, late.getsockname())
+            time.sleep(0.02)
+            for room in (0, 10):
+                late.recv(room, socket.MSG_PEEK)
+            assert waited(feed, late).count == 0
+            late.recv(10)
+            dist = waited(feed, late)
+            assert dist.count == 1
+            assert 20_000_000 <= dist.max_ns < 60_000_000
+
+
 def test_rcvlowat_counts_from_readable(pair: Pair, feed: LiveFeed) -> None:
     pair.late.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1000)
     pair.peer.sendall(b"x" * 500)

@@ -27,18 +27,18 @@ PHC_AHEAD, BAR = 5_000_000, 40
 
 
 class Clock:
-    """5 ms ahead of CLOCK_MONOTONIC; known until `read_ns` of its own time."""
+    """5 ms ahead of CLOCK_MONOTONIC; known since first_ns, until read_ns of its own time."""
 
-    def __init__(self, read_ns: int = 0) -> None:
-        self.read_ns = read_ns
-        self.steps_seen = 0
+    def __init__(self) -> None:
+        self.read_ns = self.first_ns = 0
         self.closed = False
 
     def is_between(self, hw_ns: int) -> bool:
         return hw_ns <= self.read_ns
 
-    def to_monotonic(self, hw_ns: int) -> SystemTime | None:
-        return SystemTime(hw_ns - PHC_AHEAD, BAR) if self.is_between(hw_ns) else None
+    def to_monotonic(self, hw_ns: int, after_ns: int) -> SystemTime | None:
+        known = self.first_ns <= after_ns and self.is_between(hw_ns)
+        return SystemTime(hw_ns - PHC_AHEAD, BAR) if known else None
 
     def close(self) -> None:
         self.closed = True
@@ -52,7 +52,7 @@ def clock() -> Clock:
 @pytest.fixture
 def stamps(clock: Clock) -> NicStamps:
     made = NicStamps()
-    made._clocks[LO] = clock  # type: ignore[assignment]
+    made._phcs[0] = made._clocks[LO] = clock  # type: ignore[assignment]
     return made
 
 
@@ -67,7 +67,10 @@ def test_a_stamp_waits_for_the_next_reading_of_its_clock(stamps: NicStamps, cloc
     assert stamps.ripe() == [Placed(7, 300, BAR)]
     assert stamps.ripe() == []
     told = stamps.state([Placed(7, 300, BAR), Placed(8, 1, 90)])
-    assert (told.bar_ns, told.unplaced, told.before_software) == (90, 0, 0)
+    assert told == NicStage(bar_ns=90, run_bar_ns=90)
+    assert stamps.state([]).run_bar_ns == 90
+    stamps.clear()
+    assert stamps.state([]).run_bar_ns == 0
 
 
 @pytest.mark.parametrize(("late_ns", "told"), [(0, 0), (-BAR, 0), (-BAR - 1, None)])
@@ -82,7 +85,7 @@ def test_a_stamp_before_softwares_is_zero_within_the_bar_alone(
 
 def test_a_step_of_the_clock_discards(stamps: NicStamps, clock: Clock) -> None:
     stamps.take(stamp(1_000, 300))
-    clock.steps_seen, clock.read_ns = 1, 1 << 60
+    clock.first_ns, clock.read_ns = 1_001, 1 << 60  # its line began anew
     assert stamps.ripe() == []
     assert stamps.state([]).unplaced == 1
 
@@ -107,21 +110,28 @@ def test_reasons() -> None:
     stamps = NicStamps()
     assert "no NIC has stamped" in (stamps.state([]).reason or "")
     stamps.take(Stamp(7, 1, 2, LO, NETNS))
-    assert stamps.state([]).reason == "lo stamps, and its driver names no clock"
+    assert stamps.state([]).reason == "not told: the driver of lo names no clock"
     stamps.take(Stamp(7, 1, 2, LO, NETNS + 1))
-    assert stamps.state([]).reason == "stamped by a NIC of another network namespace"
+    assert stamps.state([]).reason == "not told: stamped by a NIC of another network namespace"
     stamps.take(Stamp(7, 1, 2, 1 << 30, NETNS))
-    assert (stamps.state([]).reason or "").startswith("interface 1073741824 stamps, and cannot be")
+    assert "interface 1073741824 cannot be asked" in (stamps.state([]).reason or "")
     assert stamps.state([]).unplaced == 3
 
 
-def test_clocks_are_closed(stamps: NicStamps, clock: Clock) -> None:
-    stamps.close()
+def test_nothing_is_left_of_sends_that_are_not_stamped_any_more(
+    stamps: NicStamps, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nics, "lib", Lib(0))
+    stamps.take(stamp(1_000, 300))
+    assert stamps.state([]).reason == "stamps wait for their clock to be read"
+    stamps.stop(None)
+    clock.read_ns = 1 << 60
     assert clock.closed
+    assert stamps.ripe() == []
 
 
 class Lib:
-    """Only lo's transmit stamps are on."""
+    """lo's transmit stamps are set like this; no other interface tells."""
 
     def __init__(self, tx_type: int) -> None:
         self.tx_type = tx_type
@@ -132,11 +142,20 @@ class Lib:
         ret.tx_type = self.tx_type
         return 0
 
+    def nt_ts_info(self, name: bytes, ret: Any) -> int:
+        return -errno.EOPNOTSUPP
+
+    def nt_stages_nics(self, stages: object, ret: object, most: int) -> int:
+        return 0
+
+    def nt_stages_place(self, stages: object, placed: object, n: int) -> int:
+        return 0
+
 
 @pytest.mark.parametrize(
     ("tx_type", "owners", "told"),
     [
-        ("on", [Owner(7, "ptp4l", "is running")], "ptp4l (pid 7) needs the hardware stamps of lo"),
+        ("on", [Owner(7, "ptp4l", "is running")], "ptp4l (pid 7) may need the stamps of lo"),
         ("on", [], None),
         ("off", [Owner(7, "ptp4l", "is running")], None),
     ],
@@ -157,7 +176,7 @@ def test_the_pane_tells_the_stage_with_its_bar_and_else_why_not() -> None:
         Stage.TOTAL: Dist(count=200, p50_ns=90_000, p99_ns=90_000, sum_ns=18_000_000),
     }
     now = tuple(Histogram(dists[stage], ()) for stage in Stage)
-    lines = texts(Sends(now, None, nic=NicStage(bar_ns=400)))
+    lines = texts(Sends(now, None, nic_bar_ns=400))
     assert any(text.startswith("nic     40.0µs  60.0µs") for text in lines), lines
     assert any("nic ± 400ns" in text for text in lines)
     assert any(text.startswith("mean 90.0µs ") for text in lines), "ack has it in it"
@@ -172,11 +191,11 @@ def texts(sends: Sends) -> list[str]:
 
 def test_a_snapshot_has_the_bar_and_what_could_not_be_told() -> None:
     dists = tuple(Dist(1, 5, 5, 5, 5, 5) if s is Stage.NIC else Dist() for s in Stage)
-    head = {"tx": host_tx_object(dists, NicStage(40, 3, 1, "not kept"))}
+    head = {"tx": host_tx_object(dists, NicStage(40, 40, 0, 3, 1, "not kept"))}
     assert head["tx"]["nic"]["bar_ns"] == 40
-    assert nic_of(head) == NicStage(40, 3, 1)
-    none = {"tx": host_tx_object((Dist(),) * len(Stage), NicStage(0, 2))}
-    assert none["tx"] == {"nic": {"count": 0, "unplaced": 2, "before_software": 0}}
+    assert nic_of(head) == NicStage(40, 0, 0, 3, 1)
+    none = {"tx": host_tx_object((Dist(),) * len(Stage), NicStage(unplaced=2))}
+    assert none["tx"] == {"nic": {"count": 0, "unplaced": 2}}
     assert host_tx_object((Dist(),) * len(Stage), NicStage()) == {}
 
 
@@ -185,3 +204,16 @@ def test_fine_buckets_hold_their_times() -> None:
         i = lib.nt_fine_bucket(ns)
         assert lib.nt_bucket_ns(i, 1) <= ns < lib.nt_bucket_ns(i + 1, 1), ns
     assert lib.nt_fine_bucket(1 << 37) == lib.nt_fine_bucket((1 << 64) - 1) == 2047
+
+
+def test_a_driver_that_does_not_say_may_stamp(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mute(Lib):
+        def nt_hwtstamp_get(self, name: bytes, ret: Any) -> int:
+            return -errno.EOPNOTSUPP
+
+        def nt_ts_info(self, name: bytes, ret: Any) -> int:
+            ret.so_timestamping = 1 if name == b"lo" else 2
+            return 0
+
+    monkeypatch.setattr(nics, "lib", Mute(0))
+    assert nics.stamping() == ["lo"]

@@ -35,12 +35,13 @@ pytestmark = [
 def chosen_for(e: Expected) -> dict[str, str]:
     """Files of tests/integration, and which of their tests."""
     out = dict(expected.DIAG)
+    stamps = e.stages == STAMPS
     if e.brief:
-        return out | expected.BRIEF
+        return out | expected.BRIEF | (expected.BRIEF_STAGES if stamps else expected.BRIEF_SEGMENTS)
     if e.wait is not None:
         out |= expected.WAITS
     if e.stages is not None:
-        out |= expected.STAGES if e.stages == STAMPS else expected.SEGMENTS_ALONE
+        out |= expected.STAGES if stamps else expected.SEGMENTS_ALONE
         out |= expected.SEGMENTS
     if e.events is not None:
         resets = "events" not in e.reasons

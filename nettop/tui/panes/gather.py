@@ -32,6 +32,7 @@ def sends_of(feed: Feed, model: Model, cookies: Sequence[int] | None) -> Sends |
     if len(planes) == 1 and not now[Stage.TOTAL].dist.count and planes[0].tx[Stage.TOTAL].count:
         # All sockets are sampled: this one has octaves, no fine buckets.
         now = tuple(Histogram(dist, ()) for dist in planes[0].tx)
+    nic = model.nic or NicStage()
     return Sends(
         now,
         run,
@@ -39,7 +40,8 @@ def sends_of(feed: Feed, model: Model, cookies: Sequence[int] | None) -> Sends |
         resent=sum(p.tx_resent for p in planes),
         merged=sum(p.tx_incomplete for p in planes),
         by_tracepoints=any(p.has & PlaneHas.TX_PATH for p in planes),
-        nic=model.nic or NicStage(),
+        nic=nic,
+        nic_bar_ns=max((p.tx_nic_bar_ns for p in planes), default=nic.bar_ns),
     )
 
 

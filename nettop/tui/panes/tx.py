@@ -14,8 +14,8 @@ from nettop.tui.widgets.lines import BLANK, Line, Part, line
 
 D, B = Role.DIM, Role.BOLD
 SHOWN = (Stage.COPY, Stage.SNDBUF, Stage.TCP, Stage.QDISC, Stage.NIC, Stage.ACK)
-# From here on a stage is unusual; acknowledgements depend on the distance.
 NO_NIC = NicStage()
+# From here on a stage is unusual; acknowledgements depend on the distance.
 LATE_NS = {Stage.SNDBUF: 20_000_000, Stage.QDISC: 5_000_000, Stage.NIC: 5_000_000}
 
 
@@ -31,6 +31,7 @@ class Sends:
     merged: int = 0
     by_tracepoints: bool = False  # of datagrams, or where the kernel has no BPF timestamping
     nic: NicStage = NO_NIC
+    nic_bar_ns: int = 0  # of these sockets, in the interval
 
 
 def box_of(dist: Dist, cells: int, g: Glyphs) -> str:
@@ -117,8 +118,11 @@ def stage_lines(sends: Sends, width: int, height: int, g: Glyphs) -> list[Line]:
     lines += [_stage_line(stage, dists[stage], cells, sends, g) for stage in SHOWN]
     lines.append(_stage_line(Stage.TOTAL, dists[Stage.TOTAL], cells, sends, g))
     words = [f"{units.count(dists[Stage.TOTAL].count)} sends acknowledged"]
-    if dists[Stage.NIC].count and sends.nic.bar_ns:
-        words.append(f"nic ± {units.time(sends.nic.bar_ns)}")
+    if dists[Stage.NIC].count:
+        bar_ns = sends.nic_bar_ns if label == "now" else sends.nic.run_bar_ns
+        words.append(f"nic ± {units.time(bar_ns)}")
+    if sends.nic.before_software:
+        words.append(f"{units.count(sends.nic.before_software)} nic stamps contradict")
     if sends.open:
         words.append(f"{units.count(sends.open)} open")
     if sends.resent:

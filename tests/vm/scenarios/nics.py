@@ -103,7 +103,7 @@ def igb() -> dict[str, Any]:
 class _Registers:
     """Those of an igb's clock, through its first BAR."""
 
-    RX_CONTROL, RX_LATCH_HIGH, RX_CONFIG, QUEUE_FILTER = 0xB620, 0xB630, 0x5F50, 0x5CB0
+    RX_LATCH_HIGH, RX_CONFIG, QUEUE_FILTER = 0xB630, 0x5F50, 0x5CB0
     SIZE = 0x20000
 
     def __init__(self, device: str) -> None:

@@ -19,15 +19,19 @@ _LADDER = {
 def ladder() -> dict[str, Any]:
     """Sources of a snapshot, by who takes it: state, method, reason."""
     out: dict[str, Any] = {}
-    for who, prefix in _LADDER.items():
-        done = subprocess.run(
-            [*prefix, sys.executable, "-m", "nettop", "--json", "-d", "0.5", "-a"],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            out[who] = {"failed": done.stderr[-500:]}
+    command = [sys.executable, "-m", "nettop", "--json", "-d", "0.5", "-a"]
+    running = {
+        who: subprocess.Popen(
+            [*prefix, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for who, prefix in _LADDER.items()
+    }
+    for who, one in running.items():
+        text, why = one.communicate(timeout=60)
+        if one.returncode:
+            out[who] = {"failed": why[-500:]}
             continue
-        told = json.loads(done.stdout)
+        told = json.loads(text)
         out[who] = {
             s["name"]: [s["state"], s.get("method"), s.get("reason")] for s in told["sources"]
         }

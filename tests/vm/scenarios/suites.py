@@ -11,7 +11,8 @@ import pytest
 # A first tick, or a word over loopback, takes ten times as long under emulation.
 os.environ["NETTOP_EMULATED"] = "1"
 _FOLDER = "tests/integration"
-_OPTIONS = ("-q", "-p", "no:cacheprovider", "--no-header", "--tb=short", "--reruns", "2")
+_OPTIONS = ("-q", "-p", "no:cacheprovider", "--no-header", "--tb=short", "--reruns", "2",
+            "--durations=0", "--durations-min=1")  # fmt: skip
 
 
 class _Outcomes:
@@ -31,8 +32,9 @@ class _Outcomes:
 def chosen() -> dict[str, Any]:
     """NETTOP_VM_TESTS: {file: -k expression}, "" for all of it. What fails is tried again, twice at
     most: a guest stands still for a while when the machine is busy."""
+    wanted: dict[str, str] = json.loads(os.environ["NETTOP_VM_TESTS"])
+    words = " or ".join(f"({file} and ({k}))" if k else file for file, k in wanted.items())
     outcomes = _Outcomes()
-    for file, expression in json.loads(os.environ["NETTOP_VM_TESTS"]).items():
-        words = ["-k", expression] if expression else []
-        pytest.main([*_OPTIONS, f"{_FOLDER}/{file}", *words], plugins=[outcomes])
+    files = [f"{_FOLDER}/{file}" for file in wanted]
+    pytest.main([*_OPTIONS, "-k", words, *files], plugins=[outcomes])
     return {"outcomes": outcomes.of, "why": outcomes.why}
