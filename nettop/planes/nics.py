@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # loaded where a NIC stamps: few hosts have one
 MOST = 4096  # stamps that wait for their clock to be read again
 _LATER_S = 3.0  # by then it was, or cannot be
 _TX_HARDWARE = 1  # SOF_TIMESTAMPING_TX_HARDWARE
-_NONE_YET = "no NIC has stamped these sends (C: which can)"
+_NONE_YET = "no NIC stamped these"
 
 
 def stamping() -> list[str]:

@@ -4,7 +4,8 @@
 
 One-byte messages over loopback (oneway.c), ns per one-way message, each round all ways in turn:
 no tracing; the RX wait plane; the same tracepoints with empty programs (empty.bpf.c); TX stages of
-every send, and of one in 32, of the selected socket; classic SO_TIMESTAMPING with three stamps. And
+every send, and of one in 32, of the selected socket; the same stamps with empty programs
+(empty_sends.bpf.c); classic SO_TIMESTAMPING with three stamps. And
 iperf3 over loopback: throughput with the RX wait plane to without. Budgets: RX wait at most 250 ns
 and 3 × the empty pair; a stamped send at most 250 ns.
 """
@@ -46,23 +47,33 @@ def waits(cookie: int) -> Iterator[None]:
         plane.close()
 
 
-@contextlib.contextmanager
-def empty(cookie: int) -> Iterator[None]:
-    with tempfile.TemporaryDirectory() as folder:
-        built = Path(folder) / "empty.o"
-        include = f"/usr/include/{os.uname().machine}-linux-gnu"
-        subprocess.run(
-            ["clang", "-target", "bpf", "-O2", "-g", "-idirafter", include,
-             "-c", str(HERE / "empty.bpf.c"), "-o", str(built)], check=True,
-        )  # fmt: skip
-        argv = [compiled("attach", "-lbpf"), str(built)]
-        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-            assert holder.stdin is not None
-            assert holder.stdout is not None
-            if not holder.stdout.readline():
-                raise RuntimeError("the empty programs do not load")
-            yield
-            holder.stdin.close()
+def empty(name: str) -> Around:
+    """The programs of NAME.bpf.c, which do nothing."""
+
+    @contextlib.contextmanager
+    def around(cookie: int) -> Iterator[None]:
+        with tempfile.TemporaryDirectory() as folder:
+            built = Path(folder) / f"{name}.o"
+            machine = os.uname().machine
+            include = f"/usr/include/{machine}-linux-gnu"
+            arch = {"aarch64": "arm64"}.get(machine, "x86")
+            native = HERE.parents[1] / "native"
+            subprocess.run(
+                ["clang", "-target", "bpf", "-ffreestanding", "-O2", "-g", "-idirafter", include,
+                 f"-I{native}/bpf", f"-I{native}/include", f"-D__TARGET_ARCH_{arch}",
+                 "-c", str(HERE / f"{name}.bpf.c"), "-o", str(built)], check=True,
+            )  # fmt: skip
+            root = find_mount(read_mounts()) or ""
+            argv = [compiled("attach", "-lbpf"), str(built), root]
+            with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+                assert holder.stdin is not None
+                assert holder.stdout is not None
+                if not holder.stdout.readline():
+                    raise RuntimeError("the empty programs do not load")
+                yield
+                holder.stdin.close()
+
+    return around
 
 
 def sends(every: int) -> Around:
@@ -121,7 +132,8 @@ def bench(quick: bool = False, full: bool = False) -> Iterator[Result]:
         "SO_TIMESTAMPING": (nothing, ("stamp",)),
     }
     if shutil.which("clang"):
-        ways["empty pair"] = (empty, ())
+        ways["empty pair"] = (empty("empty"), ())
+        ways["empty stamps"] = (empty("empty_sends"), ())
     took: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, (around, options) in ways.items():
@@ -137,6 +149,12 @@ def bench(quick: bool = False, full: bool = False) -> Iterator[Result]:
         note = f"the pair takes {pair:.0f} ns"
         value = median(over("wait")) / pair
         yield Result("tracing", "RX wait to an empty pair of tracepoints", value, "x", 3, note)
+    if "empty stamps" in took:
+        floor = median(over("empty stamps"))
+        note = f"stamps that nobody looks at take {floor:.0f} ns"
+        value = median(over("stages 1:1")) / floor
+        what = "stages 1:1 to empty programs of the same stamps"
+        yield Result("tracing", what, value, "x", None, note)
     for name, budget in (("stages 1:1", 250), ("stages 1:32", None), ("SO_TIMESTAMPING", None)):
         yield Result("tracing", f"{name}, per send", median(over(name)), "ns", budget, base)
     if shutil.which("iperf3"):

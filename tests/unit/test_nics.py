@@ -108,7 +108,7 @@ def test_more_than_can_wait_are_counted(stamps: NicStamps) -> None:
 
 def test_reasons() -> None:
     stamps = NicStamps()
-    assert "no NIC has stamped" in (stamps.state([]).reason or "")
+    assert "no NIC stamped" in (stamps.state([]).reason or "")
     stamps.take(Stamp(7, 1, 2, LO, NETNS))
     assert stamps.state([]).reason == "not told: the driver of lo names no clock"
     stamps.take(Stamp(7, 1, 2, LO, NETNS + 1))
