@@ -117,7 +117,8 @@ def stage_lines(sends: Sends, width: int, height: int, g: Glyphs) -> list[Line]:
     lines = [line((f"{label:<6}{'p50':>8}{'p99':>8} {axis(cells)}", D))]
     lines += [_stage_line(stage, dists[stage], cells, sends, g) for stage in SHOWN]
     lines.append(_stage_line(Stage.TOTAL, dists[Stage.TOTAL], cells, sends, g))
-    words = [f"{units.count(dists[Stage.TOTAL].count)} sends acknowledged"]
+    n = dists[Stage.TOTAL].count
+    words = [f"{units.count(n)} send{'' if n == 1 else 's'} acknowledged"]
     if dists[Stage.NIC].count:
         bar_ns = sends.nic_bar_ns if label == "now" else sends.nic.run_bar_ns
         words.append(f"nic ± {units.time(bar_ns)}")
