@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from typing import NamedTuple, Self
 
@@ -34,7 +36,11 @@ class FollowedClock:
         self._lock = threading.Lock()
         self._ready, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._follow, name="nettop-phc", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # no further thread may be made
+            self._phc.close()
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), path) from None
 
     def _follow(self) -> None:
         try:

@@ -24,25 +24,26 @@ _TX_HARDWARE = 1  # SOF_TIMESTAMPING_TX_HARDWARE
 _NONE_YET = "no NIC stamped these"
 
 
-def stamping() -> list[str]:
-    """Interfaces of this namespace that stamp what they send, or may: some drivers do not say."""
+def stamping() -> dict[int, str]:
+    """By index the interfaces of this namespace that stamp what they send, or may: some drivers do
+    not say."""
     setting, info = ffi.new("struct nt_hwtstamp *"), ffi.new("struct nt_ts_info *")
-    found = []
-    for _, name in socket.if_nameindex():
+    found = {}
+    for index, name in socket.if_nameindex():
         raw = os.fsencode(name)
         if not lib.nt_hwtstamp_get(raw, setting):
             may = setting.tx_type != 0  # HWTSTAMP_TX_OFF
         else:
             may = not lib.nt_ts_info(raw, info) and info.so_timestamping & _TX_HARDWARE
         if may:
-            found.append(name)
+            found[index] = name
     return found
 
 
 def claimed() -> str | None:
     """Whose stamps of a NIC would be taken if sends were stamped: a NIC keeps one, or a few, until
     they are read, and a daemon that misses its own calls the clock's port faulty."""
-    names = stamping()
+    names = list(stamping().values())
     if not names:
         return None
     from nettop.clocks.hwtstamp import find_owners
@@ -92,8 +93,8 @@ class NicStamps:
 
     def start(self) -> None:
         """Sends are stamped from now on: clocks are read before their first stamps come."""
-        for name in stamping():
-            self._clock_of(socket.if_nametoindex(name))
+        for index in stamping():
+            self._clock_of(index)
 
     def tick(self, stages: Any) -> NicStage:
         """Takes new stamps, and gives the stages plane those that can be told now."""

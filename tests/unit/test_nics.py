@@ -216,4 +216,4 @@ def test_a_driver_that_does_not_say_may_stamp(monkeypatch: pytest.MonkeyPatch) -
             return 0
 
     monkeypatch.setattr(nics, "lib", Mute(0))
-    assert nics.stamping() == ["lo"]
+    assert nics.stamping() == {LO: "lo"}
