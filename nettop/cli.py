@@ -207,10 +207,11 @@ def _load_planes(options: PlaneOptions, *, screen: bool) -> Planes:
     if not screen or not options.bpf:
         return Planes(options)
     from concurrent.futures import ThreadPoolExecutor
+    from importlib import import_module
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         loading = pool.submit(Planes, options)
-        import nettop.tui.app  # noqa: F401
+        import_module("nettop.tui.app")
     return loading.result()
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import BinaryIO
 
 from nettop.errors import EXIT_OK, NettopError
@@ -218,5 +219,5 @@ def _note(text: str) -> None:
 
 def _show_path(target: str) -> None:
     if sys.stdout is not None:
-        sys.stdout.write(f"{clean(os.path.abspath(target))}\n")  # noqa: PTH100
+        sys.stdout.write(f"{clean(str(Path(target).absolute()))}\n")
         sys.stdout.flush()

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import NoReturn
 
 from nettop.errors import UsageError
@@ -347,7 +348,7 @@ def _suffix_format(output: str | None, *, must: bool) -> Format:
     if output in (None, "-"):
         return Format.JSON
     assert output is not None
-    suffix = os.path.splitext(output)[1].lower()  # noqa: PTH122
+    suffix = Path(output).suffix.lower()
     found = SUFFIXES.get(suffix)
     if found is None and must:
         known = ", ".join(SUFFIXES)
@@ -467,8 +468,7 @@ def user_environ() -> dict[str, str]:
     environ = dict(os.environ)
     if environ.get("LC_CTYPE", "").startswith("C.") and not environ.get("LC_ALL"):
         try:
-            with open("/proc/self/environ", "rb") as file:  # noqa: PTH123
-                given = file.read()
+            given = Path("/proc/self/environ").read_bytes()
         except OSError:
             return environ
         if b"LC_CTYPE=" not in given:

@@ -13,7 +13,7 @@ struct {
 
 /*
  * The NIC may tell later than the ACK: a place that was given up still knows what it held, until
- * the next send takes it.
+ * another send takes it.
  */
 static __always_inline u64 left_at(struct nt_tx_sock *s, u32 tskey)
 {

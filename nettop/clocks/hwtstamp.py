@@ -84,7 +84,7 @@ def _writes_a_phc(entry: Path) -> str | None:
     """The PHC that a process has open in a way that can steer it."""
     try:
         for fd in (entry / "fd").iterdir():
-            path = os.fsdecode(os.readlink(fd))  # noqa: PTH115
+            path = str(fd.readlink())
             if not path.startswith("/dev/ptp") or path.startswith("/dev/ptmx"):
                 continue
             info = (entry / "fdinfo" / fd.name).read_text()

@@ -13,6 +13,7 @@ import stat
 from calendar import timegm
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 from nettop.errors import NettopError
@@ -65,7 +66,7 @@ def load_snapshot(path: str) -> LoadedSnapshot:
     """
     content = _read(path)
     try:
-        return _Parser(content).run(os.path.basename(path))  # noqa: PTH119
+        return _Parser(content).run(Path(path).name)
     except Bad as error:
         raise NettopError(f"{path}: not a snapshot that nettop can show: {error}") from None
     except json.JSONDecodeError as error:
@@ -84,7 +85,7 @@ def _read(path: str) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise NettopError(f"cannot open {path}: {reason}") from error
-    with open(fd, "rb") as file:  # noqa: PTH123
+    with os.fdopen(fd, "rb") as file:
         about = os.fstat(fd)
         if not stat.S_ISREG(about.st_mode):
             raise NettopError(f"{path}: is not a regular file")

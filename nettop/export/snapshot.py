@@ -131,8 +131,7 @@ def default_path(model: Model, environ: Mapping[str, str] | None = None) -> Path
     environ = os.environ if environ is None else environ
     folder = Path.cwd()
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
-        home = environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")  # noqa: PTH111
-        folder = Path(home)
+        folder = Path(environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
         with suppress(OSError):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     host = re.sub(r"[^A-Za-z0-9._-]", "_", model.host)[:64] or "host"

@@ -109,10 +109,11 @@ def _number(loc: Loc, row: Row, detail: Detail | None) -> int | float | None:
         raw = getattr(rec, loc.member)
     if raw is None or (loc.absent is not None and raw == loc.absent):
         return None
+    number: int | float = raw
     if loc.scale == 1.0:
-        return raw  # type: ignore[no-any-return]
-    scaled = raw * loc.scale
-    return int(scaled) if isinstance(raw, int) and loc.scale >= 1 else scaled
+        return number
+    scaled = number * loc.scale
+    return int(scaled) if isinstance(number, int) and loc.scale >= 1 else scaled
 
 
 def _tcp(member: str, scale: float = 1.0, **more: Any) -> Loc:

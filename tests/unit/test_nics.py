@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from typing import Any
 
@@ -18,10 +17,11 @@ from nettop.ffi import lib
 from nettop.model.types import Dist, Histogram, NicStage, Stage
 from nettop.planes import nics
 from nettop.planes.nics import NicStamps, Placed, Stamp
+from nettop.sources.netns import own_inode
 from nettop.tui.glyphs import UTF8
 from nettop.tui.panes.tx import Sends, stage_lines
 
-NETNS = os.stat("/proc/self/ns/net").st_ino  # noqa: PTH116
+NETNS = own_inode()
 LO = socket.if_nametoindex("lo")
 PHC_AHEAD, BAR = 5_000_000, 40
 

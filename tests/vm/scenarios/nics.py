@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,31 +66,40 @@ def clocks() -> dict[str, Any]:
     return out
 
 
-def igb() -> dict[str, Any]:
-    """probe --hw between two ports of the driver: it stamps any packet that it sends."""
-    first, second = _of_driver("igb")
+@contextmanager
+def _joined(first: str, second: str) -> Iterator[tuple[str, str]]:
+    """Two ports in namespaces of their own, 10.5.0.1 and 10.5.0.2."""
     with namespace() as a, namespace() as b:
         for name, device, last in ((a, first, 1), (b, second, 2)):
             run("ip", "link", "set", device, "netns", name)
             run("ip", "-n", name, "addr", "add", f"10.5.0.{last}/24", "dev", device)
             run("ip", "-n", name, "link", "set", device, "up")
         time.sleep(3)  # until the link is up
-        inside = ["ip", "netns", "exec"]
-        before = _nettop([*inside, a], "clocks", first, "-d", "0.1")["interfaces"][0]["setting"]
+        try:
+            yield a, b
+        finally:
+            for name, device in ((a, first), (b, second)):
+                run("ip", "-n", name, "link", "set", device, "netns", "1")
+
+
+def igb() -> dict[str, Any]:
+    """probe --hw between two ports of the driver: it stamps any packet that it sends."""
+    first, second = _of_driver("igb")
+    with _joined(first, second) as (a, b):
+        enter = ["ip", "netns", "exec"]
+        before = _nettop([*enter, a], "clocks", first, "-d", "0.1")["interfaces"][0]["setting"]
         far = subprocess.Popen(
-            [*inside, b, sys.executable, "-m", "nettop", "reflect", "udp", "10.5.0.2:9000"],
+            [*enter, b, sys.executable, "-m", "nettop", "reflect", "udp", "10.5.0.2:9000"],
             stdout=subprocess.DEVNULL,
         )  # fmt: skip
         try:
             time.sleep(4)
-            told = _nettop([*inside, a], "probe", "udp", "10.5.0.2:9000", "--hw", "-c",
+            told = _nettop([*enter, a], "probe", "udp", "10.5.0.2:9000", "--hw", "-c",
                            str(PROBES), "-i", "0.1")  # fmt: skip
         finally:
             far.kill()
             far.wait()
-        after = _nettop([*inside, a], "clocks", first, "-d", "0.1")["interfaces"][0]["setting"]
-        for name, device in ((a, first), (b, second)):
-            run("ip", "-n", name, "link", "set", device, "netns", "1")
+        after = _nettop([*enter, a], "clocks", first, "-d", "0.1")["interfaces"][0]["setting"]
     if "failed" in told:
         return dict(told)
     nic = told["legs"].get("nic", {})
@@ -129,12 +140,7 @@ def igb_received() -> dict[str, Any]:
     first, second = _of_driver("igb")
     registers = _Registers(second)
     out: dict[str, Any] = {"sent": DATAGRAMS, "stamped": 0, "unknown": 0, "before_kernel_ns": []}
-    with namespace() as a, namespace() as b:
-        for name, device, last in ((a, first, 1), (b, second, 2)):
-            run("ip", "link", "set", device, "netns", name)
-            run("ip", "-n", name, "addr", "add", f"10.5.0.{last}/24", "dev", device)
-            run("ip", "-n", name, "link", "set", device, "up")
-        time.sleep(3)  # until the link is up
+    with _joined(first, second) as (a, b):
         phc, before = inside(b, lambda: _stamp_received(second))
         registers.count_ipv4_as_ptp()
         sender = inside(a, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
@@ -164,8 +170,6 @@ def igb_received() -> dict[str, Any]:
                 else:
                     out["before_kernel_ns"].append((stamp.software_ns - told.ns, told.bar_ns))
         inside(b, lambda: _set(second, before))
-        for name, device in ((a, first), (b, second)):
-            run("ip", "-n", name, "link", "set", device, "netns", "1")
     return out
 
 
