@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import count
 from typing import TypeVar
 
@@ -48,7 +50,21 @@ def pair() -> Iterator[tuple[str, str]]:
             run("ip", "-n", name, "addr", "add", f"10.9.0.{last}/24", "dev", "v0")
             run("ip", "-n", name, "addr", "add", f"fd00::{last}/64", "dev", "v0", "nodad")
             run("ip", "-n", name, "link", "set", "v0", "up")
+        _introduce(a, b)
         yield a, b
+
+
+def _introduce(a: str, b: str) -> None:
+    """Neighbours are found before the first connection, whose first RTT would tell of that."""
+    for host in ("10.9.0.2", "fd00::2"):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        datagrams = partial(socket.socket, family, socket.SOCK_DGRAM)
+        near, far = inside(a, datagrams), inside(b, datagrams)
+        with near, far:
+            far.bind((host, 0))
+            far.settimeout(5)
+            near.sendto(b"x", far.getsockname()[:2])
+            far.recv(1)
 
 
 def inside(name: str, work: Callable[[], T]) -> T:

@@ -41,7 +41,7 @@ pytestmark = [needs_root, pytest.mark.usefixtures("at_once")]
 
 
 @pytest.mark.parametrize("host", ["10.9.0.2", "fd00::2"])
-@pytest.mark.parametrize("size", [3000, 6000, 12000])
+@pytest.mark.parametrize("size", [6000, 9000, 12000])
 def test_qdisc_is_size_over_rate(veth: tuple[str, str], host: str, size: int) -> None:
     sender, receiver = connection(*veth, host)
     with sender, receiver, shaped(veth[0]), feed_of(veth[0]) as feed:

@@ -62,9 +62,9 @@ def _stage_line(stage: Stage, dist: Dist, cells: int, sends: Sends, g: Glyphs) -
         if stage is Stage.NIC:
             why = sends.nic.reason or "no hardware stamps"
         elif sends.by_tracepoints:
-            why = "not measured by tracepoints"
+            why = "not by tracepoints"
         elif stage is Stage.SNDBUF:
-            why = "never waited for space"
+            why = "no wait for space"
         elif stage is Stage.COPY:
             why = "needs Linux 6.16"
         return line((f"{name:<6}", D), (f"{units.ABSENT:>8}", D), (f"  {why}", D))
