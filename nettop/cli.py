@@ -197,11 +197,13 @@ def open_live(options: Options, *, screen: bool) -> LiveFeed:
         raise NettopError("the compiled helper is missing: install nettop with pip") from error
     live = LiveFeed(poll, _load_planes(poll.planes, screen=screen))
     drop(keep_netns=bool(options.netns))
+    if screen:
+        live.look()
     return live
 
 
 def _load_planes(options: PlaneOptions, *, screen: bool) -> Planes:
-    """Loads the BPF planes, beside the import of the screen, which takes longer."""
+    """Loads the BPF planes, beside the import of the screen, which takes as long."""
     from nettop.planes.loaded import Planes
 
     if not screen or not options.bpf:

@@ -61,6 +61,16 @@ class LiveFeed:
 
     # --- the thread ---
 
+    def look(self) -> None:
+        """The first sweep, before start().
+
+        The screen's first picture then has sockets in it; beside the first layout the sweep would
+        wait for the interpreter at each step.
+        """
+        with self._sweeping:
+            # It must not wait for all of /proc to be read.
+            self._poll(scan_procs=False)
+
     def start(self, on_model: Callable[[], None]) -> None:
         self._on_model = on_model
         self._thread = threading.Thread(target=self._run, name="nettop-poller", daemon=True)
@@ -80,10 +90,9 @@ class LiveFeed:
     def _run(self) -> None:
         deadline = time.monotonic()
         try:
-            # The first picture must not wait for all of /proc to be read.
-            with self._sweeping:
-                model = self._poll(scan_procs=False)
-            self._publish(model)
+            if self._model is None:
+                self.look()
+            self._publish(self._model)
             self._collector.scan_procs()
             self._publish(self._model)
             while True:

@@ -138,7 +138,7 @@ static __always_inline bool is_wanted(u32 netns)
 
 static __always_inline bool is_here(struct sock *sk)
 {
-	return !some_spaces || is_wanted(sk->__sk_common.skc_net.net->ns.inum);
+	return !some_spaces || is_wanted(nt_netns_of(sk));
 }
 
 /*
@@ -297,9 +297,9 @@ static __always_inline int dropped(struct sk_buff *skb, struct sock *sk, u64 coo
 	if (sk)
 		family = sk->__sk_common.skc_family;
 	/* Neither netlink nor Unix sockets. */
-	if (!is_inet(family) && !skb->dev && (sk || (protocol != ETH_IP && protocol != ETH_IPV6)))
+	if (!is_inet(family) && !BPF_CORE_READ(skb, dev) && (sk || (protocol != ETH_IP && protocol != ETH_IPV6)))
 		return 0;
-	key.netns = sk ? sk->__sk_common.skc_net.net->ns.inum : netns_of(skb);
+	key.netns = sk ? nt_netns_of(sk) : netns_of(skb);
 	c = this_cpu();
 	if (!c || !is_wanted(key.netns))
 		return 0;
@@ -365,7 +365,7 @@ static __always_inline int reset_sent(void *ctx, struct sock *sk, struct sk_buff
 	u32 netns = 0;
 
 	if (sk && !is_null(ctx, 0))
-		netns = sk->__sk_common.skc_net.net->ns.inum;
+		netns = nt_netns_of(sk);
 	else if (skb && !is_null(ctx, 1))
 		netns = netns_of(skb);
 	if (!c || !is_wanted(netns))

@@ -65,7 +65,7 @@ static __always_inline void put_ends(struct sock_common *k, u16 *sport, u16 *dpo
 static __always_inline void put_socket(struct nt_event *e, struct sock *sk, u64 cookie)
 {
 	e->cookie = cookie;
-	e->netns = sk->__sk_common.skc_net.net->ns.inum;
+	e->netns = nt_netns_of(sk);
 	e->family = sk->__sk_common.skc_family;
 	e->state = sk->__sk_common.skc_state;
 	e->proto = is_full(e->state) ? sk->sk_protocol : NT_IPPROTO_TCP;

@@ -20,7 +20,7 @@ struct net___core {
 /* Kernels before 6.9 have one limit for all, which programs cannot read: 20 KiB by default. */
 static __always_inline bool nt_has_room(struct sock *sk, u32 bytes)
 {
-	struct net___core *net = (void *)sk->__sk_common.skc_net.net;
+	struct net___core *net = (void *)BPF_CORE_READ(sk, __sk_common.skc_net.net);
 
 	if (!bpf_core_field_exists(net->core.sysctl_optmem_max))
 		return true;

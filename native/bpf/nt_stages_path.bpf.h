@@ -56,7 +56,7 @@ static __always_inline struct nt_tx_mark *mark_of(struct sock *sk)
 
 	if (m || !everything)
 		return m;
-	u32 space = sk->__sk_common.skc_net.net->ns.inum;
+	u32 space = nt_netns_of(sk);
 	u64 cookie = (u64)sk->__sk_common.skc_cookie.counter;
 
 	if (!cookie || !bpf_map_lookup_elem(&spaces, &space))

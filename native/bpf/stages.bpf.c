@@ -478,7 +478,8 @@ int stages_ops(struct bpf_sock_ops *ops)
 
 	if (!s)
 		return 1;
-	struct bpf_sock_ops_kern *k = bpf_cast_to_kern_ctx(ops);
+	struct bpf_sock_ops_kern *k = bpf_rdonly_cast(
+		bpf_cast_to_kern_ctx(ops), bpf_core_type_id_kernel(struct bpf_sock_ops_kern));
 	struct sk_buff *skb = k->skb;
 	struct skb_shared_info *info = bpf_rdonly_cast(
 		skb->head + skb->end, bpf_core_type_id_kernel(struct skb_shared_info));

@@ -72,8 +72,29 @@ static __always_inline void count_in_focus(u64 cookie, u32 bucket, u32 weight)
 	if (!(focus_bits[bit / 64 % (NT_FOCUS_BITS / 64)] >> bit % 64 & 1))
 		return;
 	fine = bpf_map_lookup_elem(&focus, &cookie);
-	if (fine && bucket < NT_FINE)
+	if (fine)
 		__sync_fetch_and_add(&fine->buckets[bucket], weight);
+}
+
+/* A take outside its socket's record; a global function: verified once, not in each turn of a loop. */
+__attribute__((noinline)) int nt_wait_sum(struct nt_wait_cpu *c, u64 cookie, u64 wait_ns,
+					  u32 weight, u32 fine)
+{
+	u32 now = epoch, slot = now & 1;
+
+	if (!c || fine >= NT_FINE)
+		return 0;
+	if (c->epoch[slot] != now) {
+		c->epoch[slot] = now;
+		c->max_ns[slot] = 0;
+	}
+	if (wait_ns > c->max_ns[slot])
+		c->max_ns[slot] = wait_ns;
+	c->samples += weight;
+	c->sum_ns += wait_ns * weight;
+	c->buckets[fine] += weight;
+	count_in_focus(cookie, fine, weight);
+	return 0;
 }
 
 /* One take: `weight` deliveries that waited this long. */
@@ -97,35 +118,28 @@ static __always_inline void sample(struct nt_ws *s, struct nt_wait_cpu *c, u64 w
 		s->bounded += weight;
 		c->bounded += weight;
 	}
-	if (c->epoch[slot] != now) {
-		c->epoch[slot] = now;
-		c->max_ns[slot] = 0;
-	}
-	if (wait_ns > c->max_ns[slot])
-		c->max_ns[slot] = wait_ns;
-	c->samples += weight;
-	c->sum_ns += wait_ns * weight;
-	if (fine < NT_FINE)
-		c->buckets[fine] += weight;
-	count_in_focus(s->cookie, fine, weight);
+	nt_wait_sum(c, s->cookie, wait_ns, weight, fine);
 }
 
 /* --- TCP --- */
 
-/* The ring is full: the neighbours closest in time become one, with the earlier time. */
+/*
+ * The ring is full: the neighbours closest in time become one, with the earlier time. Without
+ * branches in the loops, whose every path the verifier would follow.
+ */
 static __always_inline void merge(struct nt_ws *s)
 {
+	u64 least = s->at_ns[(s->head + 1) % NT_RING] - s->at_ns[s->head % NT_RING];
 	u32 best = 0;
-	u64 least = ~0ULL;
 
-	for (u32 i = 0; i + 1 < NT_RING; i++) {
+	for (u32 i = 1; i + 1 < NT_RING; i++) {
 		u32 a = (s->head + i) % NT_RING, b = (a + 1) % NT_RING;
-		u64 gap = s->at_ns[b] - s->at_ns[a];
+		u64 more = s->at_ns[b] - s->at_ns[a] - least;
+		u64 less = (u64)((s64)more >> 63); /* all ones if it is closer */
 
-		if (gap < least) {
-			least = gap;
-			best = i;
-		}
+		barrier_var(less);
+		least += more & less;
+		best += (i - best) & (u32)less;
 	}
 	u32 a = (s->head + best) % NT_RING, b = (a + 1) % NT_RING;
 	u32 early = s->merged[a] & NT_EARLY;
@@ -139,10 +153,11 @@ static __always_inline void merge(struct nt_ws *s)
 		s->span_us = span_us < 0xffffffffULL ? (u32)span_us : 0xffffffffU;
 	s->seq[a] = s->seq[b];
 	s->merged[a] = (u16)(early | (sum < NT_EARLY ? sum : NT_EARLY - 1));
-	for (u32 i = 0; i + 2 < NT_RING; i++) {
-		if (i <= best)
-			continue;
-		u32 to = (s->head + i) % NT_RING, from = (to + 1) % NT_RING;
+	for (u32 i = 1; i + 1 < NT_RING; i++) {
+		u32 behind = (best - i) >> 31; /* 1 if it follows them */
+
+		barrier_var(behind);
+		u32 to = (s->head + i) % NT_RING, from = (to + behind) % NT_RING;
 
 		s->at_ns[to] = s->at_ns[from];
 		s->seq[to] = s->seq[from];
@@ -181,20 +196,23 @@ static __always_inline void note_tcp(struct nt_ws *s, struct nt_wait_cpu *c, u32
 	s->used++;
 }
 
-/* The data waited for accept() too: its listener is told. */
-static __always_inline void count_early(struct nt_accept_key *key, struct nt_wait_cpu *c,
-					u64 wait_ns, u32 weight)
+/* The data waited for accept() too: its listener is told. Verified once, not in every turn. */
+__attribute__((noinline)) int nt_wait_early(struct nt_accept_key *key, struct nt_wait_cpu *c,
+					    u64 wait_ns, u32 weight)
 {
-	static const struct nt_accept nothing;
-	struct nt_accept *a = bpf_map_lookup_elem(&accepts, key);
+	static const struct nt_accept none;
 	u32 now = epoch, slot = now & 1, octave = nt_octave(nt_log2(wait_ns));
+	struct nt_accept *a;
 
+	if (!key || !c)
+		return 0;
+	a = bpf_map_lookup_elem(&accepts, key);
 	if (!a) {
-		bpf_map_update_elem(&accepts, key, &nothing, BPF_NOEXIST);
+		bpf_map_update_elem(&accepts, key, &none, BPF_NOEXIST);
 		a = bpf_map_lookup_elem(&accepts, key);
 		if (!a) {
 			c->listeners_full++;
-			return;
+			return 0;
 		}
 	}
 	__sync_fetch_and_add(&a->sum_ns, wait_ns * weight);
@@ -206,6 +224,7 @@ static __always_inline void count_early(struct nt_accept_key *key, struct nt_wai
 	}
 	if (wait_ns > a->max_ns[slot])
 		a->max_ns[slot] = wait_ns;
+	return 0;
 }
 
 /* rcv_nxt without the FIN that may be counted in it. */
@@ -278,7 +297,7 @@ static __always_inline int ready(struct sock *sk)
 	if (!s)
 		return 0;
 	if (tp)
-		note_tcp(s, c, data_end(sk, tp), !sk->sk_socket, false);
+		note_tcp(s, c, data_end(sk, tp), !((struct sock *)tp)->sk_socket, false);
 	else
 		note_udp(s, udp_queued(sk));
 	return 0;
@@ -348,7 +367,7 @@ int BPF_PROG(wait_tcp_taken, struct sock *sk)
 
 	if (s->flags & NT_WS_EARLY) {
 		/* Outside the loop: the verifier takes its time over each such chain. */
-		port.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+		port.netns = nt_netns_of(sk);
 		port.port = sk->__sk_common.skc_num;
 		port.family = sk->__sk_common.skc_family;
 	}
@@ -362,7 +381,7 @@ int BPF_PROG(wait_tcp_taken, struct sock *sk)
 		u32 weight = s->merged[at] & (NT_EARLY - 1);
 
 		if (s->merged[at] & NT_EARLY)
-			count_early(&port, c, wait, weight);
+			nt_wait_early(&port, c, wait, weight);
 
 		if (weight > 1 && (u64)s->span_us * 33000 > wait)
 			s->approx += weight;

@@ -88,7 +88,6 @@ class NettopApp(App[int]):
         self.push_screen(self.main)
         for number in (signal.SIGTERM, signal.SIGHUP):
             self._signals[number] = signal.signal(number, self._on_signal)
-        # Beside the first layout, so that the first paint has sockets in it.
         self.feed.start(self._on_model)
 
     def _on_model(self) -> None:

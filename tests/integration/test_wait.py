@@ -406,6 +406,24 @@ def test_a_megabyte_that_lay_for_a_while(feed: LiveFeed) -> None:
     assert plane.wait.sum_ns / plane.wait.count == pytest.approx(now - sent, abs=slack)
 
 
+@pytest.mark.parametrize("last", [1, 2, 5])
+def test_a_full_ring_keeps_the_newest(pair: Pair, feed: LiveFeed, last: int) -> None:
+    """What came last, long after the rest, is counted from when it came; the rest is merged."""
+    sent = []
+    for n in range(15 + last):
+        time.sleep(0.6 if n == 15 else 0.005)
+        pair.peer.sendall(b"x" * 100)
+        sent.append(time.monotonic_ns())
+    time.sleep(0.005)
+    pair.late.recv(65536)
+    now = time.monotonic_ns()
+    dist = waited(feed, pair.late)
+    waits = [now - at for at in sent]
+    assert dist.count == 15 + last
+    assert dist.max_ns == near(max(waits))
+    assert dist.sum_ns == near(sum(waits))
+
+
 @pytest.mark.parametrize("seconds", [0.001, 0.01, 0.1])
 def test_without_sk_data_ready(space: str, pair: Pair, seconds: float) -> None:
     """The method of kernels before 6.3, on this one."""
