@@ -78,12 +78,14 @@ def _main(argv: Sequence[str]) -> int:
     if options.command == "reflect":
         return _reflect(argv[1:], environ)
     screen = _wants_screen(options) and has_terminal(environ)
-    if screen:
-        # Imports make no garbage, but looking for it costs a tenth of the start.
-        gc.disable()
-    else:
+    # Imports make no garbage, but looking for it costs a tenth of the start.
+    gc.disable()
+    if not screen:
         _stop_on_signals()
     feed = _open_feed(options, screen=screen)
+    if not screen:
+        gc.freeze()
+        gc.enable()
     try:
         return _run_screen(feed, options) if screen else _run_headless(feed, options)
     finally:

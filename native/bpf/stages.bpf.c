@@ -315,10 +315,17 @@ static __always_inline struct nt_tx_fine *fine_of(u64 cookie)
 	return refined ? bpf_map_lookup_elem(&fine, &cookie) : 0;
 }
 
+/* To read from only: what it points to is then no trusted pointer (see nt_netns_of). */
+static __always_inline struct bpf_sock_ops_kern *readable(struct bpf_sock_ops *ops)
+{
+	return bpf_rdonly_cast(bpf_cast_to_kern_ctx(ops),
+			       bpf_core_type_id_kernel(struct bpf_sock_ops_kern));
+}
+
 static __always_inline void sent(struct bpf_sock_ops *ops, struct bpf_sock *sk,
 				 struct nt_tx_mark *m, struct nt_tx_counts *c)
 {
-	struct bpf_sock_ops_kern *k = bpf_cast_to_kern_ctx(ops);
+	struct bpf_sock_ops_kern *k = readable(ops);
 	struct nt_tx_pending p = { .call_ns = m->call_ns, .sndbuf_ns = m->sndbuf_ns };
 	bool stamp = chosen(m);
 
@@ -347,7 +354,7 @@ static __always_inline void sent(struct bpf_sock_ops *ops, struct bpf_sock *sk,
 		s->rec.merged++;
 		__sync_fetch_and_add(&c->merged, 1);
 	}
-	if (bpf_sock_ops_enable_tx_tstamp(k, 0))
+	if (bpf_sock_ops_enable_tx_tstamp(bpf_cast_to_kern_ctx(ops), 0))
 		return;
 	p.nth = ++s->rec.sampled;
 	p.merged = s->rec.merged;
@@ -432,8 +439,7 @@ static __always_inline int switch_on(void *sk)
 /* A connection that is new while all are sampled. */
 static __always_inline void opened(struct bpf_sock_ops *ops, struct bpf_sock *sk)
 {
-	struct bpf_sock_ops_kern *k = bpf_cast_to_kern_ctx(ops);
-	u32 space = k->sk->__sk_common.skc_net.net->ns.inum;
+	u32 space = nt_netns_of(readable(ops)->sk);
 
 	if (!everything || !bpf_map_lookup_elem(&spaces, &space))
 		return;
@@ -478,8 +484,7 @@ int stages_ops(struct bpf_sock_ops *ops)
 
 	if (!s)
 		return 1;
-	struct bpf_sock_ops_kern *k = bpf_rdonly_cast(
-		bpf_cast_to_kern_ctx(ops), bpf_core_type_id_kernel(struct bpf_sock_ops_kern));
+	struct bpf_sock_ops_kern *k = readable(ops);
 	struct sk_buff *skb = k->skb;
 	struct skb_shared_info *info = bpf_rdonly_cast(
 		skb->head + skb->end, bpf_core_type_id_kernel(struct skb_shared_info));
