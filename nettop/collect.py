@@ -402,9 +402,10 @@ class Collector:
 
     def detail(self, cookie: int) -> Detail | None:
         row = self.engine.find(cookie)
-        if row is None:
-            return None
-        return self.engine.detail(cookie, tcp=row.proto == Proto.TCP)
+        return self.detail_of(row) if row is not None else None
+
+    def detail_of(self, row: Row) -> Detail | None:
+        return self.engine.detail(row.cookie, tcp=row.proto == Proto.TCP)
 
     def groups(self, grouping: Grouping) -> list[Group]:
         return [self._group(g, grouping) for g in self.engine.groups(grouping)]

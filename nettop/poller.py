@@ -219,7 +219,7 @@ class LiveFeed:
         offset = 0
         while rows := self.window(offset, 256):
             for row in rows:
-                yield row, (self.detail(row.cookie) if with_detail else None)
+                yield row, (self._collector.detail_of(row) if with_detail else None)
             offset += len(rows)
 
     # --- what the screen asks ---

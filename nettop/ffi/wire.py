@@ -102,6 +102,8 @@ def pack_row(rec: Any, proc: Proc, plane: Plane = NO_PLANE) -> bytes:
 
 _SKMEM = ("rmem_alloc", "rcvbuf", "wmem_alloc", "sndbuf", "fwd_alloc", "wmem_queued", "optmem",
           "backlog", "drops")  # fmt: skip
+_ATTRS = {"tos": 1, "tclass": 2, "shutdown": 4, "v6only": 8, "mark": 16, "class_id": 32,
+          "sockopt": 64}  # fmt: skip
 _MEMINFO = ("rmem", "wmem", "fmem", "tmem")
 _CONG_INFO: dict[int, tuple[str, ...]] = {
     3: ("vegas_enabled", "vegas_rttcnt", "vegas_rtt", "vegas_minrtt"),
@@ -134,17 +136,9 @@ def detail_of(record: Any, tail: tuple[InfoField, ...], *, tcp: bool = True) -> 
     info_len = min(record.info_len, ffi.sizeof(record.info)) if tcp else 0
     attrs: dict[str, int | str] = {}
     has = record.has
-    for bit, name, value in (
-        (1, "tos", record.tos),
-        (2, "tclass", record.tclass),
-        (4, "shutdown", record.shutdown),
-        (8, "v6only", record.v6only),
-        (16, "mark", record.mark),
-        (32, "class_id", record.class_id),
-        (64, "sockopt", record.sockopt),
-    ):
+    for name, bit in _ATTRS.items():
         if has & bit:
-            attrs[name] = int(value)
+            attrs[name] = int(getattr(record, name))
     ulp = bytes(ffi.buffer(record.ulp)).split(b"\0", 1)[0]
     if ulp:
         attrs["ulp"] = clean(ulp)
