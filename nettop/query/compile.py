@@ -240,7 +240,7 @@ class _Compiler:
 
     def blob(self, pattern: str) -> int:
         at = len(self.data)
-        self.data += pattern.encode().replace(b"\0", b"?") + b"\0"
+        self.data += pattern.encode(errors="surrogateescape").replace(b"\0", b"?") + b"\0"
         return at
 
     def verdicts(self, wanted: list[Verdict], word: str, equal: bool, known: list[str]) -> None:

@@ -122,7 +122,7 @@ def port(text: str) -> int:
         return int(name)
     try:
         return socket.getservbyname(name)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: bytes that no name has
         raise ValueMistake(f"'{text}' is neither a port nor a service in /etc/services") from None
 
 

@@ -277,7 +277,7 @@ def test_missing_planes_are_named() -> None:
 
 ATOMS = st.sampled_from(
     ["srtt", ">", "5ms", "state", "established", "(", ")", "and", "or", "not", "!", "dst",
-     "10.0.0.1", ":443", "comm", "=", "nginx", "*", "2*minrtt", "'", '"', "&&", "|", "é", "\0",
+     "10.0.0.1", ":443", "comm", "=", "nginx", "*", "2*minrtt", "\udcff", "user", "'", '"', "&&", "|", "é", "\0",
      "[", "::1", "1e9", "%", "99999999999999999999", "--", "sport", "<="]
 )  # fmt: skip
 
@@ -288,6 +288,18 @@ def mistake(text: str) -> FilterError | None:
     except FilterError as e:
         return e
     return None
+
+
+@pytest.mark.parametrize("name", ["\0", "\udcff"], ids=["NUL", "byte"])
+@pytest.mark.parametrize("field", ["sport", "user", "dst"])
+def test_what_no_name_has(field: str, name: str) -> None:
+    assert mistake(f"{field} = {name}" if field != "dst" else f"dst {name}")
+
+
+def test_a_name_of_any_bytes() -> None:
+    compiled = compile_filter("comm = \udcff")
+    assert compiled is not None
+    assert b"\xff\0" in compiled.data
 
 
 @given(st.lists(ATOMS, max_size=12))
