@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -47,8 +48,9 @@ LABELS = {
 }
 ONE_WAY = frozenset({Leg.OUT, Leg.BACK})  # both hosts' clocks; carry a bar
 HARDWARE = frozenset({Leg.NIC, Leg.IN})  # the NIC's clock and the system's; carry a bar
-# What a stacked bar of the mean is made of; ack runs beside the others.
-PARTS = tuple(leg for leg in Leg if leg not in (Leg.ACK, Leg.ROUND))
+# What a stacked bar of the mean is made of; ack runs beside the others, the NIC's legs lie inside
+# the network's.
+PARTS = tuple(leg for leg in Leg if leg not in HARDWARE | {Leg.ACK, Leg.ROUND})
 
 
 @dataclass(slots=True)
@@ -121,6 +123,13 @@ def one_way_bar_ns(far: FarTimes, boot: int, error_ns: int | None) -> int | None
     if error_ns is None or far.clock_error_ns is None:
         return None
     return error_ns + far.clock_error_ns
+
+
+def within_bar(legs: Mapping[Leg, int], bar_ns: int | None) -> dict[Leg, int]:
+    """One-way times below 0 by no more than the bar are 0; by more they stay negative, and are
+    counted as such. All stay as they are where the bar is not known."""
+    least_ns = -(bar_ns or 0)
+    return {leg: 0 if leg in ONE_WAY and least_ns <= ns < 0 else ns for leg, ns in legs.items()}
 
 
 def _between(out: dict[Leg, int], leg: Leg, begin: int | None, end: int | None) -> None:

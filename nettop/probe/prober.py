@@ -45,11 +45,14 @@ class Prober:
         self.tally = Tally()
         self.started_ns = time.monotonic_ns()
         self.failure: str | None = None  # why it ended by itself
+        self.was_answered = False  # whatever has been cleared since
         self.hardware: Hardware | None = None
         self._stages = _STAGES[options.proto]
         self._session = int.from_bytes(os.urandom(8), "big")
         self._stop = threading.Event()
+        self._clear = threading.Event()
         self._seq = 0
+        self._first = 0  # seq of the tally's first probe
         self._highest = -1
         self._open: OrderedDict[int, Round] = OrderedDict()  # not answered yet
         self._answered: OrderedDict[int, Round] = OrderedDict()  # stamps still to come
@@ -82,8 +85,19 @@ class Prober:
         self._stop.set()
 
     def clear(self) -> None:
-        """Counts and times start anew."""
+        """Has `run` start counts and times anew; those of a run that has ended stay."""
+        self._clear.set()
+
+    def _start_anew(self) -> None:
+        """A new tally; probes under way and their answers belong to neither."""
+        self._clear.clear()
         self.tally = Tally()
+        self._first, self._highest = self._seq, -1
+        for rounds in (self._open, self._answered, self._lost):
+            rounds.clear()
+        self._keys.clear()
+        self._flights = Flights(is_stream=self._stamped.is_stream)
+        self._stamped.errors.clear()
 
     def close(self) -> None:
         self._stamped.close()
@@ -91,22 +105,48 @@ class Prober:
             self.hardware.close()
 
     def run(self, on_point: OnPoint) -> None:
-        """Probes until the count is reached and answered, or stopped."""
-        due = time.monotonic_ns()
+        """Probes until the count is reached and answered, or stopped.
+
+        Raises:
+            KeyboardInterrupt: after all that was answered has been told.
+        """
         try:
-            while not self._stop.is_set() and not self._finished():
-                now = time.monotonic_ns()
-                if self.paused or self._all_sent():
-                    due = now + round(self.interval_s * 1e9)
-                elif now >= due:
-                    self._send()
-                    pause = _RETRY_NS if self._rest else round(self.interval_s * 1e9)
-                    due = max(due + pause, now)
-                self._listen(due, on_point)
-                self._settle(on_point)
-        except OSError as error:
-            self.failure = f"{self.target.text}: {why(error)}"
-        for r in self._answered.values():
+            self._probe(on_point)
+        except KeyboardInterrupt:
+            self._settle_answered(on_point)
+            raise
+        self._settle_answered(on_point)
+
+    def _probe(self, on_point: OnPoint) -> None:
+        due = time.monotonic_ns()
+        while not self._stop.is_set() and not self._finished():
+            if self._clear.is_set():
+                self._start_anew()
+            # on_point stays outside: an error of the output is none of the network.
+            try:
+                due = self._exchange(due)
+            except OSError as error:
+                self.failure = f"{self.target.text}: {why(error)}"
+                return
+            self._give_up(on_point)
+            self._settle(on_point)
+
+    def _exchange(self, due_ns: int) -> int:
+        """Sends what is due and takes what has come; returns when the next probe is due."""
+        now = time.monotonic_ns()
+        if self.paused or self._all_sent():
+            due_ns = now + round(self.interval_s * 1e9)
+        elif now >= due_ns:
+            self._send()
+            pause = _RETRY_NS if self._rest else round(self.interval_s * 1e9)
+            due_ns = max(due_ns + pause, now)
+        self._listen(due_ns)
+        return due_ns
+
+    def _settle_answered(self, on_point: OnPoint) -> None:
+        """Answered probes with the stamps that they have."""
+        while self._answered:
+            _, r = self._answered.popitem(last=False)
             on_point(self._settled(r))
 
     def _all_sent(self) -> bool:
@@ -139,12 +179,12 @@ class Prober:
 
     def _refused(self) -> None:
         """The port is not open: told once for a probe that was sent before."""
-        if not self.tally.answered:
+        if not self.was_answered:
             self._stop.set()
             self.failure = f"{self.target.text}: port unreachable: nobody listens there"
         self.tally.refused += 1
 
-    def _listen(self, due_ns: int, on_point: OnPoint) -> None:
+    def _listen(self, due_ns: int) -> None:
         """Waits until a probe is due, an answer came, or something has to be given up."""
         now = time.monotonic_ns()
         until = min(due_ns, now + round(_MOST_WAIT_S * 1e9))
@@ -167,7 +207,6 @@ class Prober:
             except ConnectionRefusedError:
                 self._refused()
                 return
-        self._give_up(on_point)
 
     def _file(self, stamps: list[Stamp]) -> None:
         self._flights.take(stamps)
@@ -194,6 +233,9 @@ class Prober:
         head = header_of(data)
         if head is None or head.session != self._session or head.size != len(data):
             self.tally.garbage += 1
+            return
+        self.was_answered = True
+        if head.seq < self._first:
             return
         r = self._open.pop(head.seq, None)
         if r is None:
@@ -222,7 +264,7 @@ class Prober:
             if not self._placed(r) and age < _PLACE_NS:
                 continue
             del self._answered[seq]
-            self._flights.pop(self._keys.pop(seq))
+            self._forget_flight(r)
             on_point(self._settled(r))
 
     def _complete(self, r: Round) -> bool:
@@ -263,9 +305,15 @@ class Prober:
             if r.flight.clocks.before_mono_ns > limit:
                 break
             del self._open[seq]
-            self._flights.pop(self._keys[seq])
+            # Its flight stays: a late answer needs the stamps.
             self._lost[seq] = r
             if len(self._lost) > _KEPT_LOST:
-                gone, _ = self._lost.popitem(last=False)
-                self._keys.pop(gone, None)
+                _, gone = self._lost.popitem(last=False)
+                self._forget_flight(gone)
             on_point(self.tally.lose(r))
+
+    def _forget_flight(self, r: Round) -> None:
+        key = self._keys.pop(r.seq)
+        # After a refused send keys start anew: this one may be a later probe's.
+        if self._flights.get(key) is r.flight:
+            self._flights.pop(key)

@@ -29,7 +29,7 @@ from nettop.probe.wire import (
     answer,
     header_of,
 )
-from nettop.stamps import Flights, Message, StampedSocket
+from nettop.stamps import Flights, Message, StampedSocket, StampType
 
 LOOPBACK = ("127.0.0.1", "::1")
 _NO_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -196,7 +196,9 @@ class Reflector:
     def _file(self, port: Port) -> None:
         """Stamps of answers that were sent: their clients hear of them with the next."""
         stamps = port.stamped.stamps()
-        flights = {s.key: port.flights.get(s.key) for s in stamps if s.key is not None}
+        # A lone ACK says nothing of what left, and may be of an answer before the one told.
+        left = [s.key for s in stamps if s.key is not None and s.type is StampType.SND]
+        flights = {key: port.flights.get(key) for key in left}
         port.flights.take(stamps)
         for key, flight in flights.items():
             owner = port.owners.get(key)

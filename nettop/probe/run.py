@@ -52,7 +52,7 @@ def result(prober: AnyProber) -> int:
     """
     if prober.failure is not None:
         raise NettopError(prober.failure)
-    if prober.tally.answered:
+    if prober.was_answered:
         return EXIT_OK
     if prober.tally.sent:
         raise NettopError(f"{prober.target.text}: no answer to {prober.tally.sent} probes")

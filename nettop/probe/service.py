@@ -37,16 +37,19 @@ class ServiceProber:
         self.tally = Tally()
         self.started_ns = time.monotonic_ns()
         self.failure: str | None = None
+        self.was_answered = False  # whatever has been cleared since
         self.hardware = None  # of sockets that live so short
         self.tcp_info: dict[str, int] = {}  # of the last connection, after the ACK
         self._stop = threading.Event()
+        self._clear = threading.Event()
         self._seq = 0
 
     def stop(self) -> None:
         self._stop.set()
 
     def clear(self) -> None:
-        self.tally = Tally()
+        """Has `run` start counts and times anew; those of a run that has ended stay."""
+        self._clear.set()
 
     def close(self) -> None:
         """Nothing stays open between probes."""
@@ -54,18 +57,24 @@ class ServiceProber:
     def run(self, on_point: Callable[[Point], None]) -> None:
         due = time.monotonic_ns()
         while not self._stop.is_set() and not self._done():
+            if self._clear.is_set():
+                self._clear.clear()
+                self.tally = Tally()
             now = time.monotonic_ns()
             if self.paused or now < due:
                 self._stop.wait(min(_STEP_S, max(0.0, (due - now) / 1e9)) or _STEP_S)
                 continue
             due = max(due + round(self.interval_s * 1e9), now)
             try:
-                on_point(self._probe())
+                point = self._probe()
             except OSError as error:
-                if not self.tally.answered:
+                if not self.was_answered:
                     self.failure = f"{self.target.text}: {why(error)}"
                     return
                 self.tally.errors[why(error)] += 1
+                continue
+            # Outside: an error of the output is none of the network.
+            on_point(point)
 
     def _done(self) -> bool:
         return self.options.count is not None and self._seq >= self.options.count
@@ -84,11 +93,12 @@ class ServiceProber:
                 return self.tally.lose(r)
             took = time.monotonic_ns() - began
             self.tally.answered += 1
+            self.was_answered = True
             return self._stamp(sock, r, limit, took)
 
     def _count(self, error: OSError) -> None:
         """A first failure ends the run: there is nothing to probe."""
-        if not self.tally.answered and error.errno != errno.ETIMEDOUT:
+        if not self.was_answered and error.errno != errno.ETIMEDOUT:
             raise error
         if error.errno == errno.ECONNREFUSED:
             self.tally.refused += 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from nettop.clocks.follow import SystemTime
 from nettop.probe.clock import boot_number, clock_error_ns
-from nettop.probe.legs import Leg, Round, near_legs, one_way_bar_ns, told_legs
+from nettop.probe.legs import Leg, Round, near_legs, one_way_bar_ns, told_legs, within_bar
 from nettop.probe.times import Times
 from nettop.probe.wire import FarTimes
 
@@ -49,11 +49,11 @@ class Tally:
     stamps_missing: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     points: deque[Point] = field(default_factory=lambda: deque(maxlen=_LAST))
-    one_way_bar_ns: int | None = None
+    one_way_bar_ns: int | None = None  # the widest; None: that of an answer is not known
     hardware_bar_ns: int | None = None  # the widest
     hardware_unknown: int = 0  # stamps that could not be told as system time: the clock stepped
     has_far: bool = False
-    same_kernel: bool = False
+    same_kernel: bool = False  # every answer came from this kernel
     _settled: OrderedDict[int, Round] = field(default_factory=OrderedDict)
 
     def add(self, leg: Leg, ns: int) -> None:
@@ -64,6 +64,8 @@ class Tally:
     ) -> Point:
         """A probe whose stamps are in, or will not come; before: legs from before its send."""
         legs = {**(before or {}), **near_legs(r)}
+        if r.far is not None:
+            legs = within_bar(legs, self._far(r.far))
         for leg, ns in legs.items():
             self.add(leg, ns)
         f = r.flight
@@ -73,8 +75,6 @@ class Tally:
             for stage in stages:
                 self.stamps_missing[stage] += getattr(f, f"{stage}_ns") is None
         self.resent += max(0, len(f.snds_ns) - 1)
-        if r.far is not None:
-            self.far(r.far)
         self._settled[r.seq] = r
         if len(self._settled) > _KNOWN:
             self._settled.popitem(last=False)
@@ -102,16 +102,28 @@ class Tally:
             else:
                 self.hardware_bar_ns = max(self.hardware_bar_ns or 0, time.bar_ns)
 
-    def far(self, far: FarTimes) -> None:
-        """An answer with the far side's times: what it says of an earlier one."""
-        self.has_far = True
+    def _far(self, far: FarTimes) -> int | None:
+        """An answer with the far side's times: what it says of an earlier one.
+
+        Returns by how much its one-way times may be off; None: not known.
+        """
         boot = boot_number()
-        self.same_kernel = bool(boot) and far.boot == boot
-        self.one_way_bar_ns = one_way_bar_ns(far, boot, clock_error_ns())
+        bar_ns = one_way_bar_ns(far, boot, clock_error_ns())
+        self._trust(bar_ns, same_kernel=bool(boot) and far.boot == boot)
         told = self._settled.pop(far.told_seq, None) if far.told_snd_ns else None
         if told is not None:
-            for leg, ns in told_legs(told, far).items():
+            for leg, ns in within_bar(told_legs(told, far), bar_ns).items():
                 self.add(leg, ns)
+        return bar_ns
+
+    def _trust(self, bar_ns: int | None, *, same_kernel: bool) -> None:
+        """What is said of all answers is what holds for the least certain of them."""
+        if not self.has_far:
+            self.has_far, self.same_kernel, self.one_way_bar_ns = True, same_kernel, bar_ns
+            return
+        self.same_kernel &= same_kernel
+        known = (self.one_way_bar_ns, bar_ns)
+        self.one_way_bar_ns = None if None in known else max(ns for ns in known if ns is not None)
 
     def lose(self, r: Round) -> Point:
         self.lost += 1

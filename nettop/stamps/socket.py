@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import socket
 import sys
 import termios
@@ -144,8 +145,25 @@ class StampedSocket:
 
     def _unacknowledged(self) -> int:
         """Bytes that were written and not acknowledged (SIOCOUTQ of tcp(7))."""
+        return self._out_queue_bytes()
+
+    def _out_queue_bytes(self) -> int:
+        """SIOCOUTQ: of a stream its unacknowledged bytes, of datagrams the memory they hold."""
         raw = fcntl.ioctl(self._fd, termios.TIOCOUTQ, bytes(4))
         return int.from_bytes(raw, sys.byteorder)
+
+    def _ask_for_room(self, flags: int) -> None:
+        """Refuses a datagram that must not wait and has no room, as sock_alloc_send_pskb() does.
+
+        The kernel may use up a key before it refuses, and keys started anew would be those of
+        datagrams that are still queued.
+        """
+        may_wait = not flags & socket.MSG_DONTWAIT and self.sock.gettimeout() is None
+        if may_wait:
+            return
+        room_bytes = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        if self._out_queue_bytes() >= room_bytes:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     def recv(self, most_bytes: int = 65536, *, flags: int = 0) -> Message:
         """One message, without waiting.
@@ -165,10 +183,13 @@ class StampedSocket:
         """
         to = b"" if address is None else sockaddr(self.sock.family, address)
         wanted = int(self._record) if stamped and not self._always else 0
+        counts_datagrams = not self.is_stream and bool(wanted or self._always)
+        if counts_datagrams:
+            self._ask_for_room(flags)
         try:
             taken, clocks = self._buffers.send(self._fd, data, flags, to, wanted)
         except OSError:
-            if not self.is_stream and (wanted or self._always):
+            if counts_datagrams:
                 # A refused datagram may have used up a key.
                 self._enable(self.flags)
             raise

@@ -296,6 +296,40 @@ def test_a_refused_datagram_does_not_shift_the_keys(space: str) -> None:
 
 
 @needs_root
+@pytest.mark.parametrize("how", ["flag", "timeout"])
+def test_datagrams_without_room_use_up_no_keys(how: str, veth: tuple[str, str]) -> None:
+    """A full send buffer, while what filled it is still in the queue of the device."""
+    a, b = datagrams(*veth, "10.9.0.2")
+    a.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    if how == "timeout":
+        a.settimeout(1)
+    flights = Flights(is_stream=False)
+    sends: list[Flight] = []
+    refused = 0
+    with a, b, shaped(veth[0]):
+        sender = StampedSocket(a)
+        while len(sends) < 60:
+            try:
+                sent = sender.send(b"x" * 1000, flags=socket.MSG_DONTWAIT * (how == "flag"))
+            except BlockingIOError:
+                refused += 1
+                time.sleep(0.0002)
+                continue
+            assert sent.key is not None
+            sends.append(flights.sent(sent.key, sent.clocks))
+            flights.take(sender.stamps())
+        time.sleep(0.1)
+        flights.take(collected(sender, 0))
+    assert refused > 60
+    assert (len(flights), flights.strays) == (60, 0)
+    for flight in sends:
+        assert flight.sched_ns is not None
+        assert (len(flight.scheds_ns), len(flight.snds_ns)) == (1, 1)
+        took_ns = flight.clocks.after_mono_ns - flight.clocks.before_mono_ns
+        assert -ABS_NS <= flight.sched_ns - flight.clocks.before_ns <= took_ns + ABS_NS
+
+
+@needs_root
 @pytest.mark.parametrize("delay_ms", [1, 10, 100])
 @pytest.mark.parametrize("proto", ["tcp", "udp"])
 def test_queue_wait_of_a_late_reader(proto: str, delay_ms: int, space: str) -> None:

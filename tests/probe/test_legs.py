@@ -9,7 +9,9 @@ from nettop.model.stamps import Sent
 from nettop.probe.clock import boot_number, clock_error_ns
 from nettop.probe.legs import Leg, Round, near_legs, one_way_bar_ns
 from nettop.probe.options import parse_probe, parse_reflect
+from nettop.probe.report import means
 from nettop.probe.tally import Tally
+from nettop.probe.times import Times
 from nettop.probe.wire import FarTimes
 from nettop.stamps import Flight, Flights, Stamp, StampError, StampType
 
@@ -84,6 +86,58 @@ def test_what_one_way_times_are_good_for() -> None:
     assert one_way_bar_ns(here, here.boot + 1, None) is None
     assert one_way_bar_ns(here._replace(clock_error_ns=None), here.boot + 1, 2_000) is None
     assert one_way_bar_ns(here._replace(boot=0), 0, 2_000) == 3_000
+
+
+def test_what_all_answers_are_good_for_is_what_the_worst_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("nettop.probe.tally.clock_error_ns", lambda: 2_000)
+    tally = Tally()
+    seen = []
+    here = boot_number()
+    for boot, error in ((here, 0), (here + 1, 5_000), (here + 1, 1_000), (here, 0),
+                        (here + 1, None), (here + 1, 1_000)):  # fmt: skip
+        tally.settle(answered(0, far_times(boot=boot, clock_error_ns=error)), stages=())
+        seen.append((tally.same_kernel, tally.one_way_bar_ns))
+    assert seen == [(True, 0), (False, 7_000), (False, 7_000), (False, 7_000), (False, None),
+                    (False, None)]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("late_ns", "error_ns", "told"),
+    [(-3_000, 1_000, 0), (-3_001, 1_000, None), (-1, None, None), (7, 1_000, 7)],
+)
+def test_one_way_times_within_the_bar_are_at_once(
+    late_ns: int, error_ns: int | None, told: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nettop.probe.tally.clock_error_ns", lambda: 2_000)
+    other = far_times(boot=boot_number() + 1, clock_error_ns=error_ns)
+    tally = Tally()
+    # The departure is at 300, the arrival of the answer at 9 500.
+    tally.settle(answered(0, other._replace(arrived_ns=T + 300 + late_ns)), stages=())
+    tally.settle(answered(1, other._replace(told_snd_ns=T + 9_500 - late_ns)), stages=())
+    out, back = tally.legs[Leg.OUT], tally.legs[Leg.BACK]
+    assert (out.negative, back.negative) == ((told is None,) * 2)
+    assert back.last_ns == told
+    assert out.count == 1 + (told is not None)
+
+
+def test_the_mean_counts_no_time_twice() -> None:
+    r = answered(0, far_times())
+    r.left_hw, r.arrived_hw = SystemTime(T + 350, 20), SystemTime(T + 9_400, 20)
+    tally = Tally()
+    tally.settle(r, stages=())
+    tally.settle(answered(1, far_times(told_snd_ns=T + 5_500)), stages=())
+    assert {Leg.NIC, Leg.IN} <= set(tally.legs)
+    assert sum(ns for _, ns in means(tally)) == 10_000
+
+
+def test_times_that_are_all_zero() -> None:
+    times = Times()
+    for _ in range(3):
+        times.add(0)
+    d = times.histogram().dist
+    assert (d.count, d.sum_ns, d.p50_ns, d.p90_ns, d.p99_ns, d.max_ns) == (3, 0, 0, 0, 0, 0)
 
 
 def test_late_is_three_medians() -> None:

@@ -17,7 +17,7 @@ from nettop.probe.tally import Tally
 from nettop.probe.wire import FarTimes
 from nettop.stamps import Flight
 from nettop.tui.glyphs import ASCII, UTF8
-from nettop.tui.probe.app import ProbeApp
+from nettop.tui.probe.app import ProbeApp, run_probe_app
 from nettop.tui.probe.lines import screen_lines
 from nettop.tui.widgets.lines import width_of
 from tests.probe.peers import probed, udp_peer
@@ -85,6 +85,24 @@ def test_what_it_says() -> None:
 def test_the_lost_one_is_in_the_list() -> None:
     lines = text_of(still(filled(8)), 120, 40)
     assert any(re.search(r"#5 +lost", line) for line in lines)
+
+
+def test_a_lost_one_is_shown_at_its_send() -> None:
+    """Its fate is known last: it was sent before all others."""
+    tally = filled(30)
+    first = Round(99, Flight(99, Sent(T, MONO - 400 * MS, MONO)), 128)
+    tally.lose(first)
+    lines = text_of(still(tally), 120, 40)
+    (title,) = [i for i, line in enumerate(lines) if line.startswith("round trips over time")]
+    assert lines[title + 1][8] == "x"
+
+
+def test_a_screen_that_fails_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    prober = still(filled(), close=lambda: None, was_answered=True)
+    monkeypatch.setattr("nettop.tui.probe.app.open_probe", lambda _options: prober)
+    monkeypatch.setattr(ProbeApp, "run", lambda self, **_more: self._handle_exception(OSError()))
+    monkeypatch.setattr(ProbeApp, "_fatal_error", lambda _self: None)
+    assert run_probe_app(prober.options) == 1
 
 
 def test_pause_and_failure_are_seen() -> None:

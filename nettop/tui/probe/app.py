@@ -135,7 +135,8 @@ def run_probe_app(options: ProbeOptions) -> int:
     prober = open_probe(options)
     app = ProbeApp(prober)
     try:
-        code = app.run(mouse=False)
+        # An app that failed has a code of its own and returns nothing.
+        code = app.run(mouse=False) or app.return_code
     finally:
         prober.stop()
         prober.close()

@@ -27,14 +27,12 @@ _HEAT_TITLE = "round trips over time"
 BLAME = {
     Leg.SEND: ("kern", "the send call takes longest"),
     Leg.QDISC: ("kern", "the packet scheduler of this host holds the probes"),
-    Leg.NIC: ("nic", "the network card holds the probes"),
     Leg.OUT: ("net", "the way there takes longest"),
     Leg.FAR_IN: ("peer", "the far program reads late"),
     Leg.FAR_APP: ("peer", "the far program takes longest to answer"),
     Leg.FAR_OUT: ("peer", "the far host is slow to send"),
     Leg.BACK: ("net", "the way back takes longest"),
     Leg.NET: ("net", "the network and the far host take longest"),
-    Leg.IN: ("kern", "this kernel takes longest to receive"),
     Leg.WAIT: ("app", "this host is late to read the answers"),
 }
 _MOST_SHARE = 0.4
@@ -171,7 +169,9 @@ def heat_lines(points: Sequence[Point], width: int, height: int, g: Glyphs) -> l
     if not times or rows < 2:
         return out
     low, high = math.log(min(times) * 0.8), math.log(max(times) * 1.25)
-    newest, oldest = points[-1].mono_ns, points[0].mono_ns
+    # In the order in which their fate was known, not in that of their sends.
+    sends_ns = [p.mono_ns for p in points]
+    newest, oldest = max(sends_ns), min(sends_ns)
     span = max(1, newest - oldest)
     grid = [[0] * cells for _ in range(rows)]
     lost = [False] * cells
