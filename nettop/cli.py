@@ -165,7 +165,7 @@ def _clocks(options: Options) -> int:
 def _wants_screen(options: Options) -> bool:
     if options.command == "snapshot" or options.format is not None or options.batch:
         return False
-    return options.command == "open" or not options.once
+    return not options.once
 
 
 def _open_feed(options: Options, *, screen: bool) -> RowFeed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from nettop.export.load import LoadedSnapshot
@@ -31,10 +32,11 @@ if TYPE_CHECKING:
 WHO_NAMES = ("app", "kern", "nic", "net", "peer")
 _WINDOW = 256
 _UPTO = 512
+_NO_UID = 1 << 32  # one more than a record can hold
 
 
-class _FileNames:
-    """The names that the file gives to the numbers of its records."""
+class FileNames:
+    """The names that the file gives to the numbers of its records; a NameSets of filters too."""
 
     def __init__(self, snapshot: LoadedSnapshot) -> None:
         self._snapshot = snapshot
@@ -51,6 +53,42 @@ class _FileNames:
     def container(self, path: str) -> str | None:
         return next((c for p, c in self._snapshot.cgroups.values() if p == path), None)
 
+    def cgroup_ids(self, pattern: str) -> list[int]:
+        """Cgroups whose path, name or container matches; below a match all match."""
+        wanted = pattern if pattern == "/" else pattern.rstrip("/")
+        return [
+            cgroup_id
+            for cgroup_id, (path, container) in self._snapshot.cgroups.items()
+            if (path and _below(path, wanted)) or (container and _matches(container, wanted))
+        ]
+
+    def netns_ids(self, pattern: str) -> list[int]:
+        return [inode for inode, name in self._snapshot.netns.items() if _matches(name, pattern)]
+
+    def uid(self, name: str) -> int | None:
+        """By the file; of this host only a uid that the file has no name for."""
+        users = self._snapshot.users
+        found = next((uid for uid, user in users.items() if user == name), None)
+        if found is not None:
+            return found
+        from nettop.query.compile import uid_of
+
+        here = uid_of(name)
+        return _NO_UID if here in users else here
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """A name may itself have the letters of a pattern."""
+    return name == pattern or fnmatchcase(name, pattern)
+
+
+def _below(path: str, pattern: str) -> bool:
+    return (
+        _matches(path, pattern)
+        or path.startswith(f"{pattern}/")
+        or _matches(path.rsplit("/", 1)[-1], pattern)
+    )
+
 
 class FileFeed:
     """A Feed whose one model never changes but for the totals of its filter."""
@@ -61,7 +99,7 @@ class FileFeed:
         self.title: str | None = snapshot.name
         self.filter_text = snapshot.filter_text
         self._snapshot = snapshot
-        self._names = _FileNames(snapshot)
+        self.names = FileNames(snapshot)
         self._model = snapshot.model
         self._engine = Engine(tail=lambda: snapshot.tail)
         self._engine.config.rows_all = 1
@@ -137,11 +175,18 @@ class FileFeed:
         return tuple(Histogram(dist, ()) for dist in row.plane.tx)
 
     def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
-        """Of a file the interval alone; of single sockets without buckets."""
-        if run or self._model.rx_wait is None or cookies is None:
-            return None if run else self._model.rx_wait
-        row = self.find(cookies[0]) if len(cookies) == 1 else None
-        return Histogram(row.plane.wait if row is not None else NO_DIST, ())
+        """Of a file the interval alone; of sockets without buckets, so that two do not add up."""
+        if run or self._model.rx_wait is None:
+            return None
+        if cookies is None:
+            if self._everything is None:
+                return self._model.rx_wait
+            if self._count > 1:
+                return None
+            cookies = [row.cookie for row in self.window(0, 1)]
+        rows = [row for row in map(self.find, cookies) if row is not None]
+        waits = [row.plane.wait for row in rows if row.plane.wait.count]
+        return Histogram(waits[0] if waits else NO_DIST, ()) if len(waits) < 2 else None
 
     def position(self, cookie: int) -> int | None:
         return self._engine.position(cookie)
@@ -161,11 +206,11 @@ class FileFeed:
         return None
 
     def groups(self, grouping: Grouping) -> list[Group]:
-        return [group_of(g, grouping, self._names) for g in self._engine.groups(grouping)]
+        return [group_of(g, grouping, self.names) for g in self._engine.groups(grouping)]
 
     def sum(self, cookies: Sequence[int]) -> Group | None:
         g = self._engine.sum(cookies)
-        return group_of(g, Grouping.NONE, self._names) if g is not None else None
+        return group_of(g, Grouping.NONE, self.names) if g is not None else None
 
     def history(self, cookie: int | None) -> list[Point]:
         return []
@@ -173,12 +218,18 @@ class FileFeed:
     def set_focus(self, cookies: Sequence[int]) -> None: ...
 
     def set_filter(self, compiled: Filter | None) -> None:
+        """Puts a filter in force, whose names are those of the file whatever this host has."""
+        if compiled is not None:
+            from nettop.query.compile import compile_filter
+
+            compiled = compile_filter(compiled.text, self.names)
         self._everything = compiled
         self._engine.set_filter(compiled)
         self._reorder()
         totals = self._snapshot.model.totals
         if compiled is not None:
-            totals = replace(totals, **_matched(self._engine.totals()))
+            has_rates = self._snapshot.model.interval_s is not None
+            totals = replace(totals, **_matched(self._engine.totals(), has_rates))
         self._model = replace(self._model, seq=self._model.seq + 1, totals=totals)
 
     def set_sort(self, sort: Sort) -> None:
@@ -198,7 +249,7 @@ class FileFeed:
     # --- records to rows ---
 
     def _named(self, row: Row) -> Row:
-        rec, names = row.rec, self._names
+        rec, names = row.rec, self.names
         row.user = names.user(rec.uid)
         row.netns_name = names.netns_name(rec.netns)
         if rec.cgroup_id:
@@ -215,15 +266,15 @@ class FileFeed:
         return replace(detail, tcp_info=known, tcp_info_len=length)
 
 
-def _matched(t: Any) -> dict[str, Any]:
+def _matched(t: Any, has_rates: bool) -> dict[str, Any]:
     """The totals of what passes a filter; rates and shares only where the engine sums them."""
     return {
         "matched": t.matched,
         "unwell": t.unwell,
         "watch": t.watch,
         "who": {name: (t.who[i][0], t.who[i][1]) for i, name in enumerate(WHO_NAMES)},
-        "tx_bytes_per_s": t.tx_bytes_per_s,
-        "rx_bytes_per_s": t.rx_bytes_per_s,
-        "matched_retrans_per_s": t.retrans_per_s,
+        "tx_bytes_per_s": t.tx_bytes_per_s if has_rates else None,
+        "rx_bytes_per_s": t.rx_bytes_per_s if has_rates else None,
+        "matched_retrans_per_s": t.retrans_per_s if has_rates else None,
         "retr_pct": t.flow_retrans_pct if t.flow_retrans_pct >= 0 else None,
     }

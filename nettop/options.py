@@ -279,9 +279,10 @@ def _open_options(space: argparse.Namespace, environ: Mapping[str, str]) -> Opti
     if len(space.file) != 1:
         raise UsageError("nettop open takes one FILE, a snapshot that nettop wrote (.json)")
     return Options(
-        command="open", file=space.file[0], readonly=True, batch=space.batch, once=True,
-        format=_format(space), output=space.output, columns=space.columns, sort=space.sort,
-        theme=space.theme, mouse=not space.no_mouse, ascii=space.ascii or ascii_wanted(environ),
+        command="open", file=space.file[0], readonly=True, batch=space.batch,
+        once=space.once, format=_format(space), output=space.output, columns=space.columns,
+        sort=space.sort, theme=space.theme, mouse=not space.no_mouse,
+        ascii=space.ascii or ascii_wanted(environ),
         color=not space.no_color and color_wanted(environ),
     )  # fmt: skip
 

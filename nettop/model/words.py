@@ -89,7 +89,8 @@ def verdict_words(verdict: Verdict, value: float, *, bounded: bool = True) -> st
         case Verdict.RTO:
             return f"RTO x{value:.0f}"
         case Verdict.WINDOW:
-            return "window 0" if value >= 100 else f"window {units.percent(value)}"
+            # Over 100 stands for a window that is shut.
+            return "window 0" if value > 100 else f"window {units.percent(value)}"
         case Verdict.RTT:
             return f"RTT {value:.1f}x min" if value < 100 else f"RTT {value:.0f}x"
         case Verdict.SNDBUF:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass, field
 from ipaddress import IPv6Network
 from typing import Any, Protocol
 
-from nettop.model.fields import Field, Loc
+from nettop.model.fields import FIELDS, Field, Loc
 from nettop.model.types import AF_INET, AF_INET6, Proto, Verdict
 from nettop.model.words import VERDICT_NAMES, WHO
 from nettop.query import values
@@ -205,9 +206,10 @@ class _Compiler:
     def pattern(self, node: Text) -> None:
         item, pattern = node.field, node.pattern
         equal = 1 if node.equal else 2
-        if item.id in ("comm", "proc"):
-            name = pattern.partition("/")[0] if item.id == "proc" else pattern
-            self.ops.append(Op(TEXT, cmp=equal, side=TEXT_COMM, data=self.blob(name)))
+        if item.id == "comm":
+            self.ops.append(Op(TEXT, cmp=equal, side=TEXT_COMM, data=self.blob(pattern)))
+        elif item.id == "proc":
+            self.process(pattern, node.equal)
         elif item.id == "cc":
             self.ops.append(Op(TEXT, cmp=equal, side=TEXT_CONG, data=self.blob(pattern)))
         elif item is VERDICT:
@@ -234,6 +236,16 @@ class _Compiler:
             self.never()
         else:
             raise self.fail(item.id, f"cannot filter by {item.id}")
+
+    def process(self, pattern: str, equal: bool) -> None:
+        """NAME, NAME/PID as the column shows it, or NAME/PID+MORE."""
+        name, pid = _split_process(pattern)
+        cmp = "=" if equal else "!="
+        self.ops.append(Op(TEXT, cmp=1 if equal else 2, side=TEXT_COMM, data=self.blob(name)))
+        if pid is not None:
+            self.compare(Compare(FIELDS["pid"], cmp, pid))
+            # Another process is one of another name or another pid.
+            self.ops.append(Op(AND if equal else OR))
 
     def fail(self, word: str, message: str, hint: str | None = None) -> FilterError:
         return FilterError(self.text, max(0, self.text.find(word)), message, hint)
@@ -280,9 +292,9 @@ class _Compiler:
         self.ops.append(Op(CMP, cmp=CMPS["=" if equal else "!="], left=loc, number=int(number)))
 
     def user(self, word: str, equal: bool) -> None:
-        uid: int | None = int(word) if word.isdigit() else None
+        uid = values.whole(word)
         if uid is None:
-            uid = self.names.uid(word) if self.names else _uid_of(word)
+            uid = self.names.uid(word) if self.names else uid_of(word)
         if uid is None:
             raise self.fail(word, f"no user '{word}' on this host")
         loc = Loc("rec", "uid")
@@ -291,8 +303,9 @@ class _Compiler:
     def members(self, loc: Loc, method: str, pattern: str, equal: bool) -> None:
         self.dynamic = True
         numbers = sorted(set(getattr(self.names, method)(pattern))) if self.names else []
-        if pattern.isdigit():
-            numbers = sorted({*numbers, int(pattern)})
+        number = values.whole(pattern)
+        if number is not None and number < values.BEYOND:
+            numbers = sorted({*numbers, number})
         self.ops.append(Op(IN, left=loc, data=self.numbers(numbers), n=len(numbers)))
         self.negate(not equal)
 
@@ -303,7 +316,16 @@ class _Compiler:
         return at
 
 
-def _uid_of(name: str) -> int | None:
+def _split_process(pattern: str) -> tuple[str, int | None]:
+    """The name and the pid of NAME/PID+MORE; a program's own name may have a / too."""
+    match = re.fullmatch(r"(.*)/(?:(\d+)(?:\+\d+)?|\*?)", pattern, re.ASCII | re.DOTALL)
+    if match is None:
+        return pattern, None
+    return match[1], values.whole(match[2] or "")
+
+
+def uid_of(name: str) -> int | None:
+    """The uid of a user of this host."""
     import pwd
 
     try:

@@ -11,11 +11,11 @@ from nettop.query import values
 from nettop.query.ast import Address, And, Compare, Node, Not, Or, OwnedBy, States, Text
 from nettop.query.errors import FilterError
 
-CMP_WORDS = {"eq": "=", "==": "=", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+CMP_WORDS = {"eq": "=", "==": "=", "ne": "!=", "neq": "!=", "lt": "<", "le": "<=", "leq": "<=",
+             "gt": ">", "ge": ">=", "geq": ">="}  # fmt: skip
 # Words of ss that are no fields of ours.
 _SIDES = {"src": False, "dst": True}
 _PORTS = {"sport": "lport", "dport": "rport"}
-_NUMBERED = {"uid", "pid", "user"}
 DEEPEST = 24  # nested parentheses
 LONGEST = 4096
 
@@ -113,7 +113,9 @@ class _Builder:
             case "disjunction":
                 return Or(tuple(self.node(t, depth + 1) for t in tree.children))
             case "conjunction":
-                return _joined([self.node(t, depth + 1) for t in tree.children])
+                return And(tuple(self.node(t, depth + 1) for t in tree.children))
+            case "juxtaposed":
+                return _joined([(_is_state(t), self.node(t, depth)) for t in tree.children])
             case "negated":
                 return Not(self.node(tree.children[0], depth + 1))
             case "group":
@@ -176,9 +178,11 @@ class _Builder:
         if word == "cmd":
             raise self.fail(head, "command lines are not kept", "comm is the program's name")
         field = self.field(head)
-        if field.id == "pid" and cmp in ("=", "!=") and plain.isdigit():
-            return OwnedBy(int(plain), cmp == "=")
-        if field.id == "user" or (word == "uid" and not plain.isdigit()):
+        if field.id == "pid" and cmp in ("=", "!="):
+            pid = values.whole(plain)
+            if pid is not None:
+                return OwnedBy(pid, cmp == "=")
+        if field.id == "user":  # uid is another name of it
             self.only_equal(head, cmp)
             return Text(field, cmp == "=", plain)
         if field.loc is None and field.kind in (Kind.TEXT, Kind.ADDRESS):
@@ -242,11 +246,12 @@ VERDICT = Field("verdict", Kind.TEXT, "an active verdict")
 def _ifindex(name: str) -> int:
     import socket
 
-    if name.isdigit():
-        return int(name)
+    index = values.whole(name)
+    if index is not None:
+        return index
     try:
         return socket.if_nametoindex(name)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: bytes that no name has
         raise values.ValueMistake(f"no device '{name}'", "ip link lists them") from None
 
 
@@ -264,18 +269,21 @@ def _split_product(text: str) -> tuple[str, str] | None:
     return (left, right) if star and left and right and "*" not in right else None
 
 
-def _joined(parts: list[Node]) -> Node:
-    """`state a state b …` at the start is the union of the states, as ss takes it."""
-    leading = 0
-    while leading < len(parts) and isinstance(parts[leading], States):
-        leading += 1
-    if leading > 1:
-        mask = 0
-        for part in parts[:leading]:
-            assert isinstance(part, States)
-            mask |= part.mask
-        parts = [States(mask), *parts[leading:]]
-    return parts[0] if len(parts) == 1 else And(tuple(parts))
+def _is_state(tree: Any) -> bool:
+    """Whether it is `state NAME`, which `st = NAME` is not."""
+    return bool(tree.data == "named" and tree.children[0].lower() == "state")
+
+
+def _joined(parts: list[tuple[bool, Node]]) -> Node:
+    """Parts with no `and` between them; `state a state b …` at the start is the union, as in ss."""
+    mask, rest = 0, [node for _, node in parts]
+    for is_state, node in parts:
+        if not is_state or not isinstance(node, States):
+            break
+        mask |= node.mask
+        rest.pop(0)
+    nodes = [States(mask), *rest] if mask else rest
+    return nodes[0] if len(nodes) == 1 else And(tuple(nodes))
 
 
 def _first_column(tree: Any) -> int:

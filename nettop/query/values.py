@@ -8,6 +8,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from nettop.model.fields import Kind
 
+BEYOND = 1 << 64  # larger than any number that a record holds
+
 
 class ValueMistake(ValueError):
     """What is wrong with a word; hint says how to write it."""
@@ -21,12 +23,13 @@ _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(.*)", re.DOTA
 _TIME = {"ns": 1.0, "us": 1e3, "µs": 1e3, "μs": 1e3, "ms": 1e6, "s": 1e9, "m": 60e9, "h": 3600e9,
          "d": 86400e9}  # fmt: skip
 _IEC = {"": 1.0, "b": 1.0}
-_BITS = {"": 1 / 8, "bit": 1 / 8, "b/s": 1.0}
+_BIT_NAMES = ("", "bit", "bit/s", "b/s", "bps")
+_BITS = dict.fromkeys(_BIT_NAMES, 1 / 8)
 _COUNT = {"": 1.0}
 for _i, _letter in enumerate("kmgt", 1):
     _IEC |= dict.fromkeys((_letter, f"{_letter}b", f"{_letter}ib"), 1024.0**_i)
-    _BITS |= dict.fromkeys((_letter, f"{_letter}bit", f"{_letter}bit/s"), 1000.0**_i / 8)
-    _BITS |= {f"{_letter}b/s": 1000.0**_i, f"{_letter}ib/s": 1024.0**_i}
+    _BITS |= {f"{_letter}{name}": 1000.0**_i / 8 for name in _BIT_NAMES}
+    _BITS |= {f"{_letter}i{name}": 1024.0**_i / 8 for name in _BIT_NAMES if name}
     _COUNT[_letter] = 1000.0**_i
 _UNITS: dict[Kind, dict[str, float]] = {
     Kind.TIME: _TIME,
@@ -54,6 +57,13 @@ def example(kind: Kind) -> str:
     return _EXAMPLES.get(kind, "a value")
 
 
+def whole(text: str) -> int | None:
+    """The number of a word of digits, at most BEYOND; None of any other word."""
+    if not (text.isascii() and text.isdigit()):
+        return None
+    return min(int(text), BEYOND)
+
+
 def number(text: str, kind: Kind) -> float:
     """The value in the base unit of the kind.
 
@@ -67,10 +77,12 @@ def number(text: str, kind: Kind) -> float:
     match = _NUMBER.fullmatch(text)
     if not match:
         raise ValueMistake(f"'{text}' is not {example(kind)}")
-    value, unit = float(match[1]), match[2].strip().lower()
-    units = _UNITS[kind]
-    if unit in units:
-        return value * units[unit]
+    value, unit = float(match[1]), match[2].strip()
+    factor = _UNITS[kind].get(unit.lower())
+    if factor is not None:
+        if kind is Kind.BITRATE and unit.endswith(("B/s", "B/S", "Bps", "BPS")):
+            factor *= 8
+        return value * factor
     if not unit:
         raise ValueMistake(f"{text} what?", f"say {text}ms or {text}us")
     raise ValueMistake(f"'{match[2]}' is not a unit here", f"give {example(kind)}")

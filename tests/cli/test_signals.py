@@ -158,6 +158,15 @@ def test_a_table_in_a_terminal_fits_it() -> None:
     assert "LPORT" not in out.decode()  # the narrow set
 
 
+def test_an_opened_file_in_a_terminal_is_a_table_with_once(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    file.write_bytes(subprocess.run([*NETTOP, "--json"], capture_output=True, check=True).stdout)
+    code, out = in_terminal("open", "-1", str(file), term="xterm")
+    assert code == 0
+    assert b"\x1b" not in out
+    assert b"PROC" in out
+
+
 def test_json_in_a_terminal_is_one_object() -> None:
     code, out = in_terminal("--json", term="xterm")
     assert code == 0

@@ -11,6 +11,7 @@ import pytest
 
 from nettop.export.jsonout import write_json
 from nettop.export.times import utc_text
+from nettop.model.fields import FIELDS
 from nettop.model.tcpinfo import TCP_INFO
 from nettop.model.types import AF_INET6, Detail, Flag, Owner, Proc, Proto, Row, Verdict
 from tests.export.make import HOSTILE, make_detail, make_model, make_row
@@ -172,3 +173,11 @@ def test_hostile_names_are_escaped() -> None:
     assert text.isascii()
     assert not any(byte < 0x20 and byte != 0x0A for byte in text)
     assert json.loads(text)["sockets"][0]["procs"][0]["comm"] == HOSTILE
+
+
+@pytest.mark.parametrize(
+    ("value", "why"), [(101.0, "window 0"), (100.0, "window 100%"), (42.0, "window 42%")]
+)
+def test_a_window_is_called_shut_only_when_it_is(value: float, why: str) -> None:
+    row = make_row(verdicts=1 << Verdict.WINDOW, verdict=Verdict.WINDOW, verdict_value=value)
+    assert FIELDS["why"].value(row) == why

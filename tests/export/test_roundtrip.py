@@ -6,6 +6,7 @@ import io
 import json
 import random
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,20 @@ from nettop.export.snapshot import default_path, write_snapshot
 from nettop.feed import Grouping, Sort
 from nettop.filefeed import FileFeed
 from nettop.model.fields import FIELDS
-from nettop.model.types import AF_INET, AF_INET6, Detail, Flag, Owner, Proc, Proto, Row
+from nettop.model.types import (
+    AF_INET,
+    AF_INET6,
+    Detail,
+    Dist,
+    Flag,
+    Histogram,
+    Owner,
+    Plane,
+    PlaneHas,
+    Proc,
+    Proto,
+    Row,
+)
 from nettop.query import compile_filter
 from tests.export.make import HOSTILE, Rows, make_detail, make_model, make_row
 from tests.export.schema import check
@@ -172,6 +186,124 @@ def test_filter_sort_and_groups_work_on_a_file(tmp_path: Path) -> None:
     together = feed.sum([1, 2])
     assert together is not None
     assert together.sockets == 2
+
+
+def test_a_filter_makes_no_rates_where_the_file_has_none(tmp_path: Path) -> None:
+    totals = replace(
+        make_model().totals, tx_bytes_per_s=None, rx_bytes_per_s=None, matched_retrans_per_s=None
+    )
+    model = make_model(interval_s=None, totals=totals)
+    feed = opened(tmp_path / "x.json", export(Rows([(make_row(), None)], []), model))
+    feed.set_filter(compile_filter("dport = :41000"))
+    got = feed.tick().totals
+    assert got.matched == 1
+    assert (got.tx_bytes_per_s, got.rx_bytes_per_s, got.matched_retrans_per_s) == (None,) * 3
+
+
+def feed_with_waits(tmp_path: Path) -> FileFeed:
+    """Of sockets 1 and 2 deliveries were measured, of socket 3 none; one histogram of the host."""
+    dist = Dist(5, 500, 90, 100, 110, 120)
+    plane = Plane(wait=dist, wait_octaves=bytes(128), has=PlaneHas.WAIT)
+    rows: list[tuple[Row, Detail | None]] = [
+        (make_row(1, dport=443, plane=plane), None),
+        (make_row(2, dport=444, plane=plane), None),
+        (make_row(3, dport=445), None),
+    ]
+    model = make_model(3, rx_wait=Histogram(Dist(count=99, max_ns=7), ((0, 8, 99),)))
+    return opened(tmp_path / "x.json", export(Rows(rows, []), model))
+
+
+@pytest.mark.parametrize(
+    ("text", "cookies", "count"),
+    [
+        (None, None, 99),
+        (None, [1], 5),
+        (None, [3], 0),
+        (None, [1, 3], 5),
+        (None, [1, 2], None),
+        ("dport < 445", None, None),
+        ("dport = 443", None, 5),
+        ("dport = 445", None, 0),
+        ("dport = 1", None, 0),
+    ],
+)
+def test_rx_wait_of_a_file_is_told_only_where_the_file_has_it(
+    tmp_path: Path, text: str | None, cookies: list[int] | None, count: int | None
+) -> None:
+    feed = feed_with_waits(tmp_path)
+    feed.set_filter(compile_filter(text) if text else None)
+    wait = feed.rx_wait(cookies, run=False)
+    assert (wait.dist.count if wait else None) == count
+    assert feed.rx_wait(cookies, run=True) is None
+
+
+def feed_with_names(tmp_path: Path) -> FileFeed:
+    """Names that this host does not have, and users of it under other uids."""
+    rows: list[tuple[Row, Detail | None]] = [
+        (make_row(1, netns=5, netns_name="blue", cgroup_id=50, cgroup="/web/[x]", uid=4001,
+                  container="shop", user="webuser"), None),
+        (make_row(2, netns=6, netns_name="black", cgroup_id=51, cgroup="/web/b", uid=4002,
+                  user="root"), None),
+        (make_row(3, netns=7, cgroup_id=0, uid=0, user="toor"), None),
+        (make_row(4, netns=7, cgroup_id=0, uid=1, user=None), None),
+    ]  # fmt: skip
+    return opened(tmp_path / "x.json", export(Rows(rows, []), make_model(4)))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("netns = blue", {1}),
+        ("netns = bl*", {1, 2}),
+        ("netns != blue", {2, 3, 4}),
+        ("netns = 7", {3, 4}),
+        ("cgroup = *", {1, 2}),
+        ("cgroup = /web", {1, 2}),
+        ("cgroup = /web/", {1, 2}),
+        ("cgroup = b", {2}),
+        ('cgroup = "/web/[x]"', {1}),
+        ("container = sh?p", {1}),
+        ("container = *", {1, 2}),
+        ("user = root", {2}),
+        ("user != root", {1, 3, 4}),
+        ("uid = 4001", {1}),
+        ("netns = blue and not cgroup = b", {1}),
+    ],
+)
+def test_names_in_a_filter_are_those_of_the_file(
+    tmp_path: Path, text: str, expected: set[int]
+) -> None:
+    feed = feed_with_names(tmp_path)
+    feed.set_filter(compile_filter(text))
+    assert {row.cookie for row in feed.window(0, 9)} == expected
+
+
+@pytest.mark.parametrize(("named", "matched"), [("toor", 0), (None, 1)])
+def test_a_user_of_this_host_counts_where_the_file_has_no_name(
+    tmp_path: Path, named: str | None, matched: int
+) -> None:
+    row = make_row(uid=0, user=named)
+    feed = opened(tmp_path / "x.json", export(Rows([(row, None)], []), make_model()))
+    feed.set_filter(compile_filter("user = root"))
+    assert feed.count() == matched
+
+
+def test_a_user_that_only_the_file_knows(tmp_path: Path) -> None:
+    feed = feed_with_names(tmp_path)
+    feed.set_filter(compile_filter("user = webuser", feed.names))
+    assert [row.cookie for row in feed.window(0, 9)] == [1]
+
+
+@pytest.mark.parametrize("grouping", [Grouping.CGROUP, Grouping.NETNS])
+def test_a_group_of_a_file_has_a_filter_that_lets_it_through(
+    tmp_path: Path, grouping: Grouping
+) -> None:
+    feed = feed_with_names(tmp_path)
+    groups = [group for group in feed.groups(grouping) if group.filter_text]
+    assert len(groups) >= 2
+    for group in groups:
+        feed.set_filter(compile_filter(group.filter_text))
+        assert feed.count() == group.sockets
 
 
 def test_holes_in_tcp_info_stay_unknown(tmp_path: Path) -> None:

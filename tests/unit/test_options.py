@@ -85,6 +85,8 @@ def test_snapshot_and_open_and_doctor() -> None:
     opened = options("open x.json -s srtt --columns proc")
     assert opened.file == "x.json"
     assert opened.readonly
+    assert not opened.once
+    assert options("open -1 x.json").once
     doctor = options("doctor --json --clear-tx-flags")
     assert doctor.as_json
     assert doctor.clear_tx_flags

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nettop.ffi import ffi
 from nettop.ffi.engine import Engine
+from nettop.ffi.wire import EMPTY_REC, pack_row
 from nettop.model.fields import FIELDS
-from nettop.model.types import Proto
+from nettop.model.types import Owner, Proc, Proto
 from nettop.query import FilterError, compile_filter
 from nettop.query.complete import complete
 from tests.netlink import connection, diag, done, skmeminfo
@@ -183,6 +185,27 @@ ALL = {1, 2, 3, 4, 5, 6, 7, 20}
         ("! state established", {4, 5, 7, 20}),
         ("state established sport = :443 srtt > 1us", {1, 2}),
         ("sport = 443 and state time-wait", {5}),
+        ("state connected and state close-wait", {7}),
+        ("state listening and state time-wait", set()),
+        ("state listening state time-wait and state time-wait", {5}),
+        ("state listening && state time-wait", set()),
+        ("st = listening and st = time-wait", set()),
+        ("st = connected st = close-wait", {7}),
+        ("(state listening state time-wait) or state close-wait", {4, 5, 7}),
+        ("sport neq :443", ALL - {1, 2, 5}),
+        ("dport geq 50000 and sport leq 22", {7}),
+        ("tx > 39.9Mb/s and tx < 40.1Mb/s", {2}),
+        ("tx > 39.9Mbps and tx < 40.1Mbit/s", {2}),
+        ("tx >= 5MBps and tx < 5.1MB/s", {2}),
+        ("tx >= 4.7MiB/s and tx < 38.2Mib/s", {2}),
+        ("tx >= 40000000 and tx < 40000001bit/s", {2}),
+        ("netns = 99999999999999999999999", set()),
+        ("netns != 18446744073709551616", ALL),
+        ("cgroup = 99999999999999999999999", set()),
+        (f"uid = {'9' * 400}", set()),
+        (f"pid = {'9' * 400}", set()),
+        (f"dev = {'9' * 400}", set()),
+        ("netns = ²", set()),
     ],
 )  # fmt: skip
 def test_meaning(engine: Engine, text: str, expected: set[int]) -> None:
@@ -198,6 +221,8 @@ MANUAL = [  # of ss(8)
     "dst 1.2.3.4:443 or src :1024",
     "sport gt :1024",
     "sport != :22 & dport != :22",
+    "sport neq :22",
+    "dport geq 1024 and dport leq :2048",
 ]
 
 
@@ -239,6 +264,9 @@ def test_every_number_can_be_compared(engine: Engine, field: str) -> None:
         ("who = me", 6, "who is one of"),
         ("proto = sctp", 8, "no protocol"),
         ("user = nobody-here", 7, "no user"),
+        ("uid = ²", 6, "no user"),
+        ("pid = ²", 6, "is not a number"),
+        ("dev = ²", 6, "no device"),
     ],
 )  # fmt: skip
 def test_mistakes_point_at_their_column(text: str, column: int, message: str) -> None:
@@ -278,8 +306,50 @@ def test_missing_planes_are_named() -> None:
 ATOMS = st.sampled_from(
     ["srtt", ">", "5ms", "state", "established", "(", ")", "and", "or", "not", "!", "dst",
      "10.0.0.1", ":443", "comm", "=", "nginx", "*", "2*minrtt", "'", '"', "&&", "|", "é", "\0",
-     "\udcff", "user", "[", "::1", "1e9", "%", "99999999999999999999", "--", "sport", "<="]
+     "\udcff", "user", "[", "::1", "1e9", "%", "99999999999999999999", "--", "sport", "<=", "uid",
+     "pid", "dev", "netns", "cgroup", "proc", "/", "²"]
 )  # fmt: skip
+
+
+PROCESSES = {
+    1: Proc(1, 7, Owner.PROC, 0, "python"),
+    2: Proc(13108, 7, Owner.PROC, 1, "python"),
+    3: Proc(1, 7, Owner.PROC, 0, "kworker/0:1"),
+    4: Proc(0, 0, Owner.ORPHAN, 0, ""),
+}
+
+
+@pytest.fixture(scope="module")
+def held() -> Engine:
+    """Sockets of the PROCESSES."""
+    e = Engine()
+    e.config.rows_all = 1
+    e.configure()
+    rows = b"".join(
+        pack_row(EMPTY_REC._replace(**{"cookie": cookie, "proto": Proto.TCP, "state": 1}), proc)
+        for cookie, proc in PROCESSES.items()
+    )
+    e.load(rows, ffi.new("struct nt_detail[]", len(PROCESSES)), len(PROCESSES))
+    return e
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("proc = python", {1, 2}),
+        ("proc = python/1", {1}),
+        ("proc = pyth*/13108", {2}),
+        ("proc = python/13108+1", {2}),
+        ("proc = python/2", set()),
+        ("proc = python/*", {1, 2}),
+        ("proc = kworker/0:1", {3}),
+        ("proc = kworker/0:1/1", {3}),
+        ("proc != python/1", {2, 3}),  # unknown is never true
+        (f"proc = python/{'9' * 400}", set()),
+    ],
+)
+def test_a_process_by_its_name_and_pid(held: Engine, text: str, expected: set[int]) -> None:
+    assert matching(held, text) == expected
 
 
 def mistake(text: str) -> FilterError | None:
@@ -291,7 +361,7 @@ def mistake(text: str) -> FilterError | None:
 
 
 @pytest.mark.parametrize("name", ["\0", "\udcff"], ids=["NUL", "byte"])
-@pytest.mark.parametrize("field", ["sport", "user", "dst"])
+@pytest.mark.parametrize("field", ["sport", "user", "dst", "dev"])
 def test_what_no_name_has(field: str, name: str) -> None:
     assert mistake(f"{field} = {name}" if field != "dst" else f"dst {name}")
 
