@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from nettop.model.fields import FIELDS, Field, Kind, Value
 from nettop.model.tcpinfo import LISTEN_FIELDS
-from nettop.model.types import AF_INET6, TCP_LISTEN, Detail, Model, Proto, Row
+from nettop.model.types import AF_INET6, TCP_LISTEN, Detail, Flag, Model, Proto, Row
 from nettop.render import units
 
 DEFAULT_WIDTH = 120
@@ -27,9 +27,15 @@ _PLANES = {"wait", "stages"}
 # Numbers that are names: never shortened to 8.1K.
 NAMES = frozenset({"pid", "lport", "rport", "inode", "cookie"})
 _GLYPHS = str.maketrans(
-    {units.ABSENT: "-", "µ": "u", "\u00d7": "x", "±": "", "▲": "+", "≥": ">",
+    {units.ABSENT: "-", "µ": "u", "\u00d7": "x", "±": "+", "▲": "+", "≥": ">",
      "…": "~", "↑": "^", "↓": "v", "Δ": "d", "●": "", "◐": "~"}
 )  # fmt: skip
+# Cells of a column that declares none: what the format of its kind needs.
+_CELLS = {
+    Kind.TIME: 6, Kind.SIZE: 4, Kind.BITRATE: 4, Kind.COUNT: 4, Kind.RATE: 4, Kind.PERCENT: 5,
+    Kind.RATIO: 5, Kind.TEXT: 15, Kind.ADDRESS: 21, Kind.LEVEL: 6,
+}  # fmt: skip
+_WHY_CELLS = 13
 _UDP = int(Proto.UDP)
 _LEVEL_SIGNS = (" ", "▲", "!")
 _LEVEL_WORDS = ("ok", "watch", "unwell")
@@ -47,6 +53,18 @@ def columns_for(width: int, model: Model) -> tuple[tuple[Field, int], ...]:
         for n in names.split()
         if n in shown
     )
+
+
+def cells_of(field: Field) -> int:
+    """Cells of a column that somebody chose: its title and every number of it fit."""
+    if field.id == "why":
+        return _WHY_CELLS
+    return field.width or max(_CELLS[field.kind], len(title_of(field)))
+
+
+def title_of(field: Field) -> str:
+    """The title of a column; a field without one is called by its name."""
+    return field.title or field.id.upper()
 
 
 @lru_cache(maxsize=512)
@@ -101,7 +119,7 @@ def cell(field: Field, row: Row, detail: Detail | None) -> str:
         arrow = "↑" if row.rec.tx_bytes_per_s >= row.rec.rx_bytes_per_s else "↓"
         return arrow + units.bits_per_s(value)
     if field.id == "unread":
-        return units.time(value, bounded=True)
+        return units.time(value, bounded=not row.rec.flags & Flag.UNREAD_EXACT)
     return _FORMATS[field.kind](value)
 
 

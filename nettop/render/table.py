@@ -10,7 +10,15 @@ from nettop.model.fields import Field
 from nettop.model.types import Detail, Model, Row
 from nettop.render import units
 from nettop.render.clean import clean
-from nettop.render.columns import cell, columns_for, cut, level_sign, to_ascii
+from nettop.render.columns import (
+    cell,
+    cells_of,
+    columns_for,
+    cut,
+    level_sign,
+    title_of,
+    to_ascii,
+)
 
 # So many rows are looked at before the widths of a table that is not cut are settled.
 SAMPLE_ROWS = 500
@@ -43,18 +51,18 @@ def table_lines(
     if style.columns is None:
         columns = list(columns_for(style.width, model))
     else:
-        columns = [(f, f.width or len(f.title)) for f in style.columns]
+        columns = [(f, cells_of(f)) for f in style.columns]
     fields = [field for field, _ in columns]
     texts = ((level_sign(row), _cells(fields, row, detail)) for row, detail in rows)
-    widths = [max(width, len(_title(field))) for field, width in columns]
+    widths = [max(width, len(title_of(field))) for field, width in columns]
     if not style.fits:
         sample = list(islice(texts, SAMPLE_ROWS))
         for _, cells in sample:
             widths = [max(w, len(text)) for w, text in zip(widths, cells, strict=True)]
         texts = chain(sample, texts)  # type: ignore[assignment]
-    elif style.columns is None:
+    elif fields[-1].id == "why":
         widths[-1] = max(widths[-1], style.width - _GUTTER - sum(w + 1 for w in widths[:-1]))
-    yield finish(_line(" ", [_title(f) for f in fields], fields, widths, style))
+    yield finish(_line(" ", [title_of(f) for f in fields], fields, widths, style))
     for sign, cells in texts:
         yield finish(_line(sign, cells, fields, widths, style))
 
@@ -94,10 +102,6 @@ def _cells(fields: Sequence[Field], row: Row, detail: Detail | None) -> list[str
     texts = [cell(field, row, detail) for field in fields]
     # Names were made safe where they were read; what this makes sure of costs little.
     return texts if "".join(texts).isprintable() else [clean(text) for text in texts]
-
-
-def _title(field: Field) -> str:
-    return field.title or field.id.upper()
 
 
 def _line(

@@ -148,6 +148,11 @@ class NettopApp(App[int]):
         return write_snapshot(None, feed, model, shown, filter_text=filter_text)
 
 
+def exit_code(result: int | None, return_code: int | None) -> int:
+    """What a screen ends with: its own result, or Textual's code, which is 1 after a crash."""
+    return result or return_code or 0
+
+
 def run_app(feed: Feed, options: ScreenOptions) -> int:
     """Runs the live screen until it ends; returns the exit code.
 
@@ -160,4 +165,4 @@ def run_app(feed: Feed, options: ScreenOptions) -> int:
     if app.failure is not None:
         raise app.failure
     sys.stdout.flush()
-    return code or 0
+    return exit_code(code, app.return_code)

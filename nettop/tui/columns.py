@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nettop.model.fields import FIELDS, Field, Kind
-from nettop.model.types import Level, Model, Proto, Row
-from nettop.render.columns import cell, columns_for, cut
+from nettop.model.types import Detail, Level, Model, Proto, Row
+from nettop.render.columns import cell, cells_of, columns_for, cut, title_of
 from nettop.render.units import ABSENT
 from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import Line, Part
@@ -23,6 +23,11 @@ class ColumnSet:
     columns: tuple[tuple[Field, int], ...]
     hidden: str = ""  # titles of columns whose plane is off
 
+    @property
+    def detailed(self) -> bool:
+        """Whether a cell needs more of a socket than its row has."""
+        return any(f.loc is not None and f.loc.base == "info" for f, _ in self.columns)
+
     def position(self, field: Field) -> int | None:
         return next((i for i, (f, _) in enumerate(self.columns) if f is field), None)
 
@@ -30,7 +35,7 @@ class ColumnSet:
 def choose(width: int, model: Model, chosen: tuple[Field, ...] | None = None) -> ColumnSet:
     """The set for a width, or the columns that the user chose as far as they fit."""
     if chosen is not None:
-        wanted = [(f, f.width or LEAST_WHY) for f in chosen]
+        wanted = [(f, cells_of(f)) for f in chosen]
         fitting = list(wanted)
         while len(fitting) > 1 and GUTTER + sum(w + 1 for _, w in fitting) - 1 > width:
             fitting.pop(-1)
@@ -66,7 +71,7 @@ def titles(columns: ColumnSet, sort: Field | None, descending: bool, width: int)
     parts: list[Part] = [(" " * GUTTER, Role.TITLE)]
     used = GUTTER
     for i, (field, cells) in enumerate(columns.columns):
-        text = field.title
+        text = title_of(field)
         role = Role.TITLE
         if field is sort:
             role = Role.TITLE_BOLD
@@ -123,9 +128,18 @@ def role_of(field: Field, row: Row, text: str) -> Role:
     return LEVEL_ROLES[min(loud, level)]
 
 
+def cell_text(field: Field, row: Row, detail: Detail | None, numeric: bool) -> str:
+    """What a cell says; numeric: users and namespaces by number."""
+    if numeric and field.id == "user":
+        return str(row.rec.uid)
+    if numeric and field.id == "netns":
+        return str(row.rec.netns)
+    return cell(field, row, detail)
+
+
 def row_line(
-    columns: ColumnSet, row: Row, *, selected: bool, marked: bool, cursor: str, mark: str,
-    signs: tuple[str, str, str],
+    columns: ColumnSet, row: Row, detail: Detail | None = None, *, selected: bool, marked: bool,
+    numeric: bool, cursor: str, mark: str, signs: tuple[str, str, str],
 ) -> Line:  # fmt: skip
     """One row: gutter, cells; of the selected one only the name is reversed."""
     parts: list[Part] = [
@@ -134,7 +148,7 @@ def row_line(
         (" ", Role.NORMAL),
     ]
     for i, (field, width) in enumerate(columns.columns):
-        text = cell(field, row, None)
+        text = cell_text(field, row, detail, numeric)
         role = role_of(field, row, text)
         text = cut(text, width, field)
         padded = text.ljust(width) if field.left else text.rjust(width)

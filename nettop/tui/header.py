@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
+
+from rich.cells import cell_len
 
 from nettop.model.fields import Field
 from nettop.model.types import Model
@@ -14,6 +17,7 @@ from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, Part, spread, width_of
 
 D, B = Role.DIM, Role.BOLD
+_PATH = re.compile(r"(?:^|[\s'\"])/\S")  # in a message: a word that begins at the root
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,7 @@ def status_line(model: Model, state: HeaderState, width: int, g: Glyphs) -> Line
         left += [("  ", D), *_planes(model, g)]
     right: list[Part]
     if state.message:
-        right = [(clean(state.message), state.message_role)]
+        right = [(shortened(clean(state.message), width - 1), state.message_role)]
         room_left = width - width_of(tuple(right)) - 2
         while left and width_of(tuple(left)) > room_left:
             left.pop()
@@ -138,6 +142,19 @@ def status_line(model: Model, state: HeaderState, width: int, g: Glyphs) -> Line
         if width_of(tuple(left)) + width_of(tuple(right)) >= width:
             right = _cost(model, width >= 100)
     return spread(tuple(left), tuple(right), width)
+
+
+def shortened(text: str, cells: int) -> str:
+    """A message in so many cells: one with a path loses its middle, any other its end."""
+    if cell_len(text) <= cells:
+        return text
+    kept = (cells - 1) * 3 // 5 if _PATH.search(text) else 0
+    head, tail = text[: cells - 1 - kept], text[len(text) - kept :]
+    while cell_len(head) > cells - 1 - kept:
+        head = head[:-1]
+    while cell_len(tail) > kept:
+        tail = tail[1:]
+    return f"{head}…{tail}"
 
 
 def clock_text(wall_ns: int) -> str:

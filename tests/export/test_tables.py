@@ -129,7 +129,7 @@ def test_text_says_who_and_why() -> None:
     row = lines[-1]
     assert row.startswith("! nginx/12")
     assert row.endswith("net  loss 2.1%")
-    for piece in (":80", "10.0.0.2:41000", "ESTB", "48.1ms", "≥12s"):
+    for piece in (":80", "10.0.0.2:41000", "ESTB", "48.1ms", "12.4s"):
         assert piece in row
 
 
@@ -193,7 +193,7 @@ def test_no_control_character_leaves_a_text_or_picture() -> None:
 def test_ascii_table_is_ascii() -> None:
     style = TableStyle(columns=tuple(FIELDS.values()), ascii=True)
     assert text_of((FULL, None), (HOSTILE_ROW, None), style=style).isascii()
-    assert to_ascii("12µs ▲ – é") == "12us + - ?"
+    assert to_ascii("12µs ▲ – é ±") == "12us + - ? +"
 
 
 def test_picture_is_well_formed_and_bounded() -> None:

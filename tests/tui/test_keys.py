@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from textual import events
 
 from nettop.feed import Grouping
 from nettop.model.fields import FIELDS
@@ -91,6 +92,16 @@ async def test_filter_completes(running: Running) -> None:
         assert screen.lines[1] == "filter minrtt"
 
 
+async def test_a_pasted_filter_goes_to_the_cursor(running: Running) -> None:
+    async with running() as screen:
+        await screen.press("slash", *"( )", "left")
+        screen.app.post_message(events.Paste("state\testablished\n and\x07  dport = :443\n"))
+        await screen.settle()
+        assert screen.lines[1] == "filter ( state established and dport = :443)"
+        await screen.press("space", "enter")
+        assert screen.main.filter_text == "( state established and dport = :443 )"
+
+
 async def test_sort(running: Running) -> None:
     async with running() as screen:
         await screen.press("s", *"srtt", "enter")
@@ -146,6 +157,14 @@ async def test_marks(running: Running) -> None:
         assert "marked" not in screen.text
 
 
+async def test_marks_go_on_from_the_first_line(running: Running) -> None:
+    async with running() as screen:
+        order = [row.cookie for row in screen.feed.window(0, 3)]
+        await screen.press("x", "x")
+        assert list(screen.main.table.marked) == order[:2]
+        assert screen.main.table.cursor == order[2]
+
+
 async def test_pause(running: Running) -> None:
     async with running() as screen:
         await screen.press("space")
@@ -185,6 +204,19 @@ async def test_panes(running: Running) -> None:
         assert screen.main.pane_box.size.height > height
         await screen.press("escape")
         assert screen.main.pane_box.size.height == height
+
+
+async def test_no_full_size_where_panes_have_no_room(running: Running) -> None:
+    async with running(80, 14) as screen:
+        before = screen.lines[2:]
+        await screen.press("z")
+        assert screen.lines[2:] == before
+        assert "panes need 16 lines" in screen.lines[1]
+    async with running(80, 24) as screen:
+        await screen.press("z")
+        await screen.pilot.resize_terminal(80, 14)
+        await screen.settle()
+        assert screen.main.table.display
 
 
 async def test_views_of_the_rx_pane(running: Running) -> None:
@@ -276,8 +308,22 @@ async def test_reset_clear_and_redraw(running: Running) -> None:
 
 async def test_names_or_numbers(running: Running) -> None:
     async with running() as screen:
+        row = next(r for r in screen.feed.window(0, 50) if r.user and r.netns_name)
+        columns = tuple(FIELDS[name] for name in ("cookie", "user", "netns"))
+        screen.app.set_columns(columns)
+        screen.main.refresh_all()
+        await screen.settle()
+
+        def shown() -> list[str]:
+            cells = next(line.split() for line in screen.lines if str(row.cookie) in line)
+            return cells[cells.index(str(row.cookie)) + 1 :]
+
+        names = shown()
         await screen.press("n")
-        assert screen.app.numeric
+        assert shown() == [str(row.rec.uid), str(row.rec.netns)] != names
+        assert "by number" in screen.lines[1]
+        await screen.press("n")
+        assert shown() == names
 
 
 @pytest.mark.parametrize("key", ["q", "ctrl+c"])

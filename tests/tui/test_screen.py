@@ -14,6 +14,8 @@ import pytest
 from rich.style import Style
 
 from nettop.model.cost import Cost
+from nettop.tui.app import NettopApp, ScreenOptions, exit_code, run_app
+from nettop.tui.screens.main import MainScreen
 from nettop.tui.widgets.lines import LineWidget
 from tests.fakes import FakeFeed
 from tests.tui.conftest import Running, Screen
@@ -121,6 +123,26 @@ async def test_an_error_of_the_poller_ends_the_app(running: Running) -> None:
         await screen.pilot.pause()
         assert screen.app.return_value == 1
         assert screen.app.failure is screen.feed.error
+
+
+def test_a_crash_of_the_screen_does_not_end_with_0(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = NettopApp.run
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("a screen that cannot be drawn")
+
+    monkeypatch.setattr(NettopApp, "run", lambda app, **options: run(app, headless=True, **options))
+    monkeypatch.setattr(MainScreen, "show_model", broken)
+    assert run_app(FakeFeed(), ScreenOptions()) == 1
+    assert "cannot be drawn" in capsys.readouterr().err
+
+
+def test_the_exit_code_is_the_screens_own_or_textuals() -> None:
+    assert exit_code(0, 0) == exit_code(None, None) == 0
+    assert exit_code(143, 0) == 143
+    assert exit_code(None, 1) == exit_code(0, 1) == 1
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ class PaneData:
     sends: Sends | None = None  # None: no stage of any send is known
     events: tuple[Event, ...] | None = None  # newest first; None: the plane is off
     closed: tuple[Closed, ...] = ()
+    cookies: tuple[int, ...] | None = None  # the row's or those of the marked; None: all sockets
     view: int = 0  # of the RX pane: an index into rx.VIEWS
     since_s: float | None = None  # how long the worst verdict has held
 

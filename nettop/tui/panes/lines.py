@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from nettop.model.events import SHORT_NAMES, EventType, closed_numbers, event_line, event_who
 from nettop.model.explain import explain, shares
@@ -182,9 +183,7 @@ def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
 def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     """What happened, newest first; with view 1 the sockets that closed."""
     if data.model.told is not None:
-        words = ("at", "type", "text")
-        rows = [[clean(str(event.get(w, ""))) for w in words] for event in data.model.told]
-        return [line((at[11:23], D), f" {kind:<15}", text) for at, kind, text in rows][:height]
+        return _told_lines(data.model.told, data.cookies)[:height]
     if data.events is None:
         return _off(data, "events", width)[:height]
     tick, now_ns = data.model.events, data.model.mono_ns
@@ -216,6 +215,16 @@ def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
         if not data.events:
             lines.append(line(("nothing happened to it since nettop came", D)))
     return lines[:height]
+
+
+def _told_lines(told: Sequence[Mapping[str, Any]], cookies: Sequence[int] | None) -> list[Line]:
+    """Events as a file has them, of these sockets or (None) of all."""
+    lines: list[Line] = []
+    for event in told:
+        if cookies is None or event.get("cookie") in cookies:
+            at, kind, text = (clean(str(event.get(word, ""))) for word in ("at", "type", "text"))
+            lines.append(line((at[11:23], D), f" {kind:<15}", text))
+    return lines or [line((f"the file has no event{'' if cookies is None else ' of it'}", D))]
 
 
 def _spark_row(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nettop.model.fields import FIELDS, Field
+from nettop.render.columns import title_of
 from nettop.tui.screens.overlay import Overlay
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, line
@@ -26,7 +27,7 @@ class ColumnsScreen(Overlay[tuple[Field, ...] | None]):
         lines = []
         for i, field in enumerate(self.fields):
             mark = "x" if field in self.on else " "
-            text = f"[{mark}] {field.title:<10} {field.help}"[:width].ljust(width)
+            text = f"[{mark}] {title_of(field):<10} {field.help}"[:width].ljust(width)
             role = Role.REVERSE if i == self.at else Role.NORMAL if field in self.on else Role.DIM
             lines.append(line((text, role)))
         self.top = max(min(self.top, self.at), self.at - self.inner[1] + 1)

@@ -16,7 +16,7 @@ from nettop.model.words import owner_text
 from nettop.render import units
 from nettop.render.clean import clean
 from nettop.render.columns import endpoint
-from nettop.tui.header import host_line
+from nettop.tui.header import host_line, shortened
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.gather import events_of, sends_of, waits_of
 from nettop.tui.panes.lines import events_lines, health_lines, rx_lines, tx_lines
@@ -205,9 +205,8 @@ class DetailScreen(Screen[None]):
         row = feed.find(self.cookie)
         head: list[Line] = [host_line(model, width, g)]
         if row is None:
-            self.body.set_lines(
-                [*head, BLANK, line(("   closed: this socket is gone. Esc goes back", Role.WATCH))]
-            )
+            gone = line(("   closed: this socket is gone. Esc goes back", Role.WATCH))
+            self.body.set_lines([*head, BLANK, gone, BLANK, self._message(width)])
             return
         detail = feed.detail(self.cookie)
         since = feed.seconds_since(row.rec.verdict_since_s)
@@ -220,6 +219,7 @@ class DetailScreen(Screen[None]):
             waits=waits_of(feed, [self.cookie]),
             sends=sends_of(feed, model, [self.cookie]),
             events=events_of(feed, model, [self.cookie]),
+            cookies=(self.cookie,),
             view=self.main.view,
             since_s=since,
         )
@@ -319,8 +319,8 @@ class DetailScreen(Screen[None]):
 
     def _foot(self, detail: Detail | None, width: int, more: bool) -> list[Line]:
         field = self._chosen_field(detail) if self.explains else None
-        told: Line = BLANK
-        if field is not None:
+        told = self._message(width)
+        if field is not None and not told:
             kind = "cumulative" if field.kind == "counter" else field.kind
             sent = detail.tcp_info.get(field.name) if detail else None
             absent = (
@@ -339,6 +339,11 @@ class DetailScreen(Screen[None]):
         place = self.main.feed.position(self.cookie)
         right = f"{'↓ more  ' if more else ''}{(place or 0) + 1} of {self.main.feed.count()} "
         return [told, spread(tuple(keys), ((right, Role.DIM),), width)]
+
+    def _message(self, width: int) -> Line:
+        """What a key's work came to, for some seconds."""
+        text, role = self.main.current_message
+        return line((shortened(clean(text), width), role)) if text else BLANK
 
     def on_key(self, event: events.Key) -> None:
         event.stop()
@@ -365,8 +370,7 @@ class DetailScreen(Screen[None]):
             case "q" | "ctrl+c":
                 self.app.exit(0)
             case "y":
-                self.main.table.cursor = self.cookie
-                self.main.do_copy()
+                self.main.copy_command(self.main.feed.find(self.cookie))
             case "e":
                 self.main.do_export()
             case "space" | "p":

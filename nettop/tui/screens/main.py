@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 HOLD_S = 3.0
 NARROW_SOCKETS = 256
+LEAST_PANES = 16  # lines of a terminal that has room for panes
 GROUPINGS = tuple(Grouping)
 
 
@@ -108,7 +109,8 @@ class MainScreen(RunKeys):
 
     def _arrange(self) -> None:
         width, height = self.app.size.width, self.app.size.height
-        several = width >= 100 and not self.zoomed
+        zoomed = self.zoomed and height >= LEAST_PANES
+        several = width >= 100 and not zoomed
         shown = {1, 2, 3} if several else {self.pane_number}
         if several and width >= 160:
             shown.add(4)
@@ -116,19 +118,19 @@ class MainScreen(RunKeys):
             shown = {1, 2, 4}
         first = True
         for pane in self.panes:
-            on = pane.number in shown and height >= 16
+            on = pane.number in shown and height >= LEAST_PANES
             pane.display = on
             pane.bordered = on and not first
             pane.focused_pane = pane.number == self.pane_number
             first = first and not on
-        if self.zoomed:
+        if zoomed:
             pane_height = height - 4
         else:
             pane_height = 12 if height >= 34 else 10 if height >= 22 else 7
             pane_height = min(pane_height + max(0, (height - 44) // 4), 18)
-        self.pane_box.styles.height = pane_height if height >= 16 else 0
-        self.table.display = self.grouping is Grouping.NONE and not self.zoomed
-        self.groups.display = self.grouping is not Grouping.NONE and not self.zoomed
+        self.pane_box.styles.height = pane_height if height >= LEAST_PANES else 0
+        self.table.display = self.grouping is Grouping.NONE and not zoomed
+        self.groups.display = self.grouping is not Grouping.NONE and not zoomed
         for pane in self.panes:
             pane._lines = []
             pane.refresh()
@@ -178,9 +180,7 @@ class MainScreen(RunKeys):
             return
         width, g = self.app.size.width, self.nettop.glyphs
         self.host.set_lines([host_line(self.model, width, g)])
-        message = self.message
-        if message is not None and time.monotonic() > message[2]:
-            self.message = message = None
+        message, role = self.current_message
         state = HeaderState(
             filter_text=self.filter_text,
             sort=self.sort.field,
@@ -189,8 +189,8 @@ class MainScreen(RunKeys):
             paused_for_s=max(0.0, (time.time_ns() - self.paused_ns) / 1e9) if self.paused else 0,
             held=self.held,
             hidden=self.column_set.hidden,
-            message=message[0] if message else "",
-            message_role=message[1] if message else Role.BOLD,
+            message=message,
+            message_role=role,
             file=None if self.feed.live else self.feed.title,
         )
         self.status.set_lines([status_line(self.model, state, width, g)])
@@ -229,15 +229,17 @@ class MainScreen(RunKeys):
         marked = self.feed.sum(list(self.table.marked)) if self.table.marked else None
         row = self._subject()
         cookie = row.cookie if row is not None else None
+        cookies = self._cookies(cookie)
         return PaneData(
             model=self.model,
             row=row if marked is None else None,
             detail=self.feed.detail(cookie) if cookie is not None and marked is None else None,
             history=tuple(self.feed.history(cookie)) if marked is None else (),
             marked=marked,
-            waits=waits_of(self.feed, self._cookies(cookie)),
-            sends=sends_of(self.feed, self.model, self._cookies(cookie)),
-            events=events_of(self.feed, self.model, self._cookies(cookie)),
+            waits=waits_of(self.feed, cookies),
+            sends=sends_of(self.feed, self.model, cookies),
+            events=events_of(self.feed, self.model, cookies),
+            cookies=tuple(cookies) if cookies is not None else None,
             closed=tuple(self.feed.closed((), most=64)) if cookie is None else (),
             view=self.view,
             since_s=self.feed.seconds_since(row.rec.verdict_since_s) if row is not None else None,
@@ -496,6 +498,9 @@ class MainScreen(RunKeys):
         self.refresh_panes()
 
     def do_zoom(self) -> None:
+        if not self.zoomed and self.app.size.height < LEAST_PANES:
+            self.say(f"panes need {LEAST_PANES} lines", Role.WATCH)
+            return
         self.zoomed = not self.zoomed
         self._arrange()
         self.call_after_refresh(self.refresh_all)
@@ -514,6 +519,7 @@ class MainScreen(RunKeys):
 
     def do_names(self) -> None:
         self.nettop.numeric = not self.nettop.numeric
+        self.say(f"users and namespaces by {'number' if self.nettop.numeric else 'name'}")
         self.refresh_all()
 
     def do_reset(self) -> None:

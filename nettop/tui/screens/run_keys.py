@@ -42,9 +42,21 @@ class RunKeys(Screen[None]):
         raise NotImplementedError
 
     def say(self, text: str, role: Role = Role.BOLD) -> None:
-        """A message in the status line for some seconds."""
+        """A message for some seconds: in the status line, or above the detail screen's keys."""
+        from nettop.tui.screens.detail import DetailScreen
+
         self.message = (text, role, time.monotonic() + MESSAGE_S)
-        self.refresh_header()
+        if isinstance(self.app.screen, DetailScreen):
+            self.app.screen.redraw()
+        else:
+            self.refresh_header()
+
+    @property
+    def current_message(self) -> tuple[str, Role]:
+        """The message while its time runs, and its role; then an empty one."""
+        if self.message is None or time.monotonic() > self.message[2]:
+            return "", Role.BOLD
+        return self.message[:2]
 
     def do_export(self) -> None:
         self._export(True)
@@ -65,7 +77,10 @@ class RunKeys(Screen[None]):
             self.app.call_from_thread(self.say, f"wrote {path}")
 
     def do_copy(self) -> None:
-        row = self._subject()
+        self.copy_command(self._subject())
+
+    def copy_command(self, row: Row | None) -> None:
+        """The ss command that shows this socket, to the clipboard and as a message."""
         if row is not None:
             command = ss_command(row)
             self.app.copy_to_clipboard(command)

@@ -171,6 +171,18 @@ class FilterLine(LineWidget, can_focus=True):
         self._edit(key, event.character if event.is_printable else None)
         self.redraw()
 
+    def on_paste(self, event: events.Paste) -> None:
+        """Puts a pasted text at the cursor, on one line and without control characters."""
+        event.stop()
+        words = " ".join(event.text.split())
+        self._choices = ()
+        self._insert("".join(c for c in words if c.isprintable()))
+        self.redraw()
+
+    def _insert(self, text: str) -> None:
+        self.text = self.text[: self.at] + text + self.text[self.at :]
+        self.at += len(text)
+
     def _edit(self, key: str, character: str | None) -> None:
         text, at = self.text, self.at
         match key:
@@ -199,7 +211,7 @@ class FilterLine(LineWidget, can_focus=True):
             case "ctrl+r":
                 self._search()
             case _ if character:
-                self.text, self.at = text[:at] + character + text[at:], at + len(character)
+                self._insert(character)
 
     def _recall(self, by: int) -> None:
         self._place = max(0, min(len(self.history), self._place + by))

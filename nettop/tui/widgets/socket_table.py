@@ -76,11 +76,14 @@ class SocketTable(LineWidget):
         """The lines of the rows at hand."""
         g = self.nettop.glyphs
         signs = (" ", g.watch, g.unwell)
-        columns = self._columns()
+        columns, numeric = self._columns(), self.nettop.numeric
+        detailed = columns.detailed
         lines: list[Line] = [
             row_line(
-                columns, row, selected=self.follow and row.cookie == self.cursor,
-                marked=row.cookie in self.marked, cursor=g.cursor, mark=g.mark, signs=signs,
+                columns, row, self.feed.detail(row.cookie) if detailed else None,
+                selected=self.follow and row.cookie == self.cursor,
+                marked=row.cookie in self.marked, numeric=numeric, cursor=g.cursor, mark=g.mark,
+                signs=signs,
             )
             for row in self.rows
         ]  # fmt: skip
@@ -114,8 +117,10 @@ class SocketTable(LineWidget):
         self.reload()
 
     def toggle_mark(self) -> None:
+        """Marks the socket at the cursor, or takes its mark away; either chooses it."""
         if self.cursor is None:
             return
+        self.follow = True
         if self.cursor in self.marked:
             del self.marked[self.cursor]
         else:

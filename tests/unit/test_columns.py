@@ -1,0 +1,53 @@
+"""Cells and widths of the text table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from nettop.model.fields import FIELDS, Kind
+from nettop.model.types import Flag
+from nettop.render.columns import cell, cells_of, cut, title_of, to_ascii
+from nettop.render.table import TableStyle, table_lines
+from tests.export.make import make_detail, make_model, make_row
+
+FEW = tuple(FIELDS[name] for name in ("proc", "comm", "rto", "why", "st"))
+
+
+def test_chosen_columns_are_not_cut_where_they_fit() -> None:
+    detail = make_detail(bytes(range(1, 253)) + bytes(28))
+    detail = replace(detail, tcp_info={**detail.tcp_info, "rto": 204_000})
+    row = make_row(flags=int(Flag.INFO), verdicts=1, oldest_unread_ms=0)
+    style = TableStyle(120, fits=True, columns=FEW)
+    titles, line = list(table_lines(make_model(), [(row, detail)], style))[-2:]
+    assert titles.split() == ["PROC", "COMM", "RTO", "WHY", "ST"]
+    assert "204ms" in line
+    assert "…" not in line
+    assert str(cell(FIELDS["why"], row, detail)) in line
+
+
+@pytest.mark.parametrize("name", [n for n, f in FIELDS.items() if not f.width])
+def test_every_column_has_room_for_its_numbers(name: str) -> None:
+    field = FIELDS[name]
+    room = cells_of(field)
+    assert room >= len(title_of(field)) > 0
+    if field.kind is Kind.TIME:
+        for text in ("999ns", "48.1ms", "12d03h"):
+            assert cut(text, room, field) == text
+    if field.kind in (Kind.SIZE, Kind.COUNT, Kind.BITRATE):
+        assert cut("9.8K", room, field) == "9.8K"
+
+
+def test_the_age_of_unread_data_is_bounded_only_where_it_is() -> None:
+    flags = Flag.OLDEST_UNREAD
+    least = make_row(flags=int(flags), oldest_unread_ms=12_400)
+    exact = make_row(flags=int(flags | Flag.UNREAD_EXACT), oldest_unread_ms=12_400)
+    assert cell(FIELDS["unread"], least, None) == "≥12s"
+    assert cell(FIELDS["unread"], exact, None) == "12.4s"
+
+
+def test_ascii_titles_keep_their_width() -> None:
+    for field in FIELDS.values():
+        assert len(to_ascii(title_of(field))) == len(title_of(field))
+    assert to_ascii("±VAR") == "+VAR"
