@@ -297,7 +297,8 @@ static __always_inline int dropped(struct sk_buff *skb, struct sock *sk, u64 coo
 	if (sk)
 		family = sk->__sk_common.skc_family;
 	/* Neither netlink nor Unix sockets. */
-	if (!is_inet(family) && !BPF_CORE_READ(skb, dev) && (sk || (protocol != ETH_IP && protocol != ETH_IPV6)))
+	if (!is_inet(family) && !BPF_CORE_READ(skb, dev) &&
+	    (sk || (protocol != ETH_IP && protocol != ETH_IPV6)))
 		return 0;
 	key.netns = sk ? nt_netns_of(sk) : netns_of(skb);
 	c = this_cpu();

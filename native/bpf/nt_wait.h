@@ -14,8 +14,9 @@
 
 enum nt_ws_flag {
 	NT_WS_UDP = 1,
-	NT_WS_SEEDED = 2, /* the oldest entry is older than it says */
-	NT_WS_EARLY = 4,  /* some entries came before accept() */
+	NT_WS_SEEDED = 2,  /* the oldest entry is older than it says */
+	NT_WS_EARLY = 4,   /* some entries came before accept() */
+	NT_WS_DRAINED = 8, /* UDP: all that is queued came later than the record */
 };
 
 /*
@@ -33,7 +34,7 @@ struct nt_ws {
 	__u32 count;
 	__u32 bounded;
 	__u32 approx;
-	__u32 newest;	 /* TCP: highest rcv_nxt that was noted; UDP: enqueues so far */
+	__u32 newest;	 /* TCP: highest rcv_nxt that was noted; UDP: enqueues since it was empty */
 	__u32 span_us;	 /* TCP: longest merged entry since the ring was empty */
 	__u8 head, used; /* TCP */
 	__u8 shift;	 /* UDP: one enqueue in 2^shift is noted */
@@ -41,7 +42,13 @@ struct nt_ws {
 	__u32 octaves[NT_OCTAVES];
 	/* TCP: [head] … delivery times, the sequence after each, deliveries merged in each. */
 	__u64 at_ns[NT_RING];
-	__u32 seq[NT_RING];
+	union {
+		__u32 seq[NT_RING];
+		struct {		/* UDP */
+			__u32 taken;	/* the datagrams before this number have been read */
+			__u32 taken_at; /* when the last was, in 2^10 ns, modulo 2^32 */
+		};
+	};
 	__u16 merged[NT_RING];
 };
 

