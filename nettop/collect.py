@@ -92,7 +92,8 @@ class Collector:
         self.planes = planes or Planes(options.planes)
         self._plane_tick = PlaneTick()
         self.names = Names()
-        self._paths: dict[int, str] = {}  # namespace inode → how it is entered
+        # Namespace inode → its descriptor, -1 for nettop's own: a path ends with its process.
+        self._entries: dict[int, int] = {}
         self._fds: dict[int, Any] = {}  # namespace inode → struct nt_netns_fds
         self._hidden_netns = 0
         self._netns_at = 0.0
@@ -130,22 +131,29 @@ class Collector:
 
     def _add(self, inode: int, path: str) -> None:
         fds = netns.open_fds(inode, path)
-        _inside(inode, path, self.planes.seed)  # what is unread now came earlier
-        self._paths[inode] = path
+        entry = self._entries[inode] = netns.open_entry(inode, path)
+        with suppress(OSError):
+            self.planes.seed(entry)  # what is unread now came earlier
         lookup = netns.open_fds(inode, path)
         hostnet.close_counters(lookup)
         self.engine.add_netns(inode, fds.diag_fd, lookup.diag_fd)
         self._fds[inode] = fds
 
     def _walk_namespaces(self, walk: Callable[[int], None]) -> None:
-        """Calls walk in each polled namespace; one that is gone has no sockets either."""
-        for inode, path in list(self._paths.items()):
-            _inside(inode, path, walk)
+        """Calls walk with the descriptor of each polled namespace."""
+        for entry in list(self._entries.values()):
+            with suppress(OSError):
+                walk(entry)
 
     def _drop(self, inode: int) -> None:
         self.engine.del_netns(inode)
-        self._paths.pop(inode, None)
         hostnet.close_counters(self._fds.pop(inode))
+        self._leave(inode)
+
+    def _leave(self, inode: int) -> None:
+        entry = self._entries.pop(inode, -1)
+        if entry >= 0:
+            os.close(entry)
 
     def _refresh_namespaces(self, now: float) -> None:
         if now - self._netns_at < NETNS_EVERY_S:
@@ -461,19 +469,8 @@ class Collector:
         for fds in self._fds.values():
             hostnet.close_counters(fds)
         self._fds.clear()
-
-
-def _inside(inode: int, path: str, walk: Callable[[int], None]) -> None:
-    """Calls walk with a descriptor of that namespace, or -1 for nettop's own."""
-    with suppress(OSError):
-        if inode == netns.own_inode():
-            walk(-1)
-            return
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            walk(fd)
-        finally:
-            os.close(fd)
+        for inode in list(self._entries):
+            self._leave(inode)
 
 
 def _matched(t: Any, has_rates: bool) -> dict[str, Any]:

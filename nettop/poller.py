@@ -164,7 +164,7 @@ class LiveFeed:
 
     def _reorder(self, now: float, *, force: bool = False) -> None:
         keep = self._held
-        if self._sort.field is not None and not force:
+        if self._sort.field is not None and not force and self._thread is not None:
             keep = keep or now - self._sorted_at < RESORT_S
         if not keep:
             self._sorted_at = now

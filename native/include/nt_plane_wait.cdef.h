@@ -35,6 +35,8 @@ int nt_wait_focus(struct nt_wait *w, const uint64_t *cookies, uint32_t n);
 int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *ret);
 /* After the sweep: tells it again of the sockets that the table did not know. Returns how many. */
 int nt_wait_read_late(struct nt_wait *w, struct nt_engine *e);
+/* The plane has ended: what the engine was told of waits is no longer known. */
+void nt_wait_forget(struct nt_engine *e);
 /*
  * Fine buckets (nt_hist.h) of the interval, or with run of all since the focus or nt_wait_clear:
  * the sum over the sockets named, n 0: all that are traced. dist gets their percentiles.

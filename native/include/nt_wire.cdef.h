@@ -119,7 +119,7 @@ struct nt_rec {
 	float verdict_value;	   /* number of the worst verdict, in its own unit */
 	float verdict2_value;
 	uint32_t verdict_since_s; /* engine seconds when the worst verdict began */
-	uint32_t well_since_s;	  /* engine seconds of the last active verdict */
+	uint32_t well_since_s;	  /* engine seconds of the last verdict as strong as `strength` */
 	uint32_t first_seen_s;	  /* engine seconds */
 
 	/* The table's own book-keeping. */

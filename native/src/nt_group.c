@@ -8,8 +8,7 @@
 
 struct sums {
 	struct nt_group g;
-	double sent, resent; /* bytes per second, for the common share */
-	bool any_sent;
+	double sent, resent;   /* bytes per second, for the common share */
 	uint32_t first, n_rtt; /* its part of the round-trip times */
 	uint8_t worst_level, worst_strength;
 };
@@ -146,14 +145,15 @@ static void add(struct sums *s, const struct nt_rec *rec, uint16_t port)
 		g->retrans_per_s += rec->retrans_per_s;
 	}
 	if (rec->flags & NT_F_RETR_PCT) {
-		s->any_sent = true;
 		s->sent += nt_sent_per_s(rec);
 		s->resent += nt_sent_per_s(rec) * (double)rec->retr_pct / 100.0;
 	}
 	bool worse = rec->level > s->worst_level ||
 		     (rec->level == s->worst_level && rec->strength > s->worst_strength);
 
-	if (!g->worst_cookie || worse || (!g->has_verdict && rec->verdicts)) {
+	bool tells = rec->level == s->worst_level && !g->has_verdict && rec->verdicts;
+
+	if (!g->worst_cookie || worse || tells) {
 		s->worst_level = rec->level;
 		s->worst_strength = rec->strength;
 		g->worst_cookie = rec->cookie;
@@ -177,9 +177,7 @@ static void finish(struct sums *s, uint32_t *rtts)
 		qsort(rtts, s->n_rtt, sizeof(*rtts), by_u32);
 		s->g.rtt50_us = rtts[(s->n_rtt - 1) / 2];
 	}
-	s->g.retr_pct = -1;
-	if (s->any_sent)
-		s->g.retr_pct = s->sent > 0 ? (float)(100.0 * s->resent / s->sent) : 0;
+	s->g.retr_pct = s->sent > 0 ? (float)(100.0 * s->resent / s->sent) : -1;
 }
 
 /* Worst first: how loud, how many unwell, how much traffic. */

@@ -46,9 +46,12 @@ uint64_t nt_quantile(const uint64_t *buckets, uint32_t n, int fine, double q)
 	return nt_bucket_ns(n, fine);
 }
 
-static uint64_t clip(uint64_t value, uint64_t max)
+/* Not above the maximum, which is all that is known of the last bucket: it has no upper edge. */
+static uint64_t clip(uint64_t value, uint64_t max, int fine)
 {
-	return max && value > max ? max : value;
+	uint64_t last = nt_bucket_ns(fine ? NT_FINE : NT_OCTAVES, fine);
+
+	return value > max || value >= last ? max : value;
 }
 
 int nt_dist_of(const uint64_t *buckets, uint32_t n, int fine, struct nt_dist *ret)
@@ -74,10 +77,11 @@ int nt_dist_of(const uint64_t *buckets, uint32_t n, int fine, struct nt_dist *re
 	}
 	ret->max_ns = known_max ? known_max : top;
 	ret->sum_ns = known_sum ? known_sum : (uint64_t)sum;
-	ret->p50_ns = clip(nt_quantile(buckets, n, fine, 0.50), ret->max_ns);
-	ret->p90_ns = clip(nt_quantile(buckets, n, fine, 0.90), ret->max_ns);
+	ret->p50_ns = clip(nt_quantile(buckets, n, fine, 0.50), ret->max_ns, fine);
+	ret->p90_ns = clip(nt_quantile(buckets, n, fine, 0.90), ret->max_ns, fine);
 	/* Fewer than a hundred cannot show a hundredth. */
-	ret->p99_ns = ret->count < 100 ? ret->max_ns :
-					 clip(nt_quantile(buckets, n, fine, 0.99), ret->max_ns);
+	ret->p99_ns = ret->count < 100 ?
+			      ret->max_ns :
+			      clip(nt_quantile(buckets, n, fine, 0.99), ret->max_ns, fine);
 	return 0;
 }

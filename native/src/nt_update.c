@@ -71,6 +71,13 @@ static void identify(struct nt_rec *rec, const struct nt_diag_view *v)
 	rec->ifindex = m->id.idiag_if;
 }
 
+static bool is_cong(const char *name, const struct nt_diag_view *v)
+{
+	uint32_t n = v->cong_len > 15 ? 15 : v->cong_len;
+
+	return !strncmp(name, v->cong, n) && !name[n];
+}
+
 uint8_t nt_cong_id(struct nt_engine *e, const struct nt_diag_view *v)
 {
 	uint32_t n = v->cong_len > 15 ? 15 : v->cong_len;
@@ -78,7 +85,7 @@ uint8_t nt_cong_id(struct nt_engine *e, const struct nt_diag_view *v)
 	if (!v->cong || !n)
 		return 0;
 	for (uint32_t i = 1; i <= e->n_cong; i++)
-		if (!strncmp(e->cong_names[i], v->cong, n) && !e->cong_names[i][n])
+		if (is_cong(e->cong_names[i], v))
 			return (uint8_t)i;
 	if (e->n_cong == 255)
 		return 0;
@@ -114,10 +121,10 @@ static void sent_words(const struct nt_diag_view *v, uint32_t *sent, uint32_t *r
 	if (v->info_len >= TI_BYTES_RETRANS + 8) {
 		uint64_t spurious = (uint64_t)nt_info32(v, TI_DSACK_DUPS) *
 				    nt_info32(v, TI_SND_MSS);
-		uint64_t bytes = nt_info64(v, TI_BYTES_RETRANS);
 
 		*sent = (uint32_t)nt_info64(v, TI_BYTES_SENT);
-		*resent = (uint32_t)(bytes > spurious ? bytes - spurious : 0);
+		/* May be below 0: differences count. */
+		*resent = (uint32_t)(nt_info64(v, TI_BYTES_RETRANS) - spurious);
 	} else {
 		*sent = nt_info32(v, TI_DATA_SEGS_OUT);
 		*resent = nt_info32(v, TI_TOTAL_RETRANS);
@@ -272,7 +279,8 @@ static void bound_unread(struct nt_rec *rec, const struct nt_diag_view *v, bool 
 			 uint32_t now_ms, const struct nt_facts *f)
 {
 	uint32_t unread = rec->rqueue - (rec->rqueue && fin_received(rec->state) ? 1 : 0);
-	uint32_t taken = (uint32_t)nt_info64(v, TI_BYTES_RECEIVED) - unread;
+	/* A FIN is counted in both. */
+	uint32_t taken = (uint32_t)nt_info64(v, TI_BYTES_RECEIVED) - rec->rqueue;
 
 	bool was_empty = !(rec->flags & NT_F_OLDEST_UNREAD);
 
@@ -440,7 +448,8 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		}
 		e->table.seen[i] = e->sweep;
 	}
-	if (fresh || rec->state != m->idiag_state) {
+	if (fresh || rec->state != m->idiag_state || rec->sport != ntohs(m->id.idiag_sport) ||
+	    rec->dport != ntohs(m->id.idiag_dport)) {
 		rec->state_since_s = now_ms / 1000;
 		rec->state = m->idiag_state;
 		identify(rec, v);
@@ -466,13 +475,12 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	rec->rqueue = m->idiag_rqueue;
 	rec->wqueue = m->idiag_wqueue;
 	rec->cgroup_id = v->cgroup_id;
-	if (v->cong &&
-	    (!rec->cong_id || strncmp(e->cong_names[rec->cong_id], v->cong, v->cong_len)))
+	if (v->cong && !is_cong(e->cong_names[rec->cong_id], v))
 		rec->cong_id = nt_cong_id(e, v);
 
 	uint64_t dt_ns = e->now_ns - rec->base_ns;
 
-	f.rolled = !fresh && dt_ns >= (uint64_t)e->config.roll_ms * 1000000;
+	f.rolled = !fresh && !lookup && dt_ns >= (uint64_t)e->config.roll_ms * 1000000;
 	f.dt_s = (float)((double)dt_ns / 1e9);
 	f.has_info = proto == NT_PROTO_TCP && v->info_len >= 104 && rec->state != NT_TCP_LISTEN;
 	if (f.has_info) {
@@ -480,8 +488,11 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		take_gauges(rec, v, &f);
 		/* A counter that went back is another connection: no rate from it. */
 		bool restart = nt_info64(v, TI_BYTES_ACKED) < rec->bytes_acked ||
-			       nt_info64(v, TI_BYTES_RECEIVED) < rec->bytes_received;
+			       nt_info64(v, TI_BYTES_RECEIVED) < rec->bytes_received ||
+			       (int32_t)(nt_info32(v, TI_TOTAL_RETRANS) - rec->total_retrans) < 0;
 
+		if (f.rolled && restart)
+			rec->flags &= ~(uint32_t)(NT_F_RATES | NT_F_RETR_PCT);
 		if (f.rolled && !restart && v->info_len >= TI_BYTES_RECEIVED + 8)
 			roll_rates(rec, v, &f);
 		if (f.rolled || fresh) {

@@ -120,7 +120,7 @@ static void hold_listener(const struct nt_config *c, const struct nt_rec *r,
 {
 	float pct = r->wqueue ? 100.0f * (float)r->rqueue / (float)r->wqueue : 0;
 
-	if (f->new_drops && pct < 100)
+	if ((f->new_drops || (!r->wqueue && r->rqueue)) && pct < 100)
 		pct = 100;
 	if (pct >= (float)c->accept_pct[0])
 		hold(h, NT_V_ACCEPT, pct, c->accept_pct[0], pct >= (float)c->accept_pct[1]);
@@ -179,7 +179,7 @@ static void settle(struct nt_rec *rec, enum nt_level level, uint8_t strength, ui
 		if (level > rec->level || strength > rec->strength ||
 		    now_s - rec->well_since_s >= 5)
 			rec->strength = strength;
-		if (level > NT_LEVEL_OK)
+		if (level > NT_LEVEL_OK && strength >= rec->strength)
 			rec->well_since_s = now_s;
 		rec->level = (uint8_t)level;
 	} else if (now_s - rec->well_since_s >= 10) {

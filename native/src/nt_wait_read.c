@@ -18,9 +18,12 @@ int nt_wait_matched(struct nt_engine *e, uint64_t *octaves, struct nt_dist *dist
 	for (uint32_t i = 0; i < e->table.high; i++) {
 		if ((e->table.mark[i] & (NT_M_LIVE | NT_M_MATCH)) != (NT_M_LIVE | NT_M_MATCH))
 			continue;
-		const struct nt_plane *p = nt_rec_plane(e, nt_rec_at(&e->table, i));
+		const struct nt_rec *rec = nt_rec_at(&e->table, i);
+		const struct nt_plane *p = nt_rec_plane(e, rec);
 
-		if (!p || !p->wait.count)
+		/* A listener's are its connections' once more. */
+		if (!p || !p->wait.count ||
+		    (rec->proto == NT_PROTO_TCP && rec->state == NT_TCP_LISTEN))
 			continue;
 		for (uint32_t k = 0; k < NT_OCTAVES; k++)
 			octaves[k] += p->wait_octaves[k];
@@ -30,6 +33,13 @@ int nt_wait_matched(struct nt_engine *e, uint64_t *octaves, struct nt_dist *dist
 	}
 	pthread_mutex_unlock(&e->lock);
 	return nt_dist_of(octaves, NT_OCTAVES, 0, dist);
+}
+
+void nt_wait_forget(struct nt_engine *e)
+{
+	pthread_mutex_lock(&e->lock);
+	nt_planes_reset_wait(e);
+	pthread_mutex_unlock(&e->lock);
 }
 
 #ifdef NT_WITH_BPF
@@ -249,7 +259,7 @@ static void tell_listeners(struct nt_wait *w, struct nt_engine *e)
 			struct nt_plane *p;
 
 			if (!port->dist.count || port->key.port != rec->sport ||
-			    port->key.netns != rec->netns)
+			    port->key.netns != rec->netns || port->key.family != rec->family)
 				continue;
 			p = nt_plane_of(e, rec->cookie);
 			if (!p)

@@ -97,6 +97,8 @@ class WaitPlane:
             sample_shift=t.sample_shift,
         )
         self._govern(self.last)
+        if self.ended is not None:
+            lib.nt_wait_forget(engine.handle)
         return self.last
 
     def read_late(self, engine: Engine) -> None:

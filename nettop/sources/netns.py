@@ -158,6 +158,24 @@ def _resolve_one(spec: str, everything: Sequence[Namespace]) -> Namespace:
     return next((n for n in everything if n.inode == inode), Namespace(inode, str(path)))
 
 
+def open_entry(inode: int, path: str) -> int:
+    """A descriptor of the namespace, which outlives the path; -1 for nettop's own.
+
+    Raises:
+        NettopError: it is gone, or looking at it is not allowed.
+    """
+    if inode == own_inode():
+        return -1
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as e:
+        raise NettopError(why_not(path, e)) from e
+    if os.fstat(fd).st_ino != inode:
+        os.close(fd)
+        raise NettopError(f"network namespace {clean(path)} has ended")
+    return fd
+
+
 def open_fds(inode: int, path: str) -> Any:
     """struct nt_netns_fds: what the namespace is read through; the caller closes its descriptors.
 
@@ -165,18 +183,14 @@ def open_fds(inode: int, path: str) -> Any:
         NettopError: it is gone, or entering it is not allowed.
     """
     out = ffi.new("struct nt_netns_fds *")
-    fd = -1
+    entry = open_entry(inode, path)
     try:
-        if inode != own_inode():
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            if os.fstat(fd).st_ino != inode:
-                raise NettopError(f"network namespace {clean(path)} has ended")
-        check(lib.nt_netns_open(fd, out), "opening a network namespace")
+        check(lib.nt_netns_open(entry, out), "opening a network namespace")
     except OSError as e:
         raise NettopError(why_not(path, e)) from e
     finally:
-        if fd >= 0:
-            os.close(fd)
+        if entry >= 0:
+            os.close(entry)
     return out
 
 

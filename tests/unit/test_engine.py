@@ -8,7 +8,7 @@ import pytest
 
 from nettop.ffi.engine import Engine
 from nettop.model.fields import FIELDS, Field
-from nettop.model.types import Flag, Owner, Proto, Row
+from nettop.model.types import Flag, Owner, Proto, Row, Verdict
 from tests.netlink import connection, diag, done, message, skmeminfo, tcp_info
 
 S = 1_000_000_000
@@ -66,6 +66,38 @@ def test_counter_going_back_makes_no_rate(engine: Engine) -> None:
     assert value(engine, "tx") is None
     sweep(engine, 12, connection(1, bytes_acked=300))
     assert value(engine, "tx") == pytest.approx(200)
+
+
+def test_a_connection_begun_again_has_no_rate(engine: Engine) -> None:
+    """connect() once more on the same socket: the cookie stays, the counters begin at 0."""
+    sweep(engine, 10, connection(1, total_retrans=6, sport=40000, dport=80))
+    sweep(engine, 11, connection(1, total_retrans=7, sport=40000, dport=80))
+    assert value(engine, "retr/s") == pytest.approx(1)
+    sweep(engine, 12, connection(1, total_retrans=0, sport=40001, dport=80))
+    assert value(engine, "retr/s") is None
+    assert row(engine).rec.sport == 40001
+
+
+def test_loss_counts_in_its_window_whatever_dsack_said_before(engine: Engine) -> None:
+    old: dict[str, Any] = {"snd_mss": 1448, "dsack_dups": 1000}
+    for n in range(6):
+        sweep(engine, 10 + 5 * n, connection(1, **old, bytes_sent=10_000_000 + n * 1_000_000,
+              bytes_retrans=100_000 + n * 100_000, total_retrans=70 + n * 70))  # fmt: skip
+    assert Verdict.LOSS in row(engine).verdicts
+
+
+def test_a_group_is_as_loud_as_its_loudest(engine: Engine) -> None:
+    """Also where that one recovers, without a verdict, and another has a quiet one."""
+    lossy: dict[str, Any] = {"bytes_sent": 0, "bytes_retrans": 0, "total_retrans": 0}
+    for n in range(8):
+        sweep(engine, 10 + n, connection(1, **lossy), connection(2))
+        lossy = {k: v + (100_000, 64_000, 44)[i] for i, (k, v) in enumerate(lossy.items())}
+    worst = row(engine, 1).rec.level
+    assert worst > row(engine, 2).rec.level
+    for cookies in ([1, 2], [2, 1]):
+        group = engine.sum(cookies)
+        assert group is not None
+        assert group.level == worst
 
 
 def test_retr_pct_leaves_out_what_dsack_proved_spurious(engine: Engine) -> None:
