@@ -237,7 +237,7 @@ int BPF_PROG(retransmit_synack, struct sock *sk, struct request_sock *req)
 	e->state = NT_TCP_SYN_RECV;
 	e->flags |= NT_EVF_SYNACK;
 	put_ends(&req->__req_common, &e->sport, &e->dport, e->src, e->dst);
-	e->retransmits = BPF_CORE_READ(req, num_retrans);
+	e->retransmits = BPF_CORE_READ(req, num_retrans) + 1; /* counted after this is told */
 	e->segs = 1;
 	end(e);
 	return 0;

@@ -147,6 +147,7 @@ struct tcp_sock {
 	u32 reord_seen;
 	u32 dsack_dups;
 	u32 rcv_ooopack;
+	u32 notsent_lowat;
 	struct minmax rtt_min;
 };
 

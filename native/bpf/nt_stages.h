@@ -38,7 +38,9 @@ struct nt_tx_mark {
 	__u32 write_seq; /* and where they were to go */
 	__u32 flags;	 /* enum nt_tx_flag */
 	__u32 sends;	 /* all sends since it was selected */
-	__u32 pad;
+	__u8 copied;	 /* some bytes of the call */
+	__u8 had_room;	 /* in the send buffer, at the last look */
+	__u16 pad;
 };
 
 struct nt_tx_stage {

@@ -31,12 +31,19 @@ static __always_inline u32 be32(u32 x)
 	return __builtin_bswap32(x);
 }
 
-/* Payload of a TCP buffer; false: it has none. */
-static __always_inline bool segment_of(const struct sk_buff *skb, struct segment *s)
+/* Payload of a TCP buffer of this socket; false: it has none, or is wrapped in another protocol. */
+static __always_inline bool segment_of(const struct sk_buff *skb, const struct sock *sk,
+				       struct segment *s)
 {
 	const unsigned char *th = skb->head + skb->transport_header;
+	u16 ports[2] = {};
 	u32 seq = 0;
 	u8 offset = 0;
+
+	bpf_probe_read_kernel(ports, sizeof(ports), th);
+	if (__builtin_bswap16(ports[0]) != sk->__sk_common.skc_num ||
+	    ports[1] != sk->__sk_common.skc_dport)
+		return false;
 
 	bpf_probe_read_kernel(&seq, sizeof(seq), th + 4);
 	bpf_probe_read_kernel(&offset, sizeof(offset), th + 12);
@@ -111,13 +118,26 @@ static __always_inline void queued_datagram(struct sock *sk, struct sk_buff *skb
 	s->rec.touched = epoch;
 }
 
+/* ACKs that tcp_probe does not tell of: of connections that are being closed. */
+static __always_inline void forget_acknowledged(struct nt_tx_sock *s, u32 snd_una,
+						struct nt_tx_counts *c)
+{
+#pragma unroll
+	for (u32 i = 0; i < NT_TX_RING; i++)
+		if (s->ring[i].copied_ns && (s32)(snd_una - s->ring[i].tskey) >= 0) {
+			s->ring[i].copied_ns = 0;
+			s->rec.lost++;
+			__sync_fetch_and_add(&c->lost, 1);
+		}
+}
+
 static __always_inline void queued_segment(struct sock *sk, struct sk_buff *skb,
 					   struct nt_tx_mark *m, struct nt_tx_counts *c)
 {
 	struct nt_tx_pending p = {};
 	struct segment at;
 
-	if (!segment_of(skb, &at))
+	if (!segment_of(skb, sk, &at))
 		return;
 	/* Not new: sent before, or queued once more by a device below. */
 	if (m->sends && (s32)(at.end - m->write_seq) <= 0)
@@ -134,6 +154,7 @@ static __always_inline void queued_segment(struct sock *sk, struct sk_buff *skb,
 		return;
 	p.tskey = at.end;
 	p.copied_ns = p.sched_ns = bpf_ktime_get_ns();
+	forget_acknowledged(s, BPF_CORE_READ((struct tcp_sock *)sk, snd_una), c);
 #pragma unroll
 	for (u32 i = 0; i < NT_TX_RING; i++)
 		if (!s->ring[i].copied_ns) {
@@ -181,13 +202,14 @@ static __always_inline void left_datagram(struct nt_tx_sock *s, u64 key, struct 
 	bpf_map_delete_elem(&flights, &key);
 }
 
-static __always_inline void left_segment(struct nt_tx_sock *s, const struct sk_buff *skb)
+static __always_inline void left_segment(struct nt_tx_sock *s, const struct sock *sk,
+					 const struct sk_buff *skb)
 {
 	struct segment at;
 	u64 now = bpf_ktime_get_ns();
 	u32 device = (u32)BPF_CORE_READ(skb, dev, ifindex);
 
-	if (!segment_of(skb, &at))
+	if (!segment_of(skb, sk, &at))
 		return;
 #pragma unroll
 	for (u32 i = 0; i < NT_TX_RING; i++) {
@@ -223,7 +245,7 @@ int BPF_PROG(stages_leave, struct sk_buff *skb)
 	if (protocol == NT_IPPROTO_UDP)
 		left_datagram(s, (u64)skb, c);
 	else
-		left_segment(s, skb);
+		left_segment(s, sk, skb);
 	return 0;
 }
 

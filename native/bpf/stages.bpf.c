@@ -245,39 +245,7 @@ static __always_inline bool remember(struct nt_tx_sock *s, const struct nt_tx_pe
 	return true;
 }
 
-/*
- * Every look of a send at the write queue. A call goes on if as much was queued since its last
- * look as it has less to copy; if that is nothing it slept for want of space. A call that may
- * not sleep ends instead, and the same bytes are then a new one.
- */
-SEC("tp_btf/tcp_sendmsg_locked")
-int BPF_PROG(stages_copy, struct sock *sk, struct msghdr *msg)
-{
-	if (!(sk->sk_bpf_cb_flags & SK_BPF_CB_TX))
-		return 0; /* the cheapest look: every send on this host comes here */
-	struct nt_tx_mark *m = bpf_sk_storage_get(&marks, sk, 0, 0);
-
-	if (!m || !chosen(m))
-		return 0;
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-
-	if (!tp)
-		return 0;
-	u64 now = bpf_ktime_get_ns(), left = msg->msg_iter.count;
-	u32 write_seq = tp->write_seq;
-
-	if (!m->call_ns || m->left - left != (u32)(write_seq - m->write_seq) ||
-	    (left == m->left && msg->msg_flags & NT_MSG_DONTWAIT)) {
-		m->call_ns = now;
-		m->sndbuf_ns = 0;
-	} else if (left == m->left) {
-		m->sndbuf_ns += now - m->step_ns;
-	}
-	m->step_ns = now;
-	m->left = left;
-	m->write_seq = write_seq;
-	return 0;
-}
+#include "nt_stages_call.bpf.h"
 
 /* The socket's record, made if it has none; handle: what the storage helpers take for sk. */
 static __always_inline struct nt_tx_sock *

@@ -37,6 +37,7 @@ from tests.integration.sends import (
     unreachable,
 )
 
+SO_SNDBUFFORCE = 32
 pytestmark = [needs_root, pytest.mark.usefixtures("at_once")]
 
 
@@ -174,6 +175,29 @@ def test_waiting_for_buffer_space_is_told_apart_from_copying(
     assert (copy.count, sndbuf.count) == (1, 1)
     assert 200 * MS <= sndbuf.max_ns <= took
     assert copy.max_ns + sndbuf.max_ns == near(took)
+
+
+@pytest.mark.parametrize("flags", [0, socket.MSG_DONTWAIT], ids=["blocking", "not"])
+def test_a_long_copy_is_one_call(
+    ends: tuple[socket.socket, socket.socket], feed: LiveFeed, flags: int
+) -> None:
+    """It lets the receive side catch up now and then, which is no wait for space."""
+    sender, receiver = ends
+    sender.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 64 << 20)
+    reader = threading.Thread(target=take, args=(receiver, 40_000_000))
+    reader.start()
+    select(feed, sender)
+    took = []
+    for _ in range(10):
+        began = time.monotonic_ns()
+        assert sender.send(b"x" * 4_000_000, flags) == 4_000_000
+        took.append(time.monotonic_ns() - began)
+    reader.join()
+    time.sleep(0.05)
+    plane = sent(feed, sender)
+    copy = plane.tx[Stage.COPY]
+    assert (copy.count, plane.tx[Stage.SNDBUF].count) == (10, 0)
+    assert sum(took) / 2 < copy.sum_ns < sum(took)
 
 
 def test_a_refused_send_is_not_part_of_the_next(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nettop.feed import Feed
 from nettop.model.events import Event
-from nettop.model.types import Histogram, Model, NicStage, PlaneHas, Stage
+from nettop.model.types import Histogram, Model, NicStage, PlaneHas
 from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.tx import Sends
 
@@ -27,9 +27,13 @@ def sends_of(feed: Feed, model: Model, cookies: Sequence[int] | None) -> Sends |
     run = feed.tx(cookies, run=True)
     planes = [row.plane for c in cookies or () if (row := feed.find(c)) is not None]
     traced = cookies is None or any(p.has & PlaneHas.TX for p in planes)
-    if not traced and (run is None or not run[Stage.TOTAL].dist.count):
+    if not traced and (run is None or not any(h.dist.count for h in run)):
         return None  # not among the selected, or not yet
-    if len(planes) == 1 and not now[Stage.TOTAL].dist.count and planes[0].tx[Stage.TOTAL].count:
+    if (
+        len(planes) == 1
+        and not any(h.dist.count for h in now)
+        and any(dist.count for dist in planes[0].tx)
+    ):
         # All sockets are sampled: this one has octaves, no fine buckets.
         now = tuple(Histogram(dist, ()) for dist in planes[0].tx)
     nic = model.nic or NicStage()

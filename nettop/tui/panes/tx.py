@@ -33,6 +33,13 @@ class Sends:
     nic: NicStage = NO_NIC
     nic_bar_ns: int = 0  # of these sockets, in the interval
 
+    @property
+    def counted(self) -> Stage:
+        """The stage that all have: tracepoints know no beginning and so no whole."""
+        known = (self.now, *([self.run] if self.run else []))
+        has_total = any(stages[Stage.TOTAL].dist.count for stages in known)
+        return Stage.TOTAL if has_total or not self.by_tracepoints else Stage.QDISC
+
 
 def box_of(dist: Dist, cells: int, g: Glyphs) -> str:
     """From p50 over p90 to p99, a dot at max."""
@@ -110,15 +117,17 @@ def _mean(dists: Sequence[Dist], width: int, g: Glyphs) -> list[Line]:
 def stage_lines(sends: Sends, width: int, height: int, g: Glyphs) -> list[Line]:
     """Of the interval, or where it saw no send, of the run."""
     shown, label = sends.now, "now"
-    if not shown[Stage.TOTAL].dist.count and sends.run is not None:
+    if not shown[sends.counted].dist.count and sends.run is not None:
         shown, label = sends.run, "run"
     dists = [h.dist for h in shown]
     cells = max(6, width - 24)
     lines = [line((f"{label:<6}{'p50':>8}{'p99':>8} {axis(cells)}", D))]
     lines += [_stage_line(stage, dists[stage], cells, sends, g) for stage in SHOWN]
     lines.append(_stage_line(Stage.TOTAL, dists[Stage.TOTAL], cells, sends, g))
-    n = dists[Stage.TOTAL].count
-    words = [f"{units.count(n)} send{'' if n == 1 else 's'} acknowledged"]
+    n = dists[sends.counted].count
+    what = "send" if sends.counted is Stage.TOTAL else "packet"
+    done = "acknowledged" if sends.counted is Stage.TOTAL else "left"
+    words = [f"{units.count(n)} {what}{'' if n == 1 else 's'} {done}"]
     if dists[Stage.NIC].count:
         bar_ns = sends.nic_bar_ns if label == "now" else sends.nic.run_bar_ns
         words.append(f"nic ± {units.time(bar_ns)}")

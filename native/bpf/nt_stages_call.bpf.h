@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The part of stages.bpf.c that looks into the calls: when they began, and what they waited for. */
+#ifndef NT_STAGES_CALL_BPF_H
+#define NT_STAGES_CALL_BPF_H
+
+/*
+ * Every look of a send at the write queue. A call goes on if as much was queued since its last
+ * look as it has less to copy; if that is nothing it slept for want of space. A call that may
+ * not sleep ends instead, and the same bytes are then a new one. Where there was room, though, and
+ * bytes were copied before, it has only let the receive side catch up and looks again.
+ */
+SEC("tp_btf/tcp_sendmsg_locked")
+int BPF_PROG(stages_copy, struct sock *sk, struct msghdr *msg)
+{
+	if (!(sk->sk_bpf_cb_flags & SK_BPF_CB_TX))
+		return 0; /* the cheapest look: every send on this host comes here */
+	struct nt_tx_mark *m = bpf_sk_storage_get(&marks, sk, 0, 0);
+
+	if (!m || !chosen(m))
+		return 0;
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+	if (!tp)
+		return 0;
+	u64 now = bpf_ktime_get_ns(), left = msg->msg_iter.count;
+	u32 write_seq = tp->write_seq;
+	bool again = left == m->left && !(m->copied && m->had_room);
+
+	if (!m->call_ns || m->left - left != (u32)(write_seq - m->write_seq) ||
+	    (again && msg->msg_flags & NT_MSG_DONTWAIT)) {
+		m->call_ns = now;
+		m->sndbuf_ns = 0;
+		m->copied = 0;
+	} else if (again) {
+		m->sndbuf_ns += now - m->step_ns;
+	} else if (left != m->left) {
+		m->copied = 1;
+	}
+	m->had_room = !tp->notsent_lowat && sk->sk_wmem_queued < sk->sk_sndbuf;
+	m->step_ns = now;
+	m->left = left;
+	m->write_seq = write_seq;
+	return 0;
+}
+
+#endif
