@@ -13,28 +13,22 @@ from typing import TYPE_CHECKING, Any
 from nettop import privilege
 from nettop.errors import NettopError
 from nettop.feed import Grouping
-from nettop.ffi import ffi
 from nettop.ffi.engine import Engine, Procs
-from nettop.ffi.wire import proc_of
+from nettop.groups import group_of, matched_totals
 from nettop.model.cost import Cost
 from nettop.model.events import Closed, Event
 from nettop.model.fields import Field
 from nettop.model.types import (
-    AF_INET,
-    AF_INET6,
     TCP_STATES,
     Detail,
     Group,
     Histogram,
     HostCounters,
-    Level,
     Model,
     Proto,
     Row,
     SourceStatus,
     Totals,
-    Verdict,
-    address_text,
 )
 from nettop.planes import PlaneOptions
 from nettop.planes.loaded import Planes, PlaneTick
@@ -52,7 +46,6 @@ QUIET_STATES = 1 << 6 | 1 << 3 | 1 << 12  # TIME_WAIT, SYN_RECV: dumped only whe
 NETNS_EVERY_S = 5.0
 NAMES_EVERY_S = 5.0
 PROC_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-WHO_NAMES = ("app", "kern", "nic", "net", "peer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +286,7 @@ class Collector:
     def with_totals(self, model: Model) -> Model:
         """The same tick under another filter."""
         t = self.engine.totals()
-        return replace(model, totals=replace(model.totals, **_matched(t, model.seq > 1)))
+        return replace(model, totals=replace(model.totals, **matched_totals(t, model.seq > 1)))
 
     def _measure(
         self, missed: int, interval_s: float, asked_s: float
@@ -355,7 +348,7 @@ class Collector:
             restarts=t.restarts,
             malformed=t.malformed,
             truncated=t.truncated,
-            **_matched(t, t.sweep > 1),
+            **matched_totals(t, t.sweep > 1),
         )
 
     def _statuses(self, t: Any) -> tuple[SourceStatus, ...]:
@@ -416,53 +409,11 @@ class Collector:
         return self.engine.detail(row.cookie, tcp=row.proto == Proto.TCP)
 
     def groups(self, grouping: Grouping) -> list[Group]:
-        return [self._group(g, grouping) for g in self.engine.groups(grouping)]
+        return [group_of(g, grouping, self.names) for g in self.engine.groups(grouping)]
 
     def sum(self, cookies: Any) -> Group | None:
         g = self.engine.sum(cookies)
-        return self._group(g, Grouping.NONE) if g is not None else None
-
-    def _group(self, g: Any, grouping: Grouping) -> Group:
-        proc = proc_of(bytes(ffi.buffer(ffi.addressof(g, "proc"))))
-        title, text = self._group_title(g, grouping, proc)
-        return Group(
-            title=title,
-            filter_text=text,
-            sockets=g.sockets,
-            unwell=g.unwell,
-            watch=g.watch,
-            level=Level(g.level),
-            verdict=Verdict(g.verdict) if g.has_verdict else None,
-            verdict_value=g.verdict_value,
-            worst_cookie=g.worst_cookie,
-            rtt50_ns=g.rtt50_us * 1000 or None,
-            rtt_max_ns=g.rtt_max_us * 1000 or None,
-            rqueue_bytes=g.rqueue_bytes,
-            wqueue_bytes=g.wqueue_bytes,
-            tx_bytes_per_s=g.tx_bytes_per_s,
-            rx_bytes_per_s=g.rx_bytes_per_s,
-            retrans_per_s=g.retrans_per_s,
-            retr_pct=g.retr_pct if g.retr_pct >= 0 else None,
-            proc=proc if proc.pid else None,
-        )
-
-    def _group_title(self, g: Any, grouping: Grouping, proc: Any) -> tuple[str, str]:
-        if grouping == Grouping.PROCESS:
-            if proc.pid:
-                return f"{proc.comm}/{proc.pid}", f"pid = {proc.pid}"
-            words = {2: "(kernel)", 3: "(orphan)", 4: "(not accepted)"}
-            return words.get(int(proc.owner), "–"), ""
-        if grouping in (Grouping.REMOTE, Grouping.LOCAL):
-            return _address_group(g, "dst" if grouping == Grouping.REMOTE else "src")
-        if grouping == Grouping.CGROUP:
-            path = self.names.cgroup(g.cgroup_id) if g.cgroup_id else None
-            if path is None:
-                return "–", ""
-            return self.names.container(path) or path, f'cgroup = "{path}"'
-        if grouping == Grouping.NETNS:
-            name = self.names.netns_name(g.netns) or str(g.netns)
-            return name, f'netns = "{name}"'
-        return f"{g.sockets} sockets", ""
+        return group_of(g, Grouping.NONE, self.names) if g is not None else None
 
     def close(self) -> None:
         self.planes.close(self._walk_namespaces)
@@ -471,29 +422,6 @@ class Collector:
         self._fds.clear()
         for inode in list(self._entries):
             self._leave(inode)
-
-
-def _matched(t: Any, has_rates: bool) -> dict[str, Any]:
-    """The part of the totals that depends on the filter."""
-    return {
-        "matched": t.matched,
-        "unwell": t.unwell,
-        "watch": t.watch,
-        "who": {name: (t.who[i][0], t.who[i][1]) for i, name in enumerate(WHO_NAMES)},
-        "tx_bytes_per_s": t.tx_bytes_per_s if has_rates else None,
-        "rx_bytes_per_s": t.rx_bytes_per_s if has_rates else None,
-        "matched_retrans_per_s": t.retrans_per_s if has_rates else None,
-        "retr_pct": t.flow_retrans_pct if t.flow_retrans_pct >= 0 else None,
-    }
-
-
-def _address_group(g: Any, word: str) -> tuple[str, str]:
-    if g.family not in (AF_INET, AF_INET6):
-        return "–", ""
-    addr = address_text(g.family, bytes(ffi.buffer(g.key)))
-    shown = f"[{addr}]" if g.family == AF_INET6 else addr
-    with_port = f"{shown}:{g.port}" if g.port else shown
-    return with_port, f"{word} = {with_port}"
 
 
 def _rss_bytes() -> int | None:

@@ -12,7 +12,7 @@ from nettop.model.fields import Field
 from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row
 
 if TYPE_CHECKING:
-    from nettop.query.compile import Filter
+    from nettop.query.compile import Filter, NameSets
 
 
 class Grouping(IntEnum):
@@ -39,6 +39,10 @@ class Feed(Protocol):
 
     live: bool
     title: str | None  # file name of an opened snapshot
+
+    @property
+    def names(self) -> NameSets | None:
+        """Whose users, cgroups and namespaces filters name; None: this host's."""
 
     def start(self, on_model: Callable[[], None]) -> None:
         """Begins to poll; the poller thread calls on_model, at most once until latest()."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nettop.export.load import LoadedSnapshot
 from nettop.feed import Grouping, Sort
 from nettop.ffi import ffi
 from nettop.ffi.engine import Engine
-from nettop.groups import group_of
+from nettop.groups import group_of, matched_totals
 from nettop.model.events import Closed, Event
 from nettop.model.types import (
     NO_DIST,
@@ -29,7 +29,6 @@ from nettop.model.types import (
 if TYPE_CHECKING:
     from nettop.query.compile import Filter
 
-WHO_NAMES = ("app", "kern", "nic", "net", "peer")
 _WINDOW = 256
 _UPTO = 512
 _NO_UID = 1 << 32  # one more than a record can hold
@@ -229,7 +228,7 @@ class FileFeed:
         totals = self._snapshot.model.totals
         if compiled is not None:
             has_rates = self._snapshot.model.interval_s is not None
-            totals = replace(totals, **_matched(self._engine.totals(), has_rates))
+            totals = replace(totals, **matched_totals(self._engine.totals(), has_rates))
         self._model = replace(self._model, seq=self._model.seq + 1, totals=totals)
 
     def set_sort(self, sort: Sort) -> None:
@@ -264,17 +263,3 @@ class FileFeed:
         known = {n: v for n, v in detail.tcp_info.items() if n not in hole.names}
         length = detail.tcp_info_len if hole.length_known else 0
         return replace(detail, tcp_info=known, tcp_info_len=length)
-
-
-def _matched(t: Any, has_rates: bool) -> dict[str, Any]:
-    """The totals of what passes a filter; rates and shares only where the engine sums them."""
-    return {
-        "matched": t.matched,
-        "unwell": t.unwell,
-        "watch": t.watch,
-        "who": {name: (t.who[i][0], t.who[i][1]) for i, name in enumerate(WHO_NAMES)},
-        "tx_bytes_per_s": t.tx_bytes_per_s if has_rates else None,
-        "rx_bytes_per_s": t.rx_bytes_per_s if has_rates else None,
-        "matched_retrans_per_s": t.retrans_per_s if has_rates else None,
-        "retr_pct": t.flow_retrans_pct if t.flow_retrans_pct >= 0 else None,
-    }

@@ -1,4 +1,4 @@
-"""struct nt_group as a Group, with the names that its feed knows."""
+"""What the engine sums up: a struct nt_group as a Group, the totals of what passes the filter."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from nettop.model.types import (
 from nettop.render import units
 
 _UNKNOWN = units.ABSENT
+_WHO = ("app", "kern", "nic", "net", "peer")  # in the order of nt_totals.who
 _OWNER_WORDS = {
     Owner.KERNEL: "(kernel)",
     Owner.ORPHAN: "(orphan)",
@@ -63,6 +64,26 @@ def group_of(g: Any, grouping: Grouping, names: GroupNames) -> Group:
     )
 
 
+def matched_totals(t: Any, has_rates: bool) -> dict[str, Any]:
+    """Members of Totals that the filter decides, of struct nt_totals."""
+    return {
+        "matched": t.matched,
+        "unwell": t.unwell,
+        "watch": t.watch,
+        "who": {name: (t.who[i][0], t.who[i][1]) for i, name in enumerate(_WHO)},
+        "tx_bytes_per_s": t.tx_bytes_per_s if has_rates else None,
+        "rx_bytes_per_s": t.rx_bytes_per_s if has_rates else None,
+        "matched_retrans_per_s": t.retrans_per_s if has_rates else None,
+        "retr_pct": t.flow_retrans_pct if t.flow_retrans_pct >= 0 else None,
+    }
+
+
+def _equal(field: str, name: str) -> str:
+    """A filter for a name, in the quotes that it does not hold itself; "": it has both."""
+    quote = "'" if '"' in name else '"'
+    return "" if quote in name else f"{field} = {quote}{name}{quote}"
+
+
 def _title(g: Any, grouping: Grouping, proc: Proc, names: GroupNames) -> tuple[str, str]:
     """What the group is called, and the filter that lets just it through."""
     if grouping == Grouping.PROCESS:
@@ -75,10 +96,10 @@ def _title(g: Any, grouping: Grouping, proc: Proc, names: GroupNames) -> tuple[s
         path = names.cgroup(g.cgroup_id) if g.cgroup_id else None
         if path is None:
             return _UNKNOWN, ""
-        return names.container(path) or path, f'cgroup = "{path}"'
+        return names.container(path) or path, _equal("cgroup", path)
     if grouping == Grouping.NETNS:
         name = names.netns_name(g.netns) or str(g.netns)
-        return name, f'netns = "{name}"'
+        return name, _equal("netns", name)
     return f"{g.sockets} sockets", ""
 
 

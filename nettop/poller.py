@@ -15,7 +15,7 @@ from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row
 
 if TYPE_CHECKING:
     from nettop.planes.loaded import Planes
-    from nettop.query.compile import Filter
+    from nettop.query.compile import Filter, NameSets
 
 # Share of one CPU that polling may take before the interval is lengthened.
 POLL_SHARE = 0.25
@@ -36,6 +36,7 @@ class LiveFeed:
 
     live = True
     title: str | None = None
+    names: NameSets | None = None
 
     def __init__(self, options: PollOptions, planes: Planes | None = None) -> None:
         """planes: loaded before; None loads them now."""
@@ -103,8 +104,10 @@ class LiveFeed:
                     skipped = int(late / interval) + 1
                     self._missed += skipped
                     deadline += skipped * interval
-                if not self._sleep_until(deadline):
+                woken = self._sleep_until(deadline)
+                if woken is None:
                     return
+                deadline = woken
                 with self._sweeping:
                     model = self._poll()
                 self._publish(model)
@@ -113,19 +116,24 @@ class LiveFeed:
             if self._on_model:
                 self._on_model()
 
-    def _sleep_until(self, deadline: float) -> bool:
-        """Waits for the deadline; a changed filter sweeps at once. False: the feed ended."""
+    def _sleep_until(self, deadline: float) -> float | None:
+        """Waits for the deadline, or the earlier one of an interval that has become shorter.
+
+        A changed filter sweeps at once. Returns when it was; None: the feed ended.
+        """
         while True:
             with self._wake:
                 if self._ended:
-                    return False
-                left = deadline - time.monotonic()
+                    return None
+                now = time.monotonic()
+                deadline = min(deadline, now + self._effective_interval())
+                left = deadline - now
                 if left <= 0:
-                    return True
+                    return deadline
                 if not self._resweep:
                     self._wake.wait(min(left, self._effective_interval()))
                 if self._ended:
-                    return False
+                    return None
                 again, self._resweep = self._resweep, False
             if again:
                 with self._sweeping:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 from nettop.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, NettopError
 from nettop.probe import report
@@ -38,7 +40,11 @@ def run_probe(options: ProbeOptions) -> int:
         interrupted = True
     finally:
         prober.close()
-    close(prober)
+    named = options.output not in (None, "-")
+    if named:
+        write(prober)
+    if not (named and options.as_json):
+        close(prober)
     if interrupted:
         return EXIT_INTERRUPTED
     return result(prober)
@@ -71,6 +77,17 @@ def close(prober: AnyProber) -> None:
     _print(report.far_text(prober))
     for line in [*report.table(prober.tally), *report.notes(prober)]:
         _print(line)
+
+
+def write(prober: AnyProber) -> Path:
+    """The JSON object as a file of the current directory, or where -o says."""
+    from nettop.export.atomic import AtomicFile
+
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    path = Path(prober.options.output or f"nettop-probe-{stamp}.json")
+    with AtomicFile(str(path)) as file:
+        file.write(json.dumps(report.probe_object(prober), ensure_ascii=False).encode() + b"\n")
+    return path
 
 
 def _say(point: Point) -> None:

@@ -64,6 +64,7 @@ class DosedFeed:
 
     live = True
     title: str | None = None
+    names = None
 
     def __init__(self, rows: int, share: float, hz: float) -> None:
         self._engine = Engine()

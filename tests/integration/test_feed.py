@@ -193,6 +193,23 @@ def test_thread_ticks_pauses_and_ends(pairs: Pairs) -> None:
         assert time.monotonic() - started < 1
 
 
+def test_a_shorter_interval_counts_at_once(pairs: Pairs) -> None:
+    came: list[float] = []
+    feed = LiveFeed(PollOptions(netns=(pairs.name,), delay_s=30))
+
+    def on_model() -> None:
+        feed.latest()
+        came.append(time.monotonic())
+
+    with closing(feed):
+        feed.start(on_model)
+        time.sleep(0.5)  # the first two: sockets, and who holds them
+        before = len(came)
+        feed.set_interval(0.2)
+        time.sleep(1.1)
+    assert len(came) >= before + 3
+
+
 def test_one_message_until_latest(pairs: Pairs) -> None:
     """A screen that is late is told once, however many ticks passed."""
     told = []

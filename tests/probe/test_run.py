@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,20 @@ from tests.probe.peers import NETTOP, free_port, nettop, probed, reflector, udp_
 REFLECT_LEGS = {"send", "qdisc", "net_out", "far_in", "far_app", "far_out", "net_back", "wait",
                 "round"}  # fmt: skip
 SERVICE_LEGS = (Leg.CONNECT, Leg.SEND, Leg.QDISC, Leg.ACK)
+
+
+def test_a_named_file_has_the_object(tmp_path: Path) -> None:
+    path = tmp_path / "probe.json"
+    with reflector("udp", f"127.0.0.1:{(port := free_port())}"):
+        words = ("probe", "udp", f"127.0.0.1:{port}", "-c", "3", "-i", "0.01", "-o", str(path))
+        code, out, errors = nettop(*words, "--json")
+        assert (code, out, errors) == (0, "", "")
+        assert json.loads(path.read_bytes())["answered"] == 3
+        path.unlink()
+        code, out, errors = nettop(*words)
+    assert (code, errors) == (0, "")
+    assert "round" in out
+    assert json.loads(path.read_bytes())["answered"] == 3
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from nettop import groups
+from nettop.query import compile_filter
 from nettop.sources import cgroups, mounts
 from nettop.sources.cgroups import Cgroups, container_of
 from nettop.sources.names import Names
@@ -232,3 +234,15 @@ def test_container_names_come_from_the_path(path: str, name: str | None) -> None
 def test_container_names_are_safe_to_print() -> None:
     assert Names().container("/lxc/a\x1b[31m") == "lxc:a?[31m"
     assert Names().container("/machine.slice/machine-x\\x1b.scope") == "machine:x?"
+
+
+@pytest.mark.parametrize("path", ["/a b", '/a "b"', "/it's"])
+def test_a_groups_filter_holds_any_name(path: str) -> None:
+    text = groups._equal("cgroup", path)
+    compiled = compile_filter(text)
+    assert compiled is not None
+    assert compiled.text == text
+
+
+def test_no_filter_for_a_name_with_both_quotes() -> None:
+    assert groups._equal("netns", "a'b\"c") == ""

@@ -184,6 +184,16 @@ def test_the_pane_tells_the_stage_with_its_bar_and_else_why_not() -> None:
     assert any(text.startswith("nic   ") and text.endswith("–  eth0 is mute") for text in none)
 
 
+def test_the_pane_counts_what_tracepoints_know() -> None:
+    queued = Dist(count=6, p50_ns=40_000, p99_ns=60_000, max_ns=60_000, sum_ns=240_000)
+    dists = dict.fromkeys(Stage, Dist()) | {Stage.QDISC: queued}
+    now = tuple(Histogram(dists[stage], ()) for stage in Stage)
+    run = tuple(Histogram(Dist(), ()) for _ in Stage)
+    lines = texts(Sends(now, run, by_tracepoints=True))
+    assert lines[0].startswith("now ")
+    assert any("6 packets left" in text for text in lines), lines
+
+
 def texts(sends: Sends) -> list[str]:
     lines = stage_lines(sends, 70, 14, UTF8)
     return ["".join(part if isinstance(part, str) else part[0] for part in row) for row in lines]

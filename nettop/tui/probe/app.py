@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 # Reads the environment before textual does.
@@ -16,10 +14,9 @@ from textual import events  # isort: skip
 from textual.app import App, ComposeResult  # isort: skip
 
 from nettop.errors import EXIT_INTERRUPTED, EXIT_OK, NettopError
-from nettop.probe import report
 from nettop.probe.opening import AnyProber
 from nettop.probe.options import LEAST_INTERVAL_S, MOST_INTERVAL_S, ProbeOptions
-from nettop.probe.run import close, open_probe, result
+from nettop.probe.run import close, open_probe, result, write
 from nettop.tui.glyphs import ASCII, UTF8
 from nettop.tui.probe.lines import screen_lines
 from nettop.tui.style import styles
@@ -113,17 +110,6 @@ class ProbeApp(App[int]):
             self.message = f"wrote {write(self.prober)}"
         except (NettopError, OSError) as error:
             self.message = str(error)
-
-
-def write(prober: AnyProber) -> Path:
-    """The JSON object as a file of the current directory, or where -o says."""
-    from nettop.export.atomic import AtomicFile
-
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    path = Path(prober.options.output or f"nettop-probe-{stamp}.json")
-    with AtomicFile(str(path)) as file:
-        file.write(json.dumps(report.probe_object(prober), ensure_ascii=False).encode() + b"\n")
-    return path
 
 
 def run_probe_app(options: ProbeOptions) -> int:

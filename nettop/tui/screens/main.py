@@ -77,7 +77,7 @@ class MainScreen(RunKeys):
     def compose(self) -> ComposeResult:
         yield LineWidget(id="host")
         yield LineWidget(id="status")
-        yield FilterLine(self.nettop.history_file)
+        yield FilterLine(self.nettop.history_file, self.feed.names)
         yield LineWidget(id="titles")
         yield SocketTable(self.feed, lambda: self.column_set, id="table")
         yield GroupTable(self.feed)
@@ -300,13 +300,14 @@ class MainScreen(RunKeys):
     def _use_filter(self, text: str | None) -> bool:
         """Puts a filter in force; a broken one changes nothing."""
         try:
-            compiled = compile_filter(text) if text else None
+            compiled = compile_filter(text, self.feed.names) if text else None
         except FilterError as error:
             self.say(str(error), Role.UNWELL)
             return False
         extra = self.nettop.options.fixed_filter
         if extra:
-            compiled = compile_filter(f"({text}) and ({extra})" if text else extra)
+            whole = f"({text}) and ({extra})" if text else extra
+            compiled = compile_filter(whole, self.feed.names)
         self.filter_text = text
         self.feed.set_filter(compiled)
         if compiled is not None and compiled.planes:

@@ -10,7 +10,7 @@ from textual.message import Message
 
 from nettop.model.fields import Field
 from nettop.query import FilterError, compile_filter
-from nettop.query.compile import Filter
+from nettop.query.compile import Filter, NameSets
 from nettop.tui.style import Role
 from nettop.tui.widgets.box import boxed
 from nettop.tui.widgets.lines import Line, LineWidget, line
@@ -32,8 +32,10 @@ class FilterLine(LineWidget, can_focus=True):
     class Cancelled(Message):
         """Esc: what was in force stays."""
 
-    def __init__(self, history_file: Path | None) -> None:
+    def __init__(self, history_file: Path | None, names: NameSets | None) -> None:
+        """names: whose users, cgroups and namespaces are meant; None: this host's."""
         super().__init__(id="filter")
+        self._names = names
         self.text = ""
         self.at = 0
         self._history_file = history_file
@@ -73,7 +75,7 @@ class FilterLine(LineWidget, can_focus=True):
 
     def _mistake(self) -> FilterError | None:
         try:
-            compile_filter(self.text)
+            compile_filter(self.text, self._names)
         except FilterError as e:
             return e
         return None
@@ -247,7 +249,7 @@ class FilterLine(LineWidget, can_focus=True):
 
     def _apply(self) -> None:
         try:
-            compiled = compile_filter(self.text)
+            compiled = compile_filter(self.text, self._names)
         except FilterError as error:
             pad = " " * len("filter ")
             caret = line((pad + error.caret(), Role.UNWELL))
