@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "nt_api.h"
@@ -46,12 +47,15 @@ uint64_t nt_quantile(const uint64_t *buckets, uint32_t n, int fine, double q)
 	return nt_bucket_ns(n, fine);
 }
 
-/* Not above the maximum, which is all that is known of the last bucket: it has no upper edge. */
+/* The last bucket has no upper edge: what lies there is told as the maximum. */
+static bool is_open(uint64_t edge, int fine)
+{
+	return edge >= nt_bucket_ns(fine ? NT_FINE : NT_OCTAVES, fine);
+}
+
 static uint64_t clip(uint64_t value, uint64_t max, int fine)
 {
-	uint64_t last = nt_bucket_ns(fine ? NT_FINE : NT_OCTAVES, fine);
-
-	return value > max || value >= last ? max : value;
+	return value > max || is_open(value, fine) ? max : value;
 }
 
 int nt_dist_of(const uint64_t *buckets, uint32_t n, int fine, struct nt_dist *ret)
@@ -75,7 +79,8 @@ int nt_dist_of(const uint64_t *buckets, uint32_t n, int fine, struct nt_dist *re
 		memset(ret, 0, sizeof(*ret));
 		return 0;
 	}
-	ret->max_ns = known_max ? known_max : top;
+	/* Above the top bucket it is of a sample that is counted in another interval. */
+	ret->max_ns = known_max && (known_max < top || is_open(top, fine)) ? known_max : top;
 	ret->sum_ns = known_sum ? known_sum : (uint64_t)sum;
 	ret->p50_ns = clip(nt_quantile(buckets, n, fine, 0.50), ret->max_ns, fine);
 	ret->p90_ns = clip(nt_quantile(buckets, n, fine, 0.90), ret->max_ns, fine);

@@ -250,7 +250,7 @@ int nt_path_read(struct nt_path *p)
 			s->counts.foreign += c->foreign;
 			s->counts.impossible += c->impossible;
 			s->counts.head_of_line += c->head_of_line;
-			if (c->epoch[slot] == closing && c->max_ns[slot] > s->max_ns)
+			if (c->epoch[slot] >= closing && c->max_ns[slot] > s->max_ns)
 				s->max_ns = c->max_ns[slot];
 		}
 		if (s->max_ns > s->run_max_ns)
