@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
+from pathlib import Path
 
 from nettop.model.types import SourceStatus
 from nettop.planes import off
@@ -32,7 +32,7 @@ class ClocksPlane:
 def look() -> SourceStatus:
     """Reads each clock once."""
     try:
-        if not os.listdir(CLASS):  # noqa: PTH208
+        if not any(Path(CLASS).iterdir()):
             return off(NAME, NO_CLOCK)
         from nettop.clocks.phc import devices
 

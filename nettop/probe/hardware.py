@@ -6,6 +6,7 @@ import fcntl
 import socket
 import struct
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Self
 
 from nettop.clocks.follow import FollowedClock
@@ -79,12 +80,11 @@ def _addresses(name: str) -> set[str]:
         except OSError:
             pass
     try:
-        with open("/proc/net/if_inet6", encoding="ascii") as file:  # noqa: PTH123
-            lines = [line.split() for line in file]
+        text = Path("/proc/net/if_inet6").read_text(encoding="ascii")
     except OSError:
         return out
     return out | {
         socket.inet_ntop(socket.AF_INET6, bytes.fromhex(words[0]))
-        for words in lines
+        for words in map(str.split, text.splitlines())
         if words[-1] == name
     }

@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from nettop.errors import NettopError
 from nettop.probe.clock import boot_number, clock_error_ns
@@ -108,14 +109,14 @@ class Reflector:
         hosts = (self.options.host,) if self.options.host else LOOPBACK
         return [t for host in hosts for t in resolve(host, self.options.port, proto, 0)]
 
-    def _listen(self, proto: str, family: int, address: object) -> None:
+    def _listen(self, proto: str, family: int, address: Any) -> None:
         sock = socket.socket(family, socket.SOCK_DGRAM if proto == "udp" else socket.SOCK_STREAM)
         try:
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             if proto == "tcp":
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(address)  # type: ignore[arg-type]
+            sock.bind(address)
             if proto == "tcp":
                 sock.listen(_BACKLOG)
             sock.setblocking(False)

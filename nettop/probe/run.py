@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from nettop.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, NettopError
@@ -29,13 +28,11 @@ def open_probe(options: ProbeOptions) -> AnyProber:
 def run_probe(options: ProbeOptions) -> int:
     """Text, or one JSON object; exit code 1 if nothing was answered."""
     prober = open_probe(options)
-    say: Callable[[Point], None] = lambda _point: None  # noqa: E731
     if not options.as_json:
         _print(f"probe {prober.target.text}, every {prober.interval_s:g} s; Ctrl-C ends")
-        say = _say
     interrupted = False
     try:
-        prober.run(say)
+        prober.run(_keep_quiet if options.as_json else _say)
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -88,6 +85,10 @@ def write(prober: AnyProber) -> Path:
     with AtomicFile(str(path)) as file:
         file.write(json.dumps(report.probe_object(prober), ensure_ascii=False).encode() + b"\n")
     return path
+
+
+def _keep_quiet(_point: Point) -> None:
+    """The object at the end says it all."""
 
 
 def _say(point: Point) -> None:

@@ -96,7 +96,8 @@ def reader(field: Field) -> Callable[[Row, Detail | None], Value]:
         if raw is None or raw == absent:
             return None
         if scale == 1.0:
-            return raw  # type: ignore[no-any-return]
+            number: Value = raw
+            return number
         return int(raw * scale) if whole and type(raw) is int else raw * scale
 
     return read

@@ -53,13 +53,15 @@ def table_lines(
     else:
         columns = [(f, cells_of(f)) for f in style.columns]
     fields = [field for field, _ in columns]
-    texts = ((level_sign(row), _cells(fields, row, detail)) for row, detail in rows)
+    texts: Iterator[tuple[str, list[str]]] = (
+        (level_sign(row), _cells(fields, row, detail)) for row, detail in rows
+    )
     widths = [max(width, len(title_of(field))) for field, width in columns]
     if not style.fits:
         sample = list(islice(texts, SAMPLE_ROWS))
         for _, cells in sample:
             widths = [max(w, len(text)) for w, text in zip(widths, cells, strict=True)]
-        texts = chain(sample, texts)  # type: ignore[assignment]
+        texts = chain(sample, texts)
     elif fields[-1].id == "why":
         widths[-1] = max(widths[-1], style.width - _GUTTER - sum(w + 1 for w in widths[:-1]))
     yield finish(_line(" ", [title_of(f) for f in fields], fields, widths, style))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from nettop.sources.cgroups import container_of, find_mount
 from nettop.sources.mounts import read_mounts
@@ -25,7 +26,7 @@ class LiveNames:
             path = directory[len(mount) :] or "/"
             if _matches(path, wanted):
                 try:
-                    found.append(os.stat(directory).st_ino)  # noqa: PTH116
+                    found.append(Path(directory).stat().st_ino)
                 except OSError:
                     continue  # removed meanwhile
         return found

@@ -8,24 +8,19 @@ import signal
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-# Read before textual is imported, which reads the environment once.
-os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-if "SSH_CONNECTION" in os.environ:
-    os.environ.setdefault("TEXTUAL_FPS", "15")
-# An empty NO_COLOR means nothing (no-color.org); a set one is honoured by our own styles.
-_NO_COLOR = bool(os.environ.pop("NO_COLOR", ""))
+from textual import events
+from textual.app import App
+from textual.binding import BindingType
+from textual.message import Message
 
-from textual import events  # noqa: E402
-from textual.app import App  # noqa: E402
-from textual.message import Message  # noqa: E402
-
-from nettop.feed import Feed  # noqa: E402
-from nettop.model.fields import Field  # noqa: E402
-from nettop.tui.glyphs import ASCII, UTF8  # noqa: E402
-from nettop.tui.screens.main import MainScreen  # noqa: E402
-from nettop.tui.style import styles  # noqa: E402
+from nettop.feed import Feed
+from nettop.model.fields import Field
+from nettop.tui import NO_COLOR
+from nettop.tui.glyphs import ASCII, UTF8
+from nettop.tui.screens.main import MainScreen
+from nettop.tui.style import styles
 
 if TYPE_CHECKING:
     from nettop.export.snapshot import RowFeed
@@ -57,7 +52,7 @@ class NettopApp(App[int]):
     """One feed, one main screen."""
 
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS = []  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = []
     CSS = "Screen { background: ansi_default; }"
 
     def __init__(self, feed: Feed, options: ScreenOptions) -> None:
@@ -65,7 +60,7 @@ class NettopApp(App[int]):
         self.feed = feed
         self.options = options
         self.glyphs = ASCII if options.ascii else UTF8
-        self.styles_of = styles(options.color and not _NO_COLOR)
+        self.styles_of = styles(options.color and not NO_COLOR)
         self.interval_s = options.delay_s
         self.numeric = False
         self.last_key_is_home = False

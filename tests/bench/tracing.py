@@ -83,7 +83,10 @@ def sends(every: int) -> Around:
         plane, status = stages.open_plane(str(root), None)
         if plane is None:
             raise RuntimeError(f"the TX stages plane is off: {status.reason}")
-        here = lambda walk: walk(-1)  # noqa: E731
+
+        def here(walk: Callable[[int], None]) -> None:
+            walk(-1)
+
         try:
             plane._wanted = stages._Selection((cookie,), every=every)
             plane.apply(here)

@@ -24,7 +24,7 @@ class Unavailable(Exception):
 def cache() -> Path:
     """Where downloads and what is made of them stay between runs."""
     named = os.environ.get("NETTOP_VM_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
     path = Path(named) if named else Path(base) / "nettop-vm"
     path.mkdir(parents=True, exist_ok=True)
     return path

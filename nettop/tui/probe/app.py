@@ -5,18 +5,17 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from typing import Any
+from typing import Any, ClassVar
 
-# Reads the environment before textual does.
-from nettop.tui.app import _NO_COLOR
-
-from textual import events  # isort: skip
-from textual.app import App, ComposeResult  # isort: skip
+from textual import events
+from textual.app import App, ComposeResult
+from textual.binding import BindingType
 
 from nettop.errors import EXIT_INTERRUPTED, EXIT_OK, NettopError
 from nettop.probe.opening import AnyProber
 from nettop.probe.options import LEAST_INTERVAL_S, MOST_INTERVAL_S, ProbeOptions
 from nettop.probe.run import close, open_probe, result, write
+from nettop.tui import NO_COLOR
 from nettop.tui.glyphs import ASCII, UTF8
 from nettop.tui.probe.lines import screen_lines
 from nettop.tui.style import styles
@@ -30,14 +29,14 @@ class ProbeApp(App[int]):
     """One prober, one screen."""
 
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS = []  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = []
     CSS = "Screen { background: ansi_default; } #all { width: 100%; height: 100%; }"
 
     def __init__(self, prober: AnyProber) -> None:
         super().__init__(ansi_color=True)
         self.prober = prober
         self.glyphs = ASCII if prober.options.ascii else UTF8
-        self.styles_of = styles(prober.options.color and not _NO_COLOR)
+        self.styles_of = styles(prober.options.color and not NO_COLOR)
         self.message = ""
         self._thread = threading.Thread(target=self._probe, name="prober", daemon=True)
         self._signals: dict[int, Any] = {}

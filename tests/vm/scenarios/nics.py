@@ -118,7 +118,7 @@ class _Registers:
     SIZE = 0x20000
 
     def __init__(self, device: str) -> None:
-        with open(f"/sys/class/net/{device}/device/resource0", "r+b") as file:  # noqa: PTH123
+        with Path(f"/sys/class/net/{device}/device/resource0").open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), self.SIZE)
 
     def _at(self, offset: int) -> ctypes.c_uint32:
