@@ -56,7 +56,7 @@ def unpack(archive: Path, where: Path) -> list[Path]:
     return files
 
 
-@pytest.mark.parametrize("target", ["feed", "filter", "stamps"])
+@pytest.mark.parametrize("target", ["feed", "filter", "stamps", "frame"])
 def test_damaged_input_does_no_harm(target: str, tmp_path: Path) -> None:
     program = build(target, tmp_path)
     learned = unpack(DATA / "fuzz" / f"{target}-corpus.tar.gz", tmp_path / "corpus")

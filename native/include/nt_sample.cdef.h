@@ -1,0 +1,54 @@
+/*
+ * What the kernel said, as it is handed from the sources to the engine, to recordings and from
+ * them: sections of raw bytes in the order in which they were read. Host byte order, which is
+ * little-endian on every machine that nettop is built for.
+ */
+enum nt_section_kind {
+	NT_S_SWEEP = 1, /* a sweep of dumps begins */
+	NT_S_DIAG = 2,	/* netlink messages of one read of a dump; arg: enum nt_proto | family << 8 */
+	NT_S_DUMP = 3,	/* a dump ended: struct nt_dump_end; arg as above */
+	NT_S_LOOKUP = 4, /* the answer to an exact look-up; arg: enum nt_proto */
+	NT_S_SWEPT = 5, /* the sweep ended */
+	/*
+	 * Kinds from here on hold records: arg is the bytes of one, and its first eight bytes
+	 * say whose it is.
+	 */
+	NT_S_RECORDS = 64,
+};
+
+/* The head of a section; its body follows, padded to eight bytes. */
+struct nt_section {
+	uint64_t at_ns; /* CLOCK_MONOTONIC of the read */
+	uint32_t kind;	/* enum nt_section_kind */
+	uint32_t bytes; /* of the body, without padding */
+	uint32_t netns; /* inode of the network namespace; 0: of the host */
+	uint32_t arg;
+};
+
+/* --- sections in memory (nt_sections.c) --- */
+struct nt_sections;
+int nt_sections_new(struct nt_sections **ret);
+void nt_sections_free(struct nt_sections *s);
+/* Empties it; what nt_sections_bytes returned is no longer valid. */
+void nt_sections_clear(struct nt_sections *s);
+int nt_sections_add(struct nt_sections *s, const struct nt_section *head, const uint8_t *body);
+/* Its bytes and how many; valid until it is changed. */
+uint64_t nt_sections_bytes(const struct nt_sections *s, const uint8_t **ret);
+
+/* --- frames: sections packed against those of the frame before (nt_frame.c) --- */
+struct nt_packer;
+int nt_packer_new(struct nt_packer **ret);
+void nt_packer_free(struct nt_packer *p);
+/* The next frame stands alone: a key frame. */
+void nt_packer_reset(struct nt_packer *p);
+/*
+ * Packs sections into *ret. A socket whose message did not change but for the ages that grow with
+ * time takes part of a byte. Bad sections are -EPROTO.
+ */
+int nt_pack(struct nt_packer *p, const uint8_t *sections, uint64_t n, struct nt_sections *ret);
+/*
+ * The inverse, for a packer that has unpacked all frames since the key frame. Returns -EPROTO for
+ * what no packer writes; the state is then that of a new packer. At most `most` bytes are made.
+ */
+int nt_unpack(struct nt_packer *p, const uint8_t *frame, uint64_t n, uint64_t most,
+	      struct nt_sections *ret);
