@@ -69,7 +69,7 @@ class AtomicFile:
         self._fd = os.open(name, _FLAGS, 0o600, dir_fd=self._dir_fd)
         self._name = name
         os.fchmod(self._fd, 0o600)
-        owner = _invoking_user(self._environ)
+        owner = invoking_user(self._environ)
         if owner is not None:
             os.fchown(self._fd, *owner)
 
@@ -145,7 +145,7 @@ class AtomicFile:
             self._dir_fd = -1
 
 
-def _invoking_user(environ: Mapping[str, str]) -> tuple[int, int] | None:
+def invoking_user(environ: Mapping[str, str]) -> tuple[int, int] | None:
     """uid and gid behind sudo, when this process is root."""
     uid, gid = environ.get("SUDO_UID", ""), environ.get("SUDO_GID", "")
     if os.geteuid() != 0 or not (uid.isascii() and uid.isdigit()):

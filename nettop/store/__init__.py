@@ -1,0 +1,1 @@
+"""Recordings: samples as frames, and the file that holds them."""
