@@ -19,14 +19,14 @@
 #define REQ_ATTR_PROTOCOL 3 /* INET_DIAG_REQ_PROTOCOL */
 #define MAX_TRIES 3
 
-/* A request of either form, with room for one attribute. */
+/* A request of either form; an attribute follows the form at its own length. */
 struct request {
 	struct nlmsghdr h;
 	union {
 		struct inet_diag_req_v2 v2;
 		struct inet_diag_req v1;
+		uint8_t bytes[sizeof(struct inet_diag_req_v2) + 8];
 	} u;
-	uint8_t attr[8];
 };
 
 static int send_bytes(int fd, const void *bytes, size_t n)
@@ -69,9 +69,9 @@ static int send_dump(struct nt_engine *e, struct nt_job *job)
 			struct nlattr a = { .nla_len = 8, .nla_type = REQ_ATTR_PROTOCOL };
 			uint32_t proto = PROTO_MPTCP;
 
-			memcpy(q.attr, &a, sizeof(a));
-			memcpy(q.attr + 4, &proto, 4);
-			n += 8;
+			memcpy(q.u.bytes + n, &a, sizeof(a));
+			memcpy(q.u.bytes + n + sizeof(a), &proto, 4);
+			n += a.nla_len;
 		}
 	}
 	q.h.nlmsg_len = (uint32_t)NLMSG_LENGTH(n);
