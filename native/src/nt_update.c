@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* From one parsed message to a record: deltas, rates, limited-by shares, match and key. */
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -437,8 +438,11 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	uint32_t i = lookup ? nt_table_find(&e->table, v->cookie) :
 			      nt_table_upsert(&e->table, v->cookie, &fresh);
 
-	if (i == NT_NONE)
+	if (i == NT_NONE) {
+		if (!lookup)
+			nt_fail(e, netns, proto, 0, ENOMEM);
 		return;
+	}
 	struct nt_rec *rec = nt_rec_at(&e->table, i);
 
 	if (!lookup) {
@@ -459,6 +463,8 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	if (fresh) {
 		rec->netns = netns;
 		rec->proto = proto;
+		if (m->idiag_family == AF_INET6)
+			e->table.mark[i] |= NT_M_V6;
 		rec->first_seen_s = now_ms / 1000;
 		rec->base_ns = e->now_ns;
 		rec->min_rtt_us = UINT32_MAX;
@@ -536,45 +542,4 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	rec->detail = d ? e->back.n : 0;
 	if (d)
 		fill_detail(d, v);
-}
-
-void nt_sweep_close(struct nt_engine *e)
-{
-	struct nt_proc proc;
-
-	for (uint32_t i = 0; i < e->table.high; i++) {
-		if (!(e->table.mark[i] & NT_M_LIVE) || e->table.seen[i] == e->sweep)
-			continue;
-		struct nt_rec *rec = nt_rec_at(&e->table, i);
-
-		if (!e->sweep_failed) {
-			/* A dump is no snapshot: it may miss a live socket once. */
-			if (++rec->miss >= 2) {
-				nt_plane_drop(e, rec);
-				nt_table_remove(&e->table, i);
-				e->totals.closed++;
-				continue;
-			}
-			if (!(rec->flags & NT_F_MISSED) && rec->inode && e->procs)
-				nt_procs_gone(e->procs, rec->inode);
-			rec->flags |= NT_F_MISSED;
-		}
-		if (e->table.mark[i] & NT_M_MATCH) {
-			struct nt_filter_view fv = nt_view_of(e, rec, NULL, &proc);
-
-			nt_tally(e, &e->totals, rec);
-			nt_keys_add(&e->next, nt_key_of(e, i, &fv));
-		}
-	}
-	struct nt_details swap = e->front;
-
-	e->front = e->back;
-	e->back = swap;
-	e->back.n = 0;
-	nt_tally_close(e, &e->totals);
-	e->last = e->totals;
-	if (e->next_stale)
-		nt_rematch(e);
-	e->next_whole = !e->next_stale;
-	nt_order_drop_dead(e);
 }

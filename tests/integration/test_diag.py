@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from functools import partial
@@ -70,3 +74,107 @@ def test_mptcp_sockets_are_those_of_ss(space: str) -> None:
         model = feed.latest()
         assert model is not None
         assert model.totals.mptcp == 6
+
+
+# Without a kernel that lacks a module or refuses: sendto() of a request of so many bytes fails,
+# or recvfrom() into a buffer of so many.
+# TCP's legacy request has 76, TCP's by family and UDP's 72, MPTCP's 80.
+REFUSE = """
+import ctypes, os, struct, sys
+def refuse(lengths, error, receiving=False):
+    call = {"x86_64": 44, "aarch64": 206}[os.uname().machine] + receiving
+    ops = [(0x20, 0, 0, 0), (0x15, 0, len(lengths) + 1, call), (0x20, 0, 0, 32)]
+    ops += [(0x15, len(lengths) - i, 0, n) for i, n in enumerate(lengths)]
+    ops += [(0x06, 0, 0, 0x7FFF0000), (0x06, 0, 0, 0x00050000 | error)]
+    program = b"".join(struct.pack("=HBBI", *op) for op in ops)
+    held = ctypes.create_string_buffer(program)
+    prog = struct.pack("@HP", len(ops), ctypes.addressof(held))
+    libc = ctypes.CDLL(None, use_errno=True)
+    for args in ((38, 1, 0, 0, 0), (22, 2, prog)):
+        if libc.prctl(*args):
+            raise OSError(ctypes.get_errno(), f"prctl {args[0]}")
+"""
+LEGACY, BY_FAMILY, MPTCP = 76, 72, 80
+
+
+def refused_run(
+    space: str, lengths: tuple[int, ...], error: int, *args: str, receiving: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """`nettop ARGS` in the namespace, under the filter."""
+    script = (
+        f"{REFUSE}\nrefuse({lengths}, {error}, {receiving})\nos.execv(sys.executable, sys.argv[1:])"
+    )
+    argv = [sys.executable, "-c", script, sys.executable, "-m", "nettop", "--no-bpf", *args]
+    return subprocess.run(
+        ["ip", "netns", "exec", space, *argv], capture_output=True, text=True, timeout=30,
+        check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lengths", "error", "missing", "why"),
+    [
+        ((BY_FAMILY,), errno.ENOENT, "udp", "the kernel has no udp_diag (ENOENT)"),
+        ((BY_FAMILY,), errno.EPERM, "udp", "a security module or seccomp refuses"),
+        ((BY_FAMILY,), errno.ENOBUFS, "udp", "(ENOBUFS)"),
+        ((MPTCP,), errno.ENOENT, "mptcp", "the kernel has no mptcp_diag (ENOENT)"),
+    ],
+)
+def test_one_protocol_that_cannot_be_dumped(
+    space: str, lengths: tuple[int, ...], error: int, missing: str, why: str
+) -> None:
+    """In a namespace without any socket: nothing listed is no failure."""
+    done = refused_run(space, lengths, error, "--json", "--once")
+    assert (done.returncode, done.stderr) == (0, "")
+    said = json.loads(done.stdout)
+    assert {p for p in ("tcp", "udp", "mptcp") if p not in said["totals"]} == {missing}
+    (diag,) = (s for s in said["sources"] if s["name"] == "diag")
+    assert diag["state"] == "partial"
+    assert diag["reason"].startswith(f"{missing.upper()} sockets are not listed: ")
+    assert why in diag["reason"]
+    if error == errno.ENOENT:
+        assert diag["fix"] == f"modprobe {missing}_diag"
+    text = refused_run(space, lengths, error, "--once").stdout
+    assert (" udp – " in text) == (missing == "udp")
+
+
+def test_a_legacy_request_that_is_refused_costs_nothing(space: str) -> None:
+    done = refused_run(space, (LEGACY,), errno.EACCES, "--json", "--once")
+    assert json.loads(done.stdout)["sources"][0]["state"] == "ok"
+
+
+def test_no_protocol_at_all_is_an_error_in_one_line(space: str) -> None:
+    done = refused_run(space, (LEGACY, BY_FAMILY, MPTCP), errno.EACCES, "--json", "--once")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("nettop: cannot read sockets: TCP sockets are not listed: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_messages_lost_at_every_read_end_in_an_error(space: str) -> None:
+    done = refused_run(space, (65536,), errno.ENOBUFS, "--json", "--once", receiving=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "messages were lost three times in a row (ENOBUFS)" in done.stderr
+
+
+def test_closed_sockets_go_while_another_protocol_cannot_be_dumped(space: str) -> None:
+    script = f"""{REFUSE}
+import socket
+import subprocess
+import sys
+from nettop.collect import PollOptions
+from nettop.planes import PlaneOptions
+from nettop.poller import LiveFeed
+listener = socket.create_server(("127.0.0.1", 0))
+ends = []
+for n in range(7):
+    ends += [socket.create_connection(listener.getsockname()), listener.accept()[0]]
+refuse(({BY_FAMILY},), {errno.ENOENT})
+feed = LiveFeed(PollOptions(rows_all=False, planes=PlaneOptions(bpf=False)))
+for n in range(3):
+    feed.tick()
+    print(feed.count(), end=" ")
+    for end in ends[2:]:
+        end.close()
+feed.close()
+"""
+    assert run("ip", "netns", "exec", space, sys.executable, "-c", script) == "14 14 2 "

@@ -202,16 +202,60 @@ def test_a_socket_seen_again_was_only_missed(engine: Engine) -> None:
     assert value(engine, "tx") == pytest.approx(2000)
 
 
-def test_a_failed_dump_removes_nothing(engine: Engine) -> None:
+def feed_failing(engine: Engine, proto: Proto, error: int) -> None:
+    with pytest.raises(OSError, match="nt_feed"):
+        engine.feed(NETNS, proto, done(-error))
+
+
+def test_a_failed_dump_proves_nothing_of_what_it_lists(engine: Engine) -> None:
     sweep(engine, 10, connection(1))
     for at in (11, 12, 13):
         engine.feed_begin(at * S)
-        with pytest.raises(OSError, match="nt_feed"):
-            engine.feed(NETNS, Proto.TCP, done(-105))
+        feed_failing(engine, Proto.TCP, 105)
         totals = engine.feed_end(at * S)
-        assert totals.failed == 1
-        assert totals.last_error == 105
+        assert (totals.dumps, totals.failed, totals.closed) == (1, 1, 0)
+        (failure,) = engine.failures()
+        assert (failure.netns, failure.proto, failure.error) == (NETNS, Proto.TCP, 105)
+    assert row(engine).flags & Flag.MISSED
+    sweep(engine, 14, connection(1))
+    assert not row(engine).flags & Flag.MISSED
+
+
+def test_what_no_dump_lists_any_more_is_known_no_longer(engine: Engine) -> None:
+    sweep(engine, 10, connection(1))
+    for at in range(11, 20):
+        engine.feed_begin(at * S)
+        feed_failing(engine, Proto.TCP, 105)
+        totals = engine.feed_end(at * S)
+        assert totals.closed == 0, "it was not seen to close"
+    assert engine.find(1) is None
+
+
+@pytest.mark.parametrize("error", [2, 1, 105], ids=["no udp_diag", "refused", "overrun"])
+def test_a_failed_dump_keeps_no_socket_of_another_protocol(engine: Engine, error: int) -> None:
+    closing = [connection(n) for n in range(1, 8)]
+    for at in range(10, 17):
+        engine.feed_begin(at * S)
+        engine.feed(NETNS, Proto.TCP, b"".join(closing) + done())
+        feed_failing(engine, Proto.UDP, error)
+        totals = engine.feed_end(at * S)
+        closing.pop()
+    assert totals.tcp == 1
+    assert [n for n in range(1, 8) if engine.find(n)] == [1, 2], "the last one was missed once"
+
+
+def test_a_failed_dump_keeps_no_socket_of_another_namespace(engine: Engine) -> None:
+    engine.feed_begin(10 * S)
+    engine.feed(NETNS, Proto.TCP, connection(1) + done())
+    engine.feed(NETNS + 1, Proto.TCP, connection(2) + done())
+    engine.feed_end(10 * S)
+    for at in (11, 12):
+        engine.feed_begin(at * S)
+        feed_failing(engine, Proto.TCP, 1)
+        engine.feed(NETNS + 1, Proto.TCP, done())
+        engine.feed_end(at * S)
     assert engine.find(1) is not None
+    assert engine.find(2) is None
 
 
 def test_listed_twice_in_one_dump(engine: Engine) -> None:
