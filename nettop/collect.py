@@ -89,7 +89,8 @@ class Collector:
         self._entries: dict[int, int] = {}
         self._fds: dict[int, Any] = {}  # namespace inode → struct nt_netns_fds
         self._hidden_netns = 0
-        self._netns_at = 0.0
+        self._netns_at = 0.0  # 0: they were not opened yet
+        self._named = netns.Named(options.netns, self.procs)
         self._procs_stats: Any = None
         self._base: _Baseline | None = None
         self._seq = 0
@@ -109,19 +110,23 @@ class Collector:
     # --- namespaces ---
 
     def _open_namespaces(self) -> None:
-        wanted = netns.resolve(self.options.netns, self.procs)
+        first = not self._netns_at
+        wanted = self._named.resolve(strict=first)
+        self._refused.clear()
+        # The old one first: as long as it is open its interfaces stay.
+        for inode in [i for i in self._fds if i not in wanted]:
+            self._drop(inode)
         for inode, path in wanted.items():
             if inode in self._fds:
                 continue
             try:
                 self._add(inode, path)
             except NettopError as e:
-                if netns.ALL not in self.options.netns or inode == netns.own_inode():
+                if first and (not self._named.everything or inode == netns.own_inode()):
                     raise
                 self._refused.append(str(e))
-        for inode in [i for i in self._fds if i not in wanted]:
-            self._drop(inode)
-        self.planes.watch(self._fds)
+        # No inode is 0: of none, where an empty list would mean of all.
+        self.planes.watch(self._fds or (0,))
 
     def _add(self, inode: int, path: str) -> None:
         fds = netns.open_fds(inode, path)
@@ -149,15 +154,17 @@ class Collector:
         if entry >= 0:
             os.close(entry)
 
-    def _refresh_namespaces(self, now: float) -> None:
-        if now - self._netns_at < NETNS_EVERY_S:
-            return
-        self._netns_at = now
-        if netns.ALL in self.options.netns:
-            self._refused.clear()
+    def refresh_namespaces(self) -> None:
+        """Lets go of those that are no longer meant, opens those that are by now."""
+        now = time.monotonic()
+        due = now - self._netns_at >= NETNS_EVERY_S
+        if self._named.changed() or (due and (self._named.everything or self._refused)):
             self._open_namespaces()
-        known = netns.visible(self.procs)
-        self._hidden_netns = len(known - set(self._fds))
+            self.names.forget_netns()
+        if due:
+            self._netns_at = now
+            known = netns.visible(self.procs)
+            self._hidden_netns = len(known - set(self._fds))
 
     # --- what is asked of the kernel ---
 
@@ -248,9 +255,8 @@ class Collector:
     def scan_procs(self) -> None:
         """Reads the changes of /proc/*/fd; owners follow from the next window on."""
         self._procs_stats = self.procs.scan()
-        now = time.monotonic()
-        self._refresh_namespaces(now)
-        self._refresh_filter(now)
+        self.refresh_namespaces()
+        self._refresh_filter(time.monotonic())
 
     # --- the model ---
 
@@ -364,13 +370,15 @@ class Collector:
 
     def _statuses(self, t: Any) -> tuple[SourceStatus, ...]:
         status = diag.status(t, self._failures)
+        left_out = list(self._named.gone)
         if self._refused:
-            refused = f"{len(self._refused)} namespaces left out: {self._refused[0]}"
+            left_out.append(f"{len(self._refused)} namespaces left out: {self._refused[0]}")
+        if left_out:
             status = replace(
                 status,
                 state="off" if status.state == "off" else "partial",
-                reason="; ".join(filter(None, (status.reason, refused))),
-                fix=status.fix or "sudo nettop -N all",
+                reason="; ".join(filter(None, (status.reason, *left_out))),
+                fix=status.fix or ("sudo nettop -N all" if self._refused else None),
             )
         return (status, self._procs_status(), *self.planes.statuses())
 

@@ -8,7 +8,8 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from nettop.collect import PollOptions
-from nettop.model.types import Proto, Row
+from nettop.model.types import Model, Proto, Row, SourceStatus
 from nettop.planes import PlaneOptions
 from nettop.poller import LiveFeed
 from tests.integration.namespaces import inside, namespace, needs_root, run
@@ -178,3 +179,134 @@ for n in range(3):
 feed.close()
 """
     assert run("ip", "netns", "exec", space, sys.executable, "-c", script) == "14 14 2 "
+
+
+def peer_is_there(space: str) -> bool:
+    return "v0" in run("ip", "-n", space, "-br", "link")
+
+
+def soon(condition: Callable[[], bool]) -> bool:
+    """The kernel takes a namespace apart on its own time."""
+    end = time.monotonic() + 5
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def diag_of(model: Model) -> SourceStatus:
+    status = model.source("diag")
+    assert status is not None
+    return status
+
+
+def make_again(name: str, peer_in: str) -> None:
+    run("ip", "netns", "add", name)
+    run("ip", "-n", name, "link", "set", "lo", "up")
+    peer = ("peer", "name", "v0", "netns", peer_in)
+    run("ip", "-n", name, "link", "add", "v0", "type", "veth", *peer)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_namespace_made_again_under_its_name(space: str, paused: bool) -> None:
+    name = f"{space}-again"
+    make_again(name, space)
+    with ExitStack() as stack:
+        held = inside(name, lambda: socket.create_server(("127.0.0.1", 0)))
+        options = PollOptions(netns=(name,), rows_all=True, planes=NO_BPF)
+        feed = stack.enter_context(closing(LiveFeed(options)))
+        assert [r.rec.sport for r in rows_of(feed)] == [held.getsockname()[1]]
+        feed.set_paused(paused)
+        held.close()
+        run("ip", "netns", "del", name)
+        feed.tick()
+        assert soon(lambda: not peer_is_there(space)), "what is watched cannot end"
+        feed.set_paused(False)
+        for _ in range(3):
+            model = feed.tick()
+        status = diag_of(model)
+        assert (status.state, feed.count()) == ("partial", 0)
+        assert f"network namespace {name} is gone" in (status.reason or "")
+        assert (model.totals.netns, model.totals.tcp) == (0, None)
+
+        make_again(name, space)
+        stack.callback(run, "ip", "netns", "del", name)
+        again = stack.enter_context(inside(name, lambda: socket.create_server(("127.0.0.1", 0))))
+        feed.tick()
+        assert [r.rec.sport for r in rows_of(feed)] == [again.getsockname()[1]]
+        assert diag_of(feed.tick()).state == "ok"
+
+
+def test_a_namespace_made_again_between_two_ticks(space: str) -> None:
+    name = f"{space}-again"
+    make_again(name, space)
+    with ExitStack() as stack:
+        options = PollOptions(netns=(name,), rows_all=True, planes=NO_BPF)
+        feed = stack.enter_context(closing(LiveFeed(options)))
+        assert rows_of(feed) == []
+        run("ip", "netns", "del", name)
+        run("ip", "netns", "add", name)
+        stack.callback(run, "ip", "netns", "del", name)
+        made = stack.enter_context(inside(name, lambda: socket.create_server(("0.0.0.0", 0))))
+        feed.tick()
+        assert [r.rec.sport for r in rows_of(feed)] == [made.getsockname()[1]]
+        assert soon(lambda: not peer_is_there(space))
+
+
+def test_a_process_that_names_a_namespace_ends(space: str) -> None:
+    with ExitStack() as stack:
+        child = subprocess.Popen(["unshare", "--net", "sleep", "60"])
+        stack.callback(child.kill)
+        own = Path("/proc/self/ns/net").stat().st_ino
+        there = Path(f"/proc/{child.pid}/ns/net")
+        assert soon(lambda: there.stat().st_ino != own)
+        run("ip", "-n", space, "link", "add", "v0", "type", "veth",
+            "peer", "name", "v0", "netns", str(child.pid))  # fmt: skip
+        options = PollOptions(netns=(str(child.pid),), planes=NO_BPF)
+        feed = stack.enter_context(closing(LiveFeed(options)))
+        assert diag_of(feed.tick()).state == "ok"
+        child.kill()
+        child.wait()
+        feed.tick()
+        assert soon(lambda: not peer_is_there(space))
+        status = diag_of(feed.tick())
+        assert status.state == "partial"
+        assert status.reason == f"process {child.pid} has ended: its namespace is let go"
+
+
+def test_a_process_that_enters_another_namespace_is_followed(space: str) -> None:
+    script = """
+import ctypes, os, sys
+for line in sys.stdin:
+    os.setns(os.open(line.strip(), os.O_RDONLY), 0x40000000) if hasattr(os, "setns") else \
+        __import__("ctypes").CDLL(None).setns(os.open(line.strip(), os.O_RDONLY), 0x40000000)
+    print(flush=True)
+"""
+    with ExitStack() as stack:
+        other = stack.enter_context(namespace())
+        made = stack.enter_context(inside(other, lambda: socket.create_server(("127.0.0.1", 0))))
+        child = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                text=True,
+            )
+        )  # fmt: skip
+        stack.callback(child.kill)
+        assert child.stdin is not None
+        assert child.stdout is not None
+
+        def enter(name: str) -> None:
+            assert child.stdin is not None
+            assert child.stdout is not None
+            child.stdin.write(f"/run/netns/{name}\n")
+            child.stdin.flush()
+            child.stdout.readline()
+
+        enter(space)
+        options = PollOptions(netns=(str(child.pid),), rows_all=True, planes=NO_BPF)
+        feed = stack.enter_context(closing(LiveFeed(options)))
+        assert rows_of(feed) == []
+        enter(other)
+        feed.tick()
+        assert [r.rec.sport for r in rows_of(feed)] == [made.getsockname()[1]]
