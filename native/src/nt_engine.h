@@ -159,9 +159,10 @@ static inline struct nt_rec *nt_rec_at(const struct nt_table *t, uint32_t i)
 	return &t->slabs[i >> NT_SLAB_BITS][i & (NT_SLAB_RECORDS - 1)];
 }
 
-static inline uint32_t nt_ms_of(const struct nt_engine *e, uint64_t now_ns)
+/* A record's *_ms hold the low word, which goes round after 49 days: their differences count. */
+static inline uint64_t nt_ms_of(const struct nt_engine *e, uint64_t now_ns)
 {
-	return (uint32_t)((now_ns - e->start_ns) / 1000000);
+	return (now_ns - e->start_ns) / 1000000;
 }
 
 /* nt_table.c */
@@ -219,7 +220,7 @@ struct nt_facts {
 	const struct nt_plane *plane; /* NULL: no BPF plane knows the socket */
 };
 void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_facts *facts,
-	      uint32_t now_ms);
+	      uint64_t now_ms);
 
 /* nt_order.c */
 int nt_keys_add(struct nt_keys *keys, struct nt_key key);

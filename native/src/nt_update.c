@@ -43,6 +43,8 @@ enum {
 /* The kernel counts the limits in jiffies: shorter windows say little. */
 #define LIMITED_WINDOW_MS 950
 #define LIMITED_WINDOW_MAX_MS (60U * 60 * 1000)
+/* A bound may be too low: well before the clock's low word goes round it stands still. */
+#define UNREAD_MOST_MS 0x80000000U
 #define FLOW_MEAN_S 4.5f /* dt / (dt + 4.5) follows 1 - exp(-dt / 5) closely near 1 s */
 
 static bool is_mapped(const uint32_t *a)
@@ -294,6 +296,10 @@ static void bound_unread(struct nt_rec *rec, const struct nt_diag_view *v, bool 
 		return;
 	uint32_t age = now_ms - rec->taken_at_ms;
 
+	if (age > UNREAD_MOST_MS) {
+		age = UNREAD_MOST_MS;
+		rec->taken_at_ms = now_ms - age;
+	}
 	rec->oldest_unread_ms = f->last_data_recv_ms > age ? f->last_data_recv_ms : age;
 	rec->flags |= NT_F_OLDEST_UNREAD;
 }
@@ -419,7 +425,8 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 {
 	const struct inet_diag_msg *m = v->msg;
 	struct nt_facts f = { .snd_wnd = UINT32_MAX };
-	uint32_t now_ms = nt_ms_of(e, e->now_ns);
+	uint64_t now_ms = nt_ms_of(e, e->now_ns);
+	uint32_t low_ms = (uint32_t)now_ms;
 	struct nt_proc proc;
 	bool fresh = false;
 
@@ -454,7 +461,7 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	}
 	if (fresh || rec->state != m->idiag_state || rec->sport != ntohs(m->id.idiag_sport) ||
 	    rec->dport != ntohs(m->id.idiag_dport)) {
-		rec->state_since_s = now_ms / 1000;
+		rec->state_since_s = (uint32_t)(now_ms / 1000);
 		rec->state = m->idiag_state;
 		identify(rec, v);
 	} else if (proto == NT_PROTO_UDP) {
@@ -465,7 +472,7 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		rec->proto = proto;
 		if (m->idiag_family == AF_INET6)
 			e->table.mark[i] |= NT_M_V6;
-		rec->first_seen_s = now_ms / 1000;
+		rec->first_seen_s = (uint32_t)(now_ms / 1000);
 		rec->base_ns = e->now_ns;
 		rec->min_rtt_us = UINT32_MAX;
 		e->totals.opened++;
@@ -502,11 +509,11 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		if (f.rolled && !restart && v->info_len >= TI_BYTES_RECEIVED + 8)
 			roll_rates(rec, v, &f);
 		if (f.rolled || fresh) {
-			roll_limited(rec, v, fresh, now_ms, &f);
-			roll_loss_window(rec, v, fresh || restart, now_ms, &f);
+			roll_limited(rec, v, fresh, low_ms, &f);
+			roll_loss_window(rec, v, fresh || restart, low_ms, &f);
 			take_counters(rec, v);
 		}
-		bound_unread(rec, v, fresh, now_ms, &f);
+		bound_unread(rec, v, fresh, low_ms, &f);
 	} else {
 		rec->flags &= ~(uint32_t)(NT_F_INFO | NT_F_OLDEST_UNREAD);
 		if (f.rolled)

@@ -258,6 +258,47 @@ def test_a_failed_dump_keeps_no_socket_of_another_namespace(engine: Engine) -> N
     assert engine.find(2) is None
 
 
+DAYS_50 = 50 * 86400  # later than 2^32 ms
+
+
+def test_ages_after_seven_weeks(engine: Engine) -> None:
+    """Engine milliseconds fill 32 bits after 49.7 days."""
+    late: dict[str, Any] = {"bytes_retrans": 0, "bytes_sent": 0, "total_retrans": 0}
+    sweep(engine, 0, connection(9))
+    sweep(engine, DAYS_50, connection(1, **late), connection(2, state="LISTEN"))
+    for n in range(1, 4):
+        late = {"bytes_retrans": n * 90_000, "bytes_sent": n * 100_000, "total_retrans": n * 70}
+        state = "CLOSE_WAIT" if n == 3 else "ESTABLISHED"
+        sweep(engine, DAYS_50 + n, connection(1, state=state, **late),
+              connection(2, state="LISTEN", rqueue=9, wqueue=9))  # fmt: skip
+    rec = row(engine).rec
+    assert engine.milliseconds() == (DAYS_50 + 3) * 1000
+    assert rec.first_seen_s == DAYS_50
+    assert rec.state_since_s == DAYS_50 + 3
+    assert rec.level == 2
+    assert rec.verdict_since_s == rec.well_since_s - 1 == DAYS_50 + 2
+    assert row(engine, 2).rec.verdict_since_s == DAYS_50 + 2
+
+
+def test_unread_for_more_than_seven_weeks_stays_a_lower_bound(engine: Engine) -> None:
+    days: tuple[int, ...] = (1, 20, 30, 49, 50, 51, 60)
+    told = []
+    for day in days:
+        sweep(engine, day * 86400, connection(1, rqueue=5, bytes_received=5))
+        told.append(value(engine, "unread") / 86400 / S)
+    assert told == pytest.approx([0, 19, 2**31 / 86400e3] + [2**31 / 86400e3] * 4, rel=1e-3)
+
+
+def test_loss_across_the_wrap_of_milliseconds(engine: Engine) -> None:
+    sweep(engine, 0, connection(9))
+    lossy: dict[str, Any] = {"bytes_sent": 0, "bytes_retrans": 0, "total_retrans": 0}
+    for n in range(20):
+        sweep(engine, 2**32 // 1000 - 10 + n, connection(1, **lossy))
+        lossy = {k: v + (100_000, 5_000, 4)[i] for i, (k, v) in enumerate(lossy.items())}
+        if n > 3:
+            assert row(engine).verdicts == [Verdict.LOSS], n
+
+
 def test_listed_twice_in_one_dump(engine: Engine) -> None:
     sweep(engine, 10, connection(1, bytes_acked=0))
     totals = sweep(engine, 11, connection(1, bytes_acked=1000), connection(1, bytes_acked=1001))
