@@ -32,7 +32,7 @@ from nettop.model.types import (
 )
 from nettop.planes import PlaneOptions
 from nettop.planes.loaded import Planes, PlaneTick
-from nettop.sources import hostnet, kernel, netns
+from nettop.sources import diag, hostnet, kernel, netns
 from nettop.sources.names import Names
 from nettop.sources.procs import procs_status
 
@@ -89,7 +89,8 @@ class Collector:
         self._entries: dict[int, int] = {}
         self._fds: dict[int, Any] = {}  # namespace inode → struct nt_netns_fds
         self._hidden_netns = 0
-        self._netns_at = 0.0
+        self._netns_at = 0.0  # 0: they were not opened yet
+        self._named = netns.Named(options.netns, self.procs)
         self._procs_stats: Any = None
         self._base: _Baseline | None = None
         self._seq = 0
@@ -100,6 +101,7 @@ class Collector:
         self._host = os.uname().nodename
         self._kernel = os.uname().release
         self._refused: list[str] = []
+        self._failures: tuple[diag.Failure, ...] = ()
         self._open_namespaces()
         self._filter: Filter | None = None
         self._filter_at = 0.0
@@ -108,19 +110,23 @@ class Collector:
     # --- namespaces ---
 
     def _open_namespaces(self) -> None:
-        wanted = netns.resolve(self.options.netns, self.procs)
+        first = not self._netns_at
+        wanted = self._named.resolve(strict=first)
+        self._refused.clear()
+        # The old one first: as long as it is open its interfaces stay.
+        for inode in [i for i in self._fds if i not in wanted]:
+            self._drop(inode)
         for inode, path in wanted.items():
             if inode in self._fds:
                 continue
             try:
                 self._add(inode, path)
             except NettopError as e:
-                if netns.ALL not in self.options.netns or inode == netns.own_inode():
+                if first and (not self._named.everything or inode == netns.own_inode()):
                     raise
                 self._refused.append(str(e))
-        for inode in [i for i in self._fds if i not in wanted]:
-            self._drop(inode)
-        self.planes.watch(self._fds)
+        # No inode is 0: of none, where an empty list would mean of all.
+        self.planes.watch(self._fds or (0,))
 
     def _add(self, inode: int, path: str) -> None:
         fds = netns.open_fds(inode, path)
@@ -148,15 +154,17 @@ class Collector:
         if entry >= 0:
             os.close(entry)
 
-    def _refresh_namespaces(self, now: float) -> None:
-        if now - self._netns_at < NETNS_EVERY_S:
-            return
-        self._netns_at = now
-        if netns.ALL in self.options.netns:
-            self._refused.clear()
+    def refresh_namespaces(self) -> None:
+        """Lets go of those that are no longer meant, opens those that are by now."""
+        now = time.monotonic()
+        due = now - self._netns_at >= NETNS_EVERY_S
+        if self._named.changed() or (due and (self._named.everything or self._refused)):
             self._open_namespaces()
-        known = netns.visible(self.procs)
-        self._hidden_netns = len(known - set(self._fds))
+            self.names.forget_netns()
+        if due:
+            self._netns_at = now
+            known = netns.visible(self.procs)
+            self._hidden_netns = len(known - set(self._fds))
 
     # --- what is asked of the kernel ---
 
@@ -169,7 +177,7 @@ class Collector:
             states |= compiled.states & QUIET_STATES
         c.tcp_states = states if o.tcp else 0
         c.udp = o.udp
-        c.mptcp = o.tcp
+        c.mptcp = o.tcp and diag.has_mptcp()
         c.family = o.family
         c.rows_all = o.rows_all
         c.listen_only = o.listen_only
@@ -235,6 +243,7 @@ class Collector:
     def end(self) -> Any:
         """struct nt_totals; remembers what the sweep cost."""
         totals = self.engine.end()
+        self._failures = diag.failures(self.engine) if totals.failed else ()
         self.planes.read_late(self.engine)
         self.sockets = totals.tcp + totals.udp + totals.mptcp
         self.poll_cpu_s = totals.cpu_ns / 1e9
@@ -246,9 +255,8 @@ class Collector:
     def scan_procs(self) -> None:
         """Reads the changes of /proc/*/fd; owners follow from the next window on."""
         self._procs_stats = self.procs.scan()
-        now = time.monotonic()
-        self._refresh_namespaces(now)
-        self._refresh_filter(now)
+        self.refresh_namespaces()
+        self._refresh_filter(time.monotonic())
 
     # --- the model ---
 
@@ -286,7 +294,8 @@ class Collector:
     def with_totals(self, model: Model) -> Model:
         """The same tick under another filter."""
         t = self.engine.totals()
-        return replace(model, totals=replace(model.totals, **matched_totals(t, model.seq > 1)))
+        has_rates = model.seq > 1 and Proto.TCP not in diag.unknown(self._failures)
+        return replace(model, totals=replace(model.totals, **matched_totals(t, has_rates)))
 
     def _measure(
         self, missed: int, interval_s: float, asked_s: float
@@ -322,7 +331,9 @@ class Collector:
         return cost, counters, base
 
     def _totals(self, t: Any, counters: HostCounters, base: _Baseline | None) -> Totals:
-        by_state = {TCP_STATES[i]: t.by_state[i] for i in TCP_STATES if t.by_state[i]}
+        unknown = diag.unknown(self._failures)
+        listed = Proto.TCP not in unknown
+        by_state = {TCP_STATES[i]: t.by_state[i] for i in TCP_STATES if listed and t.by_state[i]}
         if counters.tcp_time_wait is not None:
             by_state["TIME_WAIT"] = counters.tcp_time_wait
         wall = (time.monotonic_ns() - base.mono_ns) / 1e9 if base else 0.0
@@ -333,13 +344,19 @@ class Collector:
             now, before = getattr(counters, name), getattr(base.host, name)
             return None if now is None or before is None else max(0, now - before) / wall
 
+        c = self.engine.config
+
+        def known(proto: Proto, asked: int, count: int) -> int | None:
+            return count if asked and t.netns and proto not in unknown else None
+
+        moved = t.sweep > 1 and not unknown
         return Totals(
-            tcp=t.tcp,
-            udp=t.udp,
-            mptcp=t.mptcp,
+            tcp=known(Proto.TCP, c.tcp_states, t.tcp),
+            udp=known(Proto.UDP, c.udp, t.udp),
+            mptcp=known(Proto.MPTCP, self.options.tcp, t.mptcp),
             by_state=by_state,
-            opened=t.opened if t.sweep > 1 else None,
-            closed=t.closed if t.sweep > 1 else None,
+            opened=t.opened if moved else None,
+            closed=t.closed if moved else None,
             retrans_per_s=per_s("retrans_segs"),
             resets_per_s=per_s("estab_resets"),
             netns=t.netns,
@@ -348,18 +365,22 @@ class Collector:
             restarts=t.restarts,
             malformed=t.malformed,
             truncated=t.truncated,
-            **matched_totals(t, t.sweep > 1),
+            **matched_totals(t, t.sweep > 1 and listed),
         )
 
     def _statuses(self, t: Any) -> tuple[SourceStatus, ...]:
-        diag = SourceStatus("diag", "ok", method="sock_diag")
-        if t.failed:
-            reason = f"{t.failed} dumps failed: {os.strerror(t.last_error)}"
-            diag = SourceStatus("diag", "partial" if t.messages else "off", "sock_diag", reason)
-        elif self._refused:
-            reason = f"{len(self._refused)} namespaces left out: {self._refused[0]}"
-            diag = SourceStatus("diag", "partial", "sock_diag", reason, fix="sudo nettop -N all")
-        return (diag, self._procs_status(), *self.planes.statuses())
+        status = diag.status(t, self._failures)
+        left_out = list(self._named.gone)
+        if self._refused:
+            left_out.append(f"{len(self._refused)} namespaces left out: {self._refused[0]}")
+        if left_out:
+            status = replace(
+                status,
+                state="off" if status.state == "off" else "partial",
+                reason="; ".join(filter(None, (status.reason, *left_out))),
+                fix=status.fix or ("sudo nettop -N all" if self._refused else None),
+            )
+        return (status, self._procs_status(), *self.planes.statuses())
 
     def _procs_status(self) -> SourceStatus:
         if self._procs_stats is None:

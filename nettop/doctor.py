@@ -18,7 +18,7 @@ from nettop.planes import PlaneOptions, path, stages
 from nettop.planes.loaded import Planes
 from nettop.render.clean import clean
 from nettop.render.units import ABSENT
-from nettop.sources import hostnet, netns
+from nettop.sources import diag, hostnet, netns
 from nettop.sources.cgroups import find_mount
 from nettop.sources.mounts import read_mounts
 from nettop.sources.procs import procs_status
@@ -141,6 +141,7 @@ def _try_diag() -> SourceStatus:
     try:
         engine = Engine()
         engine.add_netns(netns.own_inode(), fds.diag_fd)
+        engine.config.mptcp = diag.has_mptcp()
         engine.configure()
         engine.begin()
         while engine.step(64):
@@ -148,11 +149,7 @@ def _try_diag() -> SourceStatus:
         totals = engine.end()
     except OSError as e:
         return SourceStatus("diag", "off", "sock_diag", f"a dump failed: {e.strerror}")
-    if totals.failed:
-        why = os.strerror(totals.last_error)
-        state = "partial" if totals.messages else "off"
-        return SourceStatus("diag", state, "sock_diag", f"{totals.failed} dumps failed: {why}")
-    return SourceStatus("diag", "ok", "sock_diag")
+    return diag.status(totals, diag.failures(engine))
 
 
 def _try_procs(procs: Procs) -> SourceStatus:

@@ -200,7 +200,8 @@ def _sleep_until(deadline: float) -> None:
 def _check(model: Model, feed: RowFeed) -> None:
     diag = model.source("diag")
     if feed.live and diag is not None and diag.state == "off":
-        raise NettopError(f"cannot read sockets: {diag.reason}")
+        fix = f": {diag.fix}" if diag.fix else ""
+        raise NettopError(f"cannot read sockets: {diag.reason}{fix}")
 
 
 def _warn(model: Model, options: Options, feed: RowFeed) -> None:

@@ -150,6 +150,7 @@ class LiveFeed:
         interval = self._effective_interval()
         c.set_roll_ms(NEVER_ROLL_MS if extra else LEAST_ROLL_MS)
         if self._paused:
+            c.refresh_namespaces()  # a pause keeps no namespace from ending
             self._model = c.header_only(self._model, self._missed, interval, self._interval_s)
             return self._model
         c.begin(interval=not extra)

@@ -56,6 +56,8 @@ int nt_engine_set_filter(struct nt_engine *e, const struct nt_op *ops, uint32_t 
 int nt_sweep_begin(struct nt_engine *e);
 int nt_sweep_step(struct nt_engine *e, uint32_t reads);
 int nt_sweep_end(struct nt_engine *e, struct nt_totals *ret);
+/* The dumps of the last sweep that failed; returns how many there are, fills at most max. */
+int nt_failures(struct nt_engine *e, struct nt_failure *ret, uint32_t max);
 /*
  * The same over bytes already at hand: now_ns replaces the clock.
  * feed takes netlink messages of one dump of one namespace.

@@ -20,7 +20,7 @@ enum nt_flag {
 	NT_F_NEW = 1,		  /* first seen in the last sweep */
 	NT_F_RATES = 2,		  /* the rates of an interval are known */
 	NT_F_LIMITED = 4,	  /* the limited-by shares are known */
-	NT_F_MISSED = 8,	  /* absent from the last sweep (a second miss removes it) */
+	NT_F_MISSED = 8,	  /* absent from the last sweep (a second miss removes it): no rates */
 	NT_F_APP_LIMITED = 16,	  /* tcpi_delivery_rate_app_limited */
 	NT_F_INFO = 32,		  /* the kernel sent tcp_info for it */
 	NT_F_RETR_PCT = 64,	  /* retr_pct is known: something was sent */
@@ -217,8 +217,17 @@ struct nt_totals {
 	uint32_t restarts;   /* dumps begun again after ENOBUFS */
 	uint32_t malformed;  /* messages that were skipped */
 	uint32_t truncated;  /* reads cut by the buffer */
-	uint32_t failed;     /* dumps that ended in an error */
-	int32_t last_error;  /* errno of the last of them */
+	uint32_t dumps;	     /* that were due: by namespace, protocol and family */
+	uint32_t failed;     /* of these; nt_failures() says which */
+};
+
+/* A dump that failed: what it would have listed is unknown. */
+struct nt_failure {
+	uint32_t netns;
+	uint8_t proto;	/* enum nt_proto */
+	uint8_t family; /* AF_INET, AF_INET6; 0 both */
+	uint16_t pad;
+	int32_t error; /* errno */
 };
 
 enum nt_type { NT_U8 = 1, NT_U16 = 2, NT_U32 = 3, NT_U64 = 4, NT_F32 = 5, NT_BIT = 6 };

@@ -18,15 +18,18 @@
 #define PROTO_MPTCP 262	    /* IPPROTO_MPTCP, too new for some headers */
 #define REQ_ATTR_PROTOCOL 3 /* INET_DIAG_REQ_PROTOCOL */
 #define MAX_TRIES 3
+#define MAX_LOSSES 32 /* ENOBUFS in one dump, before it is taken for an answer */
+/* Each request for a module that is not there makes the kernel start modprobe. */
+#define ASK_AGAIN_NS 30000000000ULL
 
-/* A request of either form, with room for one attribute. */
+/* A request of either form; an attribute follows the form at its own length. */
 struct request {
 	struct nlmsghdr h;
 	union {
 		struct inet_diag_req_v2 v2;
 		struct inet_diag_req v1;
+		uint8_t bytes[sizeof(struct inet_diag_req_v2) + 8];
 	} u;
-	uint8_t attr[8];
 };
 
 static int send_bytes(int fd, const void *bytes, size_t n)
@@ -69,9 +72,9 @@ static int send_dump(struct nt_engine *e, struct nt_job *job)
 			struct nlattr a = { .nla_len = 8, .nla_type = REQ_ATTR_PROTOCOL };
 			uint32_t proto = PROTO_MPTCP;
 
-			memcpy(q.attr, &a, sizeof(a));
-			memcpy(q.attr + 4, &proto, 4);
-			n += 8;
+			memcpy(q.u.bytes + n, &a, sizeof(a));
+			memcpy(q.u.bytes + n + sizeof(a), &proto, 4);
+			n += a.nla_len;
 		}
 	}
 	q.h.nlmsg_len = (uint32_t)NLMSG_LENGTH(n);
@@ -205,6 +208,47 @@ static int add_job(struct nt_engine *e, uint32_t ns, uint8_t proto, uint8_t fami
 	return 0;
 }
 
+static int add_both(struct nt_engine *e, uint32_t ns, uint8_t proto)
+{
+	int err = add_job(e, ns, proto, AF_INET);
+
+	return err ? err : add_job(e, ns, proto, AF_INET6);
+}
+
+void nt_fail(struct nt_engine *e, uint32_t netns, uint8_t proto, uint8_t family, int error)
+{
+	struct nt_failure f = { .netns = netns, .proto = proto, .family = family, .error = error };
+
+	for (uint32_t i = 0; i < e->n_failures; i++)
+		if (!memcmp(&e->failures[i], &f, sizeof(f)))
+			return;
+	e->totals.failed++;
+	if (e->n_failures == e->failures_cap) {
+		uint32_t cap = e->failures_cap ? e->failures_cap * 2 : 16;
+		struct nt_failure *v = realloc(e->failures, cap * sizeof(*v));
+
+		if (!v) {
+			e->failures_lost = true;
+			return;
+		}
+		e->failures = v;
+		e->failures_cap = cap;
+	}
+	e->failures[e->n_failures++] = f;
+}
+
+/* Whether a protocol is to be dumped now; if not for want of a module, it counts as failed. */
+static bool may_ask(struct nt_engine *e, uint32_t ns, uint8_t proto, uint32_t wanted)
+{
+	if (!wanted)
+		return false;
+	if (e->now_ns >= e->ns[ns].ask_again_ns[proto])
+		return true;
+	e->totals.dumps++;
+	nt_fail(e, e->ns[ns].netns, proto, 0, ENOENT);
+	return false;
+}
+
 static void begin(struct nt_engine *e, uint64_t now_ns, bool fed)
 {
 	e->sweep++;
@@ -212,7 +256,8 @@ static void begin(struct nt_engine *e, uint64_t now_ns, bool fed)
 	if (fed && e->sweep == 1)
 		e->start_ns = now_ns;
 	e->now_ns = now_ns;
-	e->sweep_failed = false;
+	e->n_failures = 0;
+	e->failures_lost = false;
 	memset(&e->totals, 0, sizeof(e->totals));
 	e->totals.sweep = e->sweep;
 	e->totals.netns = e->n_ns;
@@ -235,32 +280,22 @@ int nt_sweep_begin(struct nt_engine *e)
 	e->begin_wall_ns = e->now_ns;
 	e->n_jobs = e->job = 0;
 	for (uint32_t i = 0; i < e->n_ns && !err; i++) {
-		if (e->config.tcp_states && e->ns[i].no_legacy) {
-			err = add_job(e, i, NT_PROTO_TCP, AF_INET);
-			err = err ? err : add_job(e, i, NT_PROTO_TCP, AF_INET6);
-		} else if (e->config.tcp_states) {
-			err = add_job(e, i, NT_PROTO_TCP, 0);
+		if (may_ask(e, i, NT_PROTO_TCP, e->config.tcp_states)) {
+			if (e->ns[i].no_legacy)
+				err = add_both(e, i, NT_PROTO_TCP);
+			else
+				err = add_job(e, i, NT_PROTO_TCP, 0);
 		}
-		if (e->config.udp && e->config.family != AF_INET6)
-			err = err ? err : add_job(e, i, NT_PROTO_UDP, AF_INET);
 		/* IPv6 sockets carry IPv4-mapped traffic too. */
-		if (e->config.udp)
-			err = err ? err : add_job(e, i, NT_PROTO_UDP, AF_INET6);
-		if (e->config.mptcp && !e->ns[i].no_mptcp)
-			err = err ? err : add_job(e, i, NT_PROTO_MPTCP, AF_INET);
-		if (e->config.mptcp && !e->ns[i].no_mptcp)
-			err = err ? err : add_job(e, i, NT_PROTO_MPTCP, AF_INET6);
+		if (!err && may_ask(e, i, NT_PROTO_UDP, e->config.udp))
+			err = e->config.family == AF_INET6 ? add_job(e, i, NT_PROTO_UDP, AF_INET6) :
+							     add_both(e, i, NT_PROTO_UDP);
+		if (!err && may_ask(e, i, NT_PROTO_MPTCP, e->config.mptcp))
+			err = add_both(e, i, NT_PROTO_MPTCP);
 	}
 	pthread_mutex_unlock(&e->lock);
 	e->cpu_ns += nt_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
 	return err;
-}
-
-static void fail(struct nt_engine *e, int err)
-{
-	e->totals.failed++;
-	e->totals.last_error = -err;
-	e->sweep_failed = true;
 }
 
 /* The dump ended: on to the next, or once more if messages were lost. */
@@ -273,19 +308,24 @@ static void finish_job(struct nt_engine *e, struct nt_job *job, int result)
 		job->sent = false;
 		return;
 	}
-	if (result < 0 && job->proto == NT_PROTO_TCP && !job->family && !ns->no_legacy) {
-		ns->no_legacy = true;
+	if (result < 0 && job->proto == NT_PROTO_TCP && !job->family) {
+		/* Perhaps only this form is refused. */
 		job->family = AF_INET;
+		job->instead = true;
 		job->sent = false;
+		job->tries = 0;
 		if (add_job(e, job->ns, NT_PROTO_TCP, AF_INET6))
-			fail(e, -ENOMEM);
+			nt_fail(e, ns->netns, NT_PROTO_TCP, AF_INET6, ENOMEM);
 		return;
 	}
-	if (result < 0 && job->proto == NT_PROTO_MPTCP)
-		ns->no_mptcp = true; /* no such module here: nothing is hidden by it */
-	else if (result < 0 || job->overrun)
-		fail(e, result < 0 ? result : -ENOBUFS);
+	e->totals.dumps++;
 	e->job++;
+	if (result < 0 || job->overrun)
+		nt_fail(e, ns->netns, job->proto, job->family, result < 0 ? -result : ENOBUFS);
+	else if (job->instead)
+		ns->no_legacy = true;
+	if (result == -ENOENT)
+		ns->ask_again_ns[job->proto] = e->now_ns + ASK_AGAIN_NS;
 }
 
 /* One read of the running dump. Returns 0, or 1 when all dumps are done. */
@@ -295,31 +335,25 @@ static int read_once(struct nt_engine *e)
 		return 1;
 	struct nt_job *job = &e->jobs[e->job];
 	int fd = e->ns[job->ns].diag_fd;
+	int err = job->sent ? 0 : send_dump(e, job);
+	ssize_t n = err ? 0 : recv(fd, e->buf, RECV_BYTES, MSG_TRUNC);
 
-	if (!job->sent) {
-		int err = send_dump(e, job);
-
-		if (err) {
-			fail(e, err);
-			e->job++;
+	if (!err && n < 0) {
+		err = -errno;
+		if (err == -EINTR)
+			return 0;
+		if (err == -ENOBUFS && ++job->losses < MAX_LOSSES) {
+			job->overrun = true;
 			return 0;
 		}
 	}
-	ssize_t n = recv(fd, e->buf, RECV_BYTES, MSG_TRUNC);
-
-	if (n < 0 && errno == EINTR)
-		return 0;
-	if (n < 0 && errno == ENOBUFS) {
-		job->overrun = true;
-		return 0;
-	}
-	if (n < 0) {
-		fail(e, -errno);
-		e->job++;
-		return 0;
-	}
 	pthread_mutex_lock(&e->lock);
 	e->now_ns = nt_clock_ns(CLOCK_MONOTONIC);
+	if (err || !n) {
+		finish_job(e, job, err ? err : -EPROTO);
+		pthread_mutex_unlock(&e->lock);
+		return 0;
+	}
 	e->totals.bytes += (uint64_t)n;
 	if (n > RECV_BYTES) {
 		e->totals.truncated++;
@@ -357,12 +391,29 @@ int nt_sweep_end(struct nt_engine *e, struct nt_totals *ret)
 	pthread_mutex_lock(&e->lock);
 	uint64_t now = nt_clock_ns(CLOCK_MONOTONIC);
 
+	for (; e->job < e->n_jobs; e->job++) {
+		const struct nt_job *job = &e->jobs[e->job];
+
+		e->totals.dumps++;
+		nt_fail(e, e->ns[job->ns].netns, job->proto, job->family, ECANCELED);
+	}
 	nt_sweep_close(e);
 	e->last.wall_ns = now - e->begin_wall_ns;
 	e->last.cpu_ns = e->cpu_ns + nt_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
 	*ret = e->last;
 	pthread_mutex_unlock(&e->lock);
 	return 0;
+}
+
+int nt_failures(struct nt_engine *e, struct nt_failure *ret, uint32_t max)
+{
+	pthread_mutex_lock(&e->lock);
+	uint32_t n = e->n_failures;
+
+	for (uint32_t i = 0; i < n && i < max; i++)
+		ret[i] = e->failures[i];
+	pthread_mutex_unlock(&e->lock);
+	return (int)n;
 }
 
 int nt_feed_begin(struct nt_engine *e, uint64_t now_ns)
@@ -388,8 +439,9 @@ int nt_feed(struct nt_engine *e, uint32_t netns, int proto, const uint8_t *bytes
 	e->totals.bytes += n;
 	int done = take_messages(e, netns, (uint8_t)proto, 0, copy, n, false);
 
+	e->totals.dumps += done != 0;
 	if (done < 0)
-		fail(e, done);
+		nt_fail(e, netns, (uint8_t)proto, 0, -done);
 	pthread_mutex_unlock(&e->lock);
 	free(copy);
 	return done < 0 ? done : 0;

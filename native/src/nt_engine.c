@@ -53,6 +53,7 @@ void nt_engine_free(struct nt_engine *e)
 	free(e->back.v);
 	free(e->loaded);
 	free(e->blob);
+	free(e->failures);
 	free(e->buf);
 	free(e);
 }

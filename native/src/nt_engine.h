@@ -35,7 +35,7 @@ enum {
 };
 
 /* nt_table.mark[]: what order and removal need without touching the records. */
-enum { NT_M_LIVE = 1, NT_M_MATCH = 2, NT_M_ORDERED = 4 };
+enum { NT_M_LIVE = 1, NT_M_MATCH = 2, NT_M_ORDERED = 4, NT_M_V6 = 8 /* an AF_INET6 socket */ };
 
 /* Records in slabs that never move, found by cookie through an open-addressing index. */
 struct nt_table {
@@ -80,7 +80,7 @@ struct nt_ns {
 	int diag_fd;
 	int lookup_fd;
 	bool no_legacy; /* type-18 requests are refused: two type-20 dumps instead */
-	bool no_mptcp;
+	uint64_t ask_again_ns[NT_PROTO_MPTCP + 1]; /* the kernel has no module to list it */
 };
 
 /* One dump of a sweep. */
@@ -90,6 +90,8 @@ struct nt_job {
 	uint8_t family; /* 0: the legacy request that covers both */
 	uint8_t tries;
 	bool sent, overrun;
+	bool instead; /* of a legacy request that failed */
+	uint32_t losses;
 	uint32_t seq;
 };
 
@@ -105,7 +107,10 @@ struct nt_engine {
 	struct nt_totals totals; /* of the running sweep */
 	struct nt_totals last;
 	double sent_per_s, resent_per_s; /* of the matched, for their common share */
-	bool sweep_failed;		 /* a dump failed: absence proves nothing */
+	/* Of the running sweep, then of the last: absence from these proves nothing. */
+	struct nt_failure *failures;
+	uint32_t n_failures, failures_cap;
+	bool failures_lost; /* there was no memory to note one: absence proves nothing at all */
 
 	struct nt_op *ops;
 	uint32_t n_ops;
@@ -154,9 +159,10 @@ static inline struct nt_rec *nt_rec_at(const struct nt_table *t, uint32_t i)
 	return &t->slabs[i >> NT_SLAB_BITS][i & (NT_SLAB_RECORDS - 1)];
 }
 
-static inline uint32_t nt_ms_of(const struct nt_engine *e, uint64_t now_ns)
+/* A record's *_ms hold the low word, which goes round after 49 days: their differences count. */
+static inline uint64_t nt_ms_of(const struct nt_engine *e, uint64_t now_ns)
 {
-	return (uint32_t)((now_ns - e->start_ns) / 1000000);
+	return (now_ns - e->start_ns) / 1000000;
 }
 
 /* nt_table.c */
@@ -170,14 +176,19 @@ void nt_table_prefetch_record(const struct nt_table *t, uint64_t cookie);
 uint32_t nt_table_upsert(struct nt_table *t, uint64_t cookie, bool *fresh);
 void nt_table_remove(struct nt_table *t, uint32_t i);
 
+/* nt_diag.c */
+void nt_fail(struct nt_engine *e, uint32_t netns, uint8_t proto, uint8_t family, int error);
+
 /* nt_update.c */
 /* Takes one parsed message into the table; the lock is held. */
 void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct nt_diag_view *view,
 	       bool lookup);
 uint8_t nt_cong_id(struct nt_engine *e, const struct nt_diag_view *view); /* 0: none */
-void nt_sweep_close(struct nt_engine *e);
 /* The kept detail of a record or NULL; the lock is held. */
 const struct nt_detail *nt_rec_detail(const struct nt_engine *e, const struct nt_rec *rec);
+
+/* nt_absent.c; the lock is held. */
+void nt_sweep_close(struct nt_engine *e);
 
 /* nt_rows.c; the lock is held. */
 void nt_owner_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *ret);
@@ -209,7 +220,7 @@ struct nt_facts {
 	const struct nt_plane *plane; /* NULL: no BPF plane knows the socket */
 };
 void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_facts *facts,
-	      uint32_t now_ms);
+	      uint64_t now_ms);
 
 /* nt_order.c */
 int nt_keys_add(struct nt_keys *keys, struct nt_key key);

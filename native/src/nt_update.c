@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* From one parsed message to a record: deltas, rates, limited-by shares, match and key. */
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,8 @@ enum {
 /* The kernel counts the limits in jiffies: shorter windows say little. */
 #define LIMITED_WINDOW_MS 950
 #define LIMITED_WINDOW_MAX_MS (60U * 60 * 1000)
+/* A bound may be too low: well before the clock's low word goes round it stands still. */
+#define UNREAD_MOST_MS 0x80000000U
 #define FLOW_MEAN_S 4.5f /* dt / (dt + 4.5) follows 1 - exp(-dt / 5) closely near 1 s */
 
 static bool is_mapped(const uint32_t *a)
@@ -293,6 +296,10 @@ static void bound_unread(struct nt_rec *rec, const struct nt_diag_view *v, bool 
 		return;
 	uint32_t age = now_ms - rec->taken_at_ms;
 
+	if (age > UNREAD_MOST_MS) {
+		age = UNREAD_MOST_MS;
+		rec->taken_at_ms = now_ms - age;
+	}
 	rec->oldest_unread_ms = f->last_data_recv_ms > age ? f->last_data_recv_ms : age;
 	rec->flags |= NT_F_OLDEST_UNREAD;
 }
@@ -418,7 +425,8 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 {
 	const struct inet_diag_msg *m = v->msg;
 	struct nt_facts f = { .snd_wnd = UINT32_MAX };
-	uint32_t now_ms = nt_ms_of(e, e->now_ns);
+	uint64_t now_ms = nt_ms_of(e, e->now_ns);
+	uint32_t low_ms = (uint32_t)now_ms;
 	struct nt_proc proc;
 	bool fresh = false;
 
@@ -437,8 +445,11 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	uint32_t i = lookup ? nt_table_find(&e->table, v->cookie) :
 			      nt_table_upsert(&e->table, v->cookie, &fresh);
 
-	if (i == NT_NONE)
+	if (i == NT_NONE) {
+		if (!lookup)
+			nt_fail(e, netns, proto, 0, ENOMEM);
 		return;
+	}
 	struct nt_rec *rec = nt_rec_at(&e->table, i);
 
 	if (!lookup) {
@@ -450,7 +461,7 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	}
 	if (fresh || rec->state != m->idiag_state || rec->sport != ntohs(m->id.idiag_sport) ||
 	    rec->dport != ntohs(m->id.idiag_dport)) {
-		rec->state_since_s = now_ms / 1000;
+		rec->state_since_s = (uint32_t)(now_ms / 1000);
 		rec->state = m->idiag_state;
 		identify(rec, v);
 	} else if (proto == NT_PROTO_UDP) {
@@ -459,7 +470,9 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	if (fresh) {
 		rec->netns = netns;
 		rec->proto = proto;
-		rec->first_seen_s = now_ms / 1000;
+		if (m->idiag_family == AF_INET6)
+			e->table.mark[i] |= NT_M_V6;
+		rec->first_seen_s = (uint32_t)(now_ms / 1000);
 		rec->base_ns = e->now_ns;
 		rec->min_rtt_us = UINT32_MAX;
 		e->totals.opened++;
@@ -496,11 +509,11 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		if (f.rolled && !restart && v->info_len >= TI_BYTES_RECEIVED + 8)
 			roll_rates(rec, v, &f);
 		if (f.rolled || fresh) {
-			roll_limited(rec, v, fresh, now_ms, &f);
-			roll_loss_window(rec, v, fresh || restart, now_ms, &f);
+			roll_limited(rec, v, fresh, low_ms, &f);
+			roll_loss_window(rec, v, fresh || restart, low_ms, &f);
 			take_counters(rec, v);
 		}
-		bound_unread(rec, v, fresh, now_ms, &f);
+		bound_unread(rec, v, fresh, low_ms, &f);
 	} else {
 		rec->flags &= ~(uint32_t)(NT_F_INFO | NT_F_OLDEST_UNREAD);
 		if (f.rolled)
@@ -536,45 +549,4 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	rec->detail = d ? e->back.n : 0;
 	if (d)
 		fill_detail(d, v);
-}
-
-void nt_sweep_close(struct nt_engine *e)
-{
-	struct nt_proc proc;
-
-	for (uint32_t i = 0; i < e->table.high; i++) {
-		if (!(e->table.mark[i] & NT_M_LIVE) || e->table.seen[i] == e->sweep)
-			continue;
-		struct nt_rec *rec = nt_rec_at(&e->table, i);
-
-		if (!e->sweep_failed) {
-			/* A dump is no snapshot: it may miss a live socket once. */
-			if (++rec->miss >= 2) {
-				nt_plane_drop(e, rec);
-				nt_table_remove(&e->table, i);
-				e->totals.closed++;
-				continue;
-			}
-			if (!(rec->flags & NT_F_MISSED) && rec->inode && e->procs)
-				nt_procs_gone(e->procs, rec->inode);
-			rec->flags |= NT_F_MISSED;
-		}
-		if (e->table.mark[i] & NT_M_MATCH) {
-			struct nt_filter_view fv = nt_view_of(e, rec, NULL, &proc);
-
-			nt_tally(e, &e->totals, rec);
-			nt_keys_add(&e->next, nt_key_of(e, i, &fv));
-		}
-	}
-	struct nt_details swap = e->front;
-
-	e->front = e->back;
-	e->back = swap;
-	e->back.n = 0;
-	nt_tally_close(e, &e->totals);
-	e->last = e->totals;
-	if (e->next_stale)
-		nt_rematch(e);
-	e->next_whole = !e->next_stale;
-	nt_order_drop_dead(e);
 }

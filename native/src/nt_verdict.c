@@ -190,10 +190,10 @@ static void settle(struct nt_rec *rec, enum nt_level level, uint8_t strength, ui
 }
 
 void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_facts *f,
-	      uint32_t now_ms)
+	      uint64_t now_ms)
 {
 	struct held h = { 0 };
-	uint32_t now_s = now_ms / 1000;
+	uint32_t now_s = (uint32_t)(now_ms / 1000);
 
 	if (f->has_info)
 		hold_tcp(c, rec, f, &h);

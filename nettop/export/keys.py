@@ -76,7 +76,8 @@ _TOP = {
     "cost.interval_s": "interval in force",
     "cost.stretched": "why it is longer than was asked for",
     "totals": "sums; of all polled sockets unless said otherwise",
-    "totals.tcp": "TCP sockets",
+    "totals.tcp": "TCP sockets; absent if one of the dumps that list them failed (sources say "
+    "why), or none was asked for; the same of udp and mptcp",
     "totals.udp": "UDP sockets",
     "totals.mptcp": "MPTCP connections",
     "totals.by_state": "TCP sockets by state; TIME_WAIT from sockstat",

@@ -286,9 +286,9 @@ def _totals(t: Mapping[str, Any]) -> Totals:
         return integer(t, name, where, 32, 0)
 
     return Totals(
-        tcp=count("tcp"),
-        udp=count("udp"),
-        mptcp=count("mptcp"),
+        tcp=optional_integer(t, "tcp", where),
+        udp=optional_integer(t, "udp", where),
+        mptcp=optional_integer(t, "mptcp", where),
         by_state={clean(n)[:32]: integer(by_state, n, f"{where}by_state.", 32) for n in by_state},
         matched=count("matched"),
         unwell=count("unwell"),

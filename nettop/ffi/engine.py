@@ -88,6 +88,12 @@ class Engine:
         check(lib.nt_sweep_end(self._e, totals), "ending a dump")
         return totals
 
+    def failures(self) -> list[Any]:
+        """struct nt_failure of each dump of the last sweep that failed."""
+        n = check(lib.nt_failures(self._e, ffi.NULL, 0), "listing failed dumps")
+        out = ffi.new("struct nt_failure[]", n)
+        return [out[i] for i in range(min(n, lib.nt_failures(self._e, out, n)))]
+
     def feed_begin(self, now_ns: int) -> None:
         check(lib.nt_feed_begin(self._e, now_ns), "nt_feed_begin")
 

@@ -336,9 +336,9 @@ class HostCounters:
 class Totals:
     """Sums of the last sweep, and the host's own counters."""
 
-    tcp: int
-    udp: int
-    mptcp: int
+    tcp: int | None  # None: not all of them could be listed, or none was asked for
+    udp: int | None
+    mptcp: int | None
     by_state: Mapping[str, int]  # dumped TCP sockets; TIME_WAIT comes from sockstat
     matched: int
     unwell: int

@@ -69,17 +69,23 @@ def table_lines(
         yield finish(_line(sign, cells, fields, widths, style))
 
 
+def _known(count: int | None) -> str:
+    return units.ABSENT if count is None else str(count)
+
+
 def header_lines(model: Model, filter_text: str | None, file: str | None) -> list[str]:
     """Host, time and totals; then the filter and what of the polling does not work."""
     t = model.totals
     when = _clock(model.wall_ns)
     every = "first interval" if model.interval_s is None else f"{model.interval_s:.1f}s"
     states = t.by_state
+    none = None if t.tcp is None else 0
+    est, listen = states.get("ESTABLISHED", none), states.get("LISTEN", none)
     first = [
         f"nettop  {clean(model.host)} {clean(model.kernel)}  {when}  {every}",
         f"! {t.unwell} unwell  ▲ {t.watch} watch",
-        f"tcp {t.tcp} est {states.get('ESTABLISHED', 0)} listen {states.get('LISTEN', 0)}"
-        f" tw {states.get('TIME_WAIT', units.ABSENT)} udp {t.udp}",
+        f"tcp {_known(t.tcp)} est {_known(est)} listen {_known(listen)}"
+        f" tw {_known(states.get('TIME_WAIT'))} udp {_known(t.udp)}",
         f"retr {units.rate(t.retrans_per_s)}/s",
         f"↑{units.bits_per_s(t.tx_bytes_per_s)} ↓{units.bits_per_s(t.rx_bytes_per_s)}",
     ]

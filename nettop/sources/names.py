@@ -53,6 +53,10 @@ class Names:
                 self._users[uid] = None
         return self._users[uid]
 
+    def forget_netns(self) -> None:
+        """Names of namespaces have changed."""
+        self._netns_at = float("-inf")
+
     def netns_name(self, inode: int) -> str | None:
         """Name under which `ip netns` knows a namespace; None if it has none."""
         now = self._clock()

@@ -10,14 +10,14 @@ import errno
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from nettop.errors import NettopError
 from nettop.ffi import check, ffi, lib
 from nettop.render.clean import clean
-from nettop.sources.mounts import Mount, read_mounts
+from nettop.sources.mounts import Mount, MountWatch, read_mounts
 
 if TYPE_CHECKING:
     from nettop.ffi.engine import Procs
@@ -127,12 +127,105 @@ def resolve(specs: Sequence[str], procs: Procs | None = None) -> dict[int, str]:
     """
     if not specs:
         return {own_inode(): OWN_PATH}
-    everything = enumerate_all(of_processes(procs))
-    chosen: dict[int, str] = {}
-    for spec in specs:
-        for namespace in everything if spec == ALL else [_resolve_one(spec, everything)]:
+    return Named(specs, procs).resolve(strict=True)
+
+
+class Named:
+    """What `-N NAME|PID|all …` stands for, followed when a name comes to stand for another.
+
+    Nothing here keeps a namespace alive: a name is compared by device and inode, a process by
+    its start time too.
+    """
+
+    def __init__(self, specs: Sequence[str], procs: Procs | None = None) -> None:
+        self.specs = tuple(specs)
+        self.gone: list[str] = []  # in one line each, as of the last resolve()
+        self._procs = procs
+        self._marks: dict[str, _Mark] = {}
+        self._mounts = MountWatch()
+
+    @property
+    def everything(self) -> bool:
+        return ALL in self.specs
+
+    def resolve(self, *, strict: bool = False) -> dict[int, str]:
+        """inode → path to open; what is not there is left out and told in `gone`.
+
+        Raises:
+            NettopError: if strict, of the first that is not there.
+        """
+        if not self.specs:
+            return {own_inode(): OWN_PATH}
+        self.gone = []
+        everything = enumerate_all(of_processes(self._procs), self._mounts.read())
+        chosen: dict[int, str] = {}
+        for spec in self.specs:
+            if spec == ALL:
+                for namespace in everything:
+                    chosen.setdefault(namespace.inode, namespace.path)
+                continue
+            try:
+                namespace = self._follow(spec, everything)
+            except NettopError as e:
+                if strict:
+                    raise
+                mark = self._marks[spec] = replace(self._marks[spec], at=None)
+                name = f"network namespace {clean(spec)} is gone: polled again once there is one"
+                self.gone.append(str(e).removeprefix("-N: ") if mark.started else name)
+                continue
             chosen.setdefault(namespace.inode, namespace.path)
-    return chosen
+        return chosen
+
+    def _follow(self, spec: str, everything: Sequence[Namespace]) -> Namespace:
+        before = self._marks.get(spec)
+        if before is not None and before.started is not None:
+            if _started(before.path) != before.started:
+                raise NettopError(f"-N: process {spec} has ended: its namespace is let go")
+            found = _of_process(spec, everything)
+        else:
+            found = _resolve_one(spec, everything)
+        named = found.name == spec
+        path = found.path if named else f"/proc/{spec}/ns/net"
+        self._marks[spec] = _Mark(path, _identity(path), None if named else _started(path))
+        return found
+
+    def changed(self) -> bool:
+        """Whether a name or a process stands for another namespace than at the last resolve()."""
+        for mark in self._marks.values():
+            if mark.at is None:
+                continue
+            if _identity(mark.path) != mark.at:
+                return True
+            if mark.started is not None and _started(mark.path) != mark.started:
+                return True
+        names_gone = any(m.at is None and m.started is None for m in self._marks.values())
+        return names_gone and self._mounts.changed()
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What a name stood for."""
+
+    path: str
+    at: tuple[int, int] | None  # device and inode; None: it is gone
+    started: str | None  # start time of a process, in ticks; None: no process but a name
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None  # gone, which is what is asked
+    return found.st_dev, found.st_ino
+
+
+def _started(path: str) -> str | None:
+    """Start time of the process whose namespace this path is; None: it has ended."""
+    try:
+        text = Path(path).parent.parent.joinpath("stat").read_bytes()
+    except OSError:
+        return None
+    return text.rpartition(b")")[2].split()[19].decode()
 
 
 def _resolve_one(spec: str, everything: Sequence[Namespace]) -> Namespace:
@@ -143,6 +236,10 @@ def _resolve_one(spec: str, everything: Sequence[Namespace]) -> Namespace:
         names = sorted(clean(n.name) for n in everything if n.name)
         known = f"known: {', '.join(names[:12])}" if names else "`ip netns` lists none"
         raise NettopError(f"-N: no network namespace is called {clean(spec)} ({known})")
+    return _of_process(spec, everything)
+
+
+def _of_process(spec: str, everything: Sequence[Namespace]) -> Namespace:
     path = Path("/proc", spec, "ns/net")
     try:
         inode = path.stat().st_ino

@@ -51,20 +51,21 @@ def host_line(model: Model, width: int, g: Glyphs) -> Line:
     if width < 100:
         short: tuple[Part, ...] = (
             ("tcp ", D),
-            (str(t.tcp), B),
+            (_known(t.tcp), B),
             (" retr ", D),
             (units.rate(t.retrans_per_s) + "/s", B),
         )
         return spread(tuple(left), short, width)
-    est, listen = t.by_state.get("ESTABLISHED", 0), t.by_state.get("LISTEN", 0)
+    none = None if t.tcp is None else 0
+    est, listen = t.by_state.get("ESTABLISHED", none), t.by_state.get("LISTEN", none)
     tw = t.by_state.get("TIME_WAIT")
     left += [
-        ("   tcp ", D), (str(t.tcp), B), (" est ", D), (str(est), Role.NORMAL),
-        (" listen ", D), (str(listen), Role.NORMAL),
-        (" tw ", D), (units.ABSENT if tw is None else str(tw), Role.NORMAL),
+        ("   tcp ", D), (_known(t.tcp), B), (" est ", D), (_known(est), Role.NORMAL),
+        (" listen ", D), (_known(listen), Role.NORMAL),
+        (" tw ", D), (_known(tw), Role.NORMAL),
     ]  # fmt: skip
     if width >= 160:
-        left += [(" udp ", D), (str(t.udp), Role.NORMAL)]
+        left += [(" udp ", D), (_known(t.udp), Role.NORMAL)]
     left += [("   retr ", D), (units.rate(t.retrans_per_s) + "/s", B)]
     if width >= 160 and t.retr_pct is not None:
         left += [(" " + units.percent(t.retr_pct), Role.NORMAL)]
@@ -78,6 +79,10 @@ def host_line(model: Model, width: int, g: Glyphs) -> Line:
     if t.netns_hidden:
         right.append((f" +{t.netns_hidden} netns", D))
     return spread(tuple(left), tuple(right), width)
+
+
+def _known(count: int | None) -> str:
+    return units.ABSENT if count is None else str(count)
 
 
 def _planes(model: Model, g: Glyphs) -> list[Part]:

@@ -202,16 +202,101 @@ def test_a_socket_seen_again_was_only_missed(engine: Engine) -> None:
     assert value(engine, "tx") == pytest.approx(2000)
 
 
-def test_a_failed_dump_removes_nothing(engine: Engine) -> None:
+def feed_failing(engine: Engine, proto: Proto, error: int) -> None:
+    with pytest.raises(OSError, match="nt_feed"):
+        engine.feed(NETNS, proto, done(-error))
+
+
+def test_a_failed_dump_proves_nothing_of_what_it_lists(engine: Engine) -> None:
     sweep(engine, 10, connection(1))
     for at in (11, 12, 13):
         engine.feed_begin(at * S)
-        with pytest.raises(OSError, match="nt_feed"):
-            engine.feed(NETNS, Proto.TCP, done(-105))
+        feed_failing(engine, Proto.TCP, 105)
         totals = engine.feed_end(at * S)
-        assert totals.failed == 1
-        assert totals.last_error == 105
+        assert (totals.dumps, totals.failed, totals.closed) == (1, 1, 0)
+        (failure,) = engine.failures()
+        assert (failure.netns, failure.proto, failure.error) == (NETNS, Proto.TCP, 105)
+    assert row(engine).flags & Flag.MISSED
+    sweep(engine, 14, connection(1))
+    assert not row(engine).flags & Flag.MISSED
+
+
+def test_what_no_dump_lists_any_more_is_known_no_longer(engine: Engine) -> None:
+    sweep(engine, 10, connection(1))
+    for at in range(11, 20):
+        engine.feed_begin(at * S)
+        feed_failing(engine, Proto.TCP, 105)
+        totals = engine.feed_end(at * S)
+        assert totals.closed == 0, "it was not seen to close"
+    assert engine.find(1) is None
+
+
+@pytest.mark.parametrize("error", [2, 1, 105], ids=["no udp_diag", "refused", "overrun"])
+def test_a_failed_dump_keeps_no_socket_of_another_protocol(engine: Engine, error: int) -> None:
+    closing = [connection(n) for n in range(1, 8)]
+    for at in range(10, 17):
+        engine.feed_begin(at * S)
+        engine.feed(NETNS, Proto.TCP, b"".join(closing) + done())
+        feed_failing(engine, Proto.UDP, error)
+        totals = engine.feed_end(at * S)
+        closing.pop()
+    assert totals.tcp == 1
+    assert [n for n in range(1, 8) if engine.find(n)] == [1, 2], "the last one was missed once"
+
+
+def test_a_failed_dump_keeps_no_socket_of_another_namespace(engine: Engine) -> None:
+    engine.feed_begin(10 * S)
+    engine.feed(NETNS, Proto.TCP, connection(1) + done())
+    engine.feed(NETNS + 1, Proto.TCP, connection(2) + done())
+    engine.feed_end(10 * S)
+    for at in (11, 12):
+        engine.feed_begin(at * S)
+        feed_failing(engine, Proto.TCP, 1)
+        engine.feed(NETNS + 1, Proto.TCP, done())
+        engine.feed_end(at * S)
     assert engine.find(1) is not None
+    assert engine.find(2) is None
+
+
+DAYS_50 = 50 * 86400  # later than 2^32 ms
+
+
+def test_ages_after_seven_weeks(engine: Engine) -> None:
+    """Engine milliseconds fill 32 bits after 49.7 days."""
+    late: dict[str, Any] = {"bytes_retrans": 0, "bytes_sent": 0, "total_retrans": 0}
+    sweep(engine, 0, connection(9))
+    sweep(engine, DAYS_50, connection(1, **late), connection(2, state="LISTEN"))
+    for n in range(1, 4):
+        late = {"bytes_retrans": n * 90_000, "bytes_sent": n * 100_000, "total_retrans": n * 70}
+        state = "CLOSE_WAIT" if n == 3 else "ESTABLISHED"
+        sweep(engine, DAYS_50 + n, connection(1, state=state, **late),
+              connection(2, state="LISTEN", rqueue=9, wqueue=9))  # fmt: skip
+    rec = row(engine).rec
+    assert engine.milliseconds() == (DAYS_50 + 3) * 1000
+    assert rec.first_seen_s == DAYS_50
+    assert rec.state_since_s == DAYS_50 + 3
+    assert rec.level == 2
+    assert rec.verdict_since_s == rec.well_since_s - 1 == DAYS_50 + 2
+    assert row(engine, 2).rec.verdict_since_s == DAYS_50 + 2
+
+
+def test_unread_for_more_than_seven_weeks_stays_a_lower_bound(engine: Engine) -> None:
+    days: tuple[int, ...] = (1, 20, 30, 49, 50, 51, 60)
+    told = []
+    for day in days:
+        sweep(engine, day * 86400, connection(1, rqueue=5, bytes_received=5))
+        told.append(value(engine, "unread") / 86400 / S)
+    assert told == pytest.approx([0, 19, 2**31 / 86400e3] + [2**31 / 86400e3] * 4, rel=1e-3)
+
+
+def test_loss_across_the_wrap_of_milliseconds(engine: Engine) -> None:
+    sweep(engine, 0, connection(9))
+    lossy: dict[str, Any] = {"bytes_sent": 0, "bytes_retrans": 0, "total_retrans": 0}
+    for n in range(20):
+        sweep(engine, 2**32 // 1000 - 10 + n, connection(1, **lossy))
+        lossy = {k: v + (100_000, 5_000, 4)[i] for i, (k, v) in enumerate(lossy.items())}
+        if n > 3:
+            assert row(engine).verdicts == [Verdict.LOSS], n
 
 
 def test_listed_twice_in_one_dump(engine: Engine) -> None:

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+/* The end of a sweep: what it did not list is gone, unless a dump failed that would have. */
+#include <netinet/in.h>
+
+#include "nt_engine.h"
+#include "nt_planes.h"
+
+/* A socket whose dump keeps failing is known no longer: it leaves the table after so many. */
+#define UNLISTED_SWEEPS 5
+
+/* Whether a dump that failed would have listed this record, so that it may still be there. */
+static bool may_be_unlisted(const struct nt_engine *e, uint32_t i, const struct nt_rec *rec)
+{
+	uint8_t family = e->table.mark[i] & NT_M_V6 ? AF_INET6 : AF_INET;
+
+	if (e->failures_lost)
+		return true;
+	for (uint32_t j = 0; j < e->n_failures; j++) {
+		const struct nt_failure *f = &e->failures[j];
+
+		if (f->netns == rec->netns && f->proto == rec->proto &&
+		    (!f->family || f->family == family))
+			return true;
+	}
+	return false;
+}
+
+void nt_sweep_close(struct nt_engine *e)
+{
+	struct nt_proc proc;
+
+	for (uint32_t i = 0; i < e->table.high; i++) {
+		if (!(e->table.mark[i] & NT_M_LIVE) || e->table.seen[i] == e->sweep)
+			continue;
+		struct nt_rec *rec = nt_rec_at(&e->table, i);
+
+		bool unlisted = may_be_unlisted(e, i, rec);
+
+		/* A dump is no snapshot: it may miss a live socket once. */
+		if (unlisted ? e->sweep - e->table.seen[i] >= UNLISTED_SWEEPS : ++rec->miss >= 2) {
+			nt_plane_drop(e, rec);
+			nt_table_remove(&e->table, i);
+			e->totals.closed += !unlisted;
+			continue;
+		}
+		if (rec->miss == 1 && !unlisted && rec->inode && e->procs)
+			nt_procs_gone(e->procs, rec->inode);
+		rec->flags = (rec->flags | NT_F_MISSED) &
+			     ~(uint32_t)(NT_F_RATES | NT_F_RETR_PCT | NT_F_LIMITED);
+		if (e->table.mark[i] & NT_M_MATCH) {
+			struct nt_filter_view fv = nt_view_of(e, rec, NULL, &proc);
+
+			nt_tally(e, &e->totals, rec);
+			nt_keys_add(&e->next, nt_key_of(e, i, &fv));
+		}
+	}
+	struct nt_details swap = e->front;
+
+	e->front = e->back;
+	e->back = swap;
+	e->back.n = 0;
+	nt_tally_close(e, &e->totals);
+	e->last = e->totals;
+	if (e->next_stale)
+		nt_rematch(e);
+	e->next_whole = !e->next_stale;
+	nt_order_drop_dead(e);
+}

@@ -1,0 +1,312 @@
+"""The diag plane against the kernel: which sockets are listed, and what is said if a dump fails."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from nettop.collect import PollOptions
+from nettop.model.types import Model, Proto, Row, SourceStatus
+from nettop.planes import PlaneOptions
+from nettop.poller import LiveFeed
+from tests.integration.namespaces import inside, namespace, needs_root, run
+
+pytestmark = needs_root
+
+IPPROTO_MPTCP = 262
+NO_BPF = PlaneOptions(bpf=False)
+
+
+@pytest.fixture
+def space() -> Iterator[str]:
+    with namespace() as name:
+        yield name
+
+
+def rows_of(feed: LiveFeed) -> list[Row]:
+    feed.tick()
+    return list(feed.window(0, feed.count()))
+
+
+def mptcp_pair(stack: ExitStack, name: str, host: str) -> tuple[socket.socket, socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    make = partial(socket.socket, family, socket.SOCK_STREAM, IPPROTO_MPTCP)
+    listener, client = (stack.enter_context(inside(name, make)) for _ in range(2))
+    listener.bind((host, 0))
+    listener.listen(9)
+    client.connect(listener.getsockname()[:2])
+    server, _ = listener.accept()
+    return client, stack.enter_context(server)
+
+
+@pytest.mark.skipif(not Path("/proc/sys/net/mptcp").exists(), reason="a kernel without MPTCP")
+@pytest.mark.needs_tools("ss")
+def test_mptcp_sockets_are_those_of_ss(space: str) -> None:
+    with ExitStack() as stack:
+        for host in ("127.0.0.1", "::1"):
+            client, _ = mptcp_pair(stack, space, host)
+            client.sendall(b"x" * 700)
+        said = run("ip", "netns", "exec", space, "ss", "-HManeO").splitlines()
+        options = PollOptions(netns=(space,), rows_all=True, planes=NO_BPF)
+        feed = stack.enter_context(closing(LiveFeed(options)))
+        rows = {r.cookie: r for r in rows_of(feed) if r.proto == Proto.MPTCP}
+        assert len(said) == 6
+        for line in said:
+            found = re.search(r"sk:([0-9a-f]+)", line)
+            assert found is not None
+            row = rows.pop(int(found[1], 16))
+            state, rqueue, wqueue, local, remote, *_ = line.split()
+            assert {"ESTAB": "ESTABLISHED"}.get(state, state) == row.state_name
+            assert (int(rqueue), int(wqueue)) == (row.rec.rqueue, row.rec.wqueue)
+            assert local.endswith(f":{row.rec.sport}")
+            assert remote.endswith(f":{row.rec.dport or '*'}")
+        assert not rows
+        model = feed.latest()
+        assert model is not None
+        assert model.totals.mptcp == 6
+
+
+# Without a kernel that lacks a module or refuses: sendto() of a request of so many bytes fails,
+# or recvfrom() into a buffer of so many.
+# TCP's legacy request has 76, TCP's by family and UDP's 72, MPTCP's 80.
+REFUSE = """
+import ctypes, os, struct, sys
+def refuse(lengths, error, receiving=False):
+    call = {"x86_64": 44, "aarch64": 206}[os.uname().machine] + receiving
+    ops = [(0x20, 0, 0, 0), (0x15, 0, len(lengths) + 1, call), (0x20, 0, 0, 32)]
+    ops += [(0x15, len(lengths) - i, 0, n) for i, n in enumerate(lengths)]
+    ops += [(0x06, 0, 0, 0x7FFF0000), (0x06, 0, 0, 0x00050000 | error)]
+    program = b"".join(struct.pack("=HBBI", *op) for op in ops)
+    held = ctypes.create_string_buffer(program)
+    prog = struct.pack("@HP", len(ops), ctypes.addressof(held))
+    libc = ctypes.CDLL(None, use_errno=True)
+    for args in ((38, 1, 0, 0, 0), (22, 2, prog)):
+        if libc.prctl(*args):
+            raise OSError(ctypes.get_errno(), f"prctl {args[0]}")
+"""
+LEGACY, BY_FAMILY, MPTCP = 76, 72, 80
+
+
+def refused_run(
+    space: str, lengths: tuple[int, ...], error: int, *args: str, receiving: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """`nettop ARGS` in the namespace, under the filter."""
+    script = (
+        f"{REFUSE}\nrefuse({lengths}, {error}, {receiving})\nos.execv(sys.executable, sys.argv[1:])"
+    )
+    argv = [sys.executable, "-c", script, sys.executable, "-m", "nettop", "--no-bpf", *args]
+    return subprocess.run(
+        ["ip", "netns", "exec", space, *argv], capture_output=True, text=True, timeout=30,
+        check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lengths", "error", "missing", "why"),
+    [
+        ((BY_FAMILY,), errno.ENOENT, "udp", "the kernel has no udp_diag (ENOENT)"),
+        ((BY_FAMILY,), errno.EPERM, "udp", "a security module or seccomp refuses"),
+        ((BY_FAMILY,), errno.ENOBUFS, "udp", "(ENOBUFS)"),
+        ((MPTCP,), errno.ENOENT, "mptcp", "the kernel has no mptcp_diag (ENOENT)"),
+    ],
+)
+def test_one_protocol_that_cannot_be_dumped(
+    space: str, lengths: tuple[int, ...], error: int, missing: str, why: str
+) -> None:
+    """In a namespace without any socket: nothing listed is no failure."""
+    done = refused_run(space, lengths, error, "--json", "--once")
+    assert (done.returncode, done.stderr) == (0, "")
+    said = json.loads(done.stdout)
+    assert {p for p in ("tcp", "udp", "mptcp") if p not in said["totals"]} == {missing}
+    (diag,) = (s for s in said["sources"] if s["name"] == "diag")
+    assert diag["state"] == "partial"
+    assert diag["reason"].startswith(f"{missing.upper()} sockets are not listed: ")
+    assert why in diag["reason"]
+    if error == errno.ENOENT:
+        assert diag["fix"] == f"modprobe {missing}_diag"
+    text = refused_run(space, lengths, error, "--once").stdout
+    assert (" udp – " in text) == (missing == "udp")
+
+
+def test_a_legacy_request_that_is_refused_costs_nothing(space: str) -> None:
+    done = refused_run(space, (LEGACY,), errno.EACCES, "--json", "--once")
+    assert json.loads(done.stdout)["sources"][0]["state"] == "ok"
+
+
+def test_no_protocol_at_all_is_an_error_in_one_line(space: str) -> None:
+    done = refused_run(space, (LEGACY, BY_FAMILY, MPTCP), errno.EACCES, "--json", "--once")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("nettop: cannot read sockets: TCP sockets are not listed: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_messages_lost_at_every_read_end_in_an_error(space: str) -> None:
+    done = refused_run(space, (65536,), errno.ENOBUFS, "--json", "--once", receiving=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "messages were lost three times in a row (ENOBUFS)" in done.stderr
+
+
+def test_closed_sockets_go_while_another_protocol_cannot_be_dumped(space: str) -> None:
+    script = f"""{REFUSE}
+import socket
+import subprocess
+import sys
+from nettop.collect import PollOptions
+from nettop.planes import PlaneOptions
+from nettop.poller import LiveFeed
+listener = socket.create_server(("127.0.0.1", 0))
+ends = []
+for n in range(7):
+    ends += [socket.create_connection(listener.getsockname()), listener.accept()[0]]
+refuse(({BY_FAMILY},), {errno.ENOENT})
+feed = LiveFeed(PollOptions(rows_all=False, planes=PlaneOptions(bpf=False)))
+for n in range(3):
+    feed.tick()
+    print(feed.count(), end=" ")
+    for end in ends[2:]:
+        end.close()
+feed.close()
+"""
+    assert run("ip", "netns", "exec", space, sys.executable, "-c", script) == "14 14 2 "
+
+
+def peer_is_there(space: str) -> bool:
+    return "v0" in run("ip", "-n", space, "-br", "link")
+
+
+def soon(condition: Callable[[], bool]) -> bool:
+    """The kernel takes a namespace apart on its own time."""
+    end = time.monotonic() + 5
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def diag_of(model: Model) -> SourceStatus:
+    status = model.source("diag")
+    assert status is not None
+    return status
+
+
+def make_again(name: str, peer_in: str) -> None:
+    run("ip", "netns", "add", name)
+    run("ip", "-n", name, "link", "set", "lo", "up")
+    peer = ("peer", "name", "v0", "netns", peer_in)
+    run("ip", "-n", name, "link", "add", "v0", "type", "veth", *peer)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_namespace_made_again_under_its_name(space: str, paused: bool) -> None:
+    name = f"{space}-again"
+    make_again(name, space)
+    with ExitStack() as stack:
+        held = inside(name, lambda: socket.create_server(("127.0.0.1", 0)))
+        options = PollOptions(netns=(name,), rows_all=True, planes=NO_BPF)
+        feed = stack.enter_context(closing(LiveFeed(options)))
+        assert [r.rec.sport for r in rows_of(feed)] == [held.getsockname()[1]]
+        feed.set_paused(paused)
+        held.close()
+        run("ip", "netns", "del", name)
+        feed.tick()
+        assert soon(lambda: not peer_is_there(space)), "what is watched cannot end"
+        feed.set_paused(False)
+        for _ in range(3):
+            model = feed.tick()
+        status = diag_of(model)
+        assert (status.state, feed.count()) == ("partial", 0)
+        assert f"network namespace {name} is gone" in (status.reason or "")
+        assert (model.totals.netns, model.totals.tcp) == (0, None)
+
+        make_again(name, space)
+        stack.callback(run, "ip", "netns", "del", name)
+        again = stack.enter_context(inside(name, lambda: socket.create_server(("127.0.0.1", 0))))
+        feed.tick()
+        assert [r.rec.sport for r in rows_of(feed)] == [again.getsockname()[1]]
+        assert diag_of(feed.tick()).state == "ok"
+
+
+def test_a_namespace_made_again_between_two_ticks(space: str) -> None:
+    name = f"{space}-again"
+    make_again(name, space)
+    with ExitStack() as stack:
+        options = PollOptions(netns=(name,), rows_all=True, planes=NO_BPF)
+        feed = stack.enter_context(closing(LiveFeed(options)))
+        assert rows_of(feed) == []
+        run("ip", "netns", "del", name)
+        run("ip", "netns", "add", name)
+        stack.callback(run, "ip", "netns", "del", name)
+        made = stack.enter_context(inside(name, lambda: socket.create_server(("0.0.0.0", 0))))
+        feed.tick()
+        assert [r.rec.sport for r in rows_of(feed)] == [made.getsockname()[1]]
+        assert soon(lambda: not peer_is_there(space))
+
+
+def test_a_process_that_names_a_namespace_ends(space: str) -> None:
+    with ExitStack() as stack:
+        child = subprocess.Popen(["unshare", "--net", "sleep", "60"])
+        stack.callback(child.kill)
+        own = Path("/proc/self/ns/net").stat().st_ino
+        there = Path(f"/proc/{child.pid}/ns/net")
+        assert soon(lambda: there.stat().st_ino != own)
+        run("ip", "-n", space, "link", "add", "v0", "type", "veth",
+            "peer", "name", "v0", "netns", str(child.pid))  # fmt: skip
+        options = PollOptions(netns=(str(child.pid),), planes=NO_BPF)
+        feed = stack.enter_context(closing(LiveFeed(options)))
+        assert diag_of(feed.tick()).state == "ok"
+        child.kill()
+        child.wait()
+        feed.tick()
+        assert soon(lambda: not peer_is_there(space))
+        status = diag_of(feed.tick())
+        assert status.state == "partial"
+        assert status.reason == f"process {child.pid} has ended: its namespace is let go"
+
+
+def test_a_process_that_enters_another_namespace_is_followed(space: str) -> None:
+    script = """
+import ctypes, os, sys
+for line in sys.stdin:
+    os.setns(os.open(line.strip(), os.O_RDONLY), 0x40000000) if hasattr(os, "setns") else \
+        __import__("ctypes").CDLL(None).setns(os.open(line.strip(), os.O_RDONLY), 0x40000000)
+    print(flush=True)
+"""
+    with ExitStack() as stack:
+        other = stack.enter_context(namespace())
+        made = stack.enter_context(inside(other, lambda: socket.create_server(("127.0.0.1", 0))))
+        child = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                text=True,
+            )
+        )  # fmt: skip
+        stack.callback(child.kill)
+        assert child.stdin is not None
+        assert child.stdout is not None
+
+        def enter(name: str) -> None:
+            assert child.stdin is not None
+            assert child.stdout is not None
+            child.stdin.write(f"/run/netns/{name}\n")
+            child.stdin.flush()
+            child.stdout.readline()
+
+        enter(space)
+        options = PollOptions(netns=(str(child.pid),), rows_all=True, planes=NO_BPF)
+        feed = stack.enter_context(closing(LiveFeed(options)))
+        assert rows_of(feed) == []
+        enter(other)
+        feed.tick()
+        assert [r.rec.sport for r in rows_of(feed)] == [made.getsockname()[1]]
