@@ -1,22 +1,52 @@
 /* SPDX-License-Identifier: MIT */
-/* Any bytes as a dump: into the table, through every question that can be asked of it. */
+/*
+ * Any bytes as a dump, and as sections: into the table, through every question that can be asked
+ * of it.
+ */
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "nt_api.h"
+#include "nt_sections.h"
 
 #define SECOND_NS 1000000000ULL
 #define ROWS 64
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void add(struct nt_sections *s, struct nt_section head, const void *body)
+{
+	if (nt_sections_add(s, &head, body))
+		abort();
+}
+
 static void sweep(struct nt_engine *e, uint64_t now_ns, int proto, const uint8_t *data, size_t size)
 {
-	struct nt_totals totals;
+	struct nt_sections *s;
+	struct nt_sweep_head begin = { .netns = 1 };
+	struct nt_dump_end end = { 0 };
 
-	nt_feed_begin(e, now_ns);
-	nt_feed(e, 1, proto, data, (uint32_t)size);
-	nt_feed_end(e, now_ns + 1000, &totals);
+	if (nt_sections_new(&s))
+		abort();
+	add(s, (struct nt_section){ .at_ns = now_ns, .kind = NT_S_SWEEP, .bytes = sizeof(begin) },
+	    &begin);
+	add(s,
+	    (struct nt_section){ .at_ns = now_ns,
+				 .kind = NT_S_DIAG,
+				 .bytes = (uint32_t)size,
+				 .netns = 1,
+				 .arg = (uint32_t)proto },
+	    data);
+	add(s,
+	    (struct nt_section){ .at_ns = now_ns,
+				 .kind = NT_S_DUMP,
+				 .bytes = sizeof(end),
+				 .netns = 1,
+				 .arg = (uint32_t)proto },
+	    &end);
+	add(s, (struct nt_section){ .at_ns = now_ns + 1000, .kind = NT_S_SWEPT }, NULL);
+	if (nt_take(e, s->v, s->n))
+		abort();
+	nt_sections_free(s);
 }
 
 static void ask(struct nt_engine *e)
@@ -65,7 +95,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	nt_config_default(&config);
 	config.udp = config.mptcp = config.rows_all = 1;
 	config.detail_max = ~0U;
-	config.roll_ms = 0;
 	nt_engine_configure(e, &config);
 
 	/* Seen, seen again with rates, seen as another protocol, then gone. */
@@ -77,6 +106,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ask(e);
 	sweep(e, 6 * SECOND_NS, NT_PROTO_TCP, data, 0);
 	sweep(e, 7 * SECOND_NS, NT_PROTO_TCP, data, 0);
+	ask(e);
+	nt_take(e, data, size);
 	ask(e);
 	nt_engine_free(e);
 	return 0;

@@ -59,15 +59,14 @@ int nt_sweep_end(struct nt_engine *e, struct nt_totals *ret);
 /* The dumps of the last sweep that failed; returns how many there are, fills at most max. */
 int nt_failures(struct nt_engine *e, struct nt_failure *ret, uint32_t max);
 /*
- * The same over bytes already at hand: now_ns replaces the clock.
- * feed takes netlink messages of one dump of one namespace.
+ * Takes sections (nt_sample.cdef.h) that another engine kept, or that a frame held: the same
+ * follows from them as there. -EPROTO where they are none; what came before the bad one is taken.
  */
-int nt_feed_begin(struct nt_engine *e, uint64_t now_ns);
-int nt_feed(struct nt_engine *e, uint32_t netns, int proto, const uint8_t *bytes, uint32_t n);
-int nt_feed_end(struct nt_engine *e, uint64_t now_ns, struct nt_totals *ret);
-/* Keep the bytes of the next sweeps; take returns the length, blob is valid until the next sweep. */
-int nt_capture(struct nt_engine *e, int on);
-int64_t nt_captured(struct nt_engine *e, const uint8_t **blob);
+int nt_take(struct nt_engine *e, const uint8_t *sections, uint64_t n);
+/* Keeps every section that the engine takes from now on, or no more. */
+int nt_keep(struct nt_engine *e, int on);
+/* What was kept since the call before, valid until the next one; -ENOMEM: some is missing. */
+int64_t nt_kept(struct nt_engine *e, const uint8_t **ret);
 /* Puts rows of a snapshot file into an empty engine; nothing is polled there. details may be NULL. */
 int nt_load(struct nt_engine *e, const struct nt_row *rows, const struct nt_detail *details,
 	    uint32_t n);
@@ -93,7 +92,7 @@ int nt_detail_of(struct nt_engine *e, uint64_t cookie, struct nt_detail *ret);
 const char *nt_cong_name(struct nt_engine *e, uint32_t cong_id);
 /* Totals of the last sweep, matched anew if the filter changed since. */
 int nt_totals_now(struct nt_engine *e, struct nt_totals *ret);
-/* Milliseconds since the engine began, the clock of nt_rec's *_s and *_ms. */
+/* Milliseconds from the first sweep to the last section: the clock of nt_rec's *_s and *_ms. */
 uint64_t nt_engine_ms(struct nt_engine *e);
 
 enum nt_grouping {

@@ -25,6 +25,25 @@ struct nt_section {
 	uint32_t arg;
 };
 
+/* Body of NT_S_SWEEP. */
+struct nt_sweep_head {
+	uint32_t roll_ms; /* a socket whose rates are younger keeps them */
+	uint32_t netns;	  /* namespaces that are polled */
+};
+
+enum nt_dump_how {
+	NT_DUMP_ENDED = 0,
+	NT_DUMP_AGAIN = 1,   /* messages were lost: it is asked for once more */
+	NT_DUMP_INSTEAD = 2, /* the request was refused: another form of it follows */
+};
+
+/* Body of NT_S_DUMP. */
+struct nt_dump_end {
+	int32_t error;	    /* errno; 0: it listed all that there is */
+	uint32_t how;	    /* enum nt_dump_how */
+	uint32_t truncated; /* reads cut by the buffer */
+};
+
 /* --- sections in memory (nt_sections.c) --- */
 struct nt_sections;
 int nt_sections_new(struct nt_sections **ret);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Dumps and look-ups over NETLINK_SOCK_DIAG, see sock_diag(7); the parsing is elsewhere. */
+/* Dumps and look-ups over NETLINK_SOCK_DIAG, see sock_diag(7); what is read goes to nt_apply(). */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
@@ -83,120 +83,6 @@ static int send_dump(struct nt_engine *e, struct nt_job *job)
 	return send_bytes(e->ns[job->ns].diag_fd, &q, q.h.nlmsg_len);
 }
 
-/*
- * Asks for the index and the records of a whole read before they are needed:
- * the table is larger than the caches, and the kernel has just used those.
- */
-static void prefetch_records(const struct nt_table *t, const uint8_t *bytes, uint32_t n_bytes)
-{
-	const size_t cookie_at = NLMSG_HDRLEN + offsetof(struct inet_diag_msg, id.idiag_cookie);
-
-	for (int pass = 0; pass < 2; pass++) {
-		const uint8_t *p = bytes;
-		uint32_t n = n_bytes;
-
-		while (n >= NLMSG_HDRLEN + sizeof(struct inet_diag_msg)) {
-			uint32_t len = ((const struct nlmsghdr *)p)->nlmsg_len;
-			uint64_t cookie;
-
-			if (len < NLMSG_HDRLEN + sizeof(struct inet_diag_msg) || len > n)
-				return;
-			memcpy(&cookie, p + cookie_at, sizeof(cookie));
-			if (pass == 0)
-				nt_table_prefetch_index(t, cookie);
-			else
-				nt_table_prefetch_record(t, cookie);
-			uint32_t step = NLMSG_ALIGN(len);
-
-			if (step >= n)
-				break;
-			p += step;
-			n -= step;
-		}
-	}
-}
-
-/* -errno or a length from the end of a dump; 0 if there is none. */
-static int error_of(const uint8_t *p, uint32_t n)
-{
-	int32_t err;
-
-	if (n < sizeof(err))
-		return 0;
-	memcpy(&err, p, sizeof(err));
-	return err < -4095 ? -EPROTO : err; /* the kernel's own errors end there */
-}
-
-/*
- * Takes the messages of one read. Returns 1 at the end of the dump, 0 if more
- * follows, -errno as the kernel said it. seq 0 accepts any.
- */
-static int take_messages(struct nt_engine *e, uint32_t netns, uint8_t proto, uint32_t seq,
-			 const uint8_t *p, uint32_t n, bool lookup)
-{
-	while (n >= sizeof(struct nlmsghdr)) {
-		const struct nlmsghdr *h = (const struct nlmsghdr *)p;
-		uint32_t len = h->nlmsg_len;
-
-		if (len < sizeof(*h) || len > n) {
-			e->totals.malformed++;
-			return 0;
-		}
-		const uint8_t *payload = p + NLMSG_HDRLEN;
-		uint32_t payload_n = len - (uint32_t)NLMSG_HDRLEN;
-		int err;
-
-		if (seq && h->nlmsg_seq != seq)
-			goto next; /* the rest of an earlier dump */
-		switch (h->nlmsg_type) {
-		case NLMSG_DONE:
-			err = error_of(payload, payload_n);
-			return err < 0 ? err : 1;
-		case NLMSG_ERROR:
-			err = error_of(payload, payload_n);
-			return err < 0 ? err : -EPROTO;
-		case NLMSG_NOOP:
-			break;
-		default: {
-			struct nt_diag_view v;
-
-			e->totals.messages++;
-			if (nt_parse_diag(payload, payload_n, &v))
-				e->totals.malformed++;
-			else
-				nt_update(e, netns, proto, &v, lookup);
-		}
-		}
-next:;
-		uint32_t step = NLMSG_ALIGN(len);
-
-		if (step >= n)
-			break;
-		p += step;
-		n -= step;
-	}
-	return 0;
-}
-
-static void keep_bytes(struct nt_engine *e, uint32_t netns, uint32_t proto, const uint8_t *p,
-		       uint32_t n)
-{
-	uint32_t head[3] = { netns, proto, n };
-
-	if (e->blob_n + sizeof(head) + n > e->blob_cap) {
-		size_t cap = (e->blob_n + sizeof(head) + n) * 2;
-		uint8_t *blob = realloc(e->blob, cap);
-
-		if (!blob)
-			return;
-		e->blob = blob;
-		e->blob_cap = cap;
-	}
-	memcpy(e->blob + e->blob_n, head, sizeof(head));
-	memcpy(e->blob + e->blob_n + sizeof(head), p, n);
-	e->blob_n += sizeof(head) + n;
-}
-
 static int add_job(struct nt_engine *e, uint32_t ns, uint8_t proto, uint8_t family)
 {
 	struct nt_job *jobs = realloc(e->jobs, (e->n_jobs + 1UL) * sizeof(*jobs));
@@ -215,26 +101,24 @@ static int add_both(struct nt_engine *e, uint32_t ns, uint8_t proto)
 	return err ? err : add_job(e, ns, proto, AF_INET6);
 }
 
-void nt_fail(struct nt_engine *e, uint32_t netns, uint8_t proto, uint8_t family, int error)
+/* The head of what was just read of a dump. */
+static struct nt_section head_of(const struct nt_engine *e, enum nt_section_kind kind,
+				 uint32_t bytes, const struct nt_job *job)
 {
-	struct nt_failure f = { .netns = netns, .proto = proto, .family = family, .error = error };
+	return (struct nt_section){ .at_ns = nt_clock_ns(CLOCK_MONOTONIC),
+				    .kind = kind,
+				    .bytes = bytes,
+				    .netns = e->ns[job->ns].netns,
+				    .arg = job->proto | (uint32_t)job->family << 8 };
+}
 
-	for (uint32_t i = 0; i < e->n_failures; i++)
-		if (!memcmp(&e->failures[i], &f, sizeof(f)))
-			return;
-	e->totals.failed++;
-	if (e->n_failures == e->failures_cap) {
-		uint32_t cap = e->failures_cap ? e->failures_cap * 2 : 16;
-		struct nt_failure *v = realloc(e->failures, cap * sizeof(*v));
+/* Says how a dump ended; the lock is held. */
+static void end_dump(struct nt_engine *e, const struct nt_job *job, enum nt_dump_how how, int error)
+{
+	struct nt_dump_end end = { .error = error, .how = how, .truncated = job->truncated };
+	struct nt_section head = head_of(e, NT_S_DUMP, sizeof(end), job);
 
-		if (!v) {
-			e->failures_lost = true;
-			return;
-		}
-		e->failures = v;
-		e->failures_cap = cap;
-	}
-	e->failures[e->n_failures++] = f;
+	nt_apply(e, &head, (const uint8_t *)&end);
 }
 
 /* Whether a protocol is to be dumped now; if not for want of a module, it counts as failed. */
@@ -244,30 +128,8 @@ static bool may_ask(struct nt_engine *e, uint32_t ns, uint8_t proto, uint32_t wa
 		return false;
 	if (e->now_ns >= e->ns[ns].ask_again_ns[proto])
 		return true;
-	e->totals.dumps++;
-	nt_fail(e, e->ns[ns].netns, proto, 0, ENOENT);
+	end_dump(e, &(struct nt_job){ .ns = ns, .proto = proto }, NT_DUMP_ENDED, ENOENT);
 	return false;
-}
-
-static void begin(struct nt_engine *e, uint64_t now_ns, bool fed)
-{
-	e->sweep++;
-	e->fed = fed;
-	if (fed && e->sweep == 1)
-		e->start_ns = now_ns;
-	e->now_ns = now_ns;
-	e->n_failures = 0;
-	e->failures_lost = false;
-	memset(&e->totals, 0, sizeof(e->totals));
-	e->totals.sweep = e->sweep;
-	e->totals.netns = e->n_ns;
-	e->totals.flow_retrans_pct = -1;
-	e->sent_per_s = e->resent_per_s = 0;
-	e->next.n = 0;
-	e->next_stale = e->next_whole = false;
-	e->back.n = 0;
-	e->blob_n = 0;
-	e->cpu_ns = 0;
 }
 
 int nt_sweep_begin(struct nt_engine *e)
@@ -276,8 +138,14 @@ int nt_sweep_begin(struct nt_engine *e)
 	int err = 0;
 
 	pthread_mutex_lock(&e->lock);
-	begin(e, nt_clock_ns(CLOCK_MONOTONIC), false);
-	e->begin_wall_ns = e->now_ns;
+	struct nt_sweep_head sweep = { .roll_ms = e->config.roll_ms, .netns = e->n_ns };
+
+	e->begin_wall_ns = nt_clock_ns(CLOCK_MONOTONIC);
+	e->cpu_ns = 0;
+	nt_apply(e,
+		 &(struct nt_section){
+			 .at_ns = e->begin_wall_ns, .kind = NT_S_SWEEP, .bytes = sizeof(sweep) },
+		 (const uint8_t *)&sweep);
 	e->n_jobs = e->job = 0;
 	for (uint32_t i = 0; i < e->n_ns && !err; i++) {
 		if (may_ask(e, i, NT_PROTO_TCP, e->config.tcp_states)) {
@@ -298,34 +166,48 @@ int nt_sweep_begin(struct nt_engine *e)
 	return err;
 }
 
-/* The dump ended: on to the next, or once more if messages were lost. */
+/* The dump ended: on to the next, or once more if messages were lost. The lock is held. */
 static void finish_job(struct nt_engine *e, struct nt_job *job, int result)
 {
 	struct nt_ns *ns = &e->ns[job->ns];
 
 	if (job->overrun && ++job->tries < MAX_TRIES) {
-		e->totals.restarts++;
+		end_dump(e, job, NT_DUMP_AGAIN, 0);
 		job->sent = false;
 		return;
 	}
 	if (result < 0 && job->proto == NT_PROTO_TCP && !job->family) {
 		/* Perhaps only this form is refused. */
+		struct nt_job v6 = { .ns = job->ns, .proto = NT_PROTO_TCP, .family = AF_INET6 };
+
+		end_dump(e, job, NT_DUMP_INSTEAD, 0);
 		job->family = AF_INET;
 		job->instead = true;
 		job->sent = false;
 		job->tries = 0;
-		if (add_job(e, job->ns, NT_PROTO_TCP, AF_INET6))
-			nt_fail(e, ns->netns, NT_PROTO_TCP, AF_INET6, ENOMEM);
+		/* This may move the jobs. */
+		if (add_job(e, v6.ns, v6.proto, v6.family))
+			end_dump(e, &v6, NT_DUMP_INSTEAD, ENOMEM);
 		return;
 	}
-	e->totals.dumps++;
 	e->job++;
-	if (result < 0 || job->overrun)
-		nt_fail(e, ns->netns, job->proto, job->family, result < 0 ? -result : ENOBUFS);
-	else if (job->instead)
-		ns->no_legacy = true;
+	if (result < 0 || job->overrun) {
+		end_dump(e, job, NT_DUMP_ENDED, result < 0 ? -result : ENOBUFS);
+	} else {
+		end_dump(e, job, NT_DUMP_ENDED, 0);
+		if (job->instead)
+			ns->no_legacy = true;
+	}
 	if (result == -ENOENT)
 		ns->ask_again_ns[job->proto] = e->now_ns + ASK_AGAIN_NS;
+}
+
+/* The rest of an earlier dump. */
+static bool is_stale(const struct nt_job *job, const uint8_t *bytes, size_t n)
+{
+	const struct nlmsghdr *h = (const struct nlmsghdr *)bytes;
+
+	return n >= sizeof(*h) && h->nlmsg_seq != job->seq;
 }
 
 /* One read of the running dump. Returns 0, or 1 when all dumps are done. */
@@ -347,25 +229,21 @@ static int read_once(struct nt_engine *e)
 			return 0;
 		}
 	}
+	if (!err && n > 0 && is_stale(job, e->buf, (size_t)n))
+		return 0;
 	pthread_mutex_lock(&e->lock);
-	e->now_ns = nt_clock_ns(CLOCK_MONOTONIC);
 	if (err || !n) {
 		finish_job(e, job, err ? err : -EPROTO);
 		pthread_mutex_unlock(&e->lock);
 		return 0;
 	}
-	e->totals.bytes += (uint64_t)n;
 	if (n > RECV_BYTES) {
-		e->totals.truncated++;
+		job->truncated++;
 		job->overrun = true;
 		n = RECV_BYTES;
 	}
-	uint32_t netns = e->ns[job->ns].netns;
-
-	if (e->capture)
-		keep_bytes(e, netns, job->proto, e->buf, (uint32_t)n);
-	prefetch_records(&e->table, e->buf, (uint32_t)n);
-	int done = take_messages(e, netns, job->proto, job->seq, e->buf, (uint32_t)n, false);
+	struct nt_section head = head_of(e, NT_S_DIAG, (uint32_t)n, job);
+	int done = nt_apply(e, &head, e->buf);
 
 	if (done)
 		finish_job(e, job, done);
@@ -389,91 +267,16 @@ int nt_sweep_end(struct nt_engine *e, struct nt_totals *ret)
 	uint64_t cpu = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
 	pthread_mutex_lock(&e->lock);
-	uint64_t now = nt_clock_ns(CLOCK_MONOTONIC);
+	for (; e->job < e->n_jobs; e->job++)
+		end_dump(e, &e->jobs[e->job], NT_DUMP_ENDED, ECANCELED);
+	struct nt_section head = { .at_ns = nt_clock_ns(CLOCK_MONOTONIC), .kind = NT_S_SWEPT };
 
-	for (; e->job < e->n_jobs; e->job++) {
-		const struct nt_job *job = &e->jobs[e->job];
-
-		e->totals.dumps++;
-		nt_fail(e, e->ns[job->ns].netns, job->proto, job->family, ECANCELED);
-	}
-	nt_sweep_close(e);
-	e->last.wall_ns = now - e->begin_wall_ns;
+	nt_apply(e, &head, NULL);
+	e->last.wall_ns = head.at_ns - e->begin_wall_ns;
 	e->last.cpu_ns = e->cpu_ns + nt_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
 	*ret = e->last;
 	pthread_mutex_unlock(&e->lock);
 	return 0;
-}
-
-int nt_failures(struct nt_engine *e, struct nt_failure *ret, uint32_t max)
-{
-	pthread_mutex_lock(&e->lock);
-	uint32_t n = e->n_failures;
-
-	for (uint32_t i = 0; i < n && i < max; i++)
-		ret[i] = e->failures[i];
-	pthread_mutex_unlock(&e->lock);
-	return (int)n;
-}
-
-int nt_feed_begin(struct nt_engine *e, uint64_t now_ns)
-{
-	pthread_mutex_lock(&e->lock);
-	begin(e, now_ns, true);
-	pthread_mutex_unlock(&e->lock);
-	return 0;
-}
-
-int nt_feed(struct nt_engine *e, uint32_t netns, int proto, const uint8_t *bytes, uint32_t n)
-{
-	if (proto < NT_PROTO_TCP || proto > NT_PROTO_MPTCP)
-		return -EINVAL;
-	/* Netlink messages are read in place, which needs their alignment. */
-	uint8_t *copy = malloc(n ? n : 1);
-
-	if (!copy)
-		return -ENOMEM;
-	if (n)
-		memcpy(copy, bytes, n);
-	pthread_mutex_lock(&e->lock);
-	e->totals.bytes += n;
-	int done = take_messages(e, netns, (uint8_t)proto, 0, copy, n, false);
-
-	e->totals.dumps += done != 0;
-	if (done < 0)
-		nt_fail(e, netns, (uint8_t)proto, 0, -done);
-	pthread_mutex_unlock(&e->lock);
-	free(copy);
-	return done < 0 ? done : 0;
-}
-
-int nt_feed_end(struct nt_engine *e, uint64_t now_ns, struct nt_totals *ret)
-{
-	pthread_mutex_lock(&e->lock);
-	e->now_ns = now_ns;
-	nt_sweep_close(e);
-	*ret = e->last;
-	pthread_mutex_unlock(&e->lock);
-	return 0;
-}
-
-int nt_capture(struct nt_engine *e, int on)
-{
-	pthread_mutex_lock(&e->lock);
-	e->capture = on != 0;
-	if (!on) {
-		free(e->blob);
-		e->blob = NULL;
-		e->blob_n = e->blob_cap = 0;
-	}
-	pthread_mutex_unlock(&e->lock);
-	return 0;
-}
-
-int64_t nt_captured(struct nt_engine *e, const uint8_t **blob)
-{
-	*blob = e->blob;
-	return (int64_t)e->blob_n;
 }
 
 /* --- exact look-ups --- */
@@ -538,11 +341,13 @@ static int lookup_batch(struct nt_engine *e, const struct nt_ns *ns, const struc
 		if (h->nlmsg_type == NLMSG_ERROR)
 			continue; /* it is gone: the next dump will say so */
 		pthread_mutex_lock(&e->lock);
-		uint64_t at = e->now_ns;
-
-		e->now_ns = nt_clock_ns(CLOCK_MONOTONIC);
-		take_messages(e, ns->netns, recs[which].proto, 0, buf, (uint32_t)got, true);
-		e->now_ns = at > e->now_ns ? at : e->now_ns;
+		nt_apply(e,
+			 &(struct nt_section){ .at_ns = nt_clock_ns(CLOCK_MONOTONIC),
+					       .kind = NT_S_LOOKUP,
+					       .bytes = (uint32_t)got,
+					       .netns = ns->netns,
+					       .arg = recs[which].proto },
+			 buf);
 		pthread_mutex_unlock(&e->lock);
 		found++;
 	}

@@ -25,7 +25,6 @@ int nt_engine_new(struct nt_procs *procs, struct nt_engine **ret)
 	pthread_mutex_init(&e->lock, NULL);
 	nt_config_default(&e->config);
 	e->procs = procs;
-	e->start_ns = nt_clock_ns(CLOCK_MONOTONIC);
 	e->totals.flow_retrans_pct = e->last.flow_retrans_pct = -1;
 	*ret = e;
 	return 0;
@@ -52,7 +51,8 @@ void nt_engine_free(struct nt_engine *e)
 	free(e->front.v);
 	free(e->back.v);
 	free(e->loaded);
-	free(e->blob);
+	nt_sections_free(e->buffers[0]);
+	nt_sections_free(e->buffers[1]);
 	free(e->failures);
 	free(e->buf);
 	free(e);
@@ -255,11 +255,10 @@ const char *nt_cong_name(struct nt_engine *e, uint32_t cong_id)
 uint64_t nt_engine_ms(struct nt_engine *e)
 {
 	pthread_mutex_lock(&e->lock);
-	uint64_t now = e->fed ? e->now_ns : nt_clock_ns(CLOCK_MONOTONIC);
+	uint64_t ms = nt_ms_of(e, e->now_ns);
 
-	now = (now - e->start_ns) / 1000000;
 	pthread_mutex_unlock(&e->lock);
-	return now;
+	return ms;
 }
 
 int nt_totals_now(struct nt_engine *e, struct nt_totals *ret)

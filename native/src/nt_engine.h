@@ -91,7 +91,7 @@ struct nt_job {
 	uint8_t tries;
 	bool sent, overrun;
 	bool instead; /* of a legacy request that failed */
-	uint32_t losses;
+	uint32_t losses, truncated;
 	uint32_t seq;
 };
 
@@ -101,8 +101,8 @@ struct nt_engine {
 	struct nt_config config;
 	struct nt_table table;
 	uint64_t start_ns;
-	uint64_t now_ns; /* clock of the running sweep */
-	bool fed;	 /* the sweep runs over given bytes with a given clock */
+	uint64_t now_ns;  /* of the section that was applied last */
+	uint32_t roll_ms; /* of the running sweep */
 	uint32_t sweep;
 	struct nt_totals totals; /* of the running sweep */
 	struct nt_totals last;
@@ -140,9 +140,8 @@ struct nt_engine {
 	uint32_t n_jobs, job;
 	uint32_t seq;
 	uint8_t *buf;
-	uint8_t *blob; /* captured messages: u32 netns, u32 proto, u32 length, bytes */
-	size_t blob_n, blob_cap;
-	bool capture;
+	struct nt_sections *kept, *buffers[2]; /* what was applied; the other one is being read */
+	bool keep, kept_lost;
 	uint64_t begin_wall_ns, cpu_ns;
 };
 
@@ -176,7 +175,13 @@ void nt_table_prefetch_record(const struct nt_table *t, uint64_t cookie);
 uint32_t nt_table_upsert(struct nt_table *t, uint64_t cookie, bool *fresh);
 void nt_table_remove(struct nt_table *t, uint32_t i);
 
-/* nt_diag.c */
+/* nt_apply.c */
+/*
+ * Takes one section; the lock is held. A read of a dump: 1 at its end, 0 if more follows, -errno as
+ * the kernel said it. Others: 0, or -EPROTO for what no source makes.
+ */
+int nt_apply(struct nt_engine *e, const struct nt_section *head, const uint8_t *body);
+/* Sockets of these dumps may be there though they were not listed; the lock is held. */
 void nt_fail(struct nt_engine *e, uint32_t netns, uint8_t proto, uint8_t family, int error);
 
 /* nt_update.c */

@@ -493,7 +493,7 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 
 	uint64_t dt_ns = e->now_ns - rec->base_ns;
 
-	f.rolled = !fresh && !lookup && dt_ns >= (uint64_t)e->config.roll_ms * 1000000;
+	f.rolled = !fresh && !lookup && dt_ns >= (uint64_t)e->roll_ms * 1000000;
 	f.dt_s = (float)((double)dt_ns / 1e9);
 	f.has_info = proto == NT_PROTO_TCP && v->info_len >= 104 && rec->state != NT_TCP_LISTEN;
 	if (f.has_info) {

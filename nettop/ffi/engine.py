@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from nettop.ffi import check, ffi, lib
 from nettop.ffi.wire import ROW_SIZE, detail_of, proc_of, rows_of, sort_operand
 from nettop.model.fields import Field
 from nettop.model.tcpinfo import InfoField
-from nettop.model.types import Detail, Proc, Proto, Row
+from nettop.model.types import Detail, Proc, Row
 
 if TYPE_CHECKING:
     from nettop.query.compile import Filter
@@ -94,26 +95,25 @@ class Engine:
         out = ffi.new("struct nt_failure[]", n)
         return [out[i] for i in range(min(n, lib.nt_failures(self._e, out, n)))]
 
-    def feed_begin(self, now_ns: int) -> None:
-        check(lib.nt_feed_begin(self._e, now_ns), "nt_feed_begin")
+    def take(self, sections: bytes) -> None:
+        """Sections that another engine kept, or that a frame held."""
+        check(lib.nt_take(self._e, sections, len(sections)), "taking a sample")
 
-    def feed(self, netns: int, proto: Proto, raw: bytes) -> None:
-        """Netlink messages of one dump; OSError with the kernel's errno if they hold one."""
-        check(lib.nt_feed(self._e, netns, int(proto), raw, len(raw)), "nt_feed")
+    def keep(self, on: bool) -> None:
+        """Keeps all sections that the engine takes from now on."""
+        check(lib.nt_keep(self._e, on), "keeping samples")
 
-    def feed_end(self, now_ns: int) -> Any:
-        totals = ffi.new("struct nt_totals *")
-        check(lib.nt_feed_end(self._e, now_ns, totals), "nt_feed_end")
-        return totals
+    def kept(self) -> bytes:
+        """The sections since the call before.
 
-    def capture(self, on: bool) -> None:
-        check(lib.nt_capture(self._e, on), "nt_capture")
-
-    def captured(self) -> bytes:
-        """The messages of the last sweep; u32 netns, protocol and length precede each read."""
-        blob = ffi.new("uint8_t **")
-        n = lib.nt_captured(self._e, ffi.cast("const uint8_t **", blob))
-        return bytes(ffi.buffer(blob[0], n)) if n else b""
+        Raises:
+            OSError: memory ended: some are missing.
+        """
+        out = ffi.new("uint8_t **")
+        n = lib.nt_kept(self._e, ffi.cast("const uint8_t **", out))
+        if n < 0:
+            raise OSError(-n, f"keeping samples: {os.strerror(-n)}")
+        return bytes(ffi.buffer(out[0], n)) if n else b""
 
     def totals(self) -> Any:
         """struct nt_totals of the last sweep, matched anew if the filter changed since."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nettop.ffi.engine import Engine
 from nettop.model.types import Proto, Row
+from tests.feeding import FedEngine as Engine
 
 CAPTURES = Path(__file__).resolve().parents[1] / "data" / "netlink"
 PROTOS = {"tcp": Proto.TCP, "udp": Proto.UDP, "mptcp": Proto.MPTCP}

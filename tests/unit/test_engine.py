@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from nettop.ffi.engine import Engine
 from nettop.model.fields import FIELDS, Field
 from nettop.model.types import Flag, Owner, Proto, Row, Verdict
+from tests.feeding import FedEngine as Engine
 from tests.netlink import connection, diag, done, message, skmeminfo, tcp_info
 
 S = 1_000_000_000

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nettop.ffi import ffi
-from nettop.ffi.engine import Engine
 from nettop.ffi.wire import EMPTY_REC, pack_row
 from nettop.model.fields import FIELDS
 from nettop.model.types import Owner, Proc, Proto
 from nettop.query import FilterError, compile_filter
 from nettop.query.complete import complete
+from tests.feeding import FedEngine as Engine
 from tests.netlink import connection, diag, done, skmeminfo
 
 S = 1_000_000_000

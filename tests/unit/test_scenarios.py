@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from nettop.ffi.engine import Engine
 from nettop.model.fields import FIELDS
 from nettop.model.types import Level, Proto
 from nettop.model.words import VERDICT_NAMES, who_text
+from tests.feeding import FedEngine as Engine
 from tests.netlink import connection, diag, done, skmeminfo
 
 SCENARIOS = sorted((Path(__file__).parent.parent / "scenarios").glob("*.toml"))

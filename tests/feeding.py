@@ -1,0 +1,61 @@
+"""An engine that is fed what a kernel could have said, at times that a test chooses."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from typing import Any
+
+from nettop.ffi import lib
+from nettop.ffi.engine import Engine
+from nettop.ffi.frames import Section, Sections
+from nettop.model.types import Proto
+
+_DUMP_END = struct.Struct("<iII")
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
+
+
+class FedEngine(Engine):
+    """Sweeps of given netlink bytes; what is fed is all that there is."""
+
+    now_ns = 0
+
+    def feed_begin(self, now_ns: int) -> None:
+        self.now_ns = now_ns
+        self._section(lib.NT_S_SWEEP, 0, 0, struct.pack("<II", self.config.roll_ms, 1))
+
+    def feed(self, netns: int, proto: Proto, raw: bytes) -> None:
+        """Netlink messages of one dump; OSError with the errno in which it ends."""
+        self._section(lib.NT_S_DIAG, netns, proto, raw)
+        error = _error_of(raw)
+        self._section(lib.NT_S_DUMP, netns, proto, _DUMP_END.pack(error, lib.NT_DUMP_ENDED, 0))
+        if error:
+            raise OSError(error, f"nt_feed: {os.strerror(error)}")
+
+    def feed_end(self, now_ns: int) -> Any:
+        """struct nt_totals"""
+        self.now_ns = now_ns
+        self._section(lib.NT_S_SWEPT, 0, 0, b"")
+        return self.totals()
+
+    def _section(self, kind: int, netns: int, arg: int, body: bytes) -> None:
+        sections = Sections()
+        sections.add(Section(self.now_ns, kind, netns, int(arg), body))
+        self.take(sections.to_bytes())
+
+
+def _error_of(raw: bytes) -> int:
+    """errno of the message that ends a dump, as the source of dumps takes it; 0 for none."""
+    at = 0
+    while at + 16 <= len(raw):
+        n, kind = struct.unpack_from("<IH", raw, at)
+        if n < 16 or n > len(raw) - at:
+            return 0
+        if kind in (_NLMSG_DONE, _NLMSG_ERROR):
+            (result,) = struct.unpack_from("<i", raw, at + 16) if n >= 20 else (0,)
+            if result < -4095 or (kind == _NLMSG_ERROR and result >= 0):
+                return errno.EPROTO
+            return -min(result, 0)
+        at += (n + 3) & ~3
+    return 0
