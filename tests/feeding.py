@@ -56,6 +56,6 @@ def _error_of(raw: bytes) -> int:
             (result,) = struct.unpack_from("<i", raw, at + 16) if n >= 20 else (0,)
             if result < -4095 or (kind == _NLMSG_ERROR and result >= 0):
                 return errno.EPROTO
-            return -min(result, 0)
+            return -min(int(result), 0)
         at += (n + 3) & ~3
     return 0
