@@ -25,6 +25,42 @@ static bool may_be_unlisted(const struct nt_engine *e, uint32_t i, const struct 
 	return false;
 }
 
+void nt_final(struct nt_engine *e, uint64_t cookie, uint64_t bytes_acked, uint64_t bytes_received,
+	      uint32_t total_retrans)
+{
+	uint32_t i = nt_table_find(&e->table, cookie);
+
+	if (i == NT_NONE)
+		return;
+	struct nt_rec *rec = nt_rec_at(&e->table, i);
+
+	if (!(rec->flags & NT_F_INFO) || rec->flags & NT_F_MISSED ||
+	    bytes_acked < rec->bytes_acked || bytes_received < rec->bytes_received)
+		return;
+	e->table.mark[i] |= NT_M_FINAL;
+	rec->flags &= ~(uint32_t)(NT_F_RATES | NT_F_RETR_PCT);
+	rec->tx_bytes_per_s = (float)(bytes_acked - rec->bytes_acked);
+	rec->rx_bytes_per_s = (float)(bytes_received - rec->bytes_received);
+	rec->retrans_per_s = (float)(uint32_t)(total_retrans - rec->total_retrans);
+}
+
+void nt_last_rates(struct nt_engine *e, uint32_t i)
+{
+	struct nt_rec *rec = nt_rec_at(&e->table, i);
+	float dt_s = (float)((double)(e->now_ns - rec->base_ns) / 1e9);
+	bool known = e->table.mark[i] & NT_M_FINAL && dt_s > 0;
+	float per_s = known ? 1 / dt_s : 0;
+
+	e->table.mark[i] &= (uint8_t)~NT_M_FINAL;
+	rec->tx_bytes_per_s *= per_s;
+	rec->rx_bytes_per_s *= per_s;
+	rec->retrans_per_s *= per_s;
+	rec->flow_bytes_per_s = 0;
+	rec->flags &= ~(uint32_t)(NT_F_RATES | NT_F_RETR_PCT | NT_F_LIMITED);
+	if (known)
+		rec->flags |= NT_F_RATES;
+}
+
 void nt_sweep_close(struct nt_engine *e)
 {
 	struct nt_proc proc;
@@ -45,8 +81,8 @@ void nt_sweep_close(struct nt_engine *e)
 		}
 		if (rec->miss == 1 && !unlisted && rec->inode && e->procs)
 			nt_procs_gone(e->procs, rec->inode);
-		rec->flags = (rec->flags | NT_F_MISSED) &
-			     ~(uint32_t)(NT_F_RATES | NT_F_RETR_PCT | NT_F_LIMITED);
+		rec->flags |= NT_F_MISSED;
+		nt_last_rates(e, i);
 		if (e->table.mark[i] & NT_M_MATCH) {
 			struct nt_filter_view fv = nt_view_of(e, rec, NULL, &proc);
 

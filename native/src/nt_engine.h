@@ -35,7 +35,13 @@ enum {
 };
 
 /* nt_table.mark[]: what order and removal need without touching the records. */
-enum { NT_M_LIVE = 1, NT_M_MATCH = 2, NT_M_ORDERED = 4, NT_M_V6 = 8 /* an AF_INET6 socket */ };
+enum {
+	NT_M_LIVE = 1,
+	NT_M_MATCH = 2,
+	NT_M_ORDERED = 4,
+	NT_M_V6 = 8,	 /* an AF_INET6 socket */
+	NT_M_FINAL = 16, /* it closed: its rates hold what was moved, until the sweep divides it */
+};
 
 /* Records in slabs that never move, found by cookie through an open-addressing index. */
 struct nt_table {
@@ -193,6 +199,11 @@ uint8_t nt_cong_id(struct nt_engine *e, const struct nt_diag_view *view); /* 0: 
 const struct nt_detail *nt_rec_detail(const struct nt_engine *e, const struct nt_rec *rec);
 
 /* nt_absent.c; the lock is held. */
+/* The last counters of a socket that closed, told before the sweep that finds it gone. */
+void nt_final(struct nt_engine *e, uint64_t cookie, uint64_t bytes_acked, uint64_t bytes_received,
+	      uint32_t total_retrans);
+/* What a socket without tcp_info moved since the sweep before: its last rates, or none. */
+void nt_last_rates(struct nt_engine *e, uint32_t i);
 void nt_sweep_close(struct nt_engine *e);
 
 /* nt_rows.c; the lock is held. */

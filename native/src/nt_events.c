@@ -266,6 +266,9 @@ static int keep(void *ctx, void *data, size_t size)
 			return 0;
 		*d = *(const struct nt_closed *)data;
 		to = &d->ev;
+		if (s->engine)
+			nt_final(s->engine, to->cookie, d->bytes_acked, d->bytes_received,
+				 d->total_retrans);
 	}
 	to->seq = ++s->seq;
 	if (s->engine)

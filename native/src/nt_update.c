@@ -324,6 +324,12 @@ static void update_drops(struct nt_rec *rec, const struct nt_diag_view *v, bool 
 	rec->drops = drops;
 }
 
+static void no_traffic(struct nt_rec *rec)
+{
+	rec->tx_bytes_per_s = rec->rx_bytes_per_s = rec->retrans_per_s = rec->flow_bytes_per_s = 0;
+	rec->flags |= NT_F_RATES;
+}
+
 static void fill_detail(struct nt_detail *d, const struct nt_diag_view *v)
 {
 	uint32_t n = v->info_len > sizeof(d->info) ? sizeof(d->info) : v->info_len;
@@ -497,6 +503,9 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	f.dt_s = (float)((double)dt_ns / 1e9);
 	f.has_info = proto == NT_PROTO_TCP && v->info_len >= 104 && rec->state != NT_TCP_LISTEN;
 	if (f.has_info) {
+		/* A socket that connects once more is not the one that closed. */
+		if (e->table.mark[i] & NT_M_FINAL)
+			nt_last_rates(e, i);
 		rec->flags |= NT_F_INFO;
 		take_gauges(rec, v, &f);
 		/* A counter that went back is another connection: no rate from it. */
@@ -515,9 +524,12 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		}
 		bound_unread(rec, v, fresh, low_ms, &f);
 	} else {
+		/* Before TIME_WAIT it moved something; in it, nothing. */
+		if (f.rolled && rec->flags & NT_F_INFO)
+			nt_last_rates(e, i);
+		else if (f.rolled)
+			no_traffic(rec);
 		rec->flags &= ~(uint32_t)(NT_F_INFO | NT_F_OLDEST_UNREAD);
-		if (f.rolled)
-			rec->flags |= NT_F_RATES;
 	}
 	f.plane = nt_rec_plane(e, rec);
 	take_unread(rec, f.plane);

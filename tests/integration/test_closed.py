@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import time
 
 import pytest
@@ -68,3 +70,34 @@ def test_without_the_other_planes_nothing_is_said_of_them(space: str) -> None:
     assert ours.tx == {}
     assert ours.wait is None
     assert "rx wait" not in closed_numbers(ours)
+
+
+@pytest.mark.parametrize("ends_in_time_wait", [False, True])
+def test_the_sum_of_all_ticks_is_what_was_moved(space: str, ends_in_time_wait: bool) -> None:
+    """Connections that end within an interval count up to their end, and no longer."""
+    moved = summed = 0.0
+    with feed_of(space) as feed:
+        for n in range(12):
+            if n % 3 == 0:
+                sender, receiver = connection(space, space)
+                feed.tick()
+            sender.sendall(b"x" * 300_000)
+            take(receiver, 300_000)
+            moved += 300_000
+            time.sleep(0.06)
+            if n % 3 == 2:
+                if not ends_in_time_wait:
+                    sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                sender.close()
+                time.sleep(0.02)
+                receiver.close()
+                time.sleep(0.02)
+            model = feed.tick()
+            assert model.interval_s is not None
+            assert model.totals.tx_bytes_per_s is not None
+            summed += model.totals.tx_bytes_per_s * model.interval_s
+        for _ in range(3):
+            time.sleep(0.05)
+            last_tick = feed.tick().totals
+            assert last_tick.tx_bytes_per_s == 0
+    assert summed == pytest.approx(moved, rel=0.1)

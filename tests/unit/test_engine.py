@@ -194,6 +194,36 @@ def test_removed_after_two_misses(engine: Engine) -> None:
     assert engine.find(2) is not None
 
 
+def test_time_wait_moves_nothing(engine: Engine) -> None:
+    """The rates of the connection that it was end with it."""
+    engine.config.rows_all = 1
+    engine.configure()
+    for n in range(2):
+        sweep(engine, 10 + n, connection(1, bytes_acked=n * 6_000_000, total_retrans=n))
+    totals = sweep(engine, 12, diag(1, state="TIME_WAIT"))
+    assert value(engine, "tx") is None, "nobody told what it moved at last"
+    assert totals.tx_bytes_per_s == totals.retrans_per_s == 0
+    totals = sweep(engine, 13, diag(1, state="TIME_WAIT"))
+    assert totals.matched == 1
+    assert totals.tx_bytes_per_s == 0
+    assert row(engine).rec.flow_bytes_per_s == 0
+
+
+def test_what_is_gone_has_no_rate(engine: Engine) -> None:
+    for n in range(3):
+        totals = sweep(engine, 10 + n, connection(1, bytes_acked=n * 1000, bytes_received=n,
+                       total_retrans=n, bytes_sent=n * 1000, busy_time=n * 1000))  # fmt: skip
+    assert totals.tx_bytes_per_s == 1000
+    totals = sweep(engine, 13)
+    assert (totals.matched, totals.tx_bytes_per_s, totals.rx_bytes_per_s) == (1, 0, 0)
+    assert totals.retrans_per_s == 0
+    for field in ("tx", "rx", "retr/s", "retr%", "flow", "limited.idle"):
+        assert value(engine, field) is None, field
+    group = engine.sum([1])
+    assert group is not None
+    assert group.tx_bytes_per_s == 0
+
+
 def test_a_socket_seen_again_was_only_missed(engine: Engine) -> None:
     sweep(engine, 10, connection(1, bytes_acked=0))
     sweep(engine, 11)
