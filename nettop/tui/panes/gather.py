@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nettop.feed import Feed
-from nettop.model.events import Event
+from nettop.model.events import Event, EventMemory
 from nettop.model.types import Histogram, Model, NicStage, PlaneHas
 from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.tx import Sends
@@ -49,10 +49,16 @@ def sends_of(feed: Feed, model: Model, cookies: Sequence[int] | None) -> Sends |
     )
 
 
+def memory_of(feed: Feed, cookies: Sequence[int] | None) -> EventMemory | None:
+    """What is remembered of these sockets' past."""
+    return feed.events_memory(cookies) if cookies else None
+
+
 def events_of(
     feed: Feed, model: Model, cookies: Sequence[int] | None, most: int = 64
 ) -> tuple[Event, ...] | None:
-    """What happened to these sockets, None: to all, newest first; None: the plane is off."""
+    """What happened to these sockets, None: to those that match, newest first; None: the plane is
+    off."""
     status = model.source("events")
     if status is None or status.state == "off":
         return None
