@@ -286,6 +286,7 @@ class Collector:
             chosen=self._chooses,
             tx=self._plane_tick.tx,
             nic=self._plane_tick.nic,
+            tx_absent=self._plane_tick.tx_absent,
             events=self._plane_tick.events,
             path=self._plane_tick.path,
         )

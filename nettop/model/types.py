@@ -379,6 +379,7 @@ class Model:
     chosen: bool = False  # a filter or a choice of protocols leaves sockets out
     tx: tuple[Dist, ...] | None = None  # by Stage, of every stamped send; None: nothing selected
     nic: NicStage | None = None
+    tx_absent: Mapping[Stage, str] = field(default_factory=dict)  # stages not measured here: why
     events: EventsTick | None = None  # None: the plane is off
     told: tuple[Mapping[str, Any], ...] | None = None  # events of an opened file, as written
     untold: Mapping[str, int] = field(default_factory=dict)  # of an opened file

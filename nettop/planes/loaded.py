@@ -39,6 +39,7 @@ class PlaneTick:
     rx_wait: Histogram | None = None
     tx: tuple[Dist, ...] | None = None  # by Stage; None: nothing is selected
     nic: NicStage | None = None
+    tx_absent: Mapping[Stage, str] = field(default_factory=dict)  # stages not measured here
     path: PathTick | None = None
     events: EventsTick | None = None  # None: the plane is off
     runs_per_s: Mapping[str, float] = field(default_factory=dict)  # of BPF programs, by plane
@@ -101,6 +102,7 @@ class Planes:
             rx_wait=waited.histogram if waited else None,
             tx=sent.all if sent else None,
             nic=sent.nic if sent else None,
+            tx_absent=self.stages.absent if self.stages is not None else {},
             runs_per_s=self._rates({name: t.runs for name, t in ticks if t is not None}),
             events=told,
             path=self._path.read() if self._path is not None else None,

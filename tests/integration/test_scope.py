@@ -21,6 +21,11 @@ from nettop.model.events import EventType
 from nettop.planes.events import EventsPlane, open_plane
 from nettop.poller import LiveFeed
 from nettop.query import compile_filter
+from nettop.tui.glyphs import UTF8
+from nettop.tui.panes.data import PaneData
+from nettop.tui.panes.gather import sends_of
+from nettop.tui.panes.lines import tx_lines
+from nettop.tui.panes.tx import SHOWN
 from tests.integration.namespaces import inside, namespace, needs_root
 from tests.integration.sends import cookie_of
 
@@ -282,6 +287,35 @@ def test_every_event_is_in_a_list_or_counted(space: str) -> None:
     left_out = [tick["events_untold"].get("error", 0) for tick in ticks]
     assert left_out == sorted(left_out)
     assert sum(listed) + left_out[-1] == 3000
+
+
+# --- reasons ---
+
+
+@pytest.mark.usefixtures("at_once")
+def test_the_pane_of_sends_says_what_holds(space: str) -> None:
+    client, peer = pair_in(space)
+    other, its = pair_in(space)
+
+    def said(sock: socket.socket) -> str:
+        model = feed.tick()
+        cookies = (cookie_of(sock),)
+        data = PaneData(model, feed.find(cookies[0]), None, (), None,
+                        sends=sends_of(feed, model, cookies), cookies=cookies)  # fmt: skip
+        lines = tx_lines(data, 70, 12, UTF8)
+        return " ".join(" ".join(text for line in lines for text, _ in line).split())
+
+    with client, peer, other, its, feed_of(space) as feed:
+        assert "no sends are stamped: mark sockets, open one" in said(client)
+        feed.select_tx([cookie_of(client)])
+        status = feed.tick().source("stages")  # puts the selection in force
+        assert status is not None
+        assert status.state != "off"
+        assert said(client).count("no send yet") == len(SHOWN) + 1
+        assert "needs Linux" not in said(client)
+        assert "other sockets' sends are stamped: mark or open this one" in said(other)
+        talk(client, peer)
+        assert "no send yet" not in said(client)
 
 
 # --- clocks ---

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from nettop.model.events import EventMemory, EventType
+from nettop.model.types import Dist, Histogram, Stage
 from nettop.tui.glyphs import UTF8
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.lines import events_lines
+from nettop.tui.panes.tx import Sends
 from tests.fakes import FakeFeed
 
 NOW = 10**15
@@ -42,3 +45,27 @@ def test_events_are_counted_by_type_since_they_are_kept() -> None:
     assert said(memory).startswith("in 2m10s: retr 21  cong 3")
     gap = memory._replace(gap_ns=NOW - 20 * S)
     assert said(gap).startswith("in 2m10s: at least retr 21  cong 3")
+
+
+def sends(*measured: Stage, **more: Any) -> Sends:
+    one = Histogram(Dist(1, 5, 5, 5, 5, 5), ())
+    return Sends(
+        tuple(one if s in measured else Histogram(Dist(), ()) for s in Stage), None, **more
+    )
+
+
+def test_a_stage_without_a_number_has_the_reason_that_holds() -> None:
+    nothing = sends()
+    assert {nothing.why(stage) for stage in Stage} == {"no send yet"}
+    some = sends(Stage.TCP, Stage.QDISC, Stage.ACK, Stage.TOTAL)
+    assert some.why(Stage.COPY) == "no call was seen to begin"
+    assert some.why(Stage.SNDBUF) == "no wait for space"
+    absent = {Stage.COPY: "needs Linux 6.16", Stage.SNDBUF: "needs Linux 6.16"}
+    assert sends(absent=absent).why(Stage.COPY) == "needs Linux 6.16"
+    assert sends(absent=absent).why(Stage.QDISC) == "no send yet"
+    datagrams = sends(by_tracepoints=True, datagrams=True)
+    assert datagrams.why(Stage.QDISC) == "no packet yet"
+    assert datagrams.why(Stage.ACK) == datagrams.why(Stage.NIC) == "not by tracepoints"
+    segments = sends(by_tracepoints=True)
+    assert segments.why(Stage.ACK) == "no packet yet"
+    assert segments.why(Stage.TCP) == "not by tracepoints"

@@ -58,9 +58,11 @@ def _wrap(text: str, width: int) -> list[str]:
 
 
 def _off(data: PaneData, plane: str, width: int) -> list[Line]:
-    """Why a plane is off, and the command that would mend it."""
+    """Why a plane is off, or off for these sockets, and the command that would mend it."""
     status = data.model.source(plane)
     reason = (status.reason if status else None) or "not measured"
+    if plane == "stages" and status is not None and status.state != "off":
+        reason = "other sockets' sends are stamped: mark or open this one, and wait up to 10 s"
     lines = [
         line(("off  " if i == 0 else "     ", Role.WATCH), text)
         for i, text in enumerate(_wrap(reason, width - 6))
