@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from nettop import privilege
 from nettop.errors import NettopError
 from nettop.feed import Grouping
+from nettop.ffi.edges import OctaveSum
 from nettop.ffi.engine import Engine, Procs
 from nettop.groups import group_of, matched_totals
 from nettop.model.cost import Cost
-from nettop.model.events import Closed, Event
+from nettop.model.events import Closed, Event, EventMemory, EventType
 from nettop.model.fields import Field
 from nettop.model.types import (
     TCP_STATES,
@@ -102,6 +103,8 @@ class Collector:
         self._kernel = os.uname().release
         self._refused: list[str] = []
         self._failures: tuple[diag.Failure, ...] = ()
+        self._matched_waits = OctaveSum()
+        self._intervals = self._intervals_told = 0
         self._open_namespaces()
         self._filter: Filter | None = None
         self._filter_at = 0.0
@@ -116,6 +119,9 @@ class Collector:
         # The old one first: as long as it is open its interfaces stay.
         for inode in [i for i in self._fds if i not in wanted]:
             self._drop(inode)
+        # Before what is unread there is looked for. No inode is 0: of none, where an empty list
+        # would mean of all.
+        self.planes.watch(wanted or (0,))
         for inode, path in wanted.items():
             if inode in self._fds:
                 continue
@@ -125,8 +131,8 @@ class Collector:
                 if first and (not self._named.everything or inode == netns.own_inode()):
                     raise
                 self._refused.append(str(e))
-        # No inode is 0: of none, where an empty list would mean of all.
-        self.planes.watch(self._fds or (0,))
+        if self._fds.keys() != wanted.keys():
+            self.planes.watch(self._fds or (0,))
 
     def _add(self, inode: int, path: str) -> None:
         fds = netns.open_fds(inode, path)
@@ -186,22 +192,28 @@ class Collector:
         self.engine.configure()
 
     def set_filter(self, compiled: Filter | None) -> None:
+        before = self._filter
         self._filter = compiled = self._resolved(compiled)
         self._filter_at = time.monotonic()
         self._configure(compiled)
         self.engine.set_filter(compiled)
+        if compiled != before:
+            self._matched_waits = OctaveSum()
+            self._add_matched_waits()
 
     @contextmanager
     def exporting(self, everything: bool) -> Iterator[None]:
         """Keeps every matched socket's detail meanwhile; everything: no filter is in force."""
         compiled, config = self._filter, self.engine.config
         detail_max, config.detail_max = config.detail_max, ALL_DETAILS
+        waits = self._matched_waits
         try:
             self.set_filter(None if everything else compiled)
             yield
         finally:
             config.detail_max = detail_max
             self.set_filter(compiled)
+            self._matched_waits = waits
 
     def _resolved(self, compiled: Filter | None) -> Filter | None:
         """Names of cgroups and namespaces as they are now."""
@@ -234,6 +246,7 @@ class Collector:
         if interval:
             self.planes.select(self._walk_namespaces)
             self._plane_tick = self.planes.read(self.engine)
+            self._intervals += 1
             self.planes.meter_programs()
         self.engine.begin()
 
@@ -248,6 +261,9 @@ class Collector:
         self.sockets = totals.tcp + totals.udp + totals.mptcp
         self.poll_cpu_s = totals.cpu_ns / 1e9
         now = time.monotonic_ns()
+        if self._intervals_told != self._intervals:
+            self._intervals_told = self._intervals
+            self._add_matched_waits()
         self._interval_s = (now - self._swept_ns) / 1e9 if self._swept_ns else None
         self._swept_ns = now
         return totals
@@ -274,9 +290,12 @@ class Collector:
             sources=self._statuses(totals),
             cost=cost,
             totals=self._totals(totals, counters, base),
-            rx_wait=self._plane_tick.rx_wait,
+            rx_wait=self.rx_wait(None, run=False),
+            rx_wait_all=self._plane_tick.rx_wait,
+            chosen=self._chooses,
             tx=self._plane_tick.tx,
             nic=self._plane_tick.nic,
+            tx_absent=self._plane_tick.tx_absent,
             events=self._plane_tick.events,
             path=self._plane_tick.path,
         )
@@ -295,7 +314,9 @@ class Collector:
         """The same tick under another filter."""
         t = self.engine.totals()
         has_rates = model.seq > 1 and Proto.TCP not in diag.unknown(self._failures)
-        return replace(model, totals=replace(model.totals, **matched_totals(t, has_rates)))
+        totals = replace(model.totals, **matched_totals(t, has_rates))
+        waits = self.rx_wait(None, run=False)
+        return replace(model, totals=totals, rx_wait=waits, chosen=self._chooses)
 
     def _measure(
         self, missed: int, interval_s: float, asked_s: float
@@ -389,26 +410,53 @@ class Collector:
 
     # --- events ---
 
-    def events(self, cookies: Sequence[int], *, most: int, after: int = 0) -> list[Event]:
-        """Newest first, of these sockets, or (none named) of all in the polled namespaces."""
+    def events(self, cookies: Sequence[int], *, most: int) -> list[Event]:
+        """Newest first, of these sockets, or (none named) of those that match."""
         plane = self.planes.events
-        if plane is None:
-            return []
-        return list(plane.recent(cookies, most=most, after=after))
+        return list(plane.recent(cookies, most=most, engine=self.engine)) if plane else []
+
+    def tick_events(
+        self, most: int, *, everything: bool
+    ) -> tuple[Sequence[Event], Mapping[EventType, int]]:
+        """Of the last interval and of sockets that match; what such lists left out so far."""
+        plane = self.planes.events
+        return plane.of_interval(most, None if everything else self.engine) if plane else ((), {})
+
+    def events_memory(self, cookies: Sequence[int]) -> EventMemory | None:
+        """What is remembered of these sockets' past; None: the plane is off."""
+        plane = self.planes.events
+        return plane.memory(cookies) if plane else None
 
     def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
         """The last sockets that closed, newest first."""
         plane = self.planes.events
-        if plane is None:
-            return []
-        return list(plane.closed(cookies, most=most))
+        return list(plane.closed(cookies, most=most, engine=self.engine)) if plane else []
 
     # --- distributions ---
 
     def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
-        """Of these sockets; None: of those that pass the filter."""
-        filtered = self._filter is not None
-        return self.planes.rx_wait(cookies, self.engine, filtered=filtered, run=run)
+        """Of these sockets; None: of those that are chosen, or where none is, of all in the polled
+        namespaces, closed ones too. run: of those that are chosen since they were."""
+        if cookies is not None or not self._chooses:
+            return self.planes.rx_wait(cookies or (), run=run)
+        now = self.planes.matched_waits(self.engine)
+        return self._matched_waits.total if run and now is not None else now
+
+    def _add_matched_waits(self) -> None:
+        waits = self.planes.matched_waits(self.engine) if self._chooses else None
+        if waits is not None:
+            self._matched_waits.add(waits)
+
+    def clear(self) -> None:
+        """The run of distributions begins now."""
+        self.planes.clear()
+        self._matched_waits.clear()
+
+    @property
+    def _chooses(self) -> bool:
+        """Some sockets of the polled namespaces are left out on purpose."""
+        o = self.options
+        return self._filter is not None or bool(o.family) or o.listen_only or not (o.tcp and o.udp)
 
     # --- rows and groups, named ---
 

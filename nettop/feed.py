@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
-from nettop.model.events import Closed, Event
+from nettop.model.events import Closed, Event, EventMemory, EventType
 from nettop.model.fields import Field
 from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row
 
@@ -76,11 +76,20 @@ class Feed(Protocol):
     def sum(self, cookies: Sequence[int]) -> Group | None:
         """The marked sockets together."""
 
-    def events(self, cookies: Sequence[int], *, most: int, after: int = 0) -> list[Event]:
-        """Newest first, of these sockets or (none named) of all; after: from this seq on."""
+    def events(self, cookies: Sequence[int], *, most: int) -> list[Event]:
+        """Newest first, of these sockets or (none named) of those that match."""
+
+    def tick_events(
+        self, most: int, *, everything: bool = False
+    ) -> tuple[Sequence[Event], Mapping[EventType, int]]:
+        """Of the last interval and of sockets that match (everything: of all), newest first; and by
+        type how many such lists left out so far, as there were more than `most`."""
+
+    def events_memory(self, cookies: Sequence[int]) -> EventMemory | None:
+        """What is remembered of these sockets' past; None: nothing is recorded."""
 
     def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
-        """The last sockets that closed, newest first."""
+        """The last sockets that closed, newest first; none named: of those that match."""
 
     def select_tx(self, cookies: Sequence[int]) -> None:
         """Sends of these sockets are stamped from soon on; all others' no more."""
@@ -89,7 +98,8 @@ class Feed(Protocol):
         """TX stages (by Stage) of these sockets, or (None) of every stamped send."""
 
     def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
-        """RX queue wait of these sockets together, or (None) of those that pass the filter.
+        """RX queue wait of these sockets together, or (None) of those that are chosen by filter or
+        protocol; where none is, of all in the polled namespaces.
 
         run: since nettop saw the sockets, else of the last interval. None: not measured.
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from nettop.feed import Grouping, Sort
 from nettop.ffi import ffi
 from nettop.ffi.engine import Engine
 from nettop.groups import group_of, matched_totals
-from nettop.model.events import Closed, Event
+from nettop.model.events import Closed, Event, EventMemory, EventType
 from nettop.model.types import (
     NO_DIST,
     Detail,
@@ -154,8 +154,16 @@ class FileFeed:
                 yield row, self._detail(row) if with_detail else None
             offset += len(rows)
 
-    def events(self, cookies: Sequence[int], *, most: int, after: int = 0) -> list[Event]:
+    def events(self, cookies: Sequence[int], *, most: int) -> list[Event]:
         return []
+
+    def tick_events(
+        self, most: int, *, everything: bool = False
+    ) -> tuple[Sequence[Event], Mapping[EventType, int]]:
+        return (), {}
+
+    def events_memory(self, cookies: Sequence[int]) -> EventMemory | None:
+        return None
 
     def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
         return []
@@ -229,7 +237,9 @@ class FileFeed:
         if compiled is not None:
             has_rates = self._snapshot.model.interval_s is not None
             totals = replace(totals, **matched_totals(self._engine.totals(), has_rates))
-        self._model = replace(self._model, seq=self._model.seq + 1, totals=totals)
+        self._model = replace(
+            self._model, seq=self._model.seq + 1, totals=totals, chosen=compiled is not None
+        )
 
     def set_sort(self, sort: Sort) -> None:
         self._sort = sort

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nettop.collect import Collector, PollOptions
 from nettop.feed import Grouping, Sort
 from nettop.history import Histories
-from nettop.model.events import Closed, Event
+from nettop.model.events import Closed, Event, EventMemory, EventType
 from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row
 
 if TYPE_CHECKING:
@@ -278,8 +278,16 @@ class LiveFeed:
             self._collector.planes.focus(focus)
         self._focus = focus
 
-    def events(self, cookies: Sequence[int], *, most: int, after: int = 0) -> list[Event]:
-        return self._collector.events(cookies, most=most, after=after)
+    def events(self, cookies: Sequence[int], *, most: int) -> list[Event]:
+        return self._collector.events(cookies, most=most)
+
+    def tick_events(
+        self, most: int, *, everything: bool = False
+    ) -> tuple[Sequence[Event], Mapping[EventType, int]]:
+        return self._collector.tick_events(most, everything=everything)
+
+    def events_memory(self, cookies: Sequence[int]) -> EventMemory | None:
+        return self._collector.events_memory(cookies)
 
     def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
         return self._collector.closed(cookies, most=most)
@@ -327,7 +335,7 @@ class LiveFeed:
 
     def clear(self) -> None:
         self._histories.clear()
-        self._collector.planes.clear()
+        self._collector.clear()
         self._missed = 0
 
     def _poke(self, *, resweep: bool = False) -> None:

@@ -11,6 +11,7 @@
 
 #define NT_EARLY 0x8000U /* bit of nt_ws.merged: came before accept() */
 #define NT_LISTENERS_MAX 1024
+#define NT_WAIT_SPACES 4096 /* network namespaces */
 
 enum nt_ws_flag {
 	NT_WS_UDP = 1,
@@ -38,7 +39,7 @@ struct nt_ws {
 	__u32 span_us;	 /* TCP: longest merged entry since the ring was empty */
 	__u8 head, used; /* TCP */
 	__u8 shift;	 /* UDP: one enqueue in 2^shift is noted */
-	__u8 pad;
+	__u8 place; /* whether its namespace is traced: 2 × the round that asked, + 1: it is not */
 	__u32 octaves[NT_OCTAVES];
 	/* TCP: [head] … delivery times, the sequence after each, deliveries merged in each. */
 	__u64 at_ns[NT_RING];
@@ -57,7 +58,7 @@ struct nt_ws_out {
 	__u64 cookie;
 	__u64 sum_ns;
 	__u64 max_ns;
-	__u64 oldest_ns; /* when the oldest unread delivery came, CLOCK_MONOTONIC; 0 none */
+	__u64 oldest_ns; /* when the oldest unread delivery came; 0 none */
 	__u32 count;
 	__u32 bounded;
 	__u32 approx;

@@ -46,7 +46,18 @@ struct {
 	__type(value, struct nt_accept);
 } accepts SEC(".maps");
 
+/* Network namespaces to trace, unless it is all. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, NT_WAIT_SPACES);
+	__type(key, u32);
+	__type(value, u8);
+} spaces SEC(".maps");
+
 /* Set by the helper while the programs run. */
+volatile __u32 some_spaces; /* those in the map, not all */
+volatile __u32 round;	    /* of choosing namespaces */
 volatile __u32 epoch = 1;
 volatile __u32 sample_shift;
 volatile __u64 focus_bits[NT_FOCUS_BITS / 64];
@@ -246,9 +257,24 @@ static __always_inline bool is_inet(struct sock *sk)
 	return family == NT_AF_INET || family == NT_AF_INET6;
 }
 
-static __always_inline bool is_traced(const struct nt_ws *s)
+static __always_inline bool is_wanted(u32 netns)
 {
-	return !sample_shift || chosen(s->cookie);
+	return !some_spaces || bpf_map_lookup_elem(&spaces, &netns);
+}
+
+/* Asked of a socket once in each round: the namespace is a look-up. */
+static __always_inline bool is_here(struct nt_ws *s, struct sock *sk)
+{
+	u8 now = (u8)(round << 1);
+
+	if ((s->place & 0xfe) != now)
+		s->place = now | !is_wanted(nt_netns_of(sk));
+	return !(s->place & 1);
+}
+
+static __always_inline bool is_traced(struct nt_ws *s, struct sock *sk)
+{
+	return (!sample_shift || chosen(s->cookie)) && is_here(s, sk);
 }
 
 /* The record of a socket, made if it is to be traced and has none; tp: NULL for UDP. */
@@ -257,7 +283,7 @@ static __always_inline struct nt_ws *traced(struct sock *sk, struct tcp_sock *tp
 {
 	struct nt_ws *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
 
-	if (s && is_traced(s))
+	if (s && is_traced(s, sk))
 		return s;
 	if (s) {
 		if (s->flags & NT_WS_UDP) { /* what comes now is not counted */
@@ -266,6 +292,8 @@ static __always_inline struct nt_ws *traced(struct sock *sk, struct tcp_sock *tp
 		}
 		return NULL;
 	}
+	if (!is_wanted(nt_netns_of(sk)))
+		return NULL;
 	u64 cookie = bpf_get_socket_cookie(sk);
 
 	if (!chosen(cookie))
@@ -277,6 +305,7 @@ static __always_inline struct nt_ws *traced(struct sock *sk, struct tcp_sock *tp
 		return NULL;
 	}
 	s->cookie = cookie;
+	s->place = (u8)(round << 1);
 	if (tp)
 		s->newest = tp->copied_seq;
 	else
@@ -421,7 +450,7 @@ static __always_inline int taken_udp(struct sock *sk)
 	c->runs++;
 	struct nt_ws *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
 
-	if (!s || !(s->flags & NT_WS_UDP) || !is_traced(s))
+	if (!s || !(s->flags & NT_WS_UDP) || !is_traced(s, sk))
 		return 0;
 	take_udp(s, c, udp_queued(sk));
 	return 0;
@@ -474,6 +503,7 @@ int wait_seed(struct bpf_iter__tcp *ctx)
 	if (!s || s->used || s->cookie)
 		return 0;
 	s->cookie = cookie;
+	s->place = (u8)(round << 1);
 	s->newest = end;
 	s->at_ns[0] = bpf_ktime_get_ns();
 	s->seq[0] = end;
@@ -542,7 +572,7 @@ int wait_read(struct bpf_iter__bpf_sk_storage_map *ctx)
 	u64 last_max = now & 1 ? s->max_ns[0] : s->max_ns[1];
 
 	if (s->flags & NT_WS_UDP) {
-		if (is_traced(s))
+		if (!sample_shift || chosen(s->cookie))
 			oldest_udp(s, udp_queued(sk), &out);
 	} else if (s->used &&
 		   (s32)(BPF_CORE_READ((struct tcp_sock *)sk, copied_seq) - s->newest) < 0) {

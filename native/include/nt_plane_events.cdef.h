@@ -81,6 +81,14 @@ struct nt_closed {
 	uint32_t wait_octaves[32]; /* nt_hist.h's */
 };
 
+/* What is known of sockets' past. */
+struct nt_event_memory {
+	uint64_t since_ns;  /* every record of them since then counts here; CLOCK_MONOTONIC */
+	uint64_t gap_ns;    /* when the kernel last left records out, of whatever socket; 0: never */
+	uint64_t forgotten; /* sockets, so far, for want of room */
+	uint32_t counts[8]; /* by enum nt_event_type */
+};
+
 /* Drops of one reason on one socket, of the interval. */
 struct nt_drop {
 	uint64_t cookie; /* 0: no socket */
@@ -107,6 +115,7 @@ struct nt_events_totals {
 	uint64_t suppressed[8]; /* of these, without a record: more than the kernel may tell at once */
 	uint64_t lost[8];	/* of these, without a record: the ring was full */
 	uint64_t missed[8];    /* not seen: they interrupted the program that tells of their like */
+	uint64_t overrun[8];   /* recorded, and gone before anybody could ask: one read had too many */
 	uint64_t segs_retrans; /* RetransSegs */
 	uint64_t failed;       /* retransmissions that did not leave; some are no RetransSegs */
 	uint64_t unplaced;     /* drops counted by reason alone: no place left for their socket */
@@ -120,10 +129,11 @@ struct nt_events_totals {
 
 /*
  * Loads and attaches; on failure why says in one line what is missing. Returns the types that
- * this kernel can tell, as bits; why then names the others, if any.
+ * this kernel can tell, as bits; why then names the others, if any. confined: nothing is recorded
+ * until nt_events_spaces names namespaces; 0: everything, from the start.
  */
-int nt_events_open(struct nt_wait *waits, struct nt_stages *stages, struct nt_events **ret,
-		   char *why, uint32_t n_why);
+int nt_events_open(struct nt_wait *waits, struct nt_stages *stages, int confined,
+		   struct nt_events **ret, char *why, uint32_t n_why);
 /* Detaches; nothing remains in the kernel. */
 void nt_events_close(struct nt_events *s);
 /*
@@ -133,13 +143,22 @@ void nt_events_close(struct nt_events *s);
 int nt_events_read(struct nt_events *s, struct nt_engine *e, struct nt_events_totals *ret);
 /*
  * Events kept of these types (bits), newest first, that came with after or later; n 0: of all
- * sockets. The last 1024 of each type are kept, 4096 of CLOSED. Returns how many were filled.
+ * sockets, or with e of those that its filter and its choice of protocols let through. The last
+ * 4096 of each type are kept, and what nt_events_memory says. Returns how many were filled; more
+ * (NULL, or room by type) gets how many there are beyond.
  */
-int nt_events_recent(struct nt_events *s, const uint64_t *cookies, uint32_t n, uint32_t types,
-		     uint64_t after, struct nt_event *ret, uint32_t max);
+int nt_events_recent(struct nt_events *s, struct nt_engine *e, const uint64_t *cookies, uint32_t n,
+		     uint32_t types, uint64_t after, struct nt_event *ret, uint32_t max,
+		     uint64_t *more);
 /* The same of sockets that closed. */
-int nt_events_closed(struct nt_events *s, const uint64_t *cookies, uint32_t n, uint64_t after,
-		     struct nt_closed *ret, uint32_t max);
+int nt_events_closed(struct nt_events *s, struct nt_engine *e, const uint64_t *cookies, uint32_t n,
+		     uint64_t after, struct nt_closed *ret, uint32_t max);
+/*
+ * What is remembered of these sockets together; n 0: from when on nothing was recorded of a socket
+ * that is not remembered. The last 32 events of each socket are, of 4096 sockets.
+ */
+int nt_events_memory(struct nt_events *s, const uint64_t *cookies, uint32_t n,
+		     struct nt_event_memory *ret);
 /* Drops of the interval, most first; n 0: of all sockets, and of none. Returns how many there are. */
 int nt_events_drops(struct nt_events *s, const uint64_t *cookies, uint32_t n, struct nt_drop *ret,
 		    uint32_t max);

@@ -52,6 +52,7 @@ enum nt_stages_method {
 int nt_stages_open(const char *cgroup_root, int method, struct nt_stages **ret, char *why,
 		   uint32_t n_why);
 int nt_stages_method(struct nt_stages *s); /* the one that was found to work */
+int nt_stages_sees_calls(struct nt_stages *s); /* copy and sndbuf are measured */
 /* Detaches. The flags must have been cleared by a walk with nothing selected. */
 void nt_stages_close(struct nt_stages *s);
 /*

@@ -3,7 +3,7 @@ struct nt_wait;
 
 /* Of the plane itself; what is not "of the interval" only grows. */
 struct nt_wait_totals {
-	struct nt_dist all;   /* every socket that is traced, of the interval */
+	struct nt_dist all;   /* of the interval: every traced socket, those that closed too */
 	uint64_t runs;	      /* of all programs */
 	uint64_t no_storage;  /* sockets that could not be traced */
 	uint64_t merges;      /* deliveries that shared an entry of a full ring */
@@ -21,8 +21,13 @@ enum nt_wait_method {
 	NT_WAIT_PROBE = 2, /* tcp_probe: TCP alone, out-of-order data counts from its arrival */
 };
 
-/* Loads and attaches; on failure why says in one line what is missing. */
-int nt_wait_open(int method, struct nt_wait **ret, char *why, uint32_t n_why);
+/*
+ * Loads and attaches; on failure why says in one line what is missing. confined: no socket is
+ * traced until nt_wait_spaces names namespaces; 0: all are, from the start.
+ */
+int nt_wait_open(int method, int confined, struct nt_wait **ret, char *why, uint32_t n_why);
+/* Traces sockets of these network namespaces alone from now on; n 0: of all. */
+int nt_wait_spaces(struct nt_wait *w, const uint32_t *netns, uint32_t n);
 /* Detaches; nothing remains in the kernel. */
 void nt_wait_close(struct nt_wait *w);
 /* Marks data that is unread now as older than now, in one namespace (-1: the caller's own). */

@@ -7,16 +7,19 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "nt_api.h"
 #include "nt_bpf.h"
+#include "nt_engine.h"
 
 #define READ_BYTES 65536U
 
@@ -81,6 +84,33 @@ int nt_bpf_programs(const struct bpf_object *object, struct nt_prog *ret, uint32
 	return (int)n;
 }
 
+static int64_t timens_ns;
+
+static void read_timens(void)
+{
+	FILE *f = fopen("/proc/self/timens_offsets", "re");
+	int64_t s = 0, ns = 0;
+
+	if (!f)
+		return; /* before Linux 5.6 there is one time for all */
+	if (fscanf(f, "monotonic %" SCNd64 " %" SCNd64, &s, &ns) == 2)
+		timens_ns = s * 1000000000LL + ns;
+	fclose(f);
+}
+
+int64_t nt_timens_ns(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, read_timens);
+	return timens_ns;
+}
+
+uint64_t nt_ktime_ns(void)
+{
+	return nt_clock_ns(CLOCK_MONOTONIC) - (uint64_t)nt_timens_ns();
+}
+
 int nt_bpf_cpus(void)
 {
 	return libbpf_num_possible_cpus();
@@ -117,6 +147,37 @@ int nt_bpf_iter_read(int link_fd, uint8_t **buf, uint32_t *n, uint32_t *cap)
 	}
 	close(fd);
 	return ret;
+}
+
+/* Takes keys that are none of these out of the map; how many, at most 64. */
+static uint32_t forget_spaces(int map, const uint32_t *netns, uint32_t n)
+{
+	uint32_t keys[64], key, *before = NULL, gone = 0;
+
+	while (gone < 64 && !bpf_map_get_next_key(map, before, &key)) {
+		uint32_t i = 0;
+
+		while (i < n && netns[i] != key)
+			i++;
+		if (i == n)
+			keys[gone++] = key;
+		before = &key;
+	}
+	for (uint32_t i = 0; i < gone; i++)
+		bpf_map_delete_elem(map, &keys[i]);
+	return gone;
+}
+
+int nt_bpf_spaces(int map, const uint32_t *netns, uint32_t n)
+{
+	uint8_t yes = 1;
+
+	while (forget_spaces(map, netns, n))
+		;
+	for (uint32_t i = 0; i < n; i++)
+		if (bpf_map_update_elem(map, &netns[i], &yes, BPF_ANY))
+			return -errno;
+	return 0;
 }
 
 struct walk {

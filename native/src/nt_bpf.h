@@ -13,7 +13,13 @@ void nt_bpf_reason(int err, const char *what, char *why, uint32_t n);
 int nt_bpf_iter_read(int link_fd, uint8_t **buf, uint32_t *n, uint32_t *cap);
 /* Runs an iterator for its effect alone, inside the network namespace ns_fd (-1: the caller's own). */
 int nt_bpf_iter_run(int link_fd, int ns_fd);
-int nt_bpf_cpus(void); /* possible CPUs: values of a per-CPU map */
+/* What to add to a time of a BPF program, the host's, for CLOCK_MONOTONIC of this time namespace. */
+int64_t nt_timens_ns(void);
+uint64_t nt_ktime_ns(void); /* now, as BPF programs have it */
+int nt_bpf_cpus(void);	    /* possible CPUs: values of a per-CPU map */
+
+/* Keys of a map of network namespaces are these from now on; on failure some may be missing. */
+int nt_bpf_spaces(int map, const uint32_t *netns, uint32_t n);
 
 struct bpf_object;
 struct nt_prog;

@@ -217,6 +217,8 @@ struct nt_filter_view nt_view_of(struct nt_engine *e, const struct nt_rec *rec,
 bool nt_match(struct nt_engine *e, struct nt_rec *rec, const struct nt_filter_view *fv);
 void nt_tally(struct nt_engine *e, struct nt_totals *t, const struct nt_rec *rec);
 void nt_tally_close(struct nt_engine *e, struct nt_totals *t);
+/* Whether an event belongs to what is listed: of its socket, or if that is not there, by its ends. */
+bool nt_match_event(struct nt_engine *e, const struct nt_event *ev);
 void nt_rematch(struct nt_engine *e); /* all records again, after the filter changed */
 double nt_sent_per_s(const struct nt_rec *rec);
 

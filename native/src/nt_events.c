@@ -8,10 +8,10 @@
 
 #ifndef NT_WITH_BPF
 
-int nt_events_open(struct nt_wait *waits, struct nt_stages *stages, struct nt_events **ret,
-		   char *why, uint32_t n_why)
+int nt_events_open(struct nt_wait *waits, struct nt_stages *stages, int confined,
+		   struct nt_events **ret, char *why, uint32_t n_why)
 {
-	(void)waits, (void)stages;
+	(void)waits, (void)stages, (void)confined;
 	*ret = NULL;
 	snprintf(why, n_why, "nettop was built without BPF");
 	return -ENOTSUP;
@@ -46,17 +46,26 @@ int nt_events_read(struct nt_events *s, struct nt_engine *e, struct nt_events_to
 	return -ENOTSUP;
 }
 
-int nt_events_recent(struct nt_events *s, const uint64_t *cookies, uint32_t n, uint32_t types,
-		     uint64_t after, struct nt_event *ret, uint32_t max)
+int nt_events_recent(struct nt_events *s, struct nt_engine *e, const uint64_t *cookies, uint32_t n,
+		     uint32_t types, uint64_t after, struct nt_event *ret, uint32_t max,
+		     uint64_t *more)
 {
-	(void)s, (void)cookies, (void)n, (void)types, (void)after, (void)ret, (void)max;
+	(void)s, (void)e, (void)cookies, (void)n, (void)types, (void)after, (void)ret, (void)max,
+		(void)more;
 	return -ENOTSUP;
 }
 
-int nt_events_closed(struct nt_events *s, const uint64_t *cookies, uint32_t n, uint64_t after,
-		     struct nt_closed *ret, uint32_t max)
+int nt_events_closed(struct nt_events *s, struct nt_engine *e, const uint64_t *cookies, uint32_t n,
+		     uint64_t after, struct nt_closed *ret, uint32_t max)
 {
-	(void)s, (void)cookies, (void)n, (void)after, (void)ret, (void)max;
+	(void)s, (void)e, (void)cookies, (void)n, (void)after, (void)ret, (void)max;
+	return -ENOTSUP;
+}
+
+int nt_events_memory(struct nt_events *s, const uint64_t *cookies, uint32_t n,
+		     struct nt_event_memory *ret)
+{
+	(void)s, (void)cookies, (void)n, (void)ret;
 	return -ENOTSUP;
 }
 
@@ -169,6 +178,7 @@ static int load(struct nt_events *s, uint32_t types)
 	if (!s->skel)
 		return -errno;
 	name_pidns(s->skel);
+	s->skel->bss->some_spaces = s->confined;
 	err = share(s->skel->maps.waits, s->waits_fd);
 	if (!err)
 		err = share(s->skel->maps.sends, s->sends_fd);
@@ -260,20 +270,25 @@ static int keep(void *ctx, void *data, size_t size)
 		to = &s->kept[e->type][s->count[e->type] % KEPT];
 		*to = *e;
 	} else {
-		struct nt_closed *d = &s->closed[s->count[NT_EV_CLOSED] % KEPT_CLOSED];
+		struct nt_closed *d = &s->closed[s->count[NT_EV_CLOSED] % KEPT];
 
 		if (size < sizeof(*d))
 			return 0;
 		*d = *(const struct nt_closed *)data;
+		if (d->born_ns)
+			d->born_ns += (uint64_t)nt_timens_ns();
 		to = &d->ev;
 		if (s->engine)
 			nt_final(s->engine, to->cookie, d->bytes_acked, d->bytes_received,
 				 d->total_retrans);
 	}
+	to->at_ns += (uint64_t)nt_timens_ns();
 	to->seq = ++s->seq;
 	if (s->engine)
 		find_owner(s->engine, to);
-	s->count[to->type]++;
+	if (++s->count[to->type] - s->begun[to->type] > KEPT)
+		s->overrun[to->type]++;
+	nt_ev_remember(s, to);
 	return 0;
 }
 
@@ -286,7 +301,7 @@ static int make_room(struct nt_events *s)
 	s->per_cpu = calloc((size_t)s->n_cpus, sizeof(*s->per_cpu));
 	s->drop_keys = calloc(NT_EV_DROPS, sizeof(*s->drop_keys));
 	s->drops = calloc(NT_EV_DROPS, sizeof(*s->drops));
-	s->closed = calloc(KEPT_CLOSED, sizeof(*s->closed));
+	s->closed = calloc(KEPT, sizeof(*s->closed));
 	if (!s->cpus || !s->per_cpu || !s->drop_keys || !s->drops || !s->closed)
 		return -ENOMEM;
 	for (int i = 0; i < NT_EV_TYPES; i++) {
@@ -296,7 +311,7 @@ static int make_room(struct nt_events *s)
 		if (!s->kept[i])
 			return -ENOMEM;
 	}
-	return 0;
+	return nt_ev_memory_open(s);
 }
 
 /* Names the types that are missing. */
@@ -312,8 +327,8 @@ static void say_missing(int types, char *why, uint32_t n)
 				used ? ", " : "this kernel does not tell: ", type_words[i]);
 }
 
-int nt_events_open(struct nt_wait *waits, struct nt_stages *stages, struct nt_events **ret,
-		   char *why, uint32_t n_why)
+int nt_events_open(struct nt_wait *waits, struct nt_stages *stages, int confined,
+		   struct nt_events **ret, char *why, uint32_t n_why)
 {
 	struct nt_events *s = calloc(1, sizeof(*s));
 	int err;
@@ -323,6 +338,7 @@ int nt_events_open(struct nt_wait *waits, struct nt_stages *stages, struct nt_ev
 		return -ENOMEM;
 	pthread_mutex_init(&s->lock, NULL);
 	nt_bpf_quiet();
+	s->confined = confined != 0;
 	s->waits_fd = waits ? nt_wait_records_fd(waits) : -1;
 	s->sends_fd = stages ? nt_stages_records_fd(stages) : -1;
 	err = make_room(s);
@@ -360,6 +376,7 @@ void nt_events_close(struct nt_events *s)
 	for (int i = 0; i < NT_EV_TYPES; i++)
 		free(s->kept[i]);
 	free(s->closed);
+	free(s->memory);
 	free(s->drops);
 	free(s->drop_keys);
 	free(s->per_cpu);
@@ -376,39 +393,13 @@ int nt_events_limit(struct nt_events *s, uint32_t per_s)
 	return 0;
 }
 
-/* Takes namespaces that are none of these out of the map; how many, at most 64. */
-static uint32_t forget_spaces(int map, const uint32_t *netns, uint32_t n)
-{
-	uint32_t keys[64], key, *before = NULL, gone = 0;
-
-	while (gone < 64 && !bpf_map_get_next_key(map, before, &key)) {
-		uint32_t i = 0;
-
-		while (i < n && netns[i] != key)
-			i++;
-		if (i == n)
-			keys[gone++] = key;
-		before = &key;
-	}
-	for (uint32_t i = 0; i < gone; i++)
-		bpf_map_delete_elem(map, &keys[i]);
-	return gone;
-}
-
 int nt_events_spaces(struct nt_events *s, const uint32_t *netns, uint32_t n)
 {
-	int map = bpf_map__fd(s->skel->maps.spaces), err = 0;
-	uint8_t yes = 1;
-
-	if (n > NT_EV_SPACES)
-		return -E2BIG;
 	pthread_mutex_lock(&s->lock);
-	while (forget_spaces(map, netns, n))
-		;
-	for (uint32_t i = 0; i < n && !err; i++)
-		if (bpf_map_update_elem(map, &netns[i], &yes, BPF_ANY))
-			err = -errno;
-	s->skel->bss->some_spaces = n > 0;
+	int err = nt_bpf_spaces(bpf_map__fd(s->skel->maps.spaces), netns, n);
+
+	if (!err)
+		s->skel->bss->some_spaces = n > 0;
 	pthread_mutex_unlock(&s->lock);
 	return err;
 }

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nt_bpf.h"
+#include "nt_engine.h"
 #include "nt_events_host.h"
 #include "nt_planes.h"
 
@@ -41,6 +43,8 @@ static int read_drops(struct nt_events *s, uint32_t epoch)
 	    errno != ENOENT)
 		return -errno;
 	s->n_drops = count;
+	for (uint32_t i = 0; i < count; i++)
+		s->drops[i].last_ns += (uint64_t)nt_timens_ns();
 	qsort(s->drops, count, sizeof(*s->drops), by_count);
 	return 0;
 }
@@ -115,6 +119,19 @@ static int read_counters(struct nt_events *s, struct nt_events_totals *t)
 	return 0;
 }
 
+/* Nobody knows whose the records were that the kernel left out. */
+static void note_gap(struct nt_events *s, struct nt_events_totals *t)
+{
+	uint64_t missing = 0;
+
+	memcpy(t->overrun, s->overrun, sizeof(t->overrun));
+	for (int k = 0; k < NT_EV_TYPES; k++)
+		missing += t->suppressed[k] + t->lost[k] + t->missed[k];
+	if (missing != s->missing)
+		s->gap_ns = nt_clock_ns(CLOCK_MONOTONIC);
+	s->missing = missing;
+}
+
 int nt_events_read(struct nt_events *s, struct nt_engine *e, struct nt_events_totals *ret)
 {
 	uint64_t cpu = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID);
@@ -126,6 +143,7 @@ int nt_events_read(struct nt_events *s, struct nt_engine *e, struct nt_events_to
 
 	s->skel->bss->epoch = epoch + 1;
 	ret->first_seq = s->seq + 1;
+	memcpy(s->begun, s->count, sizeof(s->begun));
 	s->engine = e;
 	if (e)
 		pthread_mutex_lock(&e->lock);
@@ -135,6 +153,8 @@ int nt_events_read(struct nt_events *s, struct nt_engine *e, struct nt_events_to
 	s->engine = NULL;
 	ret->next_seq = s->seq + 1;
 	err = err < 0 ? err : read_counters(s, ret);
+	if (!err)
+		note_gap(s, ret);
 	if (!err)
 		err = read_drops(s, epoch);
 	if (!err)
@@ -154,45 +174,96 @@ static bool among(uint64_t cookie, const uint64_t *cookies, uint32_t n)
 	return false;
 }
 
+/* Which events are asked for. */
+struct wanted {
+	struct nt_engine *engine; /* NULL: whatever its filter says */
+	const uint64_t *cookies;
+	uint32_t n;
+	uint64_t after;
+};
+
+static bool is_wanted(const struct nt_event *e, const struct wanted *w)
+{
+	if (w->n)
+		return among(e->cookie, w->cookies, w->n);
+	return !w->engine || nt_match_event(w->engine, e);
+}
+
 /* The back'th event of a type, 0 the newest; NULL: it is not kept any more, or too old. */
 static const struct nt_event *look_back(const struct nt_events *s, int type, uint64_t back,
 					uint64_t after)
 {
-	uint64_t count = s->count[type], room = type == NT_EV_CLOSED ? KEPT_CLOSED : KEPT;
+	uint64_t count = s->count[type];
 	const struct nt_event *e;
 
-	if (back >= count || back >= room)
+	if (back >= count || back >= KEPT)
 		return NULL;
-	uint64_t at = (count - 1 - back) % room;
+	uint64_t at = (count - 1 - back) % KEPT;
 
 	e = type == NT_EV_CLOSED ? &s->closed[at].ev : &s->kept[type][at];
 	return e->seq >= after ? e : NULL;
 }
 
-/* The next older event of a socket wanted, from *back on. */
+/* The next older event that is wanted, from *back on. */
 static const struct nt_event *next_of(const struct nt_events *s, int type, uint64_t *back,
-				      const uint64_t *cookies, uint32_t n, uint64_t after)
+				      const struct wanted *w)
 {
 	const struct nt_event *e;
 
-	while ((e = look_back(s, type, *back, after)) && !among(e->cookie, cookies, n))
+	while ((e = look_back(s, type, *back, w->after)) && !is_wanted(e, w))
 		++*back;
 	return e;
 }
 
-int nt_events_recent(struct nt_events *s, const uint64_t *cookies, uint32_t n, uint32_t types,
-		     uint64_t after, struct nt_event *ret, uint32_t max)
+/* Newest first; records of two CPUs may have come the other way round. */
+static int by_time(const void *a, const void *b)
 {
-	uint64_t back[NT_EV_TYPES] = { 0 };
-	uint32_t filled = 0;
+	const struct nt_event *x = a, *y = b;
 
-	pthread_mutex_lock(&s->lock);
+	if (x->at_ns != y->at_ns)
+		return x->at_ns > y->at_ns ? -1 : 1;
+	return x->seq > y->seq ? -1 : x->seq < y->seq;
+}
+
+/* Events of these sockets that only the memory has, newest first; 0 where memory ends. */
+static uint32_t recall(const struct nt_events *s, const struct wanted *w, uint32_t types,
+		       struct nt_event *ret, uint32_t max)
+{
+	uint64_t upto[NT_EV_TYPES];
+	uint32_t n = 0;
+
+	for (int k = 0; k < NT_EV_TYPES; k++) {
+		uint64_t held = s->count[k] < KEPT ? s->count[k] : KEPT;
+		const struct nt_event *oldest = held ? look_back(s, k, held - 1, 0) : NULL;
+
+		upto[k] = oldest ? oldest->seq : UINT64_MAX;
+	}
+	for (uint32_t i = 0; i < w->n; i++)
+		n += nt_ev_recall(s, w->cookies[i], upto, types, w->after, ret + n, max - n);
+	return n;
+}
+
+int nt_events_recent(struct nt_events *s, struct nt_engine *e, const uint64_t *cookies, uint32_t n,
+		     uint32_t types, uint64_t after, struct nt_event *ret, uint32_t max,
+		     uint64_t *more)
+{
+	struct wanted w = { .engine = e, .cookies = cookies, .n = n, .after = after };
+	uint64_t back[NT_EV_TYPES] = { 0 };
+	uint32_t found = 0, room = n * NT_EV_EACH;
+	struct nt_event *older = n ? malloc(room * sizeof(*older)) : NULL;
 	const struct nt_event *head[NT_EV_TYPES] = { NULL };
 
+	if (n && !older)
+		return -ENOMEM;
+	if (more)
+		memset(more, 0, NT_EV_TYPES * sizeof(*more));
+	pthread_mutex_lock(&s->lock);
+	if (e)
+		pthread_mutex_lock(&e->lock);
 	for (int k = 0; k < NT_EV_TYPES; k++)
 		if (types >> k & 1)
-			head[k] = next_of(s, k, &back[k], cookies, n, after);
-	while (filled < max) {
+			head[k] = next_of(s, k, &back[k], &w);
+	for (;;) {
 		int newest = -1;
 
 		for (int k = 0; k < NT_EV_TYPES; k++)
@@ -200,30 +271,53 @@ int nt_events_recent(struct nt_events *s, const uint64_t *cookies, uint32_t n, u
 				newest = k;
 		if (newest < 0)
 			break;
-		ret[filled++] = *head[newest];
+		if (found < max)
+			ret[found++] = *head[newest];
+		else if (more)
+			more[newest]++;
+		else
+			break;
 		back[newest]++;
-		head[newest] = next_of(s, newest, &back[newest], cookies, n, after);
+		head[newest] = next_of(s, newest, &back[newest], &w);
 	}
+	room = n ? recall(s, &w, types, older, room) : 0;
+	if (e)
+		pthread_mutex_unlock(&e->lock);
 	pthread_mutex_unlock(&s->lock);
-	return (int)filled;
+	if (room)
+		qsort(older, room, sizeof(*older), by_time);
+	for (uint32_t i = 0; i < room; i++)
+		if (found < max)
+			ret[found++] = older[i];
+		else if (more)
+			more[older[i].type]++;
+	free(older);
+	qsort(ret, found, sizeof(*ret), by_time);
+	return (int)found;
 }
 
-int nt_events_closed(struct nt_events *s, const uint64_t *cookies, uint32_t n, uint64_t after,
-		     struct nt_closed *ret, uint32_t max)
+int nt_events_closed(struct nt_events *s, struct nt_engine *e, const uint64_t *cookies, uint32_t n,
+		     uint64_t after, struct nt_closed *ret, uint32_t max)
 {
+	struct wanted w = { .engine = e, .cookies = cookies, .n = n, .after = after };
 	uint64_t back = 0;
 	uint32_t filled = 0;
 
 	pthread_mutex_lock(&s->lock);
+	if (e)
+		pthread_mutex_lock(&e->lock);
 	while (filled < max) {
-		const struct nt_event *e = next_of(s, NT_EV_CLOSED, &back, cookies, n, after);
+		const struct nt_event *ev = next_of(s, NT_EV_CLOSED, &back, &w);
 
-		if (!e)
+		if (!ev)
 			break;
-		ret[filled++] = *(const struct nt_closed *)e; /* ev is its first member */
+		ret[filled++] = *(const struct nt_closed *)ev; /* ev is its first member */
 		back++;
 	}
+	if (e)
+		pthread_mutex_unlock(&e->lock);
 	pthread_mutex_unlock(&s->lock);
+	qsort(ret, filled, sizeof(*ret), by_time);
 	return (int)filled;
 }
 

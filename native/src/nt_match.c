@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* Which records are rows, and the sums over these. */
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "nt_engine.h"
 #include "nt_planes.h"
@@ -117,6 +119,77 @@ bool nt_match(struct nt_engine *e, struct nt_rec *rec, const struct nt_filter_vi
 	else
 		rec->flags &= ~(uint32_t)NT_F_MATCH;
 	return yes;
+}
+
+/* IPv4 in an IPv6 socket is IPv4. */
+static void put_end(uint8_t *to, const uint8_t *from, bool mapped)
+{
+	if (mapped)
+		memcpy(to, from + 12, 4);
+	else
+		memcpy(to, from, 16);
+}
+
+/* A record of what the event itself says. */
+static void rec_of(const struct nt_event *ev, struct nt_rec *rec)
+{
+	static const uint8_t prefix[12] = { [10] = 0xff, [11] = 0xff };
+	bool mapped = ev->family == AF_INET6 && (!memcmp(ev->src, prefix, sizeof(prefix)) ||
+						 !memcmp(ev->dst, prefix, sizeof(prefix)));
+
+	*rec = (struct nt_rec){
+		.cookie = ev->cookie,
+		.netns = ev->netns,
+		.sport = ev->sport,
+		.dport = ev->dport,
+		.family = mapped ? AF_INET : ev->family,
+		.state = ev->state,
+		.min_rtt_us = UINT32_MAX,
+	};
+	if (ev->proto == IPPROTO_TCP)
+		rec->proto = NT_PROTO_TCP;
+	else if (ev->proto == IPPROTO_UDP)
+		rec->proto = NT_PROTO_UDP;
+	put_end(rec->src, ev->src, mapped);
+	put_end(rec->dst, ev->dst, mapped);
+}
+
+static bool polled(const struct nt_config *c, const struct nt_rec *rec)
+{
+	if (c->family && rec->family && rec->family != c->family)
+		return false;
+	if (rec->proto == NT_PROTO_TCP && !c->tcp_states)
+		return false;
+	if (rec->proto == NT_PROTO_UDP && !c->udp)
+		return false;
+	return !c->listen_only || rec->state == NT_TCP_LISTEN;
+}
+
+bool nt_match_event(struct nt_engine *e, const struct nt_event *ev)
+{
+	uint32_t i = ev->cookie ? nt_table_find(&e->table, ev->cookie) : NT_NONE;
+	struct nt_filter_view view;
+	struct nt_proc proc = { 0 };
+	struct nt_rec rec;
+
+	if (i != NT_NONE) {
+		if (!e->n_ops || e->table.mark[i] & NT_M_MATCH)
+			return true;
+		view = nt_view_of(e, nt_rec_at(&e->table, i), NULL, &proc);
+	} else {
+		rec_of(ev, &rec);
+		if (!polled(&e->config, &rec))
+			return false;
+		if (!e->n_ops)
+			return true;
+		if (ev->flags & NT_EVF_OWNER) {
+			proc.pid = ev->pid;
+			proc.owner = NT_OWNER_PROC;
+			memcpy(proc.comm, ev->comm, sizeof(proc.comm));
+		}
+		view = (struct nt_filter_view){ .rec = &rec, .proc = &proc };
+	}
+	return nt_filter_eval(e->ops, e->n_ops, e->data, e->n_data, &view);
 }
 
 void nt_rematch(struct nt_engine *e)

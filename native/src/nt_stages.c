@@ -47,6 +47,12 @@ int nt_stages_clear_all(struct nt_stages *s, int ns_fd, struct nt_stages_walk *r
 	return -ENOTSUP;
 }
 
+int nt_stages_sees_calls(struct nt_stages *s)
+{
+	(void)s;
+	return 0;
+}
+
 int nt_stages_method(struct nt_stages *s)
 {
 	(void)s;
@@ -198,6 +204,11 @@ fail:
 int nt_stages_method(struct nt_stages *s)
 {
 	return s->method;
+}
+
+int nt_stages_sees_calls(struct nt_stages *s)
+{
+	return bpf_program__autoload(s->skel->progs.stages_copy);
 }
 
 int nt_stages_records_fd(const struct nt_stages *s)

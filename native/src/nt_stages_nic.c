@@ -40,7 +40,7 @@ static int take(void *ctx, void *data, size_t size)
 	if (size >= sizeof(*n))
 		*s->nic_to++ = (struct nt_stages_nic){
 			.cookie = n->cookie,
-			.left_ns = n->left_ns,
+			.left_ns = n->left_ns + (uint64_t)nt_timens_ns(),
 			.hw_ns = n->hw_ns,
 			.ifindex = n->ifindex,
 			.netns = n->netns,

@@ -9,9 +9,9 @@
 
 #ifndef NT_WITH_BPF
 
-int nt_wait_open(int method, struct nt_wait **ret, char *why, uint32_t n_why)
+int nt_wait_open(int method, int confined, struct nt_wait **ret, char *why, uint32_t n_why)
 {
-	(void)method;
+	(void)method, (void)confined;
 	*ret = NULL;
 	snprintf(why, n_why, "nettop was built without BPF");
 	return -ENOTSUP;
@@ -26,6 +26,12 @@ int nt_wait_programs(struct nt_wait *w, struct nt_prog *ret, uint32_t max)
 void nt_wait_close(struct nt_wait *w)
 {
 	(void)w;
+}
+
+int nt_wait_spaces(struct nt_wait *w, const uint32_t *netns, uint32_t n)
+{
+	(void)w, (void)netns, (void)n;
+	return -ENOTSUP;
 }
 
 int nt_wait_seed(struct nt_wait *w, int ns_fd)
@@ -75,7 +81,7 @@ void nt_wait_clear(struct nt_wait *w)
 #include "nt_bpf.h"
 #include "nt_wait_host.h"
 
-int nt_wait_open(int method, struct nt_wait **ret, char *why, uint32_t n_why)
+int nt_wait_open(int method, int confined, struct nt_wait **ret, char *why, uint32_t n_why)
 {
 	struct nt_wait *w = calloc(1, sizeof(*w));
 	int err = -ENOMEM;
@@ -102,10 +108,11 @@ int nt_wait_open(int method, struct nt_wait **ret, char *why, uint32_t n_why)
 	bpf_program__set_autoload(w->skel->progs.wait_readable, method == NT_WAIT_FENTRY);
 	bpf_program__set_autoload(w->skel->progs.wait_udp_consumed, method == NT_WAIT_FENTRY);
 	bpf_program__set_autoload(w->skel->progs.wait_probe, method == NT_WAIT_PROBE);
+	w->skel->bss->some_spaces = confined != 0;
 	err = wait_bpf__load(w->skel);
 	if (err)
 		goto fail;
-	w->skel->bss->attached_ns = nt_clock_ns(CLOCK_MONOTONIC);
+	w->skel->bss->attached_ns = nt_ktime_ns();
 	struct {
 		struct bpf_program *program;
 		struct bpf_link **link;
@@ -172,6 +179,19 @@ void nt_wait_close(struct nt_wait *w)
 	free(w);
 }
 
+int nt_wait_spaces(struct nt_wait *w, const uint32_t *netns, uint32_t n)
+{
+	pthread_mutex_lock(&w->lock);
+	int err = nt_bpf_spaces(bpf_map__fd(w->skel->maps.spaces), netns, n);
+
+	if (!err) {
+		w->skel->bss->some_spaces = n > 0;
+		w->skel->bss->round++;
+	}
+	pthread_mutex_unlock(&w->lock);
+	return err;
+}
+
 int nt_wait_seed(struct nt_wait *w, int ns_fd)
 {
 	return nt_bpf_iter_run(bpf_link__fd(w->skel->links.wait_seed), ns_fd);
@@ -183,7 +203,7 @@ int nt_wait_sample(struct nt_wait *w, uint32_t shift)
 		return -EINVAL;
 	/* Of sockets that are traced again nothing earlier is known. */
 	if (shift < w->skel->bss->sample_shift)
-		w->skel->bss->attached_ns = nt_clock_ns(CLOCK_MONOTONIC);
+		w->skel->bss->attached_ns = nt_ktime_ns();
 	w->skel->bss->sample_shift = shift;
 	return 0;
 }

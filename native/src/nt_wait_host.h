@@ -62,7 +62,7 @@ struct nt_wait {
 	uint32_t n_buf, buf_cap;
 	bool probe; /* the method */
 	uint32_t reads;
-	uint64_t read_ns; /* CLOCK_MONOTONIC of the last read */
+	uint64_t read_ns; /* of the last read, by the programs' clock */
 };
 
 static inline uint64_t nt_wait_mix(uint64_t cookie)

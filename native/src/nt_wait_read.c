@@ -313,7 +313,7 @@ int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *
 	pthread_mutex_lock(&w->lock);
 	uint32_t epoch = w->skel->data->epoch;
 
-	w->read_ns = nt_clock_ns(CLOCK_MONOTONIC);
+	w->read_ns = nt_ktime_ns();
 
 	w->skel->data->epoch = epoch + 1;
 	int err = nt_bpf_iter_read(bpf_link__fd(w->skel->links.wait_read), &w->buf, &w->n_buf,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from nettop.export.distributions import histogram_object
@@ -82,10 +83,9 @@ def last_object(c: Closed) -> dict[str, Any]:
     return out
 
 
-def untold_object(tick: EventsTick) -> dict[str, int]:
-    """Records that are missing, so far, by type: suppressed, lost or not seen."""
-    return {
-        EVENT_NAMES[kind]: count.untold
-        for kind, count in zip(EVENT_NAMES, tick.totals, strict=True)
-        if count.untold
+def untold_object(tick: EventsTick, beyond: Mapping[EventType, int]) -> dict[str, int]:
+    """Events that no list has, so far, by type: without a record, or one too many."""
+    counts = {
+        name: tick.totals[kind].left_out + beyond.get(kind, 0) for kind, name in EVENT_NAMES.items()
     }
+    return {name: n for name, n in counts.items() if n}

@@ -21,7 +21,7 @@ from nettop.export.distributions import (
 from nettop.export.happenings import event_object, untold_object
 from nettop.export.keys import SCHEMA
 from nettop.export.times import utc_text
-from nettop.model.events import Event
+from nettop.model.events import Event, EventType
 from nettop.model.fields import TCP_ALIVE
 from nettop.model.tcpinfo import LISTEN_FIELDS, TCP_INFO
 from nettop.model.types import (
@@ -89,6 +89,7 @@ def write_json(
     filter_text: str | None = None,
     lines: bool = True,
     events: Iterable[Event] = (),
+    beyond: Mapping[EventType, int] | None = None,
 ) -> None:
     """Writes one object, ended by a newline.
 
@@ -100,11 +101,12 @@ def write_json(
         filter_text: the filter in force.
         lines: a line per socket; without, the object is one line (NDJSON).
         events: what happened in the interval, newest first.
+        beyond: events that such lists had no room for, so far.
     """
     outer = head_object(model, filter_text)
     if model.events is not None:
         outer["events"] = [event_object(event, model) for event in events]
-        outer["events_untold"] = untold_object(model.events)
+        outer["events_untold"] = untold_object(model.events, beyond or {})
     elif model.told is not None:
         outer["events"], outer["events_untold"] = list(model.told), dict(model.untold)
     head = _encode(outer)

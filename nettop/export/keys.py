@@ -93,22 +93,26 @@ _TOP = {
     "totals.rx_bytes_per_s": "payload received, matched sockets",
     "totals.matched_retrans_per_s": "segments resent per second, matched sockets",
     "totals.retr_pct": "bytes resent of bytes sent, percent, matched sockets",
-    "totals.retrans_per_s": "segments resent per second by the host (RetransSegs), sockets that "
-    "closed included",
-    "totals.resets_per_s": "established connections reset per second by the host (EstabResets)",
+    "totals.retrans_per_s": "segments resent per second in the polled namespaces (RetransSegs), "
+    "whatever the filter, sockets that closed included",
+    "totals.resets_per_s": "established connections reset per second in the polled namespaces "
+    "(EstabResets), whatever the filter",
     "totals.netns": "network namespaces polled",
     "totals.netns_hidden": "further namespaces that exist",
     "totals.duplicates": "sockets that one dump listed twice, counted once",
     "totals.restarts": "dumps begun again",
     "totals.malformed": "messages that were skipped",
     "totals.truncated": "messages cut short",
-    "rx_wait": "how long received data waited for its program, all traced sockets; left out "
+    "rx_wait": "how long received data waited for its program: under a filter or a choice of "
+    "protocols of the sockets that match, by octaves (percentiles at most twice too high); else of "
+    "all sockets of the polled namespaces, those that are no rows or that closed too; left out "
     "while the plane is off",
     **{f"rx_wait.{name}": text for name, text in _DIST.items()},
     "rx_wait.buckets": "[lower edge ns, upper edge ns, count], those that hold any",
     "path": "with --path: how long received packets took to each hook, all of the host; by hook as "
     "rx_wait; unstamped, foreign, impossible and head_of_line count packets that were not measured",
-    "tx": "where stamped sends spent their time; left out while nothing is selected",
+    "tx": "where stamped sends spent their time, all of them whatever the filter; left out while "
+    "nothing is selected",
     **{
         f"tx.{stage}{dot}{name}": text
         for stage, about in _STAGES.items()
@@ -118,8 +122,9 @@ _TOP = {
     "tx.nic.waiting": "NICs' stamps whose clock is to be read once more; left out if 0",
     "tx.nic.unplaced": "NICs' stamps so far that could not be told: no clock, or not known then",
     "tx.nic.before_software": "that lie before the driver's own stamp by more than the bar",
-    "events": "what happened in the interval, newest first, at most 1000; left out while the plane "
-    "is off",
+    "events": "what happened in the interval to sockets that match (without a filter: in the "
+    "polled namespaces; what closed matches by its ends, state and process), newest first, at most "
+    "1000; left out while the plane is off",
     "events[].at": "UTC time, RFC 3339 with nanoseconds",
     "events[].type": "retransmit, drop, reset_sent, reset_received, error, state, cong or closed",
     "events[].proto": "tcp, udp or a number of IPPROTO_",
@@ -148,8 +153,8 @@ _TOP = {
     "percentiles and max_ns are at most twice too high",
     "events[].last.tx": "by stage: count and sum_ns of its stamped sends",
     "events[].text": "the numbers in words",
-    "events_untold": "events without a record, since the start, by type: too many at once, or no "
-    "room",
+    "events_untold": "events of the polled namespaces that no list has, since the start, by type: "
+    "too many at once, no room, or beyond the 1000 of a list",
     "events_untold.*": "how many",
     "sockets": "every socket that matches, in the order of the sort key",
 }

@@ -7,12 +7,13 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from nettop.errors import UsageError
 from nettop.feed import Feed
-from nettop.model.events import Event
+from nettop.model.events import Event, EventType
 from nettop.model.types import Detail, Model, Row
 from nettop.options import SUFFIXES, Format
 from nettop.render.columns import DEFAULT_WIDTH
@@ -66,12 +67,16 @@ def write_tick(
         from nettop.export.jsonout import write_json
 
         lines = form is Format.JSON
+        if not shown:
+            model = replace(model, rx_wait=model.rx_wait_all or model.rx_wait)
         events: Sequence[Event] = ()
+        beyond: Mapping[EventType, int] = {}
         if model.events is not None:
-            events = feed.events((), most=EVENTS_MOST, after=model.events.first_seq)
+            events, beyond = feed.tick_events(EVENTS_MOST, everything=not shown)
         write_json(
-            write, model, rows, feed.owners, filter_text=filter_text, lines=lines, events=events
-        )
+            write, model, rows, feed.owners,
+            filter_text=filter_text, lines=lines, events=events, beyond=beyond,
+        )  # fmt: skip
     elif form is Format.CSV:
         from nettop.export.csvout import write_rows
 

@@ -22,9 +22,31 @@ def filled(buckets: Any, edges: tuple[int, ...], dist: Any) -> Histogram:
     return Histogram(dist_of(bytes(ffi.buffer(dist, DIST.size))), known)
 
 
-def octaves_histogram(counts: Sequence[int], sum_ns: int) -> Histogram:
-    """Counts by octave; percentiles and max are upper edges, at most twice too high."""
+class OctaveSum:
+    """Histograms by octaves added up."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self._counts = [0] * OCTAVES
+        self._sum_ns = self._max_ns = 0
+
+    def add(self, more: Histogram) -> None:
+        for low, _, n in more.buckets:
+            self._counts[OCTAVE_EDGES.index(low)] += n
+        self._sum_ns += more.dist.sum_ns
+        self._max_ns = max(self._max_ns, more.dist.max_ns)
+
+    @property
+    def total(self) -> Histogram:
+        return octaves_histogram(self._counts, self._sum_ns, self._max_ns)
+
+
+def octaves_histogram(counts: Sequence[int], sum_ns: int, max_ns: int = 0) -> Histogram:
+    """Counts by octave; percentiles are upper edges, at most twice too high; max too where it is
+    not known."""
     buckets = ffi.new("uint64_t[]", list(counts))
-    dist = ffi.new("struct nt_dist *", {"sum_ns": sum_ns})
+    dist = ffi.new("struct nt_dist *", {"sum_ns": sum_ns, "max_ns": max_ns})
     check(lib.nt_dist_of(buckets, OCTAVES, 0, dist), "percentiles")
     return filled(buckets, OCTAVE_EDGES, dist)

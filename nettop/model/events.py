@@ -194,10 +194,21 @@ class TypeCount(NamedTuple):
     suppressed: int = 0  # of these, without a record: too many at once
     lost: int = 0  # of these, without a record: the ring was full
     missed: int = 0  # not even seen: they interrupted the program that tells of their like
+    overrun: int = 0  # recorded, and gone before anybody could ask: one read had too many
 
     @property
-    def untold(self) -> int:
-        return self.suppressed + self.lost + self.missed
+    def left_out(self) -> int:
+        """Nobody can list them."""
+        return self.suppressed + self.lost + self.missed + self.overrun
+
+
+class EventMemory(NamedTuple):
+    """What is remembered of sockets' past."""
+
+    since_ns: int  # all that was recorded of them since then counts here; CLOCK_MONOTONIC
+    gap_ns: int | None  # when the kernel last left records out, of whatever socket; None: never
+    forgotten: int  # sockets, for want of room
+    counts: tuple[int, ...]  # by EventType
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +228,9 @@ class EventsTick:
     seconds: float | None  # length of the interval; None: the first
 
     @property
-    def untold(self) -> int:
-        """Records that are missing, so far."""
-        return sum(c.untold for c in self.totals)
+    def left_out(self) -> int:
+        """Events that cannot be listed, so far."""
+        return sum(c.left_out for c in self.totals)
 
     @property
     def lost(self) -> int:

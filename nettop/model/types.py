@@ -374,9 +374,12 @@ class Model:
     cost: Cost
     totals: Totals
     path: PathTick | None = None  # below the sockets; None: the plane is off
-    rx_wait: Histogram | None = None  # of all traced sockets; None: the plane is off
+    rx_wait: Histogram | None = None  # of what the rows are chosen from; None: the plane is off
+    rx_wait_all: Histogram | None = None  # of all in the polled namespaces
+    chosen: bool = False  # a filter or a choice of protocols leaves sockets out
     tx: tuple[Dist, ...] | None = None  # by Stage, of every stamped send; None: nothing selected
     nic: NicStage | None = None
+    tx_absent: Mapping[Stage, str] = field(default_factory=dict)  # stages not measured here: why
     events: EventsTick | None = None  # None: the plane is off
     told: tuple[Mapping[str, Any], ...] | None = None  # events of an opened file, as written
     untold: Mapping[str, int] = field(default_factory=dict)  # of an opened file

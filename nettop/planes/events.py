@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from nettop.ffi import check, ffi, lib
 from nettop.ffi.engine import Engine
 from nettop.ffi.events import CLOSED, DROP, EVENT, closed_of, drop_of, event_of
-from nettop.model.events import Closed, Drop, DropReason, Event, EventsTick, EventType, TypeCount
+from nettop.model.events import (
+    Closed,
+    Drop,
+    DropReason,
+    Event,
+    EventMemory,
+    EventsTick,
+    EventType,
+    TypeCount,
+)
 from nettop.model.types import SourceStatus
 from nettop.planes.stages import StagesPlane
 from nettop.planes.wait import WaitPlane, off_status
@@ -21,7 +30,7 @@ ALL_TYPES = frozenset(EventType)
 DROPS_SHOWN = 256
 _REASONS_MOST = 512
 _NAME_BYTES = 60
-_GROWING = ("seen", "suppressed", "lost", "missed")
+_GROWING = ("seen", "suppressed", "lost", "missed", "overrun")
 
 
 class EventsPlane:
@@ -34,9 +43,10 @@ class EventsPlane:
         self._names: dict[tuple[bool, int], str] = {}
         self._before: tuple[float, tuple[TypeCount, ...], int, int] | None = None
         self.last: EventsTick | None = None
+        self._beyond = dict.fromkeys(EventType, 0)
 
     def watch(self, netns: Collection[int]) -> None:
-        """Tells only of these network namespaces (inodes) from now on; none named: of all."""
+        """Records only of these network namespaces (inodes) from now on; none named: of all."""
         if self._s:
             check(lib.nt_events_spaces(self._s, list(netns), len(netns)), "choosing namespaces")
 
@@ -104,6 +114,7 @@ class EventsPlane:
         most: int = 64,
         types: Collection[EventType] = ALL_TYPES,
         after: int = 0,
+        engine: Engine | None = None,
     ) -> tuple[Event, ...]:
         """Newest first, of these sockets or (none named) of all.
 
@@ -111,32 +122,71 @@ class EventsPlane:
             most: how many at most.
             types: only of these.
             after: only with this seq or a higher one.
+            engine: of all, those that its filter lets through.
         """
-        if not self._s:
-            return ()
+        return self._recent(cookies, most, types, after, engine, ffi.NULL) if self._s else ()
+
+    def of_interval(
+        self, most: int, engine: Engine | None
+    ) -> tuple[tuple[Event, ...], Mapping[EventType, int]]:
+        """The last interval's, newest first, of sockets that pass the engine's filter; and by type
+        how many such lists so far left out because there were more than `most`."""
+        if not self._s or self.last is None:
+            return (), {}
+        more = ffi.new("uint64_t[]", len(EventType))
+        found = self._recent((), most, ALL_TYPES, self.last.first_seq, engine, more)
+        for kind in EventType:
+            self._beyond[kind] += more[kind]
+        return found, self._beyond
+
+    def _recent(
+        self,
+        cookies: Sequence[int],
+        most: int,
+        types: Collection[EventType],
+        after: int,
+        engine: Engine | None,
+        more: Any,
+    ) -> tuple[Event, ...]:
         room = ffi.new("struct nt_event[]", most)
         bits = sum(1 << t for t in types)
+        table = engine.handle if engine is not None else ffi.NULL
         n = check(
-            lib.nt_events_recent(self._s, list(cookies), len(cookies), bits, after, room, most),
+            lib.nt_events_recent(
+                self._s, table, list(cookies), len(cookies), bits, after, room, most, more
+            ),
             "looking back",
         )
         raw = bytes(ffi.buffer(room, n * EVENT.size))
         events = [event_of(raw, i * EVENT.size, self.drop_name, self.reset_name) for i in range(n)]
         ends = [e.seq for e in events if e.type is EventType.CLOSED]
         if ends:
-            last = {c.event.seq: c for c in self.closed(cookies, most=len(ends), after=ends[-1])}
+            told = self.closed(cookies, most=2 * len(ends), after=min(ends), engine=engine)
+            last = {c.event.seq: c for c in told}
             events = [e._replace(last=last.get(e.seq)) if e.seq in last else e for e in events]
         return tuple(events)
 
+    def memory(self, cookies: Sequence[int] = ()) -> EventMemory:
+        """What is remembered of these sockets together; none named: of one that is not."""
+        m = ffi.new("struct nt_event_memory *")
+        check(lib.nt_events_memory(self._s, list(cookies), len(cookies), m), "looking back")
+        return EventMemory(m.since_ns, m.gap_ns or None, m.forgotten, tuple(m.counts))
+
     def closed(
-        self, cookies: Sequence[int] = (), *, most: int = 64, after: int = 0
+        self,
+        cookies: Sequence[int] = (),
+        *,
+        most: int = 64,
+        after: int = 0,
+        engine: Engine | None = None,
     ) -> tuple[Closed, ...]:
-        """The last sockets that closed, newest first."""
+        """The last sockets that closed, newest first, as recent() chooses them."""
         if not self._s:
             return ()
         room = ffi.new("struct nt_closed[]", most)
+        table = engine.handle if engine is not None else ffi.NULL
         n = check(
-            lib.nt_events_closed(self._s, list(cookies), len(cookies), after, room, most),
+            lib.nt_events_closed(self._s, table, list(cookies), len(cookies), after, room, most),
             "looking back",
         )
         raw = bytes(ffi.buffer(room, n * CLOSED.size))
@@ -179,14 +229,15 @@ class EventsPlane:
 
 
 def open_plane(
-    waits: WaitPlane | None = None, sends: StagesPlane | None = None
+    waits: WaitPlane | None = None, sends: StagesPlane | None = None, *, confined: bool = False
 ) -> tuple[EventsPlane | None, SourceStatus]:
     """The plane, or None and why it is off; its records of closed sockets say what waits and sends
-    knew of them."""
+    knew of them. confined: it records nothing until watch() names namespaces."""
     handle, why = ffi.new("struct nt_events **"), ffi.new("char[160]")
     types = lib.nt_events_open(
-        waits.handle if waits else ffi.NULL, sends.handle if sends else ffi.NULL, handle, why, 160
-    )
+        waits.handle if waits else ffi.NULL, sends.handle if sends else ffi.NULL, confined,
+        handle, why, 160,
+    )  # fmt: skip
     text = ffi.string(why).decode("ascii", "replace")
     if types < 0:
         return None, off_status(NAME, types, text)

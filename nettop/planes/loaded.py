@@ -28,6 +28,7 @@ from nettop.planes.meter import Meter
 from nettop.sources.cgroups import find_mount
 from nettop.sources.mounts import read_mounts
 
+NOWHERE = 0  # inode of no namespace
 BPF_PLANES = (wait.NAME, stages.NAME, events.NAME, path.NAME)
 
 
@@ -38,6 +39,7 @@ class PlaneTick:
     rx_wait: Histogram | None = None
     tx: tuple[Dist, ...] | None = None  # by Stage; None: nothing is selected
     nic: NicStage | None = None
+    tx_absent: Mapping[Stage, str] = field(default_factory=dict)  # stages not measured here
     path: PathTick | None = None
     events: EventsTick | None = None  # None: the plane is off
     runs_per_s: Mapping[str, float] = field(default_factory=dict)  # of BPF programs, by plane
@@ -63,7 +65,10 @@ class Planes:
                 reason = "one tick alone measures nothing: add -d SECS"
             self._off = {name: off(name, reason) for name in BPF_PLANES}
             return
-        self._wait, status = wait.open_plane(options.bpf_budget_pct, options.rx_method)
+        # Of no namespace until watch() names some: no neighbour's is counted meanwhile.
+        self._wait, status = wait.open_plane(
+            options.bpf_budget_pct, options.rx_method, confined=True
+        )
         if self._wait is None:
             self._off[wait.NAME] = status
         root = find_mount(read_mounts())
@@ -73,7 +78,7 @@ class Planes:
             self.stages, status = stages.open_plane(root, options.tx_sample)
         if self.stages is None:
             self._off[stages.NAME] = status
-        self.events, status = events.open_plane(self._wait, self.stages)
+        self.events, status = events.open_plane(self._wait, self.stages, confined=True)
         if self.events is None:
             self._off[events.NAME] = status
         self._path, status = path.open_plane(options.path)
@@ -97,10 +102,11 @@ class Planes:
             rx_wait=waited.histogram if waited else None,
             tx=sent.all if sent else None,
             nic=sent.nic if sent else None,
+            tx_absent=self.stages.absent if self.stages is not None else {},
             runs_per_s=self._rates({name: t.runs for name, t in ticks if t is not None}),
             events=told,
             path=self._path.read() if self._path is not None else None,
-            lost=(told.untold if told else 0)
+            lost=(told.left_out if told else 0)
             + (waited.no_storage + waited.focus_full if waited else 0)
             + (sent.full + sent.nic_lost if sent else 0),
         )
@@ -135,7 +141,10 @@ class Planes:
             self.stages.read_late(engine)
 
     def watch(self, netns: Collection[int]) -> None:
-        """Events are told of these namespaces alone."""
+        """Waits and events are those of these namespaces alone."""
+        netns = netns or (NOWHERE,)
+        if self._wait is not None:
+            self._wait.watch(netns)
         if self.events is not None:
             self.events.watch(netns)
 
@@ -149,15 +158,13 @@ class Planes:
         if self._wait is not None:
             self._wait.focus(cookies)
 
-    def rx_wait(
-        self, cookies: Sequence[int] | None, engine: Engine, *, filtered: bool, run: bool
-    ) -> Histogram | None:
-        """Of these sockets; None: of those that pass the filter, or of the host."""
-        if self._wait is None:
-            return None
-        if cookies is None and filtered and not run:
-            return self._wait.matched(engine)
-        return self._wait.histogram(cookies or (), run=run)
+    def rx_wait(self, cookies: Sequence[int], *, run: bool) -> Histogram | None:
+        """Of these sockets; none named: of all in the polled namespaces."""
+        return self._wait.histogram(cookies, run=run) if self._wait is not None else None
+
+    def matched_waits(self, engine: Engine) -> Histogram | None:
+        """Of the sockets that pass the filter, by octaves."""
+        return self._wait.matched(engine) if self._wait is not None else None
 
     def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
         """By stage, of these sockets, or (None) of every stamped send; None: nothing selected."""

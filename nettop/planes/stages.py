@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ METHODS = {lib.NT_STAGES_STAMPS: "bpf_timestamping", lib.NT_STAGES_TRACEPOINTS: 
 SETTLE_S, WALK_EVERY_S = 1.0, 10.0
 CLAIM_EVERY_S = 60.0  # finding who needs a NIC's stamps reads all of /proc
 SELECTED_MOST = 4096
-OFF_REASON = "nothing is selected: mark sockets, open one, or use --tx-sample N"
+OFF_REASON = "no sends are stamped: mark sockets, open one, or use --tx-sample N"
+BY_TRACEPOINTS, NO_CALLS = "not by tracepoints", "needs Linux 6.16"
 
 Walks = Callable[[Callable[[int], None]], None]
 
@@ -72,6 +74,13 @@ class StagesPlane:
         self._walked_at = -WALK_EVERY_S
         self._sample_all = sample_all
         self.method = METHODS[lib.nt_stages_method(handle)]
+        # Stages that this kernel cannot measure, and why.
+        self.absent: dict[Stage, str] = {}
+        if self.method == METHODS[lib.NT_STAGES_TRACEPOINTS]:
+            measured = (Stage.QDISC, Stage.ACK)
+            self.absent = {s: BY_TRACEPOINTS for s in Stage if s not in measured}
+        elif not lib.nt_stages_sees_calls(handle):
+            self.absent = dict.fromkeys((Stage.COPY, Stage.SNDBUF), NO_CALLS)
         self.foreign = 0
         self.refused: str | None = None
         self.last: StagesTick | None = None
@@ -196,9 +205,15 @@ class StagesPlane:
         return self._applied.every
 
     def status(self) -> SourceStatus:
-        if not self._applied and not self.refused:
-            return SourceStatus(NAME, "off", self.method, OFF_REASON)
-        return self.ability()
+        if self._applied or self.refused:
+            return self.ability()
+        reason = OFF_REASON
+        if self._wanted:
+            now = time.monotonic()
+            due = max(self._changed_at + SETTLE_S, self._walked_at + WALK_EVERY_S)
+            when = f"in {math.ceil(due - now)} s" if due > now else "with the next tick"
+            reason = f"stamping of what is selected begins {when}"
+        return SourceStatus(NAME, "off", self.method, reason)
 
     def ability(self) -> SourceStatus:
         """What it can do once sockets are selected."""
@@ -208,6 +223,8 @@ class StagesPlane:
         if self.method == METHODS[lib.NT_STAGES_TRACEPOINTS]:
             lacks = self._claim or "this kernel lacks BPF timestamping (Linux 6.15)"
             reason = f"qdisc and ack only: {lacks}"
+        elif self.absent:
+            reason = f"all but {', '.join(s.name.lower() for s in self.absent)}: {NO_CALLS}"
         if self.foreign:
             one = self.foreign == 1
             reason = (

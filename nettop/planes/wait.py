@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,11 @@ class WaitPlane:
     def handle(self) -> Any:
         """struct nt_wait *"""
         return self._w
+
+    def watch(self, netns: Collection[int]) -> None:
+        """Traces only in these network namespaces (inodes) from now on; none named: in all."""
+        if self._w:
+            check(lib.nt_wait_spaces(self._w, list(netns), len(netns)), "choosing namespaces")
 
     def seed(self, ns_fd: int = -1) -> None:
         """Marks what is unread now as older than now, in a namespace; -1: nettop's own."""
@@ -170,15 +175,16 @@ class WaitPlane:
 
 
 def open_plane(
-    budget_pct: float, method: str | None = None
+    budget_pct: float, method: str | None = None, *, confined: bool = False
 ) -> tuple[WaitPlane | None, SourceStatus]:
-    """The plane, or None and why it is off; the best method that loads, or the one asked for."""
+    """The plane, or None and why it is off; the best method that loads, or the one asked for.
+    confined: it traces nothing until watch() names namespaces."""
     first: tuple[int, str] | None = None
     for number, name in enumerate(RX_METHODS):
         if method not in (None, name):
             continue
         handle, why = ffi.new("struct nt_wait **"), ffi.new("char[160]")
-        err = lib.nt_wait_open(number, handle, why, 160)
+        err = lib.nt_wait_open(number, confined, handle, why, 160)
         if not err:
             plane = WaitPlane(handle[0], budget_pct, name, asked=method is not None)
             return plane, plane.status()

@@ -13,7 +13,7 @@ import argparse
 import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from nettop.ffi import ffi
 from nettop.ffi.engine import Engine
 from nettop.ffi.wire import EMPTY_REC, pack_row
 from nettop.model.cost import Cost
-from nettop.model.events import Closed, Event
+from nettop.model.events import Closed, Event, EventMemory, EventType
 from nettop.model.types import (
     AF_INET,
     Detail,
@@ -169,8 +169,16 @@ class DosedFeed:
     def sum(self, cookies: Sequence[int]) -> Group | None:
         return None
 
-    def events(self, cookies: Sequence[int], *, most: int, after: int = 0) -> list[Event]:
+    def events(self, cookies: Sequence[int], *, most: int) -> list[Event]:
         return []
+
+    def tick_events(
+        self, most: int, *, everything: bool = False
+    ) -> tuple[Sequence[Event], Mapping[EventType, int]]:
+        return (), {}
+
+    def events_memory(self, cookies: Sequence[int]) -> EventMemory | None:
+        return None
 
     def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
         return []

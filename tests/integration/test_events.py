@@ -140,7 +140,7 @@ def test_retransmissions_are_those_that_the_namespace_counts(
     filtered = int(rules[2].split()[0])  # packets, of many segments some
     inode = inode_of(a)
     assert counted > 5, "nothing was lost"
-    assert tick.counts[EventType.RETRANSMIT].untold == 0
+    assert tick.counts[EventType.RETRANSMIT].left_out == 0
     events = [e for e in plane.recent(types=[EventType.RETRANSMIT], most=1024) if e.netns == inode]
     assert sum(e.segs for e in events) == counted
     mine = [e for e in events if e.cookie == sent]
@@ -326,7 +326,7 @@ def test_datagrams_for_a_full_socket(space: str, plane: EventsPlane) -> None:
     assert {d.name: d.interval for d in tick.reasons}["SOCKET_RCVBUFF"] == dropped
     events = plane.recent([cookie], most=1000, types=[EventType.DROP])
     assert len(events) == dropped
-    assert tick.counts[EventType.DROP].untold == 0
+    assert tick.counts[EventType.DROP].left_out == 0
     read(plane)
     assert plane.drops_of([cookie]) == (), "of the interval"
 

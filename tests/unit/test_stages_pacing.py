@@ -34,6 +34,9 @@ class Kernel:
 
     NT_STAGES_STAMPS, NT_STAGES_TRACEPOINTS = 1, 2
 
+    def nt_stages_sees_calls(self, _s: object) -> int:
+        return 1
+
     def nt_stages_method(self, _s: object) -> int:
         return self.NT_STAGES_TRACEPOINTS
 
@@ -80,6 +83,23 @@ def test_a_selection_settles_for_a_second(kernel: Kernel) -> None:
     tick(plane)
     assert kernel.selected == [([19], False, 1)]
     assert kernel.walks == 1
+
+
+def test_the_status_says_what_is_in_force(kernel: Kernel) -> None:
+    plane = stages.StagesPlane(object(), None)
+    assert plane.status().reason == stages.OFF_REASON
+    plane.select([1])
+    assert plane.status().reason == "stamping of what is selected begins in 1 s"
+    kernel.now += 1
+    assert plane.status().reason == "stamping of what is selected begins with the next tick"
+    tick(plane)
+    assert plane.status().state != "off"
+    plane.select([])
+    kernel.now += 10
+    tick(plane)
+    plane.select([2])
+    kernel.now += 2.5
+    assert plane.status().reason == "stamping of what is selected begins in 8 s"
 
 
 def test_the_same_again_is_no_change(kernel: Kernel) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nettop.model.events import Closed, Event
+from nettop.model.events import Closed, Event, EventMemory
 from nettop.model.types import Detail, Group, Model, Point, Row
 from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.tx import Sends
+
+WAITS, SENDS, HEALTH, EVENTS = range(1, 5)  # numbers of the panes
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +24,30 @@ class PaneData:
     waits: Waits | None = None  # None: the wait plane is off
     sends: Sends | None = None  # None: no stage of any send is known
     events: tuple[Event, ...] | None = None  # newest first; None: the plane is off
+    memory: EventMemory | None = None  # of the sockets in `cookies`
     closed: tuple[Closed, ...] = ()
     cookies: tuple[int, ...] | None = None  # the row's or those of the marked; None: all sockets
     view: int = 0  # of the RX pane: an index into rx.VIEWS
     since_s: float | None = None  # how long the worst verdict has held
 
 
-def subject(data: PaneData) -> str:
-    """What the pane is about, for its title."""
+def subject(data: PaneData, number: int) -> str:
+    """What the pane is about, for its title.
+
+    With nothing selected waits and events are those of all sockets of the polled namespaces, unless
+    some are chosen; sends are all that were stamped.
+    """
     from nettop.model.words import owner_text
     from nettop.render.columns import endpoint
 
     if data.marked is not None:
         return f"* {data.marked.sockets} marked"
     if data.row is None:
+        if number == SENDS:
+            return "all stamped sends"
+        if number in (WAITS, EVENTS) and not data.model.chosen:
+            spaces = data.model.totals.netns
+            return f"all of {spaces} netns" if spaces > 1 else "all sockets"
         return f"{data.model.totals.matched} sockets"
     owner = owner_text(data.row) or "–"
     return f"{owner} → {endpoint(data.row, local=False)}" if data.row.has_remote else owner

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nettop.feed import Feed
-from nettop.model.events import Event
-from nettop.model.types import Histogram, Model, NicStage, PlaneHas
+from nettop.model.events import Event, EventMemory
+from nettop.model.types import Histogram, Model, NicStage, PlaneHas, Proto
 from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.tx import Sends
 
@@ -25,7 +25,8 @@ def sends_of(feed: Feed, model: Model, cookies: Sequence[int] | None) -> Sends |
     if now is None:
         return None
     run = feed.tx(cookies, run=True)
-    planes = [row.plane for c in cookies or () if (row := feed.find(c)) is not None]
+    rows = [row for c in cookies or () if (row := feed.find(c)) is not None]
+    planes = [row.plane for row in rows]
     traced = cookies is None or any(p.has & PlaneHas.TX for p in planes)
     if not traced and (run is None or not any(h.dist.count for h in run)):
         return None  # not among the selected, or not yet
@@ -44,15 +45,23 @@ def sends_of(feed: Feed, model: Model, cookies: Sequence[int] | None) -> Sends |
         resent=sum(p.tx_resent for p in planes),
         merged=sum(p.tx_incomplete for p in planes),
         by_tracepoints=any(p.has & PlaneHas.TX_PATH for p in planes),
+        datagrams=bool(rows) and all(row.proto == Proto.UDP for row in rows),
+        absent=model.tx_absent,
         nic=nic,
         nic_bar_ns=max((p.tx_nic_bar_ns for p in planes), default=nic.bar_ns),
     )
 
 
+def memory_of(feed: Feed, cookies: Sequence[int] | None) -> EventMemory | None:
+    """What is remembered of these sockets' past."""
+    return feed.events_memory(cookies) if cookies else None
+
+
 def events_of(
     feed: Feed, model: Model, cookies: Sequence[int] | None, most: int = 64
 ) -> tuple[Event, ...] | None:
-    """What happened to these sockets, None: to all, newest first; None: the plane is off."""
+    """What happened to these sockets, None: to those that match, newest first; None: the plane is
+    off."""
     status = model.source("events")
     if status is None or status.state == "off":
         return None

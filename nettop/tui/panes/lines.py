@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nettop.model.events import SHORT_NAMES, EventType, closed_numbers, event_line, event_who
+from nettop.model.events import (
+    SHORT_NAMES,
+    EventMemory,
+    EventType,
+    closed_numbers,
+    event_line,
+    event_who,
+)
 from nettop.model.explain import explain, shares
 from nettop.model.fields import FIELDS
 from nettop.model.types import CA_STATES, Flag, Point, Proto
@@ -51,9 +58,11 @@ def _wrap(text: str, width: int) -> list[str]:
 
 
 def _off(data: PaneData, plane: str, width: int) -> list[Line]:
-    """Why a plane is off, and the command that would mend it."""
+    """Why a plane is off, or off for these sockets, and the command that would mend it."""
     status = data.model.source(plane)
     reason = (status.reason if status else None) or "not measured"
+    if plane == "stages" and status is not None and status.state != "off":
+        reason = "other sockets' sends are stamped: mark or open this one, and wait up to 10 s"
     lines = [
         line(("off  " if i == 0 else "     ", Role.WATCH), text)
         for i, text in enumerate(_wrap(reason, width - 6))
@@ -186,22 +195,8 @@ def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
         return _told_lines(data.model.told, data.cookies)[:height]
     if data.events is None:
         return _off(data, "events", width)[:height]
-    tick, now_ns = data.model.events, data.model.mono_ns
-    lines: list[Line] = []
-    if tick is not None and tick.seconds:
-        parts: list[Part] = []
-        for kind in EventType:
-            seen = tick.counts[kind].seen
-            if seen:
-                parts += [(f"{SHORT_NAMES[kind]} ", D), (f"{units.rate(seen / tick.seconds)}  ", B)]
-        if tick.untold:
-            parts.append((f"untold {units.count(tick.untold)}", Role.WATCH))
-        lines.append(tuple(parts) or line(("nothing in this interval", D)))
-        worst = [r for r in tick.reasons if r.interval][:3]
-        if worst:
-            lines.append(
-                line(("drops ", D), "  ".join(f"{r.name} {units.count(r.interval)}" for r in worst))
-            )
+    now_ns = data.model.mono_ns
+    lines = _rate_lines(data) if data.cookies is None else _count_lines(data)
     if data.closed and data.view % 2:
         for last in data.closed:
             age = units.time(max(0, now_ns - last.event.at_ns))
@@ -212,9 +207,56 @@ def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
             line((event_line(e, now_ns), Role.WATCH if e.type in LOUD_EVENTS else Role.NORMAL))
             for e in data.events
         ]
-        if not data.events:
-            lines.append(line(("nothing happened to it since nettop came", D)))
+        if not data.events and data.memory is not None:
+            lines.append(line((_nothing(data.memory, data), D)))
     return lines[:height]
+
+
+def _rate_lines(data: PaneData) -> list[Line]:
+    """Events per second of all sockets of the polled namespaces, under a filter too."""
+    tick = data.model.events
+    if tick is None or not tick.seconds:
+        return []
+    parts: list[Part] = []
+    for kind in EventType:
+        seen = tick.counts[kind].seen
+        if seen:
+            parts += [(f"{SHORT_NAMES[kind]} ", D), (f"{units.rate(seen / tick.seconds)}  ", B)]
+    if tick.left_out:
+        parts.append((f"left out {units.count(tick.left_out)}", Role.WATCH))
+    all_ = "all sockets: " if data.model.chosen else ""
+    lines = [line((all_, D), *parts) if parts else line((f"{all_}nothing in this interval", D))]
+    worst = [r for r in tick.reasons if r.interval][:3]
+    if worst:
+        text = "  ".join(f"{r.name} {units.count(r.interval)}" for r in worst)
+        lines.append(line((f"{all_}drops ", D), text))
+    return lines
+
+
+def _count_lines(data: PaneData) -> list[Line]:
+    """Events of these sockets as far back as all of them are remembered."""
+    memory = data.memory
+    if memory is None or not any(memory.counts):
+        return []
+    gap = memory.gap_ns is not None and memory.gap_ns > memory.since_ns
+    parts: list[Part] = [(f"in {_age(memory.since_ns, data)}: {'at least ' if gap else ''}", D)]
+    for kind in EventType:
+        if memory.counts[kind]:
+            parts += [(f"{SHORT_NAMES[kind]} ", D), (f"{units.count(memory.counts[kind])}  ", B)]
+    return [tuple(parts)]
+
+
+def _age(then_ns: int, data: PaneData) -> str:
+    return units.time(max(0, data.model.mono_ns - then_ns))
+
+
+def _nothing(memory: EventMemory, data: PaneData) -> str:
+    """Nothing is remembered: from when on that means that nothing was recorded."""
+    since_ns = max(memory.since_ns, memory.gap_ns or 0)
+    what = "it" if data.marked is None else "them"
+    if memory.gap_ns is not None and data.model.mono_ns - memory.gap_ns < 2_000_000_000:
+        return f"none of {what} recorded, but events are left out: too many at once"
+    return f"no event of {what} in the last {_age(since_ns, data)}; older ones are not kept"
 
 
 def _told_lines(told: Sequence[Mapping[str, Any]], cookies: Sequence[int] | None) -> list[Line]:

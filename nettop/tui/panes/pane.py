@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nettop.tui.panes.data import PaneData, subject
+from nettop.tui.panes.data import HEALTH, PaneData, subject
 from nettop.tui.panes.lines import PANES, rule
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, LineWidget, clip
@@ -29,8 +29,8 @@ class Pane(LineWidget):
         title, make = PANES[self.number - 1]
         left = 2 if self.bordered else 1
         width = self.size.width - left - 1
-        about = subject(self.data)
-        if self.number == 3:
+        about = subject(self.data, self.number)
+        if self.number == HEALTH:
             about = f"{about} 60 s"
         body = make(self.data, width, self.size.height - 1, g)
         lines: list[Line] = [rule(self.number, title, about, self.size.width, g, self.focused_pane)]

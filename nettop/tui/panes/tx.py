@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from nettop.model.types import Dist, Histogram, NicStage, Stage
 from nettop.render import units
@@ -30,6 +30,8 @@ class Sends:
     resent: int = 0
     merged: int = 0
     by_tracepoints: bool = False  # of datagrams, or where the kernel has no BPF timestamping
+    datagrams: bool = False
+    absent: Mapping[Stage, str] = field(default_factory=dict)  # stages not measured here: why
     nic: NicStage = NO_NIC
     nic_bar_ns: int = 0  # of these sockets, in the interval
 
@@ -39,6 +41,23 @@ class Sends:
         known = (self.now, *([self.run] if self.run else []))
         has_total = any(stages[Stage.TOTAL].dist.count for stages in known)
         return Stage.TOTAL if has_total or not self.by_tracepoints else Stage.QDISC
+
+    def why(self, stage: Stage) -> str:
+        """Why a stage has no number."""
+        stages = (self.now, *([self.run] if self.run else []))
+        by_tracepoints = Stage.QDISC, *(() if self.datagrams else (Stage.ACK,))
+        if stage in self.absent:
+            return self.absent[stage]
+        if self.by_tracepoints and stage not in by_tracepoints:
+            return "not by tracepoints"
+        if not any(known[self.counted].dist.count for known in stages):
+            return f"no {'packet' if self.counted is Stage.QDISC else 'send'} yet"
+        reasons = {
+            Stage.COPY: "no call was seen to begin",
+            Stage.SNDBUF: "no wait for space",
+            Stage.NIC: self.nic.reason or "no NIC stamped these",
+        }
+        return reasons.get(stage, "")
 
 
 def box_of(dist: Dist, cells: int, g: Glyphs) -> str:
@@ -65,16 +84,7 @@ def _stage_line(stage: Stage, dist: Dist, cells: int, sends: Sends, g: Glyphs) -
     name = stage.name.lower()
     bold = B if stage is Stage.TOTAL else Role.NORMAL
     if not dist.count:
-        why = ""
-        if stage is Stage.NIC:
-            why = sends.nic.reason or "no hardware stamps"
-        elif sends.by_tracepoints:
-            why = "not by tracepoints"
-        elif stage is Stage.SNDBUF:
-            why = "no wait for space"
-        elif stage is Stage.COPY:
-            why = "needs Linux 6.16"
-        return line((f"{name:<6}", D), (f"{units.ABSENT:>8}", D), (f"  {why}", D))
+        return line((f"{name:<6}", D), (f"{units.ABSENT:>8}", D), (f"  {sends.why(stage)}", D))
     late = LATE_NS.get(stage)
     role = Role.WATCH if late is not None and dist.p99_ns >= late else bold
     few = D if dist.count < 100 and role is Role.NORMAL else role

@@ -18,7 +18,7 @@ from nettop.render.clean import clean
 from nettop.render.columns import endpoint
 from nettop.tui.header import host_line, shortened
 from nettop.tui.panes.data import PaneData
-from nettop.tui.panes.gather import events_of, sends_of, waits_of
+from nettop.tui.panes.gather import events_of, memory_of, sends_of, waits_of
 from nettop.tui.panes.lines import events_lines, health_lines, rx_lines, tx_lines
 from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import (
@@ -219,6 +219,7 @@ class DetailScreen(Screen[None]):
             waits=waits_of(feed, [self.cookie]),
             sends=sends_of(feed, model, [self.cookie]),
             events=events_of(feed, model, [self.cookie]),
+            memory=memory_of(feed, [self.cookie]),
             cookies=(self.cookie,),
             view=self.main.view,
             since_s=since,

@@ -21,7 +21,7 @@ from nettop.tui.footer import footer_keys, footer_line, place_of_groups, place_o
 from nettop.tui.header import HeaderState, clock_text, host_line, status_line
 from nettop.tui.keys import ACTIONS
 from nettop.tui.panes.data import PaneData
-from nettop.tui.panes.gather import events_of, sends_of, waits_of
+from nettop.tui.panes.gather import events_of, memory_of, sends_of, waits_of
 from nettop.tui.panes.pane import Pane
 from nettop.tui.panes.rx import VIEWS
 from nettop.tui.screens.run_keys import RunKeys
@@ -239,6 +239,7 @@ class MainScreen(RunKeys):
             waits=waits_of(self.feed, cookies),
             sends=sends_of(self.feed, self.model, cookies),
             events=events_of(self.feed, self.model, cookies),
+            memory=memory_of(self.feed, cookies),
             cookies=tuple(cookies) if cookies is not None else None,
             closed=tuple(self.feed.closed((), most=64)) if cookie is None else (),
             view=self.view,

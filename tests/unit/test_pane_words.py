@@ -1,0 +1,71 @@
+"""What panes say of what is not there: only what is known, and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from nettop.model.events import EventMemory, EventType
+from nettop.model.types import Dist, Histogram, Stage
+from nettop.tui.glyphs import UTF8
+from nettop.tui.panes.data import PaneData
+from nettop.tui.panes.lines import events_lines
+from nettop.tui.panes.tx import Sends
+from tests.fakes import FakeFeed
+
+NOW = 10**15
+S = 10**9
+NONE = (0,) * len(EventType)
+
+
+def said(memory: EventMemory) -> str:
+    feed = FakeFeed()
+    row = feed.window(0, 1)[0]
+    model = replace(feed.tick(), told=None, mono_ns=NOW)
+    data = PaneData(model, row, None, (), None, events=(), memory=memory, cookies=(row.cookie,))
+    lines = events_lines(data, 100, 8, UTF8)
+    return "\n".join("".join(text for text, _ in line) for line in lines)
+
+
+def test_no_event_is_said_of_the_time_that_is_kept() -> None:
+    memory = EventMemory(NOW - 130 * S, None, 0, NONE)
+    assert said(memory) == "no event of it in the last 2m10s; older ones are not kept"
+    gap = memory._replace(gap_ns=NOW - 20 * S)
+    assert said(gap) == "no event of it in the last 20.0s; older ones are not kept"
+    older = memory._replace(gap_ns=NOW - 300 * S)
+    assert said(older) == said(memory)
+    now = memory._replace(gap_ns=NOW - S)
+    assert said(now) == "none of it recorded, but events are left out: too many at once"
+
+
+def test_events_are_counted_by_type_since_they_are_kept() -> None:
+    counts = [*NONE]
+    counts[EventType.RETRANSMIT], counts[EventType.CONG] = 21, 3
+    memory = EventMemory(NOW - 130 * S, None, 0, tuple(counts))
+    assert said(memory).startswith("in 2m10s: retr 21  cong 3")
+    gap = memory._replace(gap_ns=NOW - 20 * S)
+    assert said(gap).startswith("in 2m10s: at least retr 21  cong 3")
+
+
+def sends(*measured: Stage, **more: Any) -> Sends:
+    one = Histogram(Dist(1, 5, 5, 5, 5, 5), ())
+    return Sends(
+        tuple(one if s in measured else Histogram(Dist(), ()) for s in Stage), None, **more
+    )
+
+
+def test_a_stage_without_a_number_has_the_reason_that_holds() -> None:
+    nothing = sends()
+    assert {nothing.why(stage) for stage in Stage} == {"no send yet"}
+    some = sends(Stage.TCP, Stage.QDISC, Stage.ACK, Stage.TOTAL)
+    assert some.why(Stage.COPY) == "no call was seen to begin"
+    assert some.why(Stage.SNDBUF) == "no wait for space"
+    absent = {Stage.COPY: "needs Linux 6.16", Stage.SNDBUF: "needs Linux 6.16"}
+    assert sends(absent=absent).why(Stage.COPY) == "needs Linux 6.16"
+    assert sends(absent=absent).why(Stage.QDISC) == "no send yet"
+    datagrams = sends(by_tracepoints=True, datagrams=True)
+    assert datagrams.why(Stage.QDISC) == "no packet yet"
+    assert datagrams.why(Stage.ACK) == datagrams.why(Stage.NIC) == "not by tracepoints"
+    segments = sends(by_tracepoints=True)
+    assert segments.why(Stage.ACK) == "no packet yet"
+    assert segments.why(Stage.TCP) == "not by tracepoints"
