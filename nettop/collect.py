@@ -438,17 +438,21 @@ class Collector:
         """Of these sockets; None: of those that are chosen, or where none is, of all in the polled
         namespaces, closed ones too. run: of those that are chosen since they were."""
         if cookies is not None or not self._chooses:
-            return self.planes.rx_wait(cookies or (), run=run)
-        now = self.planes.matched_waits(self.engine)
+            return self.engine.rx_wait(cookies or (), run=run)
+        now = self._matched_waits_now()
         return self._matched_waits.total if run and now is not None else now
 
     def _add_matched_waits(self) -> None:
-        waits = self.planes.matched_waits(self.engine) if self._chooses else None
+        waits = self._matched_waits_now() if self._chooses else None
         if waits is not None:
             self._matched_waits.add(waits)
 
+    def _matched_waits_now(self) -> Histogram | None:
+        return self.engine.rx_wait_matched() if self.planes.waits else None
+
     def clear(self) -> None:
         """The run of distributions begins now."""
+        self.engine.clear_runs()
         self.planes.clear()
         self._matched_waits.clear()
 

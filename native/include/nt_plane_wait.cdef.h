@@ -1,5 +1,6 @@
 /* --- RX queue wait through eBPF (nt_wait.c) --- */
 struct nt_wait;
+struct nt_engine;
 
 /* Of the plane itself; what is not "of the interval" only grows. */
 struct nt_wait_totals {
@@ -10,7 +11,6 @@ struct nt_wait_totals {
 	uint64_t bounded;     /* samples that are lower bounds */
 	uint64_t cpu_ns;      /* what this read cost the caller */
 	uint32_t sockets;     /* records that the read found */
-	uint32_t unknown;     /* of them, sockets that the table does not know yet */
 	uint32_t sample_shift; /* 1 socket in 2^shift is traced */
 	uint32_t focus_full;  /* sockets without fine buckets: more than 256 were asked for */
 };
@@ -36,20 +36,22 @@ int nt_wait_seed(struct nt_wait *w, int ns_fd);
 int nt_wait_sample(struct nt_wait *w, uint32_t shift);
 /* Fine buckets for these sockets (at most 256); one that is new begins at 0. */
 int nt_wait_focus(struct nt_wait *w, const uint64_t *cookies, uint32_t n);
-/* Ends an interval: reads the kernel's counters and tells the engine (which may be NULL). */
+/* Ends an interval: reads the kernel's counters and hands them to the engine. */
 int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *ret);
-/* After the sweep: tells it again of the sockets that the table did not know. Returns how many. */
-int nt_wait_read_late(struct nt_wait *w, struct nt_engine *e);
-/* The plane has ended: what the engine was told of waits is no longer known. */
+
+/* --- what the engine knows of waits (nt_wait_apply.c) --- */
+/* The plane has ended: what the engine knew of waits is void. */
 void nt_wait_forget(struct nt_engine *e);
+/* Of the interval, over every traced socket. */
+int nt_wait_interval(struct nt_engine *e, struct nt_dist *ret);
 /*
  * Fine buckets (nt_hist.h) of the interval, or with run of all since the focus or nt_wait_clear:
  * the sum over the sockets named, n 0: all that are traced. dist gets their percentiles.
- * Returns how many of the sockets have fine buckets.
+ * Returns how many of the sockets have fine buckets; -ENOENT: no plane is on.
  */
-int nt_wait_buckets(struct nt_wait *w, const uint64_t *cookies, uint32_t n, int run,
+int nt_wait_buckets(struct nt_engine *e, const uint64_t *cookies, uint32_t n, int run,
 		    uint64_t *buckets, struct nt_dist *dist);
 /* "Since" begins now. */
-void nt_wait_clear(struct nt_wait *w);
+void nt_wait_clear(struct nt_engine *e);
 /* Octave buckets of the interval over the sockets that pass the engine's filter. */
 int nt_wait_matched(struct nt_engine *e, uint64_t *octaves, struct nt_dist *dist);

@@ -9,11 +9,16 @@ enum nt_section_kind {
 	NT_S_DUMP = 3,	/* a dump ended: struct nt_dump_end; arg as above */
 	NT_S_LOOKUP = 4, /* the answer to an exact look-up; arg: enum nt_proto */
 	NT_S_SWEPT = 5, /* the sweep ended */
+	NT_S_WAIT = 16, /* an interval of RX queue waits: struct nt_wait_head, buckets */
+	NT_S_WAIT_OFF = 17, /* the plane has ended */
 	/*
 	 * Kinds from here on hold records: arg is the bytes of one, and its first eight bytes
 	 * say whose it is.
 	 */
 	NT_S_RECORDS = 64,
+	NT_S_WAIT_FOCUS = 64,	/* struct nt_wait_focused */
+	NT_S_WAIT_SOCKETS = 65, /* struct nt_ws_out, of sockets with news */
+	NT_S_WAIT_PORTS = 66,	/* struct nt_wait_port */
 };
 
 /* The head of a section; its body follows, padded to eight bytes. */

@@ -11,6 +11,7 @@
 
 #include "nt_engine.h"
 #include "nt_sections.h"
+#include "nt_wait_state.h"
 
 /*
  * Asks for the index and the records of a whole read before they are needed:
@@ -187,7 +188,7 @@ int nt_apply(struct nt_engine *e, const struct nt_section *head, const uint8_t *
 
 	if (e->keep && nt_sections_add(e->kept, head, body))
 		e->kept_lost = true;
-	if (head->kind != NT_S_SWEEP && !e->sweep)
+	if (head->kind > NT_S_SWEEP && head->kind <= NT_S_SWEPT && !e->sweep)
 		return -EPROTO; /* nothing has begun */
 	switch (head->kind) {
 	case NT_S_SWEEP:
@@ -211,7 +212,14 @@ int nt_apply(struct nt_engine *e, const struct nt_section *head, const uint8_t *
 	case NT_S_SWEPT:
 		e->now_ns = head->at_ns;
 		nt_sweep_close(e);
+		nt_wait_late(e);
 		return 0;
+	case NT_S_WAIT:
+	case NT_S_WAIT_OFF:
+	case NT_S_WAIT_FOCUS:
+	case NT_S_WAIT_SOCKETS:
+	case NT_S_WAIT_PORTS:
+		return nt_wait_apply(e, head, body);
 	default:
 		return 0; /* of a newer nettop */
 	}

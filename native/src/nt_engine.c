@@ -2,6 +2,7 @@
 /* The engine's life, its settings and its single-socket questions. */
 #include "nt_engine.h"
 #include "nt_planes.h"
+#include "nt_wait_state.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -51,6 +52,7 @@ void nt_engine_free(struct nt_engine *e)
 	free(e->front.v);
 	free(e->back.v);
 	free(e->loaded);
+	nt_waits_free(e->waits);
 	nt_sections_free(e->buffers[0]);
 	nt_sections_free(e->buffers[1]);
 	free(e->failures);

@@ -133,6 +133,7 @@ struct nt_engine {
 	uint32_t exact;	      /* lines of the order from the top that are sorted */
 
 	struct nt_planes planes;
+	struct nt_waits *waits;	       /* NULL: no waits were taken */
 	struct nt_details front, back; /* of the last and of the running sweep */
 	struct nt_proc *loaded;
 	uint32_t n_loaded;

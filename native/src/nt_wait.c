@@ -58,24 +58,6 @@ int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *
 	return -ENOTSUP;
 }
 
-int nt_wait_read_late(struct nt_wait *w, struct nt_engine *e)
-{
-	(void)w, (void)e;
-	return -ENOTSUP;
-}
-
-int nt_wait_buckets(struct nt_wait *w, const uint64_t *cookies, uint32_t n, int run,
-		    uint64_t *buckets, struct nt_dist *dist)
-{
-	(void)w, (void)cookies, (void)n, (void)run, (void)buckets, (void)dist;
-	return -ENOTSUP;
-}
-
-void nt_wait_clear(struct nt_wait *w)
-{
-	(void)w;
-}
-
 #else
 
 #include "nt_bpf.h"
@@ -94,7 +76,7 @@ int nt_wait_open(int method, int confined, struct nt_wait **ret, char *why, uint
 	w->n_cpus = nt_bpf_cpus();
 	if (w->n_cpus > 0)
 		w->cpus = calloc((size_t)w->n_cpus, sizeof(*w->cpus));
-	if (!w->cpus || nt_wait_rehash(&w->bases, 1024, NULL))
+	if (!w->cpus)
 		goto fail;
 	w->skel = wait_bpf__open();
 	if (!w->skel) {
@@ -169,10 +151,8 @@ void nt_wait_close(struct nt_wait *w)
 	if (!w)
 		return;
 	wait_bpf__destroy(w->skel);
-	for (uint32_t i = 0; i < w->n_focus; i++)
-		free(w->focus[i]);
-	free(w->bases.v);
-	free(w->ports);
+	free(w->focused.v);
+	free(w->ports.v);
 	free(w->cpus);
 	free(w->buf);
 	pthread_mutex_destroy(&w->lock);
@@ -236,14 +216,10 @@ int nt_wait_focus(struct nt_wait *w, const uint64_t *cookies, uint32_t n)
 	memcpy(wanted, cookies, n * sizeof(*wanted));
 	qsort(wanted, n, sizeof(*wanted), by_cookie);
 	for (uint32_t i = 0; i < w->n_focus; i++) {
-		struct focus *f = w->focus[i];
-
-		if (bsearch(&f->cookie, wanted, n, sizeof(*wanted), by_cookie)) {
-			w->focus[kept++] = f;
-		} else {
-			bpf_map_delete_elem(map, &f->cookie);
-			free(f);
-		}
+		if (bsearch(&w->focus[i], wanted, n, sizeof(*wanted), by_cookie))
+			w->focus[kept++] = w->focus[i];
+		else
+			bpf_map_delete_elem(map, &w->focus[i]);
 	}
 	w->n_focus = kept;
 	for (uint32_t i = 0; i < n; i++) {
@@ -251,18 +227,14 @@ int nt_wait_focus(struct nt_wait *w, const uint64_t *cookies, uint32_t n)
 
 		if (i && wanted[i] == wanted[i - 1])
 			continue;
-		while (j < kept && w->focus[j]->cookie != wanted[i])
+		while (j < kept && w->focus[j] != wanted[i])
 			j++;
 		if (j == kept) {
-			struct focus *f = calloc(1, sizeof(*f));
-
-			if (!f || bpf_map_update_elem(map, &wanted[i], &empty, BPF_ANY)) {
-				free(f);
+			if (bpf_map_update_elem(map, &wanted[i], &empty, BPF_ANY)) {
 				w->focus_full++;
 				continue;
 			}
-			f->cookie = wanted[i];
-			w->focus[w->n_focus++] = f;
+			w->focus[w->n_focus++] = wanted[i];
 		}
 		set_focus_bit(w, wanted[i], bits);
 	}

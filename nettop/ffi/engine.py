@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nettop.ffi import check, ffi, lib
+from nettop.ffi.edges import FINE, FINE_EDGES, OCTAVE_EDGES, OCTAVES, filled
 from nettop.ffi.wire import ROW_SIZE, detail_of, proc_of, rows_of, sort_operand
 from nettop.model.fields import Field
 from nettop.model.tcpinfo import InfoField
-from nettop.model.types import Detail, Proc, Row
+from nettop.model.types import Detail, Histogram, Proc, Row
 
 if TYPE_CHECKING:
     from nettop.query.compile import Filter
@@ -166,6 +168,35 @@ class Engine:
     def milliseconds(self) -> int:
         """Time since the engine began, the clock of the record's *_s and *_ms."""
         return int(lib.nt_engine_ms(self._e))
+
+    # --- RX queue wait, as of the last interval that was taken ---
+
+    def rx_wait(self, cookies: Sequence[int], *, run: bool = False) -> Histogram | None:
+        """Fine buckets of these sockets together, or of all that are traced with none named.
+
+        Args:
+            run: of all since nettop saw them, else of the interval.
+
+        Returns:
+            None where no plane is on.
+        """
+        buckets, dist = ffi.new(f"uint64_t[{FINE}]"), ffi.new("struct nt_dist *")
+        n = len(cookies)
+        found = lib.nt_wait_buckets(self._e, list(cookies), n, run, buckets, dist)
+        if found == -errno.ENOENT:
+            return None
+        check(found, "reading buckets")
+        return filled(buckets, FINE_EDGES, dist)
+
+    def rx_wait_matched(self) -> Histogram:
+        """Octaves of the sockets that pass the filter, of the interval."""
+        buckets, dist = ffi.new(f"uint64_t[{OCTAVES}]"), ffi.new("struct nt_dist *")
+        check(lib.nt_wait_matched(self._e, buckets, dist), "adding up octaves")
+        return filled(buckets, OCTAVE_EDGES, dist)
+
+    def clear_runs(self) -> None:
+        """Runs begin now."""
+        lib.nt_wait_clear(self._e)
 
     def groups(self, grouping: int, limit: int = 4096) -> Iterator[Any]:
         """struct nt_group, worst first."""

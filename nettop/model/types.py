@@ -185,6 +185,9 @@ class Histogram:
     buckets: tuple[tuple[int, int, int], ...]
 
 
+NO_HISTOGRAM = Histogram(NO_DIST, ())
+
+
 @dataclass(slots=True)
 class Row:
     """One socket of the window: the packed record, its owner and its names."""

@@ -135,8 +135,6 @@ class Planes:
 
     def read_late(self, engine: Engine) -> None:
         """After the sweep: what new sockets did before the table knew them."""
-        if self._wait is not None:
-            self._wait.read_late(engine)
         if self.stages is not None:
             self.stages.read_late(engine)
 
@@ -158,19 +156,16 @@ class Planes:
         if self._wait is not None:
             self._wait.focus(cookies)
 
-    def rx_wait(self, cookies: Sequence[int], *, run: bool) -> Histogram | None:
-        """Of these sockets; none named: of all in the polled namespaces."""
-        return self._wait.histogram(cookies, run=run) if self._wait is not None else None
-
-    def matched_waits(self, engine: Engine) -> Histogram | None:
-        """Of the sockets that pass the filter, by octaves."""
-        return self._wait.matched(engine) if self._wait is not None else None
-
     def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
         """By stage, of these sockets, or (None) of every stamped send; None: nothing selected."""
         if self.stages is None or self.stages.last is None:
             return None
         return tuple(self.stages.histogram(cookies or (), stage, run=run) for stage in Stage)
+
+    @property
+    def waits(self) -> bool:
+        """RX queue waits are measured."""
+        return self._wait is not None and self._wait.ended is None
 
     def statuses(self) -> tuple[SourceStatus, ...]:
         known = dict(self._off)
@@ -187,8 +182,6 @@ class Planes:
         return tuple(known.values())
 
     def clear(self) -> None:
-        if self._wait is not None:
-            self._wait.clear()
         if self.stages is not None:
             self.stages.clear()
         if self._path is not None:

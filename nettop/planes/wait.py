@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nettop.ffi import check, ffi, lib
-from nettop.ffi.edges import FINE, FINE_EDGES, OCTAVE_EDGES, OCTAVES, filled
 from nettop.ffi.engine import Engine
-from nettop.model.types import Histogram, SourceStatus
+from nettop.model.types import NO_HISTOGRAM, Histogram, SourceStatus
 from nettop.planes import RX_METHODS
 
 NAME = "wait"
@@ -40,7 +39,7 @@ class WaitTick:
 
 
 class WaitPlane:
-    """Owns the loaded programs; one thread reads, any may ask for buckets."""
+    """Owns the loaded programs; what they counted goes to the engine."""
 
     def __init__(self, handle: Any, budget_pct: float, method: str, asked: bool) -> None:
         self._w = ffi.gc(handle, lib.nt_wait_close)
@@ -70,13 +69,8 @@ class WaitPlane:
         if self._w:
             check(lib.nt_wait_focus(self._w, list(cookies), len(cookies)), "focusing")
 
-    def clear(self) -> None:
-        """The run begins now."""
-        if self._w:
-            lib.nt_wait_clear(self._w)
-
     def read(self, engine: Engine) -> WaitTick | None:
-        """Ends an interval and tells the engine; before a sweep, whose verdicts use it."""
+        """Ends an interval, which the engine takes; before a sweep, whose verdicts use it."""
         if not self._w:
             return None
         t = ffi.new("struct nt_wait_totals *")
@@ -91,7 +85,7 @@ class WaitPlane:
             cpu_pct = ns / 1e7
         self._before = now, t.runs, self._samples
         self.last = WaitTick(
-            histogram=self._histogram((), run=False),
+            histogram=engine.rx_wait(()) or NO_HISTOGRAM,
             runs=t.runs,
             runs_per_s=runs_per_s,
             cpu_pct=cpu_pct,
@@ -105,11 +99,6 @@ class WaitPlane:
         if self.ended is not None:
             lib.nt_wait_forget(engine.handle)
         return self.last
-
-    def read_late(self, engine: Engine) -> None:
-        """After the sweep: what new sockets did before the table knew them."""
-        if self._w:
-            check(lib.nt_wait_read_late(self._w, engine.handle), "reading the RX wait")
 
     def _govern(self, tick: WaitTick) -> None:
         """Keeps the cost within the budget: fewer sockets first, then none."""
@@ -128,24 +117,6 @@ class WaitPlane:
             check(lib.nt_wait_sample(self._w, shift + 1), "sampling sockets")
         elif shift and tick.cpu_pct < SAMPLE_ABOVE_PCT / 4:
             check(lib.nt_wait_sample(self._w, shift - 1), "sampling sockets")
-
-    def histogram(self, cookies: Sequence[int], *, run: bool) -> Histogram | None:
-        """Of these sockets together, or of all with none named; None: they have no buckets."""
-        return self._histogram(cookies, run=run) if self._w else None
-
-    def _histogram(self, cookies: Sequence[int], *, run: bool) -> Histogram:
-        buckets, dist = ffi.new(f"uint64_t[{FINE}]"), ffi.new("struct nt_dist *")
-        n = len(cookies)
-        check(lib.nt_wait_buckets(self._w, list(cookies), n, run, buckets, dist), "reading buckets")
-        return filled(buckets, FINE_EDGES, dist)
-
-    def matched(self, engine: Engine) -> Histogram | None:
-        """Octaves of the sockets that pass the filter."""
-        if not self._w:
-            return None
-        buckets, dist = ffi.new(f"uint64_t[{OCTAVES}]"), ffi.new("struct nt_dist *")
-        check(lib.nt_wait_matched(engine.handle, buckets, dist), "adding up octaves")
-        return filled(buckets, OCTAVE_EDGES, dist)
 
     def status(self) -> SourceStatus:
         if self.ended:

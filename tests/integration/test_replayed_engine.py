@@ -6,12 +6,14 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 from nettop.ffi import ffi, lib
 from nettop.ffi.engine import Engine
 from nettop.ffi.frames import Packer
+from nettop.planes import wait
 from nettop.sources import netns
 
 TICKS = 4
@@ -44,6 +46,13 @@ def traffic() -> Iterator[None]:
     listener.close()
 
 
+def sweep(engine: Engine) -> None:
+    engine.begin()
+    while engine.step(8):
+        pass
+    engine.end()
+
+
 def rows(engine: Engine) -> dict[int, bytes]:
     """Every record by cookie, without the number under which the table happens to hold it."""
     n = engine.order(None, True, 1 << 20, False)
@@ -63,10 +72,7 @@ def test_the_same_follows_from_the_same_bytes(traffic: None) -> None:
     live.add_netns(own, fds.diag_fd)
     live.keep(True)
     for _ in range(TICKS):
-        live.begin()
-        while live.step(8):
-            pass
-        live.end()
+        sweep(live)
         kept = live.kept()
         again.take(kept)
         unpacked.take(unpacker.unpack(packer.pack(kept)))
@@ -77,3 +83,48 @@ def test_the_same_follows_from_the_same_bytes(traffic: None) -> None:
         assert again.milliseconds() == live.milliseconds()
         time.sleep(0.15)
     assert sum(row != bytes(len(row)) for row in expected.values()) == len(expected)
+
+
+@pytest.mark.needs_root
+def test_waits_follow_from_their_records(traffic: None) -> None:
+    live, again, late = Engine(), Engine(), Engine()
+    packer, unpacker = Packer(), Packer()
+    own = netns.own_inode()
+    fds = netns.open_fds(own, "/proc/self/ns/net")
+    live.add_netns(own, fds.diag_fd)
+    plane, status = wait.open_plane(100.0)
+    assert plane is not None, status.reason
+    with closing(plane):
+        plane.watch([own])
+        live.keep(True)
+        busy: list[int] = []
+        counts = []
+        for tick in range(TICKS + 2):
+            plane.read(live)
+            sweep(live)
+            raw = unpacker.unpack(packer.pack(live.kept()))
+            again.take(raw)
+            expected = rows(live)
+            assert rows(again) == expected
+            for cookies in ([], busy):
+                for run in (False, True):
+                    assert again.rx_wait(cookies, run=run) == live.rx_wait(cookies, run=run)
+            assert again.rx_wait_matched() == live.rx_wait_matched()
+            whole = live.rx_wait([])
+            assert whole is not None
+            counts.append(whole.dist.count)
+            # One that begins in the middle knows nothing of its first interval.
+            if tick >= 2:
+                late.take(raw)
+                seen = late.rx_wait([])
+                assert seen is not None
+                assert seen.dist.count == (0 if tick == 2 else counts[-1])
+            busy = [row.cookie for row in live.window(0, 100) if row.plane.wait.count]
+            plane.focus(busy)
+            time.sleep(0.15)
+        assert busy
+        assert min(counts[1:]) > 0
+        lib.nt_wait_forget(live.handle)
+        again.take(live.kept())
+        assert again.rx_wait([]) is None is live.rx_wait([])
+        assert rows(again) == rows(live)
