@@ -4,7 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+from nettop.model.cost import Cost
+from nettop.model.tcpinfo import InfoField
+from nettop.model.types import HostCounters, SourceStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which sockets the dumps of a sample were asked for."""
+
+    tcp_states: int = 0  # 1 << state; 0: no TCP
+    udp: bool = False
+    mptcp: bool = False
+    family: int = 0  # AF_INET, AF_INET6, 0: both
+    rows_all: bool = False  # every dumped socket is a row; else the default rule
+    listen_only: bool = False
+    tcp: bool = True  # TCP was wanted, and MPTCP where the kernel has it
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the host calls the numbers of its sockets; a number that is missing has no name."""
+
+    users: Mapping[int, str] = field(default_factory=dict)  # uid
+    cgroups: Mapping[int, str] = field(default_factory=dict)  # id → path below the mount
+    netns: Mapping[int, str] = field(default_factory=dict)  # inode → name of `ip netns`
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a sample says beside its sections: about the host and about nettop itself there."""
+
+    host: str = ""
+    kernel: str = ""
+    nettop: str = ""
+    interval_s: float | None = None  # since the sweep before ended; None: the first
+    counters: HostCounters = field(default_factory=HostCounters)
+    counters_ns: int = 0  # CLOCK_MONOTONIC when they were read
+    hidden_netns: int = 0  # namespaces that exist and are not polled
+    sources: tuple[SourceStatus, ...] = ()
+    cost: Cost = field(default_factory=Cost)
+    asked: Asked = Asked()
+    names: Names = field(default_factory=Names)
+    tcp_info_tail: tuple[InfoField, ...] = ()  # layout of the members that kernels differ in
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,5 +58,5 @@ class Sample:
     mono_ns: int  # CLOCK_MONOTONIC
     wall_ns: int  # CLOCK_REALTIME
     sections: bytes = b""  # nettop.ffi.frames.Sections, in the order in which they were read
-    # Counters, statuses, names and configuration: what JSON can hold; unknown is absent.
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Facts = field(default_factory=Facts)
+    whole: bool = False  # it says all that is known, not only what changed since the one before

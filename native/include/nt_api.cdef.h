@@ -65,6 +65,18 @@ int nt_failures(struct nt_engine *e, struct nt_failure *ret, uint32_t max);
 int nt_take(struct nt_engine *e, const uint8_t *sections, uint64_t n);
 /* Keeps every section that the engine takes from now on, or no more. */
 int nt_keep(struct nt_engine *e, int on);
+/*
+ * Keeps who holds the sockets too, as the process table has it now: of those whose holders changed
+ * since the call before, or of all.
+ */
+int nt_keep_owners(struct nt_engine *e, int all);
+enum nt_number { NT_NUMBER_UID = 1, NT_NUMBER_CGROUP = 2, NT_NUMBER_NETNS = 3 };
+/* The different numbers that the sockets of the table have; returns how many, fills at most max. */
+int nt_numbers(struct nt_engine *e, int what, uint64_t *ret, uint32_t max);
+/* Matches all known sockets again, once their holders may have changed. */
+int nt_owners_changed(struct nt_engine *e);
+/* The holders of an inode by the process table, or by what was recorded; as nt_procs_owners. */
+int nt_engine_owners(struct nt_engine *e, uint32_t inode, struct nt_proc *ret, uint32_t max);
 /* What was kept since the call before, valid until the next one; -ENOMEM: some is missing. */
 int64_t nt_kept(struct nt_engine *e, const uint8_t **ret);
 /* Puts rows of a snapshot file into an empty engine; nothing is polled there. details may be NULL. */

@@ -19,6 +19,7 @@ enum nt_section_kind {
 	NT_S_WAIT_FOCUS = 64,	/* struct nt_wait_focused */
 	NT_S_WAIT_SOCKETS = 65, /* struct nt_ws_out, of sockets with news */
 	NT_S_WAIT_PORTS = 66,	/* struct nt_wait_port */
+	NT_S_OWNERS = 67,	/* struct nt_holder, of sockets whose holders changed */
 };
 
 /* The head of a section; its body follows, padded to eight bytes. */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "nt_engine.h"
+#include "nt_holders.h"
 #include "nt_sections.h"
 #include "nt_wait_state.h"
 
@@ -220,6 +221,8 @@ int nt_apply(struct nt_engine *e, const struct nt_section *head, const uint8_t *
 	case NT_S_WAIT_SOCKETS:
 	case NT_S_WAIT_PORTS:
 		return nt_wait_apply(e, head, body);
+	case NT_S_OWNERS:
+		return nt_holders_apply(e, head, body);
 	default:
 		return 0; /* of a newer nettop */
 	}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The engine's life, its settings and its single-socket questions. */
 #include "nt_engine.h"
+#include "nt_holders.h"
 #include "nt_planes.h"
 #include "nt_wait_state.h"
 
@@ -53,6 +54,7 @@ void nt_engine_free(struct nt_engine *e)
 	free(e->back.v);
 	free(e->loaded);
 	nt_waits_free(e->waits);
+	nt_holders_deinit(&e->holders);
 	nt_sections_free(e->buffers[0]);
 	nt_sections_free(e->buffers[1]);
 	free(e->failures);
@@ -269,4 +271,22 @@ int nt_totals_now(struct nt_engine *e, struct nt_totals *ret)
 	*ret = e->last;
 	pthread_mutex_unlock(&e->lock);
 	return 0;
+}
+
+int nt_owners_changed(struct nt_engine *e)
+{
+	pthread_mutex_lock(&e->lock);
+	if (e->filter_needs_proc)
+		nt_rematch(e);
+	pthread_mutex_unlock(&e->lock);
+	return 0;
+}
+
+int nt_engine_owners(struct nt_engine *e, uint32_t inode, struct nt_proc *ret, uint32_t max)
+{
+	pthread_mutex_lock(&e->lock);
+	int n = nt_owners_of(e, inode, ret, max);
+
+	pthread_mutex_unlock(&e->lock);
+	return n;
 }

@@ -81,6 +81,12 @@ struct nt_planes {
 	uint32_t free_head; /* 1 + slot; 0 none */
 };
 
+/* Who holds sockets (nt_holders.h): open addressing by inode. */
+struct nt_holders {
+	struct nt_holder *v;
+	uint32_t mask, n;
+};
+
 struct nt_ns {
 	uint32_t netns;
 	int diag_fd;
@@ -133,6 +139,7 @@ struct nt_engine {
 	uint32_t exact;	      /* lines of the order from the top that are sorted */
 
 	struct nt_planes planes;
+	struct nt_holders holders;     /* by a recording, or for it: what was said last */
 	struct nt_waits *waits;	       /* NULL: no waits were taken */
 	struct nt_details front, back; /* of the last and of the running sweep */
 	struct nt_proc *loaded;
@@ -209,6 +216,8 @@ void nt_sweep_close(struct nt_engine *e);
 
 /* nt_rows.c; the lock is held. */
 void nt_owner_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *ret);
+/* All holders of an inode; as nt_procs_owners. */
+int nt_owners_of(struct nt_engine *e, uint32_t inode, struct nt_proc *ret, uint32_t max);
 void nt_fill_row(struct nt_engine *e, uint32_t i, struct nt_row *ret);
 
 /* nt_match.c */

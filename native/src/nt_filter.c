@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "nt_engine.h"
 #include "nt_filter.h"
 
 #include <errno.h>
@@ -222,9 +223,9 @@ static bool owner(const struct nt_op *op, const struct nt_filter_view *v)
 		return false;
 	if (v->proc->pid == pid)
 		return true;
-	if (!v->procs || !v->proc->more)
+	if (!v->engine || !v->proc->more)
 		return false;
-	int n = nt_procs_owners(v->procs, v->rec->inode, all, MAX_OWNERS);
+	int n = nt_owners_of(v->engine, v->rec->inode, all, MAX_OWNERS);
 
 	for (int i = 0; i < n && i < MAX_OWNERS; i++)
 		if (all[i].pid == pid)

@@ -8,7 +8,7 @@
 
 #include "nt_wire.h"
 
-struct nt_procs;
+struct nt_engine;
 
 /* What is known of one socket while its message is at hand. */
 struct nt_filter_view {
@@ -20,7 +20,7 @@ struct nt_filter_view {
 	const uint32_t *skmem;
 	uint32_t skmem_words;
 	const char *cong;	/* NUL-terminated, or NULL */
-	struct nt_procs *procs; /* for further owners; NULL: only proc counts */
+	struct nt_engine *engine; /* for further owners; NULL: only proc counts */
 };
 
 /* 0, or -EINVAL for a program that eval must not be given. */

@@ -82,7 +82,7 @@ void nt_tally_close(struct nt_engine *e, struct nt_totals *t)
 struct nt_filter_view nt_view_of(struct nt_engine *e, const struct nt_rec *rec,
 				 const struct nt_diag_view *v, struct nt_proc *proc)
 {
-	struct nt_filter_view fv = { .rec = rec, .procs = e->procs };
+	struct nt_filter_view fv = { .rec = rec, .engine = e };
 
 	fv.plane = nt_rec_plane(e, rec);
 	if (rec->cong_id)

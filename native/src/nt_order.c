@@ -193,7 +193,7 @@ struct nt_key nt_key_of(struct nt_engine *e, uint32_t i, const struct nt_filter_
 
 static struct nt_filter_view bare_view(struct nt_engine *e, const struct nt_rec *rec)
 {
-	struct nt_filter_view v = { .rec = rec, .procs = e->procs };
+	struct nt_filter_view v = { .rec = rec, .engine = e };
 	const struct nt_detail *d = nt_rec_detail(e, rec);
 
 	v.plane = nt_rec_plane(e, rec);

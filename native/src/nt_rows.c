@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "nt_engine.h"
+#include "nt_holders.h"
 #include "nt_planes.h"
 
 void nt_owner_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *ret)
@@ -13,9 +14,17 @@ void nt_owner_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *
 	}
 	memset(ret, 0, sizeof(*ret));
 	if (rec->inode) {
+		const struct nt_holder *h;
+
 		/* On a miss it says whether nobody holds the socket or nobody could be asked. */
-		if (e->procs && nt_procs_find(e->procs, rec->inode, ret) == 1)
-			ret->owner = NT_OWNER_PROC;
+		if (e->procs) {
+			if (nt_procs_find(e->procs, rec->inode, ret) == 1)
+				ret->owner = NT_OWNER_PROC;
+		} else if ((h = nt_holders_find(&e->holders, rec->inode))) {
+			*ret = h->first;
+			if (h->n)
+				ret->owner = NT_OWNER_PROC;
+		}
 		return;
 	}
 	if (rec->proto == NT_PROTO_UDP) {
@@ -38,6 +47,21 @@ void nt_owner_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *
 		ret->owner = NT_OWNER_KERNEL;
 		break;
 	}
+}
+
+int nt_owners_of(struct nt_engine *e, uint32_t inode, struct nt_proc *ret, uint32_t max)
+{
+	const struct nt_holder *h;
+
+	if (e->procs)
+		return nt_procs_owners(e->procs, inode, ret, max);
+	h = nt_holders_find(&e->holders, inode);
+	if (!h)
+		return 0;
+	uint32_t n = h->n < NT_HOLDER_PROCS ? h->n : NT_HOLDER_PROCS;
+
+	memcpy(ret, h->all, (n < max ? n : max) * sizeof(*ret));
+	return (int)n;
 }
 
 void nt_fill_row(struct nt_engine *e, uint32_t i, struct nt_row *ret)

@@ -20,11 +20,11 @@ class ProgramCost(NamedTuple):
 class Cost:
     """What nettop itself takes. None: not known yet."""
 
-    cpu_pct: float | None  # of one core, whole process
-    poll_ms: float | None  # CPU of the last poll
-    lost_events: int
-    missed_ticks: int  # deadlines that passed while a poll ran
-    rss_bytes: int | None
+    cpu_pct: float | None = None  # of one core, whole process
+    poll_ms: float | None = None  # CPU of the last poll
+    lost_events: int = 0
+    missed_ticks: int = 0  # deadlines that passed while a poll ran
+    rss_bytes: int | None = None
     bpf_runs_per_s: float | None = None
     bpf_ns_per_run: float | None = None
     interval_s: float = 1.0  # in force; longer than asked when a poll costs too much

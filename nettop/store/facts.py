@@ -1,14 +1,33 @@
-"""Differences of facts: nested mappings of what JSON can hold, where None is not a value."""
+"""Facts as JSON: plain objects without what is unknown, and their differences."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-Facts = Mapping[str, Any]
+import msgspec
+
+from nettop.sample import Facts
+
+Plain = Mapping[str, Any]
 
 
-def changes(before: Facts, now: Facts) -> dict[str, Any]:
+def plain_of(facts: Facts) -> dict[str, Any]:
+    """Facts as what JSON can hold; None, which stands for unknown, is left out."""
+    plain: dict[str, Any] = _without_none(msgspec.to_builtins(facts, str_keys=True))
+    return plain
+
+
+def facts_of(plain: Plain) -> Facts:
+    """The inverse; keys that are not known are of a newer nettop.
+
+    Raises:
+        ValueError: a value is of another type than the field's.
+    """
+    return msgspec.convert(plain, Facts, str_keys=True)
+
+
+def changes(before: Plain, now: Plain) -> dict[str, Any]:
     """What to apply to before to have now (RFC 7396, JSON merge patch)."""
     out: dict[str, Any] = {key: None for key in before if key not in now}
     for key, value in now.items():
@@ -23,7 +42,7 @@ def changes(before: Facts, now: Facts) -> dict[str, Any]:
     return out
 
 
-def changed(before: Facts, patch: Facts) -> dict[str, Any]:
+def changed(before: Plain, patch: Plain) -> dict[str, Any]:
     """before with a patch applied; neither is changed."""
     out = dict(before)
     for key, value in patch.items():
@@ -35,3 +54,11 @@ def changed(before: Facts, patch: Facts) -> dict[str, Any]:
         else:
             out[key] = value
     return out
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(v) for key, v in value.items() if v is not None}
+    if isinstance(value, (list, tuple)):
+        return [_without_none(v) for v in value]
+    return value

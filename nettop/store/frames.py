@@ -18,7 +18,7 @@ import zstandard
 from nettop.errors import NettopError
 from nettop.ffi.frames import UNPACKED_MOST_BYTES, Packer
 from nettop.sample import Sample
-from nettop.store.facts import changed, changes
+from nettop.store.facts import changed, changes, facts_of, plain_of
 
 SCHEMA = 1
 MAGIC = b"NTFR"
@@ -43,21 +43,23 @@ class FrameWriter:
         self._facts: dict[str, Any] = {}
         self._begun = False
 
-    def frame(self, sample: Sample, *, key: bool = False) -> bytes:
-        """key: one that needs none before it; the first always is."""
-        if key or not self._begun:
+    def frame(self, sample: Sample) -> bytes:
+        """A key frame of a sample that is whole, as the first must be."""
+        if sample.whole:
             self._packer.reset()
             self._facts = {}
-            key = self._begun = True
-        facts = json.dumps(changes(self._facts, sample.facts), separators=(",", ":")).encode()
-        self._facts = dict(sample.facts)
+            self._begun = True
+        assert self._begun
+        plain = plain_of(sample.facts)
+        facts = json.dumps(changes(self._facts, plain), separators=(",", ":")).encode()
+        self._facts = plain
         packed = self._packer.pack(sample.sections)
         body = self._zstd.compress(
             b"".join((_PART.pack(_SECTIONS, len(packed)), packed,
                       _PART.pack(_FACTS, len(facts)), facts))
         )  # fmt: skip
         head = HEAD.pack(
-            MAGIC, 0, SCHEMA, KEY if key else 0, len(body), sample.seq, sample.mono_ns,
+            MAGIC, 0, SCHEMA, KEY if sample.whole else 0, len(body), sample.seq, sample.mono_ns,
             sample.wall_ns,
         )  # fmt: skip
         crc = zlib.crc32(body, zlib.crc32(head[_CRC_FROM:]))
@@ -108,7 +110,11 @@ class FrameReader:
                     raise FrameError("a frame of the recording is damaged: bad sections") from None
             elif tag == _FACTS:
                 self._facts = changed(self._facts, _json_object(part))
-        return Sample(seq, mono_ns, wall_ns, sections, self._facts)
+        try:
+            facts = facts_of(self._facts)
+        except ValueError as error:
+            raise FrameError(f"a frame of the recording is damaged: {error}") from None
+        return Sample(seq, mono_ns, wall_ns, sections, facts, bool(flags & KEY))
 
 
 def check_head(frame: bytes) -> tuple[int, int, int, int]:

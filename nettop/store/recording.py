@@ -74,15 +74,17 @@ class RecordingWriter:
             (last,) = self._db.execute("SELECT max(seq) FROM frames").fetchone()
         self._seq = last or 0
 
+    def wants_whole(self, mono_ns: int) -> bool:
+        """Whether the sample that is taken at this time has to say all that is known."""
+        return self._keyed_ns is None or mono_ns - self._keyed_ns >= KEY_EVERY_S * 1e9
+
     def add(self, sample: Sample) -> int:
         """One tick; the bytes of its frame."""
-        keyed = self._keyed_ns
-        key = keyed is None or sample.mono_ns - keyed >= KEY_EVERY_S * 1e9
-        frame = self._writer.frame(sample, key=key)
-        if key:
+        frame = self._writer.frame(sample)
+        if sample.whole:
             self._keyed_ns = sample.mono_ns
         self._seq += 1
-        row = (self._seq, sample.wall_ns, sample.mono_ns, key, frame)
+        row = (self._seq, sample.wall_ns, sample.mono_ns, sample.whole, frame)
         with _plain_errors(self.path, "cannot write"), self._db:
             self._db.execute("INSERT INTO frames VALUES (?, ?, ?, ?, ?)", row)
         return len(frame)

@@ -6,6 +6,7 @@ import sqlite3
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,25 +15,39 @@ from hypothesis import strategies as st
 from nettop.errors import NettopError
 from nettop.ffi import lib
 from nettop.ffi.frames import Section, Sections
-from nettop.sample import Sample
-from nettop.store.facts import changed, changes
+from nettop.model.cost import Cost, ProgramCost
+from nettop.model.tcpinfo import TAIL_7_0
+from nettop.model.types import HostCounters, SourceStatus
+from nettop.sample import Facts, Names, Sample
+from nettop.store.facts import changed, changes, facts_of
 from nettop.store.frames import HEAD, KEY, SCHEMA, FrameError, FrameReader, FrameWriter
 from nettop.store.recording import KEY_EVERY_S, Recording, RecordingWriter
 
 ABOUT = {"host": "web-1", "kernel": "6.18", "nettop": "0"}
 
 
-def sample(seq: int, **facts: object) -> Sample:
+def sample(seq: int, *, whole: bool = False) -> Sample:
     sections = Sections()
     sections.add(Section(seq, lib.NT_S_DUMP, 4026531840, 1, struct.pack("<Q", seq)))
-    return Sample(seq, seq * 10**9, 1_700_000_000_000_000_000 + seq, sections.to_bytes(), facts)
+    facts = Facts(
+        host="web-1",
+        interval_s=1.5,
+        counters=HostCounters(tcp_inuse=seq),
+        sources=(SourceStatus("diag", "partial", reason="no\x1b[2J"),),
+        cost=Cost(programs=(ProgramCost("wait", "wait_ready", 1.0, None),)),
+        names=Names({seq: "x"}, {7: "/system.slice"}),
+        tcp_info_tail=TAIL_7_0,
+    )
+    wall_ns = 1_700_000_000_000_000_000 + seq
+    return Sample(seq, seq * 10**9, wall_ns, sections.to_bytes(), facts, whole)
 
 
 def record(path: Path, count: int) -> list[Sample]:
-    samples = [sample(i, host={"tcp": i, "names": {str(i): "x"}}) for i in range(1, count + 1)]
+    samples = []
     writer = RecordingWriter(path, ABOUT)
-    for one in samples:
-        writer.add(one)
+    for seq in range(1, count + 1):
+        samples.append(sample(seq, whole=writer.wants_whole(seq * 10**9)))
+        writer.add(samples[-1])
     writer.close()
     return samples
 
@@ -74,11 +89,11 @@ def test_reading_begins_at_the_key_frame_before(tmp_path: Path) -> None:
 def test_a_reader_sees_what_a_writer_has_added_so_far(tmp_path: Path) -> None:
     path = tmp_path / "a.nettop"
     writer = RecordingWriter(path, ABOUT)
-    writer.add(sample(1))
+    writer.add(sample(1, whole=True))
     recording = Recording(path)
-    assert list(recording.samples()) == [sample(1)]
+    assert list(recording.samples()) == [sample(1, whole=True)]
     writer.add(sample(2))
-    assert list(recording.samples()) == [sample(1), sample(2)]
+    assert list(recording.samples()) == [sample(1, whole=True), sample(2)]
     writer.close()
 
 
@@ -140,7 +155,7 @@ def test_a_newer_schema_names_both(tmp_path: Path) -> None:
 
 
 def test_a_frame_of_a_newer_schema_names_both() -> None:
-    frame = bytearray(FrameWriter().frame(sample(1)))
+    frame = bytearray(FrameWriter().frame(sample(1, whole=True)))
     struct.pack_into("<H", frame, 8, SCHEMA + 1)
     struct.pack_into("<I", frame, 4, zlib.crc32(frame[8:]))
     with pytest.raises(FrameError, match=f"schema {SCHEMA + 1}, this one reads up to {SCHEMA}"):
@@ -150,31 +165,31 @@ def test_a_frame_of_a_newer_schema_names_both() -> None:
 def test_parts_that_are_not_known_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     import zstandard
 
-    frame = FrameWriter().frame(sample(1, host=3))
+    frame = FrameWriter().frame(sample(1, whole=True))
     raw = zstandard.ZstdDecompressor().decompress(frame[HEAD.size :])
     body = zstandard.ZstdCompressor().compress(struct.pack("<II", 77, 3) + b"new" + raw)
     head = list(HEAD.unpack_from(frame))
     head[4] = len(body)
     bare = HEAD.pack(*head)
     crc = zlib.crc32(body, zlib.crc32(bare[8:]))
-    assert FrameReader().sample(bare[:4] + struct.pack("<I", crc) + bare[8:] + body) == sample(
-        1, host=3
-    )
+    newer = bare[:4] + struct.pack("<I", crc) + bare[8:] + body
+    assert FrameReader().sample(newer) == sample(1, whole=True)
 
 
 def test_only_a_key_frame_stands_alone() -> None:
     writer, reader = FrameWriter(), FrameReader()
-    writer.frame(sample(1))
+    writer.frame(sample(1, whole=True))
     second = writer.frame(sample(2))
     with pytest.raises(FrameError, match="only a key frame can follow"):
         reader.sample(second)
-    assert reader.sample(writer.frame(sample(3), key=True)) == sample(3)
+    third = sample(3, whole=True)
+    assert reader.sample(writer.frame(third)) == third
 
 
 @settings(deadline=None, max_examples=150)
 @given(data=st.data())
 def test_damaged_frames_are_one_line(data: st.DataObject) -> None:
-    frame = bytearray(FrameWriter().frame(sample(1, host={"a": "b"})))
+    frame = bytearray(FrameWriter().frame(sample(1, whole=True)))
     at = data.draw(st.integers(0, len(frame) - 1))
     frame[at] ^= 1 << data.draw(st.integers(0, 7))
     # With a right checksum too, as somebody would make it who means harm.
@@ -199,4 +214,16 @@ def test_damage_in_the_file_names_the_tick(tmp_path: Path) -> None:
     recording = Recording(path)
     with pytest.raises(NettopError, match="tick 2: not a frame"):
         list(recording.samples())
-    assert HEAD.unpack_from(FrameWriter().frame(sample(1)))[3] == KEY
+    assert HEAD.unpack_from(FrameWriter().frame(sample(1, whole=True)))[3] == KEY
+
+
+def test_facts_of_a_wrong_type_are_one_line() -> None:
+    cases: tuple[dict[str, Any], ...] = (
+        {"host": 3},
+        {"sources": [{"name": []}]},
+        {"names": {"users": {"x": "y"}}},
+    )
+    for bad in cases:
+        with pytest.raises(ValueError, match=r"^[^\n]+$"):
+            facts_of(bad)
+    assert facts_of({"unknown": 1}) == Facts()

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nt_holders.h"
+#include "nt_sections.h"
+
+#define SLOTS_MIN 256
+
+static struct nt_holder *slot_of(const struct nt_holders *h, uint64_t inode)
+{
+	uint32_t i = (uint32_t)(inode * 0x9E3779B97F4A7C15ULL >> 32) & h->mask;
+
+	while (h->v[i].inode && h->v[i].inode != inode)
+		i = (i + 1) & h->mask;
+	return &h->v[i];
+}
+
+const struct nt_holder *nt_holders_find(const struct nt_holders *h, uint64_t inode)
+{
+	const struct nt_holder *found = h->v ? slot_of(h, inode) : NULL;
+
+	return found && found->inode ? found : NULL;
+}
+
+static int resize(struct nt_holders *h, uint32_t slots)
+{
+	struct nt_holders bigger = { .v = calloc(slots, sizeof(*bigger.v)), .mask = slots - 1 };
+
+	if (!bigger.v)
+		return -ENOMEM;
+	for (uint32_t i = 0; h->v && i <= h->mask; i++) {
+		if (!h->v[i].inode)
+			continue;
+		*slot_of(&bigger, h->v[i].inode) = h->v[i];
+		bigger.n++;
+	}
+	free(h->v);
+	*h = bigger;
+	return 0;
+}
+
+/* The slot of an inode, empty if it is new; NULL when memory ends. */
+static struct nt_holder *upsert(struct nt_holders *h, uint64_t inode)
+{
+	if (!h->v || (h->n + 1) * 2 > h->mask) {
+		if (resize(h, h->v ? (h->mask + 1) * 2 : SLOTS_MIN))
+			return NULL;
+	}
+	struct nt_holder *slot = slot_of(h, inode);
+
+	if (!slot->inode) {
+		slot->inode = inode;
+		h->n++;
+	}
+	return slot;
+}
+
+/* Forgets inodes that no socket has any more, once they are the most. */
+static void prune(struct nt_holders *h, const struct nt_engine *e)
+{
+	struct nt_holders kept = { 0 };
+
+	if (h->n <= 2 * e->table.live + 1024)
+		return;
+	for (uint32_t i = 0; i < e->table.high; i++) {
+		if (!(e->table.mark[i] & NT_M_LIVE))
+			continue;
+		const struct nt_holder *known = nt_holders_find(h, nt_rec_at(&e->table, i)->inode);
+		struct nt_holder *to = known ? upsert(&kept, known->inode) : NULL;
+
+		if (known && !to) {
+			nt_holders_deinit(&kept);
+			return;
+		}
+		if (to)
+			*to = *known;
+	}
+	nt_holders_deinit(h);
+	*h = kept;
+}
+
+void nt_holders_deinit(struct nt_holders *h)
+{
+	free(h->v);
+	memset(h, 0, sizeof(*h));
+}
+
+int nt_holders_apply(struct nt_engine *e, const struct nt_section *s, const uint8_t *body)
+{
+	struct nt_holder one;
+
+	if (s->arg != sizeof(one) || s->bytes % sizeof(one))
+		return -EPROTO;
+	for (uint32_t at = 0; at < s->bytes; at += sizeof(one)) {
+		memcpy(&one, body + at, sizeof(one));
+		struct nt_holder *to = one.inode ? upsert(&e->holders, one.inode) : NULL;
+
+		if (one.inode && !to)
+			return -ENOMEM;
+		if (to)
+			*to = one;
+	}
+	prune(&e->holders, e);
+	if (e->filter_needs_proc)
+		nt_rematch(e);
+	return 0;
+}
+
+/* What the process table says of an inode now. */
+static void ask(struct nt_procs *procs, uint32_t inode, struct nt_holder *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->inode = inode;
+	if (nt_procs_find(procs, inode, &ret->first) != 1)
+		return;
+	ret->n = 1;
+	if (ret->first.more) {
+		int n = nt_procs_owners(procs, inode, ret->all, NT_HOLDER_PROCS);
+
+		ret->n = n > 0 ? (uint32_t)n : 1;
+	} else {
+		ret->all[0] = ret->first;
+	}
+}
+
+int nt_keep_owners(struct nt_engine *e, int all)
+{
+	struct nt_sections *out = NULL;
+	struct nt_section head = { .kind = NT_S_OWNERS, .arg = sizeof(struct nt_holder) };
+	struct nt_holder now;
+	int err = nt_sections_new(&out);
+
+	pthread_mutex_lock(&e->lock);
+	if (!err && (!e->keep || !e->procs))
+		err = -EINVAL;
+	for (uint32_t i = 0; !err && i < e->table.high; i++) {
+		const struct nt_rec *rec = nt_rec_at(&e->table, i);
+
+		if (!(e->table.mark[i] & NT_M_LIVE) || !rec->inode)
+			continue;
+		ask(e->procs, rec->inode, &now);
+		struct nt_holder *before = upsert(&e->holders, rec->inode);
+		uint8_t *to = before ? nt_sections_room(out, sizeof(now)) : NULL;
+
+		if (!to) {
+			err = -ENOMEM;
+		} else if (all || memcmp(before, &now, sizeof(now)) != 0) {
+			*before = now;
+			memcpy(to, &now, sizeof(now));
+			out->n += sizeof(now);
+		}
+	}
+	if (!err && out->n && out->n <= UINT32_MAX) {
+		head.at_ns = e->now_ns;
+		head.bytes = (uint32_t)out->n;
+		if (nt_sections_add(e->kept, &head, out->v))
+			e->kept_lost = true;
+		prune(&e->holders, e);
+	}
+	pthread_mutex_unlock(&e->lock);
+	nt_sections_free(out);
+	return err;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+int nt_numbers(struct nt_engine *e, int what, uint64_t *ret, uint32_t max)
+{
+	uint32_t n = 0, kept = 0;
+	uint64_t last = 0;
+
+	pthread_mutex_lock(&e->lock);
+	uint64_t *v = malloc((e->table.live + 1UL) * sizeof(*v));
+
+	for (uint32_t i = 0; v && i < e->table.high && n < e->table.live; i++) {
+		const struct nt_rec *rec = nt_rec_at(&e->table, i);
+		uint64_t x;
+
+		if (!(e->table.mark[i] & NT_M_LIVE))
+			continue;
+		x = what == NT_NUMBER_UID    ? rec->uid :
+		    what == NT_NUMBER_CGROUP ? rec->cgroup_id :
+					       rec->netns;
+		/* Neighbours are mostly alike. */
+		if (!n || x != last)
+			v[n++] = last = x;
+	}
+	pthread_mutex_unlock(&e->lock);
+	if (!v)
+		return -ENOMEM;
+	qsort(v, n, sizeof(*v), by_number);
+	for (uint32_t i = 0; i < n; i++) {
+		if (i && v[i] == v[i - 1])
+			continue;
+		if (kept < max)
+			ret[kept] = v[i];
+		kept++;
+	}
+	free(v);
+	return (int)kept;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* Who held sockets by a recording: the process table of an engine that has none of its own. */
+#ifndef NT_HOLDERS_H
+#define NT_HOLDERS_H
+
+#include "nt_engine.h"
+
+#define NT_HOLDER_PROCS 8
+
+/* A record of NT_S_OWNERS: the answers of a process table about one inode. */
+struct nt_holder {
+	uint64_t inode; /* 0: an empty slot */
+	uint32_t n;	/* how many hold it; all[] has at most NT_HOLDER_PROCS of them */
+	uint32_t pad;
+	struct nt_proc first; /* n 0: owner says why nobody is known */
+	struct nt_proc all[NT_HOLDER_PROCS];
+};
+
+const struct nt_holder *nt_holders_find(const struct nt_holders *h, uint64_t inode);
+int nt_holders_apply(struct nt_engine *e, const struct nt_section *s, const uint8_t *body);
+void nt_holders_deinit(struct nt_holders *h);
+
+#endif
