@@ -1,4 +1,4 @@
-"""From the sources to one Model: opens namespaces, sweeps, names what was found."""
+"""The sources of this host: opens namespaces, sweeps, and says what a sample has to say."""
 
 from __future__ import annotations
 
@@ -10,29 +10,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nettop import privilege
+from nettop import __version__, privilege
+from nettop.derive import Deriver
 from nettop.errors import NettopError
-from nettop.feed import Grouping
-from nettop.ffi.edges import OctaveSum
+from nettop.ffi import lib
 from nettop.ffi.engine import Engine, Procs
-from nettop.groups import group_of, matched_totals
 from nettop.model.cost import Cost
 from nettop.model.events import Closed, Event, EventMemory, EventType
 from nettop.model.fields import Field
 from nettop.model.types import (
-    TCP_STATES,
-    Detail,
-    Group,
-    Histogram,
-    HostCounters,
     Model,
-    Proto,
-    Row,
     SourceStatus,
-    Totals,
 )
 from nettop.planes import PlaneOptions
-from nettop.planes.loaded import Planes, PlaneTick
+from nettop.planes.loaded import Planes
+from nettop.planes.tick import PlaneTick
+from nettop.sample import Asked, Facts, Sample
+from nettop.sample import Names as SampleNames
 from nettop.sources import diag, hostnet, kernel, netns
 from nettop.sources.names import Names
 from nettop.sources.procs import procs_status
@@ -67,15 +61,6 @@ class PollOptions:
     all_details: bool = False  # every matched socket is exported, not only looked at
 
 
-@dataclass(slots=True)
-class _Baseline:
-    """What the rates of the header and of nettop's own cost are measured from."""
-
-    mono_ns: int
-    host: HostCounters
-    cpu_s: float
-
-
 class Collector:
     """Owns the engine, the process table and the names; one thread sweeps, any may ask."""
 
@@ -93,8 +78,9 @@ class Collector:
         self._netns_at = 0.0  # 0: they were not opened yet
         self._named = netns.Named(options.netns, self.procs)
         self._procs_stats: Any = None
-        self._base: _Baseline | None = None
-        self._seq = 0
+        self._cpu: tuple[int, float] | None = (
+            None  # CLOCK_MONOTONIC and CPU time of the tick before
+        )
         self.poll_cpu_s = 0.0
         self.sockets = 0
         self._interval_s: float | None = None
@@ -102,9 +88,8 @@ class Collector:
         self._host = os.uname().nodename
         self._kernel = os.uname().release
         self._refused: list[str] = []
-        self._failures: tuple[diag.Failure, ...] = ()
-        self._matched_waits = OctaveSum()
-        self._intervals = self._intervals_told = 0
+        self._interval_ended = False
+        self.deriver = Deriver(self.engine, self.names)
         self._open_namespaces()
         self._filter: Filter | None = None
         self._filter_at = 0.0
@@ -197,23 +182,24 @@ class Collector:
         self._filter_at = time.monotonic()
         self._configure(compiled)
         self.engine.set_filter(compiled)
+        self.deriver.facts = replace(self.deriver.facts, asked=self._asked())
+        self.deriver.filtered = compiled is not None
         if compiled != before:
-            self._matched_waits = OctaveSum()
-            self._add_matched_waits()
+            self.deriver.refiltered()
 
     @contextmanager
     def exporting(self, everything: bool) -> Iterator[None]:
         """Keeps every matched socket's detail meanwhile; everything: no filter is in force."""
         compiled, config = self._filter, self.engine.config
         detail_max, config.detail_max = config.detail_max, ALL_DETAILS
-        waits = self._matched_waits
         try:
-            self.set_filter(None if everything else compiled)
-            yield
+            with self.deriver.run_kept():
+                self.set_filter(None if everything else compiled)
+                yield
         finally:
             config.detail_max = detail_max
-            self.set_filter(compiled)
-            self._matched_waits = waits
+            with self.deriver.run_kept():
+                self.set_filter(compiled)
 
     def _resolved(self, compiled: Filter | None) -> Filter | None:
         """Names of cgroups and namespaces as they are now."""
@@ -246,7 +232,7 @@ class Collector:
         if interval:
             self.planes.select(self._walk_namespaces)
             self._plane_tick = self.planes.read(self.engine)
-            self._intervals += 1
+            self._interval_ended = True
             self.planes.meter_programs()
         self.engine.begin()
 
@@ -256,77 +242,77 @@ class Collector:
     def end(self) -> Any:
         """struct nt_totals; remembers what the sweep cost."""
         totals = self.engine.end()
-        self._failures = diag.failures(self.engine) if totals.failed else ()
         self.planes.read_late(self.engine)
         self.sockets = totals.tcp + totals.udp + totals.mptcp
         self.poll_cpu_s = totals.cpu_ns / 1e9
         now = time.monotonic_ns()
-        if self._intervals_told != self._intervals:
-            self._intervals_told = self._intervals
-            self._add_matched_waits()
         self._interval_s = (now - self._swept_ns) / 1e9 if self._swept_ns else None
         self._swept_ns = now
         return totals
 
     def scan_procs(self) -> None:
-        """Reads the changes of /proc/*/fd; owners follow from the next window on."""
-        self._procs_stats = self.procs.scan()
+        """Reads the changes of /proc/*/fd; what a filter asks of processes follows at once."""
+        before, self._procs_stats = self._procs_stats, self.procs.scan()
+        if before is None or before.generation != self._procs_stats.generation:
+            self.engine.owners_changed()
         self.refresh_namespaces()
         self._refresh_filter(time.monotonic())
 
-    # --- the model ---
+    # --- the sample, and the model of it ---
 
     def model(self, totals: Any, missed: int, interval_s: float, asked_s: float) -> Model:
         """What the sweep that just ended says."""
-        self._seq += 1
-        cost, counters, base = self._measure(missed, interval_s, asked_s)
-        return Model(
-            seq=self._seq,
-            mono_ns=time.monotonic_ns(),
-            wall_ns=time.time_ns(),
-            interval_s=self._interval_s if self._seq > 1 else None,
-            host=self._host,
-            kernel=self._kernel,
-            sources=self._statuses(totals),
-            cost=cost,
-            totals=self._totals(totals, counters, base),
-            rx_wait=self.rx_wait(None, run=False),
-            rx_wait_all=self._plane_tick.rx_wait,
-            chosen=self._chooses,
-            tx=self._plane_tick.tx,
-            nic=self._plane_tick.nic,
-            tx_absent=self._plane_tick.tx_absent,
-            events=self._plane_tick.events,
-            path=self._plane_tick.path,
-        )
+        facts = self._facts(totals, missed, interval_s, asked_s)
+        ended, self._interval_ended = self._interval_ended, False
+        return self.deriver.model(
+            facts, self._plane_tick, mono_ns=time.monotonic_ns(), wall_ns=time.time_ns(),
+            interval=ended,
+        )  # fmt: skip
 
     def header_only(
         self, last: Model | None, missed: int, interval_s: float, asked_s: float
     ) -> Model:
         """While paused: the host's counters and our own cost live on, the sockets stand still."""
         assert last is not None
-        self._seq += 1
-        cost, counters, base = self._measure(missed, interval_s, asked_s)
-        fresh = self._totals(self.engine.totals(), counters, base)
-        return replace(last, seq=self._seq, cost=cost, totals=fresh)
+        facts = self._facts(self.engine.totals(), missed, interval_s, asked_s)
+        return self.deriver.header_only(last, facts)
 
-    def with_totals(self, model: Model) -> Model:
-        """The same tick under another filter."""
-        t = self.engine.totals()
-        has_rates = model.seq > 1 and Proto.TCP not in diag.unknown(self._failures)
-        totals = replace(model.totals, **matched_totals(t, has_rates))
-        waits = self.rx_wait(None, run=False)
-        return replace(model, totals=totals, rx_wait=waits, chosen=self._chooses)
+    def record(self, on: bool) -> None:
+        """Keeps what sample() needs, from before the first sweep on."""
+        self.engine.keep(on)
 
-    def _measure(
-        self, missed: int, interval_s: float, asked_s: float
-    ) -> tuple[Cost, HostCounters, _Baseline | None]:
-        now = time.monotonic_ns()
-        counters = hostnet.read(list(self._fds.values()))
-        cpu = time.process_time()
-        base = self._base
-        self._base = _Baseline(now, counters, cpu)
-        wall = (now - base.mono_ns) / 1e9 if base else 0.0
+    def sample(self, model: Model, *, whole: bool) -> Sample:
+        """The raw input of the tick that model is of, once it was made.
+
+        Args:
+            whole: say all that is known, not only what changed since the sample before.
+        """
+        self.engine.keep_owners(everything=whole)
+        sections = self.engine.kept()
+        facts = replace(self.deriver.facts, names=self._names_in_use())
+        return Sample(model.seq, model.mono_ns, model.wall_ns, sections, facts, whole)
+
+    def _names_in_use(self) -> SampleNames:
+        names, engine = self.names, self.engine
+
+        def known(what: int, name: Callable[[int], str | None]) -> dict[int, str]:
+            pairs = ((number, name(number)) for number in engine.numbers(what) if number)
+            return {number: text for number, text in pairs if text is not None}
+
+        users = known(lib.NT_NUMBER_UID, names.user)
+        root = names.user(0)
+        if root is not None:
+            users[0] = root
+        return SampleNames(
+            users,
+            known(lib.NT_NUMBER_CGROUP, names.cgroup),
+            known(lib.NT_NUMBER_NETNS, names.netns_name),
+        )
+
+    def _facts(self, totals: Any, missed: int, interval_s: float, asked_s: float) -> Facts:
+        now, cpu = time.monotonic_ns(), time.process_time()
+        before, self._cpu = self._cpu, (now, cpu)
+        wall_s = (now - before[0]) / 1e9 if before else 0.0
         stretched = None
         if interval_s > asked_s * 1.01:
             stretched = (
@@ -335,7 +321,7 @@ class Collector:
             )
         runs, meter = self._plane_tick.runs_per_s, self.planes.meter
         cost = Cost(
-            cpu_pct=100.0 * (cpu - base.cpu_s) / wall if base and wall > 0 else None,
+            cpu_pct=100.0 * (cpu - before[1]) / wall_s if before and wall_s > 0 else None,
             poll_ms=self.poll_cpu_s * 1e3,
             lost_events=self._plane_tick.lost,
             bpf_runs_per_s=sum(runs.values()) if runs else None,
@@ -349,48 +335,35 @@ class Collector:
             programs_age_s=time.monotonic() - meter.measured_s if meter.measured_s else None,
             programs_reason=meter.reason,
         )
-        return cost, counters, base
+        return Facts(
+            host=self._host,
+            kernel=self._kernel,
+            nettop=__version__,
+            interval_s=self._interval_s,
+            counters=hostnet.read(list(self._fds.values())),
+            counters_ns=now,
+            hidden_netns=self._hidden_netns,
+            sources=self._statuses(totals),
+            cost=cost,
+            asked=self._asked(),
+            tcp_info_tail=kernel.tcp_info_tail(),
+        )
 
-    def _totals(self, t: Any, counters: HostCounters, base: _Baseline | None) -> Totals:
-        unknown = diag.unknown(self._failures)
-        listed = Proto.TCP not in unknown
-        by_state = {TCP_STATES[i]: t.by_state[i] for i in TCP_STATES if listed and t.by_state[i]}
-        if counters.tcp_time_wait is not None:
-            by_state["TIME_WAIT"] = counters.tcp_time_wait
-        wall = (time.monotonic_ns() - base.mono_ns) / 1e9 if base else 0.0
-
-        def per_s(name: str) -> float | None:
-            if base is None or wall <= 0:
-                return None
-            now, before = getattr(counters, name), getattr(base.host, name)
-            return None if now is None or before is None else max(0, now - before) / wall
-
-        c = self.engine.config
-
-        def known(proto: Proto, asked: int, count: int) -> int | None:
-            return count if asked and t.netns and proto not in unknown else None
-
-        moved = t.sweep > 1 and not unknown
-        return Totals(
-            tcp=known(Proto.TCP, c.tcp_states, t.tcp),
-            udp=known(Proto.UDP, c.udp, t.udp),
-            mptcp=known(Proto.MPTCP, self.options.tcp, t.mptcp),
-            by_state=by_state,
-            opened=t.opened if moved else None,
-            closed=t.closed if moved else None,
-            retrans_per_s=per_s("retrans_segs"),
-            resets_per_s=per_s("estab_resets"),
-            netns=t.netns,
-            netns_hidden=self._hidden_netns,
-            duplicates=t.duplicates,
-            restarts=t.restarts,
-            malformed=t.malformed,
-            truncated=t.truncated,
-            **matched_totals(t, t.sweep > 1 and listed),
+    def _asked(self) -> Asked:
+        o, c = self.options, self.engine.config
+        return Asked(
+            tcp_states=c.tcp_states,
+            udp=bool(c.udp),
+            mptcp=bool(c.mptcp),
+            family=c.family,
+            rows_all=bool(c.rows_all),
+            listen_only=bool(c.listen_only),
+            tcp=o.tcp,
         )
 
     def _statuses(self, t: Any) -> tuple[SourceStatus, ...]:
-        status = diag.status(t, self._failures)
+        failures = diag.failures(self.engine) if t.failed else ()
+        status = diag.status(t, failures)
         left_out = list(self._named.gone)
         if self._refused:
             left_out.append(f"{len(self._refused)} namespaces left out: {self._refused[0]}")
@@ -432,61 +405,10 @@ class Collector:
         plane = self.planes.events
         return list(plane.closed(cookies, most=most, engine=self.engine)) if plane else []
 
-    # --- distributions ---
-
-    def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
-        """Of these sockets; None: of those that are chosen, or where none is, of all in the polled
-        namespaces, closed ones too. run: of those that are chosen since they were."""
-        if cookies is not None or not self._chooses:
-            return self.engine.rx_wait(cookies or (), run=run)
-        now = self._matched_waits_now()
-        return self._matched_waits.total if run and now is not None else now
-
-    def _add_matched_waits(self) -> None:
-        waits = self._matched_waits_now() if self._chooses else None
-        if waits is not None:
-            self._matched_waits.add(waits)
-
-    def _matched_waits_now(self) -> Histogram | None:
-        return self.engine.rx_wait_matched() if self.planes.waits else None
-
     def clear(self) -> None:
         """The run of distributions begins now."""
-        self.engine.clear_runs()
+        self.deriver.clear()
         self.planes.clear()
-        self._matched_waits.clear()
-
-    @property
-    def _chooses(self) -> bool:
-        """Some sockets of the polled namespaces are left out on purpose."""
-        o = self.options
-        return self._filter is not None or bool(o.family) or o.listen_only or not (o.tcp and o.udp)
-
-    # --- rows and groups, named ---
-
-    def name(self, row: Row) -> Row:
-        """Adds the names that stand for numbers in the record."""
-        rec, names = row.rec, self.names
-        row.user = names.user(rec.uid)
-        if rec.cgroup_id:
-            row.cgroup = names.cgroup(rec.cgroup_id)
-            row.container = names.container(row.cgroup) if row.cgroup else None
-        row.netns_name = names.netns_name(rec.netns)
-        return row
-
-    def detail(self, cookie: int) -> Detail | None:
-        row = self.engine.find(cookie)
-        return self.detail_of(row) if row is not None else None
-
-    def detail_of(self, row: Row) -> Detail | None:
-        return self.engine.detail(row.cookie, tcp=row.proto == Proto.TCP)
-
-    def groups(self, grouping: Grouping) -> list[Group]:
-        return [group_of(g, grouping, self.names) for g in self.engine.groups(grouping)]
-
-    def sum(self, cookies: Any) -> Group | None:
-        g = self.engine.sum(cookies)
-        return group_of(g, Grouping.NONE, self.names) if g is not None else None
 
     def close(self) -> None:
         self.planes.close(self._walk_namespaces)

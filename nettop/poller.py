@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nettop.collect import Collector, PollOptions
-from nettop.feed import Grouping, Sort
-from nettop.history import Histories
+from nettop.enginefeed import EngineFeed
+from nettop.feed import Sort
 from nettop.model.events import Closed, Event, EventMemory, EventType
-from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row
+from nettop.model.types import Detail, Histogram, Model, Row
 
 if TYPE_CHECKING:
     from nettop.planes.loaded import Planes
     from nettop.query.compile import Filter, NameSets
+    from nettop.sample import Sample
 
 # Share of one CPU that polling may take before the interval is lengthened.
 POLL_SHARE = 0.25
@@ -31,7 +32,7 @@ RESORT_S = 2.0
 FOCUS_MOST = 256
 
 
-class LiveFeed:
+class LiveFeed(EngineFeed):
     """Polls this host; the Feed of the live screen, and tick by tick of headless runs."""
 
     live = True
@@ -41,8 +42,8 @@ class LiveFeed:
     def __init__(self, options: PollOptions, planes: Planes | None = None) -> None:
         """planes: loaded before; None loads them now."""
         self._collector = Collector(options, planes)
+        super().__init__(self._collector.deriver)
         self._interval_s = options.delay_s
-        self._histories = Histories()
         self._model: Model | None = None
         self._on_model: Callable[[], None] | None = None
         self._told = False  # on_model was called and latest() not yet
@@ -52,7 +53,6 @@ class LiveFeed:
         self._sorted_at = 0.0
         self._focus: tuple[int, ...] = ()
         self._missed = 0
-        self._count = 0
         self._resweep = False
         self._error: BaseException | None = None
         self._wake = threading.Condition()
@@ -189,6 +189,14 @@ class LiveFeed:
         if tell and self._on_model:
             self._on_model()
 
+    def record(self, on: bool) -> None:
+        """Keeps what sample() needs; from before the first tick on."""
+        self._collector.record(on)
+
+    def sample(self, model: Model, *, whole: bool) -> Sample:
+        """The raw input of the tick that model is of, before the next one is polled."""
+        return self._collector.sample(model, whole=whole)
+
     # --- headless: one tick at a time in the caller's thread ---
 
     def tick(self) -> Model:
@@ -224,13 +232,6 @@ class LiveFeed:
                 self._reorder(time.monotonic(), force=True)
                 self._refresh_totals()
 
-    def _rows(self, with_detail: bool) -> Iterator[tuple[Row, Detail | None]]:
-        offset = 0
-        while rows := self.window(offset, 256):
-            for row in rows:
-                yield row, (self._collector.detail_of(row) if with_detail else None)
-            offset += len(rows)
-
     # --- what the screen asks ---
 
     def latest(self) -> Model | None:
@@ -239,38 +240,6 @@ class LiveFeed:
         if self._error is not None:
             raise self._error
         return self._model
-
-    def count(self) -> int:
-        return self._count
-
-    def window(self, offset: int, rows: int) -> list[Row]:
-        c = self._collector
-        return [c.name(row) for row in c.engine.window(offset, rows)]
-
-    def position(self, cookie: int) -> int | None:
-        return self._collector.engine.position(cookie)
-
-    def find(self, cookie: int) -> Row | None:
-        row = self._collector.engine.find(cookie)
-        return self._collector.name(row) if row else None
-
-    def detail(self, cookie: int) -> Detail | None:
-        return self._collector.detail(cookie)
-
-    def owners(self, inode: int) -> list[Proc]:
-        return self._collector.procs.owners(inode)
-
-    def seconds_since(self, engine_s: int) -> float | None:
-        return max(0.0, self._collector.engine.milliseconds() / 1e3 - engine_s)
-
-    def groups(self, grouping: Grouping) -> list[Group]:
-        return self._collector.groups(grouping)
-
-    def sum(self, cookies: Sequence[int]) -> Group | None:
-        return self._collector.sum(cookies)
-
-    def history(self, cookie: int | None) -> list[Point]:
-        return self._histories.of(cookie)
 
     def set_focus(self, cookies: Sequence[int]) -> None:
         focus = tuple(cookies[:FOCUS_MOST])
@@ -300,9 +269,6 @@ class LiveFeed:
     def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
         return self._collector.planes.tx(cookies, run=run)
 
-    def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
-        return self._collector.rx_wait(cookies, run=run)
-
     def set_filter(self, compiled: Filter | None) -> None:
         self._collector.set_filter(compiled)
         self._reorder(time.monotonic(), force=True)
@@ -312,7 +278,7 @@ class LiveFeed:
 
     def _refresh_totals(self) -> None:
         if self._model is not None:
-            self._model = self._collector.with_totals(self._model)
+            self._model = self._deriver.with_totals(self._model)
 
     def set_sort(self, sort: Sort) -> None:
         self._sort = sort

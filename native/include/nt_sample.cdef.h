@@ -20,6 +20,7 @@ enum nt_section_kind {
 	NT_S_WAIT_SOCKETS = 65, /* struct nt_ws_out, of sockets with news */
 	NT_S_WAIT_PORTS = 66,	/* struct nt_wait_port */
 	NT_S_OWNERS = 67,	/* struct nt_holder, of sockets whose holders changed */
+	NT_S_NEW_OWNERS = 68,	/* ... that the next read of a dump lists for the first time */
 };
 
 /* The head of a section; its body follows, padded to eight bytes. */

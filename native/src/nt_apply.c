@@ -183,12 +183,19 @@ static bool is_proto(uint32_t arg)
 	return (arg & 0xff) >= NT_PROTO_TCP && (arg & 0xff) <= NT_PROTO_MPTCP;
 }
 
+static void keep(struct nt_engine *e, const struct nt_section *head, const uint8_t *body)
+{
+	if (e->keep && nt_sections_add(e->kept, head, body))
+		e->kept_lost = true;
+}
+
 int nt_apply(struct nt_engine *e, const struct nt_section *head, const uint8_t *body)
 {
 	uint64_t now_ns = e->now_ns;
+	int done;
 
-	if (e->keep && nt_sections_add(e->kept, head, body))
-		e->kept_lost = true;
+	if (head->kind != NT_S_DIAG)
+		keep(e, head, body);
 	if (head->kind > NT_S_SWEEP && head->kind <= NT_S_SWEPT && !e->sweep)
 		return -EPROTO; /* nothing has begun */
 	switch (head->kind) {
@@ -199,7 +206,10 @@ int nt_apply(struct nt_engine *e, const struct nt_section *head, const uint8_t *
 			return -EPROTO;
 		e->now_ns = head->at_ns;
 		prefetch_records(&e->table, body, head->bytes);
-		return take_messages(e, head->netns, (uint8_t)head->arg, body, head->bytes, false);
+		done = take_messages(e, head->netns, (uint8_t)head->arg, body, head->bytes, false);
+		nt_holders_flush(e, NT_S_NEW_OWNERS);
+		keep(e, head, body);
+		return done;
 	case NT_S_DUMP:
 		return is_proto(head->arg) ? end_dump(e, head, body) : -EPROTO;
 	case NT_S_LOOKUP:
@@ -222,6 +232,7 @@ int nt_apply(struct nt_engine *e, const struct nt_section *head, const uint8_t *
 	case NT_S_WAIT_PORTS:
 		return nt_wait_apply(e, head, body);
 	case NT_S_OWNERS:
+	case NT_S_NEW_OWNERS:
 		return nt_holders_apply(e, head, body);
 	default:
 		return 0; /* of a newer nettop */
@@ -260,6 +271,8 @@ int nt_keep(struct nt_engine *e, int on)
 	for (int i = 0; on && i < 2 && !err; i++)
 		if (!e->buffers[i])
 			err = nt_sections_new(&e->buffers[i]);
+	if (on && !err && !e->answers)
+		err = nt_sections_new(&e->answers);
 	for (int i = 0; i < 2 && (!on || err); i++) {
 		nt_sections_free(e->buffers[i]);
 		e->buffers[i] = NULL;

@@ -55,6 +55,7 @@ void nt_engine_free(struct nt_engine *e)
 	free(e->loaded);
 	nt_waits_free(e->waits);
 	nt_holders_deinit(&e->holders);
+	nt_sections_free(e->answers);
 	nt_sections_free(e->buffers[0]);
 	nt_sections_free(e->buffers[1]);
 	free(e->failures);

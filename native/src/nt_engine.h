@@ -140,6 +140,7 @@ struct nt_engine {
 
 	struct nt_planes planes;
 	struct nt_holders holders;     /* by a recording, or for it: what was said last */
+	struct nt_sections *answers;   /* records of holders that no section has yet */
 	struct nt_waits *waits;	       /* NULL: no waits were taken */
 	struct nt_details front, back; /* of the last and of the running sweep */
 	struct nt_proc *loaded;

@@ -103,7 +103,7 @@ int nt_holders_apply(struct nt_engine *e, const struct nt_section *s, const uint
 			*to = one;
 	}
 	prune(&e->holders, e);
-	if (e->filter_needs_proc)
+	if (s->kind == NT_S_OWNERS && e->filter_needs_proc)
 		nt_rematch(e);
 	return 0;
 }
@@ -125,42 +125,56 @@ static void ask(struct nt_procs *procs, uint32_t inode, struct nt_holder *ret)
 	}
 }
 
+int nt_holders_ask(struct nt_engine *e, uint32_t inode, bool always)
+{
+	struct nt_holder now;
+
+	if (!inode)
+		return 0;
+	ask(e->procs, inode, &now);
+	struct nt_holder *before = upsert(&e->holders, inode);
+
+	if (before && !always && !memcmp(before, &now, sizeof(now)))
+		return 0;
+	uint8_t *to = before ? nt_sections_room(e->answers, sizeof(now)) : NULL;
+
+	if (!to) {
+		e->kept_lost = true;
+		return -ENOMEM;
+	}
+	*before = now;
+	memcpy(to, &now, sizeof(now));
+	e->answers->n += sizeof(now);
+	return 0;
+}
+
+void nt_holders_flush(struct nt_engine *e, enum nt_section_kind kind)
+{
+	struct nt_section head = { .at_ns = e->now_ns,
+				   .kind = kind,
+				   .arg = sizeof(struct nt_holder) };
+
+	if (!e->keep || !e->answers->n)
+		return;
+	head.bytes = (uint32_t)e->answers->n;
+	if (e->answers->n > UINT32_MAX || nt_sections_add(e->kept, &head, e->answers->v))
+		e->kept_lost = true;
+	nt_sections_clear(e->answers);
+}
+
 int nt_keep_owners(struct nt_engine *e, int all)
 {
-	struct nt_sections *out = NULL;
-	struct nt_section head = { .kind = NT_S_OWNERS, .arg = sizeof(struct nt_holder) };
-	struct nt_holder now;
-	int err = nt_sections_new(&out);
+	int err = 0;
 
 	pthread_mutex_lock(&e->lock);
-	if (!err && (!e->keep || !e->procs))
+	if (!e->keep || !e->procs)
 		err = -EINVAL;
-	for (uint32_t i = 0; !err && i < e->table.high; i++) {
-		const struct nt_rec *rec = nt_rec_at(&e->table, i);
-
-		if (!(e->table.mark[i] & NT_M_LIVE) || !rec->inode)
-			continue;
-		ask(e->procs, rec->inode, &now);
-		struct nt_holder *before = upsert(&e->holders, rec->inode);
-		uint8_t *to = before ? nt_sections_room(out, sizeof(now)) : NULL;
-
-		if (!to) {
-			err = -ENOMEM;
-		} else if (all || memcmp(before, &now, sizeof(now)) != 0) {
-			*before = now;
-			memcpy(to, &now, sizeof(now));
-			out->n += sizeof(now);
-		}
-	}
-	if (!err && out->n && out->n <= UINT32_MAX) {
-		head.at_ns = e->now_ns;
-		head.bytes = (uint32_t)out->n;
-		if (nt_sections_add(e->kept, &head, out->v))
-			e->kept_lost = true;
-		prune(&e->holders, e);
-	}
+	for (uint32_t i = 0; !err && i < e->table.high; i++)
+		if (e->table.mark[i] & NT_M_LIVE)
+			err = nt_holders_ask(e, nt_rec_at(&e->table, i)->inode, all != 0);
+	nt_holders_flush(e, NT_S_OWNERS);
+	prune(&e->holders, e);
 	pthread_mutex_unlock(&e->lock);
-	nt_sections_free(out);
 	return err;
 }
 

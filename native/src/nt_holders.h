@@ -18,6 +18,13 @@ struct nt_holder {
 
 const struct nt_holder *nt_holders_find(const struct nt_holders *h, uint64_t inode);
 int nt_holders_apply(struct nt_engine *e, const struct nt_section *s, const uint8_t *body);
+/*
+ * Asks the process table about an inode (0: nothing) and keeps the answer if it is another than
+ * before, or always.
+ */
+int nt_holders_ask(struct nt_engine *e, uint32_t inode, bool always);
+/* Makes the answers that were kept a section. */
+void nt_holders_flush(struct nt_engine *e, enum nt_section_kind kind);
 void nt_holders_deinit(struct nt_holders *h);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "nt_engine.h"
+#include "nt_holders.h"
 #include "nt_planes.h"
 
 /* tcp_info members by offset, include/uapi/linux/tcp.h. */
@@ -482,6 +483,8 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		rec->base_ns = e->now_ns;
 		rec->min_rtt_us = UINT32_MAX;
 		e->totals.opened++;
+		if (e->keep && e->procs)
+			nt_holders_ask(e, m->idiag_inode, false);
 	}
 	rec->flags = (rec->flags & ~(uint32_t)(NT_F_NEW | NT_F_MISSED)) | (fresh ? NT_F_NEW : 0);
 	rec->miss = 0;

@@ -105,6 +105,32 @@ class Engine:
         """Keeps all sections that the engine takes from now on."""
         check(lib.nt_keep(self._e, on), "keeping samples")
 
+    def keep_owners(self, *, everything: bool) -> None:
+        """Keeps who holds the sockets: where it changed since the call before, or of all."""
+        check(lib.nt_keep_owners(self._e, everything), "keeping owners")
+
+    def owners(self, inode: int, limit: int = 256) -> list[Proc]:
+        """Every process that holds a socket, by the process table or by what was recorded."""
+        out = ffi.new("struct nt_proc[]", limit)
+        n = min(check(lib.nt_engine_owners(self._e, inode, out, limit), "owners"), limit)
+        raw = bytes(ffi.buffer(out))
+        size = ffi.sizeof("struct nt_proc")
+        return [proc_of(raw, i * size) for i in range(n)]
+
+    def owners_changed(self) -> None:
+        """The process table has changed: what a filter asks of processes is asked again."""
+        lib.nt_owners_changed(self._e)
+
+    def numbers(self, what: int) -> list[int]:
+        """The different numbers (enum nt_number) that the sockets have, ascending."""
+        most = 256
+        while True:
+            out = ffi.new("uint64_t[]", most)
+            n = check(lib.nt_numbers(self._e, what, out, most), "counting names")
+            if n <= most:
+                return list(out[0:n])
+            most = n * 2
+
     def kept(self) -> bytes:
         """The sections since the call before.
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from nettop.ffi import lib
 from nettop.ffi.engine import Engine
-from nettop.model.events import EventsTick
-from nettop.model.path import PathTick
-from nettop.model.types import Dist, Histogram, NicStage, SourceStatus, Stage
+from nettop.model.types import Histogram, SourceStatus, Stage
 from nettop.planes import (
     PlaneOptions,
     clocks,
@@ -25,25 +22,12 @@ from nettop.planes import (
     wait,
 )
 from nettop.planes.meter import Meter
+from nettop.planes.tick import PlaneTick
 from nettop.sources.cgroups import find_mount
 from nettop.sources.mounts import read_mounts
 
 NOWHERE = 0  # inode of no namespace
 BPF_PLANES = (wait.NAME, stages.NAME, events.NAME, path.NAME)
-
-
-@dataclass(frozen=True, slots=True)
-class PlaneTick:
-    """What the planes say of one interval beside what they told the engine."""
-
-    rx_wait: Histogram | None = None
-    tx: tuple[Dist, ...] | None = None  # by Stage; None: nothing is selected
-    nic: NicStage | None = None
-    tx_absent: Mapping[Stage, str] = field(default_factory=dict)  # stages not measured here
-    path: PathTick | None = None
-    events: EventsTick | None = None  # None: the plane is off
-    runs_per_s: Mapping[str, float] = field(default_factory=dict)  # of BPF programs, by plane
-    lost: int = 0  # records and samples that the kernel had no room for, so far
 
 
 class Planes:
@@ -99,7 +83,6 @@ class Planes:
         told = self.events.read(engine) if self.events is not None else None
         ticks = ((wait.NAME, waited), (stages.NAME, sent), (events.NAME, told))
         return PlaneTick(
-            rx_wait=waited.histogram if waited else None,
             tx=sent.all if sent else None,
             nic=sent.nic if sent else None,
             tx_absent=self.stages.absent if self.stages is not None else {},
@@ -161,11 +144,6 @@ class Planes:
         if self.stages is None or self.stages.last is None:
             return None
         return tuple(self.stages.histogram(cookies or (), stage, run=run) for stage in Stage)
-
-    @property
-    def waits(self) -> bool:
-        """RX queue waits are measured."""
-        return self._wait is not None and self._wait.ended is None
 
     def statuses(self) -> tuple[SourceStatus, ...]:
         known = dict(self._off)

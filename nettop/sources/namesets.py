@@ -24,7 +24,7 @@ class LiveNames:
         found = []
         for directory, _, _ in os.walk(mount):
             path = directory[len(mount) :] or "/"
-            if _matches(path, wanted):
+            if path_matches(path, wanted):
                 try:
                     found.append(Path(directory).stat().st_ino)
                 except OSError:
@@ -43,7 +43,8 @@ class LiveNames:
             return None
 
 
-def _matches(path: str, pattern: str) -> bool:
+def path_matches(path: str, pattern: str) -> bool:
+    """Whether a cgroup path, its last part or its container matches; below a match all do."""
     name = container_of(path)
     return (
         fnmatchcase(path, pattern)

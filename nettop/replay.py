@@ -1,0 +1,232 @@
+"""The feed of a recording: the same engine, fed with samples instead of by a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from nettop.derive import Deriver
+from nettop.enginefeed import EngineFeed
+from nettop.errors import NettopError
+from nettop.feed import Sort
+from nettop.ffi.engine import Engine
+from nettop.model.events import Closed, Event, EventMemory, EventType
+from nettop.model.types import Detail, Histogram, Model, Row
+from nettop.planes.tick import PlaneTick
+from nettop.render.clean import clean
+from nettop.sample import Asked, Facts, Sample
+from nettop.sources.cgroups import container_of
+from nettop.sources.namesets import path_matches
+
+if TYPE_CHECKING:
+    from nettop.query.compile import Filter
+
+_ALL_DETAILS = 0xFFFFFFFF
+_SORTED_UPTO = 512
+_NO_UID = 1 << 32  # one more than a record can hold
+
+
+class RecordedNames:
+    """The names that a recording has so far; a NameSets of filters too."""
+
+    def __init__(self) -> None:
+        self.facts = Facts()
+        self._containers: dict[str, str | None] = {}
+
+    def user(self, uid: int) -> str | None:
+        return _clean(self.facts.names.users.get(uid))
+
+    def netns_name(self, inode: int) -> str | None:
+        return _clean(self.facts.names.netns.get(inode))
+
+    def cgroup(self, cgroup_id: int) -> str | None:
+        return _clean(self.facts.names.cgroups.get(cgroup_id))
+
+    def container(self, path: str) -> str | None:
+        if path not in self._containers:
+            self._containers[path] = _clean(container_of(path))
+        return self._containers[path]
+
+    def cgroup_ids(self, pattern: str) -> list[int]:
+        wanted = pattern if pattern == "/" else pattern.rstrip("/")
+        return [i for i, path in self.facts.names.cgroups.items() if path_matches(path, wanted)]
+
+    def netns_ids(self, pattern: str) -> list[int]:
+        names = self.facts.names.netns
+        return [inode for inode, name in names.items() if fnmatchcase(name, pattern)]
+
+    def uid(self, name: str) -> int | None:
+        users = self.facts.names.users
+        return next((uid for uid, user in users.items() if user == name), _NO_UID)
+
+
+class ReplayFeed(EngineFeed):
+    """Samples one by one; needs no privilege, no BPF and nothing of this host."""
+
+    live = False
+    filter_text: str | None = None
+
+    def __init__(
+        self,
+        samples: Iterator[Sample],
+        *,
+        title: str | None = None,
+        filter_text: str | None = None,
+        sort: Sort | None = None,
+    ) -> None:
+        """
+        Args:
+            filter_text: a filter, whose names are those of the recording.
+
+        Raises:
+            FilterError: filter_text is wrong.
+        """
+        self.names = RecordedNames()
+        engine = Engine(tail=lambda: self.names.facts.tcp_info_tail)
+        super().__init__(Deriver(engine, self.names))
+        self.title, self.filter_text = title, filter_text
+        self._samples = samples
+        self._sort = sort or Sort()
+        self._asked: Asked | None = None
+        self._filter: Filter | None = None
+        self._model: Model | None = None
+        self._set_filter_text()
+
+    # --- time ---
+
+    def tick(self) -> Model:
+        """Takes the next sample.
+
+        Raises:
+            EOFError: there is none.
+        """
+        sample = next(self._samples, None)
+        if sample is None:
+            raise EOFError
+        return self._take(sample)
+
+    def _take(self, sample: Sample) -> Model:
+        facts, engine = sample.facts, self._deriver.engine
+        named, self.names.facts = self.names.facts.names != facts.names, facts
+        if facts.asked != self._asked:
+            self._configure(facts.asked)
+        if named:  # which the filter may ask for
+            self._set_filter_text()
+        try:
+            engine.take(sample.sections)
+        except OSError as error:
+            raise NettopError(f"a tick of the recording cannot be read: {error.strerror}") from None
+        self._reorder()
+        self._model = self._deriver.model(
+            facts, PlaneTick(), mono_ns=sample.mono_ns, wall_ns=sample.wall_ns
+        )
+        self._histories.add(self._model, (), engine)
+        return self._model
+
+    def _configure(self, asked: Asked) -> None:
+        self._asked = asked
+        c = self._deriver.engine.config
+        c.tcp_states, c.udp, c.mptcp = asked.tcp_states, asked.udp, asked.mptcp
+        c.family = asked.family
+        c.rows_all, c.listen_only = asked.rows_all, asked.listen_only
+        c.detail_max = _ALL_DETAILS
+        self._deriver.engine.configure()
+
+    def _set_filter_text(self) -> None:
+        from nettop.query.compile import compile_filter
+
+        compiled = compile_filter(self.filter_text, self.names) if self.filter_text else None
+        if compiled == self._filter:
+            return
+        self._filter = compiled
+        self._deriver.filtered = compiled is not None
+        self._deriver.engine.set_filter(compiled)
+        self._deriver.refiltered()
+
+    def _reorder(self) -> None:
+        sort = self._sort
+        self._count = self._deriver.engine.order(
+            sort.field, sort.descending, _SORTED_UPTO, keep=False
+        )
+
+    # --- what a reader asks ---
+
+    def start(self, on_model: Callable[[], None]) -> None:
+        on_model()
+
+    def stop(self) -> None: ...
+
+    close = stop
+
+    def latest(self) -> Model | None:
+        return self._model
+
+    def rows_all(
+        self, *, with_detail: bool = True, everything: bool = False
+    ) -> Iterator[tuple[Row, Detail | None]]:
+        """Every matched socket in order; everything: whatever the filter."""
+        if not everything or self._filter is None:
+            yield from self._rows(with_detail)
+            return
+        text, self.filter_text = self.filter_text, None
+        try:
+            with self._deriver.run_kept():
+                self._set_filter_text()
+                self._reorder()
+                yield from self._rows(with_detail)
+        finally:
+            self.filter_text = text
+            with self._deriver.run_kept():
+                self._set_filter_text()
+                self._reorder()
+
+    def set_filter(self, compiled: Filter | None) -> None:
+        self.filter_text = compiled.text if compiled is not None else None
+        self._set_filter_text()
+        self._reorder()
+        if self._model is not None:
+            self._model = self._deriver.with_totals(self._model)
+
+    def set_sort(self, sort: Sort) -> None:
+        self._sort = sort
+        self._reorder()
+
+    def events(self, cookies: Sequence[int], *, most: int) -> list[Event]:
+        return []
+
+    def tick_events(
+        self, most: int, *, everything: bool = False
+    ) -> tuple[Sequence[Event], Mapping[EventType, int]]:
+        return (), {}
+
+    def events_memory(self, cookies: Sequence[int]) -> EventMemory | None:
+        return None
+
+    def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
+        return []
+
+    def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
+        return None
+
+    def clear(self) -> None:
+        self._histories.clear()
+        self._deriver.clear()
+
+    # A recording has what was selected, focused and polled when it was made.
+
+    def select_tx(self, cookies: Sequence[int]) -> None: ...
+
+    def set_focus(self, cookies: Sequence[int]) -> None: ...
+
+    def hold_order(self, held: bool) -> None: ...
+
+    def set_interval(self, seconds: float) -> None: ...
+
+    def measure_cost(self, wanted: bool) -> None: ...
+
+    def set_paused(self, paused: bool) -> None: ...
+
+
+def _clean(name: str | None) -> str | None:
+    return clean(name) if name is not None else None

@@ -1,0 +1,106 @@
+"""A recording replayed says what was said live, key by key."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nettop.collect import PollOptions
+from nettop.export.snapshot import write_tick
+from nettop.options import Format
+from nettop.planes import PlaneOptions
+from nettop.poller import LiveFeed
+from nettop.query import compile_filter
+from nettop.replay import ReplayFeed
+from nettop.store.recording import Recording, RecordingWriter
+
+TICKS = 6
+ABOUT = {"host": "x", "kernel": "y", "nettop": "z"}
+
+
+@pytest.fixture
+def traffic() -> Iterator[int]:
+    """Connections that come, talk late and go; the port of their listener."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    port = int(listener.getsockname()[1])
+    ended = threading.Event()
+
+    def talk() -> None:
+        pairs: list[tuple[socket.socket, socket.socket]] = []
+        while not ended.wait(0.02):
+            client = socket.create_connection(("127.0.0.1", port))
+            pairs.append((client, listener.accept()[0]))
+            for one, other in pairs[-5:]:
+                one.sendall(b"x" * 1000)
+                time.sleep(0.002)
+                other.recv(700)
+            if len(pairs) > 12:
+                for end in pairs.pop(0):
+                    end.close()
+        for pair in pairs:
+            for end in pair:
+                end.close()
+
+    thread = threading.Thread(target=talk, daemon=True)
+    thread.start()
+    yield port
+    ended.set()
+    thread.join()
+    listener.close()
+
+
+def written(feed: Any, model: Any, filter_text: str | None) -> dict[str, Any]:
+    out: list[bytes] = []
+    write_tick(out.append, feed, model, Format.NDJSON, filter_text=filter_text)
+    tick: dict[str, Any] = json.loads(b"".join(out))
+    return tick
+
+
+def record(path: Path, options: PollOptions, filter_text: str | None) -> list[dict[str, Any]]:
+    said = []
+    writer = RecordingWriter(path, ABOUT)
+    with closing(writer), closing(LiveFeed(options)) as feed:
+        feed.record(True)
+        for _ in range(TICKS):
+            model = feed.tick()
+            writer.add(feed.sample(model, whole=writer.wants_whole(model.mono_ns)))
+            said.append(written(feed, model, filter_text))
+            time.sleep(0.3)
+    return said
+
+
+def replayed(path: Path, filter_text: str | None) -> list[dict[str, Any]]:
+    with closing(Recording(path)) as recording:
+        feed = ReplayFeed(recording.samples(), filter_text=filter_text)
+        said = [written(feed, feed.tick(), filter_text) for _ in range(TICKS)]
+        with pytest.raises(EOFError):
+            feed.tick()
+    return said
+
+
+def by_cookie(tick: dict[str, Any]) -> dict[str, Any]:
+    """Sockets whose key is equal come in an order that says nothing."""
+    return {**tick, "sockets": {(s["netns"], s["cookie"]): s for s in tick["sockets"]}}
+
+
+@pytest.mark.parametrize("text", [None, "comm = python*", "srtt > 1us and uid = root"])
+def test_a_replay_equals_what_was_said_live(traffic: int, tmp_path: Path, text: str | None) -> None:
+    compiled = compile_filter(text) if text else None
+    options = PollOptions(
+        rows_all=True, filter=compiled, planes=PlaneOptions(bpf=False), all_details=True
+    )
+    live = record(tmp_path / "a.nettop", options, text)
+    again = replayed(tmp_path / "a.nettop", text)
+    assert [t["taken"] for t in again] == [t["taken"] for t in live]
+    for here, there in zip(again, live, strict=True):
+        assert by_cookie(here) == by_cookie(there)
+    assert any(s.get("rates", {}).get("tx_bytes_per_s") for s in live[-1]["sockets"])
+    assert any(s["procs"] for s in live[-1]["sockets"] if "procs" in s)
