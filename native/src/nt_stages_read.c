@@ -18,6 +18,7 @@ static const enum nt_stage stage_of[NT_PARTS + 1] = {
 };
 
 #define FORGET_EVERY 32 /* reads */
+#define QUIET_READS 600 /* then a UDP socket without sends under way is forgotten */
 
 void nt_tx_bases_free(struct bases *b)
 {
@@ -272,6 +273,40 @@ static void tell_wanted(struct nt_stages *s, struct nt_engine *e)
 	}
 }
 
+/* Records of UDP sockets behind those of TCP, on the same terms. */
+static int read_datagrams(struct nt_stages *s, uint32_t epoch)
+{
+	int map = bpf_map__fd(s->skel->maps.datagrams);
+	uint64_t key, gone[64], *before = NULL;
+	struct nt_tx_datagrams d;
+	uint32_t n_gone = 0;
+
+	while (!bpf_map_get_next_key(map, before, &key)) {
+		before = &key;
+		if (bpf_map_lookup_elem(map, &key, &d) || !d.rec.cookie)
+			continue;
+		if (d.rec.touched + 1 < epoch && !open_of(&d.rec)) {
+			if (d.rec.touched + QUIET_READS < epoch && n_gone < 64)
+				gone[n_gone++] = key;
+			continue;
+		}
+		if (s->buf_cap - s->n_buf < sizeof(d.rec)) {
+			uint32_t bigger = s->buf_cap * 2 + 64 * (uint32_t)sizeof(d.rec);
+			uint8_t *buf = realloc(s->buf, bigger);
+
+			if (!buf)
+				return -ENOMEM;
+			s->buf = buf;
+			s->buf_cap = bigger;
+		}
+		memcpy(s->buf + s->n_buf, &d.rec, sizeof(d.rec));
+		s->n_buf += (uint32_t)sizeof(d.rec);
+	}
+	for (uint32_t i = 0; i < n_gone; i++)
+		bpf_map_delete_elem(map, &gone[i]);
+	return 0;
+}
+
 int nt_stages_read(struct nt_stages *s, struct nt_engine *e, struct nt_stages_totals *ret)
 {
 	uint64_t cpu = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID);
@@ -287,6 +322,8 @@ int nt_stages_read(struct nt_stages *s, struct nt_engine *e, struct nt_stages_to
 	int err = nt_bpf_iter_read(bpf_link__fd(s->skel->links.stages_read), &s->buf, &s->n_buf,
 				   &s->buf_cap);
 
+	if (!err)
+		err = read_datagrams(s, epoch + 1);
 	read_fine(s);
 	if (!err)
 		err = read_totals(s, epoch, ret);
