@@ -3,6 +3,7 @@
 #ifdef NT_WITH_BPF
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -160,7 +161,8 @@ static int read_totals(struct nt_stages *s, uint32_t epoch, struct nt_stages_tot
 	return 0;
 }
 
-static void fill_stage(const struct nt_tx_rec *now, const struct nt_tx_rec *last, struct fine *f,
+/* False: its percentiles come from octaves. */
+static bool fill_stage(const struct nt_tx_rec *now, const struct nt_tx_rec *last, struct fine *f,
 		       uint32_t part, uint32_t epoch, struct nt_dist *d)
 {
 	const struct nt_tx_stage *a = &now->stages[part], *b = &last->stages[part];
@@ -169,7 +171,7 @@ static void fill_stage(const struct nt_tx_rec *now, const struct nt_tx_rec *last
 
 	memset(d, 0, sizeof(*d));
 	if (!count)
-		return;
+		return true;
 	d->sum_ns = a->sum_ns - b->sum_ns;
 	for (uint32_t k = 0; k < 2; k++)
 		if (now->epoch[k] >= epoch && a->max_ns[k] > d->max_ns)
@@ -183,7 +185,7 @@ static void fill_stage(const struct nt_tx_rec *now, const struct nt_tx_rec *last
 		if (f->whole && any) {
 			nt_dist_of(buckets, NT_FINE, 1, d);
 			d->count = count;
-			return;
+			return true;
 		}
 	}
 	uint32_t told = 0;
@@ -199,6 +201,7 @@ static void fill_stage(const struct nt_tx_rec *now, const struct nt_tx_rec *last
 		nt_dist_of(buckets, NT_OCTAVES, 0, d);
 	}
 	d->count = count;
+	return false;
 }
 
 static uint32_t open_of(const struct nt_tx_rec *s)
@@ -234,7 +237,8 @@ static bool tell(struct nt_stages *s, struct nt_engine *e, const struct nt_tx_re
 	p->tx_resent = now->resent - last->resent;
 	p->tx_open = open_of(now);
 	for (uint32_t part = 0; part < NT_PARTS; part++)
-		fill_stage(now, last, f, part, s->read_epoch, &p->tx[stage_of[part]]);
+		if (!fill_stage(now, last, f, part, s->read_epoch, &p->tx[stage_of[part]]))
+			p->has |= NT_P_TX_OCTAVES;
 	*last = *now;
 	return true;
 }

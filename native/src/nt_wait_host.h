@@ -60,7 +60,9 @@ struct nt_wait {
 	uint64_t now_sum, last_sum, start_sum, max_ns, run_max_ns;
 	uint8_t *buf;
 	uint32_t n_buf, buf_cap;
-	bool probe; /* the method */
+	bool probe;	     /* the method */
+	bool marked;	     /* some records as not traced */
+	uint32_t read_shift; /* sample_shift of the interval that was read */
 	uint32_t reads;
 	uint64_t read_ns; /* of the last read, by the programs' clock */
 };

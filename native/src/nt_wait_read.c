@@ -39,6 +39,9 @@ void nt_wait_forget(struct nt_engine *e)
 {
 	pthread_mutex_lock(&e->lock);
 	nt_planes_reset_wait(e);
+	for (uint32_t i = 0; i < e->table.high; i++)
+		if (e->table.mark[i] & NT_M_LIVE)
+			nt_rec_at(&e->table, i)->flags &= ~(uint32_t)NT_F_WAIT_UNTRACED;
 	pthread_mutex_unlock(&e->lock);
 }
 
@@ -163,6 +166,7 @@ static void fill_dist(struct nt_wait *w, const struct nt_ws_out *o, struct nt_pl
 	}
 	uint64_t octaves[NT_OCTAVES];
 
+	p->has |= NT_P_WAIT_OCTAVES;
 	for (uint32_t k = 0; k < NT_OCTAVES; k++)
 		octaves[k] = p->wait_octaves[k];
 	nt_dist_of(octaves, NT_OCTAVES, 0, &p->wait);
@@ -264,7 +268,7 @@ static void tell_listeners(struct nt_wait *w, struct nt_engine *e)
 			p = nt_plane_of(e, rec->cookie);
 			if (!p)
 				continue;
-			p->has |= NT_P_WAIT;
+			p->has |= NT_P_WAIT | NT_P_WAIT_OCTAVES;
 			p->wait = port->dist;
 			memcpy(p->wait_octaves, port->octaves, sizeof(p->wait_octaves));
 		}
@@ -290,6 +294,26 @@ static uint32_t tell_all(struct nt_wait *w, struct nt_engine *e)
 	return told;
 }
 
+/* Which sockets the sampling of the interval left out; the engine's lock is held. */
+static void mark_untraced(struct nt_wait *w, struct nt_engine *e)
+{
+	uint32_t shift = w->read_shift;
+
+	if (!shift && !w->marked)
+		return;
+	w->marked = shift > 0;
+	for (uint32_t i = 0; i < e->table.high; i++) {
+		if (!(e->table.mark[i] & NT_M_LIVE))
+			continue;
+		struct nt_rec *rec = nt_rec_at(&e->table, i);
+
+		if (nt_wait_mix(rec->cookie) >> 40 & ((1U << shift) - 1))
+			rec->flags |= NT_F_WAIT_UNTRACED;
+		else
+			rec->flags &= ~(uint32_t)NT_F_WAIT_UNTRACED;
+	}
+}
+
 int nt_wait_read_late(struct nt_wait *w, struct nt_engine *e)
 {
 	uint32_t told;
@@ -297,6 +321,7 @@ int nt_wait_read_late(struct nt_wait *w, struct nt_engine *e)
 	pthread_mutex_lock(&w->lock);
 	pthread_mutex_lock(&e->lock);
 	told = tell_all(w, e);
+	mark_untraced(w, e);
 	if (w->active_ports)
 		tell_listeners(w, e);
 	pthread_mutex_unlock(&e->lock);
@@ -315,6 +340,7 @@ int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *
 
 	w->read_ns = nt_ktime_ns();
 
+	w->read_shift = w->skel->bss->sample_shift;
 	w->skel->data->epoch = epoch + 1;
 	int err = nt_bpf_iter_read(bpf_link__fd(w->skel->links.wait_read), &w->buf, &w->n_buf,
 				   &w->buf_cap);
@@ -326,6 +352,7 @@ int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *
 		ret->sockets = w->n_buf / (uint32_t)sizeof(struct nt_ws_out);
 		pthread_mutex_lock(&e->lock);
 		nt_planes_reset_wait(e);
+		mark_untraced(w, e);
 		ret->unknown = ret->sockets - tell_all(w, e);
 		w->active_ports = read_ports(w, epoch);
 		if (w->active_ports)
@@ -344,7 +371,7 @@ int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *
 		ret->all.sum_ns = w->now_sum - w->last_sum;
 		nt_dist_of(interval, NT_FINE, 1, &ret->all);
 	}
-	ret->sample_shift = w->skel->bss->sample_shift;
+	ret->sample_shift = w->read_shift;
 	ret->focus_full = w->focus_full;
 	pthread_mutex_unlock(&w->lock);
 	ret->cpu_ns = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
