@@ -15,6 +15,7 @@ char LICENSE[] SEC("license") = "GPL";
 
 enum { NOT_SPECIFIED = 2 };
 enum { KERNEL_THREAD = 0x00200000 };
+enum skb_drop_reason { SKB_DROP_REASON_CPU_BACKLOG = 1 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct tcp_skb_cb {
@@ -284,6 +285,15 @@ static __always_inline void count_drop(struct nt_ev_cpu *c, struct nt_ev_drop_ke
 	d->last_ns = now;
 }
 
+/* Made here and not yet received again: what a CPU's backlog refuses has come but has no device. */
+static __always_inline bool is_leaving(struct sk_buff *skb, u32 reason)
+{
+	if (skb->skb_iif)
+		return false;
+	return !bpf_core_enum_value_exists(enum skb_drop_reason, SKB_DROP_REASON_CPU_BACKLOG) ||
+	       reason != bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_CPU_BACKLOG);
+}
+
 /* sk: that received the packet, else that sent it, else NULL. */
 static __always_inline int dropped(struct sk_buff *skb, struct sock *sk, u64 cookie, bool received,
 				   u32 reason)
@@ -312,11 +322,13 @@ static __always_inline int dropped(struct sk_buff *skb, struct sock *sk, u64 coo
 		put_socket(e, sk, cookie);
 	else
 		e->netns = key.netns;
+	bool leaving = !(sk && received) && is_leaving(skb, reason);
+
 	if (!sk || !is_inet(e->family)) {
-		e->flags |= NT_EVF_FROM_PACKET;
-		put_packet(e, skb);
-	} else if (received && !e->dport) {
-		put_packet(e, skb); /* a listener, or a UDP server: whose packet */
+		e->flags |= leaving ? NT_EVF_FROM_PACKET | NT_EVF_LEAVING : NT_EVF_FROM_PACKET;
+		put_packet(e, skb, leaving);
+	} else if (!e->dport) {
+		put_packet(e, skb, leaving); /* not connected: the packet has both ends */
 	}
 	e->reason = reason;
 	e->len = skb->len;
@@ -387,7 +399,7 @@ static __always_inline int reset_sent(void *ctx, struct sock *sk, struct sk_buff
 	} else if (skb && !is_null(ctx, 1)) {
 		e->netns = netns;
 		e->flags |= NT_EVF_FROM_PACKET;
-		put_packet(e, skb);
+		put_packet(e, skb, false); /* that it answers */
 	}
 	e->reason = reason;
 	end(e);

@@ -176,6 +176,7 @@ struct sk_buff {
 	struct sk_buff *next;
 	struct sock *sk;
 	struct net_device *dev;
+	int skb_iif; /* device that it came in by; 0: made here */
 	unsigned char *head;
 	unsigned char *data;
 	unsigned int len;

@@ -103,8 +103,23 @@ static __always_inline void put_tcp(struct nt_event *e, struct sock *sk)
 	e->rtt_us = tp->srtt_us >> 3;
 }
 
-/* The addresses of a packet as its receiver sees them. */
-static __always_inline void put_packet(struct nt_event *e, struct sk_buff *skb)
+static __always_inline void turn(struct nt_event *e)
+{
+	u16 port = e->sport;
+
+	e->sport = e->dport;
+	e->dport = port;
+#pragma unroll
+	for (int i = 0; i < 4; i++) {
+		u32 word = ((u32 *)e->src)[i];
+
+		((u32 *)e->src)[i] = ((u32 *)e->dst)[i];
+		((u32 *)e->dst)[i] = word;
+	}
+}
+
+/* The addresses of a packet that came in; of one on its way out, whose ends are the other way. */
+static __always_inline void put_packet(struct nt_event *e, struct sk_buff *skb, bool leaving)
 {
 	u16 protocol = bpf_ntohs(skb->protocol), ports[2] = {};
 	unsigned char *ip = skb->head + skb->network_header;
@@ -134,11 +149,16 @@ static __always_inline void put_packet(struct nt_event *e, struct sk_buff *skb)
 	} else {
 		return;
 	}
-	if (e->proto != NT_IPPROTO_TCP && e->proto != NT_IPPROTO_UDP)
+	if (e->proto != NT_IPPROTO_TCP && e->proto != NT_IPPROTO_UDP) {
+		if (leaving)
+			turn(e);
 		return;
+	}
 	bpf_probe_read_kernel(ports, sizeof(ports), ip + length);
 	e->dport = bpf_ntohs(ports[0]);
 	e->sport = bpf_ntohs(ports[1]);
+	if (leaving)
+		turn(e);
 }
 
 #endif

@@ -19,6 +19,7 @@ enum nt_tx_part {
 #define NT_TX_RING 4 /* sends under way that a socket's record holds; further ones go to a map */
 #define NT_TX_PENDING 16384
 #define NT_TX_WANTED 4096
+#define NT_TX_SEGMENTED 64    /* a UDP socket's sends with segments that are under way */
 #define NT_TX_FINE 64	      /* sockets with fine buckets: 49 kB each */
 #define NT_TX_SPACES 4096     /* network namespaces */
 #define NT_TX_NIC_BYTES 65536 /* of the ring with NICs' stamps: some 1600 of them */
@@ -90,6 +91,15 @@ struct nt_tx_sock {
 	__u32 spilled; /* sends in the map */
 	__u32 pad;
 	struct nt_tx_pending ring[NT_TX_RING];
+};
+
+/* One UDP socket, found by its cookie. */
+struct nt_tx_datagrams {
+	struct nt_tx_rec rec;
+	/* Its sends with segments, in the order of the queue: address of the buffer, 0: has left. */
+	__u64 whole[NT_TX_SEGMENTED];
+	__u32 left[NT_TX_SEGMENTED]; /* segments that have not left */
+	__u32 first, next;
 };
 
 /* One stage of all sends on this CPU. */

@@ -3,24 +3,11 @@
  * The part of stages.bpf.c that uses tracepoints: datagrams from the device queue to the driver,
  * and where the kernel has no BPF timestamping, TCP segments from there to their ACK.
  *
- * A datagram is followed by its buffer's address, from net_dev_queue to net_dev_start_xmit: on
- * stacked devices once through each. A TCP segment is cloned and split on its way, so it is
- * followed by the sequence number of its end, on any of the buffers that carry it.
+ * A TCP segment is cloned and split on its way, so it is followed by the sequence number of its
+ * end, on any of the buffers that carry it.
  */
 #ifndef NT_STAGES_PATH_BPF_H
 #define NT_STAGES_PATH_BPF_H
-
-struct flight {
-	u64 queued_ns;
-	u64 cookie;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, NT_TX_PENDING);
-	__type(key, u64); /* the buffer's address */
-	__type(value, struct flight);
-} flights SEC(".maps");
 
 struct segment {
 	u32 seq, end;
@@ -88,35 +75,7 @@ static __always_inline u32 followed(const struct sock *sk)
 											  0;
 }
 
-static __always_inline void queued_datagram(struct sock *sk, struct sk_buff *skb,
-					    struct nt_tx_mark *m, struct nt_tx_counts *c)
-{
-	struct flight f = { .cookie = m->cookie };
-	u64 key = (u64)skb;
-	bool stamp = chosen(m);
-	u16 gso = 0;
-	const struct skb_shared_info *info = (const void *)(skb->head + BPF_CORE_READ(skb, end));
-
-	m->sends++;
-	if (!stamp)
-		return;
-	bpf_core_read(&gso, sizeof(gso), &info->gso_size);
-	if (gso)
-		return; /* the driver sees other buffers */
-	struct nt_tx_sock *s = record_of(sk, sk, m, c);
-
-	if (!s)
-		return;
-	f.queued_ns = bpf_ktime_get_ns();
-	if (bpf_map_update_elem(&flights, &key, &f, BPF_ANY)) {
-		__sync_fetch_and_add(&c->full, 1);
-		return;
-	}
-	/* Threads may share the socket. */
-	__sync_fetch_and_add(&s->rec.sampled, 1);
-	__sync_fetch_and_add(&c->sampled, 1);
-	s->rec.touched = epoch;
-}
+#include "nt_stages_udp.bpf.h"
 
 /* ACKs that tcp_probe does not tell of: of connections that are being closed. */
 static __always_inline void forget_acknowledged(struct nt_tx_sock *s, u32 snd_una,
@@ -182,24 +141,10 @@ int BPF_PROG(stages_queue, struct sk_buff *skb)
 		return 0;
 	c->runs++;
 	if (protocol == NT_IPPROTO_UDP)
-		queued_datagram(sk, skb, m, c);
+		queued_datagram(skb, m, c);
 	else
 		queued_segment(sk, skb, m, c);
 	return 0;
-}
-
-static __always_inline void left_datagram(struct nt_tx_sock *s, u64 key, struct nt_tx_counts *c)
-{
-	struct flight *f = bpf_map_lookup_elem(&flights, &key);
-	struct nt_tx_rec *r = &s->rec;
-
-	if (!f || f->cookie != r->cookie)
-		return;
-	touch(r);
-	put(r, fine_of(r->cookie), NT_PART_QDISC, f->queued_ns, bpf_ktime_get_ns());
-	__sync_fetch_and_add(&r->done, 1);
-	__sync_fetch_and_add(&c->done, 1);
-	bpf_map_delete_elem(&flights, &key);
 }
 
 static __always_inline void left_segment(struct nt_tx_sock *s, const struct sock *sk,
@@ -236,36 +181,20 @@ int BPF_PROG(stages_leave, struct sk_buff *skb)
 
 	if (!protocol)
 		return 0;
-	struct nt_tx_sock *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	struct nt_tx_mark *m = bpf_sk_storage_get(&marks, sk, 0, 0);
 	struct nt_tx_counts *c = this_cpu();
 
-	if (!s || !c)
+	if (!m || !c)
 		return 0;
 	c->runs++;
-	if (protocol == NT_IPPROTO_UDP)
-		left_datagram(s, (u64)skb, c);
-	else
-		left_segment(s, sk, skb);
-	return 0;
-}
-
-/* A datagram that a queue dropped. */
-SEC("tp_btf/kfree_skb")
-int BPF_PROG(stages_drop, struct sk_buff *skb)
-{
-	struct sock *sk = skb->sk;
-	u64 key = (u64)skb;
-
-	if (!sk || followed(sk) != NT_IPPROTO_UDP)
+	if (protocol == NT_IPPROTO_UDP) {
+		given_datagram(skb, m, c);
 		return 0;
+	}
 	struct nt_tx_sock *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	struct nt_tx_counts *c = this_cpu();
 
-	if (!s || !c || bpf_map_delete_elem(&flights, &key))
-		return 0;
-	s->rec.touched = epoch;
-	__sync_fetch_and_add(&s->rec.lost, 1);
-	__sync_fetch_and_add(&c->lost, 1);
+	if (s)
+		left_segment(s, sk, skb);
 	return 0;
 }
 
@@ -328,7 +257,7 @@ int stages_walk_udp(struct bpf_iter__udp *ctx)
 			walk_failed++;
 	} else if (!want && m) {
 		bpf_sk_storage_delete(&marks, sk);
-		bpf_sk_storage_delete(&sockets, sk);
+		bpf_map_delete_elem(&datagrams, &cookie);
 	}
 	return 0;
 }

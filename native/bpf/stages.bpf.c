@@ -31,7 +31,7 @@ struct skb_shared_hwtstamps {
 
 struct skb_shared_info {
 	u8 tx_flags;
-	unsigned short gso_size;
+	unsigned short gso_size, gso_segs;
 	struct skb_shared_hwtstamps hwtstamps;
 	u32 tskey;
 };

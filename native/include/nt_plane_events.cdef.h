@@ -18,7 +18,7 @@ enum nt_event_type {
 
 enum nt_event_flag {
 	NT_EVF_OWNER = 1,	/* pid and comm are known */
-	NT_EVF_FROM_PACKET = 2, /* no socket: dst sent the packet to src */
+	NT_EVF_FROM_PACKET = 2, /* no socket: dst sent the packet to src, or if LEAVING src to dst */
 	NT_EVF_SYNACK =
 		4, /* of a connection that waits for its handshake; cookie: the listener's */
 	NT_EVF_FIN_FIRST = 8,	 /* this side ended its stream first */
@@ -26,6 +26,7 @@ enum nt_event_flag {
 	NT_EVF_RESET_IN = 32,	 /* the peer reset the connection */
 	NT_EVF_RESET_OUT = 64,	 /* this side did */
 	NT_EVF_PASSIVE = 128,	 /* accepted, not connected */
+	NT_EVF_LEAVING = 256,	 /* with FROM_PACKET: on its way out */
 };
 
 /* One event. What its type does not have is 0. */

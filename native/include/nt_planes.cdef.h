@@ -29,6 +29,8 @@ enum nt_plane_has {
 	NT_P_TX = 8,	       /* the stages plane traces this socket */
 	NT_P_TX_PATH = 32,     /* ... and its sends by tracepoints: qdisc, of TCP ack too */
 	NT_P_WAIT_PROBE = 16,  /* ... and its wait by tcp_probe, which is approximate */
+	NT_P_WAIT_OCTAVES = 64, /* percentiles of wait are upper edges of octaves, max_ns aside */
+	NT_P_TX_OCTAVES = 128,	/* ... those of tx */
 };
 
 /* Of the last interval. */

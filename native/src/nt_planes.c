@@ -77,7 +77,7 @@ void nt_planes_reset_wait(struct nt_engine *e)
 		memset(p->wait_octaves, 0, sizeof(p->wait_octaves));
 		p->oldest_unread_ns = 0;
 		p->wait_bounded = p->wait_approx = 0;
-		p->has &= ~(uint32_t)(NT_P_UNREAD | NT_P_UNREAD_BOUND);
+		p->has &= ~(uint32_t)(NT_P_UNREAD | NT_P_UNREAD_BOUND | NT_P_WAIT_OCTAVES);
 	}
 }
 
@@ -91,6 +91,6 @@ void nt_planes_reset_tx(struct nt_engine *e)
 		memset(p->tx, 0, sizeof(p->tx));
 		p->tx_sends = p->tx_incomplete = p->tx_open = p->tx_resent = 0;
 		p->tx_nic_bar_ns = 0;
-		p->has &= ~(uint32_t)(NT_P_TX | NT_P_TX_PATH);
+		p->has &= ~(uint32_t)(NT_P_TX | NT_P_TX_PATH | NT_P_TX_OCTAVES);
 	}
 }

@@ -247,10 +247,11 @@ void nt_tx_detach_path(struct nt_stages *s)
 
 	bpf_link__destroy(skel->links.stages_queue);
 	bpf_link__destroy(skel->links.stages_leave);
+	bpf_link__destroy(skel->links.stages_given);
 	bpf_link__destroy(skel->links.stages_drop);
 	bpf_link__destroy(skel->links.stages_probe);
 	skel->links.stages_queue = skel->links.stages_leave = NULL;
-	skel->links.stages_drop = skel->links.stages_probe = NULL;
+	skel->links.stages_drop = skel->links.stages_probe = skel->links.stages_given = NULL;
 }
 
 void nt_stages_detach(struct nt_stages *s)
@@ -272,6 +273,7 @@ static int attach_path(struct nt_stages *s)
 		struct bpf_link **link;
 	} parts[] = {
 		{ skel->progs.stages_drop, &skel->links.stages_drop },
+		{ skel->progs.stages_given, &skel->links.stages_given },
 		{ skel->progs.stages_leave, &skel->links.stages_leave },
 		{ skel->progs.stages_queue, &skel->links.stages_queue },
 		{ skel->progs.stages_probe, &skel->links.stages_probe },

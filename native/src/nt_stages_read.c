@@ -3,6 +3,7 @@
 #ifdef NT_WITH_BPF
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ static const enum nt_stage stage_of[NT_PARTS + 1] = {
 };
 
 #define FORGET_EVERY 32 /* reads */
+#define QUIET_READS 600 /* then a UDP socket without sends under way is forgotten */
 
 void nt_tx_bases_free(struct bases *b)
 {
@@ -159,7 +161,8 @@ static int read_totals(struct nt_stages *s, uint32_t epoch, struct nt_stages_tot
 	return 0;
 }
 
-static void fill_stage(const struct nt_tx_rec *now, const struct nt_tx_rec *last, struct fine *f,
+/* False: its percentiles come from octaves. */
+static bool fill_stage(const struct nt_tx_rec *now, const struct nt_tx_rec *last, struct fine *f,
 		       uint32_t part, uint32_t epoch, struct nt_dist *d)
 {
 	const struct nt_tx_stage *a = &now->stages[part], *b = &last->stages[part];
@@ -168,7 +171,7 @@ static void fill_stage(const struct nt_tx_rec *now, const struct nt_tx_rec *last
 
 	memset(d, 0, sizeof(*d));
 	if (!count)
-		return;
+		return true;
 	d->sum_ns = a->sum_ns - b->sum_ns;
 	for (uint32_t k = 0; k < 2; k++)
 		if (now->epoch[k] >= epoch && a->max_ns[k] > d->max_ns)
@@ -182,7 +185,7 @@ static void fill_stage(const struct nt_tx_rec *now, const struct nt_tx_rec *last
 		if (f->whole && any) {
 			nt_dist_of(buckets, NT_FINE, 1, d);
 			d->count = count;
-			return;
+			return true;
 		}
 	}
 	uint32_t told = 0;
@@ -198,6 +201,7 @@ static void fill_stage(const struct nt_tx_rec *now, const struct nt_tx_rec *last
 		nt_dist_of(buckets, NT_OCTAVES, 0, d);
 	}
 	d->count = count;
+	return false;
 }
 
 static uint32_t open_of(const struct nt_tx_rec *s)
@@ -233,7 +237,8 @@ static bool tell(struct nt_stages *s, struct nt_engine *e, const struct nt_tx_re
 	p->tx_resent = now->resent - last->resent;
 	p->tx_open = open_of(now);
 	for (uint32_t part = 0; part < NT_PARTS; part++)
-		fill_stage(now, last, f, part, s->read_epoch, &p->tx[stage_of[part]]);
+		if (!fill_stage(now, last, f, part, s->read_epoch, &p->tx[stage_of[part]]))
+			p->has |= NT_P_TX_OCTAVES;
 	*last = *now;
 	return true;
 }
@@ -272,6 +277,40 @@ static void tell_wanted(struct nt_stages *s, struct nt_engine *e)
 	}
 }
 
+/* Records of UDP sockets behind those of TCP, on the same terms. */
+static int read_datagrams(struct nt_stages *s, uint32_t epoch)
+{
+	int map = bpf_map__fd(s->skel->maps.datagrams);
+	uint64_t key, gone[64], *before = NULL;
+	struct nt_tx_datagrams d;
+	uint32_t n_gone = 0;
+
+	while (!bpf_map_get_next_key(map, before, &key)) {
+		before = &key;
+		if (bpf_map_lookup_elem(map, &key, &d) || !d.rec.cookie)
+			continue;
+		if (d.rec.touched + 1 < epoch && !open_of(&d.rec)) {
+			if (d.rec.touched + QUIET_READS < epoch && n_gone < 64)
+				gone[n_gone++] = key;
+			continue;
+		}
+		if (s->buf_cap - s->n_buf < sizeof(d.rec)) {
+			uint32_t bigger = s->buf_cap * 2 + 64 * (uint32_t)sizeof(d.rec);
+			uint8_t *buf = realloc(s->buf, bigger);
+
+			if (!buf)
+				return -ENOMEM;
+			s->buf = buf;
+			s->buf_cap = bigger;
+		}
+		memcpy(s->buf + s->n_buf, &d.rec, sizeof(d.rec));
+		s->n_buf += (uint32_t)sizeof(d.rec);
+	}
+	for (uint32_t i = 0; i < n_gone; i++)
+		bpf_map_delete_elem(map, &gone[i]);
+	return 0;
+}
+
 int nt_stages_read(struct nt_stages *s, struct nt_engine *e, struct nt_stages_totals *ret)
 {
 	uint64_t cpu = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID);
@@ -287,6 +326,8 @@ int nt_stages_read(struct nt_stages *s, struct nt_engine *e, struct nt_stages_to
 	int err = nt_bpf_iter_read(bpf_link__fd(s->skel->links.stages_read), &s->buf, &s->n_buf,
 				   &s->buf_cap);
 
+	if (!err)
+		err = read_datagrams(s, epoch + 1);
 	read_fine(s);
 	if (!err)
 		err = read_totals(s, epoch, ret);

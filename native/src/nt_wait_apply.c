@@ -137,6 +137,7 @@ static void fill_dist(struct nt_waits *w, const struct nt_ws_out *o, struct nt_p
 	}
 	uint64_t octaves[NT_OCTAVES];
 
+	p->has |= NT_P_WAIT_OCTAVES;
 	for (uint32_t k = 0; k < NT_OCTAVES; k++)
 		octaves[k] = p->wait_octaves[k];
 	nt_dist_of(octaves, NT_OCTAVES, 0, &p->wait);
@@ -229,7 +230,7 @@ static void take_listeners(struct nt_waits *w, struct nt_engine *e)
 			p = nt_plane_of(e, rec->cookie);
 			if (!p)
 				continue;
-			p->has |= NT_P_WAIT;
+			p->has |= NT_P_WAIT | NT_P_WAIT_OCTAVES;
 			p->wait = port->dist;
 			memcpy(p->wait_octaves, port->octaves, sizeof(p->wait_octaves));
 		}
@@ -251,6 +252,26 @@ static int keep_late(struct nt_waits *w, const struct nt_ws_out *o)
 	return 0;
 }
 
+/* Which sockets the sampling of the interval left out. */
+static void mark_untraced(struct nt_waits *w, struct nt_engine *e)
+{
+	uint32_t shift = w->head.shift & 31;
+
+	if (!shift && !w->marked)
+		return;
+	w->marked = shift > 0;
+	for (uint32_t i = 0; i < e->table.high; i++) {
+		if (!(e->table.mark[i] & NT_M_LIVE))
+			continue;
+		struct nt_rec *rec = nt_rec_at(&e->table, i);
+
+		if (mix(rec->cookie) >> 40 & ((1U << shift) - 1))
+			rec->flags |= NT_F_WAIT_UNTRACED;
+		else
+			rec->flags &= ~(uint32_t)NT_F_WAIT_UNTRACED;
+	}
+}
+
 void nt_wait_late(struct nt_engine *e)
 {
 	struct nt_waits *w = e->waits;
@@ -260,6 +281,7 @@ void nt_wait_late(struct nt_engine *e)
 	for (uint32_t i = 0; i < w->n_late; i++)
 		take_socket(w, e, &w->late[i]);
 	w->n_late = 0;
+	mark_untraced(w, e);
 	if (w->active_ports)
 		take_listeners(w, e);
 }
@@ -305,6 +327,7 @@ static int begin(struct nt_waits *w, struct nt_engine *e, const struct nt_sectio
 	w->read_ns = s->at_ns;
 	w->n_late = w->active_ports = 0;
 	nt_planes_reset_wait(e);
+	mark_untraced(w, e);
 	/* Sockets that are gone must not keep their counters here for ever. */
 	if (head.read % FORGET_EVERY == 0 && w->bases.live > 2 * e->table.live + 1024)
 		rehash(&w->bases, w->bases.mask + 1, e);
@@ -354,6 +377,8 @@ int nt_wait_apply(struct nt_engine *e, const struct nt_section *s, const uint8_t
 		return begin(w, e, s, body);
 	if (s->kind == NT_S_WAIT_OFF) {
 		nt_planes_reset_wait(e);
+		w->head.shift = 0;
+		mark_untraced(w, e);
 		nt_waits_free(w);
 		e->waits = NULL;
 		return 0;

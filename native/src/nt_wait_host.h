@@ -32,7 +32,9 @@ struct nt_wait {
 	struct nt_accept_key key;
 	uint8_t *buf;
 	uint32_t n_buf, buf_cap;
-	bool probe; /* the method */
+	bool probe;	     /* the method */
+	bool marked;	     /* some records as not traced */
+	uint32_t read_shift; /* sample_shift of the interval that was read */
 	uint32_t reads;
 };
 

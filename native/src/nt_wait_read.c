@@ -106,6 +106,7 @@ int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *
 	uint64_t at_ns = nt_ktime_ns();
 
 	total.head.epoch = w->skel->data->epoch;
+	total.head.shift = w->skel->bss->sample_shift;
 	w->skel->data->epoch = total.head.epoch + 1;
 	int err = nt_bpf_iter_read(bpf_link__fd(w->skel->links.wait_read), &w->buf, &w->n_buf,
 				   &w->buf_cap);
@@ -126,7 +127,7 @@ int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *
 		nt_wait_interval(e, &ret->all);
 	}
 	ret->sockets = w->n_buf / (uint32_t)sizeof(struct nt_ws_out);
-	ret->sample_shift = w->skel->bss->sample_shift;
+	ret->sample_shift = total.head.shift;
 	ret->focus_full = w->focus_full;
 	pthread_mutex_unlock(&w->lock);
 	ret->cpu_ns = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;

@@ -18,7 +18,7 @@ struct nt_wait_head {
 	uint32_t read;	 /* of the plane, from 1 */
 	uint32_t epoch;	 /* of the interval */
 	uint32_t probe;	 /* by tcp_probe, which is approximate */
-	uint32_t pad;
+	uint32_t shift;	 /* 1 socket in 2^shift is traced */
 };
 
 /* A record of NT_S_WAIT_FOCUS. */
@@ -75,7 +75,8 @@ struct nt_waits {
 	uint32_t n_late, late_cap;
 	struct nt_wait_head head; /* of the last read */
 	uint64_t read_ns;
-	bool whole; /* every read of the plane was seen: what has no base begins at 0 */
+	bool marked; /* some records as not traced */
+	bool whole;  /* every read of the plane was seen: what has no base begins at 0 */
 };
 
 /* nt_wait_apply.c; the engine's lock is held. */

@@ -88,6 +88,8 @@ def put_planes(out: dict[str, Any], row: Row) -> None:
     wait: dict[str, Any] = {}
     if plane.has & PlaneHas.WAIT:
         wait = dist_object(plane.wait)
+        if plane.has & PlaneHas.WAIT_OCTAVES and plane.wait.count:
+            wait["octaves"] = True
         if plane.wait_bounded:
             wait["bounded_samples"] = plane.wait_bounded
         if plane.wait_approx:
@@ -99,12 +101,16 @@ def put_planes(out: dict[str, Any], row: Row) -> None:
         )
         if not exact:
             wait["bounded"] = True
+    if flags & Flag.WAIT_UNTRACED:
+        wait["traced"] = False
     if wait:
         method = "tcp_probe" if plane.has & PlaneHas.WAIT_PROBE else "exact"
         wait["method"] = method if plane.has & PlaneHas.WAIT else "poll"
         out["rx_wait"] = wait
     if plane.has & PlaneHas.TX:
         tx = tx_object(plane.tx, plane.tx_nic_bar_ns)
+        if plane.has & PlaneHas.TX_OCTAVES:
+            tx["octaves"] = True
         tx |= {"sends": plane.tx_sends, "incomplete": plane.tx_incomplete}
         tx["open"] = plane.tx_open
         method = "tracepoints" if plane.has & PlaneHas.TX_PATH else "bpf_timestamping"
@@ -138,10 +144,16 @@ def plane_of(source: Mapping[str, Any], where: str) -> tuple[Plane, Flag]:
         has |= PlaneHas.WAIT
         if wait.get("method") == "tcp_probe":
             has |= PlaneHas.WAIT_PROBE
+        if wait.get("octaves") is True:
+            has |= PlaneHas.WAIT_OCTAVES
+    if wait.get("traced") is False:
+        flags |= Flag.WAIT_UNTRACED
     if tx:
         has |= PlaneHas.TX
         if tx.get("method") == "tracepoints":
             has |= PlaneHas.TX_PATH
+        if tx.get("octaves") is True:
+            has |= PlaneHas.TX_OCTAVES
     at_tx = f"{where}tx."
     plane = Plane(
         wait=_dist(wait, at),

@@ -73,8 +73,9 @@ CHUNK_BYTES = 1 << 16
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 _RATES, _INFO, _LIMITED = int(Flag.RATES), int(Flag.INFO), int(Flag.LIMITED)
-_RETR_PCT, _UNREAD, _SKMEM = int(Flag.RETR_PCT), int(Flag.OLDEST_UNREAD), int(Flag.SKMEM)
+_RETR_PCT, _SKMEM = int(Flag.RETR_PCT), int(Flag.SKMEM)
 _NEW = int(Flag.NEW)
+_WAIT_KNOWN = int(Flag.OLDEST_UNREAD | Flag.WAIT_UNTRACED)
 # Objects whose values are all integers: a template writes them three times as fast.
 _NUMBERS = ("tcp_info", "skmem", "meminfo")
 _same = struct.Struct("<f").pack
@@ -197,11 +198,18 @@ def head_object(model: Model, filter_text: str | None) -> dict[str, Any]:
             truncated=totals.truncated,
         ),
         **_known(
-            rx_wait=histogram_object(model.rx_wait) if model.rx_wait else None,
+            rx_wait=_waits_object(model),
             path=path_object(model.path) if model.path else None,
             tx=host_tx_object(model.tx, model.nic or NicStage()) if model.tx else None,
         ),
     }
+
+
+def _waits_object(model: Model) -> dict[str, Any] | None:
+    if model.rx_wait is None:
+        return None
+    by_octaves = model.chosen and model.rx_wait is not model.rx_wait_all
+    return {**histogram_object(model.rx_wait), **({"octaves": True} if by_octaves else {})}
 
 
 def socket_object(row: Row, detail: Detail | None, owners: Owners) -> dict[str, Any]:
@@ -254,7 +262,7 @@ def socket_object(row: Row, detail: Detail | None, owners: Owners) -> dict[str, 
         out["drops"] = rec.drops
     _put_interval(out, rec, flags)
     _put_verdicts(out, row)
-    if flags & _UNREAD or row.plane.has:
+    if flags & _WAIT_KNOWN or row.plane.has:
         put_planes(out, row)
     return out
 

@@ -104,10 +104,12 @@ _TOP = {
     "totals.malformed": "messages that were skipped",
     "totals.truncated": "messages cut short",
     "rx_wait": "how long received data waited for its program: under a filter or a choice of "
-    "protocols of the sockets that match, by octaves (percentiles at most twice too high); else of "
+    "protocols of the sockets that match; else of "
     "all sockets of the polled namespaces, those that are no rows or that closed too; left out "
     "while the plane is off",
     **{f"rx_wait.{name}": text for name, text in _DIST.items()},
+    "rx_wait.octaves": "true: percentiles but max_ns are upper edges of octaves, at most twice too "
+    "high",
     "rx_wait.buckets": "[lower edge ns, upper edge ns, count], those that hold any",
     "path": "with --path: how long received packets took to each hook, all of the host; by hook as "
     "rx_wait; unstamped, foreign, impossible and head_of_line count packets that were not measured",
@@ -231,6 +233,9 @@ _SOCKET = {
     **{f"rx_wait.{name}": text for name, text in _DIST.items()},
     "rx_wait.count": "deliveries that the program read in the interval; of a listener those that "
     "came before accept()",
+    "rx_wait.octaves": "true: percentiles but max_ns are upper edges of octaves, at most twice too "
+    "high: only sockets on the screen, or few enough, have finer ones",
+    "rx_wait.traced": "false: to spare CPU the plane traces 1 socket in so many, and not this one",
     "rx_wait.bounded_samples": "of these, waited at least as long as was counted",
     "rx_wait.approx_samples": "of these, may have waited up to the length of a merged entry less",
     "rx_wait.oldest_unread_ns": "age of the oldest unread data now",
@@ -244,6 +249,7 @@ _SOCKET = {
         for dot, name, text in (("", "", about), *((".", n, t) for n, t in _DIST.items()))
     },
     "tx.nic.bar_ns": "± of it: the NIC's clock and the system's were read one after the other",
+    "tx.octaves": "true: percentiles are upper edges of octaves, as of rx_wait",
     "tx.sends": "sampled sends that were acknowledged in the interval",
     "tx.incomplete": "sampled sends whose stamps are lost: mostly a later one joined them, and the "
     "kernel stamps both as one",

@@ -51,6 +51,7 @@ class EventFlag(IntFlag):
     RESET_IN = 32
     RESET_OUT = 64
     PASSIVE = 128
+    LEAVING = 256
 
 
 # As JSON names them, and in at most five cells.
@@ -355,6 +356,8 @@ def event_who(e: Event, owner: str | None = None) -> str:
     Args:
         owner: what is known of the socket's process from elsewhere, first choice.
     """
+    if e.flags & EventFlag.LEAVING:
+        return f"{e.local} → {e.remote}"
     if e.flags & EventFlag.FROM_PACKET:
         return f"{e.remote} → {e.local}"
     who = owner or e.owner or e.local

@@ -187,7 +187,8 @@ _FIELDS: tuple[Field, ...] = (
     Field("unread", Kind.TIME, "age of the oldest unread data, at least", "UNREAD", 6,
           loc=Loc("rec", "oldest_unread_ms", _MS, need=Flag.OLDEST_UNREAD), source="diag"),
     Field("rxwait.p99", Kind.TIME, "99th percentile of the time that received data waited for "
-          "the program in this interval; below 100 deliveries the longest", "RXW99", 6,
+          "the program in this interval; below 100 deliveries the longest; ~: at most twice too "
+          "high", "RXW99", 6,
           loc=_plane("wait.p99_ns"), source="wait", aliases=("rxw99",)),
     Field("rxwait.p50", Kind.TIME, "median of that wait", "RXW50", 6, loc=_plane("wait.p50_ns"),
           source="wait", aliases=("rxw50",)),

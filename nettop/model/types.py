@@ -68,6 +68,7 @@ class Flag(IntFlag):
     MATCH = 256
     SKMEM = 512
     UNREAD_EXACT = 1024
+    WAIT_UNTRACED = 2048
 
 
 class Level(IntEnum):
@@ -142,6 +143,8 @@ class PlaneHas(IntFlag):
     TX = 8
     WAIT_PROBE = 16
     TX_PATH = 32
+    WAIT_OCTAVES = 64
+    TX_OCTAVES = 128
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from nettop.model.fields import FIELDS, Field, Kind, Value
 from nettop.model.tcpinfo import LISTEN_FIELDS
-from nettop.model.types import AF_INET6, TCP_LISTEN, Detail, Flag, Model, Proto, Row
+from nettop.model.types import AF_INET6, TCP_LISTEN, Detail, Flag, Model, PlaneHas, Proto, Row
 from nettop.render import units
 
 DEFAULT_WIDTH = 120
@@ -121,7 +121,19 @@ def cell(field: Field, row: Row, detail: Detail | None) -> str:
         return arrow + units.bits_per_s(value)
     if field.id == "unread":
         return units.time(value, bounded=not row.rec.flags & Flag.UNREAD_EXACT)
+    if field.kind is Kind.TIME and is_rough(field, row, value):
+        return units.time(value, rough=True)
     return _FORMATS[field.kind](value)
+
+
+def is_rough(field: Field, row: Row, value: float) -> bool:
+    """A percentile that is the upper edge of an octave: at most twice too high."""
+    part = field.loc.member.split(".") if field.loc and field.loc.base == "plane" else []
+    if not part or not part[-1].startswith("p"):
+        return False
+    if part[0] == "wait":
+        return bool(row.plane.has & PlaneHas.WAIT_OCTAVES) and value != row.plane.wait.max_ns
+    return bool(row.plane.has & PlaneHas.TX_OCTAVES) and value != row.plane.tx[int(part[1])].max_ns
 
 
 _FORMATS: dict[Kind, Callable[[float | None], str]] = {

@@ -25,16 +25,18 @@ def _digits(value: float, digits: int) -> str | None:
     return text if len(text) <= 3 else None
 
 
-def time(ns: float | None, *, bounded: bool = False) -> str:
+def time(ns: float | None, *, bounded: bool = False, rough: bool = False) -> str:
     """Nanoseconds in at most 6 cells: 999ns 1.00µs 48.1ms 184ms 12.4s 1m02s 3h05m 12d03h.
 
-    bounded marks a lower bound: ≥48ms, two digits, so that the mark always fits.
+    bounded marks a lower bound: ≥48ms, two digits, so that the mark always fits; rough what may be
+    up to twice too high: ~48ms.
     """
     if ns is None or not math.isfinite(ns):
         return ABSENT
     if ns < 0:
         return "-" + time(-ns)[:5]
-    mark, digits = ("≥", 2) if bounded else ("", 3)
+    mark = "≥" if bounded else "~" if rough else ""
+    digits = 2 if mark else 3
     if ns < 1:
         return f"{mark}0"
     for step, unit, end in _TIME_STEPS:
@@ -46,7 +48,7 @@ def time(ns: float | None, *, bounded: bool = False) -> str:
         # 999.6ms rounds into the next unit.
         if text is not None and (unit != "s" or float(text) < 60):
             return f"{mark}{text}{unit}"
-    return mark + _clock(round(ns / _SECOND), short=bounded)
+    return mark + _clock(round(ns / _SECOND), short=bool(mark))
 
 
 def _clock(seconds: int, *, short: bool) -> str:

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nettop.collect import PollOptions
+from nettop.export.jsonout import socket_object
 from nettop.ffi import lib
 from nettop.model.events import EventType
+from nettop.model.fields import FIELDS
+from nettop.model.types import Flag, Row
 from nettop.planes.events import EventsPlane, open_plane
 from nettop.poller import LiveFeed
 from nettop.query import compile_filter
+from nettop.render.columns import cell
 from nettop.tui.glyphs import UTF8
 from nettop.tui.panes.data import PaneData
-from nettop.tui.panes.gather import sends_of
-from nettop.tui.panes.lines import tx_lines
+from nettop.tui.panes.gather import sends_of, waits_of
+from nettop.tui.panes.lines import rx_lines, tx_lines
 from nettop.tui.panes.tx import SHOWN
 from tests.integration.namespaces import inside, namespace, needs_root
 from tests.integration.sends import cookie_of
@@ -287,6 +294,69 @@ def test_every_event_is_in_a_list_or_counted(space: str) -> None:
     left_out = [tick["events_untold"].get("error", 0) for tick in ticks]
     assert left_out == sorted(left_out)
     assert sum(listed) + left_out[-1] == 3000
+
+
+# --- what is traced, and how finely ---
+
+
+def test_a_socket_that_is_not_traced_is_marked(space: str) -> None:
+    """To spare CPU 1 socket in 2 is traced: a wait that is absent is then not a good one."""
+    with ExitStack() as stack:
+        pairs = [pair_in(space) for _ in range(8)]
+        for sock in itertools.chain.from_iterable(pairs):
+            stack.enter_context(sock)
+        feed = stack.enter_context(feed_of(space, all_details=True))
+        wait = feed._collector.planes._wait
+        assert wait is not None
+        lib.nt_wait_sample(wait.handle, 1)
+        for pair in pairs:
+            talk(*pair)
+        model = feed.tick()
+        rows = {row.cookie: row for row, _ in feed.rows_all()}
+        readers = [rows[cookie_of(peer)] for _, peer in pairs]
+        traced = [row for row in readers if not row.flags & Flag.WAIT_UNTRACED]
+        assert 0 < len(traced) < len(pairs)
+        for row in readers:
+            waits = socket_object(row, None, feed.owners).get("rx_wait", {})
+            assert row.plane.wait.count == (MESSAGES if row in traced else 0)
+            assert waits.get("traced", True) is (row in traced)
+            assert (cell(FIELDS["rxwait.p99"], row, None) == "–") is (row not in traced)
+        other = next(row for row in readers if row not in traced)
+        waits_now = waits_of(feed, model, (other.cookie,))
+        data = PaneData(model, other, None, (), None, waits=waits_now, cookies=(other.cookie,))
+        said = " ".join(text for line in rx_lines(data, 90, 12, UTF8) for text, _ in line)
+        assert "not this socket: 1 socket in 2 is traced" in said
+        talk(*pairs[0])
+        feed.tick()  # little was to be done: all are traced again
+        feed.tick()
+        assert not any(row.flags & Flag.WAIT_UNTRACED for row, _ in feed.rows_all())
+
+
+def test_percentiles_by_octaves_are_marked(space: str) -> None:
+    with feed_of(space) as feed:
+        client, peer = pair_in(space)
+        with client, peer:
+
+            def wait_for_ms() -> tuple[Row, dict[str, Any]]:
+                for ms in (2, 3, 11):
+                    client.send(b"x")
+                    time.sleep(ms / 1000)
+                    peer.recv(10)
+                feed.tick()
+                row = feed.find(cookie_of(peer))
+                assert row is not None
+                return row, socket_object(row, None, feed.owners)["rx_wait"]
+
+            row, waits = wait_for_ms()  # a socket that was not known before has octaves alone
+            assert waits["octaves"] is True
+            assert waits["p50_ns"] in (2**22, waits["max_ns"])
+            assert cell(FIELDS["rxwait.p50"], row, None) == "~4.2ms"
+            assert not cell(FIELDS["rxwait.max"], row, None).startswith("~")
+            assert not cell(FIELDS["rxwait.p99"], row, None).startswith("~"), "it is the longest"
+            feed.tick()
+            row, waits = wait_for_ms()
+            assert "octaves" not in waits
+            assert not cell(FIELDS["rxwait.p50"], row, None).startswith("~")
 
 
 # --- reasons ---

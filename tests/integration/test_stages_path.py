@@ -91,16 +91,73 @@ def test_a_datagram_that_the_queue_drops(veth: tuple[str, str]) -> None:
     assert (plane.tx_sends, plane.tx_open) == (50 - dropped, 0)
 
 
-def test_what_the_driver_sees_otherwise_is_not_measured(veth: tuple[str, str]) -> None:
-    """Segmentation offload for datagrams: other buffers arrive there."""
+@contextmanager
+def over_macvlan(veth: tuple[str, str]) -> Iterator[socket.socket]:
+    """A sender of datagrams that leave through m1 over v0."""
+    with stacked(veth), datagrams(*veth, "10.8.0.2") as sock:
+        yield sock
+
+
+def test_a_datagram_through_stacked_devices_is_one_from_the_first_queue_to_the_last_driver(
+    veth: tuple[str, str],
+) -> None:
+    wire = 1042
+    with over_macvlan(veth) as sock, shaped(veth[0]), feed_of(veth[0]) as feed:
+        select(feed, sock)
+        at = []
+        for _ in range(10):
+            sock.send(b"x" * 1000)
+            at.append(time.monotonic_ns())
+        time.sleep(0.1)
+        plane = sent(feed, sock)
+    waits = [max(0, (n * wire - BURST) / RATE * 1e9 - (at[n - 1] - at[0])) for n in range(1, 11)]
+    qdisc = plane.tx[Stage.QDISC]
+    assert (plane.tx_sends, plane.tx_open, plane.tx_incomplete) == (10, 0, 0)
+    assert qdisc.count == 10
+    assert qdisc.sum_ns == pytest.approx(sum(waits), rel=REL, abs=10 * ABS_NS)
+
+
+@pytest.mark.parametrize("way", ["veth", "macvlan"])
+def test_a_send_in_segments_leaves_with_its_last_one(veth: tuple[str, str], way: str) -> None:
+    """UDP_SEGMENT: the queue splits what is larger than its bucket, so the driver sees others."""
+    wire = 1042
+    sender = over_macvlan(veth) if way == "macvlan" else datagrams(*veth, "10.9.0.2")
+    with sender as sock, shaped(veth[0]), feed_of(veth[0]) as feed:
+        select(feed, sock)
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 1000)
+        for _ in range(3):
+            sock.send(b"x" * 10_000)
+            time.sleep(0.05)
+        plane = sent(feed, sock)
+        sock.send(b"x" * 500)  # of one segment
+        alone = sent(feed, sock)
+    assert (plane.tx_sends, plane.tx_open, plane.tx_incomplete) == (3, 0, 0)
+    assert plane.tx[Stage.QDISC].p50_ns == near((10 * wire - BURST) / RATE * 1e9)
+    assert (alone.tx_sends, alone.tx_open) == (1, 0)
+
+
+def test_a_send_in_segments_that_the_driver_takes_whole(veth: tuple[str, str]) -> None:
     with datagrams(*veth, "10.9.0.2") as sock, feed_of(veth[0]) as feed:
         select(feed, sock)
         sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 500)
-        sock.send(b"x" * 5000)
-        sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 0)
-        sock.send(b"x" * 500)
+        for _ in range(200):  # more than are followed at once
+            sock.send(b"x" * 5000)
         plane = sent(feed, sock)
-    assert (plane.tx_sends, plane.tx_open, plane.tx_incomplete) == (1, 0, 0)
+    assert (plane.tx_sends, plane.tx_open, plane.tx_incomplete) == (200, 0, 0)
+
+
+def test_sends_in_segments_of_which_some_are_dropped(veth: tuple[str, str]) -> None:
+    shape = shaped(veth[0], latency="20ms")
+    with datagrams(*veth, "10.9.0.2") as sock, shape, feed_of(veth[0]) as feed:
+        select(feed, sock)
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 1000)
+        for _ in range(12):
+            sock.send(b"x" * 4000)
+        time.sleep(0.1)
+        plane = sent(feed, sock)
+    assert plane.tx_sends >= 2
+    assert plane.tx_incomplete >= 2
+    assert (plane.tx_sends + plane.tx_incomplete, plane.tx_open) == (12, 0)
 
 
 def test_one_datagram_in_four_of_all_sockets(space: str) -> None:

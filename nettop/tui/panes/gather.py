@@ -11,12 +11,12 @@ from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.tx import Sends
 
 
-def waits_of(feed: Feed, cookies: Sequence[int] | None) -> Waits | None:
+def waits_of(feed: Feed, model: Model, cookies: Sequence[int] | None) -> Waits | None:
     """RX queue wait of these sockets, None: of what passes the filter; None: plane off."""
     now = feed.rx_wait(cookies, run=False)
     if now is None:
         return None
-    return Waits(now, feed.rx_wait(cookies, run=True))
+    return Waits(now, feed.rx_wait(cookies, run=True), cookies is None and model.chosen)
 
 
 def sends_of(feed: Feed, model: Model, cookies: Sequence[int] | None) -> Sends | None:

@@ -61,6 +61,8 @@ def _off(data: PaneData, plane: str, width: int) -> list[Line]:
     """Why a plane is off, or off for these sockets, and the command that would mend it."""
     status = data.model.source(plane)
     reason = (status.reason if status else None) or "not measured"
+    if plane == "wait" and status is not None and status.state != "off":
+        reason = f"not this socket: {reason}"
     if plane == "stages" and status is not None and status.state != "off":
         reason = "other sockets' sends are stamped: mark or open this one, and wait up to 10 s"
     lines = [
@@ -91,7 +93,8 @@ def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     if data.model.path is not None and data.view % (len(rx.VIEWS) + 1) == len(rx.VIEWS):
         return path_lines(data.model.path, width, height)
     status = data.model.source("wait")
-    if data.waits is not None and status is not None and status.state != "off":
+    untraced = data.row is not None and bool(data.row.flags & Flag.WAIT_UNTRACED)
+    if data.waits is not None and status is not None and status.state != "off" and not untraced:
         return _wait_lines(data, data.waits, width, height, g)
     lines = _off(data, "wait", width)
     row = data.row

@@ -27,6 +27,7 @@ class Waits:
 
     now: Histogram | None = None
     run: Histogram | None = None
+    rough: bool = False  # percentiles are upper edges of octaves
 
 
 def place(ns: float, cells: int) -> float:
@@ -59,14 +60,15 @@ def axis(cells: int) -> str:
     return "".join(text).rstrip()
 
 
-def _table(label: str, dist: Dist | None, role: Role) -> Line:
+def _table(label: str, dist: Dist | None, role: Role, rough: bool) -> Line:
     if dist is None or not dist.count:
         return line((f"{label:<4}{0 if dist is not None else '–':>6}", D), (f"{'–':>7}" * 4, D))
     cells: list[Part] = [(f"{label:<4}", role), (f"{units.count(dist.count):>6}", Role.NORMAL)]
     for value in (dist.p50_ns, dist.p90_ns, dist.p99_ns, dist.max_ns):
         loud = Role.WATCH if value >= LATE_NS else Role.NORMAL
         few = value == dist.p99_ns and dist.count < 100
-        cells.append((f"{units.time(value):>7}", D if few and loud is Role.NORMAL else loud))
+        text = units.time(value, rough=rough and value != dist.max_ns)
+        cells.append((f"{text:>7}", D if few and loud is Role.NORMAL else loud))
     return tuple(cells)
 
 
@@ -74,8 +76,8 @@ def table_lines(waits: Waits) -> list[Line]:
     """n and percentiles of the interval and of the run."""
     return [
         line((f"{'':<4}{'n':>6}{'p50':>7}{'p90':>7}{'p99':>7}{'max':>7}", D)),
-        _table("now", waits.now.dist if waits.now else None, B),
-        _table("run", waits.run.dist if waits.run else None, D),
+        _table("now", waits.now.dist if waits.now else None, B, waits.rough),
+        _table("run", waits.run.dist if waits.run else None, D, waits.rough),
     ]
 
 

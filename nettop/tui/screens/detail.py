@@ -216,7 +216,7 @@ class DetailScreen(Screen[None]):
             detail=detail,
             history=tuple(feed.history(self.cookie)),
             marked=None,
-            waits=waits_of(feed, [self.cookie]),
+            waits=waits_of(feed, model, [self.cookie]),
             sends=sends_of(feed, model, [self.cookie]),
             events=events_of(feed, model, [self.cookie]),
             memory=memory_of(feed, [self.cookie]),

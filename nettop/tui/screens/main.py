@@ -236,7 +236,7 @@ class MainScreen(RunKeys):
             detail=self.feed.detail(cookie) if cookie is not None and marked is None else None,
             history=tuple(self.feed.history(cookie)) if marked is None else (),
             marked=marked,
-            waits=waits_of(self.feed, cookies),
+            waits=waits_of(self.feed, self.model, cookies),
             sends=sends_of(self.feed, self.model, cookies),
             events=events_of(self.feed, self.model, cookies),
             memory=memory_of(self.feed, cookies),

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The part of stages.bpf.c that follows datagrams, from the first device queue to the last driver.
+ *
+ * A send is known by its buffer's address from net_dev_queue on. The driver of a stacked device
+ * queues it once more, it or a copy, on the same CPU before its net_dev_xmit; else it has left by
+ * then. That is known when the buffer may be gone, so records are found by cookie.
+ *
+ * Of a send in segments (UDP_SEGMENT) a driver may get new buffers, a segment in each: they come in
+ * the order of the queue, and the last one is the departure.
+ */
+#ifndef NT_STAGES_UDP_BPF_H
+#define NT_STAGES_UDP_BPF_H
+
+#define A_SEGMENT 1ULL	   /* in the place of an address */
+enum { NOT_TAKEN = 0x10 }; /* NETDEV_TX_BUSY: it stays in the queue */
+
+struct flight {
+	u64 queued_ns;
+	u64 left_ns; /* given to a driver; 0: in a queue */
+	u64 cookie;
+	u32 segments; /* 0: it has none */
+	u32 sampled;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, NT_TX_PENDING);
+	__type(key, u64); /* the buffer's address */
+	__type(value, struct flight);
+} flights SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, NT_TX_WANTED);
+	__type(key, u64); /* the cookie */
+	__type(value, struct nt_tx_datagrams);
+} datagrams SEC(".maps");
+
+/* What this CPU gives to a driver. */
+struct giving {
+	u64 key; /* a buffer's address, A_SEGMENT, or 0 */
+	u64 cookie;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct giving);
+} givings SEC(".maps");
+
+static __always_inline struct giving *giving_here(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&givings, &zero);
+}
+
+static __always_inline struct nt_tx_datagrams *datagrams_of(u64 cookie, struct nt_tx_counts *c)
+{
+	static const struct nt_tx_datagrams nothing;
+	struct nt_tx_datagrams *d = bpf_map_lookup_elem(&datagrams, &cookie);
+
+	if (d)
+		return d;
+	bpf_map_update_elem(&datagrams, &cookie, &nothing, BPF_NOEXIST);
+	d = bpf_map_lookup_elem(&datagrams, &cookie);
+	if (!d) {
+		__sync_fetch_and_add(&c->no_storage, 1);
+		return 0;
+	}
+	d->rec.cookie = cookie;
+	d->rec.born_ns = bpf_ktime_get_ns();
+	return d;
+}
+
+/* A send with segments is no longer waited for. */
+static __always_inline void strike(struct nt_tx_datagrams *d, u64 key)
+{
+	u32 first = d->first;
+
+#pragma unroll
+	for (u32 i = 0; i < 8; i++)
+		if (d->whole[(first + i) % NT_TX_SEGMENTED] == key)
+			d->whole[(first + i) % NT_TX_SEGMENTED] = 0;
+}
+
+/* Over sends that are no longer waited for. */
+static __always_inline void advance(struct nt_tx_datagrams *d)
+{
+#pragma unroll
+	for (u32 i = 0; i < 8; i++) {
+		if (d->first == d->next || d->whole[d->first % NT_TX_SEGMENTED])
+			break;
+		d->first++;
+	}
+}
+
+/* Its place is given up: it has left at to, or (0) nobody saw it leave. */
+static __always_inline void settle(u64 key, struct flight *f, u64 to, struct nt_tx_counts *c)
+{
+	u64 cookie = f->cookie;
+	struct nt_tx_datagrams *d = bpf_map_lookup_elem(&datagrams, &cookie);
+
+	if (d && f->segments)
+		strike(d, key);
+	if (d && f->sampled) {
+		touch(&d->rec);
+		if (to) {
+			put(&d->rec, fine_of(cookie), NT_PART_QDISC, f->queued_ns, to);
+			__sync_fetch_and_add(&d->rec.done, 1);
+			__sync_fetch_and_add(&c->done, 1);
+		} else {
+			__sync_fetch_and_add(&d->rec.lost, 1);
+			__sync_fetch_and_add(&c->lost, 1);
+		}
+	}
+	bpf_map_delete_elem(&flights, &key);
+}
+
+/* A driver gives what it got to the device below: the send is in a queue again. */
+static __always_inline void passed_down(struct giving *g, u64 key)
+{
+	struct flight *f = bpf_map_lookup_elem(&flights, &g->key), below;
+
+	if (f && key == g->key) {
+		f->left_ns = 0;
+	} else if (f) {
+		below = *f;
+		below.left_ns = 0;
+		bpf_map_delete_elem(&flights, &g->key);
+		bpf_map_update_elem(&flights, &key, &below, BPF_ANY);
+	}
+	g->key = 0;
+}
+
+static __always_inline void queued_datagram(struct sk_buff *skb, struct nt_tx_mark *m,
+					    struct nt_tx_counts *c)
+{
+	const struct skb_shared_info *info = (const void *)(skb->head + BPF_CORE_READ(skb, end));
+	struct giving *g = giving_here();
+	u64 key = (u64)skb;
+
+	if (!g)
+		return;
+	if (g->key && g->cookie == m->cookie) {
+		passed_down(g, key);
+		return;
+	}
+	struct flight f = { .cookie = m->cookie, .sampled = chosen(m) };
+
+	m->sends++;
+	if (BPF_CORE_READ(info, gso_size))
+		f.segments = BPF_CORE_READ(info, gso_segs);
+	if (!f.sampled && !f.segments)
+		return;
+	struct nt_tx_datagrams *d = datagrams_of(m->cookie, c);
+	struct flight *old = bpf_map_lookup_elem(&flights, &key);
+
+	if (!d)
+		return;
+	if (old) /* a buffer of before, whose end another CPU is about to see, or nobody saw */
+		settle(key, old, old->left_ns, c);
+	if (f.segments) {
+		advance(d);
+		if (d->next - d->first >= NT_TX_SEGMENTED) {
+			__sync_fetch_and_add(&c->full, 1);
+			return;
+		}
+		u32 at = __sync_fetch_and_add(&d->next, 1) % NT_TX_SEGMENTED;
+
+		d->left[at] = f.segments;
+		d->whole[at] = key;
+	}
+	f.queued_ns = bpf_ktime_get_ns();
+	if (bpf_map_update_elem(&flights, &key, &f, BPF_ANY)) {
+		__sync_fetch_and_add(&c->full, 1);
+		return;
+	}
+	if (!f.sampled)
+		return;
+	/* Threads may share the socket. */
+	__sync_fetch_and_add(&d->rec.sampled, 1);
+	__sync_fetch_and_add(&c->sampled, 1);
+	d->rec.touched = epoch;
+}
+
+/* One segment less of the send at a place; with the last one it is settled: left at to, or (0) lost. */
+static __always_inline void segment_gone(struct nt_tx_datagrams *d, u32 at, u64 to,
+					 struct nt_tx_counts *c)
+{
+	u64 key = d->whole[at % NT_TX_SEGMENTED];
+
+	if (!key)
+		return;
+	if (d->left[at % NT_TX_SEGMENTED] > 1) {
+		d->left[at % NT_TX_SEGMENTED]--;
+		return;
+	}
+	struct flight *f = bpf_map_lookup_elem(&flights, &key);
+
+	if (f && f->cookie == d->rec.cookie)
+		settle(key, f, to, c);
+	d->whole[at % NT_TX_SEGMENTED] = 0;
+}
+
+static __always_inline void given_datagram(struct sk_buff *skb, const struct nt_tx_mark *m,
+					   struct nt_tx_counts *c)
+{
+	const struct skb_shared_info *info = (const void *)(skb->head + BPF_CORE_READ(skb, end));
+	u64 key = (u64)skb, now = bpf_ktime_get_ns(), cookie = m->cookie;
+	struct flight *f = bpf_map_lookup_elem(&flights, &key);
+	struct giving *g = giving_here();
+
+	if (!g)
+		return;
+	g->cookie = cookie;
+	if (f && f->cookie == cookie) {
+		f->left_ns = now;
+		g->key = key;
+		return;
+	}
+	struct nt_tx_datagrams *d = bpf_map_lookup_elem(&datagrams, &cookie);
+
+	if (!d || d->first == d->next || BPF_CORE_READ(info, gso_size))
+		return;
+	g->key = A_SEGMENT; /* it is not a new send if it is queued again */
+	advance(d);
+	segment_gone(d, d->first, now, c); /* they leave in the order of the queue */
+}
+
+/* The driver has it, and the buffer may be gone: its address alone is used. */
+SEC("tp_btf/net_dev_xmit")
+int BPF_PROG(stages_given, struct sk_buff *skb, int rc)
+{
+	struct giving *g = giving_here();
+	struct nt_tx_counts *c = this_cpu();
+	u64 key = (u64)skb;
+
+	if (!g || !c)
+		return 0;
+	g->key = 0;
+	struct flight *f = bpf_map_lookup_elem(&flights, &key);
+
+	if (!f || !f->left_ns)
+		return 0;
+	c->runs++;
+	if (rc == NOT_TAKEN)
+		f->left_ns = 0;
+	else
+		settle(key, f, f->left_ns, c);
+	return 0;
+}
+
+/* A datagram that a queue dropped. */
+SEC("tp_btf/kfree_skb")
+int BPF_PROG(stages_drop, struct sk_buff *skb)
+{
+	struct sock *sk = skb->sk;
+	u64 key = (u64)skb;
+
+	if (!sk || skb->skb_iif || followed(sk) != NT_IPPROTO_UDP)
+		return 0;
+	struct nt_tx_mark *m = bpf_sk_storage_get(&marks, sk, 0, 0);
+	struct nt_tx_counts *c = this_cpu();
+
+	if (!m || !c)
+		return 0;
+	u64 cookie = m->cookie;
+	struct flight *f = bpf_map_lookup_elem(&flights, &key);
+	struct nt_tx_datagrams *d = bpf_map_lookup_elem(&datagrams, &cookie);
+
+	if (f)
+		settle(key, f, 0, c);
+	else if (d)
+		segment_gone(d, d->next - 1, 0, c); /* a queue drops what it was just given */
+	return 0;
+}
+
+#endif
