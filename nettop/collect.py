@@ -14,7 +14,7 @@ from nettop import privilege
 from nettop.errors import NettopError
 from nettop.feed import Grouping
 from nettop.ffi.engine import Engine, Procs
-from nettop.groups import group_of, matched_totals
+from nettop.groups import groups_of, matched_totals
 from nettop.model.cost import Cost
 from nettop.model.events import Closed, Event
 from nettop.model.fields import Field
@@ -33,6 +33,7 @@ from nettop.model.types import (
 from nettop.planes import PlaneOptions
 from nettop.planes.loaded import Planes, PlaneTick
 from nettop.sources import diag, hostnet, kernel, netns
+from nettop.sources.devices import Devices
 from nettop.sources.names import Names
 from nettop.sources.procs import procs_status
 
@@ -84,10 +85,11 @@ class Collector:
         self.engine = Engine(self.procs, tail=kernel.tcp_info_tail)
         self.planes = planes or Planes(options.planes)
         self._plane_tick = PlaneTick()
-        self.names = Names()
         # Namespace inode → its descriptor, -1 for nettop's own: a path ends with its process.
         self._entries: dict[int, int] = {}
         self._fds: dict[int, Any] = {}  # namespace inode → struct nt_netns_fds
+        self._sockets: dict[int, int] = {}  # namespace inode → a socket made in it
+        self.names = Names(devices=Devices(self._sockets))
         self._hidden_netns = 0
         self._netns_at = 0.0  # 0: they were not opened yet
         self._named = netns.Named(options.netns, self.procs)
@@ -137,6 +139,7 @@ class Collector:
         hostnet.close_counters(lookup)
         self.engine.add_netns(inode, fds.diag_fd, lookup.diag_fd)
         self._fds[inode] = fds
+        self._sockets[inode] = fds.diag_fd
 
     def _walk_namespaces(self, walk: Callable[[int], None]) -> None:
         """Calls walk with the descriptor of each polled namespace."""
@@ -145,6 +148,7 @@ class Collector:
                 walk(entry)
 
     def _drop(self, inode: int) -> None:
+        del self._sockets[inode]
         self.engine.del_netns(inode)
         hostnet.close_counters(self._fds.pop(inode))
         self._leave(inode)
@@ -210,7 +214,7 @@ class Collector:
         from nettop.query.compile import compile_filter
         from nettop.sources.namesets import LiveNames
 
-        return compile_filter(compiled.text, LiveNames())
+        return compile_filter(compiled.text, LiveNames(self.names.devices))
 
     def _refresh_filter(self, now: float) -> None:
         compiled = self._filter
@@ -420,6 +424,8 @@ class Collector:
             row.cgroup = names.cgroup(rec.cgroup_id)
             row.container = names.container(row.cgroup) if row.cgroup else None
         row.netns_name = names.netns_name(rec.netns)
+        if rec.ifindex:
+            row.dev = names.device(rec.netns, rec.ifindex)
         return row
 
     def detail(self, cookie: int) -> Detail | None:
@@ -430,11 +436,11 @@ class Collector:
         return self.engine.detail(row.cookie, tcp=row.proto == Proto.TCP)
 
     def groups(self, grouping: Grouping) -> list[Group]:
-        return [group_of(g, grouping, self.names) for g in self.engine.groups(grouping)]
+        return groups_of(self.engine.groups(grouping), grouping, self.names)
 
     def sum(self, cookies: Any) -> Group | None:
         g = self.engine.sum(cookies)
-        return group_of(g, Grouping.NONE, self.names) if g is not None else None
+        return groups_of([g], Grouping.NONE, self.names)[0] if g is not None else None
 
     def close(self) -> None:
         self.planes.close(self._walk_namespaces)

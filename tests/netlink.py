@@ -65,6 +65,7 @@ def diag(
     cong: str | None = None,
     attrs: dict[str, bytes] | None = None,
     family: int | None = None,
+    ifindex: int = 0,
 ) -> bytes:
     """One inet_diag message with its header."""
     src_family, src_raw = _address(src)
@@ -72,7 +73,7 @@ def diag(
     number = STATES[state] if isinstance(state, str) else state
     body = struct.pack("<BBBB", family or src_family, number, 0, 0)
     body += struct.pack(">HH", sport, dport) + src_raw + dst_raw
-    body += struct.pack("<III", 0, cookie & 0xFFFFFFFF, cookie >> 32)
+    body += struct.pack("<III", ifindex, cookie & 0xFFFFFFFF, cookie >> 32)
     body += struct.pack("<IIIII", 0, rqueue, wqueue, uid, inode)
     if info is not None:
         body += attribute(ATTR["info"], info)

@@ -71,7 +71,6 @@ static void identify(struct nt_rec *rec, const struct nt_diag_view *v)
 	take_address(rec->dst, m->id.idiag_dst, mapped, m->idiag_family);
 	rec->sport = ntohs(m->id.idiag_sport);
 	rec->dport = ntohs(m->id.idiag_dport);
-	rec->ifindex = m->id.idiag_if;
 }
 
 static bool is_cong(const char *name, const struct nt_diag_view *v)
@@ -486,6 +485,7 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	rec->flags = (rec->flags & ~(uint32_t)(NT_F_NEW | NT_F_MISSED)) | (fresh ? NT_F_NEW : 0);
 	rec->miss = 0;
 	rec->uid = m->idiag_uid;
+	rec->ifindex = m->id.idiag_if; /* it may be bound later */
 	if (rec->inode && rec->inode != m->idiag_inode && e->procs)
 		nt_procs_gone(e->procs, rec->inode);
 	rec->inode = m->idiag_inode;
