@@ -39,8 +39,8 @@ def tcp_info(length: int = 280, **fields: int) -> bytes:
     return bytes(raw[:length])
 
 
-def skmeminfo(drops: int = 0, rmem: int = 0) -> bytes:
-    return struct.pack("<9I", rmem, 131072, 0, 16384, 0, 0, 0, 0, drops)
+def skmeminfo(drops: int = 0, rmem: int = 0, wmem_queued: int = 0) -> bytes:
+    return struct.pack("<9I", rmem, 131072, 0, 131072, 0, wmem_queued, 0, 0, drops)
 
 
 def _address(text: str) -> tuple[int, bytes]:

@@ -209,9 +209,11 @@ _SOCKET = {
     "rates.drops_per_s": "packets dropped",
     "limited": "what held sending back: shares 0 to 1 of the last window of at least 1 s",
     "limited.rwnd": "the peer's window",
-    "limited.sndbuf": "the send buffer",
-    "limited.cwnd": "the congestion window",
-    "limited.in_flight": "waiting for an ACK only",
+    "limited.sndbuf": "the send buffer: as the kernel counts it, and while all in it is on its "
+    "way and less than a third of it is free",
+    "limited.cwnd": "the congestion window: it was full at the end of the window of time",
+    "limited.in_flight": "none of these: waiting for an ACK, for pacing, or (Nagle, a cork) for "
+    "more to fill a segment with",
     "limited.idle": "nothing to send",
     "level": "ok, watch or unwell; sinks 10 s after the last verdict",
     "strength": "log2 of value / threshold of the worst verdict",
