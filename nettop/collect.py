@@ -382,7 +382,7 @@ class Collector:
                 status,
                 state="off" if status.state == "off" else "partial",
                 reason="; ".join(filter(None, (status.reason, *left_out))),
-                fix=status.fix or ("sudo nettop -N all" if self._refused else None),
+                fix=status.fix,
             )
         return (status, self._procs_status(), *self.planes.statuses())
 

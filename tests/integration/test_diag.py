@@ -121,7 +121,7 @@ def refused_run(
     ("lengths", "error", "missing", "why"),
     [
         ((BY_FAMILY,), errno.ENOENT, "udp", "the kernel has no udp_diag (ENOENT)"),
-        ((BY_FAMILY,), errno.EPERM, "udp", "a security module or seccomp refuses"),
+        ((BY_FAMILY,), errno.EPERM, "udp", "a seccomp filter refuses it (EPERM)"),
         ((BY_FAMILY,), errno.ENOBUFS, "udp", "(ENOBUFS)"),
         ((MPTCP,), errno.ENOENT, "mptcp", "the kernel has no mptcp_diag (ENOENT)"),
     ],
