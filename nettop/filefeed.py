@@ -130,7 +130,7 @@ class FileFeed:
 
     close = stop
 
-    def tick(self) -> Model:
+    def tick(self, missed: int = 0) -> Model:
         return self._model
 
     def latest(self) -> Model | None:
