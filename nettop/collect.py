@@ -28,6 +28,7 @@ from nettop.planes.tick import PlaneTick
 from nettop.sample import Asked, Facts, Sample
 from nettop.sample import Names as SampleNames
 from nettop.sources import diag, hostnet, kernel, netns
+from nettop.sources.devices import Devices
 from nettop.sources.names import Names
 from nettop.sources.procs import procs_status
 
@@ -70,10 +71,11 @@ class Collector:
         self.engine = Engine(self.procs, tail=kernel.tcp_info_tail)
         self.planes = planes or Planes(options.planes)
         self._plane_tick = PlaneTick()
-        self.names = Names()
         # Namespace inode → its descriptor, -1 for nettop's own: a path ends with its process.
         self._entries: dict[int, int] = {}
         self._fds: dict[int, Any] = {}  # namespace inode → struct nt_netns_fds
+        self._sockets: dict[int, int] = {}  # namespace inode → a socket made in it
+        self.names = Names(devices=Devices(self._sockets))
         self._hidden_netns = 0
         self._netns_at = 0.0  # 0: they were not opened yet
         self._named = netns.Named(options.netns, self.procs)
@@ -128,6 +130,7 @@ class Collector:
         hostnet.close_counters(lookup)
         self.engine.add_netns(inode, fds.diag_fd, lookup.diag_fd)
         self._fds[inode] = fds
+        self._sockets[inode] = fds.diag_fd
 
     def _walk_namespaces(self, walk: Callable[[int], None]) -> None:
         """Calls walk with the descriptor of each polled namespace."""
@@ -136,6 +139,7 @@ class Collector:
                 walk(entry)
 
     def _drop(self, inode: int) -> None:
+        del self._sockets[inode]
         self.engine.del_netns(inode)
         hostnet.close_counters(self._fds.pop(inode))
         self._leave(inode)
@@ -208,7 +212,7 @@ class Collector:
         from nettop.query.compile import compile_filter
         from nettop.sources.namesets import LiveNames
 
-        return compile_filter(compiled.text, LiveNames())
+        return compile_filter(compiled.text, LiveNames(self.names.devices))
 
     def _refresh_filter(self, now: float) -> None:
         compiled = self._filter
@@ -303,10 +307,15 @@ class Collector:
         root = names.user(0)
         if root is not None:
             users[0] = root
+        devices: dict[int, dict[int, str]] = {}
+        bound = known(lib.NT_NUMBER_DEVICE, lambda n: names.device(n >> 32, n & 0xFFFFFFFF))
+        for number, name in bound.items():
+            devices.setdefault(number >> 32, {})[number & 0xFFFFFFFF] = name
         return SampleNames(
             users,
             known(lib.NT_NUMBER_CGROUP, names.cgroup),
             known(lib.NT_NUMBER_NETNS, names.netns_name),
+            devices,
         )
 
     def _facts(self, totals: Any, missed: int, interval_s: float, asked_s: float) -> Facts:
@@ -372,7 +381,7 @@ class Collector:
                 status,
                 state="off" if status.state == "off" else "partial",
                 reason="; ".join(filter(None, (status.reason, *left_out))),
-                fix=status.fix or ("sudo nettop -N all" if self._refused else None),
+                fix=status.fix,
             )
         return (status, self._procs_status(), *self.planes.statuses())
 

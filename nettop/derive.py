@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from nettop.feed import Grouping
 from nettop.ffi.edges import OctaveSum
 from nettop.ffi.engine import Engine
-from nettop.groups import group_of, matched_totals
+from nettop.groups import groups_of, matched_totals
 from nettop.model.types import (
     TCP_STATES,
     Detail,
@@ -39,6 +39,8 @@ class RowNames(Protocol):
     def container(self, path: str) -> str | None: ...
 
     def netns_name(self, inode: int) -> str | None: ...
+
+    def device(self, netns: int, ifindex: int) -> str | None: ...
 
 
 class Deriver:
@@ -203,6 +205,8 @@ class Deriver:
             row.cgroup = names.cgroup(rec.cgroup_id)
             row.container = names.container(row.cgroup) if row.cgroup else None
         row.netns_name = names.netns_name(rec.netns)
+        if rec.ifindex:
+            row.dev = names.device(rec.netns, rec.ifindex)
         return row
 
     def detail(self, cookie: int) -> Detail | None:
@@ -213,8 +217,8 @@ class Deriver:
         return self.engine.detail(row.cookie, tcp=row.proto == Proto.TCP)
 
     def groups(self, grouping: Grouping) -> list[Group]:
-        return [group_of(g, grouping, self.names) for g in self.engine.groups(grouping)]
+        return groups_of(self.engine.groups(grouping), grouping, self.names)
 
     def sum(self, cookies: Any) -> Group | None:
         g = self.engine.sum(cookies)
-        return group_of(g, Grouping.NONE, self.names) if g is not None else None
+        return groups_of([g], Grouping.NONE, self.names)[0] if g is not None else None

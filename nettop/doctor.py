@@ -169,7 +169,7 @@ def _try_netns(procs: Procs) -> NetnsReport:
     try:
         fds = netns.open_fds(other.inode, other.path)
     except NettopError as e:
-        return NetnsReport(len(spaces), False, str(e), "sudo nettop -N all")
+        return NetnsReport(len(spaces), False, str(e))
     hostnet.close_counters(fds)
     os.close(fds.diag_fd)
     return NetnsReport(len(spaces), True)

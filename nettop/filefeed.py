@@ -11,7 +11,7 @@ from nettop.export.load import LoadedSnapshot
 from nettop.feed import Grouping, Sort
 from nettop.ffi import ffi
 from nettop.ffi.engine import Engine
-from nettop.groups import group_of, matched_totals
+from nettop.groups import groups_of, matched_totals
 from nettop.model.events import Closed, Event, EventMemory, EventType
 from nettop.model.types import (
     NO_DIST,
@@ -45,6 +45,12 @@ class FileNames:
 
     def netns_name(self, inode: int) -> str | None:
         return self._snapshot.netns.get(inode)
+
+    def device(self, netns: int, ifindex: int) -> str | None:
+        return self._snapshot.devices.get((netns, ifindex))
+
+    def devices(self, name: str) -> list[tuple[int, int]]:
+        return [at for at, dev in self._snapshot.devices.items() if dev == name]
 
     def cgroup(self, cgroup_id: int) -> str | None:
         return self._snapshot.cgroups.get(cgroup_id, (None, None))[0]
@@ -124,7 +130,7 @@ class FileFeed:
 
     close = stop
 
-    def tick(self) -> Model:
+    def tick(self, missed: int = 0) -> Model:
         return self._model
 
     def latest(self) -> Model | None:
@@ -213,11 +219,11 @@ class FileFeed:
         return None
 
     def groups(self, grouping: Grouping) -> list[Group]:
-        return [group_of(g, grouping, self.names) for g in self._engine.groups(grouping)]
+        return groups_of(self._engine.groups(grouping), grouping, self.names)
 
     def sum(self, cookies: Sequence[int]) -> Group | None:
         g = self._engine.sum(cookies)
-        return group_of(g, Grouping.NONE, self.names) if g is not None else None
+        return groups_of([g], Grouping.NONE, self.names)[0] if g is not None else None
 
     def history(self, cookie: int | None) -> list[Point]:
         return []
@@ -261,6 +267,8 @@ class FileFeed:
         rec, names = row.rec, self.names
         row.user = names.user(rec.uid)
         row.netns_name = names.netns_name(rec.netns)
+        if rec.ifindex:
+            row.dev = names.device(rec.netns, rec.ifindex)
         if rec.cgroup_id:
             row.cgroup, row.container = self._snapshot.cgroups[rec.cgroup_id]
         return row

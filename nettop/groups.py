@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from nettop.feed import Grouping
@@ -33,15 +35,35 @@ class GroupNames(Protocol):
 
     def netns_name(self, inode: int) -> str | None: ...
 
+    def device(self, netns: int, ifindex: int) -> str | None: ...
+
     def cgroup(self, cgroup_id: int) -> str | None: ...
 
     def container(self, path: str) -> str | None: ...
 
 
-def group_of(g: Any, grouping: Grouping, names: GroupNames) -> Group:
-    """One group of nt_groups or nt_sum."""
+def groups_of(some: Iterable[Any], grouping: Grouping, names: GroupNames) -> list[Group]:
+    """The groups of nt_groups, or the one of nt_sum."""
+    found = list(some)
+    spaces = {g.netns for g in found}
+    seen = Counter(_place(g) for g in found)
+    return [_group_of(g, grouping, names, len(spaces) > 1, seen[_place(g)] > 1) for g in found]
+
+
+def _place(g: Any) -> tuple[int, int, bytes]:
+    return g.netns, g.family, bytes(g.key)
+
+
+def _group_of(
+    g: Any, grouping: Grouping, names: GroupNames, in_spaces: bool, on_devices: bool
+) -> Group:
+    """in_spaces, on_devices: others differ from it by no more than that."""
     proc = proc_of(bytes(ffi.buffer(ffi.addressof(g, "proc"))))
-    title, text = _title(g, grouping, proc, names)
+    if grouping in (Grouping.REMOTE, Grouping.LOCAL):
+        word = "dst" if grouping == Grouping.REMOTE else "src"
+        title, text = _address(g, word, names, in_spaces, on_devices)
+    else:
+        title, text = _title(g, grouping, proc, names)
     return Group(
         title=title,
         filter_text=text,
@@ -90,8 +112,6 @@ def _title(g: Any, grouping: Grouping, proc: Proc, names: GroupNames) -> tuple[s
         if proc.pid:
             return f"{proc.comm}/{proc.pid}", f"pid = {proc.pid}"
         return _OWNER_WORDS.get(proc.owner, _UNKNOWN), ""
-    if grouping in (Grouping.REMOTE, Grouping.LOCAL):
-        return _address(g, "dst" if grouping == Grouping.REMOTE else "src")
     if grouping == Grouping.CGROUP:
         path = names.cgroup(g.cgroup_id) if g.cgroup_id else None
         if path is None:
@@ -103,10 +123,24 @@ def _title(g: Any, grouping: Grouping, proc: Proc, names: GroupNames) -> tuple[s
     return f"{g.sockets} sockets", ""
 
 
-def _address(g: Any, word: str) -> tuple[str, str]:
+def _address(
+    g: Any, word: str, names: GroupNames, in_spaces: bool, on_devices: bool
+) -> tuple[str, str]:
     if g.family not in (AF_INET, AF_INET6):
         return _UNKNOWN, ""
     addr = address_text(g.family, bytes(ffi.buffer(g.key)))
-    shown = f"[{addr}]" if g.family == AF_INET6 else addr
-    with_port = f"{shown}:{g.port}" if g.port else shown
-    return with_port, f"{word} = {with_port}"
+    dev = (names.device(g.netns, g.ifindex) or str(g.ifindex)) if g.ifindex else ""
+    scoped = f"{addr}%{dev}" if dev else addr
+
+    def with_port(text: str) -> str:
+        shown = f"[{text}]" if g.family == AF_INET6 else text
+        return f"{shown}:{g.port}" if g.port else shown
+
+    title, text = with_port(scoped), f"{word} = {with_port(addr)}"
+    if dev or on_devices:
+        text += f" and {_equal('dev', dev or '0')}"
+    if in_spaces:
+        space = names.netns_name(g.netns) or str(g.netns)
+        title += f" in {space}"
+        text += f" and {_equal('netns', space)}"
+    return title, text

@@ -144,9 +144,9 @@ def _run(
         return
     write_header(write, form, style)
     deadline = time.monotonic()
-    number = 0
+    number = missed = 0
     while True:
-        model = feed.tick()
+        model = feed.tick(missed)
         _check(model, feed)
         if number == 0:
             _warn(model, options, feed)
@@ -159,7 +159,8 @@ def _run(
             return
         # A deadline that passed while this tick was polled and written is left out.
         late = time.monotonic() - deadline
-        deadline += options.delay_s * (1 + max(0, int(late / options.delay_s)))
+        missed = max(0, int(late / options.delay_s))
+        deadline += options.delay_s * (1 + missed)
         _sleep_until(deadline)
 
 

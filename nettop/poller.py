@@ -199,8 +199,9 @@ class LiveFeed(EngineFeed):
 
     # --- headless: one tick at a time in the caller's thread ---
 
-    def tick(self) -> Model:
+    def tick(self, missed: int = 0) -> Model:
         """Polls once, now; the first time after a look at who holds the sockets."""
+        self._missed += missed
         if self._model is None:
             # A filter on pid or name needs the owners while the sweep is matched.
             self._collector.scan_procs()

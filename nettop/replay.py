@@ -40,6 +40,13 @@ class RecordedNames:
     def netns_name(self, inode: int) -> str | None:
         return _clean(self.facts.names.netns.get(inode))
 
+    def device(self, netns: int, ifindex: int) -> str | None:
+        return _clean(self.facts.names.devices.get(netns, {}).get(ifindex))
+
+    def devices(self, name: str) -> list[tuple[int, int]]:
+        spaces = self.facts.names.devices.items()
+        return [(netns, i) for netns, names in spaces for i, dev in names.items() if dev == name]
+
     def cgroup(self, cgroup_id: int) -> str | None:
         return _clean(self.facts.names.cgroups.get(cgroup_id))
 
@@ -95,7 +102,7 @@ class ReplayFeed(EngineFeed):
 
     # --- time ---
 
-    def tick(self) -> Model:
+    def tick(self, missed: int = 0) -> Model:
         """Takes the next sample.
 
         Raises:

@@ -30,6 +30,7 @@ class Names:
     users: Mapping[int, str] = field(default_factory=dict)  # uid
     cgroups: Mapping[int, str] = field(default_factory=dict)  # id → path below the mount
     netns: Mapping[int, str] = field(default_factory=dict)  # inode → name of `ip netns`
+    devices: Mapping[int, Mapping[int, str]] = field(default_factory=dict)  # netns → ifindex →
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,8 @@ def tcp_info(length: int = 280, **fields: int) -> bytes:
     return bytes(raw[:length])
 
 
-def skmeminfo(drops: int = 0, rmem: int = 0) -> bytes:
-    return struct.pack("<9I", rmem, 131072, 0, 16384, 0, 0, 0, 0, drops)
+def skmeminfo(drops: int = 0, rmem: int = 0, wmem_queued: int = 0) -> bytes:
+    return struct.pack("<9I", rmem, 131072, 0, 131072, 0, wmem_queued, 0, 0, drops)
 
 
 def _address(text: str) -> tuple[int, bytes]:
@@ -65,6 +65,7 @@ def diag(
     cong: str | None = None,
     attrs: dict[str, bytes] | None = None,
     family: int | None = None,
+    ifindex: int = 0,
 ) -> bytes:
     """One inet_diag message with its header."""
     src_family, src_raw = _address(src)
@@ -72,7 +73,7 @@ def diag(
     number = STATES[state] if isinstance(state, str) else state
     body = struct.pack("<BBBB", family or src_family, number, 0, 0)
     body += struct.pack(">HH", sport, dport) + src_raw + dst_raw
-    body += struct.pack("<III", 0, cookie & 0xFFFFFFFF, cookie >> 32)
+    body += struct.pack("<III", ifindex, cookie & 0xFFFFFFFF, cookie >> 32)
     body += struct.pack("<IIIII", 0, rqueue, wqueue, uid, inode)
     if info is not None:
         body += attribute(ATTR["info"], info)

@@ -70,7 +70,12 @@ int nt_keep(struct nt_engine *e, int on);
  * since the call before, or of all.
  */
 int nt_keep_owners(struct nt_engine *e, int all);
-enum nt_number { NT_NUMBER_UID = 1, NT_NUMBER_CGROUP = 2, NT_NUMBER_NETNS = 3 };
+enum nt_number {
+	NT_NUMBER_UID = 1,
+	NT_NUMBER_CGROUP = 2,
+	NT_NUMBER_NETNS = 3,
+	NT_NUMBER_DEVICE = 4, /* netns << 32 | ifindex that a socket is bound to */
+};
 /* The different numbers that the sockets of the table have; returns how many, fills at most max. */
 int nt_numbers(struct nt_engine *e, int what, uint64_t *ret, uint32_t max);
 /* Matches all known sockets again, once their holders may have changed. */

@@ -204,8 +204,13 @@ void nt_fail(struct nt_engine *e, uint32_t netns, uint8_t proto, uint8_t family,
 void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct nt_diag_view *view,
 	       bool lookup);
 uint8_t nt_cong_id(struct nt_engine *e, const struct nt_diag_view *view); /* 0: none */
-/* The kept detail of a record or NULL; the lock is held. */
+
+/* nt_detail.c; the lock is held. */
+/* The kept detail of a record or NULL. */
 const struct nt_detail *nt_rec_detail(const struct nt_engine *e, const struct nt_rec *rec);
+/* Room for one of the running sweep; NULL: enough are kept, or no memory, and it is unknown. */
+struct nt_detail *nt_detail_new(struct nt_engine *e);
+void nt_detail_fill(struct nt_detail *d, const struct nt_diag_view *v);
 
 /* nt_absent.c; the lock is held. */
 /* The last counters of a socket that closed, told before the sweep that finds it gone. */

@@ -39,6 +39,7 @@ static uint64_t hash_of(const struct nt_group *k)
 
 	h = mix(h, word(k->key + 8));
 	h = mix(h, k->cgroup_id ^ (uint64_t)k->netns << 32);
+	h = mix(h, k->ifindex);
 	h = mix(h, k->proc.pid ^ (uint64_t)k->proc.owner << 40);
 	return h >> 32;
 }
@@ -46,8 +47,8 @@ static uint64_t hash_of(const struct nt_group *k)
 static bool same(const struct nt_group *a, const struct nt_group *b)
 {
 	return !memcmp(a->key, b->key, 16) && a->cgroup_id == b->cgroup_id &&
-	       a->family == b->family && a->netns == b->netns && a->proc.pid == b->proc.pid &&
-	       a->proc.owner == b->proc.owner;
+	       a->family == b->family && a->netns == b->netns && a->ifindex == b->ifindex &&
+	       a->proc.pid == b->proc.pid && a->proc.owner == b->proc.owner;
 }
 
 static void key_of(struct nt_engine *e, int grouping, const struct nt_rec *rec, struct nt_group *k)
@@ -60,10 +61,14 @@ static void key_of(struct nt_engine *e, int grouping, const struct nt_rec *rec, 
 		break;
 	case NT_GROUP_REMOTE:
 		k->family = rec->family;
+		k->netns = rec->netns;
+		k->ifindex = rec->ifindex;
 		memcpy(k->key, rec->dst, 16);
 		break;
 	case NT_GROUP_LOCAL:
 		k->family = rec->family;
+		k->netns = rec->netns;
+		k->ifindex = rec->ifindex;
 		memcpy(k->key, rec->src, 16);
 		break;
 	case NT_GROUP_CGROUP:

@@ -185,6 +185,20 @@ static int by_number(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static uint64_t number_of(const struct nt_rec *rec, int what)
+{
+	switch (what) {
+	case NT_NUMBER_UID:
+		return rec->uid;
+	case NT_NUMBER_CGROUP:
+		return rec->cgroup_id;
+	case NT_NUMBER_DEVICE:
+		return rec->ifindex ? (uint64_t)rec->netns << 32 | rec->ifindex : 0;
+	default:
+		return rec->netns;
+	}
+}
+
 int nt_numbers(struct nt_engine *e, int what, uint64_t *ret, uint32_t max)
 {
 	uint32_t n = 0, kept = 0;
@@ -199,9 +213,7 @@ int nt_numbers(struct nt_engine *e, int what, uint64_t *ret, uint32_t max)
 
 		if (!(e->table.mark[i] & NT_M_LIVE))
 			continue;
-		x = what == NT_NUMBER_UID    ? rec->uid :
-		    what == NT_NUMBER_CGROUP ? rec->cgroup_id :
-					       rec->netns;
+		x = number_of(rec, what);
 		/* Neighbours are mostly alike. */
 		if (!n || x != last)
 			v[n++] = last = x;

@@ -24,6 +24,8 @@ enum {
 	TI_RTTVAR = 72,
 	TI_SND_CWND = 80,
 	TI_TOTAL_RETRANS = 100,
+	TI_PACING_RATE = 104,
+	TI_MAX_PACING_RATE = 112,
 	TI_BYTES_ACKED = 120,
 	TI_BYTES_RECEIVED = 128,
 	TI_NOTSENT = 144,
@@ -72,7 +74,6 @@ static void identify(struct nt_rec *rec, const struct nt_diag_view *v)
 	take_address(rec->dst, m->id.idiag_dst, mapped, m->idiag_family);
 	rec->sport = ntohs(m->id.idiag_sport);
 	rec->dport = ntohs(m->id.idiag_dport);
-	rec->ifindex = m->id.idiag_if;
 }
 
 static bool is_cong(const char *name, const struct nt_diag_view *v)
@@ -172,8 +173,45 @@ static uint8_t share(uint32_t part_ms, uint32_t whole_ms)
 }
 
 /*
- * rwnd and sndbuf as the kernel counts them; the rest of the busy time is the
- * congestion window's only if data waited for it, else it only waited for an ACK.
+ * The congestion window holds data back: it is full, or so nearly that the kernel waits for
+ * room for a larger burst (tcp_tso_should_defer). A sender that resends on time-outs waits for
+ * an answer, one that runs at the rate its program set for its own clock.
+ */
+static bool cwnd_holds(const struct nt_rec *rec, const struct nt_diag_view *v,
+		       const struct nt_facts *f)
+{
+	uint64_t most = nt_info64(v, TI_MAX_PACING_RATE);
+	bool paced = most != UINT64_MAX && nt_info64(v, TI_PACING_RATE) >= most;
+
+	if (!f->unacked || rec->retransmits)
+		return false;
+	if (f->unacked >= rec->snd_cwnd)
+		return f->notsent_bytes || !(rec->flags & NT_F_APP_LIMITED);
+	return !paced && f->notsent_bytes >= nt_info32(v, TI_SND_MSS) &&
+	       (uint64_t)f->unacked * 3 >= (uint64_t)rec->snd_cwnd * 2;
+}
+
+/*
+ * All that the program was let write is on its way, and there is no room for more: it is woken
+ * once a third of the buffer is free. The kernel itself counts this only if it sees the program
+ * wait in the moment in which it sends the last segment.
+ */
+static bool sndbuf_holds(const struct nt_rec *rec, const struct nt_diag_view *v,
+			 const struct nt_facts *f)
+{
+	uint32_t mem[6]; /* SK_MEMINFO_*: 3 SNDBUF, 5 WMEM_QUEUED */
+
+	if (v->skmem_len < sizeof(mem) || !f->unacked || rec->retransmits)
+		return false;
+	memcpy(mem, v->skmem, sizeof(mem));
+	return f->notsent_bytes < nt_info32(v, TI_SND_MSS) &&
+	       (uint64_t)mem[5] * 3 >= (uint64_t)mem[3] * 2;
+}
+
+/*
+ * rwnd as the kernel counts it; what it counts as sndbuf, and the rest of the busy time if the
+ * buffer is what held data back; else that is the congestion window's if data waited for it,
+ * else it waited for an ACK, for pacing, or for more to fill a segment with.
  */
 static void roll_limited(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh,
 			 uint32_t now_ms, const struct nt_facts *f)
@@ -193,8 +231,6 @@ static void roll_limited(struct nt_rec *rec, const struct nt_diag_view *v, bool 
 	if (!fresh && window < LIMITED_WINDOW_MAX_MS) {
 		uint32_t d_busy = busy - rec->lim_busy_ms, d_rwnd = rwnd - rec->lim_rwnd_ms;
 		uint32_t d_sndbuf = sndbuf - rec->lim_sndbuf_ms;
-		bool held = f->notsent_bytes || (!(rec->flags & NT_F_APP_LIMITED) && f->unacked &&
-						 f->unacked >= rec->snd_cwnd);
 
 		/* A jiffy more than the window is the rounding of two clocks. */
 		if (d_busy > window)
@@ -205,10 +241,16 @@ static void roll_limited(struct nt_rec *rec, const struct nt_diag_view *v, bool 
 			d_sndbuf = d_busy - d_rwnd;
 		uint32_t rest = d_busy - d_rwnd - d_sndbuf;
 
+		bool cwnd = cwnd_holds(rec, v, f);
+
+		if (!cwnd && sndbuf_holds(rec, v, f)) {
+			d_sndbuf += rest;
+			rest = 0;
+		}
 		rec->lim_rwnd_pct = share(d_rwnd, window);
 		rec->lim_sndbuf_pct = share(d_sndbuf, window);
-		rec->lim_cwnd_pct = held ? share(rest, window) : 0;
-		rec->lim_in_flight_pct = held ? 0 : share(rest, window);
+		rec->lim_cwnd_pct = cwnd ? share(rest, window) : 0;
+		rec->lim_in_flight_pct = cwnd ? 0 : share(rest, window);
 		uint32_t known = rec->lim_rwnd_pct + rec->lim_sndbuf_pct + rec->lim_cwnd_pct +
 				 rec->lim_in_flight_pct;
 
@@ -331,71 +373,6 @@ static void no_traffic(struct nt_rec *rec)
 	rec->flags |= NT_F_RATES;
 }
 
-static void fill_detail(struct nt_detail *d, const struct nt_diag_view *v)
-{
-	uint32_t n = v->info_len > sizeof(d->info) ? sizeof(d->info) : v->info_len;
-
-	memset(d, 0, sizeof(*d));
-	d->cookie = v->cookie;
-	d->info_len = (uint16_t)(v->info_len > UINT16_MAX ? UINT16_MAX : v->info_len);
-	if (n)
-		memcpy(d->info, v->info, n);
-	d->skmem_len = v->skmem_len;
-	if (v->skmem_len)
-		memcpy(d->skmem, v->skmem, v->skmem_len);
-	d->meminfo_len = v->meminfo_len;
-	if (v->meminfo_len)
-		memcpy(d->meminfo, v->meminfo, v->meminfo_len);
-	d->cong_info_type = v->cong_info_type;
-	d->cong_info_len = v->cong_info_len;
-	if (v->cong_info_len)
-		memcpy(d->cong_info, v->cong_info, v->cong_info_len);
-	d->tos = v->tos;
-	d->tclass = v->tclass;
-	d->shutdown = v->shutdown;
-	d->v6only = v->v6only;
-	d->has = v->has;
-	d->mark = v->mark;
-	d->class_id = v->class_id;
-	d->sockopt = v->sockopt;
-	if (v->ulp)
-		memcpy(d->ulp, v->ulp,
-		       strnlen((const char *)v->ulp, v->ulp_len > 5 ? 5 : v->ulp_len));
-	if (v->cong)
-		memcpy(d->cong, v->cong, v->cong_len > 15 ? 15 : v->cong_len);
-}
-
-static struct nt_detail *new_detail(struct nt_engine *e)
-{
-	struct nt_details *d = &e->back;
-
-	if (d->n >= e->config.detail_max)
-		return NULL;
-	if (d->n == d->cap) {
-		uint32_t cap = d->cap ? d->cap * 2 : 256;
-		struct nt_detail *v = realloc(d->v, cap * sizeof(*v));
-
-		if (!v)
-			return NULL;
-		d->v = v;
-		d->cap = cap;
-	}
-	return &d->v[d->n++];
-}
-
-const struct nt_detail *nt_rec_detail(const struct nt_engine *e, const struct nt_rec *rec)
-{
-	uint32_t i = rec->detail - 1;
-
-	if (!rec->detail)
-		return NULL;
-	if (i < e->back.n && e->back.v[i].cookie == rec->cookie)
-		return &e->back.v[i];
-	if (i < e->front.n && e->front.v[i].cookie == rec->cookie)
-		return &e->front.v[i];
-	return NULL;
-}
-
 static void count(struct nt_engine *e, const struct nt_rec *rec)
 {
 	struct nt_totals *t = &e->totals;
@@ -489,6 +466,7 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	rec->flags = (rec->flags & ~(uint32_t)(NT_F_NEW | NT_F_MISSED)) | (fresh ? NT_F_NEW : 0);
 	rec->miss = 0;
 	rec->uid = m->idiag_uid;
+	rec->ifindex = m->id.idiag_if; /* it may be bound later */
 	if (rec->inode && rec->inode != m->idiag_inode && e->procs)
 		nt_procs_gone(e->procs, rec->inode);
 	rec->inode = m->idiag_inode;
@@ -546,7 +524,7 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		struct nt_detail *d = (struct nt_detail *)nt_rec_detail(e, rec);
 
 		if (d)
-			fill_detail(d, v);
+			nt_detail_fill(d, v);
 		return;
 	}
 	count(e, rec);
@@ -559,9 +537,9 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	e->table.mark[i] |= NT_M_MATCH;
 	nt_tally(e, &e->totals, rec);
 	nt_keys_add(&e->next, nt_key_of(e, i, &fv));
-	struct nt_detail *d = new_detail(e);
+	struct nt_detail *d = nt_detail_new(e);
 
 	rec->detail = d ? e->back.n : 0;
 	if (d)
-		fill_detail(d, v);
+		nt_detail_fill(d, v);
 }

@@ -26,6 +26,7 @@ from nettop.clocks.interfaces import (
 from nettop.errors import NettopError
 from nettop.ffi import ffi, lib
 from nettop.render.clean import clean
+from nettop.sources import refusal
 
 # Programs that set stamping or steer clocks, by the name that the kernel has of them.
 OWNERS = frozenset({"ptp4l", "phc2sys", "ts2phc", "timemaster", "chronyd", "ptpd", "ptpd2", "ptp4u",
@@ -184,7 +185,8 @@ def _refuse_owners(name: str, proc: Path) -> None:
 def _why_not_set(name: str, number: int) -> str:
     match number:
         case errno.EPERM | errno.EACCES:
-            return f"{name}: setting its stamping needs CAP_NET_ADMIN: run it with sudo"
+            why, fix = refusal.explain(("CAP_NET_ADMIN",), "nettop probe")
+            return f"{name}: setting its stamping is refused: {why}" + (f" ({fix})" if fix else "")
         case errno.ERANGE | errno.EOPNOTSUPP | errno.EINVAL:
             return f"{name}: its driver refused to stamp in hardware ({os.strerror(number)})"
         case errno.EBUSY:

@@ -13,6 +13,7 @@ from typing import Any, Self
 from nettop.clocks.offset import Method, Reading, Sample
 from nettop.ffi import ffi, lib
 from nettop.render.clean import clean
+from nettop.sources import refusal
 
 SAMPLES = 25  # of EXTENDED and BASIC: the narrowest counts
 PRECISE_SAMPLES = 5
@@ -93,7 +94,10 @@ def why_not(error: OSError, path: str) -> tuple[str, str | None]:
     """Why a PHC cannot be used, and the command that would mend it."""
     match error.errno:
         case errno.EACCES | errno.EPERM:
-            return f"no permission to read {path}", f"sudo nettop clocks {path}"
+            why, fix = refusal.explain(("CAP_DAC_READ_SEARCH",), f"nettop clocks {path}")
+            if why.startswith("refused"):
+                why, fix = "a container's device cgroup, perhaps", f"give it the device {path}"
+            return f"no permission to read {path}: {why}", fix
         case errno.ENOENT:
             return f"{path} is not there: this container or system was not given the device", None
         case errno.ENOTTY:

@@ -74,7 +74,7 @@ CHUNK_BYTES = 1 << 16
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 _RATES, _INFO, _LIMITED = int(Flag.RATES), int(Flag.INFO), int(Flag.LIMITED)
 _RETR_PCT, _SKMEM = int(Flag.RETR_PCT), int(Flag.SKMEM)
-_NEW = int(Flag.NEW)
+_NEW, _MISSED = int(Flag.NEW), int(Flag.MISSED)
 _WAIT_KNOWN = int(Flag.OLDEST_UNREAD | Flag.WAIT_UNTRACED)
 # Objects whose values are all integers: a template writes them three times as fast.
 _NUMBERS = ("tcp_info", "skmem", "meminfo")
@@ -240,6 +240,8 @@ def socket_object(row: Row, detail: Detail | None, owners: Owners) -> dict[str, 
         out["container"] = row.container
     if rec.ifindex:
         out["ifindex"] = rec.ifindex
+    if row.dev:
+        out["dev"] = row.dev
     if row.cong:
         out["cong"] = row.cong
     out["rqueue"] = rec.rqueue
@@ -249,6 +251,8 @@ def socket_object(row: Row, detail: Detail | None, owners: Owners) -> dict[str, 
         out["timer"] = {"kind": kind, "retrans": rec.timer_retrans}
     if flags & _NEW:
         out["first_interval"] = True
+    if flags & _MISSED:
+        out["missed"] = True
     if rec.proto == Proto.TCP and flags & _INFO:
         out["tcp_info"] = tcp_info_object(row, detail)
     if detail is not None:

@@ -55,6 +55,7 @@ class LoadedSnapshot:
     users: dict[int, str] = field(default_factory=dict)
     cgroups: dict[int, tuple[str | None, str | None]] = field(default_factory=dict)
     netns: dict[int, str] = field(default_factory=dict)
+    devices: dict[tuple[int, int], str] = field(default_factory=dict)  # by netns, ifindex
     tail: tuple[InfoField, ...] = ()  # layout of tcp_info's last word
 
 
@@ -208,6 +209,8 @@ class _Parser:
             out.users[packed.uid] = packed.user
         if packed.netns_name:
             out.netns[packed.netns] = packed.netns_name
+        if packed.dev and packed.ifindex:
+            out.devices[packed.netns, packed.ifindex] = packed.dev
         if packed.cgroup_id:
             out.cgroups[packed.cgroup_id] = (packed.cgroup, packed.container)
         if packed.tail is not None:

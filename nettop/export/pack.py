@@ -74,6 +74,8 @@ class Packed:
     user: str | None
     netns: int
     netns_name: str | None
+    ifindex: int
+    dev: str | None
     cgroup_id: int
     cgroup: str | None
     container: str | None
@@ -124,6 +126,8 @@ def pack_socket(source: Mapping[str, Any], where: str) -> Packed:
     flags = Flag.MATCH
     if source.get("first_interval") is True:
         flags |= Flag.NEW
+    if source.get("missed") is True:
+        flags |= Flag.MISSED
     detail = ffi.new("struct nt_detail *")
     detail.cookie = rec["cookie"]
     hole, tail = None, None
@@ -160,6 +164,8 @@ def pack_socket(source: Mapping[str, Any], where: str) -> Packed:
         user=optional_text(source, "user", where),
         netns=rec["netns"],
         netns_name=optional_text(source, "netns_name", where),
+        ifindex=rec["ifindex"],
+        dev=optional_text(source, "dev", where),
         cgroup_id=rec["cgroup_id"],
         cgroup=optional_text(source, "cgroup", where),
         container=optional_text(source, "container", where),

@@ -26,8 +26,11 @@ SNAPSHOT_STYLE = TableStyle(width=DEFAULT_WIDTH)
 class RowFeed(Feed, Protocol):
     """A feed that can also be read from top to bottom."""
 
-    def tick(self) -> Model:
-        """Polls once in the calling thread; of a file its only model."""
+    def tick(self, missed: int = 0) -> Model:
+        """Polls once in the calling thread; of a file its only model.
+
+        missed: ticks that were left out since the one before.
+        """
 
     def rows_all(
         self, *, with_detail: bool = True, everything: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nettop.ffi import check, ffi, lib
@@ -224,12 +224,14 @@ class Engine:
         """Runs begin now."""
         lib.nt_wait_clear(self._e)
 
-    def groups(self, grouping: int, limit: int = 4096) -> Iterator[Any]:
-        """struct nt_group, worst first."""
-        out = ffi.new("struct nt_group[]", limit)
-        n = check(lib.nt_groups(self._e, grouping, out, limit), "grouping sockets")
-        for i in range(min(n, limit)):
-            yield out[i]
+    def groups(self, grouping: int, room: int = 1024) -> list[Any]:
+        """struct nt_group *, worst first."""
+        while True:
+            out = ffi.new("struct nt_group[]", room)
+            n = check(lib.nt_groups(self._e, grouping, out, room), "grouping sockets")
+            if n <= room:
+                return [ffi.new("struct nt_group *", out[i]) for i in range(n)]
+            room = n + 64
 
     def sum(self, cookies: Sequence[int]) -> Any | None:
         """struct nt_group over these sockets, None if all are gone."""

@@ -165,7 +165,7 @@ _INFO = {item.name: item for item in TCP_INFO}
 # Text fields sort by bytes of the record (enum nt_text_key) or by a number that stands for them.
 _TEXT_KEYS = {"proc": 1, "comm": 1, "remote": 2, "local": 3, "cc": 4, "who": 5}
 _TEXT_NUMBERS = {"user": "uid", "cgroup": "cgroup_id", "container": "cgroup_id", "netns": "netns",
-                 "proto": "proto", "st": "state"}  # fmt: skip
+                 "proto": "proto", "st": "state", "dev": "ifindex"}  # fmt: skip
 
 
 def fill_operand(operand: Any, loc: Loc) -> None:

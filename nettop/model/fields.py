@@ -208,12 +208,15 @@ _FIELDS: tuple[Field, ...] = (
           loc=Loc("rec", "drops_per_s", need=Flag.RATES | Flag.SKMEM)),
     Field("limited.rwnd", Kind.PERCENT, "share of this interval held back by the peer's window",
           "RWND%", 5, loc=_tcp("lim_rwnd_pct", need=Flag.LIMITED)),
-    Field("limited.sndbuf", Kind.PERCENT, "share of this interval held back by the send buffer",
+    Field("limited.sndbuf", Kind.PERCENT, "share of this interval held back by the send buffer: "
+          "as the kernel counts it, and while all in it is on its way and it is full",
           "SBUF%", 5, loc=_tcp("lim_sndbuf_pct", need=Flag.LIMITED)),
-    Field("limited.cwnd", Kind.PERCENT, "share of this interval held back by the congestion window",
+    Field("limited.cwnd", Kind.PERCENT, "share of this interval held back by a full congestion "
+          "window",
           "CWND%", 5, loc=_tcp("lim_cwnd_pct", need=Flag.LIMITED)),
-    Field("limited.in_flight", Kind.PERCENT, "share of this interval waiting for an ACK only: "
-          "nobody's fault", "INFL%", 5, loc=_tcp("lim_in_flight_pct", need=Flag.LIMITED)),
+    Field("limited.in_flight", Kind.PERCENT, "share of this interval waiting for an ACK, for "
+          "pacing, or (Nagle, a cork) for more to send: nobody's fault", "INFL%", 5,
+          loc=_tcp("lim_in_flight_pct", need=Flag.LIMITED)),
     Field("limited.idle", Kind.PERCENT, "share of this interval with nothing to send: neither good "
           "nor bad", "IDLE%", 5, loc=_tcp("lim_idle_pct", need=Flag.LIMITED)),
     Field("cc", Kind.TEXT, "congestion control", "CC", 5, text=lambda r: r.cong, left=True,
@@ -224,6 +227,9 @@ _FIELDS: tuple[Field, ...] = (
           19, text=lambda r: r.container, left=True, descending=False),
     Field("netns", Kind.TEXT, "network namespace, by name or inode", "NETNS", 10,
           text=lambda r: r.netns_name or str(r.rec.netns), left=True, descending=False),
+    Field("dev", Kind.TEXT, "device that the socket is bound to, by name or ifindex", "DEV", 8,
+          text=lambda r: r.dev or (str(r.rec.ifindex) if r.rec.ifindex else None), left=True,
+          descending=False),
     Field("inode", Kind.COUNT, "inode of the socket", "INODE", 9,
           loc=Loc("rec", "inode", absent=0)),
     Field("cookie", Kind.COUNT, "the kernel's name for the socket (SO_COOKIE), unique until reboot",

@@ -203,6 +203,7 @@ class Row:
     cgroup: str | None = None
     container: str | None = None
     netns_name: str | None = None
+    dev: str | None = None  # the device that it is bound to
 
     @property
     def cookie(self) -> int:

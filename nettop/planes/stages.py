@@ -289,4 +289,6 @@ def open_plane(
     if not err:
         plane = StagesPlane(handle[0], sample_all, claim)
         return plane, plane.status()
-    return None, off_status(NAME, err, ffi.string(why).decode("ascii", "replace"))
+    return None, off_status(
+        NAME, err, ffi.string(why).decode("ascii", "replace"), ("CAP_NET_ADMIN",)
+    )

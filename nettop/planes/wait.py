@@ -12,6 +12,7 @@ from nettop.ffi import check, ffi, lib
 from nettop.ffi.engine import Engine
 from nettop.model.types import NO_HISTOGRAM, Histogram, SourceStatus
 from nettop.planes import RX_METHODS
+from nettop.sources import refusal
 
 NAME = "wait"
 PROBE_REASON = "TCP alone, and out-of-order data counts from its arrival: no sk_data_ready here"
@@ -167,11 +168,19 @@ def open_plane(
     return None, off_status(NAME, *first)
 
 
-def off_status(name: str, err: int, why: str) -> SourceStatus:
-    """A plane that could not be loaded, with what would help."""
+def off_status(name: str, err: int, why: str, needs: tuple[str, ...] = ()) -> SourceStatus:
+    """A plane that could not be loaded, with what would help.
+
+    Args:
+        name: of the plane.
+        err: -errno.
+        why: the helper's words.
+        needs: capabilities beside those of BPF.
+    """
     fix = None
     if -err in (errno.EPERM, errno.EACCES):
-        fix = "sudo nettop"
+        missing, fix = refusal.explain((*refusal.BPF, *needs))
+        why = missing if why.startswith("needs ") else f"{why}: {missing}"
     elif -err == errno.ENOTSUP:
         fix = "apt install clang libbpf-dev bpftool, then install nettop again"
     return SourceStatus(name, "off", reason=why, fix=fix)

@@ -31,6 +31,8 @@ class NameSets(Protocol):
 
     def netns_ids(self, pattern: str) -> list[int]: ...
 
+    def devices(self, name: str) -> list[tuple[int, int]]: ...  # (netns, ifindex)
+
     def uid(self, name: str) -> int | None: ...
 
 
@@ -187,8 +189,6 @@ class _Compiler:
         self.negate(not node.equal)
 
     def operand(self, item: Field) -> Loc | None:
-        if item.id == "dev":
-            return Loc("rec", "ifindex")
         if item.source != "diag":
             self.planes.add(item.source)
         if item.loc is not None and item.loc.base == "info":
@@ -225,12 +225,8 @@ class _Compiler:
             self.members(Loc("rec", "cgroup_id"), "cgroup_ids", pattern, node.equal)
         elif item.id == "netns":
             self.members(Loc("rec", "netns"), "netns_ids", pattern, node.equal)
-        elif item.id in ("local", "remote"):
-            try:
-                network, port = values.endpoint(pattern)
-            except values.ValueMistake as e:
-                raise self.fail(pattern, str(e), e.hint) from None
-            self.address(Address(item.id == "remote", network, port, node.equal))
+        elif item.id == "dev":
+            self.device(pattern, node.equal)
         elif item.source != "diag":
             self.planes.add(item.source)
             self.never()
@@ -299,6 +295,25 @@ class _Compiler:
             raise self.fail(word, f"no user '{word}' on this host")
         loc = Loc("rec", "uid")
         self.ops.append(Op(CMP, cmp=CMPS["=" if equal else "!="], left=loc, number=uid))
+
+    def device(self, name: str, equal: bool) -> None:
+        """An interface's number is its namespace's own; 0 is no device."""
+        number = values.whole(name)
+        if number is not None:
+            loc = Loc("rec", "ifindex")
+            self.ops.append(Op(CMP, cmp=CMPS["="], left=loc, number=number))
+            self.negate(not equal)
+            return
+        self.dynamic = True
+        spaces: dict[int, list[int]] = {}
+        for netns, ifindex in self.names.devices(name) if self.names else []:
+            spaces.setdefault(ifindex, []).append(netns)
+        self.never()
+        for ifindex, inodes in spaces.items():
+            inside = Op(IN, left=Loc("rec", "netns"), data=self.numbers(inodes), n=len(inodes))
+            bound = Op(CMP, cmp=CMPS["="], left=Loc("rec", "ifindex"), number=ifindex)
+            self.ops += [inside, bound, Op(AND), Op(OR)]
+        self.negate(not equal)
 
     def members(self, loc: Loc, method: str, pattern: str, equal: bool) -> None:
         self.dynamic = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -15,6 +16,7 @@ CMP_WORDS = {"eq": "=", "==": "=", "ne": "!=", "neq": "!=", "lt": "<", "le": "<=
              "gt": ">", "ge": ">=", "geq": ">="}  # fmt: skip
 # Words of ss that are no fields of ours.
 _SIDES = {"src": False, "dst": True}
+_ENDS = _SIDES | {"local": False, "remote": True}
 _PORTS = {"sport": "lport", "dport": "rport"}
 DEEPEST = 24  # nested parentheses
 LONGEST = 4096
@@ -154,6 +156,17 @@ class _Builder:
         )  # fmt: skip
         return self.multiple(self.field(head), cmp, left, right)
 
+    def endpoint(self, word: str, cmp: str, token: Any) -> Node:
+        """An address as it is shown: with %dev where the socket is bound to a device."""
+        scoped = _SCOPE.search(_unquoted(token))
+        if scoped is None:
+            network, port = self.value(token, values.endpoint)
+            return Address(_ENDS[word], network, port, cmp == "=")
+
+        network, port = self.value(token, lambda t: values.endpoint(_SCOPE.sub("", t, count=1)))
+        both = And((Address(_ENDS[word], network, port), Text(FIELDS["dev"], True, scoped[1])))
+        return both if cmp == "=" else Not(both)
+
     def relation(self, head: Any, cmp: str, token: Any) -> Node:
         word = head.lower()
         plain = _unquoted(token)
@@ -161,15 +174,14 @@ class _Builder:
             mask = self.value(token, values.state_mask)
             self.only_equal(head, cmp)
             return States(mask) if cmp == "=" else Not(States(mask))
-        if word in _SIDES:
+        if word in _ENDS:
             self.only_equal(head, cmp)
-            network, port = self.value(token, values.endpoint)
-            return Address(_SIDES[word], network, port, cmp == "=")
+            return self.endpoint(word, cmp, token)
         if word in _PORTS or word in _PORTS.values():
             return Compare(FIELDS[_PORTS.get(word, word)], cmp, self.value(token, values.port))
         if word == "dev":
             self.only_equal(head, cmp)
-            return Compare(IFINDEX, cmp, self.value(token, _ifindex))
+            return Text(FIELDS["dev"], cmp == "=", self.value(token, _device))
         if word == "fwmark":
             raise self.fail(head, "fwmark is not kept for every socket", "the detail shows it")
         if word == "verdict":
@@ -238,21 +250,18 @@ class _Builder:
             raise self.fail(token, after + str(e), e.hint) from None
 
 
+DEVICE_BYTES = 15
+_SCOPE = re.compile(r"%([^\]:/]+)")
 # Not in the registry: no column, no sort key.
-IFINDEX = Field("dev", Kind.COUNT, "bound device")
 VERDICT = Field("verdict", Kind.TEXT, "an active verdict")
 
 
-def _ifindex(name: str) -> int:
-    import socket
-
-    index = values.whole(name)
-    if index is not None:
-        return index
-    try:
-        return socket.if_nametoindex(name)
-    except (OSError, ValueError):  # ValueError: bytes that no name has
-        raise values.ValueMistake(f"no device '{name}'", "ip link lists them") from None
+def _device(name: str) -> str:
+    fits = len(name.encode(errors="replace")) <= DEVICE_BYTES and not re.search(r"[/:\s\0]", name)
+    legal = fits and name not in ("", ".", "..") and not re.search("[\ud800-\udfff]", name)
+    if not legal and values.whole(name) is None:
+        raise values.ValueMistake(f"no device '{name}'", "ip link lists them")
+    return name
 
 
 def _perhaps(name: str) -> str | None:

@@ -153,12 +153,13 @@ def level_sign(row: Row) -> str:
 
 
 def endpoint(row: Row, local: bool) -> str:
-    """addr:port, [addr]:port of IPv6; `*` for no remote end."""
+    """addr:port, [addr]:port of IPv6, addr%dev of a bound socket; `*` for no remote end."""
     rec = row.rec
     if not local and not row.has_remote:
         return "*"
     addr, port = (row.local_addr, rec.sport) if local else (row.remote_addr, rec.dport)
-    return f"[{addr}]:{port}" if rec.family == AF_INET6 else f"{addr}:{port}"
+    scoped = f"{addr}%{row.dev or rec.ifindex}" if rec.ifindex else addr
+    return f"[{scoped}]:{port}" if rec.family == AF_INET6 else f"{scoped}:{port}"
 
 
 def to_ascii(text: str) -> str:

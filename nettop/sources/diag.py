@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from nettop.ffi.engine import Engine
 from nettop.model.types import Proto, SourceStatus
+from nettop.sources import refusal
 
 NAME, METHOD = "diag", "sock_diag"
 _MODULES = {Proto.TCP: "tcp_diag", Proto.UDP: "udp_diag", Proto.MPTCP: "mptcp_diag"}
@@ -63,8 +64,8 @@ def _why(proto: Proto, error: int) -> tuple[str, str | None]:
     if error == errno.ENOENT:
         return f"the kernel has no {module} ({name})", f"modprobe {module}"
     if error in (errno.EPERM, errno.EACCES):
-        # The dump itself needs no capability.
-        return f"a security module or seccomp refuses the dump ({name})", None
+        why, fix = refusal.explain(())  # a dump needs no capability
+        return f"{why} ({name})", fix
     if error == errno.ENOBUFS:
         return f"messages were lost three times in a row ({name})", "a larger net.core.rmem_max"
     return f"{os.strerror(error)} ({name})", None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nettop.render.clean import clean
 from nettop.sources.cgroups import Cgroups, container_of
+from nettop.sources.devices import Devices
 from nettop.sources.mounts import MOUNTINFO, MountWatch
 from nettop.sources.netns import mounted
 
@@ -29,6 +30,7 @@ class Names:
         passwd: Path = PASSWD,
         mountinfo: Path = MOUNTINFO,
         cgroups: Cgroups | None = None,
+        devices: Devices | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._users: dict[int, str | None] | None = None
@@ -37,6 +39,7 @@ class Names:
         self._netns: dict[int, str] = {}
         self._netns_at = float("-inf")
         self._cgroups = cgroups
+        self.devices = devices or Devices({})
         self._cgroup_text: dict[int, str] = {}
         self._containers: dict[str, str | None] = {}
         self._clock = clock
@@ -67,6 +70,9 @@ class Names:
                 kept = mounted(self._mounts.read())
                 self._netns = {inode: clean(name) for inode, (name, _) in kept.items() if name}
         return self._netns.get(inode)
+
+    def device(self, netns: int, ifindex: int) -> str | None:
+        return self.devices.name(netns, ifindex)
 
     def cgroup(self, cgroup_id: int) -> str | None:
         """Path below the cgroup v2 mount; None if it is removed or out of sight."""

@@ -8,12 +8,20 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from nettop.sources.cgroups import container_of, find_mount
+from nettop.sources.devices import Devices
 from nettop.sources.mounts import read_mounts
 from nettop.sources.netns import mounted
 
 
 class LiveNames:
     """Reads the cgroup tree and the mounts anew at each question: filters ask rarely."""
+
+    def __init__(self, devices: Devices) -> None:
+        self._devices = devices
+
+    def devices(self, name: str) -> list[tuple[int, int]]:
+        """(namespace, ifindex) of the interfaces of that name."""
+        return self._devices.find(name)
 
     def cgroup_ids(self, pattern: str) -> list[int]:
         """Directories whose path, name or container matches; below a match all match."""

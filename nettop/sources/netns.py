@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from nettop.errors import NettopError
 from nettop.ffi import check, ffi, lib
 from nettop.render.clean import clean
+from nettop.sources import refusal
 from nettop.sources.mounts import Mount, MountWatch, read_mounts
 
 if TYPE_CHECKING:
@@ -247,8 +248,7 @@ def _of_process(spec: str, everything: Sequence[Namespace]) -> Namespace:
         raise NettopError(f"-N: there is no process {spec}") from None
     except PermissionError:
         raise NettopError(
-            f"-N: process {spec} belongs to another user; its namespace needs CAP_SYS_PTRACE:"
-            " try sudo nettop"
+            f"-N: the namespace of process {spec}: {_refused('CAP_SYS_PTRACE')}"
         ) from None
     except OSError as e:
         raise NettopError(f"-N: process {spec} has no network namespace: {e.strerror}") from None
@@ -291,11 +291,16 @@ def open_fds(inode: int, path: str) -> Any:
     return out
 
 
+def _refused(capability: str) -> str:
+    why, fix = refusal.explain((capability,), "nettop -N …")
+    return f"{why} ({fix})" if fix else why
+
+
 def why_not(path: str, error: OSError) -> str:
     """Why the namespace at this path could not be opened, and what to do."""
     label = clean(path)
     if error.errno in (errno.EPERM, errno.EACCES):
-        return f"entering network namespace {label} needs CAP_SYS_ADMIN: try sudo nettop"
+        return f"entering network namespace {label}: {_refused('CAP_SYS_ADMIN')}"
     if error.errno in (errno.ENOENT, errno.ESRCH):
         return f"network namespace {label} has ended"
     if error.errno in (errno.EMFILE, errno.ENFILE):

@@ -184,7 +184,7 @@ def test_it_refuses_beside_a_clock_daemon(fake: Fake, quiet: Path, comm: str) ->
 
 
 @pytest.mark.parametrize(
-    ("number", "what"), [(1, "CAP_NET_ADMIN"), (34, "refused to stamp"), (16, "in use")]
+    ("number", "what"), [(1, "stamping is refused"), (34, "refused to stamp"), (16, "in use")]
 )
 def test_a_refusal_is_one_line(fake: Fake, quiet: Path, number: int, what: str) -> None:
     fake.set(refuse_set=number)

@@ -54,7 +54,8 @@ def _walk(value: Any, path: str) -> None:
     elif path in _WORDS:
         assert value in _WORDS[path], f"{path} is {value}"
     elif isinstance(value, bool):
-        assert path in ("sockets[].first_interval", "sockets[].rx_wait.bounded"), path
+        flags = ("first_interval", "missed", "rx_wait.bounded")
+        assert path in {f"sockets[].{name}" for name in flags}, path
     elif isinstance(value, str):
         assert value.isprintable(), path
     elif _UNSIGNED.search(path) or ".tcp_info." in path:

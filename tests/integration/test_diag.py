@@ -17,9 +17,14 @@ from pathlib import Path
 import pytest
 
 from nettop.collect import PollOptions
+from nettop.export.snapshot import write_tick
+from nettop.feed import Grouping
 from nettop.model.types import Model, Proto, Row, SourceStatus
+from nettop.options import Format
 from nettop.planes import PlaneOptions
 from nettop.poller import LiveFeed
+from nettop.query import compile_filter
+from nettop.render.columns import endpoint
 from tests.integration.namespaces import inside, namespace, needs_root, run
 
 pytestmark = needs_root
@@ -116,7 +121,7 @@ def refused_run(
     ("lengths", "error", "missing", "why"),
     [
         ((BY_FAMILY,), errno.ENOENT, "udp", "the kernel has no udp_diag (ENOENT)"),
-        ((BY_FAMILY,), errno.EPERM, "udp", "a security module or seccomp refuses"),
+        ((BY_FAMILY,), errno.EPERM, "udp", "a seccomp filter refuses it (EPERM)"),
         ((BY_FAMILY,), errno.ENOBUFS, "udp", "(ENOBUFS)"),
         ((MPTCP,), errno.ENOENT, "mptcp", "the kernel has no mptcp_diag (ENOENT)"),
     ],
@@ -163,8 +168,13 @@ import socket
 import subprocess
 import sys
 from nettop.collect import PollOptions
+from nettop.export.snapshot import write_tick
+from nettop.feed import Grouping
+from nettop.options import Format
 from nettop.planes import PlaneOptions
 from nettop.poller import LiveFeed
+from nettop.query import compile_filter
+from nettop.render.columns import endpoint
 listener = socket.create_server(("127.0.0.1", 0))
 ends = []
 for n in range(7):
@@ -310,3 +320,80 @@ for line in sys.stdin:
         enter(other)
         feed.tick()
         assert [r.rec.sport for r in rows_of(feed)] == [made.getsockname()[1]]
+
+
+LINK_LOCAL = "fe80::2"
+
+
+@pytest.fixture
+def two_links() -> Iterator[tuple[str, list[str]]]:
+    """A namespace with two links, each to a namespace whose address is fe80::2."""
+    with ExitStack() as stack:
+        near, *far = (stack.enter_context(namespace()) for _ in range(3))
+        for n, name in enumerate(far):
+            run("ip", "-n", near, "link", "add", f"eth{n}", "type", "veth",
+                "peer", "name", "v0", "netns", name)  # fmt: skip
+            for where, dev, last in ((near, f"eth{n}", 1), (name, "v0", 2)):
+                run("ip", "-n", where, "link", "set", dev, "addrgenmode", "none")
+                run("ip", "-n", where, "addr", "add", f"fe80::{last}/64", "dev", dev, "nodad")
+                run("ip", "-n", where, "link", "set", dev, "up")
+        yield near, far
+
+
+def test_two_hosts_of_one_link_local_address(two_links: tuple[str, list[str]]) -> None:
+    near, far = two_links
+    with ExitStack() as stack:
+        cookies = []
+        for n, name in enumerate(far):
+            make = partial(socket.create_server, ("::", 8080), family=socket.AF_INET6)
+            stack.enter_context(inside(name, make))
+            there = (LINK_LOCAL, 8080, 0, inside(near, partial(socket.if_nametoindex, f"eth{n}")))
+            client = stack.enter_context(inside(near, partial(socket.socket, socket.AF_INET6)))
+            client.connect(there)
+            cookies.append(int.from_bytes(client.getsockopt(socket.SOL_SOCKET, 57, 8), "little"))
+        feed = stack.enter_context(closing(LiveFeed(PollOptions(netns=(near,), planes=NO_BPF))))
+        feed.tick()
+        rows = [feed.find(cookie) for cookie in cookies]
+        assert [row.dev for row in rows if row] == ["eth0", "eth1"]
+        assert [endpoint(row, local=False) for row in rows if row] == [
+            f"[{LINK_LOCAL}%eth{n}]:8080" for n in (0, 1)
+        ]
+        groups = {g.title: g for g in feed.groups(Grouping.REMOTE)}
+        assert {t: g.sockets for t, g in groups.items()} == {
+            f"[{LINK_LOCAL}%eth{n}]:8080": 1 for n in (0, 1)
+        }
+        texts = [g.filter_text for _, g in sorted(groups.items())]
+        for n, text in [*enumerate(texts), (1, "dev = eth1"), (0, f"dst = [{LINK_LOCAL}%eth0]")]:
+            feed.set_filter(compile_filter(text))
+            assert [row.cookie for row in feed.window(0, 9)] == [cookies[n]], text
+        said = json.loads(b"".join(snapshot_of(feed, feed.tick())))["sockets"]
+        assert [(s["dev"], s["remote"]["addr"]) for s in said] == [("eth0", LINK_LOCAL)]
+
+
+def test_one_address_in_two_namespaces() -> None:
+    """127.0.0.1 is another host in each."""
+    with ExitStack() as stack:
+        names = [stack.enter_context(namespace()) for _ in range(2)]
+        for name in names:
+            serve = partial(socket.create_server, ("127.0.0.1", 80))
+            server = stack.enter_context(inside(name, serve))
+            connect = partial(socket.create_connection, server.getsockname())
+            stack.enter_context(inside(name, connect))
+            stack.enter_context(server.accept()[0])
+        options = PollOptions(netns=tuple(names), planes=NO_BPF)
+        feed = stack.enter_context(closing(LiveFeed(options)))
+        feed.tick()
+        groups = {g.title: g for g in feed.groups(Grouping.LOCAL)}
+        assert {t: g.sockets for t, g in groups.items()} == {
+            f"127.0.0.1 in {name}": 2 for name in names
+        }
+        feed.set_filter(compile_filter(groups[f"127.0.0.1 in {names[0]}"].filter_text))
+        assert {row.netns_name for row in feed.window(0, 9)} == {names[0]}
+        feed.set_filter(compile_filter("dev = lo"))
+        assert feed.count() == 0, "nothing is bound to it"
+
+
+def snapshot_of(feed: LiveFeed, model: Model) -> list[bytes]:
+    parts: list[bytes] = []
+    write_tick(parts.append, feed, model, Format.JSON)
+    return parts

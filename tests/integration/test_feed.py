@@ -12,11 +12,13 @@ from contextlib import ExitStack, closing
 import pytest
 
 import nettop.poller as poller
+from nettop import headless
 from nettop.collect import PollOptions
 from nettop.errors import NettopError
 from nettop.feed import Grouping, Sort
 from nettop.model.fields import FIELDS
-from nettop.model.types import Owner, Verdict
+from nettop.model.types import Model, Owner, Verdict
+from nettop.options import Options, parse_args
 from nettop.poller import LiveFeed
 from nettop.query import compile_filter
 from tests.integration.namespaces import inside, namespace, needs_root
@@ -338,3 +340,31 @@ def test_udp_with_unread_data_is_a_row(pairs: Pairs, feed: LiveFeed) -> None:
         assert feed.count() == 11
         [row] = [r for r in feed.window(0, 20) if r.rec.sport == receiver.getsockname()[1]]
         assert row.rec.rqueue > 0
+
+
+def test_ticks_left_out_are_counted_without_a_screen(pairs: Pairs) -> None:
+    """A reader that stalls costs ticks: the file says how many."""
+    stalls = [0.9]
+    options = parse_args(["--ndjson", "-d", "0.2", "-n", "3"], {})
+    assert isinstance(options, Options)
+    models: list[Model] = []
+
+    def write(_raw: bytes) -> None:
+        if stalls:
+            time.sleep(stalls.pop())
+
+    with closing(LiveFeed(PollOptions(delay_s=0.2, netns=(pairs.name,)))) as feed:
+        tick = feed.tick
+
+        def remember(missed: int = 0) -> Model:
+            models.append(tick(missed))
+            return models[-1]
+
+        feed.tick = remember  # type: ignore[method-assign]
+        headless._run(feed, options, write, lambda: None)
+    missed = [m.cost.missed_ticks for m in models]
+    assert missed[0] == 0
+    assert 4 <= missed[1] <= missed[2]
+    at = [m.mono_ns / 2e8 for m in models]
+    for n, fewer in ((1, missed[1]), (2, missed[2] - missed[1])):
+        assert at[n] - at[n - 1] == pytest.approx(1 + fewer, abs=0.8)

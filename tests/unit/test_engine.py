@@ -90,7 +90,7 @@ def test_a_group_is_as_loud_as_its_loudest(engine: Engine) -> None:
     """Also where that one recovers, without a verdict, and another has a quiet one."""
     lossy: dict[str, Any] = {"bytes_sent": 0, "bytes_retrans": 0, "total_retrans": 0}
     for n in range(40):
-        held = connection(2, busy_time=n * 1_000_000, notsent_bytes=1000)
+        held = connection(2, busy_time=n * 1_000_000, notsent_bytes=1000, unacked=9, snd_cwnd=9)
         sweep(engine, 10 + n, connection(1, **lossy), held)
         loud, quiet = row(engine, 1), row(engine, 2)
         if n > 8 and not loud.verdicts:
@@ -147,7 +147,7 @@ def test_every_length_of_tcp_info(engine: Engine, length: int) -> None:
 def test_limited_shares(engine: Engine) -> None:
     sweep(engine, 10, connection(1, busy_time=0))
     sweep(engine, 11, connection(1, busy_time=900_000, rwnd_limited=300_000, sndbuf_limited=100_000,
-                                 notsent_bytes=5000))  # fmt: skip
+                                 notsent_bytes=5000, unacked=10, snd_cwnd=10))  # fmt: skip
     assert value(engine, "limited.rwnd") == 30
     assert value(engine, "limited.sndbuf") == 10
     assert value(engine, "limited.cwnd") == 50
@@ -171,6 +171,38 @@ def test_full_window_is_cwnd_limited(engine: Engine) -> None:
     sweep(engine, 11, connection(1, busy_time=1_000_000, **full))
     assert value(engine, "limited.cwnd") == 100
     assert value(engine, "limited.idle") == 0
+
+
+FULL_BUFFER = skmeminfo(wmem_queued=100_000)  # of 131,072
+
+
+@pytest.mark.parametrize(
+    ("what", "info", "mem", "by"),
+    [
+        ("Nagle", {"unacked": 1, "notsent_bytes": 1000}, None, "in_flight"),
+        ("a cork", {"unacked": 0, "notsent_bytes": 1200}, None, "in_flight"),
+        ("pacing", {"unacked": 2, "notsent_bytes": 70_000}, None, "in_flight"),
+        ("pacing at its own limit", {"unacked": 8, "notsent_bytes": 70_000, "pacing_rate": 5000,
+         "max_pacing_rate": 5000}, None, "in_flight"),
+        ("a dead peer", {"unacked": 1, "snd_cwnd": 1, "notsent_bytes": 70_000, "retransmits": 5,
+         "ca_state": 4}, None, "in_flight"),
+        ("one request", {"unacked": 10, "delivery_rate_app_limited": 1}, None, "in_flight"),
+        ("a full window", {"unacked": 10, "notsent_bytes": 70_000}, FULL_BUFFER, "cwnd"),
+        ("a burst put off", {"unacked": 7, "notsent_bytes": 70_000}, FULL_BUFFER, "cwnd"),
+        ("in recovery", {"unacked": 18, "notsent_bytes": 70_000, "ca_state": 3}, None, "cwnd"),
+        ("a full buffer", {"unacked": 9}, FULL_BUFFER, "sndbuf"),
+        ("a full buffer under Nagle", {"unacked": 4, "notsent_bytes": 900}, FULL_BUFFER, "sndbuf"),
+        ("a buffer with room", {"unacked": 9}, skmeminfo(wmem_queued=80_000), "in_flight"),
+    ],
+)  # fmt: skip
+def test_what_holds_a_sender_back(
+    engine: Engine, what: str, info: dict[str, int], mem: bytes | None, by: str
+) -> None:
+    base = {"snd_mss": 1448, "snd_cwnd": 10, "max_pacing_rate": 2**64 - 1} | info
+    for n in range(2):
+        sweep(engine, 10 + n, connection(1, skmem=mem, busy_time=n * 1_000_000, **base))
+    shares = {w: value(engine, f"limited.{w}") for w in ("cwnd", "in_flight", "sndbuf")}
+    assert shares == {w: 100 if w == by else 0 for w in shares}, what
 
 
 def test_limited_needs_a_second(engine: Engine) -> None:

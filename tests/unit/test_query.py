@@ -19,7 +19,10 @@ S = 1_000_000_000
 
 
 class Names:
-    """cgroup 42 is nginx.service, namespace 7 is web."""
+    """cgroup 42 is nginx.service, namespace 7 is web; eth0 is 2 in it and 5 in namespace 8."""
+
+    def devices(self, name: str) -> list[tuple[int, int]]:
+        return [(7, 2), (8, 5)] if name == "eth0" else []
 
     def cgroup_ids(self, pattern: str) -> list[int]:
         return [42] if pattern in ("nginx.service", "*nginx*") else []
@@ -266,7 +269,9 @@ def test_every_number_can_be_compared(engine: Engine, field: str) -> None:
         ("user = nobody-here", 7, "no user"),
         ("uid = ²", 6, "no user"),
         ("pid = ²", 6, "is not a number"),
-        ("dev = ²", 6, "no device"),
+        ("dev = a/b", 6, "no device"),
+        ("dev = longer-than-15-b", 6, "no device"),
+        ("src = [fe80::2%a/b]:80", 6, "is not an address"),
     ],
 )  # fmt: skip
 def test_mistakes_point_at_their_column(text: str, column: int, message: str) -> None:
@@ -364,6 +369,34 @@ def mistake(text: str) -> FilterError | None:
 @pytest.mark.parametrize("field", ["sport", "user", "dst", "dev"])
 def test_what_no_name_has(field: str, name: str) -> None:
     assert mistake(f"{field} = {name}" if field != "dst" else f"dst {name}")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("dev = eth0", {1, 4}),
+        ("dev eth0", {1, 4}),
+        ("dev != eth0", {2, 3, 5}),
+        ("dev = 5", {3, 4}),
+        ("dev = 0", {5}),
+        ("dev = eth9", set()),
+        ("src = [fe80::2%eth0]:80", {1, 4}),
+        ("src fe80::2%eth0", {1, 4}),
+        ("local != [fe80::2%eth0]:80", {2, 3, 5}),
+        ("src = [fe80::2]:80 and netns = 7", {1, 3, 5}),
+        ("src = fe80::9%eth0", set()),
+    ],
+)  # fmt: skip
+def test_the_device_of_a_namespace(text: str, expected: set[int]) -> None:
+    e = Engine()
+    e.feed_begin(S)
+    for netns, bound in ((7, {1: 2, 3: 5, 5: 0}), (8, {2: 2, 4: 5})):
+        some = [connection(c, src="fe80::2", sport=80, dst="fe80::1", ifindex=i)
+                for c, i in bound.items()]  # fmt: skip
+        e.feed(netns, Proto.TCP, b"".join(some) + done())
+    e.feed_end(S)
+    e.order(None, True, 10, False)
+    assert matching(e, text) == expected
 
 
 def test_a_name_of_any_bytes() -> None:

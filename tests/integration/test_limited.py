@@ -1,0 +1,101 @@
+"""What holds a sender back, on real connections over a path of 40 ms."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+from nettop.collect import PollOptions
+from nettop.planes import PlaneOptions
+from nettop.poller import LiveFeed
+from tests.integration.namespaces import inside, needs_root
+from tests.integration.relay import relayed
+from tests.integration.sends import cookie_of
+
+pytestmark = needs_root
+
+SO_MAX_PACING_RATE = 47
+# Name → (options before connect, NODELAY, bytes a send, pause between sends, who holds it back)
+KINDS = {
+    "nagle": ([], False, 100, 0.005, "in_flight"),
+    "cork": ([(socket.IPPROTO_TCP, socket.TCP_CORK, 1)], False, 100, 0.02, "in_flight"),
+    "pacing": ([(socket.SOL_SOCKET, SO_MAX_PACING_RATE, 50_000)], True, 65536, 0.0, "in_flight"),
+    "buffer": ([(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)], True, 65536, 0.0, "sndbuf"),
+    "bulk": ([], True, 65536, 0.0, "cwnd"),
+}
+
+
+@contextmanager
+def busy(kind: str, near: str, far: str) -> Iterator[socket.socket]:
+    """A connection whose two ends write and read all the time."""
+    options, nodelay, size, pause, _ = KINDS[kind]
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(OSError):  # a time-out of a full buffer, or the end
+                sender.send(bytes(size))
+            time.sleep(pause)
+
+    def read() -> None:
+        with contextlib.suppress(OSError):
+            while receiver.recv(1 << 20):
+                pass
+
+    with inside(far, lambda: socket.create_server(("10.7.0.2", 0))) as listener:
+        sender = inside(near, socket.socket)
+        sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
+        sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, nodelay)
+        for option in options:
+            sender.setsockopt(*option)
+        sender.connect(listener.getsockname())
+        receiver, _ = listener.accept()
+    sender.settimeout(0.5)
+    threads = [threading.Thread(target=work) for work in (write, read)]
+    with sender, receiver:
+        for thread in threads:
+            thread.start()
+        try:
+            yield sender
+        finally:
+            ended.set()
+            sender.shutdown(socket.SHUT_RDWR)
+            receiver.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join()
+
+
+def held_back(feed: LiveFeed, sock: socket.socket) -> dict[str, int]:
+    row = feed.find(cookie_of(sock))
+    assert row is not None
+    names = ("rwnd", "sndbuf", "cwnd", "in_flight", "idle")
+    return {name: getattr(row.rec, f"lim_{name}_pct") for name in names}
+
+
+def test_each_is_held_back_by_what_holds_it_back() -> None:
+    with ExitStack() as stack:
+        near, far, relay = stack.enter_context(relayed(20_000_000))
+        senders = {k: stack.enter_context(busy(k, near, far)) for k in KINDS}
+        options = PollOptions(netns=(near,), planes=PlaneOptions(bpf=False))
+        feed = stack.enter_context(closing(LiveFeed(options)))
+        time.sleep(1.5)
+        feed.tick()
+        time.sleep(1.1)
+        feed.tick()
+        told = {kind: held_back(feed, sender) for kind, sender in senders.items()}
+        most = {kind: max(shares, key=shares.__getitem__) for kind, shares in told.items()}
+        assert most == {kind: by for kind, (*_, by) in KINDS.items()}, told
+        assert all(shares["cwnd"] == 0 for kind, shares in told.items() if kind != "bulk"), told
+
+        # Nothing comes back: everybody waits for an answer, however full the window is.
+        relay.shape = lambda _number: []
+        time.sleep(1.5)
+        feed.tick()
+        time.sleep(1.1)
+        feed.tick()
+        told = {kind: held_back(feed, sender) for kind, sender in senders.items()}
+        assert all(shares["cwnd"] == 0 for shares in told.values()), told
