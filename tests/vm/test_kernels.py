@@ -64,12 +64,15 @@ def run(name: str) -> Told:
 
 
 @pytest.fixture(scope="module")
-def guests() -> Iterator[dict[str, Future[Told]]]:
-    """All of them, one after the other; those that time nothing beside the others."""
+def guests(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Told]]]:
+    """Those that were chosen, one after the other; those that time nothing beside the others."""
+    calls = [getattr(item, "callspec", None) for item in request.session.items]
+    chosen = {call.params.get("told") for call in calls if call is not None}
     with ThreadPoolExecutor(1) as timed, ThreadPoolExecutor(1) as beside:
         futures = {
             name: (beside if KERNELS[name].wait is None else timed).submit(run, name)
             for name in WANTED
+            if name in chosen
         }
         try:
             yield futures
