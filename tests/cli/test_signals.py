@@ -49,6 +49,22 @@ def test_sigterm_ends_it_by_that_signal(number: signal.Signals) -> None:
         assert process.wait(5) == -number
 
 
+@pytest.mark.parametrize("name", ["INT", "HUP"])
+def test_what_is_ignored_at_the_start_stays_ignored(name: str) -> None:
+    """As a script's background job and nohup want it; SIGTERM ends it all the same."""
+    with subprocess.Popen(
+        ["sh", "-c", f"trap '' {name}; exec \"$@\"", "sh", *NETTOP, "--ndjson", "-d", "0.1"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment(),
+    ) as process:  # fmt: skip
+        assert process.stdout
+        assert process.stdout.readline()
+        process.send_signal(signal.Signals[f"SIG{name}"])
+        assert all(process.stdout.readline() for _ in range(3))
+        process.terminate()
+        process.stdout.read()
+        assert process.wait(5) == -signal.SIGTERM
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_keeps_the_complete_ticks(tmp_path: Path, number: signal.Signals) -> None:
     out = tmp_path / "log.ndjson"

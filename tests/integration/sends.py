@@ -120,10 +120,10 @@ RATE, BURST = 1_000_000, 2048  # bytes/s, bytes
 
 
 @contextmanager
-def shaped(name: str, *, latency: str = "400ms") -> Iterator[None]:
-    """A token bucket on v0: what exceeds BURST leaves at RATE."""
+def shaped(name: str, *, latency: str = "400ms", rate: int = RATE) -> Iterator[None]:
+    """A token bucket on v0: what exceeds BURST leaves at that rate."""
     run("tc", "-n", name, "qdisc", "add", "dev", "v0", "root", "tbf",
-        "rate", "8mbit", "burst", f"{BURST}b", "latency", latency)  # fmt: skip
+        "rate", f"{rate * 8}bit", "burst", f"{BURST}b", "latency", latency)  # fmt: skip
     try:
         yield
     finally:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from nettop.probe.connect import resolve
+from nettop.probe.legs import PARTS
 from nettop.probe.opening import AnyProber, open_prober
 from nettop.probe.options import parse_probe
 
@@ -35,6 +40,58 @@ def reflector(
         process.wait(timeout=5)
         assert process.stdout is not None
         process.stdout.close()
+
+
+@contextlib.contextmanager
+def reporting() -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A running UDP reflector that reports as JSON five times a second, and its port."""
+    port = free_port()
+    process = subprocess.Popen(
+        [*NETTOP, "reflect", "udp", f"127.0.0.1:{port}", "--json", "-d", "0.2"],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        until(lambda: queued_bytes(port) is not None)
+        yield process, port
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def reports(process: subprocess.Popen[str], messages: int) -> list[dict[str, Any]]:
+    """Those that tell of anything, until so many messages are in them."""
+    found: list[dict[str, Any]] = []
+    assert process.stdout is not None
+    while sum(said["rx_wait"]["count"] for said in found) < messages:
+        said = json.loads(process.stdout.readline())["protos"]["udp"]
+        if said["rx_wait"]["count"]:
+            found.append(said)
+    return found
+
+
+def queued_bytes(port: int) -> int | None:
+    """What waits in the UDP socket of that port of 127.0.0.1; None: nobody has it."""
+    for line in Path("/proc/net/udp").read_text().splitlines()[1:]:
+        words = line.split()
+        if words[1] == f"0100007F:{port:04X}":
+            return int(words[4].partition(":")[2], 16)
+    return None
+
+
+def until(condition: Callable[[], object], seconds: float = 30) -> None:
+    """Returns when it holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.01)
+
+
+def unexplained(legs: Mapping[str, Any]) -> tuple[int, int]:
+    """By how much all round trips are longer than their parts together, and the most that answers
+    whose own departure was never told can account for."""
+    known = [legs[leg.value]["sum_ns"] for leg in PARTS if leg.value in legs]
+    untold = legs["round"]["count"] - legs.get("net_back", {"count": 0})["count"]
+    return legs["round"]["sum_ns"] - sum(known), untold * legs["round"]["max_ns"]
 
 
 def free_port() -> int:

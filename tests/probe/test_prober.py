@@ -37,8 +37,12 @@ def prober_of(*words: str) -> Iterator[AnyProber]:
 
 
 @contextlib.contextmanager
-def service(most: int = 100) -> Iterator[int]:
-    """Takes so many connections and reads them to their end; gives its port."""
+def service(most: int = 100, closed: threading.Event | None = None) -> Iterator[int]:
+    """Takes so many connections and reads them to their end; gives its port.
+
+    Args:
+        closed: Set once no more are taken.
+    """
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.05)
         stop = threading.Event()
@@ -55,6 +59,8 @@ def service(most: int = 100) -> Iterator[int]:
                     while sock.recv(100):
                         pass
             server.close()
+            if closed is not None:
+                closed.set()
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -78,7 +84,7 @@ def test_probes_under_way_are_of_no_tally_once_it_is_cleared() -> None:
 
     with (
         udp_peer(answers) as port,
-        prober_of("udp", f"127.0.0.1:{port}", "-c", "60", "-i", "0.01", "-W", "0.3") as prober,
+        prober_of("udp", f"127.0.0.1:{port}", "-c", "60", "-i", "0.01", "-W", "2") as prober,
     ):
         assert isinstance(prober, Prober)
         prober._stamped.errors[StampError.UNKNOWN] = 3
@@ -90,7 +96,7 @@ def test_probes_under_way_are_of_no_tally_once_it_is_cleared() -> None:
 
         prober.run(clear)
         tally = prober.tally
-    assert 20 <= tally.sent < 40
+    assert 5 < tally.sent < 40
     assert (tally.answered, tally.lost, tally.overdue) == (tally.sent - 5, 5, 0)
     assert (tally.duplicates, tally.reordered, tally.garbage) == (0, 0, 0)
     assert +tally.stamps_missing == +tally.errors == {}
@@ -109,7 +115,6 @@ def test_lost_probes_that_are_answered_once_it_is_cleared() -> None:
     ):
         prober.run(lambda point: prober.clear() if point.seq == 4 else None)
         tally = prober.tally
-    assert tally.lost >= 0
     assert tally.answered + tally.lost == tally.sent < 30
     assert tally.duplicates == 0
 
@@ -136,12 +141,19 @@ def _echo_once(peer: socket.socket) -> None:
 
 
 def test_a_service_that_went_away_once_it_is_cleared() -> None:
+    closed = threading.Event()
+
+    def clear(point: Point) -> None:
+        if point.seq == 1:
+            assert closed.wait(20)
+            prober.clear()
+
     with (
-        service(most=3) as port,  # the first is asked whether it is reflect
+        service(3, closed) as port,  # the first is asked whether it is reflect
         prober_of("tcp", f"127.0.0.1:{port}", "-c", "6", "-i", "0.1") as prober,
     ):
         assert isinstance(prober, ServiceProber)
-        prober.run(lambda point: prober.clear() if point.seq == 1 else None)
+        prober.run(clear)
     tally = prober.tally
     assert (tally.sent, tally.answered, tally.lost, tally.refused) == (4, 0, 4, 4)
     assert result(prober) == EXIT_OK
@@ -192,8 +204,11 @@ def test_interrupted_it_tells_all_that_was_answered(monkeypatch: pytest.MonkeyPa
 @needs_root
 def test_stamps_from_after_the_time_limit(veth: tuple[str, str]) -> None:
     """Probes that lay in the queue of the device for longer than the limit."""
-    with reflector("udp", "10.9.0.2:9001", netns=veth[1]), shaped(veth[0]):
-        code, out, errors = nettop("probe", "udp", "10.9.0.2:9001", "-c", "120", "-i", "0.001",
+    with (
+        reflector("udp", "10.9.0.2:9001", netns=veth[1]),
+        shaped(veth[0], rate=100_000, latency="5s"),  # 14 ms a probe
+    ):
+        code, out, errors = nettop("probe", "udp", "10.9.0.2:9001", "-c", "60", "-i", "0.001",
                                    "-s", "1400", "-W", "0.02", "--json", netns=veth[0])  # fmt: skip
     assert (code, errors) == (0, "")
     told = json.loads(out)

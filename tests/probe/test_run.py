@@ -15,17 +15,33 @@ from pathlib import Path
 
 import pytest
 
-from nettop.probe.legs import PARTS, Leg
+from nettop.probe.legs import Leg
 from nettop.probe.report import probe_object
 from nettop.probe.service import ServiceProber
 from nettop.probe.wire import ANSWER, GREETING, Header, answer, header_of, request
 from tests.integration.namespaces import needs_root, run
-from tests.integration.relay import relayed
+from tests.integration.relay import crossings, relayed, tapped
 from tests.integration.sends import BURST, RATE, near, shaped
-from tests.probe.peers import NETTOP, free_port, nettop, probed, reflector, udp_peer
+from tests.probe.peers import (
+    NETTOP,
+    free_port,
+    nettop,
+    probed,
+    queued_bytes,
+    reflector,
+    reporting,
+    reports,
+    udp_peer,
+    unexplained,
+    until,
+)
 
 REFLECT_LEGS = {"send", "qdisc", "net_out", "far_in", "far_app", "far_out", "net_back", "wait",
                 "round"}  # fmt: skip
+# Parts meet at one stamp each; round is of another clock, read beside.
+SLACK_NS = 20_000
+MS = 1_000_000
+DELAYED_ACK_NS = 40 * MS
 SERVICE_LEGS = (Leg.CONNECT, Leg.SEND, Leg.QDISC, Leg.ACK)
 
 
@@ -61,10 +77,9 @@ def test_the_parts_of_the_way_are_the_way(proto: str, host: str) -> None:
     counts = {name: leg["count"] for name, leg in legs.items()}
     # The last answer's own stamps would have come with the next one.
     assert {n for name, n in counts.items() if name not in ("far_out", "net_back")} == {30}
-    assert 25 <= counts["far_out"] == counts["net_back"] <= 29
-    means = {name: leg["sum_ns"] / leg["count"] for name, leg in legs.items()}
-    parts = sum(means[leg.value] for leg in PARTS if leg.value in means)
-    assert parts == pytest.approx(means["round"], rel=0.1, abs=50_000)
+    assert 15 <= counts["far_out"] == counts["net_back"] <= 29
+    rest, most = unexplained(legs)
+    assert -SLACK_NS * 30 <= rest <= most + SLACK_NS * 30
     assert sum(n for _, _, n in legs["round"]["buckets"]) == 30
 
 
@@ -82,32 +97,28 @@ def test_lines_and_table_without_a_terminal() -> None:
 
 def test_the_far_queue_wait_of_a_stopped_reflector() -> None:
     """Requests that lay in its socket while it did not run, as probe and as reflect tell it."""
-    port = free_port()
-    far = subprocess.Popen(
-        [*NETTOP, "reflect", "udp", f"127.0.0.1:{port}", "--json", "-d", "2", "-n", "1"],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        time.sleep(1)
-        stopped = time.monotonic_ns()
+    with reporting() as (far, port):
         far.send_signal(signal.SIGSTOP)
+        before = time.monotonic_ns()
         probe = subprocess.Popen(
-            [*NETTOP, "probe", "udp", f"127.0.0.1:{port}", "-c", "1", "--json"],
+            [*NETTOP, "probe", "udp", f"127.0.0.1:{port}", "-c", "1", "-W", "20", "--json"],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        time.sleep(0.7)
+        until(lambda: queued_bytes(port))
+        lies = time.monotonic_ns()
+        time.sleep(0.2)
+        least = time.monotonic_ns() - lies
         far.send_signal(signal.SIGCONT)
-        most = time.monotonic_ns() - stopped
-        told = json.loads(probe.communicate(timeout=10)[0])
-        own = json.loads(far.communicate(timeout=10)[0].splitlines()[0])
-    finally:
-        far.kill()
-        far.wait()
+        [own] = reports(far, 1)
+        most = time.monotonic_ns() - before
+        told = json.loads(probe.communicate(timeout=30)[0])
     waited = told["legs"]["far_in"]["max_ns"]
-    assert 50_000_000 < waited <= most
-    assert told["legs"]["round"]["max_ns"] == pytest.approx(waited, rel=0.05)
-    assert own["protos"]["udp"]["rx_wait"]["max_ns"] == waited
-    assert own["protos"]["udp"]["answered"] == 1
+    assert least <= waited <= most
+    assert waited <= told["legs"]["round"]["max_ns"]
+    rest, untold = unexplained(told["legs"])
+    assert -SLACK_NS <= rest <= untold
+    assert own["rx_wait"]["max_ns"] == waited
+    assert own["answered"] == 1
 
 
 def test_a_plain_echo() -> None:
@@ -136,7 +147,7 @@ def test_losses_duplicates_disorder_and_garbage_are_counted() -> None:
         return [data]
 
     with udp_peer(answers) as port:
-        words = ("udp", f"127.0.0.1:{port}", "-c", "12", "-i", "0.02", "-W", "0.3")
+        words = ("udp", f"127.0.0.1:{port}", "-c", "12", "-i", "0.02", "-W", "2")
         tally = probed(*words).tally
     assert (tally.sent, tally.answered, tally.lost) == (12, 11, 1)
     assert (tally.duplicates, tally.reordered, tally.garbage) == (2, 1, 4)
@@ -147,12 +158,12 @@ def test_losses_duplicates_disorder_and_garbage_are_counted() -> None:
 def test_an_answer_after_the_time_limit_is_overdue_not_lost() -> None:
     def answers(number: int, data: bytes) -> Sequence[bytes]:
         if number == 3:
-            time.sleep(0.25)
+            time.sleep(0.8)
         return [data]
 
     with udp_peer(answers) as port:
-        tally = probed("udp", f"127.0.0.1:{port}", "-c", "12", "-i", "0.05", "-W", "0.12").tally
-    assert (tally.sent, tally.answered, tally.lost) == (12, 12, 0)
+        tally = probed("udp", f"127.0.0.1:{port}", "-c", "30", "-i", "0.05", "-W", "0.5").tally
+    assert (tally.sent, tally.answered, tally.lost) == (30, 30, 0)
     assert tally.overdue >= 1
 
 
@@ -240,23 +251,31 @@ def test_a_far_end_that_turns_into_garbage_ends_the_run() -> None:
 def test_a_delay_on_the_way(proto: str) -> None:
     """20 ms each way: the round trip, the legs of the network and TCP's ACK."""
     with (
-        relayed(20_000_000) as (a, b, relay),
+        relayed(20 * MS) as (a, b, _),
+        tapped(a, b) as (here, there),
         reflector(proto, "10.7.0.2:9000", netns=b),
     ):
-        code, out, errors = nettop("probe", proto, "10.7.0.2:9000", "-c", "20", "-i", "0.1",
-                                   "--json", netns=a)  # fmt: skip
-        held = sorted(relay.held_ns)
+        code, out, errors = nettop("probe", proto, "10.7.0.2:9000", "-c", "20", "-i", "0.1", "-W",
+                                   "5", "-s", "200", "--json", netns=a)  # fmt: skip
+        took = {"net_out": crossings(here, there, 200), "net_back": crossings(there, here, 200)}
     assert (code, errors) == (0, "")
     legs = json.loads(out)["legs"]
-    median = held[len(held) // 2]
-    for name in ("net_out", "net_back"):
-        assert legs[name]["p50_ns"] == near(median)
-    own = sum(legs[name]["p50_ns"] for name in ("send", "far_in", "far_app", "far_out", "wait"))
-    assert legs["round"]["p50_ns"] == near(2 * median + own)
+    took["net_back"].pop()  # nothing tells when the last answer left
+    for name, times in took.items():
+        assert legs[name]["count"] == len(times)
+        assert min(times) >= 20 * MS
+        assert legs[name]["p50_ns"] == near(sorted(times)[len(times) // 2])
+        assert legs[name]["max_ns"] == near(max(times))
+        assert legs[name]["sum_ns"] == near(sum(times))
+    rest, most = unexplained(legs)
+    assert -SLACK_NS * 20 <= rest <= most + SLACK_NS * 20
     if proto == "tcp":
-        # The answer carries the ACK.
-        there = legs["far_in"]["p50_ns"] + legs["far_app"]["p50_ns"] + legs["far_out"]["p50_ns"]
-        assert legs["ack"]["p50_ns"] == near(2 * median + there)
+        # The answer carries the ACK, unless it is so late that the kernel sends one by itself.
+        ways = ("net_out", "far_in", "far_app", "far_out", "net_back")
+        rest = legs["ack"]["sum_ns"] - sum(legs[way]["sum_ns"] for way in ways)
+        assert rest <= most + SLACK_NS * 20
+        if legs["far_in"]["max_ns"] + legs["far_app"]["max_ns"] < DELAYED_ACK_NS:
+            assert rest >= -SLACK_NS * 20
 
 
 @needs_root
@@ -289,29 +308,28 @@ def test_the_queue_of_the_own_device(veth: tuple[str, str]) -> None:
 
 
 def test_reflect_answers_probes_alone() -> None:
-    port = free_port()
-    far = subprocess.Popen(
-        [*NETTOP, "reflect", "udp", f"127.0.0.1:{port}", "--json", "-d", "1.5", "-n", "1"],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    time.sleep(0.8)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(0.2)
+    with (
+        reporting() as (far, port),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+    ):
         sock.connect(("127.0.0.1", port))
         good = request(1, 7, 128)
         for wrong in (b"", b"x" * 500, good[:-1], good + b"x",
                       answer(Header(ANSWER, 1, 7, 128), None)):  # fmt: skip
             sock.send(wrong)
+        sock.settimeout(0.2)
         with pytest.raises(TimeoutError):
             sock.recv(2000)
+        sock.settimeout(20)
         for size in (32, 95, 96, 1400):
             sock.send(request(size, 7, size))
             back = sock.recv(2000)
             assert len(back) == size
             assert header_of(back) == Header(ANSWER, size, 7, size)
-    told = json.loads(far.communicate(timeout=10)[0].splitlines()[0])["protos"]["udp"]
-    assert (told["answered"], told["strangers"], told["clients"]) == (4, 5, 1)
-    assert told["rx_wait"]["count"] == 9
+        said = reports(far, 9)
+    assert [sum(s[name] for s in said) for name in ("answered", "strangers")] == [4, 5]
+    assert sum(s["rx_wait"]["count"] for s in said) == 9
+    assert {s["clients"] for s in said if s["answered"]} == {1}
 
 
 def test_reflect_hangs_up_on_strangers() -> None:
@@ -390,9 +408,11 @@ def test_interrupted_it_prints_the_table() -> None:
             [*NETTOP, "probe", "udp", f"127.0.0.1:{port}", "-i", "0.05"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        time.sleep(1.2)
+        assert process.stdout is not None
+        while "seq=3" not in process.stdout.readline():
+            pass
         process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=5)
+        out, errors = process.communicate(timeout=20)
     assert (process.returncode, errors) == (130, "")
     assert "round    send() → answer read" in out
 

@@ -196,7 +196,7 @@ def test_the_namespace_of_another_process_is_tried() -> None:
     assert (found.can_enter is False) == (found.reason is not None)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
+@pytest.mark.needs_root
 def test_without_privilege_diag_works_and_procs_is_partial() -> None:
     script = f"""
 import os, sys

@@ -161,7 +161,8 @@ def test_a_plain_directory_has_no_handles(tmp_path: Path) -> None:
 MOUNT = cgroups.find_mount(mounts.read_mounts())
 
 
-@pytest.mark.skipif(MOUNT is None or os.geteuid() != 0, reason="needs cgroup v2 and root")
+@pytest.mark.needs_root
+@pytest.mark.skipif(MOUNT is None, reason="needs cgroup v2")
 @pytest.mark.parametrize("by_handle", [True, False])
 def test_real_cgroup_by_handle_and_by_walk(by_handle: bool) -> None:
     assert MOUNT is not None

@@ -42,10 +42,10 @@ class GuestFailed(AssertionError):
 
 
 def qemu() -> tuple[Path, dict[str, str]]:
-    """QEMU's program and the environment that it runs in: the machine's own, else one fetched.
+    """QEMU's program, one that has igb (8.0), and the environment that it runs in.
 
     Raises:
-        Unavailable: neither.
+        Unavailable: it cannot be fetched.
     """
     folder = cache() / "qemu"
     program = folder / "usr/bin/qemu-system-x86_64"

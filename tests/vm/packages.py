@@ -1,4 +1,7 @@
-"""Debian packages through private apt roots: found by the archive's own index, never installed."""
+"""Debian packages through private apt roots: found by the archive's own index, never installed.
+
+The archive is the one that the machine's own apt sources name.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,16 @@ import fcntl
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-MIRROR = "http://deb.debian.org/debian"
-SOURCES = Path("/etc/apt/sources.list.d/debian.sources")
-UPDATE_S, FETCH_S = 60, 300
-_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+from tests.vm.aptsources import acquire_settings, archives
+
+UPDATE_S, FETCH_S = 120, 300
+INDEX_S = 86_400  # an index of this age is taken as it is
 
 
 class Unavailable(Exception):
@@ -66,35 +70,55 @@ class Suite:
         return done.stdout
 
     def update(self) -> None:
-        """Fetches the index, once a run.
+        """Fetches the index, unless there is one of today; an older one does where that fails.
 
         Raises:
-            Unavailable: the archive does not answer.
+            Unavailable: no archive of the machine's answers, or none is Debian's and has this.
         """
         if self.name in _updated:
             return
-        for folder in ("lists/partial", "archives/partial", "parts"):
+        fetched = self.root / "fetched"
+        with locked(f"apt-{self.name}"):
+            if not fetched.exists() or time.time() - fetched.stat().st_mtime > INDEX_S:
+                sources = self.root / "sources/archive.sources"
+                before = sources.read_text() if fetched.exists() else None
+                try:
+                    self._fetch_index(sources)
+                    fetched.touch()
+                except Unavailable:
+                    if before is None:
+                        raise
+                    sources.write_text(before)
+        _updated.add(self.name)
+
+    def _fetch_index(self, sources: Path) -> None:
+        for folder in ("lists/partial", "archives/partial", "parts", "sources"):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         (self.root / "status").touch()
-        mirror = _mirror()
-        lines = [
-            f"deb [signed-by={_KEYRING}] {mirror} {s} main" for s in (self.name, *self.besides)
-        ]
-        (self.root / "sources.list").write_text("\n".join(lines) + "\n")
         (self.root / "apt.conf").write_text(
+            f'{acquire_settings()}Acquire::Languages "none";\n'
             f'Dir::State "{self.root}"; Dir::State::status "{self.root}/status";\n'
             f'Dir::State::lists "{self.root}/lists"; Dir::Cache "{self.root}";\n'
-            f'Dir::Cache::archives "{self.root}/archives"; Dir::Etc::sourceparts "-";\n'
-            f'Dir::Etc::sourcelist "{self.root}/sources.list";\n'
-            f'Dir::Etc::parts "{self.root}/parts";\n'
+            f'Dir::Cache::archives "{self.root}/archives"; Dir::Etc::sourcelist "-";\n'
+            f'Dir::Etc::sourceparts "{sources.parent}"; Dir::Etc::parts "{self.root}/parts";\n'
             f'Dir::Etc::preferencesparts "{self.root}/parts"; Dir::Etc::preferences "-";\n'
-            f'APT::Default-Release "{self.name}";\n'
-            'Acquire::Languages "none"; APT::Architecture "amd64"; APT::Architectures "amd64";\n'
-            f'Acquire::http::Timeout "20"; APT::Sandbox::User "";\n{_proxy()}'
+            f'APT::Default-Release "{self.name}"; APT::Sandbox::User "";\n'
+            'APT::Architecture "amd64"; APT::Architectures "amd64";\n'
         )
-        with locked(f"apt-{self.name}"):
-            self._apt("apt-get", "-qq", "update", seconds=UPDATE_S)
-        _updated.add(self.name)
+        names = (self.name, *self.besides)
+        failures = []
+        for archive in archives(names):
+            sources.write_text(archive.stanza(names))
+            try:
+                self._apt("apt-get", "-qq", "update", seconds=UPDATE_S)
+            except Unavailable as failed:
+                failures.append(str(failed))
+                continue
+            said = self._apt("apt-get", "indextargets", "--format", "$(ORIGIN)", seconds=UPDATE_S)
+            if all(re.match(r"Debian\b", origin) for origin in said.splitlines()):
+                return
+            failures.append(f"{self.name}: {archive.uris} is not Debian's archive")
+        raise Unavailable(failures[0] if failures else "the machine's apt sources name no archive")
 
     def newest(self, pattern: str) -> str:
         """The package of that name pattern with the highest version.
@@ -142,27 +166,6 @@ class Suite:
 
 
 _updated: set[str] = set()
-
-
-def _mirror() -> str:
-    """The machine's own mirror, if it names one."""
-    try:
-        found = re.search(r"^URIs: (\S+/debian)/?$", SOURCES.read_text(), re.MULTILINE)
-    except OSError:
-        return MIRROR
-    return found[1] if found else MIRROR
-
-
-def _proxy() -> str:
-    """The machine's own settings of how the archive is reached."""
-    try:
-        out = subprocess.run(
-            ["apt-config", "dump", "Acquire::http::Proxy"], capture_output=True, text=True,
-            timeout=10, check=False,
-        ).stdout  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return out
 
 
 def unpack(package: Path, into: Path) -> None:
