@@ -29,6 +29,11 @@ def procs_status(stats: Any, held: frozenset[str]) -> SourceStatus:
     if stats.hidden:
         reasons.append("/proc does not list every process (PID namespace or hidepid)")
         fix = fix or "run nettop outside the container, or mount /proc with hidepid=0"
+    if stats.unlooked:
+        reasons.append(
+            f"{stats.unlooked} threads' own descriptor tables or io_uring instances"
+            " do not show what they hold"
+        )
     if not reasons:
         return SourceStatus("procs", "ok", "proc")
     return SourceStatus("procs", "partial", "proc", "; ".join(reasons), fix)
