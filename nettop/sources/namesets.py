@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import pwd
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from nettop.sources.cgroups import container_of, find_mount
 from nettop.sources.mounts import read_mounts
 from nettop.sources.netns import mounted
+from nettop.users import USERS
 
 
 class LiveNames:
@@ -37,10 +37,7 @@ class LiveNames:
         return [inode for inode, (name, _) in kept.items() if name and fnmatchcase(name, pattern)]
 
     def uid(self, name: str) -> int | None:
-        try:
-            return pwd.getpwnam(name).pw_uid
-        except (KeyError, ValueError):
-            return None
+        return USERS.uid(name)
 
 
 def _matches(path: str, pattern: str) -> bool:
