@@ -32,7 +32,7 @@ from nettop.model.types import (
 )
 from nettop.planes import PlaneOptions
 from nettop.planes.loaded import Planes, PlaneTick
-from nettop.sources import hostnet, kernel, netns
+from nettop.sources import cgroups, hostnet, kernel, netns
 from nettop.sources.names import Names
 from nettop.sources.procs import procs_status
 
@@ -84,6 +84,7 @@ class Collector:
         self.engine = Engine(self.procs, tail=kernel.tcp_info_tail)
         self.planes = planes or Planes(options.planes)
         self._plane_tick = PlaneTick()
+        cgroups.reached()  # before privileges are given up
         self.names = Names()
         # Namespace inode → its descriptor, -1 for nettop's own: a path ends with its process.
         self._entries: dict[int, int] = {}

@@ -25,8 +25,7 @@ from nettop.planes import (
     wait,
 )
 from nettop.planes.meter import Meter
-from nettop.sources.cgroups import find_mount
-from nettop.sources.mounts import read_mounts
+from nettop.sources import cgroups
 
 BPF_PLANES = (wait.NAME, stages.NAME, events.NAME, path.NAME)
 
@@ -66,11 +65,7 @@ class Planes:
         self._wait, status = wait.open_plane(options.bpf_budget_pct, options.rx_method)
         if self._wait is None:
             self._off[wait.NAME] = status
-        root = find_mount(read_mounts())
-        if root is None:
-            status = off(stages.NAME, "no cgroup v2 is mounted")
-        else:
-            self.stages, status = stages.open_plane(root, options.tx_sample)
+        self.stages, status = stages.open_plane(cgroups.reached(), options.tx_sample)
         if self.stages is None:
             self._off[stages.NAME] = status
         self.events, status = events.open_plane(self._wait, self.stages)

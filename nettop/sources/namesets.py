@@ -6,7 +6,7 @@ import os
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from nettop.sources.cgroups import container_of, find_mount
+from nettop.sources.cgroups import container_of, reached
 from nettop.sources.mounts import read_mounts
 from nettop.sources.netns import mounted
 from nettop.users import USERS
@@ -17,7 +17,7 @@ class LiveNames:
 
     def cgroup_ids(self, pattern: str) -> list[int]:
         """Directories whose path, name or container matches; below a match all match."""
-        mount = find_mount(read_mounts())
+        mount = reached().path
         if mount is None:
             return []
         wanted = pattern if pattern == "/" else pattern.rstrip("/")
