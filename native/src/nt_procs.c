@@ -317,7 +317,8 @@ static int merge(struct nt_procs *p, uint32_t n_pid, struct nt_procs_stats *ret)
 		}
 		ret->unlooked += nt_more_unlooked(t);
 		ret->rescanned += got != 0;
-		ret->unreadable += !!(t->flags & NT_TASK_UNREADABLE);
+		if (t->flags & NT_TASK_UNREADABLE && !ret->unreadable++)
+			ret->refused_pid = t->pid;
 		next[n++] = t;
 	}
 	while (o < n_old)

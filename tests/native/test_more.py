@@ -122,6 +122,60 @@ def test_a_socket_that_moves_from_one_place_to_another() -> None:
     assert table.owners(inode) == []
 
 
+RING = "anon_inode:[io_uring]"
+HEAD = "pos:\t0\nflags:\t02000002\nSqThread:\t-1\n"
+
+
+@pytest.mark.parametrize(
+    ("fdinfo", "sockets", "unlooked"),
+    [
+        ("UserFiles:\t3\n    0: socket:[70]\n    2: pipe:[9]\nUserBufs:\t0\n", {70: 4}, 0),
+        ("UserFiles:\t2\n    0: <none>\n    1: socket:[70]\n", {70: 4}, 0),
+        ("UserFiles:\t0\nUserBufs:\t1\n    0: 0x7000/4096\n", {}, 0),
+        ("UserFiles:\t8\nUserBufs:\t0\n", {}, 0),  # eight empty places
+        ("UserFiles:\t2\n    0: TCP\n    1: passwd\n", {}, 1),  # Linux before 6.13
+        ("UserFiles:\t2\n    0: UDPv6\n    1: MPTCP\n", {}, 2),
+        ("PollList:\n", {}, 1),  # busy: it lists nothing
+        ("", {}, 1),
+        ("UserFiles:\t1\n    0: /tmp/socket:[71]\n" + "x" * 100_000, {}, 0),
+        ("UserFiles:\t1\n99999999999: socket:[71]\n", {}, 0),
+    ],
+)  # fmt: skip
+def test_the_list_of_an_io_uring_instance(
+    fake: FakeProc, fdinfo: str, sockets: dict[int, int], unlooked: int
+) -> None:
+    fake.start(5, {3: "/dev/null", 4: RING})
+    info = fake.root / "5" / "fdinfo"
+    info.mkdir()
+    (info / "4").write_text(HEAD + fdinfo)
+    table = Table(fake.root)
+    stats = table.scan()
+    assert {inode: table.owners(inode) for inode in (70, 71) if table.owners(inode)} == {
+        inode: [(5, fd)] for inode, fd in sockets.items()
+    }
+    assert stats.unlooked == unlooked
+    # What was not looked into may hold the socket.
+    searched(table, 99)
+    assert table.why_unknown(99) == (HIDDEN if unlooked else NOT_FOUND)
+
+
+def test_a_plain_descriptor_is_named_before_a_registered_file(fake: FakeProc) -> None:
+    fake.start(5, {4: RING, 9: "socket:[70]"})
+    info = fake.root / "5" / "fdinfo"
+    info.mkdir()
+    (info / "4").write_text("UserFiles:\t1\n    0: socket:[70]\n")
+    fake.start(6, {7: "socket:[70]"})
+    table = Table(fake.root)
+    table.scan()
+    assert table.owners(70) == [(5, 9), (6, 7)]
+    fake.close(5, 9)
+    table.scan()
+    assert table.owners(70) == [(5, 4), (6, 7)]
+    fake.close(5, 4)
+    table.scan()
+    assert table.owners(70) == [(6, 7)]
+
+
 def test_a_search_in_vain_is_made_again_and_ever_more_seldom(fake: FakeProc) -> None:
     for pid in range(1, 40):
         fake.start(pid, {3: f"socket:[{1000 + pid}]"})
