@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "nt_engine.h"
 #include "nt_procs.h"
 
 static const char RING[] = "anon_inode:[io_uring]";
@@ -237,6 +238,14 @@ static int read_list(struct nt_procs *p, FILE *f, uint32_t *unnamed)
 	return listed && count && !lines ? -EAGAIN : listed;
 }
 
+/* What it cost since `begin` (CPU time) decides when it may be searched again. */
+static void not_before(struct nt_task *x, uint64_t begin)
+{
+	uint64_t cost = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin;
+
+	x->again_ns = nt_clock_ns(CLOCK_MONOTONIC) + AGAIN_SHARE * cost;
+}
+
 static bool is_there(const struct nt_procs *p, const struct nt_task *x)
 {
 	char name[NT_PROCS_NAME], path[NT_PROCS_NAME], link[NT_PROCS_LINK];
@@ -250,7 +259,7 @@ static bool is_there(const struct nt_procs *p, const struct nt_task *x)
 /* Reads the files registered with an instance. It is GONE if there is none by that descriptor. */
 static int read_ring(struct nt_procs *p, struct nt_task *x)
 {
-	uint64_t begin = nt_clock_ns(CLOCK_MONOTONIC);
+	uint64_t begin = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	char name[NT_PROCS_NAME], path[NT_PROCS_NAME];
 	int listed = 0, err;
 
@@ -288,20 +297,18 @@ static int read_ring(struct nt_procs *p, struct nt_task *x)
 	err = listed ? nt_task_commit(p, x, 0, UINT64_MAX) : 0;
 	if (!err)
 		x->read_scan = p->scan;
-	x->again_ns = nt_clock_ns(CLOCK_MONOTONIC);
-	x->again_ns += AGAIN_SHARE * (x->again_ns - begin);
+	not_before(x, begin);
 	return err ? err : 1;
 }
 
 static int read_table(struct nt_procs *p, struct nt_task *x)
 {
-	uint64_t begin = nt_clock_ns(CLOCK_MONOTONIC);
+	uint64_t begin = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	int err = nt_task_check(p, x, false);
 
 	if (!err && !(x->flags & NT_TASK_GONE))
 		err = nt_task_read(p, x);
-	x->again_ns = nt_clock_ns(CLOCK_MONOTONIC);
-	x->again_ns += AGAIN_SHARE * (x->again_ns - begin);
+	not_before(x, begin);
 	return err < 0 ? err : 1;
 }
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "nt_api.h"
+#include "nt_engine.h"
 #include "nt_procs.h"
 
 static const long PROCFS_MAGIC = 0x9fa0;
@@ -31,14 +32,6 @@ enum {
 	HINT_FDS = 512,		/* a larger process is re-read in parts, after a hint too */
 	HINT_RECENT_SCANS = 10, /* a process that changed so lately is looked at first */
 };
-
-uint64_t nt_clock_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static int by_pid(const void *a, const void *b)
 {

@@ -5,7 +5,6 @@
 
 #include <pthread.h>
 #include <sys/types.h>
-#include <time.h>
 
 #include "nt_owners.h"
 
@@ -62,8 +61,6 @@ struct nt_dirent {
 bool nt_parse_u32(const char *s, uint32_t *ret);
 /* "PREFIX[123]" → 123. */
 bool nt_parse_link(const char *link, ssize_t n, const char *prefix, uint32_t *ret);
-/* Nanoseconds of a clock. */
-uint64_t nt_clock_ns(clockid_t clock);
 /* PID/NAME; path has NT_PROCS_NAME bytes. */
 void nt_task_path(char *path, uint32_t pid, const char *name);
 /*

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,12 +39,14 @@ def holder(request: pytest.FixtureRequest) -> Iterator[holders.Holder]:
         pytest.skip(str(e))
 
 
-def searched(table: Table, inode: int, scans: int = 4000) -> None:
+def searched(table: Table, inode: int) -> None:
     """Scans until the search for an inode has ended, one way or the other."""
-    for _ in range(scans):
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
         if table.find(inode) is not None or table.why_unknown(inode) != UNKNOWN:
             return
         table.scan()
+    pytest.fail("the search does not end")
 
 
 def not_found(table: Table) -> int:
