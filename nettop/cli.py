@@ -174,6 +174,7 @@ def _open_feed(options: Options, *, screen: bool) -> RowFeed:
         from nettop.filefeed import FileFeed
 
         assert options.file is not None
+        _wait_no_more_for_users(screen=screen)
         feed = FileFeed(load_snapshot(options.file))
         if options.sort.field is not None:
             from nettop.feed import Sort
@@ -197,11 +198,22 @@ def open_live(options: Options, *, screen: bool) -> LiveFeed:
         if error.name != "nettop._native":
             raise
         raise NettopError("the compiled helper is missing: install nettop with pip") from error
+    _wait_no_more_for_users(screen=screen)
     live = LiveFeed(poll, _load_planes(poll.planes, screen=screen))
     drop(keep_netns=bool(options.netns))
     if screen:
         live.look()
     return live
+
+
+def _wait_no_more_for_users(*, screen: bool) -> None:
+    """What comes from a directory service is there when it comes from now on.
+
+    Output that is written once may wait a moment for one that answers at all.
+    """
+    from nettop.users import USERS
+
+    USERS.patience_s = 0.0 if screen else 0.1
 
 
 def _load_planes(options: PlaneOptions, *, screen: bool) -> Planes:

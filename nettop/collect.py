@@ -27,7 +27,7 @@ from nettop.planes.loaded import Planes
 from nettop.planes.tick import PlaneTick
 from nettop.sample import Asked, Facts, Sample
 from nettop.sample import Names as SampleNames
-from nettop.sources import diag, hostnet, kernel, netns
+from nettop.sources import cgroups, diag, hostnet, kernel, netns
 from nettop.sources.devices import Devices
 from nettop.sources.names import Names
 from nettop.sources.procs import procs_status
@@ -71,6 +71,7 @@ class Collector:
         self.engine = Engine(self.procs, tail=kernel.tcp_info_tail)
         self.planes = planes or Planes(options.planes)
         self._plane_tick = PlaneTick()
+        cgroups.reached()  # before privileges are given up
         # Namespace inode → its descriptor, -1 for nettop's own: a path ends with its process.
         self._entries: dict[int, int] = {}
         self._fds: dict[int, Any] = {}  # namespace inode → struct nt_netns_fds

@@ -18,9 +18,7 @@ from nettop.planes import PlaneOptions, path, stages
 from nettop.planes.loaded import Planes
 from nettop.render.clean import clean
 from nettop.render.units import ABSENT
-from nettop.sources import diag, hostnet, netns
-from nettop.sources.cgroups import find_mount
-from nettop.sources.mounts import read_mounts
+from nettop.sources import cgroups, diag, hostnet, netns
 from nettop.sources.procs import procs_status
 
 SCHEMA = "nettop.doctor/1"
@@ -92,8 +90,7 @@ def clear_flags() -> str:
     Raises:
         NettopError: the plane does not load, or another program may be using the flag.
     """
-    root = find_mount(read_mounts())
-    plane, status = stages.open_plane(root or "/sys/fs/cgroup", None)
+    plane, status = stages.open_plane(cgroups.reached(), None)
     if plane is None:
         raise NettopError(f"doctor --clear-tx-flags: {status.reason}")
     refused = 0

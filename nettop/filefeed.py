@@ -25,6 +25,7 @@ from nettop.model.types import (
     Proto,
     Row,
 )
+from nettop.users import USERS
 
 if TYPE_CHECKING:
     from nettop.query.compile import Filter
@@ -76,9 +77,7 @@ class FileNames:
         found = next((uid for uid, user in users.items() if user == name), None)
         if found is not None:
             return found
-        from nettop.query.compile import uid_of
-
-        here = uid_of(name)
+        here = USERS.uid(name)
         return _NO_UID if here in users else here
 
 

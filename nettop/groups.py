@@ -14,20 +14,15 @@ from nettop.model.types import (
     AF_INET6,
     Group,
     Level,
-    Owner,
     Proc,
     Verdict,
     address_text,
 )
+from nettop.model.words import OWNER_WORDS
 from nettop.render import units
 
 _UNKNOWN = units.ABSENT
 _WHO = ("app", "kern", "nic", "net", "peer")  # in the order of nt_totals.who
-_OWNER_WORDS = {
-    Owner.KERNEL: "(kernel)",
-    Owner.ORPHAN: "(orphan)",
-    Owner.NOT_ACCEPTED: "(not accepted)",
-}
 
 
 class GroupNames(Protocol):
@@ -111,7 +106,7 @@ def _title(g: Any, grouping: Grouping, proc: Proc, names: GroupNames) -> tuple[s
     if grouping == Grouping.PROCESS:
         if proc.pid:
             return f"{proc.comm}/{proc.pid}", f"pid = {proc.pid}"
-        return _OWNER_WORDS.get(proc.owner, _UNKNOWN), ""
+        return OWNER_WORDS.get(proc.owner, _UNKNOWN), ""
     if grouping == Grouping.CGROUP:
         path = names.cgroup(g.cgroup_id) if g.cgroup_id else None
         if path is None:

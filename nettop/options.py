@@ -402,7 +402,7 @@ def _pids(text: str) -> list[int]:
 
 
 def _uids(text: str) -> list[int]:
-    from pwd import getpwnam
+    from nettop.users import COMMAND_LINE_S, USERS, PendingError
 
     out = []
     for part in text.split(","):
@@ -410,9 +410,14 @@ def _uids(text: str) -> list[int]:
             out.append(int(part))
             continue
         try:
-            out.append(getpwnam(part).pw_uid)
-        except (KeyError, ValueError):
-            raise argparse.ArgumentTypeError(f"no user '{part}' on this host") from None
+            uid = USERS.uid(part)
+        except PendingError:
+            raise argparse.ArgumentTypeError(
+                f"no answer who '{part}' is after {COMMAND_LINE_S:.0f} s: give the number"
+            ) from None
+        if uid is None:
+            raise argparse.ArgumentTypeError(f"no user '{part}' on this host")
+        out.append(uid)
     return out
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import pwd
 import threading
 import time
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from nettop.ffi import check, ffi, lib
 from nettop.sources.refusal import CAPABILITIES as CAPABILITIES
+from nettop.users import USERS
 
 PR_SET_KEEPCAPS = 8
 _THREAD_ENDS_S = 0.5
@@ -34,7 +34,7 @@ class KeptPrivilege:
 
     capabilities: Mapping[str, str]  # name → why it is kept
     uid: int
-    user: str | None  # files that nettop writes belong to this user
+    user: str | None  # by passwd(5); files that nettop writes belong to this user
     no_new_privs: bool
     note: str | None = None  # what could not be given up, and why
 
@@ -90,7 +90,7 @@ def drop(keep_netns: bool, environ: Mapping[str, str] = os.environ) -> KeptPrivi
     kept = to_keep(permitted(), keep_netns=keep_netns)
     check(lib.nt_caps_keep(_mask(kept)), "giving up capabilities")
     uid = os.geteuid()
-    return KeptPrivilege(kept, uid, _user_name(uid), no_new_privs=True, note=note)
+    return KeptPrivilege(kept, uid, USERS.filed(uid), no_new_privs=True, note=note)
 
 
 def _alone() -> bool:
@@ -116,10 +116,10 @@ def _become(uid: int, gid: int) -> str | None:
     """Changes to that user for good but keeps the permitted capabilities; why not, if not."""
     if not {"CAP_SETUID", "CAP_SETGID"} <= held():
         return f"stays uid {os.geteuid()} for want of CAP_SETUID and CAP_SETGID"
-    name = _user_name(uid)
+    groups = _groups(uid, gid)
     keep_capabilities(True)
     try:
-        os.setgroups(os.getgrouplist(name, gid) if name else [gid])
+        os.setgroups(groups)
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
     finally:
@@ -134,8 +134,19 @@ def keep_capabilities(on: bool) -> None:
         raise OSError(ctypes.get_errno(), "PR_SET_KEEPCAPS")
 
 
-def _user_name(uid: int) -> str | None:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return None
+def _groups(uid: int, gid: int, proc: Path = Path("/proc")) -> list[int]:
+    """The groups of the caller, as the process that called sudo has them.
+
+    No user database is asked: a directory service may be what nettop is called to look at.
+    """
+    pid = os.getppid()
+    while pid > 1:
+        try:
+            text = (proc / str(pid) / "status").read_bytes()
+        except OSError:
+            break
+        of = dict(line.split(b":", 1) for line in text.splitlines() if b":" in line)
+        if {int(u) for u in of[b"Uid"].split()} == {uid}:
+            return sorted({gid, *(int(g) for g in of[b"Groups"].split())})
+        pid = int(of[b"PPid"])
+    return [gid]

@@ -16,8 +16,8 @@ void nt_procs_free(struct nt_procs *p);
 int nt_procs_scan(struct nt_procs *p, struct nt_procs_stats *ret);
 /*
  * 1 and the first owner (lowest pid), or 0 if nobody known holds the inode; then ret->owner is
- * KERNEL once every process was read since the first question and nobody holds it, else
- * UNKNOWN, and the next scan looks harder.
+ * NOT_FOUND once every process was searched since the first question, HIDDEN if some of them
+ * cannot be, else UNKNOWN, and the next scan looks harder.
  */
 int nt_procs_find(struct nt_procs *p, uint32_t inode, struct nt_proc *ret);
 /* 1 if the last scan could read every process, so that an unknown inode has no owner. */

@@ -8,11 +8,13 @@ enum nt_proto { NT_PROTO_TCP = 1, NT_PROTO_UDP = 2, NT_PROTO_MPTCP = 3 };
 
 /* Why a socket has no process in nt_proc; the words are made in Python. */
 enum nt_owner {
-	NT_OWNER_UNKNOWN = 0,	   /* not readable without privilege, or not scanned yet */
+	NT_OWNER_UNKNOWN = 0,	   /* not searched for yet */
 	NT_OWNER_PROC = 1,	   /* nt_proc is filled in */
-	NT_OWNER_KERNEL = 2,	   /* has an inode, all of /proc was readable, nobody holds it */
+	NT_OWNER_KERNEL = 2,	   /* the kernel's own: no program ever held it, or none does any more */
 	NT_OWNER_ORPHAN = 3,	   /* closed by its program, still sending (inode 0) */
 	NT_OWNER_NOT_ACCEPTED = 4, /* waits in a listener's accept queue (inode 0) */
+	NT_OWNER_NOT_FOUND = 5,	   /* has an inode; looked for in every place that is known */
+	NT_OWNER_HIDDEN = 6,	   /* ... in those that may be looked into, and there are others */
 };
 
 /* nt_rec.flags */
@@ -330,5 +332,7 @@ struct nt_procs_stats {
 	uint32_t netns_count; /* distinct network namespaces of processes that could be read */
 	uint64_t cpu_ns;
 	uint32_t hidden; /* 1: /proc does not list every process (hidepid, or a PID namespace) */
+	uint32_t unlooked; /* threads' tables and io_uring instances that could not be looked into */
+	uint32_t refused_pid; /* first of the unreadable; 0 none */
 	uint32_t pad;
 };

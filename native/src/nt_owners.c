@@ -7,6 +7,7 @@
 
 static const uint32_t MISSES_MAX = 65536;
 static const uint32_t MISS_KEPT_SCANS = 600;
+enum { MISS_WAIT_FIRST = 16, MISS_WAIT_MOST = 512 };
 
 static uint32_t hash(uint32_t inode, uint32_t n)
 {
@@ -68,6 +69,14 @@ static int reserve(struct nt_owners *o, uint32_t n)
 	return 0;
 }
 
+/* Whether one is the descriptor to name rather than the other: registered files come last. */
+static bool before(const struct nt_sock *a, const struct nt_sock *b)
+{
+	if (!a->task->ring != !b->task->ring)
+		return !a->task->ring;
+	return a->fd < b->fd;
+}
+
 static uint32_t add(struct nt_owners *o, struct nt_task *task, uint32_t fd, uint32_t inode)
 {
 	uint32_t at = o->free;
@@ -82,9 +91,10 @@ static uint32_t add(struct nt_owners *o, struct nt_task *task, uint32_t fd, uint
 	for (uint32_t i = o->head[h]; i; i = o->sock[i].next) {
 		struct nt_sock *same = &o->sock[i];
 
-		if (same->inode != inode || same->task != task || (same->flags & NT_SOCK_DUP))
+		if (same->inode != inode || same->task->pid != task->pid ||
+		    (same->flags & NT_SOCK_DUP))
 			continue;
-		if (same->fd < fd)
+		if (before(same, s))
 			s->flags |= NT_SOCK_DUP;
 		else
 			same->flags |= NT_SOCK_DUP;
@@ -109,8 +119,8 @@ static void del(struct nt_owners *o, uint32_t at)
 		for (uint32_t i = *link; i; i = o->sock[i].next) {
 			struct nt_sock *same = &o->sock[i];
 
-			if (same->inode == s->inode && same->task == s->task &&
-			    (!lowest || same->fd < lowest->fd))
+			if (same->inode == s->inode && same->task->pid == s->task->pid &&
+			    (!lowest || before(same, lowest)))
 				lowest = same;
 		}
 		if (lowest)
@@ -226,7 +236,7 @@ static void fill(struct nt_proc *ret, const struct nt_sock *s)
 {
 	*ret = (struct nt_proc){
 		.pid = s->task->pid,
-		.fd = s->fd,
+		.fd = s->task->ring ? s->task->ring - 1 : s->fd,
 		.owner = NT_OWNER_PROC,
 		.start_ticks = s->task->start_ticks,
 	};
@@ -318,51 +328,78 @@ static int misses_resize(struct nt_misses *m, uint32_t n)
 	return 0;
 }
 
-uint32_t nt_misses_ask(struct nt_misses *m, uint32_t inode, uint32_t scan)
+bool nt_misses_ask(struct nt_misses *m, uint32_t inode, uint32_t scan)
 {
 	struct nt_miss *slot;
 
 	if (m->used * 2 >= m->n_slot &&
 	    (m->n_slot >= MISSES_MAX * 2 || misses_resize(m, m->n_slot ? m->n_slot * 2 : 64)))
-		return scan; /* full: the answer stays open */
+		return false; /* full: the answer stays open */
 	slot = miss_slot(m->slot, m->n_slot, inode);
 	if (!slot->inode) {
-		*slot = (struct nt_miss){ .inode = inode, .first = scan };
+		*slot = (struct nt_miss){ .inode = inode, .first = scan, .searching = true };
 		m->used++;
+		m->open++;
+		m->newest = scan;
 	}
 	slot->last = scan;
-	return slot->first;
+	return slot->settled;
 }
 
-uint32_t nt_misses_sweep(struct nt_misses *m, const struct nt_owners *o, uint32_t oldest,
-			 uint32_t scan)
+void nt_misses_sweep(struct nt_misses *m, const struct nt_owners *o, uint32_t oldest, uint32_t scan)
 {
-	uint32_t open = 0, kept = 0;
+	uint32_t kept = 0;
+	bool again = scan >= m->next;
+
+	m->open = m->newest = 0;
 
 	for (uint32_t i = 0; i < m->n_slot; i++) {
 		struct nt_miss *s = &m->slot[i];
 
 		if (!s->inode)
 			continue;
-		bool settled = s->first < oldest;
-		if (nt_owners_has(o, s->inode) ||
-		    scan - s->last > (settled ? MISS_KEPT_SCANS : 8)) {
+		if (nt_owners_has(o, s->inode)) {
+			if (s->settled)
+				m->wait = 0; /* such searches are worth their while */
 			s->inode = 0;
 			continue;
 		}
+		if (s->searching && s->first < oldest) {
+			if (!s->settled) {
+				m->wait = MISS_WAIT_FIRST;
+				m->next = scan + MISS_WAIT_FIRST;
+			}
+			s->searching = false;
+			s->settled = true;
+		}
+		if (scan - s->last > (s->settled ? MISS_KEPT_SCANS : 8)) {
+			s->inode = 0;
+			continue;
+		}
+		if (again && !s->searching) {
+			s->first = scan;
+			s->searching = true;
+		}
 		kept++;
-		open += !settled;
+		if (!s->searching)
+			continue;
+		m->open++;
+		if (s->first > m->newest)
+			m->newest = s->first;
+	}
+	if (scan >= m->next) {
+		m->wait = m->wait ? m->wait * 2 : MISS_WAIT_FIRST;
+		if (m->wait > MISS_WAIT_MOST)
+			m->wait = MISS_WAIT_MOST;
+		m->next = scan + m->wait;
 	}
 	if (kept == m->used)
-		return open;
+		return;
 	/* Linear probing cannot leave holes: put the rest in anew. */
 	uint32_t n = m->n_slot;
 	while (n > 64 && kept * 8 < n)
 		n /= 2;
 	m->used = kept;
-	if (misses_resize(m, n)) {
+	if (misses_resize(m, n))
 		nt_misses_free(m);
-		return 0;
-	}
-	return open;
 }

@@ -24,8 +24,15 @@ enum nt_task_flag {
 	NT_TASK_RETRY = 8,   /* a passing error: read again whatever the key says */
 };
 
+/*
+ * A table of descriptors: the one of a process (what /proc/PID/fd shows, its first thread's). In
+ * its `more` are those of threads that have one of their own, and in the `more` of either the
+ * files registered with io_uring instances. nt_more.c says more.
+ */
 struct nt_task {
 	uint32_t pid;
+	uint32_t tid;  /* whose descriptors these are: pid, or another thread of the process */
+	uint32_t ring; /* 1 + descriptor of the io_uring instance that holds them; 0: the table */
 	uint32_t flags;
 	uint64_t dir_ino; /* of /proc/PID, as the listing shows it */
 	uint64_t start_ticks;
@@ -36,7 +43,11 @@ struct nt_task {
 	uint32_t pass_scan;   /* scan in which the running one began, while next_fd */
 	uint32_t next_fd;     /* where it continues; 0: none is running */
 	uint32_t change_scan; /* scan that last saw the key change */
-	bool suspect;	      /* some socket of it was reported closed */
+	uint32_t deep_scan;   /* scan that last looked for `more`; 0: none has */
+	uint32_t unlooked;    /* places among them that could not be looked into */
+	uint64_t again_ns;    /* one of `more`: not to be searched before, on the monotonic clock */
+	struct nt_task *more, *next;
+	bool suspect; /* some socket of it was reported closed */
 	uint32_t n_own, max_own;
 	uint32_t *own; /* handles of its sockets, ascending by descriptor */
 };
@@ -47,7 +58,7 @@ struct nt_fd {
 };
 
 enum nt_sock_flag {
-	NT_SOCK_DUP = 1,     /* a lower descriptor of the same process is the same socket */
+	NT_SOCK_DUP = 1,     /* an earlier descriptor of the same process is the same socket */
 	NT_SOCK_SUSPECT = 2, /* its socket was reported closed */
 };
 
@@ -85,23 +96,30 @@ uint32_t nt_owners_suspect(struct nt_owners *o, uint32_t inode);
 /* Inodes that were asked for and found nowhere. */
 struct nt_miss {
 	uint32_t inode;
-	uint32_t first, last; /* scan before it was first and last asked for */
+	uint32_t first,
+		last; /* scan before the search for it began, and before the last question */
+	bool searching;
+	bool settled; /* a search has ended */
 };
 
 struct nt_misses {
 	struct nt_miss *slot;
 	uint32_t n_slot, used; /* n_slot: power of two */
+	uint32_t open;	       /* searched for */
+	uint32_t newest;       /* of these, the last beginning of a search */
+	uint32_t next, wait;   /* scan of the next search for all that was not found; scans to it */
 };
 
 void nt_misses_free(struct nt_misses *m);
-/* The scan before the first question; remembers this one if there was none. */
-uint32_t nt_misses_ask(struct nt_misses *m, uint32_t inode, uint32_t scan);
+/* Whether a search for it has ended. The first question begins one. */
+bool nt_misses_ask(struct nt_misses *m, uint32_t inode, uint32_t scan);
 /*
- * Forgets those that are found by now or that nobody asked for in a long time; returns how
- * many of the rest are not settled: `oldest`, the scan in which the longest unread process was
- * last read, is not after the first question.
+ * Forgets those that are found by now or that nobody asked for in a long time, and ends the
+ * searches that began before `oldest`, the scan in which the longest unread process was last
+ * read. What was not found is searched for again, ever more seldom, since it may come to light
+ * where nothing tells of a change.
  */
-uint32_t nt_misses_sweep(struct nt_misses *m, const struct nt_owners *o, uint32_t oldest,
-			 uint32_t scan);
+void nt_misses_sweep(struct nt_misses *m, const struct nt_owners *o, uint32_t oldest,
+		     uint32_t scan);
 
 #endif

@@ -3,7 +3,8 @@
  * Which processes hold a socket, from /proc/PID/fd. Reading a descriptor costs microseconds, a
  * stat of the directory a fraction of one, so a process is read again only when the stat
  * changed. What a stat cannot show (a descriptor closed and another opened, a new name after
- * exec) is found by small slices of re-reading, sooner after a hint.
+ * exec) is found by small slices of re-reading, sooner after a hint. What the directory does not
+ * show (nt_more.c) is looked for in new processes, and in all while a socket has no holder.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "nt_api.h"
+#include "nt_engine.h"
 #include "nt_procs.h"
 
 static const long PROCFS_MAGIC = 0x9fa0;
@@ -30,14 +32,6 @@ enum {
 	HINT_FDS = 512,		/* a larger process is re-read in parts, after a hint too */
 	HINT_RECENT_SCANS = 10, /* a process that changed so lately is looked at first */
 };
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static int by_pid(const void *a, const void *b)
 {
@@ -69,6 +63,12 @@ int nt_procs_new(const char *proc_root, struct nt_procs **ret)
 
 static void task_free(struct nt_task *t)
 {
+	while (t->more) {
+		struct nt_task *x = t->more;
+
+		t->more = x->next;
+		task_free(x);
+	}
 	free(t->own);
 	free(t);
 }
@@ -118,16 +118,24 @@ static uint32_t task_from(const struct nt_procs *p, uint32_t pid)
 	return lo;
 }
 
+/* Whether it may hold what /proc/PID/fd does not show. */
+static bool looks_deep(const struct nt_procs *p, const struct nt_task *t)
+{
+	return t->more || nt_task_has_fds(p, t);
+}
+
 static uint32_t slices(struct nt_procs *p, bool hinted)
 {
-	uint64_t end = clock_ns(CLOCK_MONOTONIC);
+	uint64_t end = nt_clock_ns(CLOCK_MONOTONIC);
 	uint32_t done = 0, turns, i;
 
 	end += hinted ? HINT_NS : p->sized ? SLICE_NS : OLD_NS;
-	for (i = 0; hinted && i < p->n_task && clock_ns(CLOCK_MONOTONIC) < end; i++) {
+	for (i = 0; hinted && i < p->n_task && nt_clock_ns(CLOCK_MONOTONIC) < end; i++) {
 		struct nt_task *t = p->task[i];
 
-		if (!nt_task_has_fds(p, t) || t->read_scan == p->scan || t->n_own > HINT_FDS ||
+		if (t->more && t->deep_scan <= p->since)
+			done += nt_more_find(p, t) != 0;
+		if (!nt_task_has_fds(p, t) || t->read_scan > p->since || t->n_own > HINT_FDS ||
 		    p->scan - t->change_scan > HINT_RECENT_SCANS)
 			continue;
 		nt_task_read(p, t);
@@ -136,24 +144,27 @@ static uint32_t slices(struct nt_procs *p, bool hinted)
 	/* Everybody's turn: small processes are done at once, large ones begin a pass. */
 	turns = hinted || !p->sized ? p->n_task : (p->n_task + ROUND_SCANS - 1) / ROUND_SCANS;
 	i = task_from(p, p->slice_pid);
-	for (; turns && clock_ns(CLOCK_MONOTONIC) < end; turns--, i++) {
+	for (; turns && nt_clock_ns(CLOCK_MONOTONIC) < end; turns--, i++) {
 		if (i >= p->n_task)
 			i = 0;
 		struct nt_task *t = p->task[i];
 		p->slice_pid = t->pid + 1;
-		if (!nt_task_has_fds(p, t) || t->next_fd || t->read_scan == p->scan)
+		if (hinted && t->deep_scan <= p->since && looks_deep(p, t))
+			nt_more_find(p, t);
+		if (!nt_task_has_fds(p, t) || t->next_fd ||
+		    t->read_scan > (hinted ? p->since : p->scan - 1))
 			continue;
 		reread(p, t);
 		done++;
 	}
 	/* What time is left goes to the passes that are under way. */
 	i = task_from(p, p->part_pid);
-	for (turns = p->n_task; turns && clock_ns(CLOCK_MONOTONIC) < end; turns--, i++) {
+	for (turns = p->n_task; turns && nt_clock_ns(CLOCK_MONOTONIC) < end; turns--, i++) {
 		if (i >= p->n_task)
 			i = 0;
 		struct nt_task *t = p->task[i];
 		p->part_pid = t->pid;
-		while (t->next_fd && nt_task_has_fds(p, t) && clock_ns(CLOCK_MONOTONIC) < end) {
+		while (t->next_fd && nt_task_has_fds(p, t) && nt_clock_ns(CLOCK_MONOTONIC) < end) {
 			reread(p, t);
 			done++;
 		}
@@ -165,9 +176,14 @@ static uint32_t oldest_reading(const struct nt_procs *p)
 {
 	uint32_t oldest = p->scan;
 
-	for (uint32_t i = 0; i < p->n_task; i++)
-		if (nt_task_has_fds(p, p->task[i]) && p->task[i]->read_scan < oldest)
-			oldest = p->task[i]->read_scan;
+	for (uint32_t i = 0; i < p->n_task; i++) {
+		const struct nt_task *t = p->task[i];
+
+		if (nt_task_has_fds(p, t) && t->read_scan < oldest)
+			oldest = t->read_scan;
+		if (looks_deep(p, t) && t->deep_scan < oldest)
+			oldest = t->deep_scan;
+	}
 	return oldest;
 }
 
@@ -221,6 +237,19 @@ static bool lists_all(struct nt_procs *p, uint32_t n_pid)
 	return n == (ssize_t)sizeof(INIT_PIDNS) - 1 && !memcmp(link, INIT_PIDNS, (size_t)n);
 }
 
+/* Whether /proc numbers processes as the calls of this process do. */
+static bool own_numbers(struct nt_procs *p)
+{
+	char link[NT_PROCS_LINK];
+	ssize_t n = readlinkat(p->root, "self", link, sizeof(link) - 1);
+	uint32_t pid;
+
+	if (!p->procfs || n <= 0)
+		return false;
+	link[n] = 0;
+	return nt_parse_u32(link, &pid) && pid == (uint32_t)getpid();
+}
+
 /* Takes over the new list of processes; what ended is dropped from the index. */
 static int merge(struct nt_procs *p, uint32_t n_pid, struct nt_procs_stats *ret)
 {
@@ -245,7 +274,7 @@ static int merge(struct nt_procs *p, uint32_t n_pid, struct nt_procs_stats *ret)
 				err = -ENOMEM;
 				break;
 			}
-			t->pid = p->pid[i].pid;
+			t->pid = t->tid = p->pid[i].pid;
 		}
 		bool same = !fresh && t->dir_ino == p->pid[i].ino;
 		t->dir_ino = p->pid[i].ino;
@@ -270,12 +299,26 @@ static int merge(struct nt_procs *p, uint32_t n_pid, struct nt_procs_stats *ret)
 			got = nt_task_check_suspects(p, t);
 		if (got < 0)
 			err = got;
+		if (!(t->flags & NT_TASK_UNREADABLE)) {
+			/* Without a descriptor the first thread may have ended, not the process. */
+			bool ended = got && !nt_task_has_fds(p, t);
+			int more = !t->deep_scan || ended ? nt_more_find(p, t) :
+							    nt_more_check(p, t, got);
+			if (more < 0)
+				err = more;
+			got |= more;
+		}
+		ret->unlooked += nt_more_unlooked(t);
 		ret->rescanned += got != 0;
-		ret->unreadable += !!(t->flags & NT_TASK_UNREADABLE);
+		if (t->flags & NT_TASK_UNREADABLE && !ret->unreadable++)
+			ret->refused_pid = t->pid;
 		next[n++] = t;
 	}
 	while (o < n_old)
 		old[o++]->flags |= NT_TASK_GONE;
+	for (uint32_t i = 0; i < n_old; i++)
+		if (old[i]->flags & NT_TASK_GONE)
+			nt_more_drop(p, old[i]);
 	pthread_mutex_lock(&p->lock);
 	for (uint32_t i = 0; i < n_old; i++) {
 		if (!(old[i]->flags & NT_TASK_GONE))
@@ -296,7 +339,7 @@ static int merge(struct nt_procs *p, uint32_t n_pid, struct nt_procs_stats *ret)
 
 int nt_procs_scan(struct nt_procs *p, struct nt_procs_stats *ret)
 {
-	uint64_t begin = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	uint64_t begin = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	struct nt_procs_stats stats = { 0 };
 	struct stat self;
 	bool hinted, whole;
@@ -312,9 +355,11 @@ int nt_procs_scan(struct nt_procs *p, struct nt_procs_stats *ret)
 	/* The own process has descriptors, so a size of 0 means that sizes are not told. */
 	p->sized = fstatat(p->root, "self/fd", &self, 0) ? !p->procfs : self.st_size > 0;
 	whole = lists_all(p, (uint32_t)n_pid);
+	p->compares = own_numbers(p);
 	pthread_mutex_lock(&p->lock);
 	p->scan++;
-	hinted = p->hinted || p->open_misses;
+	hinted = p->hinted || p->misses.open;
+	p->since = p->hinted ? p->scan - 1 : p->misses.newest;
 	p->hinted = false;
 	p->trust = p->reports;
 	pthread_mutex_unlock(&p->lock);
@@ -323,9 +368,9 @@ int nt_procs_scan(struct nt_procs *p, struct nt_procs_stats *ret)
 		stats.rescanned += slices(p, hinted);
 
 	pthread_mutex_lock(&p->lock);
-	p->whole = whole && !err && !stats.unreadable;
+	p->whole = whole && !err && !stats.unreadable && !stats.unlooked;
 	p->oldest = oldest_reading(p);
-	p->open_misses = nt_misses_sweep(&p->misses, &p->owners, p->oldest, p->scan) > 0;
+	nt_misses_sweep(&p->misses, &p->owners, p->oldest, p->scan);
 	stats.processes = p->n_task;
 	stats.sockets = p->owners.used;
 	stats.generation = p->generation;
@@ -333,7 +378,7 @@ int nt_procs_scan(struct nt_procs *p, struct nt_procs_stats *ret)
 	stats.hidden = !whole;
 	pthread_mutex_unlock(&p->lock);
 	pthread_mutex_unlock(&p->scan_lock);
-	stats.cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin;
+	stats.cpu_ns = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin;
 	*ret = stats;
 	return err;
 }
@@ -350,10 +395,8 @@ int nt_procs_find(struct nt_procs *p, uint32_t inode, struct nt_proc *ret)
 	n = nt_owners_get(&p->owners, inode, ret, 1);
 	if (!n) {
 		*ret = (struct nt_proc){ .owner = NT_OWNER_UNKNOWN };
-		if (nt_misses_ask(&p->misses, inode, p->scan) >= p->oldest)
-			p->hinted = true;
-		else if (p->whole)
-			ret->owner = NT_OWNER_KERNEL; /* else a hidden process may hold it */
+		if (nt_misses_ask(&p->misses, inode, p->scan))
+			ret->owner = p->whole ? NT_OWNER_NOT_FOUND : NT_OWNER_HIDDEN;
 	}
 	pthread_mutex_unlock(&p->lock);
 	return n > 0;

@@ -37,12 +37,13 @@ struct nt_procs {
 	/* Of the scanning thread alone. */
 	int root;
 	bool procfs, sized;
-	bool trust; /* reports, as of the beginning of the scan */
-	bool open_misses;
+	bool trust;	    /* reports, as of the beginning of the scan */
+	uint32_t since;	    /* a search wants processes read in a later scan than this */
 	uint32_t slice_pid; /* the slices continue at this process */
 	uint32_t part_pid;  /* and the parts of large processes at this one */
 	struct nt_pid *pid;
 	uint32_t max_pid;
+	bool compares; /* kcmp() takes the numbers that /proc has for threads */
 	struct nt_fd *fd;
 	uint32_t n_fd, max_fd;
 	char buf[NT_PROCS_BUF] __attribute__((aligned(8)));
@@ -76,6 +77,25 @@ void nt_task_read_name(struct nt_procs *p, struct nt_task *t);
 void nt_task_read_netns(struct nt_procs *p, struct nt_task *t);
 /* Moves a process to a namespace (inode 0: none). Called with the lock held. */
 void nt_task_set_netns(struct nt_procs *p, struct nt_task *t, uint32_t inode);
+/* Puts the sockets of p->fd in place of those at lo <= descriptor < hi. */
+int nt_task_commit(struct nt_procs *p, struct nt_task *t, uint32_t lo, uint64_t hi);
+/* Appends to p->fd. */
+int nt_task_push(struct nt_procs *p, uint32_t fd, uint32_t inode);
+/* Forgets the sockets of a table. */
+void nt_task_drop(struct nt_procs *p, struct nt_task *t);
+/*
+ * Looks for the descriptors of a process that /proc/PID/fd does not show, see struct nt_task, and
+ * reads them. Returns 1 if it looked, 0 if that was too early; -errno for errors that pass.
+ */
+int nt_more_find(struct nt_procs *p, struct nt_task *t);
+/* Reads again what changed of those found before; moved: their table did. 1 if something did. */
+int nt_more_check(struct nt_procs *p, struct nt_task *t, bool moved);
+void nt_more_drop(struct nt_procs *p, struct nt_task *t);
+/* Remembers that a descriptor is an io_uring instance. */
+int nt_more_ring(struct nt_task *t, uint32_t fd);
+bool nt_is_ring(const char *link, ssize_t n);
+/* How many of a process's tables could not be looked into. */
+uint32_t nt_more_unlooked(const struct nt_task *t);
 /* False if it is known to hold no descriptor that could be read. */
 bool nt_task_has_fds(const struct nt_procs *p, const struct nt_task *t);
 

@@ -20,7 +20,7 @@ static int by_fd(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static int push_fd(struct nt_procs *p, uint32_t fd, uint32_t inode)
+int nt_task_push(struct nt_procs *p, uint32_t fd, uint32_t inode)
 {
 	if (p->n_fd == p->max_fd) {
 		uint32_t max = p->max_fd * 2 + 256;
@@ -39,15 +39,20 @@ static int push_fd(struct nt_procs *p, uint32_t fd, uint32_t inode)
  * Reads one descriptor and pushes it if it is a socket. Returns 0 if there is none by that name,
  * 1 if there is; -EACCES: the process is another user's.
  */
-static int read_link(struct nt_procs *p, int dir, const char *name, uint32_t fd)
+static int read_link(struct nt_procs *p, struct nt_task *t, int dir, const char *name, uint32_t fd)
 {
 	char link[NT_PROCS_LINK];
 	uint32_t inode;
 	ssize_t n = readlinkat(dir, name, link, sizeof(link));
 
+	if (n < 0 && (errno == EACCES || errno == EPERM))
+		return -EACCES;
 	if (n < 0)
-		return errno == EACCES || errno == EPERM ? -EACCES : 0; /* else: just closed */
-	if (nt_parse_link(link, n, "socket:", &inode) && inode && push_fd(p, fd, inode))
+		/* Closed meanwhile; any other failure (a path too long to be told) is no socket. */
+		return errno != ENOENT && errno != ESRCH;
+	if (nt_is_ring(link, n) && nt_more_ring(t, fd))
+		return -ENOMEM;
+	if (nt_parse_link(link, n, "socket:", &inode) && inode && nt_task_push(p, fd, inode))
 		return -ENOMEM;
 	return 1;
 }
@@ -57,7 +62,8 @@ static int read_link(struct nt_procs *p, int dir, const char *name, uint32_t fd)
  * where to continue, UINT32_MAX at the end. In procfs a directory's position is the
  * descriptor + 2 (proc_readfd_common); elsewhere all are read.
  */
-static int read_fds(struct nt_procs *p, int dir, uint32_t from, uint32_t want, uint32_t *next)
+static int read_fds(struct nt_procs *p, struct nt_task *t, int dir, uint32_t from, uint32_t want,
+		    uint32_t *next)
 {
 	size_t room = sizeof(p->buf);
 	uint32_t seen = 0, last = 0, fd;
@@ -81,7 +87,7 @@ static int read_fds(struct nt_procs *p, int dir, uint32_t from, uint32_t want, u
 			sorted &= fd >= last;
 			last = fd;
 			seen++;
-			err = read_link(p, dir, d->name, fd);
+			err = read_link(p, t, dir, d->name, fd);
 			if (err < 0)
 				return err;
 		}
@@ -98,7 +104,7 @@ static int read_fds(struct nt_procs *p, int dir, uint32_t from, uint32_t want, u
 }
 
 /* Puts what read_fds found in place of lo <= descriptor < hi. */
-static int commit(struct nt_procs *p, struct nt_task *t, uint32_t lo, uint64_t hi)
+int nt_task_commit(struct nt_procs *p, struct nt_task *t, uint32_t lo, uint64_t hi)
 {
 	int64_t n;
 
@@ -113,7 +119,7 @@ static int commit(struct nt_procs *p, struct nt_task *t, uint32_t lo, uint64_t h
 	return n < 0 ? (int)n : 0;
 }
 
-static void drop(struct nt_procs *p, struct nt_task *t)
+void nt_task_drop(struct nt_procs *p, struct nt_task *t)
 {
 	pthread_mutex_lock(&p->lock);
 	if (nt_owners_drop(&p->owners, t))
@@ -135,15 +141,15 @@ int nt_task_read_part(struct nt_procs *p, struct nt_task *t, uint32_t want)
 	t->next_fd = 0;
 	if (!from)
 		t->pass_scan = p->scan;
-	nt_task_path(path, t->pid, "fd");
+	nt_task_path(path, t->tid, "fd");
 	dir = openat(p->root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0) {
 		err = -errno;
 	} else {
-		err = read_fds(p, dir, from, want, &next);
+		err = read_fds(p, t, dir, from, want, &next);
 		close(dir);
 		if (!err)
-			err = commit(p, t, from, next == UINT32_MAX ? UINT64_MAX : next);
+			err = nt_task_commit(p, t, from, next == UINT32_MAX ? UINT64_MAX : next);
 	}
 	switch (err) {
 	case 0:
@@ -155,12 +161,12 @@ int nt_task_read_part(struct nt_procs *p, struct nt_task *t, uint32_t want)
 	case -EACCES:
 	case -EPERM:
 		t->flags |= NT_TASK_UNREADABLE;
-		drop(p, t);
+		nt_task_drop(p, t);
 		return 0;
 	case -ENOENT:
 	case -ESRCH:
 		t->read_scan = p->scan;
-		drop(p, t);
+		nt_task_drop(p, t);
 		return 0;
 	default: /* ENOMEM, EMFILE, ENFILE */
 		t->flags |= NT_TASK_RETRY;
@@ -174,7 +180,6 @@ int nt_task_read(struct nt_procs *p, struct nt_task *t)
 	return nt_task_read_part(p, t, UINT32_MAX);
 }
 
-/* Looks at one process; reads it if it changed. Returns 1 if it did. */
 /* The key holds the number of descriptors. */
 static bool counted(const struct nt_procs *p, const struct nt_task *t)
 {
@@ -210,9 +215,9 @@ static int read_suspects(struct nt_procs *p, struct nt_task *t, int dir)
 
 		snprintf(name, sizeof(name), "%u", (uint32_t)fd);
 		p->n_fd = 0;
-		err = read_link(p, dir, name, (uint32_t)fd);
+		err = read_link(p, t, dir, name, (uint32_t)fd);
 		if (err >= 0)
-			err = commit(p, t, (uint32_t)fd, (uint64_t)fd + 1);
+			err = nt_task_commit(p, t, (uint32_t)fd, (uint64_t)fd + 1);
 		i += t->n_own == before;
 	}
 	return err;
@@ -241,12 +246,12 @@ static int read_gaps(struct nt_procs *p, struct nt_task *t, int dir)
 			return -EAGAIN;
 		snprintf(name, sizeof(name), "%u", fd);
 		p->n_fd = 0;
-		int err = read_link(p, dir, name, fd);
+		int err = read_link(p, t, dir, name, fd);
 		if (err < 0)
 			return err;
 		seen += err;
 		if (p->n_fd)
-			err = commit(p, t, fd, (uint64_t)fd + 1);
+			err = nt_task_commit(p, t, fd, (uint64_t)fd + 1);
 		if (err < 0)
 			return err;
 	}
@@ -259,7 +264,7 @@ static int read_changes(struct nt_procs *p, struct nt_task *t)
 	char path[NT_PROCS_NAME];
 	int dir, err;
 
-	nt_task_path(path, t->pid, "fd");
+	nt_task_path(path, t->tid, "fd");
 	dir = openat(p->root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return -EAGAIN;
@@ -277,7 +282,7 @@ int nt_task_check(struct nt_procs *p, struct nt_task *t, bool fresh)
 	struct stat st;
 	int err;
 
-	nt_task_path(path, t->pid, "fd");
+	nt_task_path(path, t->tid, "fd");
 	if (fstatat(p->root, path, &st, 0)) {
 		if (errno != EACCES && errno != EPERM) {
 			t->flags |= NT_TASK_GONE;
@@ -300,14 +305,17 @@ int nt_task_check(struct nt_procs *p, struct nt_task *t, bool fresh)
 		nt_task_read_name(p, t);
 		if (t->start_ticks != start) {
 			/* Another process: nothing of the one before is true. */
-			drop(p, t);
+			nt_task_drop(p, t);
 			fresh = true;
 		}
 	} else if (key.ino != t->key.ino) {
 		fresh = true;
 	}
-	if (fresh)
+	if (fresh) {
 		t->flags = p->scan > 1 ? NT_TASK_YOUNG : 0;
+		t->deep_scan = 0;
+		nt_more_drop(p, t);
+	}
 	t->key = key;
 	t->change_scan = p->scan;
 	if (counted(p, t) && !key.size) {
@@ -316,14 +324,14 @@ int nt_task_check(struct nt_procs *p, struct nt_task *t, bool fresh)
 		t->next_fd = 0;
 		if (fresh)
 			nt_task_read_name(p, t);
-		drop(p, t);
+		nt_task_drop(p, t);
 		return 1;
 	}
 	if (!fresh && p->trust && t->n_own > CHANGES_FDS && counted(p, t) &&
 	    !(t->flags & NT_TASK_RETRY) && !read_changes(p, t))
 		return 1;
 	err = nt_task_read(p, t);
-	if (fresh && !(t->flags & NT_TASK_UNREADABLE))
+	if (fresh && t->tid == t->pid && !(t->flags & NT_TASK_UNREADABLE))
 		nt_task_read_netns(p, t);
 	return err < 0 ? err : 1;
 }
@@ -343,7 +351,7 @@ int nt_task_check_suspects(struct nt_procs *p, struct nt_task *t)
 
 	if (next_suspect(p, t, &i) < 0)
 		return 0;
-	nt_task_path(path, t->pid, "fd");
+	nt_task_path(path, t->tid, "fd");
 	dir = openat(p->root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return 0; /* ended or changed hands: the next stat tells */

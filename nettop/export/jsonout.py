@@ -47,7 +47,10 @@ Owners = Callable[[int], Sequence[Proc]]
 LEVELS = {0: "ok", 1: "watch", 2: "unwell"}
 FAMILIES = {2: "inet", 10: "inet6"}
 PROTOS = {p.value: p.name.lower() for p in Proto}
-OWNERS = {Owner.KERNEL: "kernel", Owner.ORPHAN: "orphan", Owner.NOT_ACCEPTED: "not_accepted"}
+OWNERS = {
+    Owner.KERNEL: "kernel", Owner.ORPHAN: "orphan", Owner.NOT_ACCEPTED: "not_accepted",
+    Owner.NOT_FOUND: "not_found", Owner.HIDDEN: "hidden",
+}  # fmt: skip
 TIMERS = {1: "retransmit", 2: "keepalive", 3: "time_wait", 4: "probe"}
 VERDICT_UNITS = {
     Verdict.UNREAD: "ms",

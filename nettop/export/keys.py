@@ -179,7 +179,9 @@ _SOCKET = {
     "procs[].comm": "name (the kernel's comm)",
     "procs[].fd": "descriptor",
     "procs_more": "how many further processes hold it that procs does not list",
-    "owner": "when no process does: kernel, orphan (closed by its program) or not_accepted",
+    "owner": "when no process is known to hold it: kernel (its own), orphan (closed by its program)"
+    ", not_accepted, not_found (it may be held where nothing shows it, for instance on its way to"
+    " another process), hidden (not every process may be looked into)",
     "uid": "owner",
     "user": "the owner's name",
     "inode": "inode; left out of a socket that has none (orphan, not accepted, TIME_WAIT)",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Protocol
 
 from nettop.errors import UsageError
@@ -139,7 +140,9 @@ def default_path(model: Model, environ: Mapping[str, str] | None = None) -> Path
     environ = os.environ if environ is None else environ
     folder = Path.cwd()
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
-        folder = Path(environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
+        # Without HOME it would be asked of the user database, which may be a dead service.
+        home = environ.get("HOME") or gettempdir()
+        folder = Path(environ.get("XDG_DATA_HOME") or f"{home}/.local/share")
         with suppress(OSError):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     host = re.sub(r"[^A-Za-z0-9._-]", "_", model.host)[:64] or "host"

@@ -148,7 +148,7 @@ _FIELDS: tuple[Field, ...] = (
     Field("pid", Kind.COUNT, "process id of the first holder", "PID", 7,
           loc=Loc("proc", "pid", absent=0), descending=False),
     Field("user", Kind.TEXT, "owner of the socket", "USER", 8,
-          text=lambda r: r.user, left=True, aliases=("uid",), descending=False),
+          text=lambda r: r.user or str(r.rec.uid), left=True, aliases=("uid",), descending=False),
     Field("proto", Kind.TEXT, "tcp, udp or mptcp", "PROTO", 5, text=proto_text, left=True,
           descending=False),
     Field("st", Kind.TEXT, "TCP state, or UDP", "ST", 4, text=state_text, left=True,

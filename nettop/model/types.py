@@ -52,6 +52,8 @@ class Owner(IntEnum):
     KERNEL = 2
     ORPHAN = 3
     NOT_ACCEPTED = 4
+    NOT_FOUND = 5
+    HIDDEN = 6
 
 
 class Flag(IntFlag):

@@ -12,10 +12,12 @@ _SHORT_STATES = {
     "BOUND_INACTIVE": "BNDI",
 }  # fmt: skip
 
-_OWNER_WORDS = {
+OWNER_WORDS = {
     Owner.KERNEL: "(kernel)",
     Owner.ORPHAN: "(orphan)",
     Owner.NOT_ACCEPTED: "(not accepted)",
+    Owner.NOT_FOUND: "(no holder found)",
+    Owner.HIDDEN: "(hidden)",
 }
 
 WHO = {
@@ -57,10 +59,10 @@ def owner_text(row: Row) -> str | None:
     proc = row.proc
     if proc.pid:
         return f"{proc.comm}/{proc.pid}" + (f"+{proc.more}" if proc.more else "")
-    word = _OWNER_WORDS.get(proc.owner)
-    if word:
+    word = OWNER_WORDS.get(proc.owner)
+    if word and proc.owner != Owner.HIDDEN:
         return word
-    return f"({row.user})" if row.user else None
+    return f"({row.user})" if row.user else word
 
 
 def proto_text(row: Row) -> str:

@@ -23,8 +23,7 @@ from nettop.planes import (
 )
 from nettop.planes.meter import Meter
 from nettop.planes.tick import PlaneTick
-from nettop.sources.cgroups import find_mount
-from nettop.sources.mounts import read_mounts
+from nettop.sources import cgroups
 
 NOWHERE = 0  # inode of no namespace
 BPF_PLANES = (wait.NAME, stages.NAME, events.NAME, path.NAME)
@@ -55,11 +54,7 @@ class Planes:
         )
         if self._wait is None:
             self._off[wait.NAME] = status
-        root = find_mount(read_mounts())
-        if root is None:
-            status = off(stages.NAME, "no cgroup v2 is mounted")
-        else:
-            self.stages, status = stages.open_plane(root, options.tx_sample)
+        self.stages, status = stages.open_plane(cgroups.reached(), options.tx_sample)
         if self.stages is None:
             self._off[stages.NAME] = status
         self.events, status = events.open_plane(self._wait, self.stages, confined=True)

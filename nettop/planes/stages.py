@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from nettop.ffi.wire import DIST, dist_of
 from nettop.model.types import Dist, Histogram, NicStage, SourceStatus, Stage
 from nettop.planes.nics import NicStamps, claimed
 from nettop.planes.wait import off_status
+from nettop.sources.cgroups import Reached
 
 NAME = "stages"
 METHODS = {lib.NT_STAGES_STAMPS: "bpf_timestamping", lib.NT_STAGES_TRACEPOINTS: "tracepoints"}
@@ -25,6 +27,9 @@ CLAIM_EVERY_S = 60.0  # finding who needs a NIC's stamps reads all of /proc
 SELECTED_MOST = 4096
 OFF_REASON = "no sends are stamped: mark sockets, open one, or use --tx-sample N"
 BY_TRACEPOINTS, NO_CALLS = "not by tracepoints", "needs Linux 6.16"
+FIND_OTHER = "bpftool cgroup tree shows which programs are attached"
+USUAL = Reached("/sys/fs/cgroup")
+END_CLAIM = "end it, and the stages come by themselves"
 
 Walks = Callable[[Callable[[int], None]], None]
 
@@ -62,10 +67,17 @@ class _Selection:
 class StagesPlane:
     """Owns the loaded programs; attached only while something is selected."""
 
-    def __init__(self, handle: Any, sample_all: int | None, claim: str | None = None) -> None:
+    def __init__(
+        self,
+        handle: Any,
+        sample_all: int | None,
+        claim: str | None = None,
+        cgroups: Reached = USUAL,
+    ) -> None:
         """claim: why it goes without BPF timestamping that is there."""
         self._s = handle
         self._claim = claim
+        self._cgroups = cgroups
         self._wanted = _Selection()
         if sample_all is not None:
             self._wanted = _Selection(every=sample_all, everything=True)
@@ -83,6 +95,7 @@ class StagesPlane:
             self.absent = dict.fromkeys((Stage.COPY, Stage.SNDBUF), NO_CALLS)
         self.foreign = 0
         self.refused: str | None = None
+        self._refused_fix: str | None = None
         self.last: StagesTick | None = None
         self._look_at, self._yields = 0.0, False
         self._nics = NicStamps() if self.method == METHODS[lib.NT_STAGES_STAMPS] else None
@@ -134,8 +147,9 @@ class StagesPlane:
         self._applied = wanted
         if err < 0:
             self.refused = ffi.string(why).decode("ascii", "replace") or f"errno {-err}"
+            self._refused_fix = FIND_OTHER
             return
-        self.refused = claim
+        self.refused, self._refused_fix = claim, END_CLAIM
         if selection and self._nics is not None:
             self._nics.start()
         walks(self._walk)
@@ -218,20 +232,28 @@ class StagesPlane:
     def ability(self) -> SourceStatus:
         """What it can do once sockets are selected."""
         if self.refused:
-            return SourceStatus(NAME, "off", self.method, self.refused)
-        reason = None
+            return SourceStatus(NAME, "off", self.method, self.refused, self._refused_fix)
+        reasons, fix = [], None
         if self.method == METHODS[lib.NT_STAGES_TRACEPOINTS]:
-            lacks = self._claim or "this kernel lacks BPF timestamping (Linux 6.15)"
-            reason = f"qdisc and ack only: {lacks}"
+            lacks = self._claim
+            if lacks is None and not self._cgroups:
+                lacks, fix = self._cgroups.note, self._cgroups.fix
+            lacks = lacks or "this kernel lacks BPF timestamping (Linux 6.15)"
+            reasons.append(f"qdisc and ack only: {lacks}")
         elif self.absent:
-            reason = f"all but {', '.join(s.name.lower() for s in self.absent)}: {NO_CALLS}"
+            names = ", ".join(s.name.lower() for s in self.absent)
+            reasons.append(f"all but {names}: {NO_CALLS}")
+        if self.method == METHODS[lib.NT_STAGES_STAMPS] and self._cgroups.note:
+            reasons.append(self._cgroups.note)
+            fix = self._cgroups.fix
         if self.foreign:
             one = self.foreign == 1
-            reason = (
+            reasons.append(
                 f"{self.foreign} socket{' was' if one else 's were'} switched on by another tool"
                 f" and {'is' if one else 'are'} left so"
             )
-        return SourceStatus(NAME, "partial" if reason else "ok", self.method, reason)
+        state = "partial" if reasons else "ok"
+        return SourceStatus(NAME, state, self.method, "; ".join(reasons) or None, fix)
 
     def clear(self) -> None:
         """The run begins now."""
@@ -274,20 +296,21 @@ class StagesPlane:
 
 
 def open_plane(
-    cgroup_root: str, sample_all: int | None, method: str | None = None
+    cgroups: Reached, sample_all: int | None, method: str | None = None
 ) -> tuple[StagesPlane | None, SourceStatus]:
     """The plane, or None and why it is off. method: only this one, of METHODS."""
     handle, why = ffi.new("struct nt_stages **"), ffi.new("char[160]")
     only = next((i for i, name in METHODS.items() if name == method), lib.NT_STAGES_ANY)
-    err = lib.nt_stages_open(cgroup_root.encode(), only, handle, why, 160)
+    root = os.fsencode(cgroups.path or "")
+    err = lib.nt_stages_open(root, only, handle, why, 160)
     claim = None
     if not err and method is None and lib.nt_stages_method(handle[0]) == lib.NT_STAGES_STAMPS:
         claim = claimed()
     if claim is not None:
         lib.nt_stages_close(handle[0])
-        err = lib.nt_stages_open(cgroup_root.encode(), lib.NT_STAGES_TRACEPOINTS, handle, why, 160)
+        err = lib.nt_stages_open(root, lib.NT_STAGES_TRACEPOINTS, handle, why, 160)
     if not err:
-        plane = StagesPlane(handle[0], sample_all, claim)
+        plane = StagesPlane(handle[0], sample_all, claim, cgroups)
         return plane, plane.status()
     return None, off_status(
         NAME, err, ffi.string(why).decode("ascii", "replace"), ("CAP_NET_ADMIN",)

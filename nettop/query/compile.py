@@ -15,6 +15,7 @@ from nettop.query import values
 from nettop.query.ast import Address, And, Compare, Node, Not, Or, OwnedBy, States, Text
 from nettop.query.errors import FilterError
 from nettop.query.parse import VERDICT, parse
+from nettop.users import USERS, PendingError
 
 # enum nt_opcode, nt_cmp, nt_text
 TRUE, AND, OR, NOT, CMP, ADDR, TEXT, IN, STATES, OWNER = range(1, 11)
@@ -290,7 +291,11 @@ class _Compiler:
     def user(self, word: str, equal: bool) -> None:
         uid = values.whole(word)
         if uid is None:
-            uid = self.names.uid(word) if self.names else uid_of(word)
+            try:
+                uid = self.names.uid(word) if self.names else USERS.uid(word)
+            except PendingError:
+                slow = f"no answer yet who '{word}' is: try again, or give the number"
+                raise self.fail(word, slow) from None
         if uid is None:
             raise self.fail(word, f"no user '{word}' on this host")
         loc = Loc("rec", "uid")
@@ -337,13 +342,3 @@ def _split_process(pattern: str) -> tuple[str, int | None]:
     if match is None:
         return pattern, None
     return match[1], values.whole(match[2] or "")
-
-
-def uid_of(name: str) -> int | None:
-    """The uid of a user of this host."""
-    import pwd
-
-    try:
-        return pwd.getpwnam(name).pw_uid
-    except (KeyError, ValueError):
-        return None

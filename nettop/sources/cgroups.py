@@ -14,12 +14,19 @@ import re
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from nettop.sources.mounts import Mount, read_mounts
 
 FILEID_KERNFS = 0xFE  # include/linux/exportfs.h
+# asm-generic/unistd.h, linux/mount.h
+SYS_FSOPEN, SYS_FSCONFIG, SYS_FSMOUNT = 430, 431, 432
+FSOPEN_CLOEXEC, FSCONFIG_CMD_CREATE, FSMOUNT_CLOEXEC = 1, 6, 1
+MOUNT_ATTRS = 1 | 2 | 4 | 8  # read-only, nosuid, nodev, noexec
 WALK_SHARE = 50  # a walk at most so many times its own duration after the one before
 WALK_LEAST_S = 2.0
 RETRY_FIRST_S, RETRY_MOST_S = 5.0, 300.0
@@ -32,6 +39,117 @@ def find_mount(mounts: Iterable[Mount]) -> str | None:
     return min(points)[1] if points else None
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The cgroup v2 tree as far as it can be seen from here."""
+
+    path: str | None  # of its uppermost directory; None: it is out of reach
+    note: str | None = None  # why it is, or what is missing of it
+    fix: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.path is not None
+
+
+@cache
+def reached() -> Reached:
+    """The whole tree if it can be had, else the part that is visible; the same one from then on.
+
+    To be called before privileges are given up: where nothing is mounted it takes CAP_SYS_ADMIN.
+    A directory that stands behind a descriptor is kept open until nettop ends.
+    """
+    part = None
+    for look in (_visible, _detached, _of_parents):
+        for path in look():
+            if not _is_root(path):
+                part = part or path
+            else:
+                return Reached(path)
+    if part is not None:
+        return Reached(
+            part, "only cgroups below the container's own are in reach",
+            "run nettop on the host, or the container with --cgroupns=host --pid=host",
+        )  # fmt: skip
+    try:
+        os.close(_mount_detached())
+    except OSError as e:
+        if e.errno == errno.EPERM:
+            fix = "run with CAP_SYS_ADMIN" if os.geteuid() == 0 else "sudo nettop"
+            return Reached(None, "no cgroup v2 is mounted here, and it may not be mounted", fix)
+        why = f"no cgroup v2 is mounted here, and mounting it failed: {e.strerror}"
+        return Reached(None, why, "mount -t cgroup2 none /sys/fs/cgroup")
+    return Reached(None, "cgroup v2 cannot be read here", "mount /proc")
+
+
+def _is_cgroup2(path: str) -> bool:
+    return Path(path, "cgroup.controllers").exists()
+
+
+def _is_root(path: str) -> bool:
+    """Whether it is the root of the whole tree, which has no type."""
+    return not Path(path, "cgroup.type").exists()
+
+
+def _visible() -> Iterator[str]:
+    point = find_mount(read_mounts())
+    if point is not None and _is_cgroup2(point):  # else something else is mounted over it
+        yield point
+
+
+def _detached() -> Iterator[str]:
+    """A mount of nettop's own that nobody else sees, gone with its descriptor."""
+    with suppress(OSError):
+        yield from _kept(_mount_detached())
+
+
+def _of_parents() -> Iterator[str]:
+    """As the first process and those that started nettop see it."""
+    pid, pids = os.getppid(), [1]
+    while pid > 1:
+        pids.append(pid)
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            break
+    for of in pids:
+        point = find_mount(read_mounts(Path(f"/proc/{of}/mountinfo")))
+        if point is None:
+            continue
+        with suppress(OSError):
+            where = f"/proc/{of}/root{point}"
+            yield from _kept(os.open(where, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+
+
+def _kept(fd: int) -> Iterator[str]:
+    path = f"/proc/self/fd/{fd}"
+    if _is_cgroup2(path):
+        yield path
+    else:
+        os.close(fd)
+
+
+def _mount_detached() -> int:
+    """A descriptor of the uppermost directory of a mount that is attached nowhere.
+
+    Raises:
+        OSError: the kernel refuses or cannot.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(number: int, *args: object) -> int:
+        result = int(libc.syscall(number, *args))
+        if result < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        return result
+
+    fs = call(SYS_FSOPEN, b"cgroup2", FSOPEN_CLOEXEC)
+    try:
+        call(SYS_FSCONFIG, fs, FSCONFIG_CMD_CREATE, None, None, 0)
+        return call(SYS_FSMOUNT, fs, FSMOUNT_CLOEXEC, MOUNT_ATTRS)
+    finally:
+        os.close(fs)
+
+
 class Cgroups:
     """Resolves cgroup ids, each once; ids are never reused until reboot."""
 
@@ -42,7 +160,7 @@ class Cgroups:
         *,
         by_handle: bool = True,
     ) -> None:
-        self._mount = mount if mount is not None else find_mount(read_mounts())
+        self._mount = mount if mount is not None else reached().path
         self._clock = clock
         self._paths: dict[int, str] = {}
         self._retry: dict[int, tuple[float, float]] = {}  # id → (not before, wait after that)
@@ -120,9 +238,11 @@ class HandleOpener:
 
     def __init__(self, mount: str) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self._mount = os.path.realpath(mount)
         self._fd = os.open(mount, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._mount = ""
         try:
+            # As the kernel names it: a mount out of sight has another path than leads there.
+            self._mount = str(Path(f"/proc/self/fd/{self._fd}").readlink())
             if self.path(os.fstat(self._fd).st_ino) != "/":
                 raise OSError(f"{mount} is not the root of what is mounted there")
         except OSError:
@@ -149,8 +269,10 @@ class HandleOpener:
             os.close(fd)
         if path == self._mount:
             return "/"
-        below = path.removeprefix(self._mount.rstrip("/"))
-        return None if below == path or below.endswith(" (deleted)") else below
+        prefix = self._mount.rstrip("/")
+        if not path.startswith(f"{prefix}/") or path.endswith(" (deleted)"):
+            return None
+        return path.removeprefix(prefix)
 
     def close(self) -> None:
         if self._fd >= 0:

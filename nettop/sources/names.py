@@ -1,11 +1,11 @@
 """Names for the numbers of a socket: user, network namespace, cgroup, container.
 
-Looked up when first asked for and remembered; everything that is returned is safe to print.
+Looked up when first asked for and remembered, in files of this host alone but for users' names,
+which come when they come; everything that is returned is safe to print.
 """
 
 from __future__ import annotations
 
-import pwd
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +15,8 @@ from nettop.sources.cgroups import Cgroups, container_of
 from nettop.sources.devices import Devices
 from nettop.sources.mounts import MOUNTINFO, MountWatch
 from nettop.sources.netns import mounted
+from nettop.users import USERS, Users
 
-PASSWD = Path("/etc/passwd")
 NETNS_AGAIN_S = 2.0  # how often the mounts are checked for changes
 CACHE_MOST = 65536
 
@@ -27,14 +27,13 @@ class Names:
     def __init__(
         self,
         *,
-        passwd: Path = PASSWD,
+        users: Users = USERS,
         mountinfo: Path = MOUNTINFO,
         cgroups: Cgroups | None = None,
         devices: Devices | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._users: dict[int, str | None] | None = None
-        self._passwd = passwd
+        self._users = users
         self._mounts = MountWatch(mountinfo)
         self._netns: dict[int, str] = {}
         self._netns_at = float("-inf")
@@ -45,16 +44,8 @@ class Names:
         self._clock = clock
 
     def user(self, uid: int) -> str | None:
-        """Login name; None if the user database has none."""
-        if self._users is None:
-            self._users = _read_passwd(self._passwd)
-        if uid not in self._users:
-            # Other sources of nsswitch.conf may take long: once for each uid.
-            try:
-                self._users[uid] = clean(pwd.getpwuid(uid).pw_name)
-            except (KeyError, OverflowError):
-                self._users[uid] = None
-        return self._users[uid]
+        """Login name; None if there is none, or none yet."""
+        return self._users.name(uid)
 
     def forget_netns(self) -> None:
         """Names of namespaces have changed."""
@@ -96,17 +87,3 @@ class Names:
             name = container_of(path)
             self._containers[path] = clean(name) if name else None
         return self._containers[path]
-
-
-def _read_passwd(path: Path) -> dict[int, str | None]:
-    """uid → the first name with it, from passwd(5); empty if it cannot be read."""
-    users: dict[int, str | None] = {}
-    try:
-        raw = path.read_bytes()
-    except OSError:
-        return users
-    for line in raw.splitlines():
-        fields = line.split(b":")
-        if len(fields) >= 4 and fields[0] and fields[2].isdigit():
-            users.setdefault(int(fields[2]), clean(fields[0]))
-    return users

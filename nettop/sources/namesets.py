@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import pwd
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from nettop.sources.cgroups import container_of, find_mount
+from nettop.sources.cgroups import container_of, reached
 from nettop.sources.devices import Devices
 from nettop.sources.mounts import read_mounts
 from nettop.sources.netns import mounted
+from nettop.users import USERS
 
 
 class LiveNames:
@@ -25,7 +25,7 @@ class LiveNames:
 
     def cgroup_ids(self, pattern: str) -> list[int]:
         """Directories whose path, name or container matches; below a match all match."""
-        mount = find_mount(read_mounts())
+        mount = reached().path
         if mount is None:
             return []
         wanted = pattern if pattern == "/" else pattern.rstrip("/")
@@ -45,10 +45,7 @@ class LiveNames:
         return [inode for inode, (name, _) in kept.items() if name and fnmatchcase(name, pattern)]
 
     def uid(self, name: str) -> int | None:
-        try:
-            return pwd.getpwnam(name).pw_uid
-        except (KeyError, ValueError):
-            return None
+        return USERS.uid(name)
 
 
 def path_matches(path: str, pattern: str) -> bool:

@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import median
 
 from nettop.planes import stages, wait
-from nettop.sources.cgroups import find_mount
+from nettop.sources.cgroups import Reached, find_mount
 from nettop.sources.mounts import read_mounts
 from tests.bench.harness import HERE, Result, compiled
 
@@ -80,7 +80,7 @@ def sends(every: int) -> Around:
     @contextlib.contextmanager
     def around(cookie: int) -> Iterator[None]:
         root = find_mount(read_mounts())
-        plane, status = stages.open_plane(str(root), None)
+        plane, status = stages.open_plane(Reached(root), None)
         if plane is None:
             raise RuntimeError(f"the TX stages plane is off: {status.reason}")
 

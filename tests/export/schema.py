@@ -19,7 +19,7 @@ _WORDS = {
     "sockets[].family": {"inet", "inet6"},
     "sockets[].level": {"ok", "watch", "unwell"},
     "sockets[].who": {"app", "kern", "nic", "net", "peer"},
-    "sockets[].owner": {"kernel", "orphan", "not_accepted"},
+    "sockets[].owner": {"kernel", "orphan", "not_accepted", "not_found", "hidden"},
     "sources[].state": {"ok", "partial", "off"},
 }
 

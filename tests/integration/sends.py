@@ -15,7 +15,7 @@ from nettop.collect import PollOptions
 from nettop.model.types import Plane
 from nettop.planes import PlaneOptions, stages
 from nettop.poller import LiveFeed
-from nettop.sources.cgroups import find_mount
+from nettop.sources.cgroups import Reached, find_mount
 from nettop.sources.mounts import read_mounts
 from tests.integration.namespaces import inside, run
 
@@ -87,7 +87,7 @@ def take(sock: socket.socket, size: int) -> None:
 
 @contextmanager
 def plane_of(root: str | None = None) -> Iterator[stages.StagesPlane]:
-    plane, status = stages.open_plane(root or cgroup_root(), None)
+    plane, status = stages.open_plane(Reached(root or cgroup_root()), None)
     assert plane is not None, status.reason
     try:
         yield plane

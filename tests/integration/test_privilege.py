@@ -101,6 +101,25 @@ def test_under_sudo_root_is_given_up_but_names_remain(tmp_path: Path) -> None:
 
 
 @needs_root
+def test_under_sudo_the_groups_are_those_of_the_caller() -> None:
+    """As the process that called sudo has them; sudo itself stands between, as root."""
+    got = run(
+        "ready, go = os.pipe()\n"
+        "if os.fork():\n"
+        "    os.setgroups([54321, 65534]); os.setresgid(65534, 65534, 65534)\n"
+        "    os.setresuid(65534, 65534, 65534)\n"
+        "    os.write(go, b'x'); os.wait(); os._exit(0)\n"
+        "os.read(ready, 1)\n"
+        "if os.fork():\n"
+        "    os.wait(); os._exit(0)\n"
+        "privilege.drop(False)\n"
+        "print(json.dumps([os.getuid(), os.getgroups()]), flush=True)\n",
+        SUDO_UID="65534", SUDO_GID="65534",
+    )  # fmt: skip
+    assert got == [65534, [54321, 65534]]
+
+
+@needs_root
 def test_as_root_without_sudo_only_capabilities_go(tmp_path: Path) -> None:
     got = run(AFTER_DROP % ("True", tmp_path / "file"))
     assert got["uids"] == [0, 0, 0]

@@ -26,8 +26,16 @@ from nettop.sources.procs import procs_status
 ALL_CAPS = frozenset({"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"})
 
 
-def stats(unreadable: int = 0, hidden: int = 0, processes: int = 80) -> SimpleNamespace:
-    return SimpleNamespace(unreadable=unreadable, hidden=hidden, processes=processes)
+def stats(
+    unreadable: int = 0, hidden: int = 0, processes: int = 80, unlooked: int = 0
+) -> SimpleNamespace:
+    return SimpleNamespace(
+        unreadable=unreadable,
+        hidden=hidden,
+        processes=processes,
+        unlooked=unlooked,
+        refused_pid=os.getpid() if unreadable else 0,
+    )
 
 
 def report(*sources: SourceStatus, **values: object) -> doctor.Report:
@@ -79,7 +87,8 @@ def test_other_users_processes_are_partial_with_a_fix(monkeypatch: pytest.Monkey
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     status = procs_status(stats(unreadable=70), frozenset())
     assert (status.state, status.fix) == ("partial", "sudo nettop")
-    assert status.reason == "70 of 80 processes belong to other users"
+    here = f"{Path('/proc/self/comm').read_text().strip()}/{os.getpid()}"
+    assert status.reason == f"70 of 80 processes belong to other users ({here} and others)"
 
 
 def test_root_in_a_container_learns_which_capability_it_lacks(
@@ -93,6 +102,15 @@ def test_root_in_a_container_learns_which_capability_it_lacks(
 def test_what_no_command_mends_has_no_fix() -> None:
     status = procs_status(stats(unreadable=1), ALL_CAPS)
     assert (status.state, status.fix) == ("partial", None)
+    assert status.reason is not None
+    assert status.reason.endswith(f"/{os.getpid()})")
+
+
+def test_places_that_show_nothing_are_counted() -> None:
+    status = procs_status(stats(unlooked=2), ALL_CAPS)
+    assert status.state == "partial"
+    assert status.reason is not None
+    assert status.reason.startswith("2 threads' own descriptor tables or io_uring instances")
 
 
 def test_hidden_processes_are_told() -> None:

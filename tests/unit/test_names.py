@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from nettop import groups
-from nettop.query import compile_filter
+from nettop.query import FilterError, compile_filter
 from nettop.sources import cgroups, mounts
 from nettop.sources.cgroups import Cgroups, container_of
 from nettop.sources.names import Names
+from nettop.users import PendingError, Users
 
 HYBRID = b"""31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
 32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu
@@ -72,7 +76,7 @@ def test_users_come_from_passwd(tmp_path: Path) -> None:
         b"root:x:0:0:root:/root:/bin/sh\nfirst:x:70:70::/:\nsecond:x:70:70::/:\n"
         b"ev\x1bil:x:71:71::/:\n\xff:x:72:72::/:\nbroken\n:x:73:73::/:\nnan:x:zz:1::/:\n"
     )
-    names = Names(passwd=passwd)
+    names = Names(users=Users(passwd=passwd))
     assert names.user(0) == "root"
     assert names.user(70) == "first"
     assert names.user(71) == "ev?il"
@@ -80,10 +84,93 @@ def test_users_come_from_passwd(tmp_path: Path) -> None:
 
 
 def test_an_unknown_user_has_no_name(tmp_path: Path) -> None:
-    names = Names(passwd=tmp_path / "none")
+    names = Names(users=Users(passwd=tmp_path / "none"))
     assert names.user(4_123_456_789) is None
     assert names.user(4_123_456_789) is None
     assert names.user(0) == "root"  # from the user database
+
+
+class Directory:
+    """Answers when it is let, and counts the questions."""
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+        self.answers = threading.Event()
+
+    def by_uid(self, uid: int) -> str:
+        self.asked.append(uid)
+        assert self.answers.wait(10)
+        if uid == 7:
+            raise KeyError(uid)
+        return f"user{uid}"
+
+    def by_name(self, name: str) -> int:
+        return int(self.by_uid(int(name.removeprefix("user")))[4:])
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 5
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_a_slow_directory_is_asked_aside(tmp_path: Path) -> None:
+    directory, clock = Directory(), Clock()
+    users = Users(
+        passwd=tmp_path / "none", by_uid=directory.by_uid, by_name=directory.by_name, clock=clock
+    )
+    users.patience_s = 0
+    begin = time.monotonic()
+    for _ in range(100):
+        assert users.name(5) is None
+        with pytest.raises(PendingError):
+            users.uid("user6")
+    assert users.name(7) is None
+    with pytest.raises(FilterError, match="no answer yet who 'user6' is"):
+        compile_filter("user = user6", UsersOf(users))
+    assert time.monotonic() - begin < 1
+    directory.answers.set()
+    until(lambda: users.name(5) == "user5")
+    until(lambda: len(directory.asked) == 3)
+    assert users.uid("user6") == 6
+    until(lambda: not users.busy)
+    assert users.name(7) is None  # there is none: not asked for again before long
+    assert len(directory.asked) == 3
+    clock.now += 301
+    assert users.name(7) is None
+    until(lambda: len(directory.asked) == 4)
+
+
+def test_patience_is_for_all_questions_together(tmp_path: Path) -> None:
+    directory = Directory()
+    users = Users(passwd=tmp_path / "none", by_uid=directory.by_uid)
+    users.patience_s = 0.2
+    begin = time.monotonic()
+    for uid in range(10, 60):
+        assert users.name(uid) is None
+    assert 0.2 <= time.monotonic() - begin < 1
+    directory.answers.set()
+    users.patience_s = 5
+    assert users.name(60) == "user60"
+    assert not users.busy  # its thread has ended
+    assert "nettop-users" not in {t.name for t in threading.enumerate()}
+
+
+class UsersOf:
+    """The names of a filter, by one Users."""
+
+    def __init__(self, users: Users) -> None:
+        self.uid = users.uid
+
+    def cgroup_ids(self, pattern: str) -> list[int]:
+        return []
+
+    def devices(self, name: str) -> list[tuple[int, int]]:
+        return []
+
+    def netns_ids(self, pattern: str) -> list[int]:
+        return []
 
 
 # --- namespaces ---
