@@ -16,7 +16,6 @@ from nettop.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
     NettopError,
-    UsageError,
 )
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()
         return EXIT_INTERRUPTED
     except NettopError as error:
-        _complain(str(error))
+        _complain(str(error), *error.below)
         return error.exit_code
     except OSError as error:
         _drop_output()
@@ -279,7 +278,7 @@ def compile_options_filter(options: Options) -> Filter | None:
         rest = replace(options, filter_text=None) if own is None else options
         return compile_filter(rest.whole_filter or "")
     except FilterError as error:
-        raise UsageError(error.with_caret()) from error
+        raise error.with_caret() from error
 
 
 def _run_headless(feed: RowFeed, options: Options) -> int:
@@ -344,15 +343,14 @@ def _drop_output() -> None:
         pass
 
 
-def _complain(text: str) -> None:
+def _complain(text: str, *below: str) -> None:
     from nettop.render.clean import clean
 
     if sys.stderr is None:
         return
-    # Only the lines under a broken filter are more than one.
-    lines = [clean(line) for line in text.split("\n")]
+    lines = [f"nettop: {clean(text)}", *map(clean, below)]
     try:
-        sys.stderr.write(f"nettop: {lines[0]}\n" + "".join(f"{line}\n" for line in lines[1:]))
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
         sys.stderr.flush()
     except (OSError, UnicodeError):
         pass

@@ -200,3 +200,18 @@ def test_too_large_is_refused_before_it_is_read(run: Run, tmp_path: Path) -> Non
     done = run("open", str(file))
     assert done.returncode == 1
     assert "too large" in done.stderr
+
+
+def test_a_message_is_one_line_whatever_the_names_in_it(run: Run, tmp_path: Path) -> None:
+    name = "a\nb\x1b]0;x\x07\u202e$(touch y)"
+    file = tmp_path / f"{name}.json"
+    for content in (
+        b"[]",
+        b'{"schema":"nettop.snapshot/1","sockets":[],"totals":{"by_state":{"a\\nb\\u0007":[]}}}',
+    ):
+        file.write_bytes(content)
+        done = run("open", str(file))
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert done.stderr[:-1].isprintable()
+    assert [p.name for p in tmp_path.iterdir()] == [file.name]
