@@ -53,6 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NettopError as error:
         _complain(str(error), *error.below)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        if (error.name or "nettop").split(".")[0] == "nettop":
+            raise
+        _complain(f"the Python package {error.name} is missing: install nettop with pip")
+        return EXIT_FAILURE
     except OSError as error:
         _drop_output()
         _complain(_os_text(error))
@@ -189,13 +194,9 @@ def open_live(options: Options, *, screen: bool) -> LiveFeed:
         UsageError: a mistake in the filter; told before anything is opened.
     """
     poll = poll_options(options, screen=screen)
-    try:
-        from nettop.poller import LiveFeed
-        from nettop.privilege import drop
-    except ModuleNotFoundError as error:
-        if error.name != "nettop._native":
-            raise
-        raise NettopError("the compiled helper is missing: install nettop with pip") from error
+    from nettop.poller import LiveFeed
+    from nettop.privilege import drop
+
     live = LiveFeed(poll, _load_planes(poll.planes, screen=screen))
     drop(keep_netns=bool(options.netns))
     if screen:

@@ -17,21 +17,8 @@ from nettop.export.shape import MOST_TEXT, SNAPSHOT, Kind
 from nettop.filefeed import FileFeed
 from tests.tui.fuzz_files import HOSTILE, base
 
-NEVER: tuple[Any, ...] = (None, 10**400, -(10**400), 1e300, "x" * (MOST_TEXT + 1))
-PERHAPS: tuple[Any, ...] = (
-    -1,
-    2**64,
-    1.5,
-    True,
-    "",
-    HOSTILE,
-    [],
-    {},
-    [None],
-    {"a": 1},
-    [[[[[[]]]]]],
-    {HOSTILE: 1},
-)
+NEVER: tuple[Any, ...] = (None, 10**400, "x" * (MOST_TEXT + 1))
+PERHAPS: tuple[Any, ...] = (-1, 2**64, 1.5, True, HOSTILE, [], [None], {HOSTILE: 1}, [[[[[[]]]]]])
 
 
 def places(value: Any, at: str = "") -> list[tuple[str, list[Any]]]:
