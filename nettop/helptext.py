@@ -36,8 +36,9 @@ What is written
       --json                one object; keys: nettop --help-json
       --ndjson              one such object per tick and line
       --csv                 one row per socket per tick, in base units
-  -o, --output FILE         write there, atomically, mode 0600; - is standard
-                            output; without a format the ending chooses it
+  -o, --output FILE         write there, mode 0600: one object atomically, many
+                            ticks as they come; - is standard output; without
+                            a format the ending chooses it
   -s, --sort KEY[:asc|desc] -s help lists the keys; default: unwell first
       --columns LIST        columns of text and CSV; --columns help lists them
 

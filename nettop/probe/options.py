@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from nettop.errors import UsageError
-from nettop.options import AF_INET, AF_INET6, ascii_wanted, color_wanted
+from nettop.options import AF_INET, AF_INET6, ascii_wanted, color_wanted, file_name
 from nettop.probe.wire import LEAST_BYTES, MOST_BYTES
 
 DEFAULT_INTERVAL_S = 0.2
@@ -83,7 +83,7 @@ def parse_probe(words: Sequence[str], environ: Mapping[str, str]) -> ProbeOption
     add("-6", dest="inet6", action="store_true")
     add("--hw", action="store_true")
     add("--json", action="store_true")
-    add("-o", "--output")
+    add("-o", "--output", type=_json_name)
     add("--ascii", action="store_true")
     add("--no-color", action="store_true")
     space = parser.parse_intermixed_args(words)
@@ -134,6 +134,12 @@ def split_target(text: str, program: str) -> tuple[str, int]:
     if not colon or not port.isascii() or not port.isdigit() or not 1 <= int(port[:6]) <= 65535:
         raise UsageError(f"{program}: {text!r} is no HOST:PORT (a port is 1 to 65535)")
     return host, int(port)
+
+
+def _json_name(text: str) -> str:
+    if file_name(text) != "-" and not text.lower().endswith(".json"):
+        raise argparse.ArgumentTypeError(f"takes a file name that ends in .json, not '{text}'")
+    return text
 
 
 def _count(text: str) -> int:

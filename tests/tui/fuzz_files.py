@@ -12,7 +12,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import gc
 import json
+import os
 import random
 import re
 import sys
@@ -172,8 +174,6 @@ def in_a_terminal(path: Path, seed: int, told: Callable[[str], None]) -> bool:
         opened = program.child.poll() is None
         if opened:
             for key in (*rng.choices(KEYS, k=6), *("escape",) * 4, "q"):
-                import os
-
                 os.write(program.master, TYPED.get(key, key.encode()))
                 program.read(0.15)
         try:
@@ -215,6 +215,9 @@ def run(count: int, ptys: int, seed: int = 0) -> list[str]:
                 if isinstance(error, KeyboardInterrupt):
                     raise
                 told(f"{type(error).__name__}: {error}")
+            if number % 20 == 0:
+                gc.unfreeze()  # a screen freezes what its start left, and this is many
+                gc.collect()
     print(f"{count} mutants: {opened} opened, {count - opened} refused, {len(wrong)} wrong")
     return wrong
 
