@@ -81,6 +81,10 @@ def _main(argv: Sequence[str]) -> int:
         return _probe(argv[1:], environ)
     if options.command == "reflect":
         return _reflect(argv[1:], environ)
+    if options.theme is not None:
+        from nettop.tui.app import check_theme
+
+        check_theme(options.theme)
     screen = _wants_screen(options) and has_terminal(environ)
     # Imports make no garbage, but looking for it costs a tenth of the start.
     gc.disable()

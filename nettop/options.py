@@ -243,7 +243,7 @@ def _parser(command: str) -> _Parser:
     add("-u", "--udp", action="store_true")
     add("-l", "--listen", action="store_true")
     add("-a", "--all", action="store_true")
-    add("-N", "--netns", action="append", default=[])
+    add("-N", "--netns", type=_netns, action="append", default=[])
     add("--no-bpf", action="store_true")
     add("--rx-method", type=_rx_method)
     add("--tx-sample", type=_at_least_one)
@@ -364,15 +364,26 @@ def file_name(text: str) -> str:
     return text
 
 
-def _seconds(text: str) -> float:
+def decimal(text: str) -> float:
+    """A number of ASCII digits; NaN for what is none, which no range has."""
     try:
-        value = float(text)
+        return float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:
-        value = math.nan
+        return math.nan
+
+
+def _seconds(text: str) -> float:
+    value = decimal(text)
     if not LEAST_DELAY_S <= value <= MOST_DELAY_S:
         limits = f"{LEAST_DELAY_S:g} to {MOST_DELAY_S:g}"
         raise argparse.ArgumentTypeError(f"takes seconds, {limits}, not '{text}'")
     return value
+
+
+def _netns(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("takes a name, a process id or all")
+    return text
 
 
 def _rx_method(text: str) -> str:
@@ -390,10 +401,7 @@ def _at_least_one(text: str) -> int:
 
 
 def _percent(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = decimal(text)
     if not 0 < value <= 100:
         raise argparse.ArgumentTypeError(f"takes a percentage of one CPU, not '{text}'")
     return value

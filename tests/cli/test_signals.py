@@ -192,3 +192,22 @@ def test_json_in_a_terminal_is_one_object() -> None:
     code, out = in_terminal("--json", term="xterm")
     assert code == 0
     assert json.loads(out)["schema"] == "nettop.snapshot/1"
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["--theme", "foo"], "textual-dark"),
+        (["open", "x.json", "--theme", "noord"], "nord"),
+        (["-d", "x"], "0.1"),
+        (["srtt >"], "^"),
+        (["probe", "tcp", "127.0.0.1:9", "-s", "1"], "bytes"),
+    ],
+)
+def test_a_wrong_value_is_said_before_the_screen_starts(argv: list[str], told: str) -> None:
+    code, out = in_terminal(*argv, term="xterm-256color")
+    assert code == 2
+    assert b"\x1b" not in out
+    assert out.startswith(b"nettop: ")
+    assert told in out.decode()
+    assert out.count(b"\n") == (3 if told == "^" else 1)
