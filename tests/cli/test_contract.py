@@ -227,11 +227,11 @@ def test_csv_has_one_header_and_a_row_per_socket_and_tick(run: Run) -> None:
     done = run("--csv", "-n", "2", "-d", "0.2", *ME)
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert len(rows) == 4
-    assert list(rows[0]) == ["taken", *FIELDS]
+    assert list(rows[0]) == ["taken", *(f.csv_name for f in FIELDS.values())]
     assert {r["pid"] for r in rows} == {str(os.getpid())}
-    assert {r["rcvq"] for r in rows} == {"0", "5"}
-    assert rows[0]["retr/s"] == ""
-    assert rows[2]["retr/s"] == "0"
+    assert {r["rcvq_bytes"] for r in rows} == {"0", "5"}
+    assert rows[0]["retr_per_s"] == ""
+    assert rows[2]["retr_per_s"] == "0"
 
 
 @pytest.mark.usefixtures("pair")
