@@ -33,6 +33,7 @@ RESORT_S = 2.0
 FOCUS_MOST = 256
 COPY_ROWS = 256
 EXPORT_SLICE = 16  # sockets written in about 5 ms
+EXPORT_STOP_S = 0.5
 
 
 class LiveFeed:
@@ -90,7 +91,7 @@ class LiveFeed:
             self._thread.join(timeout=5)
             self._thread = None
         # An export that is under way uses the collector's names; it ends at its next row.
-        if self._exporting.acquire(timeout=5):
+        if self._exporting.acquire(timeout=EXPORT_STOP_S):
             self._exporting.release()
         self._collector.close()
 

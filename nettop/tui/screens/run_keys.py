@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from textual import work
@@ -90,7 +91,8 @@ class RunKeys(Screen[None]):
         except (NettopError, OSError) as error:
             done = Exported(str(error), Role.UNWELL)
         # Not call_from_thread, which would wait for a screen that has ended meanwhile.
-        self.post_message(done)
+        with suppress(RuntimeError):
+            self.post_message(done)
 
     def on_exported(self, message: Exported) -> None:
         self._writing = False
