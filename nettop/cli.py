@@ -16,7 +16,6 @@ from nettop.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
     NettopError,
-    UsageError,
 )
 
 if TYPE_CHECKING:
@@ -52,8 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()
         return EXIT_INTERRUPTED
     except NettopError as error:
-        _complain(str(error))
+        _complain(str(error), *error.below)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        if (error.name or "nettop").split(".")[0] == "nettop":
+            raise
+        _complain(f"the Python package {error.name} is missing: install nettop with pip")
+        return EXIT_FAILURE
     except OSError as error:
         _drop_output()
         _complain(_os_text(error))
@@ -77,6 +81,10 @@ def _main(argv: Sequence[str]) -> int:
         return _probe(argv[1:], environ)
     if options.command == "reflect":
         return _reflect(argv[1:], environ)
+    if options.theme is not None:
+        from nettop.tui.app import check_theme
+
+        check_theme(options.theme)
     screen = _wants_screen(options) and has_terminal(environ)
     # Imports make no garbage, but looking for it costs a tenth of the start.
     gc.disable()
@@ -191,13 +199,9 @@ def open_live(options: Options, *, screen: bool) -> LiveFeed:
         UsageError: a mistake in the filter; told before anything is opened.
     """
     poll = poll_options(options, screen=screen)
-    try:
-        from nettop.poller import LiveFeed
-        from nettop.privilege import drop
-    except ModuleNotFoundError as error:
-        if error.name != "nettop._native":
-            raise
-        raise NettopError("the compiled helper is missing: install nettop with pip") from error
+    from nettop.poller import LiveFeed
+    from nettop.privilege import drop
+
     _wait_no_more_for_users(screen=screen)
     live = LiveFeed(poll, _load_planes(poll.planes, screen=screen))
     drop(keep_netns=bool(options.netns))
@@ -291,7 +295,7 @@ def compile_options_filter(options: Options) -> Filter | None:
         rest = replace(options, filter_text=None) if own is None else options
         return compile_filter(rest.whole_filter or "")
     except FilterError as error:
-        raise UsageError(error.with_caret()) from error
+        raise error.with_caret() from error
 
 
 def _run_headless(feed: RowFeed, options: Options) -> int:
@@ -356,15 +360,14 @@ def _drop_output() -> None:
         pass
 
 
-def _complain(text: str) -> None:
+def _complain(text: str, *below: str) -> None:
     from nettop.render.clean import clean
 
     if sys.stderr is None:
         return
-    # Only the lines under a broken filter are more than one.
-    lines = [clean(line) for line in text.split("\n")]
+    lines = [f"nettop: {clean(text)}", *map(clean, below)]
     try:
-        sys.stderr.write(f"nettop: {lines[0]}\n" + "".join(f"{line}\n" for line in lines[1:]))
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
         sys.stderr.flush()
     except (OSError, UnicodeError):
         pass

@@ -12,6 +12,7 @@ class NettopError(Exception):
     """A failure told in one line: what, why, what to do."""
 
     exit_code = EXIT_FAILURE
+    below: tuple[str, ...] = ()  # lines to show under it: a broken filter and its mark
 
 
 class UsageError(NettopError):

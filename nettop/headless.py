@@ -116,7 +116,8 @@ def _run_to_file(feed: RowFeed, options: Options, target: str) -> None:
     from nettop.export.atomic import AtomicFile
 
     stopped: BaseException | None = None
-    with AtomicFile(target) as file:
+    grows = _ticks(feed, options, options.format or Format.TEXT) != 1
+    with AtomicFile(target, grows=grows) as file:
         try:
             _run(feed, options, file.write, file.mark)
         except (KeyboardInterrupt, Stopped) as signal:

@@ -35,9 +35,10 @@ What is written
   -b, --batch               plain text tables, one per tick
       --json                one object; keys: nettop --help-json
       --ndjson              one such object per tick and line
-      --csv                 one row per socket per tick, in base units
-  -o, --output FILE         write there, atomically, mode 0600; - is standard
-                            output; without a format the ending chooses it
+      --csv                 one row per socket per tick; names end in the unit
+  -o, --output FILE         write there, mode 0600: one object atomically, many
+                            ticks as they come; - is standard output; without
+                            a format the ending chooses it
   -s, --sort KEY[:asc|desc] -s help lists the keys; default: unwell first
       --columns LIST        columns of text and CSV; --columns help lists them
 
@@ -96,28 +97,21 @@ _UNITS = {
     Kind.PERCENT: "percent",
 }
 
-_CSV_UNITS = {
-    Kind.TIME: "ns",
-    Kind.SIZE: "bytes",
-    Kind.BITRATE: "bytes/s",
-    Kind.RATE: "1/s",
-    Kind.PERCENT: "%",
-}
-
 
 def sort_help() -> str:
     """The sort keys, one a line."""
     head = "unwell         the default: loudest verdicts first, then the busiest\n"
-    return head + "".join(_line(f, _UNITS) for f in FIELDS.values() if f.sortable)
+    return head + "".join(_line(f, _UNITS.get(f.kind)) for f in FIELDS.values() if f.sortable)
 
 
 def columns_help() -> str:
-    """The columns of text and CSV with the unit that CSV has."""
-    return "".join(_line(f, _CSV_UNITS) for f in FIELDS.values())
+    """The columns of text and CSV with the names that CSV has for them."""
+    return "".join(
+        _line(f, None if f.csv_name == f.id else f"CSV: {f.csv_name}") for f in FIELDS.values()
+    )
 
 
-def _line(field: Field, units: dict[Kind, str]) -> str:
-    unit = units.get(field.kind)
+def _line(field: Field, unit: str | None) -> str:
     also = f" (also {', '.join(field.aliases)})" if field.aliases else ""
     text = f"{field.help}{f' [{unit}]' if unit else ''}{also}"
     name = field.id.ljust(15) if len(field.id) < 15 else f"{field.id} "

@@ -213,7 +213,7 @@ def _parser(command: str) -> _Parser:
         add("-d", "--delay", type=_seconds, dest="observe_s", metavar="SECS")
         add("names", nargs="*")
         return parser
-    add("-o", "--output")
+    add("-o", "--output", type=file_name)
     add("--columns", type=_columns)
     add("-s", "--sort", type=_sort_key, default=SortKey())
     add("--ascii", action="store_true")
@@ -243,7 +243,7 @@ def _parser(command: str) -> _Parser:
     add("-u", "--udp", action="store_true")
     add("-l", "--listen", action="store_true")
     add("-a", "--all", action="store_true")
-    add("-N", "--netns", action="append", default=[])
+    add("-N", "--netns", type=_netns, action="append", default=[])
     add("--no-bpf", action="store_true")
     add("--rx-method", type=_rx_method)
     add("--tx-sample", type=_at_least_one)
@@ -304,7 +304,7 @@ def _poll_options(command: str, space: argparse.Namespace, environ: Mapping[str,
         iterations=iterations,
         batch=not snapshot and space.batch,
         once=once,
-        format=_suffix_format(space.output, must=True) if snapshot else _format(space),
+        format=_suffix_format(space.output) if snapshot else _format(space),
         output=space.output,
         columns=space.columns,
         sort=space.sort,
@@ -341,31 +341,49 @@ def _format(space: argparse.Namespace) -> Format | None:
     if given:
         return given[0]
     if space.output not in (None, "-") and not space.batch:
-        return _suffix_format(space.output, must=False)
+        return _suffix_format(space.output)
     return Format.TEXT if space.batch or space.output else None
 
 
-def _suffix_format(output: str | None, *, must: bool) -> Format:
+def _suffix_format(output: str | None) -> Format:
     if output in (None, "-"):
         return Format.JSON
     assert output is not None
     suffix = Path(output).suffix.lower()
     found = SUFFIXES.get(suffix)
-    if found is None and must:
-        known = ", ".join(SUFFIXES)
-        raise UsageError(f"-o {output}: the file's ending says what to write: one of {known}")
-    return found or Format.TEXT
+    if found is None:
+        known, hint = ", ".join(SUFFIXES), _perhaps(nearest(suffix, list(SUFFIXES)))
+        raise UsageError(f"-o {output}: the file's ending says what to write: one of {known}{hint}")
+    return found
+
+
+def file_name(text: str) -> str:
+    """Of a file to write, or - for standard output."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"takes a file name, not '{text}'")
+    return text
+
+
+def decimal(text: str) -> float:
+    """A number of ASCII digits; NaN for what is none, which no range has."""
+    try:
+        return float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        return math.nan
 
 
 def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = decimal(text)
     if not LEAST_DELAY_S <= value <= MOST_DELAY_S:
         limits = f"{LEAST_DELAY_S:g} to {MOST_DELAY_S:g}"
         raise argparse.ArgumentTypeError(f"takes seconds, {limits}, not '{text}'")
     return value
+
+
+def _netns(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("takes a name, a process id or all")
+    return text
 
 
 def _rx_method(text: str) -> str:
@@ -383,10 +401,7 @@ def _at_least_one(text: str) -> int:
 
 
 def _percent(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = decimal(text)
     if not 0 < value <= 100:
         raise argparse.ArgumentTypeError(f"takes a percentage of one CPU, not '{text}'")
     return value

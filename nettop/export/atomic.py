@@ -1,4 +1,5 @@
-"""A file appears whole or not at all, belongs to the user who asked, and follows no link."""
+"""A file appears whole, or as it grows only with what is complete; it belongs to the user who
+asked, and follows no link."""
 
 from __future__ import annotations
 
@@ -19,14 +20,18 @@ class AtomicFile:
     """Writes beside the target and renames over it; mode 0600.
 
     A context manager: leaving it well commits, leaving it by an exception removes the
-    temporary file and keeps what was there before.
+    temporary file and keeps what was there before. A file that grows takes its place at the
+    first mark(), and from then on ends at the last one however it is left.
 
     Raises:
         NettopError: in one line, when the target cannot be written.
     """
 
-    def __init__(self, target: str | Path, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, target: str | Path, environ: Mapping[str, str] | None = None, *, grows: bool = False
+    ) -> None:
         self.target = Path(target)
+        self._grows = grows
         self._environ = os.environ if environ is None else environ
         self._dir_fd = -1
         self._name = ""
@@ -47,7 +52,7 @@ class AtomicFile:
         except OSError as error:
             self._close()
             raise _cannot(self.target, error) from error
-        except NettopError:
+        except BaseException:  # a signal too
             self._close()
             raise
         return self
@@ -65,9 +70,9 @@ class AtomicFile:
             raise NettopError(f"{self.target}: is not a regular file; name a file")
 
     def _open_temporary(self) -> None:
-        name = f".{self.target.name[:200]}.{os.urandom(6).hex()}"
-        self._fd = os.open(name, _FLAGS, 0o600, dir_fd=self._dir_fd)
-        self._name = name
+        # Short enough for a file system whatever the target's characters take.
+        self._name = f".{self.target.name[:50]}.{os.urandom(6).hex()}"
+        self._fd = os.open(self._name, _FLAGS, 0o600, dir_fd=self._dir_fd)
         os.fchmod(self._fd, 0o600)
         owner = invoking_user(self._environ)
         if owner is not None:
@@ -84,6 +89,8 @@ class AtomicFile:
         """All up to here is complete: keep() cuts back to the last mark."""
         self._flush()
         self._kept = self._written
+        if self._grows and self._name:
+            self._publish()
 
     def keep(self) -> bool:
         """Drops what came after the last mark; False if nothing is left."""
@@ -116,6 +123,9 @@ class AtomicFile:
         try:
             if kind is None:
                 self._commit()
+            elif self._grows and not self._name:
+                with contextlib.suppress(OSError):
+                    self.keep()
         finally:
             self._close()
 
@@ -123,6 +133,13 @@ class AtomicFile:
         self._flush()
         try:
             os.fsync(self._fd)
+        except OSError as error:
+            raise _cannot(self.target, error) from error
+        if self._name:
+            self._publish()
+
+    def _publish(self) -> None:
+        try:
             self._check_target()
             os.rename(
                 self._name, self.target.name, src_dir_fd=self._dir_fd, dst_dir_fd=self._dir_fd

@@ -1,8 +1,7 @@
 """CSV: one row per socket per tick, one column per field of the registry, numbers in base units.
 
-Times are ns, sizes bytes, rates per second (bytes/s where the screen shows bit/s), shares
-percent; unknown is empty. RFC 4180: CRLF, quotes doubled. A text that a spreadsheet would
-take for a formula gets a leading apostrophe.
+The names of the columns end in the unit; unknown is empty. RFC 4180: CRLF, quotes doubled. A
+text that a spreadsheet would take for a formula gets a leading apostrophe.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ _CHUNK_ROWS = 64
 
 
 def write_header(write: Write, fields: Sequence[Field] | None = None) -> None:
-    """Writes the line of field ids."""
-    names = [TAKEN, *(f.id for f in fields or FIELDS.values())]
+    """Writes the line of names."""
+    names = [TAKEN, *(f.csv_name for f in fields or FIELDS.values())]
     write((",".join(map(_quoted, names)) + "\r\n").encode())
 
 

@@ -235,6 +235,7 @@ _SOCKET = {
     "verdict_details[].who": "whose fault",
     "verdict_details[].value": "the number that it was judged by",
     "verdict_details[].unit": "ms, s, percent, count, ratio or per_s",
+    "verdict_details[].of": "p99: the value is the 99th percentile of the interval's waits",
     "rx_wait": "how long received data waits for the program",
     **{f"rx_wait.{name}": text for name, text in _DIST.items()},
     "rx_wait.count": "deliveries that the program read in the interval; of a listener those that "

@@ -1,7 +1,7 @@
 """A snapshot file back into packed records: the inverse of jsonout.
 
-The file is not trusted: every value is checked for type and range, every text made safe for
-a terminal, and whatever is wrong is told in one line with its place.
+The file is not trusted: each key is checked against its shape as it is read, and whatever is
+wrong is said in one line with its place.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from nettop.errors import NettopError
 from nettop.export.distributions import histogram_of, nic_of, tx_of
 from nettop.export.keys import SCHEMA
 from nettop.export.pack import Hole, pack_socket
+from nettop.export.shape import SNAPSHOT, SOCKET
 from nettop.export.values import (
     Bad,
     integer,
@@ -29,12 +30,14 @@ from nettop.export.values import (
     optional_number,
     optional_text,
     text,
+    word,
 )
 from nettop.model.cost import Cost
 from nettop.model.tcpinfo import InfoField
 from nettop.model.types import Model, Proc, SourceStatus, Totals
 from nettop.render.clean import clean
 
+_STATES = {state: number for number, state in enumerate(("ok", "partial", "off"))}
 MOST_BYTES = 1 << 30
 _TAKEN = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -76,8 +79,8 @@ def load_snapshot(path: str) -> LoadedSnapshot:
         raise NettopError(f"{path}: {what}: {error.msg}") from None
     except RecursionError:
         raise NettopError(f"{path}: nested too deeply for a snapshot") from None
-    except ValueError as error:  # NaN, or a number of thousands of digits
-        raise NettopError(f"{path}: broken JSON: {error}") from None
+    except _TooLong:
+        raise NettopError(f"{path}: broken JSON: a number of thousands of digits") from None
 
 
 def _read(path: str) -> str:
@@ -104,11 +107,27 @@ def _read(path: str) -> str:
         raise NettopError(f"{path}: is not UTF-8 text (byte {error.start})") from None
 
 
+class _TooLong(ValueError):
+    """A number with more digits than Python reads."""
+
+
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise Bad("", f"{name} is no JSON number")
 
 
-_decode = json.JSONDecoder(parse_constant=_no_constant).raw_decode
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _twice(next(key for at, key in enumerate(keys) if key in keys[:at]))
+    return out
+
+
+def _twice(key: str) -> Bad:
+    return Bad("", f"it has the key {key[:60]} twice in one object")
+
+
+_decode = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_once).raw_decode
 
 
 class _Parser:
@@ -130,6 +149,8 @@ class _Parser:
             if self.head or seen:
                 self._expect(",")
             key = self._key()
+            if key in self.head or (seen and key == "sockets"):
+                raise _twice(key)
             if key == "sockets":
                 seen = True
                 self._sockets()
@@ -143,7 +164,8 @@ class _Parser:
         self._check_schema()
         if not seen:
             raise Bad("sockets", "is missing")
-        self.out.name = name
+        self.out.name = clean(name)
+        SNAPSHOT.check_object(self.head)
         self.out.model = model_of(self.head)
         self.out.filter_text = optional_text(self.head, "filter", "")
         return self.out
@@ -174,7 +196,12 @@ class _Parser:
 
     def _value(self) -> Any:
         self._next()
-        value, self.at = _decode(self.text, self.at)
+        try:
+            value, self.at = _decode(self.text, self.at)
+        except (Bad, json.JSONDecodeError):
+            raise
+        except ValueError as error:  # the limit of int()
+            raise _TooLong from error
         return value
 
     def _sockets(self) -> None:
@@ -188,7 +215,12 @@ class _Parser:
             item = self._value()
             if type(item) is not dict:
                 raise Bad(f"sockets[{number}]", "is no object")
-            self._add(item, f"sockets[{number}].")
+            place = f"sockets[{number}]"
+            try:
+                SOCKET.check_object(item)
+            except Bad as error:
+                raise error.inside(place) from None
+            self._add(item, f"{place}.")
             number += 1
         self.at += 1
 
@@ -228,12 +260,7 @@ def model_of(head: Mapping[str, Any]) -> Model:
         host=text(head, "host", ""),
         kernel=text(head, "kernel", ""),
         sources=tuple(
-            SourceStatus(
-                text(s, "name", f"sources[{at}]."),
-                text(s, "state", f"sources[{at}]."),
-                *(optional_text(s, key, f"sources[{at}].") for key in ("method", "reason", "fix")),
-            )
-            for at, s in enumerate(objects(head, "sources", ""))
+            _source(s, f"sources[{at}].") for at, s in enumerate(objects(head, "sources", ""))
         ),
         cost=Cost(
             cpu_pct=optional_number(cost, "cpu_pct", "cost."),
@@ -255,6 +282,15 @@ def model_of(head: Mapping[str, Any]) -> Model:
             k: integer(mapping(head, "events_untold", ""), k, "events_untold.", 64)
             for k in mapping(head, "events_untold", "")
         },
+    )
+
+
+def _source(s: Mapping[str, Any], where: str) -> SourceStatus:
+    word(s, "state", _STATES, where)
+    return SourceStatus(
+        text(s, "name", where),
+        text(s, "state", where),
+        *(optional_text(s, key, where) for key in ("method", "reason", "fix")),
     )
 
 
@@ -281,7 +317,7 @@ def _totals(t: Mapping[str, Any]) -> Totals:
             raise Bad(f"{where}who", "holds something other than pairs")
         counts = {"watch": pair[0], "unwell": pair[1]}
         place = f"{where}who."
-        who[clean(name)[:16]] = (
+        who[name[:16]] = (
             integer(counts, "watch", place, 32), integer(counts, "unwell", place, 32),
         )  # fmt: skip
 
@@ -292,7 +328,7 @@ def _totals(t: Mapping[str, Any]) -> Totals:
         tcp=optional_integer(t, "tcp", where),
         udp=optional_integer(t, "udp", where),
         mptcp=optional_integer(t, "mptcp", where),
-        by_state={clean(n)[:32]: integer(by_state, n, f"{where}by_state.", 32) for n in by_state},
+        by_state={n[:32]: integer(by_state, n, f"{where}by_state.", 32) for n in by_state},
         matched=count("matched"),
         unwell=count("unwell"),
         watch=count("watch"),

@@ -19,6 +19,7 @@ from nettop.export.values import (
     optional_text,
     sequence,
     text,
+    word,
 )
 from nettop.ffi import ffi
 from nettop.ffi.wire import EMPTY_REC, pack_row
@@ -94,8 +95,8 @@ def pack_socket(source: Mapping[str, Any], where: str) -> Packed:
     Raises:
         Bad: with the place.
     """
-    proto = _word(source, "proto", _PROTO, where)
-    state = _word(source, "state", _STATE, where)
+    proto = word(source, "proto", _PROTO, where)
+    state = word(source, "state", _STATE, where)
     rec: dict[str, Any] = {
         "cookie": integer(source, "cookie", where, 64),
         "cgroup_id": integer(source, "cgroup_id", where, 64, 0),
@@ -103,7 +104,7 @@ def pack_socket(source: Mapping[str, Any], where: str) -> Packed:
         "ifindex": integer(source, "ifindex", where, 32, 0),
         "uid": integer(source, "uid", where, 32),
         "inode": integer(source, "inode", where, 32, 0),
-        "family": _word(source, "family", _FAMILY, where),
+        "family": word(source, "family", _FAMILY, where),
         "proto": proto,
         "state": state,
         "rqueue": integer(source, "rqueue", where, 32, 0),
@@ -175,16 +176,6 @@ def pack_socket(source: Mapping[str, Any], where: str) -> Packed:
     )
 
 
-def _word(source: Mapping[str, Any], key: str, known: Mapping[str, int], where: str) -> int:
-    value = source.get(key)
-    if value is None:
-        raise Bad(f"{where}{key}", "is missing")
-    number_ = known.get(value) if type(value) is str else None
-    if number_ is None:
-        raise Bad(f"{where}{key}", f"is none of {', '.join(known)}")
-    return number_
-
-
 def _address(source: Mapping[str, Any], where: str, family: int) -> bytes:
     value = text(source, "addr", where)
     try:
@@ -216,7 +207,7 @@ def _holders(source: Mapping[str, Any], where: str) -> list[Proc]:
 
 
 def _owner(source: Mapping[str, Any], where: str) -> Owner:
-    return Owner(_word(source, "owner", _OWNER, where)) if "owner" in source else Owner.UNKNOWN
+    return Owner(word(source, "owner", _OWNER, where)) if "owner" in source else Owner.UNKNOWN
 
 
 def _bytes(value: str, most: int) -> bytes:
@@ -243,17 +234,17 @@ def _put_info(
     missing = []
     for item in items:
         end = item.offset + item.size
+        value = info.get(item.name)
+        if value is not None and value >> (item.width or item.size * 8):
+            raise Bad(f"{place}{item.name}", "is no number of its width")
         if end > length or end > _INFO_ROOM:
             continue
-        value = info.get(item.name)
         if value is None:
             absent = ABSENT_INFO.get(item.name)
             if absent is None:
                 missing.append(item.name)
                 continue
             value = absent
-        elif type(value) is not int or value < 0 or value >> (item.width or item.size * 8):
-            raise Bad(f"{place}{item.name}", "is no number of its width")
         if item.width:
             value = value << item.bit | int.from_bytes(raw[item.offset : end], "little")
         raw[item.offset : end] = value.to_bytes(item.size, "little")
@@ -305,8 +296,8 @@ def _put_memory(detail: Any, source: Mapping[str, Any], where: str) -> None:
             words[:1] = [words[0] & 0xFFFFFFFF, words[0] >> 32]
         elif kind == 9:
             words[:2] = [(words[0] & 0xFFFF) | (words[1] & 0xFFFF) << 16]
-        for at, word in enumerate(words):
-            detail.cong_info[at] = word
+        for at, value in enumerate(words):
+            detail.cong_info[at] = value
         detail.cong_info_type = kind
         detail.cong_info_len = 4 * len(words)
 
@@ -351,13 +342,13 @@ def _put_interval(rec: dict[str, Any], source: Mapping[str, Any], where: str) ->
 
 def _put_verdicts(rec: dict[str, Any], source: Mapping[str, Any], where: str) -> None:
     if "level" in source:
-        rec["level"] = _word(source, "level", _LEVEL, where)
+        rec["level"] = word(source, "level", _LEVEL, where)
     rec["strength"] = integer(source, "strength", where, 8, 0)
     details = objects(source, "verdict_details", where)
     if not details:
         return
     mask = 0
-    told = {item.get("name") for item in details}
+    told = {text(item, "name", f"{where}verdict_details.") for item in details}
     for at, name in enumerate(sequence(source, "verdicts", where)):
         if type(name) is not str:
             raise Bad(f"{where}verdicts[{at}]", "is no text")

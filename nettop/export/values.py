@@ -1,21 +1,27 @@
-"""Values out of untrusted JSON objects: of the right type and range, or Bad with their place."""
+"""Values out of JSON objects whose shape was checked: of the range that is needed, or Bad.
+
+Raises Bad with the place.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from nettop.render.clean import clean
 
-MOST_TEXT = 4096
-
 
 class Bad(ValueError):
-    """A value that a snapshot cannot have; the text names its place."""
+    """A value that a snapshot cannot have; the text, one line of it, names its place."""
 
     def __init__(self, where: str, what: str) -> None:
-        super().__init__(f"{where} {what}" if where else what)
+        super().__init__(clean(f"{where} {what}" if where else what))
+        self.where, self.what = where, what
+
+    def inside(self, outer: str) -> Bad:
+        """The same, told from one object further out."""
+        dot = "." if self.where and not self.where.startswith("[") else ""
+        return Bad(f"{outer}{dot}{self.where}", self.what)
 
 
 def integer(
@@ -40,19 +46,13 @@ def optional_integer(source: Mapping[str, Any], key: str, where: str) -> int | N
 
 
 def optional_number(source: Mapping[str, Any], key: str, where: str) -> float | None:
-    """A finite number, None when it is missing."""
+    """A number, None when it is missing."""
     value = source.get(key)
-    if value is None:
-        return None
-    if type(value) not in (int, float):
-        raise Bad(f"{where}{key}", "is no number")
-    if not math.isfinite(value) or abs(value) > 1e30:
-        raise Bad(f"{where}{key}", "is out of range")
-    return float(value)
+    return None if value is None else float(value)
 
 
 def number(source: Mapping[str, Any], key: str, where: str) -> float:
-    """A finite number that must be there."""
+    """A number that must be there."""
     value = optional_number(source, key, where)
     if value is None:
         raise Bad(f"{where}{key}", "is missing")
@@ -60,23 +60,27 @@ def number(source: Mapping[str, Any], key: str, where: str) -> float:
 
 
 def optional_text(source: Mapping[str, Any], key: str, where: str) -> str | None:
-    """Text made safe for a terminal, None when it is missing."""
+    """Text, None when it is missing."""
     value = source.get(key)
-    if value is None:
-        return None
-    if type(value) is not str:
+    if value is not None and type(value) is not str:
         raise Bad(f"{where}{key}", "is no text")
-    if len(value) > MOST_TEXT:
-        raise Bad(f"{where}{key}", "is too long")
-    return clean(value)
+    return value
 
 
 def text(source: Mapping[str, Any], key: str, where: str) -> str:
-    """Text that must be there, made safe for a terminal."""
+    """Text that must be there."""
     value = optional_text(source, key, where)
     if value is None:
         raise Bad(f"{where}{key}", "is missing")
     return value
+
+
+def word(source: Mapping[str, Any], key: str, known: Mapping[str, int], where: str) -> int:
+    """The number of one of the known words, which must be there."""
+    value = text(source, key, where)
+    if value not in known:
+        raise Bad(f"{where}{key}", f"is none of {', '.join(known)}")
+    return known[value]
 
 
 def mapping(source: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nettop.ffi import check, ffi, lib
@@ -12,10 +12,13 @@ from nettop.ffi.edges import FINE, FINE_EDGES, OCTAVE_EDGES, OCTAVES, filled
 from nettop.ffi.wire import ROW_SIZE, detail_of, proc_of, rows_of, sort_operand
 from nettop.model.fields import Field
 from nettop.model.tcpinfo import InfoField
-from nettop.model.types import Detail, Histogram, Proc, Row
+from nettop.model.types import Detail, Histogram, Proc, Proto, Row
 
 if TYPE_CHECKING:
     from nettop.query.compile import Filter
+
+# struct nt_row of each socket; struct nt_detail of each, in one allocation; who has one.
+PackedRows = tuple[bytes, Any, list[bool]]
 
 
 class Procs:
@@ -164,6 +167,32 @@ class Engine:
         buffer = ffi.new("struct nt_row[]", count)
         n = check(lib.nt_window(self._e, offset, count, buffer), "reading rows")
         return [self._named(r) for r in rows_of(bytes(ffi.buffer(buffer, n * ROW_SIZE)), n)]
+
+    def copy(self, count: int, *, with_detail: bool) -> list[PackedRows]:
+        """The ordered sockets as they are now, packed, so that they can be read while it polls."""
+        out: list[PackedRows] = []
+        offset = 0
+        while True:
+            rows = ffi.new("struct nt_row[]", count)
+            n = check(lib.nt_window(self._e, offset, count, rows), "reading rows")
+            if not n:
+                return out
+            details = ffi.new("struct nt_detail[]", n if with_detail else 0)
+            known = [
+                with_detail and bool(lib.nt_detail_of(self._e, rows[i].rec.cookie, details + i))
+                for i in range(n)
+            ]
+            out.append((bytes(ffi.buffer(rows, n * ROW_SIZE)), details, known))
+            offset += n
+
+    def unpacked(self, packed: PackedRows) -> Iterator[tuple[Row, Detail | None]]:
+        """What copy() holds, as a window and its details give it."""
+        raw, details, known = packed
+        for at, row in enumerate(rows_of(raw, len(known))):
+            detail = None
+            if known[at]:
+                detail = detail_of(details[at], self._tail(), tcp=row.proto == Proto.TCP)
+            yield self._named(row), detail
 
     def _named(self, row: Row) -> Row:
         cong = row.rec.cong_id

@@ -33,6 +33,14 @@ class Kind(Enum):
     LEVEL = "level"
 
 
+CSV_UNITS = {
+    Kind.TIME: "ns",
+    Kind.SIZE: "bytes",
+    Kind.BITRATE: "bytes_per_s",
+    Kind.RATE: "per_s",
+    Kind.PERCENT: "pct",
+}
+
 TCP_ALIVE = 0xFFFFFFFF & ~(1 << 6 | 1 << 10 | 1 << 3 | 1 << 12)  # not TIME_WAIT, LISTEN, SYN_RECV
 ALL_STATES = 0xFFFFFFFF
 TCP_LIKE = 1 << Proto.TCP | 1 << Proto.MPTCP
@@ -66,7 +74,7 @@ class Loc:
 class Field:
     """One thing that can be known of a socket."""
 
-    id: str  # sort key, filter name, CSV column
+    id: str  # sort key, filter name, column; with its unit the CSV column
     kind: Kind
     help: str
     title: str = ""  # column title; "" cannot be a column
@@ -80,6 +88,14 @@ class Field:
     left: bool = False  # left-aligned
     watch: float | None = None  # thresholds named in help, in the base unit
     unwell: float | None = None
+
+    @property
+    def csv_name(self) -> str:
+        """The id with the unit of value(), which screen and filters may have another for."""
+        unit = CSV_UNITS.get(self.kind, "")
+        stem = self.id.removesuffix("/s").removesuffix("%")
+        has_it = unit == "bytes" and unit in stem.split("_")
+        return f"{stem}_{unit}" if unit and not has_it else stem
 
     def value(self, row: Row, detail: Detail | None = None) -> Value:
         """The value in the base unit, or None when it is not known."""
@@ -190,10 +206,10 @@ _FIELDS: tuple[Field, ...] = (
           "the program in this interval; below 100 deliveries the longest; ~: at most twice too "
           "high", "RXW99", 6,
           loc=_plane("wait.p99_ns"), source="wait", aliases=("rxw99",)),
-    Field("rxwait.p50", Kind.TIME, "median of that wait", "RXW50", 6, loc=_plane("wait.p50_ns"),
-          source="wait", aliases=("rxw50",)),
-    Field("rxwait.p90", Kind.TIME, "90th percentile of that wait", "RXW90", 6,
-          loc=_plane("wait.p90_ns"), source="wait"),
+    Field("rxwait.p50", Kind.TIME, "median of that wait, the upper edge of its bucket",
+          "RXW50", 6, loc=_plane("wait.p50_ns"), source="wait", aliases=("rxw50",)),
+    Field("rxwait.p90", Kind.TIME, "90th percentile of it, the upper edge of its bucket",
+          "RXW90", 6, loc=_plane("wait.p90_ns"), source="wait"),
     Field("rxwait.max", Kind.TIME, "longest wait in this interval", "RXWMAX", 6,
           loc=_plane("wait.max_ns"), source="wait"),
     Field("rxwait.n", Kind.COUNT, "deliveries that the program read in this interval", "RXWN", 4,

@@ -49,7 +49,7 @@ U64_MAX = 0xFFFFFFFFFFFFFFFF
 # fmt: off
 TCP_INFO: tuple[InfoField, ...] = (
     _f("state", 0, 1, "state", G, "option", "TCP state number"),
-    _f("ca_state", 1, 1, "state", G, "cong", "Open, Disorder, CWR, Recovery or Loss"),
+    _f("ca_state", 1, 1, "state", G, "cong", "0 Open 1 Disorder 2 CWR 3 Recovery 4 Loss"),
     _f("retransmits", 2, 1, "count", G, "time", "time-outs in a row of the head segment"),
     _f("probes", 3, 1, "count", G, "time", "unanswered window or keepalive probes"),
     _f("backoff", 4, 1, "count", G, "time", "how often the RTO was doubled"),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 from nettop.errors import UsageError
-from nettop.options import AF_INET, AF_INET6, ascii_wanted, color_wanted
+from nettop.options import AF_INET, AF_INET6, ascii_wanted, color_wanted, decimal, file_name
 from nettop.probe.wire import LEAST_BYTES, MOST_BYTES
 
 DEFAULT_INTERVAL_S = 0.2
@@ -78,12 +77,12 @@ def parse_probe(words: Sequence[str], environ: Mapping[str, str]) -> ProbeOption
     pace.add_argument("--rate", type=_rate, dest="interval")
     add("-s", "--size", type=_size, default=DEFAULT_BYTES)
     add("-W", "--timeout", type=_timeout, default=DEFAULT_TIMEOUT_S)
-    add("-I", "--interface")
+    add("-I", "--interface", type=_interface)
     add("-4", dest="inet", action="store_true")
     add("-6", dest="inet6", action="store_true")
     add("--hw", action="store_true")
     add("--json", action="store_true")
-    add("-o", "--output")
+    add("-o", "--output", type=_json_name)
     add("--ascii", action="store_true")
     add("--no-color", action="store_true")
     space = parser.parse_intermixed_args(words)
@@ -136,6 +135,18 @@ def split_target(text: str, program: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def _interface(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("takes the name of an interface")
+    return text
+
+
+def _json_name(text: str) -> str:
+    if file_name(text) != "-" and not text.lower().endswith(".json"):
+        raise argparse.ArgumentTypeError(f"takes a file name that ends in .json, not '{text}'")
+    return text
+
+
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:10]) <= 0xFFFFFFFF:
         raise argparse.ArgumentTypeError(f"takes a whole number from 1 on, not '{text}'")
@@ -143,10 +154,7 @@ def _count(text: str) -> int:
 
 
 def _number(text: str, least: float, most: float, what: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = decimal(text)
     if not least <= value <= most:
         raise argparse.ArgumentTypeError(f"takes {what}, {least:g} to {most:g}, not '{text}'")
     return value

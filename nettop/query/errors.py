@@ -22,6 +22,8 @@ class FilterError(UsageError):
         """The mark for the line below the filter, with the message behind it."""
         return " " * self.column + f"^ column {self.column + 1}: {self.told()}"
 
-    def with_caret(self) -> str:
-        """The filter and the mark below it."""
-        return f"broken filter\n  {self.text}\n  {self.caret()}"
+    def with_caret(self) -> UsageError:
+        """The same for a command line: the filter and the mark stand below it."""
+        error = UsageError("broken filter")
+        error.below = (f"  {self.text}", f"  {self.caret()}")
+        return error

@@ -15,8 +15,9 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.message import Message
 
+from nettop.errors import UsageError
 from nettop.feed import Feed
-from nettop.model.fields import Field
+from nettop.model.fields import Field, nearest
 from nettop.tui import NO_COLOR
 from nettop.tui.glyphs import ASCII, UTF8
 from nettop.tui.screens.main import MainScreen
@@ -141,6 +142,16 @@ class NettopApp(App[int]):
         assert model is not None
         feed: RowFeed = self.feed  # type: ignore[assignment]
         return write_snapshot(None, feed, model, shown, filter_text=filter_text)
+
+
+def check_theme(name: str) -> None:
+    """UsageError where Textual has no such theme."""
+    from textual.theme import BUILTIN_THEMES
+
+    if name not in BUILTIN_THEMES:
+        near = nearest(name, list(BUILTIN_THEMES))
+        hint = f"perhaps {' or '.join(near)}?" if near else f"one of {', '.join(BUILTIN_THEMES)}"
+        raise UsageError(f"--theme: no theme '{name}': {hint}")
 
 
 def exit_code(result: int | None, return_code: int | None) -> int:

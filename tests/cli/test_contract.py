@@ -90,6 +90,11 @@ USAGE = [
     (["--tx-sample", "0"], "from 1"),
     (["--bpf-budget", "200"], "percentage"),
     (["snapshot", "-o", "x.pdf"], ".svg"),
+    (["-o", "x.ndjsn"], "perhaps .ndjson"),
+    (["-o", "x"], ".csv"),
+    (["-o", ""], "file name"),
+    (["open", "x.json", "-o", "x.foo"], ".txt"),
+    (["probe", "tcp", "127.0.0.1:9", "-o", "x.csv"], ".json"),
     (["snapshot", "--jsn"], "nettop snapshot"),
     (["open"], "one FILE"),
     (["open", "a", "b"], "one FILE"),
@@ -102,6 +107,20 @@ USAGE = [
     (["-to", "state", "established"], "nettop -t state established"),
     (["-x"], "Unix"),
     (["-K", "dst", "10.0.0.1"], "closes no sockets"),
+    (["--theme", "foo"], "textual-dark"),
+    (["--theme", "drakula", "--once"], "dracula"),
+    (["--theme", ""], "textual-dark"),
+    (["open", "x.json", "--theme", "ansi-drak", "-1"], "ansi-dark"),
+    (["-d", "١"], "0.1"),
+    (["-d", "1_0"], "0.1"),
+    (["-N", ""], "name"),
+    (["--rx-method", "exakt"], "exact"),
+    (["snapshot", "--for", "x"], "0.1"),
+    (["clocks", "-d", "0"], "0.1"),
+    (["probe", "tcp", "127.0.0.1:9", "-I", ""], "interface"),
+    (["probe", "tcp", "127.0.0.1:9", "-i", "١"], "seconds"),
+    (["probe", "sctp", "127.0.0.1:9"], "tcp"),
+    (["reflect", ":0"], "1 to 65535"),
     (["--listening"], "--listen"),
     (["-n"], "-n"),
 ]
@@ -208,11 +227,11 @@ def test_csv_has_one_header_and_a_row_per_socket_and_tick(run: Run) -> None:
     done = run("--csv", "-n", "2", "-d", "0.2", *ME)
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert len(rows) == 4
-    assert list(rows[0]) == ["taken", *FIELDS]
+    assert list(rows[0]) == ["taken", *(f.csv_name for f in FIELDS.values())]
     assert {r["pid"] for r in rows} == {str(os.getpid())}
-    assert {r["rcvq"] for r in rows} == {"0", "5"}
-    assert rows[0]["retr/s"] == ""
-    assert rows[2]["retr/s"] == "0"
+    assert {r["rcvq_bytes"] for r in rows} == {"0", "5"}
+    assert rows[0]["retr_per_s"] == ""
+    assert rows[2]["retr_per_s"] == "0"
 
 
 @pytest.mark.usefixtures("pair")

@@ -6,6 +6,9 @@ import json
 import os
 import re
 import stat
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -200,3 +203,59 @@ def test_too_large_is_refused_before_it_is_read(run: Run, tmp_path: Path) -> Non
     done = run("open", str(file))
     assert done.returncode == 1
     assert "too large" in done.stderr
+
+
+def test_a_message_is_one_line_whatever_the_names_in_it(run: Run, tmp_path: Path) -> None:
+    name = "a\nb\x1b]0;x\x07\u202e$(touch y)"
+    file = tmp_path / f"{name}.json"
+    for content in (
+        b"[]",
+        b'{"schema":"nettop.snapshot/1","sockets":[],"totals":{"by_state":{"a\\nb\\u0007":[]}}}',
+    ):
+        file.write_bytes(content)
+        done = run("open", str(file))
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert done.stderr[:-1].isprintable()
+    assert [p.name for p in tmp_path.iterdir()] == [file.name]
+
+
+HOSTILE = "\x1b]0;x\x07\n$(id)`"  # 14 bytes, as many as a process's name can have
+
+
+@pytest.fixture
+def hostile() -> Iterator[int]:
+    """A process of that name that holds a socket."""
+    code = (
+        "import ctypes, socket, sys; server = socket.create_server(('127.0.0.1', 0));"
+        f"ctypes.CDLL(None).prctl(15, {HOSTILE.encode()!r}, 0, 0, 0);"
+        "print('ready', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        yield process.pid
+        process.kill()
+
+
+@pytest.mark.parametrize("form", ["txt", "json", "csv", "svg", "ndjson"])
+def test_names_of_processes_and_files_stay_names(
+    run: Run, tmp_path: Path, hostile: int, form: str
+) -> None:
+    out = tmp_path / f"{HOSTILE}.{form}"
+    argv = ["-n", "1"] if form in ("ndjson", "csv") else []
+    done = run("-a", "-p", str(hostile), "-o", str(out), *argv)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout[:-1].isprintable()
+    assert [p.name for p in tmp_path.iterdir()] == [out.name]
+    text = out.read_text()
+    assert "?]0;x??$(id)`" in text
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    if form == "json":
+        shown = run("open", str(out))
+        assert shown.returncode == 0
+        assert all(line.isprintable() for line in shown.stdout.splitlines())
+        assert "file ?]0;x??$(id)`.json" in shown.stdout

@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import signal
+import stat
 import subprocess
 import time
 from pathlib import Path
@@ -65,31 +66,51 @@ def test_what_is_ignored_at_the_start_stays_ignored(name: str) -> None:
         assert process.wait(5) == -signal.SIGTERM
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_keeps_the_complete_ticks(tmp_path: Path, number: signal.Signals) -> None:
-    out = tmp_path / "log.ndjson"
-    with start("--ndjson", "-a", "-d", "0.1", "-o", str(out)) as process:
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            if any(p.stat().st_size > 2000 for p in tmp_path.iterdir()):
-                break
-            time.sleep(0.05)
-        assert not out.exists()
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("form", ["ndjson", "csv", "txt"])
+def test_a_file_of_many_ticks_grows_and_keeps_the_complete_ones(
+    tmp_path: Path, number: signal.Signals, form: str
+) -> None:
+    out = tmp_path / f"log.{form}"
+    out.write_text("of a run before")
+    argv = ["-b"] if form == "txt" else []
+    with start(*argv, "-a", "-d", "0.1", "-o", str(out)) as process:
+        sizes: list[int] = []
+        deadline = time.monotonic() + 15
+        while len(sizes) < 4 and time.monotonic() < deadline:
+            size = out.stat().st_size
+            if size != 15 and size not in sizes:
+                sizes.append(size)
+            time.sleep(0.02)
+        assert len(sizes) == 4
+        assert stat.S_IMODE(out.stat().st_mode) == 0o600
         process.send_signal(number)
         assert process.wait(5) in (130, -number)
-    lines = out.read_text().splitlines()
-    assert lines
-    assert all(json.loads(line)["schema"] for line in lines)
-    assert [p.name for p in tmp_path.iterdir()] == ["log.ndjson"]
+    assert out.stat().st_size >= sizes[-1]
+    text = out.read_text()
+    assert "of a run before" not in text
+    if form == "ndjson":
+        assert all(json.loads(line)["schema"] for line in text.splitlines())
+    elif form == "csv":
+        assert {line.count(",") for line in text.splitlines() if '"' not in line} == {
+            text.splitlines()[0].count(",")
+        }
+    assert [p.name for p in tmp_path.iterdir()] == [out.name]
 
 
-def test_a_signal_before_the_tick_leaves_nothing(tmp_path: Path) -> None:
-    with start("snapshot", "--for", "30", "-o", str(tmp_path / "x.json")) as process:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("form", [".json", ".svg"])
+def test_one_object_is_whole_or_not_there(
+    tmp_path: Path, number: signal.Signals, form: str
+) -> None:
+    out = tmp_path / f"x{form}"
+    with start("snapshot", "--for", "30", "-o", str(out)) as process:
         deadline = time.monotonic() + 10
         while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(5) == 130
+        assert not out.exists()
+        process.send_signal(number)
+        assert process.wait(5) in (130, -number)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -187,3 +208,22 @@ def test_json_in_a_terminal_is_one_object() -> None:
     code, out = in_terminal("--json", term="xterm")
     assert code == 0
     assert json.loads(out)["schema"] == "nettop.snapshot/1"
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["--theme", "foo"], "textual-dark"),
+        (["open", "x.json", "--theme", "noord"], "nord"),
+        (["-d", "x"], "0.1"),
+        (["srtt >"], "^"),
+        (["probe", "tcp", "127.0.0.1:9", "-s", "1"], "bytes"),
+    ],
+)
+def test_a_wrong_value_is_said_before_the_screen_starts(argv: list[str], told: str) -> None:
+    code, out = in_terminal(*argv, term="xterm-256color")
+    assert code == 2
+    assert b"\x1b" not in out
+    assert out.startswith(b"nettop: ")
+    assert told in out.decode()
+    assert out.count(b"\n") == (3 if told == "^" else 1)

@@ -52,6 +52,20 @@ def csv_of(*rows: tuple[Row, Detail | None]) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(out.getvalue().decode(), newline="")))
 
 
+def test_csv_names_say_the_unit() -> None:
+    names = [f.csv_name for f in FIELDS.values()]
+    assert len(set(names)) == len(names)
+    for field, name in {
+        "tx": "tx_bytes_per_s", "flow": "flow_bytes_per_s", "srtt": "srtt_ns",
+        "rxwait.p99": "rxwait.p99_ns", "retr/s": "retr_per_s", "retr%": "retr_pct",
+        "limited.cwnd": "limited.cwnd_pct", "rcvq": "rcvq_bytes", "bytes_acked": "bytes_acked",
+        "notsent_bytes": "notsent_bytes", "rto": "rto_ns", "pacing_rate": "pacing_rate_bytes_per_s",
+        "cwnd": "cwnd", "ca_state": "ca_state",
+    }.items():  # fmt: skip
+        assert FIELDS[field].csv_name == name
+    assert not any(character in name for name in names for character in "/%")
+
+
 def text_of(*rows: tuple[Row, Detail | None], style: TableStyle = PLAIN, off: bool = True) -> str:
     model = make_model()
     if not off:
@@ -65,8 +79,9 @@ def text_of(*rows: tuple[Row, Detail | None], style: TableStyle = PLAIN, off: bo
 def test_csv_parses_back_to_the_values() -> None:
     detail = make_detail(bytes(range(1, 253)) + bytes(28))
     (got,) = csv_of((FULL, detail))
-    assert list(got) == ["taken", *FIELDS]
-    for name, field in FIELDS.items():
+    assert list(got) == ["taken", *(f.csv_name for f in FIELDS.values())]
+    for field in FIELDS.values():
+        name = field.csv_name
         if field.kind is Kind.ADDRESS:
             continue
         value = field.value(FULL, detail)
@@ -77,14 +92,22 @@ def test_csv_parses_back_to_the_values() -> None:
         else:
             assert float(got[name]) == pytest.approx(value, rel=1e-5), name
     assert got["local"] == "127.0.0.1:80"
-    assert got["srtt"] == "48100000"
-    assert got["unread"] == "12400000000"
-    assert got["retr%"] == "2.1"
+    assert got["srtt_ns"] == "48100000"
+    assert got["unread_ns"] == "12400000000"
+    assert got["retr_pct"] == "2.1"
 
 
 def test_csv_leaves_unknown_empty() -> None:
     (got,) = csv_of((make_row(flags=0), None))
-    for name in ("srtt", "tx", "retr/s", "drops", "unread", "rto", "rxwait.p99"):
+    for name in (
+        "srtt_ns",
+        "tx_bytes_per_s",
+        "retr_per_s",
+        "drops",
+        "unread_ns",
+        "rto_ns",
+        "rxwait.p99_ns",
+    ):
         assert got[name] == ""
 
 

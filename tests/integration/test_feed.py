@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ import nettop.poller as poller
 from nettop import headless
 from nettop.collect import PollOptions
 from nettop.errors import NettopError
+from nettop.export.snapshot import write_snapshot
 from nettop.feed import Grouping, Sort
 from nettop.model.fields import FIELDS
 from nettop.model.types import Model, Owner, Verdict
@@ -271,6 +274,56 @@ def test_reading_all_rows_beside_the_thread(
         assert model is not None
         assert model.totals.matched == 1
         assert feed._collector.engine.config.detail_max == 1
+
+
+def test_polling_goes_on_while_rows_are_written(pairs: Pairs) -> None:
+    with closing(LiveFeed(PollOptions(netns=(pairs.name,), delay_s=0.1))) as feed:
+        feed.start(lambda: None)
+        _wait(lambda: feed.count() == 10)
+        rows = feed.rows_all(everything=True)
+        first, _ = next(rows)
+        before = feed.latest()
+        assert before is not None
+        _wait(lambda: (now := feed.latest()) is not None and now.seq >= before.seq + 3)
+        assert len({first.cookie, *(row.cookie for row, _ in rows)}) == 10
+
+
+def test_an_export_ends_with_the_feed_and_leaves_nothing(pairs: Pairs, tmp_path: Path) -> None:
+    feed = LiveFeed(PollOptions(netns=(pairs.name,), delay_s=0.1))
+    feed.start(lambda: None)
+    _wait(lambda: feed.count() == 10)
+    asked, ended = threading.Event(), threading.Event()
+
+    class Slow:
+        """The feed, whose first row takes until the feed is asked to end."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(feed, name)
+
+        def rows_all(self, **options: Any) -> Iterator[Any]:
+            rows = feed.rows_all(**options)
+            yield next(rows)
+            asked.set()
+            _wait(lambda: feed._ended)
+            yield from rows
+
+    def export() -> None:
+        model = feed.latest()
+        assert model is not None
+        with pytest.raises(NettopError, match="nothing is left"):
+            write_snapshot(tmp_path / "x.json", Slow(), model, False)
+        ended.set()
+
+    thread = threading.Thread(target=export)
+    thread.start()
+    assert asked.wait(5)
+    assert list(tmp_path.iterdir()), "it is being written"
+    began = time.monotonic()
+    feed.stop()
+    assert time.monotonic() - began < 2
+    assert ended.wait(5)
+    thread.join()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_exact_lookup_refreshes_one_socket(pairs: Pairs, feed: LiveFeed) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
 
 from nettop.model.ss_command import ss_command
 from nettop.tui.header import shortened
+from tests.fakes import FakeFeed
 from tests.tui.conftest import Running, Screen
 
 DEEP = "wrote /srv/user/" + "deep/" * 40 + "nettop-web-1.json"
@@ -18,7 +22,7 @@ async def exported(screen: Screen, home: Path) -> Path:
     """The file that a press of e wrote, once it is said."""
     for _ in range(50):
         await screen.settle()
-        if list(home.glob("nettop-*.json")) and screen.main.message:
+        if list(home.glob("nettop-*.json")) and "wrote" in (screen.main.message or [""])[0]:
             break
     await screen.settle()
     return next(home.glob("nettop-*.json"))
@@ -69,6 +73,33 @@ async def test_the_detail_says_what_was_exported(running: Running, home: Path) -
         await screen.press("enter", "right", "e")
         path = await exported(screen, home)
         assert path.name in screen.lines[-2]
+
+
+async def test_while_a_file_is_written_the_screen_says_so_and_answers(
+    running: Running, home: Path
+) -> None:
+    go_on = threading.Event()
+
+    class Slow(FakeFeed):
+        def rows_all(self, **options: Any) -> Iterator[Any]:
+            rows = super().rows_all(**options)
+            yield next(rows)
+            assert go_on.wait(10)
+            yield from rows
+
+    async with running(feed=Slow()) as screen:
+        try:
+            await screen.press("E")
+            assert "writing…" in screen.lines[1]
+            await screen.press("E", "down", "down")
+            assert "writing…" in screen.lines[1]
+            assert not list(home.glob("nettop-*.json"))
+        finally:
+            go_on.set()
+        path = await exported(screen, home)
+        assert str(path) in screen.text
+        assert screen.feed.asked.count(("rows_all", True)) == 1
+        assert list(home.glob("nettop-*")) == [path]
 
 
 async def test_a_message_goes_away(running: Running) -> None:

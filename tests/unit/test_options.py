@@ -49,7 +49,7 @@ def test_nothing_means_the_screen() -> None:
         ("--csv", {"format": Format.CSV}),
         ("-o x.json", {"output": "x.json", "format": Format.JSON}),
         ("-o x.SVG", {"output": "x.SVG", "format": Format.SVG}),
-        ("-o x", {"output": "x", "format": Format.TEXT}),
+        ("--json -o x", {"output": "x", "format": Format.JSON, "once": True}),
         ("-o -", {"output": "-", "format": Format.TEXT}),
         ("-b -o x.json", {"output": "x.json", "batch": True, "format": Format.TEXT}),
         ("-s srtt", {"sort": SortKey(FIELDS["srtt"], True)}),

@@ -419,6 +419,41 @@ def test_any_text_is_answered(text: str) -> None:
     complete(text)
 
 
+CONDITIONS = st.one_of(
+    st.builds(
+        "{} {} {}".format,
+        st.sampled_from([*FIELDS, "sport", "dst", "uid", "state", "SRTT"]),
+        st.sampled_from(["=", "!=", ">", "<", ">=", "<=", "==", "gt"]),
+        st.sampled_from(
+            ["0", "1", "443", "5ms", "10M", "1e300", "64K", "50%", "-1", "nginx", "*", "watch",
+             "established", "2*minrtt", "10.0.0.0/8", "[::]/0", ":443", "0.5", "srtt", "web", "a/1"]
+        ),
+    ),
+    st.sampled_from(["state established", "dst 203.0.113.7", "exclude time-wait", "sport :443"]),
+)  # fmt: skip
+
+
+def joined(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.one_of(
+        st.builds("({} and {})".format, inner, inner),
+        st.builds("({} or {})".format, inner, inner),
+        st.builds("not ({})".format, inner),
+    )
+
+
+WHOLE = st.recursive(CONDITIONS, joined, max_leaves=8)
+
+
+@given(WHOLE, WHOLE)
+def test_and_or_and_not_mean_what_they_say(engine: Engine, one: str, other: str) -> None:
+    if mistake(one) is not None or mistake(other) is not None:
+        return
+    first, second = matching(engine, one), matching(engine, other)
+    assert matching(engine, f"({one}) and ({other})") == first & second
+    assert matching(engine, f"({one}) or ({other})") == first | second
+    assert not matching(engine, f"not ({one})") & first
+
+
 def test_deep_nesting_is_refused() -> None:
     with pytest.raises(FilterError, match=r"nested deeper|deeply"):
         compile_filter("(" * 200 + "srtt > 1ms" + ")" * 200)

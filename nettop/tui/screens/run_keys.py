@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from textual import work
+from textual.message import Message
 from textual.screen import Screen
 
 from nettop.errors import NettopError
@@ -21,6 +24,14 @@ MESSAGE_S = 6.0
 INTERVALS = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
+class Exported(Message):
+    """A file was written, or could not be."""
+
+    def __init__(self, text: str, role: Role) -> None:
+        super().__init__()
+        self.text, self.role = text, role
+
+
 class RunKeys(Screen[None]):
     """Export, interval, help and the other screens; the state that they need is the subclass's."""
 
@@ -30,6 +41,7 @@ class RunKeys(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self.message: tuple[str, Role, float] | None = None
+        self._writing = False
 
     @property
     def nettop(self) -> NettopApp:
@@ -41,11 +53,11 @@ class RunKeys(Screen[None]):
     def _subject(self) -> Row | None:
         raise NotImplementedError
 
-    def say(self, text: str, role: Role = Role.BOLD) -> None:
+    def say(self, text: str, role: Role = Role.BOLD, seconds: float = MESSAGE_S) -> None:
         """A message for some seconds: in the status line, or above the detail screen's keys."""
         from nettop.tui.screens.detail import DetailScreen
 
-        self.message = (text, role, time.monotonic() + MESSAGE_S)
+        self.message = (text, role, time.monotonic() + seconds)
         if isinstance(self.app.screen, DetailScreen):
             self.app.screen.redraw()
         else:
@@ -59,22 +71,32 @@ class RunKeys(Screen[None]):
         return self.message[:2]
 
     def do_export(self) -> None:
-        self._export(True)
+        self._begin_export(True)
 
     def do_export_all(self) -> None:
-        self._export(False)
+        self._begin_export(False)
 
-    @work(thread=True, exclusive=True)
-    def _export(self, shown: bool) -> None:
+    def _begin_export(self, shown: bool) -> None:
         if self.nettop.options.readonly:
-            self.app.call_from_thread(self.say, "read-only: no export", Role.WATCH)
-            return
+            self.say("read-only: no export", Role.WATCH)
+        elif not self._writing:
+            self._writing = True
+            self.say(f"writing{self.nettop.glyphs.ellipsis}", seconds=math.inf)
+            self._export(shown, self.filter_text)
+
+    @work(thread=True)
+    def _export(self, shown: bool, filter_text: str | None) -> None:
         try:
-            path = self.nettop.export(shown, self.filter_text)
+            done = Exported(f"wrote {self.nettop.export(shown, filter_text)}", Role.BOLD)
         except (NettopError, OSError) as error:
-            self.app.call_from_thread(self.say, str(error), Role.UNWELL)
-        else:
-            self.app.call_from_thread(self.say, f"wrote {path}")
+            done = Exported(str(error), Role.UNWELL)
+        # Not call_from_thread, which would wait for a screen that has ended meanwhile.
+        with suppress(RuntimeError):
+            self.post_message(done)
+
+    def on_exported(self, message: Exported) -> None:
+        self._writing = False
+        self.say(message.text, message.role)
 
     def do_copy(self) -> None:
         self.copy_command(self._subject())
