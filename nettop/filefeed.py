@@ -122,6 +122,8 @@ class FileFeed:
 
     def stop(self) -> None: ...
 
+    def undo(self) -> None: ...
+
     close = stop
 
     def tick(self) -> Model:

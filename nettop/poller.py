@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from nettop.collect import Collector, PollOptions
+from nettop.ending import UNDO_S, within
 from nettop.feed import Grouping, Sort
 from nettop.history import Histories
 from nettop.model.events import Closed, Event
@@ -29,6 +30,7 @@ NEVER_ROLL_MS = 0xFFFFFFFF
 # Other orders than `unwell` settle for this long, so that rows do not dance.
 RESORT_S = 2.0
 FOCUS_MOST = 256
+STOP_S = 0.5  # so long the end waits for a poll that is under way
 
 
 class LiveFeed:
@@ -82,11 +84,18 @@ class LiveFeed:
             self._ended = True
             self._wake.notify_all()
         if self._thread is not None:
-            self._thread.join(timeout=5)
+            self._thread.join(timeout=STOP_S)
+            if self._thread.is_alive():
+                # It hangs, and uses what would be freed here; the process's end frees that too.
+                within(UNDO_S, self.undo)
+                return
             self._thread = None
         self._collector.close()
 
     close = stop
+
+    def undo(self) -> None:
+        self._collector.undo()
 
     def _run(self) -> None:
         deadline = time.monotonic()

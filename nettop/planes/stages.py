@@ -243,13 +243,17 @@ class StagesPlane:
         walks(clear)
         return cleared
 
-    def close(self, walks: Walks) -> None:
-        """Clears the flags that nettop set, then detaches; nothing remains in the kernel."""
-        if self._s is None:
-            return
-        if self._applied and not self.refused:
+    def undo(self, walks: Walks) -> None:
+        """Clears the flags that nettop set, then detaches."""
+        if self._s is not None and self._applied and not self.refused:
             self._wanted = _Selection()
             self.apply(walks)
+
+    def close(self, walks: Walks) -> None:
+        """Nothing remains in the kernel."""
+        if self._s is None:
+            return
+        self.undo(walks)
         if self._nics is not None:
             self._nics.stop(self._s)
         handle, self._s = self._s, None

@@ -6,12 +6,12 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from textual import work
-from textual.screen import Screen
 
 from nettop.errors import NettopError
 from nettop.feed import Feed
 from nettop.model.ss_command import ss_command
 from nettop.model.types import Row
+from nettop.tui.base import KeyScreen
 from nettop.tui.style import Role
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ MESSAGE_S = 6.0
 INTERVALS = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
-class RunKeys(Screen[None]):
+class RunKeys(KeyScreen[None]):
     """Export, interval, help and the other screens; the state that they need is the subclass's."""
 
     feed: Feed
