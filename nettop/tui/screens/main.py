@@ -59,7 +59,8 @@ class MainScreen(RunKeys):
         self.feed = feed
         self.model: Model | None = None
         self.filter_text: str | None = None
-        self.base_filter: str | None = None  # in force below an opened group
+        # Below opened groups: the filter and the grouping that Esc goes back to.
+        self.below: list[tuple[str | None, Grouping]] = []
         self.sort = Sort()
         self.grouping = Grouping.NONE
         self.paused = False
@@ -286,7 +287,7 @@ class MainScreen(RunKeys):
 
     def _apply_filter(self, text: str) -> None:
         self._close_filter()
-        self.base_filter = None
+        self.below.clear()
         self._use_filter(text or None)
 
     def _close_filter(self) -> None:
@@ -380,7 +381,7 @@ class MainScreen(RunKeys):
             group = self.groups.selected
             if group is None or not group.filter_text:
                 return
-            self.base_filter = self.filter_text or ""
+            self.below.append((self.filter_text, self.grouping))
             text = (
                 f"({self.filter_text}) and {group.filter_text}"
                 if self.filter_text
@@ -400,11 +401,12 @@ class MainScreen(RunKeys):
     def do_back(self) -> None:
         if self.zoomed:
             self.do_zoom()
-        elif self.base_filter is not None:
-            text, self.base_filter = self.base_filter or None, None
-            self._use_filter(text)
         elif self.grouping:
             self._group(Grouping.NONE)
+        elif self.below:
+            text, grouping = self.below.pop()
+            self._use_filter(text)
+            self._group(grouping)
         elif self.filter_text:
             self._use_filter(None)
         elif self.table.follow:
@@ -462,6 +464,7 @@ class MainScreen(RunKeys):
 
     def do_mark(self) -> None:
         if self.grouping:
+            self.say("sockets can be marked: Enter opens the group", Role.WATCH)
             return
         self.table.toggle_mark()
         self._move(1)
@@ -477,8 +480,8 @@ class MainScreen(RunKeys):
         self._group(GROUPINGS[(GROUPINGS.index(self.grouping) + 1) % len(GROUPINGS)])
 
     def _group(self, grouping: Grouping) -> None:
-        self.grouping = self.groups.grouping = grouping
-        self.groups.at = self.groups.top = 0
+        self.grouping = grouping
+        self.groups.show(grouping)
         self._arrange()
         self.call_after_refresh(self.refresh_all)
 
@@ -525,9 +528,10 @@ class MainScreen(RunKeys):
         self.refresh_all()
 
     def do_reset(self) -> None:
-        self.base_filter = None
+        self.below.clear()
         self.held = False
-        self.grouping = self.groups.grouping = Grouping.NONE
+        self.grouping = Grouping.NONE
+        self.groups.show(Grouping.NONE)
         self.zoomed = False
         self.nettop.set_columns(None)
         self._columns_for = None
