@@ -1,0 +1,355 @@
+"""Each screen and command ends by each signal, whatever its terminal and its threads do."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.ending.storm import SESSION, SLOW, echo
+
+LIMIT_S = 2.0 * SLOW
+LEAVES = (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1003l", b"\x1b[?2004l")
+
+
+class Screen:
+    """nettop on a terminal whose output is read only by `read`."""
+
+    def __init__(
+        self, *argv: str, size: tuple[int, int] = (40, 120), ignores_hup: bool = False,
+        code: str | None = None,
+    ) -> None:  # fmt: skip
+        self.master, self.slave = pty.openpty()
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+        self.before = termios.tcgetattr(self.slave)
+
+        def prepare() -> None:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN if ignores_hup else signal.SIG_DFL)
+            for number in (signal.SIGINT, signal.SIGQUIT):
+                signal.signal(number, signal.SIG_DFL)
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("SSH_", "NO_COLOR"))}
+        program = ["-m", "nettop"] if code is None else ["-c", code]
+        self.child = subprocess.Popen(
+            [sys.executable, *program, *argv], stdin=self.slave, stdout=self.slave,
+            stderr=self.slave, env={**env, "TERM": "xterm-256color"}, start_new_session=True,
+            preexec_fn=prepare,
+        )  # fmt: skip
+        self.out = b""
+
+    def read(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if select.select([self.master], [], [], min(left, 0.1))[0]:
+                try:
+                    self.out += os.read(self.master, 65536)
+                except OSError:
+                    return
+
+    def until(self, text: bytes, seconds: float = 20) -> None:
+        end = time.monotonic() + seconds
+        while text not in self.out:
+            assert time.monotonic() < end, f"{text!r} did not come: {self.out[-500:]!r}"
+            assert self.child.poll() is None, self.out[-500:]
+            self.read(0.05)
+
+    def press(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    def ended(self, *, read: bool = True) -> int:
+        end = time.monotonic() + LIMIT_S
+        while self.child.poll() is None:
+            assert time.monotonic() < end, f"not ended in {LIMIT_S} s"
+            if read:
+                self.read(0.02)
+            else:
+                time.sleep(0.01)
+        if read:
+            self.read(0.1)
+            assert b"Traceback" not in self.out
+        return int(self.child.returncode)
+
+    def is_restored(self) -> bool:
+        tail = self.out[self.out.rindex(b"\x1b[?1049h") :]
+        now = termios.tcgetattr(self.slave)
+        return all(text in tail for text in LEAVES) and now[:4] == self.before[:4]
+
+    def hang_up(self) -> None:
+        os.close(self.master)
+        self.master = -1
+
+    def close(self) -> None:
+        self.child.kill()
+        self.child.wait()
+        for fd in (self.master, self.slave):
+            if fd >= 0:
+                os.close(fd)
+
+
+@pytest.fixture
+def start(peer: int) -> Iterator[Callable[..., Screen]]:
+    screens: list[Screen] = []
+
+    def make(*argv: str, **more: object) -> Screen:
+        words = [word.replace("PORT", str(peer)) for word in argv]
+        screens.append(Screen(*words, **more))  # type: ignore[arg-type]
+        return screens[-1]
+
+    yield make
+    for screen in screens:
+        screen.close()
+
+
+LIVE, FILE = ["-d", "0.1"], ["open", str(SESSION)]
+PROBE = ["probe", "udp", "127.0.0.1:PORT", "-i", "0.01"]
+
+
+@pytest.fixture(autouse=True)
+def peer() -> Iterator[int]:
+    with echo() as port:
+        yield port
+
+
+@pytest.mark.parametrize(
+    ("argv", "number"),
+    [(LIVE, signal.SIGTERM), (LIVE, signal.SIGINT), (FILE, signal.SIGHUP), (PROBE, signal.SIGTERM)],
+)
+def test_a_terminal_that_takes_no_output(
+    start: Callable[..., Screen], argv: list[str], number: signal.Signals
+) -> None:
+    screen = start(*argv, size=(90, 300))
+    screen.until(b"nettop")
+    for _ in range(40):  # whole pictures, more than any pipe on the way holds
+        screen.press("\x0c\x0cjk")
+        time.sleep(0.05)
+    assert not select.select([], [screen.slave], [], 0)[1], "the terminal is full"
+    screen.child.send_signal(number)
+    assert screen.ended(read=False) == 128 + number
+    assert termios.tcgetattr(screen.slave)[:4] == screen.before[:4]
+    # Whoever looks at the terminal again has the main screen before them.
+    screen.read(0.2)
+    assert screen.out.rindex(b"\x1b[?1049l") > screen.out.rindex(b"\x1b[?1049h")
+
+
+def test_a_terminal_that_goes_on_shows_the_present(start: Callable[..., Screen]) -> None:
+    screen = start(*FILE, size=(90, 300))
+    screen.until(b"TCP health")
+    for _ in range(40):
+        screen.press("\x0cj")
+        time.sleep(0.02)
+    screen.press("?")
+    time.sleep(0.5)
+    screen.until(b"this help")
+    screen.press("qq")
+    assert screen.ended() == 0
+    assert screen.is_restored()
+
+
+@pytest.mark.parametrize("argv", [LIVE, FILE, PROBE])
+def test_a_hang_up_where_sighup_is_ignored(start: Callable[..., Screen], argv: list[str]) -> None:
+    screen = start(*argv, ignores_hup=True)
+    screen.until(b"\x1b[?1049h")
+    screen.read(0.5)
+    screen.hang_up()
+    assert screen.ended(read=False) == 129
+
+
+@pytest.mark.parametrize("stop", [signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_continued_and_ended(
+    start: Callable[..., Screen], stop: signal.Signals, number: signal.Signals
+) -> None:
+    screen = start(*FILE)
+    screen.until(b"TCP health")
+    for one in (stop, signal.SIGCONT, stop, signal.SIGCONT):
+        screen.child.send_signal(one)
+        screen.read(0.02)
+    screen.child.send_signal(number)
+    assert screen.ended() == 128 + number
+    assert screen.is_restored()
+
+
+def test_stopped_and_continued_it_is_there_again(start: Callable[..., Screen]) -> None:
+    screen = start(*FILE)
+    screen.until(b"TCP health")
+    screen.child.send_signal(signal.SIGTSTP)
+    screen.read(0.3)
+    assert screen.is_restored()
+    screen.out = b""
+    screen.child.send_signal(signal.SIGCONT)
+    screen.until(b"TCP health")
+    screen.press("?")
+    screen.until(b"this help")
+    screen.press("qq")
+    assert screen.ended() == 0
+    assert screen.is_restored()
+
+
+@pytest.mark.parametrize("gap_s", [0, 0.04, 0.3])
+@pytest.mark.parametrize(
+    ("first", "second"), [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGHUP)]
+)
+def test_the_first_of_two_signals_counts(
+    start: Callable[..., Screen], first: signal.Signals, second: signal.Signals, gap_s: float
+) -> None:
+    screen = start(*LIVE)
+    screen.until(b"TCP health")
+    screen.child.send_signal(first)
+    screen.read(gap_s)
+    with suppress(ProcessLookupError):
+        screen.child.send_signal(second)
+    code = screen.ended()
+    # At the same instant the kernel hands out the lower number first.
+    assert code in ({128 + first} if gap_s else {128 + first, 128 + second})
+    assert screen.is_restored()
+
+
+@pytest.mark.parametrize(
+    "burst",
+    ["?qq", "s\r\r", "?\x03\x03", "\r\x1b\x1b", "cs", "ccsss?", "/\x1b\x1b", "t\r\r", "PP", "??"],
+)
+def test_keys_typed_in_one_write_and_then_an_end(start: Callable[..., Screen], burst: str) -> None:
+    screen = start(*FILE)
+    screen.until(b"TCP health")
+    screen.press(burst)
+    screen.read(0.3)
+    for _ in range(4):  # q closes an overlay, and then nettop
+        if screen.child.poll() is None:
+            screen.press("\x1b" if screen.child.poll() is None else "")
+            screen.read(0.2)
+            with suppress(OSError):
+                screen.press("q")
+            screen.read(0.1)
+    assert screen.ended() == 0
+    assert screen.is_restored()
+
+
+HANGS = """
+import sys, threading, time
+from nettop.{module} import {name}
+def hang(*_, **__):
+    time.sleep(60)
+{name}.{method} = hang
+from nettop.__main__ import run
+run()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "method"),
+    [
+        ("poller", "LiveFeed", "_reorder"),  # the poller's thread, and the first sweep
+        ("collect", "Collector", "scan_procs"),
+        ("tui.screens.main", "MainScreen", "refresh_header"),  # the event loop
+        ("tui.app", "NettopApp", "on_unmount"),  # the end itself
+    ],
+)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_whatever_hangs(
+    start: Callable[..., Screen], module: str, name: str, method: str, number: signal.Signals
+) -> None:
+    code = HANGS.format(module=module, name=name, method=method)
+    screen = start("-d", "0.1", code=code)
+    if method == "_reorder":
+        screen.read(2 * SLOW)
+    else:
+        screen.until(b"\x1b[?1049h")
+        screen.read(0.5)
+    screen.child.send_signal(number)
+    assert screen.ended() in (128 + number, -number)
+    if method != "_reorder":
+        assert screen.is_restored()
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--ndjson", "-d", "0.1", "-a"],
+        ["snapshot", "--for", "30", "-o", "x.json"],
+        ["-1", "-d", "30"],
+        ["probe", "udp", "127.0.0.1:PORT", "--json"],
+        ["reflect", "udp", "127.0.0.2:PORT"],
+        ["clocks"],
+        ["doctor"],
+    ],
+)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+def test_commands(tmp_path: Path, argv: list[str], number: signal.Signals, peer: int) -> None:
+    """With standard output that is not read."""
+    argv = [word.replace("PORT", str(peer)) for word in argv]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nettop", *argv], stdin=subprocess.DEVNULL, cwd=tmp_path,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: [signal.signal(n, signal.SIG_DFL) for n in (1, 2, 3)],
+    )  # fmt: skip
+    with process:
+        assert process.stderr is not None
+        blocked = 0
+        while not blocked >> (signal.SIGTERM - 1) & 1:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            blocked = int(status.split("SigBlk:")[1].split()[0], 16)
+        time.sleep(0 if argv[0] in ("doctor", "clocks") else 0.6)
+        process.send_signal(number)
+        try:
+            code = process.wait(LIMIT_S)
+        finally:
+            process.kill()
+        assert code == (130 if number == signal.SIGINT else -number)
+        assert process.stderr.read() == b""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_server_that_does_not_answer(tmp_path: Path) -> None:
+    """getaddrinfo comes back by no signal."""
+    hangs = "import socket, time\nsocket.getaddrinfo = lambda *_: time.sleep(60)\n"
+    run = "import sys\nsys.argv[1:] = ['probe', 'tcp', 'nowhere:1']\n"
+    code = f"{hangs}{run}from nettop.__main__ import run\nrun()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    time.sleep(0.7)
+    process.send_signal(signal.SIGINT)
+    try:
+        assert process.wait(LIMIT_S) == 130
+    finally:
+        process.kill()
+
+
+def test_no_thread_spins_at_the_end_of_input() -> None:
+    """The input thread alone, on a terminal that was hung up."""
+    from nettop.tui.driver import TerminalDriver
+
+    class Still(TerminalDriver):
+        def __init__(self) -> None:
+            self._debug = False
+            self.exit_event = threading.Event()
+            self.terminal = type("Terminal", (), {"read_fd": slave})  # type: ignore[assignment]
+
+    master, slave = pty.openpty()
+    os.close(master)
+    driver = Still()
+    thread = threading.Thread(target=driver.run_input_thread)
+    before = time.process_time()
+    thread.start()
+    time.sleep(1)
+    used = time.process_time() - before
+    driver.exit_event.set()
+    thread.join(1)
+    os.close(slave)
+    assert not thread.is_alive()
+    assert used < 0.2
