@@ -95,6 +95,9 @@ class Ending:
         """
         self._restore, self._undo, self._gone = restore, undo, gone
         self._set(ask)
+        if self._held is not None:
+            within(UNDO_S, undo)
+            self.die(self._held)
         if self._thread is not None:
             self._poke_watch()  # it waits without looking at a terminal so far
         try:
@@ -153,8 +156,8 @@ class Ending:
             if number in self._ignored:
                 # A command leaves it ignored; a screen, which there may be soon, does not.
                 self._held, number = number, None
-            if self._gone is not None:
-                number = signal.SIGHUP if self._gone() else number or self._held
+            if self._gone is not None and number is None:
+                number = self._held or (signal.SIGHUP if self._gone() else None)
             if number in SIGNALS:
                 self._end(number)
 
