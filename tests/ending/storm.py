@@ -4,10 +4,11 @@
 
 Each round starts a screen or a command in a pseudo-terminal, types at random, may stop and continue
 it, and ends it by a signal, by two, or by hanging up. The terminal is read, read slowly, or not at
-all. A round is good if the process has ended LIMIT_S after the last signal (times NETTOP_SLOW, for
-machines that do other work; START_S more where only a screen that has begun learns of the end:
-where SIGHUP is ignored, and where a terminal that controls nothing is hung up), with the right exit code, without a traceback, and where the terminal
-was read with its settings, main screen, cursor and mouse as before.
+all. A round is good if the process has ended LIMIT_S after the last signal, with the right exit
+code, without a traceback, and where the terminal was read with its settings, main screen, cursor
+and mouse as before. The limit is multiplied by NETTOP_SLOW, for machines that do other work. It is
+START_S more where only a screen that has begun learns of the end: where SIGHUP is ignored, and
+where a terminal that controls nothing is hung up.
 """
 
 from __future__ import annotations
