@@ -47,6 +47,7 @@ class Ending:
         self._restore: Callable[[], object] | None = None
         self._undo: Callable[[], object] | None = None
         self._gone: Callable[[], bool] | None = None  # the screen's terminal was hung up
+        self.leftovers: set[Callable[[], object]] = set()  # called where all is ended by force
         self._held: int | None = None
         self._raised = False
         self._errand: Callable[[], object] | None = None
@@ -181,8 +182,9 @@ class Ending:
     def _by_force(self) -> None:
         if self._restore is not None:
             self._restore()
-        if self._undo is not None:
-            within(UNDO_S, self._undo)
+        undoing = [self._undo] if self._undo is not None else []
+        for undo in (*self.leftovers, *undoing):
+            within(UNDO_S / (1 + len(self.leftovers)), undo)
 
     def die(self, number: int) -> None:
         """Ends the process as that signal does; a screen, and SIGINT, with an exit code."""

@@ -123,6 +123,8 @@ class Terminal:
     def write(self, text: str) -> None:
         """Kept until flush; left out where the terminal is too far behind."""
         with self._lock:
+            if not self.entered:
+                return
             if self.silent or self.behind:
                 self.behind = True
                 return

@@ -13,6 +13,7 @@ import sys
 import termios
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from tests.ending.storm import SLOW
 
@@ -40,6 +41,7 @@ class Screen:
     def __init__(
         self, *argv: str, size: tuple[int, int] = (40, 120), ignores_hup: bool = False,
         code: str | None = None, within: Sequence[str] = (),
+        cwd: Path | None = None,
     ) -> None:  # fmt: skip
         self.master, self.slave = pty.openpty()
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
@@ -55,8 +57,8 @@ class Screen:
         program = ["-m", "nettop"] if code is None else ["-c", code]
         self.child = subprocess.Popen(
             [*within, sys.executable, *program, *argv], stdin=self.slave, stdout=self.slave,
-            stderr=self.slave, env={**env, "TERM": "xterm-256color"}, start_new_session=True,
-            preexec_fn=prepare,
+            stderr=self.slave, env={**env, "TERM": "xterm-256color"}, cwd=cwd,
+            start_new_session=True, preexec_fn=prepare,
         )  # fmt: skip
         self.out = b""
 

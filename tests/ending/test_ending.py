@@ -187,6 +187,21 @@ def test_whatever_hangs(
         assert screen.is_restored()
 
 
+def test_an_export_that_hangs_leaves_no_file(start: Callable[..., Screen], tmp_path: Path) -> None:
+    code = HANGS.format(module="export.atomic", name="AtomicFile", method="write", after=0)
+    screen = start("--no-bpf", code=code, cwd=tmp_path)
+    screen.until(b"TCP health")
+    screen.press("e")
+    deadline = time.monotonic() + 5
+    while not list(tmp_path.iterdir()):
+        assert time.monotonic() < deadline
+        screen.read(0.02)
+    screen.child.send_signal(signal.SIGTERM)
+    assert screen.ended() == 128 + signal.SIGTERM
+    assert screen.is_restored()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "argv",
     [
