@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textual import events
 from textual.message import Message
 
 from nettop.feed import Feed
@@ -59,7 +58,6 @@ class NettopApp(ScreenApp):
         self.styles_of = styles(options.color and not NO_COLOR)
         self.interval_s = options.delay_s
         self.numeric = False
-        self.last_key_is_home = False
         self.failure: BaseException | None = None
         # Panes are most of what is sent when nothing happens in the table.
         self.pane_pace_s = 1.9 if "SSH_CONNECTION" in os.environ else 0.0
@@ -107,11 +105,6 @@ class NettopApp(ScreenApp):
         self._ticks += 1
         if self.options.iterations is not None and self._ticks >= self.options.iterations:
             self.exit(0)
-
-    async def on_event(self, event: events.Event) -> None:
-        if isinstance(event, events.Key):
-            self.last_key_is_home = event.key == "home"
-        await super().on_event(event)
 
     def empty_text(self) -> str:
         """What an empty table says."""

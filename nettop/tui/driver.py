@@ -83,6 +83,9 @@ class TerminalDriver(LinuxDriver):
             self._loop.call_later(_BACKGROUND_S, self._go_on)
             return
         self.terminal.enter()
+        # Leaving switched it off: the terminal is asked once more.
+        self._in_band_window_resize = False
+        self._query_in_band_window_resize()
         self._resized()
         self._draw_all()
 

@@ -91,10 +91,13 @@ class Terminal:
     def _rest(self, patience_s: float) -> bytes:
         """Waits until everything is taken; else throws it away, and says how to go on."""
         end = time.monotonic() + patience_s
-        while self._has_room(0) and self.flush() and (left := end - time.monotonic()) > 0:
-            self._has_room(left)
-        if not self._pending and self._has_room(0):
-            return b""
+        left = patience_s
+        while self._has_room(left):
+            if not self.flush():
+                return b""
+            if not left:
+                break
+            left = max(0.0, end - time.monotonic())
         self._pending.clear()
         self._bytes = 0
         with suppress(termios.error):

@@ -66,6 +66,23 @@ def test_a_terminal_that_takes_no_output(
     assert screen.out.rindex(b"\x1b[?1049l") > screen.out.rindex(b"\x1b[?1049h")
 
 
+def test_a_terminal_that_cannot_be_opened_anew(start: Callable[..., Screen]) -> None:
+    """As after su: each write waits for the terminal, and the event loop with it."""
+    code = (
+        "import nettop.tui.terminal as t\n"
+        "t._private = lambda fd: fd\n"
+        "from nettop.__main__ import run\nrun()"
+    )
+    screen = start(*FILE, size=(90, 300), code=code)
+    screen.until(b"TCP health")
+    for _ in range(15):
+        screen.press("\x0c\x0cjk")
+        time.sleep(0.05)
+    screen.child.send_signal(signal.SIGTERM)
+    assert screen.ended(read=False) == 128 + signal.SIGTERM
+    assert termios.tcgetattr(screen.slave)[:4] == screen.before[:4]
+
+
 def test_a_terminal_that_goes_on_shows_the_present(start: Callable[..., Screen]) -> None:
     screen = start(*FILE, size=(90, 300))
     screen.until(b"TCP health")

@@ -73,6 +73,7 @@ class MainScreen(RunKeys):
         self.column_set, self._columns_for = table_columns.ColumnSet(()), cast("Any", None)
         self._hold_timer: Timer | None = None
         self._g_at = 0.0
+        self._key = ""  # the last one
         self._panes_at = 0.0
 
     def compose(self) -> ComposeResult:
@@ -322,6 +323,7 @@ class MainScreen(RunKeys):
         if self.filter_line.display:
             self.filter_line.press(event)
             return
+        self._key = event.key
         action = ACTIONS.get(event.key) or ACTIONS.get(event.character or "")
         if action is not None:
             getattr(self, f"do_{action}")()
@@ -364,7 +366,7 @@ class MainScreen(RunKeys):
 
     def do_first(self) -> None:
         now = time.monotonic()
-        if now - self._g_at > 0.5 and not self.nettop.last_key_is_home:
+        if now - self._g_at > 0.5 and self._key != "home":
             self._g_at = now
             return
         if self.grouping:
