@@ -1,8 +1,29 @@
-"""python -m nettop."""
+"""python -m nettop, and the program that pip installs."""
 
+from __future__ import annotations
+
+import os
 import sys
 
-from nettop.cli import main
+from nettop.ending import ending
+
+
+def run() -> None:
+    """Runs nettop and ends the process, which nothing that hangs may hold up."""
+    ending.begin()
+    from nettop.cli import main
+
+    code = main()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            pass
+    if ending.number is not None:
+        ending.die(ending.number)
+    os._exit(code)
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import FrameType
 from typing import TYPE_CHECKING
 
+from nettop.ending import Stopped, ending
 from nettop.errors import (
     EXIT_FAILURE,
     EXIT_INTERRUPTED,
@@ -31,20 +30,18 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs nettop; returns the exit code."""
+    ending.begin()
     try:
-        # Inside, so that Ctrl-C is quiet from the first moment on.
-        from nettop.headless import Stopped
-
         try:
-            return _main(sys.argv[1:] if argv is None else argv)
-        except Stopped as stopped:
-            _drop_output()
-            signal.signal(stopped.number, signal.SIG_DFL)
-            os.kill(os.getpid(), stopped.number)
-            return EXIT_FAILURE
+            code = _main(sys.argv[1:] if argv is None else argv)
         finally:
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            ending.settle()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except Stopped as stopped:
+        _drop_output()
+        ending.die(stopped.number)
+        return EXIT_FAILURE
     except BrokenPipeError:
         return _quiet_pipe()
     except KeyboardInterrupt:
@@ -62,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()
         _complain(_os_text(error))
         return EXIT_FAILURE
+    return code
 
 
 def _main(argv: Sequence[str]) -> int:
@@ -89,7 +87,7 @@ def _main(argv: Sequence[str]) -> int:
     # Imports make no garbage, but looking for it costs a tenth of the start.
     gc.disable()
     if not screen:
-        _stop_on_signals()
+        ending.raises()
     feed = _open_feed(options, screen=screen)
     if not screen:
         gc.freeze()
@@ -143,7 +141,7 @@ def _probe(words: Sequence[str], environ: Mapping[str, str]) -> int:
         return run_probe_app(options)
     from nettop.probe.run import run_probe
 
-    _stop_on_signals()
+    ending.raises()
     return run_probe(options)
 
 
@@ -152,7 +150,7 @@ def _reflect(words: Sequence[str], environ: Mapping[str, str]) -> int:
     from nettop.probe.run import run_reflect
 
     options = parse_reflect(words, environ)
-    _stop_on_signals()
+    ending.raises()
     return run_reflect(options)
 
 
@@ -161,7 +159,7 @@ def _clocks(options: Options) -> int:
     from nettop.headless import standard_output
 
     standard_output()
-    _stop_on_signals()
+    ending.raises()
     return run(
         options.names,
         observe_s=options.observe_s,
@@ -204,9 +202,15 @@ def open_live(options: Options, *, screen: bool) -> LiveFeed:
 
     _wait_no_more_for_users(screen=screen)
     live = LiveFeed(poll, _load_planes(poll.planes, screen=screen))
-    drop(keep_netns=bool(options.netns))
-    if screen:
-        live.look()
+    try:
+        drop(keep_netns=bool(options.netns), elsewhere=ending.call)
+        if screen:
+            # It may set flags on sockets, so that from here on there is something to undo.
+            ending.raises()
+            live.look()
+    except BaseException:
+        live.close()
+        raise
     return live
 
 
@@ -330,17 +334,6 @@ def screen_options(options: Options) -> ScreenOptions:
         theme=options.theme,
         readonly=options.readonly,
     )
-
-
-def _stop_on_signals() -> None:
-    from nettop.headless import Stopped
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise Stopped(number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
-            signal.signal(number, stop)
 
 
 def _quiet_pipe() -> int:

@@ -420,6 +420,11 @@ class Collector:
         self.deriver.clear()
         self.planes.clear()
 
+    def undo(self) -> None:
+        """Clears flags that nettop set on sockets, while another thread may hang in a poll."""
+        if self.planes.stages is not None:
+            self.planes.stages.undo(self._walk_namespaces)
+
     def close(self) -> None:
         self.planes.close(self._walk_namespaces)
         for fds in self._fds.values():

@@ -48,7 +48,10 @@ class Feed(Protocol):
         """Begins to poll; the poller thread calls on_model, at most once until latest()."""
 
     def stop(self) -> None:
-        """Ends the poller and waits for it."""
+        """Ends the poller and waits for it, but not for long."""
+
+    def undo(self) -> None:
+        """Takes back what was set in the kernel, whatever hangs; for any thread, at the end."""
 
     def latest(self) -> Model | None:
         """The newest model, the same object until there is a newer one."""

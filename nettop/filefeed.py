@@ -127,6 +127,8 @@ class FileFeed:
 
     def stop(self) -> None: ...
 
+    def undo(self) -> None: ...
+
     close = stop
 
     def tick(self, missed: int = 0) -> Model:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from nettop.ending import Stopped
 from nettop.errors import EXIT_OK, NettopError
 from nettop.export.snapshot import RowFeed, default_path, write_header, write_tick
 from nettop.model.types import Model
@@ -20,14 +21,6 @@ from nettop.render.table import TableStyle
 SNAPSHOT_FOR_S = 2.0  # two intervals: verdicts need two
 _ONE_OBJECT = (Format.JSON, Format.SVG)
 _PLANE_OPTIONS = (("rx_method", "wait"), ("tx_sample", "stages"), ("path", "path"))
-
-
-class Stopped(BaseException):
-    """SIGTERM or SIGHUP came: clean up, then die of it."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 def run(feed: RowFeed, options: Options) -> int:

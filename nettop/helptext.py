@@ -86,6 +86,7 @@ Screen
   -h, --help   -V, --version   --help-json
 
 Exit codes: 0 ok; 1 failure; 2 wrong command line or filter; 130 on SIGINT.
+A screen ends with 128 + the number of the signal.
 A closed pipe is no error.
 """
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nettop.collect import Collector, PollOptions
+from nettop.ending import UNDO_S, within
 from nettop.enginefeed import EngineFeed
 from nettop.errors import NettopError
 from nettop.feed import Sort
@@ -35,6 +36,7 @@ FOCUS_MOST = 256
 COPY_ROWS = 256
 EXPORT_SLICE = 16  # sockets written in about 5 ms
 EXPORT_STOP_S = 0.5
+STOP_S = 0.5  # so long the end waits for a poll that is under way
 
 
 class LiveFeed(EngineFeed):
@@ -88,7 +90,11 @@ class LiveFeed(EngineFeed):
             self._ended = True
             self._wake.notify_all()
         if self._thread is not None:
-            self._thread.join(timeout=5)
+            self._thread.join(timeout=STOP_S)
+            if self._thread.is_alive():
+                # It hangs, and uses what would be freed here; the process's end frees that too.
+                within(UNDO_S, self.undo)
+                return
             self._thread = None
         # An export that is under way uses the collector's names; it ends at its next row.
         if self._exporting.acquire(timeout=EXPORT_STOP_S):
@@ -96,6 +102,9 @@ class LiveFeed(EngineFeed):
         self._collector.close()
 
     close = stop
+
+    def undo(self) -> None:
+        self._collector.undo()
 
     def _run(self) -> None:
         deadline = time.monotonic()

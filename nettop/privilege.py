@@ -10,7 +10,7 @@ import ctypes
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,18 +70,25 @@ def to_keep(available: frozenset[str], *, keep_netns: bool) -> dict[str, str]:
     return {name: why for name, why in wanted.items() if name in available}
 
 
-def drop(keep_netns: bool, environ: Mapping[str, str] = os.environ) -> KeptPrivilege:
+def drop(
+    keep_netns: bool,
+    environ: Mapping[str, str] = os.environ,
+    elsewhere: Callable[[Callable[[], object]], None] | None = None,
+) -> KeptPrivilege:
     """Gives up all capabilities but those still needed, and under sudo the user root.
 
     Args:
         keep_netns: -N: other namespaces must be entered again, or may appear later.
         environ: where sudo says who called it (SUDO_UID, SUDO_GID).
+        elsewhere: has the one other thread there may be call this; it keeps nothing.
 
     Raises:
         RuntimeError: other threads run already and would keep their privileges.
         OSError: a call that must not fail did.
     """
-    if threading.current_thread() is not threading.main_thread() or not _alone():
+    if threading.current_thread() is not threading.main_thread() or not _alone(
+        but_for=0 if elsewhere is None else 1
+    ):
         raise RuntimeError("privileges must be dropped before other threads start")
     note = None
     caller = _sudo_caller(environ) if os.geteuid() == 0 else None
@@ -89,15 +96,18 @@ def drop(keep_netns: bool, environ: Mapping[str, str] = os.environ) -> KeptPrivi
         note = _become(*caller)
     kept = to_keep(permitted(), keep_netns=keep_netns)
     check(lib.nt_caps_keep(_mask(kept)), "giving up capabilities")
+    if elsewhere is not None:
+        elsewhere(lambda: check(lib.nt_caps_keep(0), "giving up capabilities"))
     uid = os.geteuid()
     return KeptPrivilege(kept, uid, USERS.filed(uid), no_new_privs=True, note=note)
 
 
-def _alone() -> bool:
+def _alone(but_for: int) -> bool:
     """No other thread runs; one that was joined may need a moment to be gone."""
     end = time.monotonic() + _THREAD_ENDS_S
-    while sum(1 for _ in Path("/proc/self/task").iterdir()) > 1:
-        if threading.active_count() > 1 or time.monotonic() > end:
+    most = 1 + but_for
+    while sum(1 for _ in Path("/proc/self/task").iterdir()) > most:
+        if threading.active_count() > most or time.monotonic() > end:
             return False
         time.sleep(0.001)
     return True

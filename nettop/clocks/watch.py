@@ -10,6 +10,7 @@ from nettop.clocks.observer import Observer, Report
 from nettop.clocks.offset import SECOND_NS
 
 _NEW_DEVICES_S = 10.0  # interfaces and PHCs come and go; asking for all of them costs more
+_STOP_S = 0.5
 
 
 class Watch(threading.Thread):
@@ -53,4 +54,4 @@ class Watch(threading.Thread):
         """Ends it, and waits for a look that is under way."""
         self._ended.set()
         if self.is_alive():
-            self.join(timeout=2)
+            self.join(timeout=_STOP_S)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+from nettop.ending import ending
 from nettop.errors import NettopError
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -71,8 +72,10 @@ class AtomicFile:
 
     def _open_temporary(self) -> None:
         # Short enough for a file system whatever the target's characters take.
-        self._name = f".{self.target.name[:50]}.{os.urandom(6).hex()}"
-        self._fd = os.open(self._name, _FLAGS, 0o600, dir_fd=self._dir_fd)
+        name = f".{self.target.name[:50]}.{os.urandom(6).hex()}"
+        self._fd = os.open(name, _FLAGS, 0o600, dir_fd=self._dir_fd)
+        self._name = name
+        ending.leftovers.add(self._remove_if_empty)
         os.fchmod(self._fd, 0o600)
         owner = invoking_user(self._environ)
         if owner is not None:
@@ -149,7 +152,13 @@ class AtomicFile:
         except OSError as error:
             raise _cannot(self.target, error) from error
 
+    def _remove_if_empty(self) -> None:
+        """A temporary file that holds nothing complete."""
+        if self._name and not self._kept:
+            os.unlink(self._name, dir_fd=self._dir_fd)
+
     def _close(self) -> None:
+        ending.leftovers.discard(self._remove_if_empty)
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

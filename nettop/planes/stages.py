@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ class StagesPlane:
     ) -> None:
         """claim: why it goes without BPF timestamping that is there."""
         self._s = handle
+        self._end = threading.Lock()  # undo() may be called while close() is under way
         self._claim = claim
         self._cgroups = cgroups
         self._wanted = _Selection()
@@ -282,17 +284,26 @@ class StagesPlane:
         walks(clear)
         return cleared
 
-    def close(self, walks: Walks) -> None:
-        """Clears the flags that nettop set, then detaches; nothing remains in the kernel."""
-        if self._s is None:
-            return
-        if self._applied and not self.refused:
+    def undo(self, walks: Walks) -> None:
+        """Clears the flags that nettop set, then detaches."""
+        with self._end:
+            self._take_back(walks)
+
+    def _take_back(self, walks: Walks) -> None:
+        if self._s is not None and self._applied and not self.refused:
             self._wanted = _Selection()
             self.apply(walks)
-        if self._nics is not None:
-            self._nics.stop(self._s)
-        handle, self._s = self._s, None
-        lib.nt_stages_close(handle)
+
+    def close(self, walks: Walks) -> None:
+        """Nothing remains in the kernel."""
+        with self._end:
+            if self._s is None:
+                return
+            self._take_back(walks)
+            if self._nics is not None:
+                self._nics.stop(self._s)
+            handle, self._s = self._s, None
+            lib.nt_stages_close(handle)
 
 
 def open_plane(

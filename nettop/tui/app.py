@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-from textual import events
-from textual.app import App
-from textual.binding import BindingType
 from textual.message import Message
 
 from nettop.errors import UsageError
 from nettop.feed import Feed
 from nettop.model.fields import Field, nearest
 from nettop.tui import NO_COLOR
+from nettop.tui.base import ScreenApp, run_screen
 from nettop.tui.glyphs import ASCII, UTF8
 from nettop.tui.screens.main import MainScreen
 from nettop.tui.style import styles
@@ -49,27 +46,23 @@ class ModelReady(Message):
     """The poller has a newer model than the one on the screen."""
 
 
-class NettopApp(App[int]):
+class NettopApp(ScreenApp):
     """One feed, one main screen."""
 
-    ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[BindingType]] = []
     CSS = "Screen { background: ansi_default; }"
 
     def __init__(self, feed: Feed, options: ScreenOptions) -> None:
-        super().__init__(ansi_color=True)
+        super().__init__()
         self.feed = feed
         self.options = options
         self.glyphs = ASCII if options.ascii else UTF8
         self.styles_of = styles(options.color and not NO_COLOR)
         self.interval_s = options.delay_s
         self.numeric = False
-        self.last_key_is_home = False
         self.failure: BaseException | None = None
         # Panes are most of what is sent when nothing happens in the table.
         self.pane_pace_s = 1.9 if "SSH_CONNECTION" in os.environ else 0.0
         self._ticks = 0
-        self._signals: dict[int, Any] = {}
 
     @property
     def history_file(self) -> Path | None:
@@ -82,24 +75,18 @@ class NettopApp(App[int]):
         self.theme = self.options.theme or "ansi-dark"
         self.main = MainScreen(self.feed)
         self.push_screen(self.main)
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            self._signals[number] = signal.signal(number, self._on_signal)
         self.feed.start(self._on_model)
 
     def _on_model(self) -> None:
         """Called from the poller thread."""
-        self.post_message(ModelReady())
+        self.tell(ModelReady())
 
     def on_unmount(self) -> None:
         self.feed.stop()
-        for number, handler in self._signals.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number: int, _frame: Any) -> None:
-        # The terminal is put right by the ordinary way out.
-        self.call_later(self.exit, 128 + number)
 
     def on_model_ready(self) -> None:
+        if self._exit:
+            return
         try:
             model = self.feed.latest()
         except BaseException as error:
@@ -119,11 +106,6 @@ class NettopApp(App[int]):
         self._ticks += 1
         if self.options.iterations is not None and self._ticks >= self.options.iterations:
             self.exit(0)
-
-    async def on_event(self, event: events.Event) -> None:
-        if isinstance(event, events.Key):
-            self.last_key_is_home = event.key == "home"
-        await super().on_event(event)
 
     def empty_text(self) -> str:
         """What an empty table says."""
@@ -167,7 +149,7 @@ def run_app(feed: Feed, options: ScreenOptions) -> int:
     """
     mouse = options.mouse and "SSH_CONNECTION" not in os.environ
     app = NettopApp(feed, options)
-    code = app.run(mouse=mouse)
+    code = run_screen(app, mouse=mouse, undo=feed.undo)
     if app.failure is not None:
         raise app.failure
     sys.stdout.flush()

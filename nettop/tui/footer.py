@@ -20,7 +20,9 @@ def footer_keys(*, paused: bool, grouped: bool, readonly: bool) -> list[tuple[st
     return [
         (key.shown.split()[0], words.get(key.action, key.footer))
         for key in KEYS
-        if key.footer and not (key.action.startswith("export") and readonly)
+        if key.footer
+        and not (key.action.startswith("export") and readonly)
+        and not (key.action == "mark" and grouped)
     ]
 
 

@@ -122,6 +122,8 @@ class DosedFeed:
     def stop(self) -> None:
         self._stop.set()
 
+    def undo(self) -> None: ...
+
     def _dosed(self, row: Row) -> Row:
         tick = self._changed.get(row.cookie)
         if tick is not None:

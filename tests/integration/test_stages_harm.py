@@ -16,6 +16,7 @@ import pytest
 from nettop.model.types import PlaneHas
 from nettop.planes import stages
 from nettop.poller import LiveFeed
+from tests.ending.screen import HANGS, Screen
 from tests.integration import sockops
 from tests.integration.namespaces import inside, namespace, needs_root, run
 from tests.integration.sends import (
@@ -232,6 +233,28 @@ def test_nothing_remains(space: str, end: signal.Signals) -> None:
         until(lambda: not any(more().values()))
     finally:
         child.kill()
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "method"),
+    [("tui.screens.main", "MainScreen", "refresh_header"), ("collect", "Collector", "model")],
+)
+def test_flags_are_cleared_whatever_hangs(
+    space: str, ends: tuple[socket.socket, socket.socket], module: str, name: str, method: str
+) -> None:
+    """The event loop, which is to take them back, or the poller's thread, whose they are."""
+    code = HANGS.format(module=module, name=name, method=method, after=8)
+    within = ["nsenter", f"--net=/run/netns/{space}"]
+    screen = Screen("--tx-sample", "1", "-d", "0.1", code=code, within=within)
+    try:
+        screen.until(b"TCP health")
+        screen.read(2)
+        assert flag_set(space, ends[0])
+        screen.child.send_signal(signal.SIGTERM)
+        assert screen.ended() == 128 + signal.SIGTERM
+    finally:
+        screen.close()
+    assert not flag_set(space, ends[0])
 
 
 def until(true: Callable[[], bool], seconds: float = 10) -> None:

@@ -12,7 +12,7 @@ from nettop.feed import Grouping
 from nettop.model.fields import FIELDS
 from nettop.tui.keys import ACTIONS, KEYS
 from nettop.tui.screens.main import MainScreen
-from tests.tui.conftest import Running
+from tests.tui.conftest import Running, Screen
 
 
 def test_every_key_has_an_action() -> None:
@@ -73,6 +73,57 @@ async def test_a_broken_filter_keeps_the_one_in_force(running: Running) -> None:
         await screen.press("escape")
         assert screen.feed.count() == everything
         assert "filter none" in screen.lines[1]
+
+
+async def typed(screen: Screen, *keys: str) -> None:
+    """Keys that come in one read, so that none waits for what those before it do."""
+    for key in keys:
+        screen.app.post_message(events.Key(key, key if len(key) == 1 else None))
+    await screen.settle()
+    await screen.settle()
+
+
+@pytest.mark.parametrize(
+    ("keys", "screens"),
+    [
+        (("c", "s"), ["ColumnsScreen"]),  # s is none of its keys
+        (("c", "c", "s", "s", "s"), ["ColumnsScreen"]),
+        (("s", "enter", "enter"), ["DetailScreen"]),
+        (("question_mark", "q"), []),
+        (("question_mark", "escape", "P"), ["CostScreen"]),
+        (("enter", "escape", "escape"), []),
+        (("enter", "question_mark", "question_mark", "escape"), []),
+        (("enter", "question_mark", "c", "down"), ["DetailScreen", "HelpScreen"]),
+        (("P", "P", "q"), []),
+        (("slash", "s", "escape", "s"), ["SortScreen"]),
+        (("slash", "enter", "c"), ["ColumnsScreen"]),
+        (("t", "enter", "enter"), ["DetailScreen"]),
+    ],
+)
+async def test_keys_in_one_go_act_one_after_the_other(
+    running: Running, keys: tuple[str, ...], screens: list[str]
+) -> None:
+    async with running() as screen:
+        await typed(screen, *keys)
+        stack = screen.app.screen_stack
+        assert stack[1] is screen.main
+        assert [type(s).__name__ for s in stack[2:]] == screens
+
+
+@pytest.mark.parametrize("keys", [("q", "q"), ("question_mark", "q", "q"), ("c", "ctrl+c", "q")])
+async def test_what_follows_the_end_is_lost(running: Running, keys: tuple[str, ...]) -> None:
+    async with running() as screen:
+        await typed(screen, *keys, "s", "escape", "escape")
+        assert screen.app.return_value == 0
+
+
+async def test_a_filter_typed_ahead_and_pasted(running: Running) -> None:
+    async with running() as screen:
+        screen.app.post_message(events.Key("slash", "/"))
+        screen.app.post_message(events.Paste("comm = nginx"))
+        await typed(screen, "enter", "down", "x")
+        assert screen.feed.count() == 12
+        assert len(screen.main.table.marked) == 1
 
 
 async def test_filters_are_remembered(running: Running) -> None:
@@ -143,8 +194,33 @@ async def test_groups_and_into_one(running: Running) -> None:
         await screen.press(*["down"] * nginx, "enter")
         assert screen.main.grouping is Grouping.NONE
         assert {row.proc.comm for row in screen.feed.window(0, 50)} == {"nginx"}
-        await screen.press("escape")
+        await screen.press("t", "t", "enter", "escape", "escape", "escape")
+        assert screen.main.grouping.name == "PROCESS", "where Enter was pressed"
+        assert "nginx" in screen.main.groups.selected.title
         assert len({row.proc.comm for row in screen.feed.window(0, 90)}) > 3
+        await screen.press("escape")
+        assert screen.main.grouping is Grouping.NONE
+
+
+async def test_titles_of_groups_stand_over_their_cells_at_once(running: Running) -> None:
+    async with running() as screen:
+        await typed(screen, "t")
+        titles = screen.lines[2]
+        assert "RETR%" in titles
+        first = screen.lines[3]
+        at = titles.index(" WHO")
+        assert first[at - 1] != " ", "RCVQ"
+        assert first[at] == " "
+        assert first[at + 1] != " "
+
+
+async def test_sockets_are_marked_not_groups(running: Running) -> None:
+    async with running() as screen:
+        assert "x mark" in screen.lines[-1]
+        await screen.press("t")
+        assert "mark" not in screen.lines[-1]
+        await screen.press("x")
+        assert "sockets can be marked" in screen.lines[1]
 
 
 async def test_marks(running: Running) -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
-from typing import Any, ClassVar
+from typing import cast
 
 from textual import events
-from textual.app import App, ComposeResult
-from textual.binding import BindingType
+from textual.app import ComposeResult
 
 from nettop.errors import EXIT_INTERRUPTED, EXIT_OK, NettopError
 from nettop.probe.opening import AnyProber
 from nettop.probe.options import LEAST_INTERVAL_S, MOST_INTERVAL_S, ProbeOptions
 from nettop.probe.run import close, open_probe, result, write
 from nettop.tui import NO_COLOR
+from nettop.tui.base import KeyScreen, ScreenApp, run_screen
 from nettop.tui.glyphs import ASCII, UTF8
 from nettop.tui.probe.lines import screen_lines
 from nettop.tui.style import styles
@@ -23,43 +22,42 @@ from nettop.tui.widgets.lines import LineWidget
 
 _STEPS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _DRAW_S = 0.25
+_STOP_S = 0.5
 
 
-class ProbeApp(App[int]):
+class _ProbeScreen(KeyScreen[None]):
+    def press(self, event: events.Key) -> None:
+        cast("ProbeApp", self.app).press(event)
+
+
+class ProbeApp(ScreenApp):
     """One prober, one screen."""
 
-    ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[BindingType]] = []
     CSS = "Screen { background: ansi_default; } #all { width: 100%; height: 100%; }"
 
     def __init__(self, prober: AnyProber) -> None:
-        super().__init__(ansi_color=True)
+        super().__init__()
         self.prober = prober
         self.glyphs = ASCII if prober.options.ascii else UTF8
         self.styles_of = styles(prober.options.color and not NO_COLOR)
         self.message = ""
         self._thread = threading.Thread(target=self._probe, name="prober", daemon=True)
-        self._signals: dict[int, Any] = {}
+
+    def get_default_screen(self) -> _ProbeScreen:
+        return _ProbeScreen(id="_default")
 
     def compose(self) -> ComposeResult:
-        yield LineWidget(id="all")
+        self._all = LineWidget(id="all")
+        yield self._all
 
     def on_mount(self) -> None:
         self.theme = "ansi-dark"
-        self._all = self.query_one("#all", LineWidget)
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            self._signals[number] = signal.signal(number, self._on_signal)
         self.set_interval(_DRAW_S, self.redraw)
         self._thread.start()
 
     def on_unmount(self) -> None:
         self.prober.stop()
-        self._thread.join(timeout=2)
-        for number, handler in self._signals.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number: int, _frame: Any) -> None:
-        self.call_later(self.exit, 128 + number)
+        self._thread.join(timeout=_STOP_S)
 
     def _probe(self) -> None:
         self.prober.run(lambda _point: None)
@@ -74,8 +72,7 @@ class ProbeApp(App[int]):
     def on_resize(self) -> None:
         self.call_after_refresh(self.redraw)
 
-    def on_key(self, event: events.Key) -> None:
-        event.stop()
+    def press(self, event: events.Key) -> None:
         match event.key:
             case "q":
                 self.exit(EXIT_OK)
@@ -121,7 +118,7 @@ def run_probe_app(options: ProbeOptions) -> int:
     app = ProbeApp(prober)
     try:
         # An app that failed has a code of its own and returns nothing.
-        code = app.run(mouse=False) or app.return_code
+        code = run_screen(app, mouse=False, undo=prober.stop) or app.return_code
     finally:
         prober.stop()
         prober.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from textwrap import wrap
 from typing import TYPE_CHECKING, cast
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, cast
 from textual import events
 from textual.app import ComposeResult
 from textual.message import Message
-from textual.screen import Screen
 
 from nettop.clocks import table
 from nettop.clocks.interfaces import Interface, Remark
@@ -18,6 +18,7 @@ from nettop.clocks.observer import PhcReport, Report
 from nettop.clocks.table import Level, Row
 from nettop.clocks.watch import Watch
 from nettop.render.clean import clean
+from nettop.tui.base import KeyScreen
 from nettop.tui.screens.clockplot import plot, sparkline
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import (
@@ -96,7 +97,7 @@ def open_clocks(main: MainScreen) -> None:
     main.app.push_screen(ClocksScreen())
 
 
-class ClocksScreen(Screen[None]):
+class ClocksScreen(KeyScreen[None]):
     """↑↓ chooses an interface, Esc goes back."""
 
     CSS = "ClocksScreen { overflow: hidden; } #clocks { height: 100%; width: 100%; }"
@@ -109,17 +110,18 @@ class ClocksScreen(Screen[None]):
 
     def _ready(self) -> None:
         """Called from the watch's thread."""
-        self.post_message(ClocksReady())
+        with suppress(RuntimeError):  # after the end
+            self.post_message(ClocksReady())
 
     @property
     def nettop(self) -> NettopApp:
         return cast("NettopApp", self.app)
 
     def compose(self) -> ComposeResult:
-        yield LineWidget(id="clocks")
+        self.body = LineWidget(id="clocks")
+        yield self.body
 
     def on_mount(self) -> None:
-        self.body = self.query_one("#clocks", LineWidget)
         self.call_after_refresh(self.redraw)
         self.watcher.start()
 
@@ -134,12 +136,10 @@ class ClocksScreen(Screen[None]):
     def on_clocks_ready(self) -> None:
         self.redraw()
 
-    def on_key(self, event: events.Key) -> None:
-        event.stop()
-        event.prevent_default()
+    def press(self, event: events.Key) -> None:
         match event.key:
             case "escape" | "backspace" | "C":
-                self.app.pop_screen()
+                self.leave()
                 self.nettop.main.refresh_all()
                 return
             case "down" | "j":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nettop.model.fields import FIELDS, Field
 from nettop.render.columns import title_of
 from nettop.tui.screens.overlay import Overlay
@@ -9,15 +11,17 @@ from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, line
 
 
-class ColumnsScreen(Overlay[tuple[Field, ...] | None]):
+class ColumnsScreen(Overlay[tuple[Field, ...]]):
     """Space turns a column on or off, + and - move it, Enter takes them; none is the usual set."""
 
     TITLE = "columns"
     WIDTH, HEIGHT = 78, 34
     FOOT = "space on/off  + - move  r usual set  Enter take  Esc"
 
-    def __init__(self, shown: tuple[Field, ...]) -> None:
-        super().__init__()
+    def __init__(
+        self, shown: tuple[Field, ...], then: Callable[[tuple[Field, ...]], object]
+    ) -> None:
+        super().__init__(then)
         self.on: list[Field] = list(shown)
         self.fields = [*shown, *(f for f in FIELDS.values() if f.title and f not in shown)]
         self.at = 0
@@ -50,10 +54,10 @@ class ColumnsScreen(Overlay[tuple[Field, ...] | None]):
                 self.fields.insert(to, self.fields.pop(self.at))
                 self.at = to
             case "r":
-                self.dismiss(())
+                self.choose(())
                 return False
             case "enter":
-                self.dismiss(tuple(f for f in self.fields if f in self.on))
+                self.choose(tuple(f for f in self.fields if f in self.on))
                 return False
             case _:
                 return False

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, cast
 
 from textual import events
 from textual.app import ComposeResult
-from textual.screen import Screen
 
 from nettop.model.explain import explain
 from nettop.model.tcpinfo import LISTEN_FIELDS, TAIL_6_18, TAIL_7_0, TCP_INFO, InfoField
@@ -16,6 +15,7 @@ from nettop.model.words import owner_text
 from nettop.render import units
 from nettop.render.clean import clean
 from nettop.render.columns import endpoint
+from nettop.tui.base import KeyScreen
 from nettop.tui.header import host_line, shortened
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.gather import events_of, memory_of, sends_of, waits_of
@@ -159,7 +159,7 @@ def memory_lines(detail: Detail | None, columns: int, width: int) -> list[Line]:
     return lines
 
 
-class DetailScreen(Screen[None]):
+class DetailScreen(KeyScreen[None]):
     """↑↓ next socket, ←→ a field with its help, PgUp PgDn scroll, Esc back."""
 
     CSS = "DetailScreen { overflow: hidden; } #detail { height: 100%; width: 100%; }"
@@ -177,10 +177,10 @@ class DetailScreen(Screen[None]):
         return cast("NettopApp", self.app)
 
     def compose(self) -> ComposeResult:
-        yield LineWidget(id="detail")
+        self.body = LineWidget(id="detail")
+        yield self.body
 
     def on_mount(self) -> None:
-        self.body = self.query_one("#detail", LineWidget)
         self._select()
         self.call_after_refresh(self.redraw)
 
@@ -346,13 +346,11 @@ class DetailScreen(Screen[None]):
         text, role = self.main.current_message
         return line((shortened(clean(text), width), role)) if text else BLANK
 
-    def on_key(self, event: events.Key) -> None:
-        event.stop()
-        event.prevent_default()
+    def press(self, event: events.Key) -> None:
         match event.key:
             case "escape" | "enter" | "backspace":
                 self.main.opened = None
-                self.app.pop_screen()
+                self.leave()
                 self.main.table.select(self.cookie)
                 self.main.refresh_all()
                 return

@@ -43,7 +43,7 @@ GROUPINGS = tuple(Grouping)
 class MainScreen(RunKeys):
     """State of the view lives here; widgets draw what they are given."""
 
-    AUTO_FOCUS = ""  # the filter line takes the keys only while it is open
+    AUTO_FOCUS = ""
     CSS = """
     MainScreen { layout: vertical; overflow: hidden; }
     #host, #status, #titles, #footer { height: 1; }
@@ -59,7 +59,8 @@ class MainScreen(RunKeys):
         self.feed = feed
         self.model: Model | None = None
         self.filter_text: str | None = None
-        self.base_filter: str | None = None  # in force below an opened group
+        # Below opened groups: the filter and the grouping that Esc goes back to.
+        self.below: list[tuple[str | None, Grouping]] = []
         self.sort = Sort()
         self.grouping = Grouping.NONE
         self.paused = False
@@ -72,30 +73,32 @@ class MainScreen(RunKeys):
         self.column_set, self._columns_for = table_columns.ColumnSet(()), cast("Any", None)
         self._hold_timer: Timer | None = None
         self._g_at = 0.0
+        self._key = ""  # the last one
         self._panes_at = 0.0
 
     def compose(self) -> ComposeResult:
-        yield LineWidget(id="host")
-        yield LineWidget(id="status")
-        yield FilterLine(self.nettop.history_file, self.feed.names)
-        yield LineWidget(id="titles")
-        yield SocketTable(self.feed, lambda: self.column_set, id="table")
-        yield GroupTable(self.feed)
-        with Horizontal(id="panes"):
-            for number in (1, 2, 3, 4):
-                yield Pane(number)
-        yield LineWidget(id="footer")
+        # Kept as they are made: an end in the middle of the start finds no children to ask for.
+        self.host = LineWidget(id="host")
+        self.status = LineWidget(id="status")
+        self.filter_line = FilterLine(
+            self.nettop.history_file, self.feed.names, self._apply_filter, self._close_filter
+        )
+        self.titles = LineWidget(id="titles")
+        self.table = SocketTable(self.feed, lambda: self.column_set, id="table")
+        self.groups = GroupTable(self.feed)
+        self.panes = [Pane(number) for number in (1, 2, 3, 4)]
+        self.pane_box = Horizontal(*self.panes, id="panes")
+        self.footer = LineWidget(id="footer")
+        yield self.host
+        yield self.status
+        yield self.filter_line
+        yield self.titles
+        yield self.table
+        yield self.groups
+        yield self.pane_box
+        yield self.footer
 
     def on_mount(self) -> None:
-        self.host = self.query_one("#host", LineWidget)
-        self.status = self.query_one("#status", LineWidget)
-        self.titles = self.query_one("#titles", LineWidget)
-        self.table = self.query_one("#table", SocketTable)
-        self.groups = self.query_one(GroupTable)
-        self.filter_line = self.query_one(FilterLine)
-        self.footer = self.query_one("#footer", LineWidget)
-        self.panes = [self.query_one(f"#pane{n}", Pane) for n in (1, 2, 3, 4)]
-        self.pane_box = self.query_one("#panes", Horizontal)
         options = self.nettop.options
         self.filter_text = options.filter_text
         self.sort = Sort(options.sort_field, options.sort_descending)
@@ -281,21 +284,18 @@ class MainScreen(RunKeys):
         self.refresh_header()
 
     def on_socket_table_opened(self) -> None:
-        self.do_open()
+        if self.app.screen is self:
+            self.do_open()
 
-    def on_filter_line_applied(self, message: FilterLine.Applied) -> None:
+    def _apply_filter(self, text: str) -> None:
         self._close_filter()
-        self.base_filter = None
-        self._use_filter(message.text or None)
-
-    def on_filter_line_cancelled(self) -> None:
-        self._close_filter()
+        self.below.clear()
+        self._use_filter(text or None)
 
     def _close_filter(self) -> None:
         self.filter_line.display = False
         self.status.display = True
         self.titles.display = True
-        self.set_focus(None)
         self.refresh_header()
 
     def _use_filter(self, text: str | None) -> bool:
@@ -320,13 +320,18 @@ class MainScreen(RunKeys):
 
     # --- keys ---
 
-    def on_key(self, event: events.Key) -> None:
-        action = ACTIONS.get(event.key) or ACTIONS.get(event.character or "")
-        if action is None:
+    def press(self, event: events.Key) -> None:
+        if self.filter_line.display:
+            self.filter_line.press(event)
             return
-        event.stop()
-        event.prevent_default()
-        getattr(self, f"do_{action}")()
+        self._key = event.key
+        action = ACTIONS.get(event.key) or ACTIONS.get(event.character or "")
+        if action is not None:
+            getattr(self, f"do_{action}")()
+
+    def paste(self, text: str) -> None:
+        if self.filter_line.display:
+            self.filter_line.paste(text)
 
     def _moved(self) -> None:
         """The order stands still while the user looks."""
@@ -362,7 +367,7 @@ class MainScreen(RunKeys):
 
     def do_first(self) -> None:
         now = time.monotonic()
-        if now - self._g_at > 0.5 and not self.nettop.last_key_is_home:
+        if now - self._g_at > 0.5 and self._key != "home":
             self._g_at = now
             return
         if self.grouping:
@@ -379,7 +384,7 @@ class MainScreen(RunKeys):
             group = self.groups.selected
             if group is None or not group.filter_text:
                 return
-            self.base_filter = self.filter_text or ""
+            self.below.append((self.filter_text, self.grouping))
             text = (
                 f"({self.filter_text}) and {group.filter_text}"
                 if self.filter_text
@@ -387,7 +392,8 @@ class MainScreen(RunKeys):
             )
             self.grouping = Grouping.NONE
             self._arrange()
-            self.call_after_refresh(self._use_filter, text)
+            self._use_filter(text)
+            self.call_after_refresh(self.refresh_all)
             return
         row = self.table.at_cursor
         if row is not None:
@@ -398,11 +404,12 @@ class MainScreen(RunKeys):
     def do_back(self) -> None:
         if self.zoomed:
             self.do_zoom()
-        elif self.base_filter is not None:
-            text, self.base_filter = self.base_filter or None, None
-            self._use_filter(text)
         elif self.grouping:
             self._group(Grouping.NONE)
+        elif self.below:
+            text, grouping = self.below.pop()
+            self._use_filter(text)
+            self._group(grouping)
         elif self.filter_text:
             self._use_filter(None)
         elif self.table.follow:
@@ -423,16 +430,15 @@ class MainScreen(RunKeys):
         self.titles.display = False
         self.filter_line.display = True
         self.filter_line.styles.height = 12 if self.app.size.height >= 22 else 2
-        self.call_after_refresh(self.filter_line.begin, self.filter_text or "")
+        self.filter_line.begin(self.filter_text or "")
+        self.call_after_refresh(self.filter_line.redraw)
 
     def do_sort(self) -> None:
         from nettop.tui.screens.sort import SortScreen
 
-        self.app.push_screen(SortScreen(self.sort, self.table.rows[:1]), self._use_sort)
+        self.app.push_screen(SortScreen(self.sort, self.table.rows[:1], self._use_sort))
 
-    def _use_sort(self, sort: Sort | None) -> None:
-        if sort is None:
-            return
+    def _use_sort(self, sort: Sort) -> None:
         self.sort = sort
         self.feed.set_sort(sort)
         self.table.to_top()
@@ -461,6 +467,7 @@ class MainScreen(RunKeys):
 
     def do_mark(self) -> None:
         if self.grouping:
+            self.say("sockets can be marked: Enter opens the group", Role.WATCH)
             return
         self.table.toggle_mark()
         self._move(1)
@@ -476,8 +483,8 @@ class MainScreen(RunKeys):
         self._group(GROUPINGS[(GROUPINGS.index(self.grouping) + 1) % len(GROUPINGS)])
 
     def _group(self, grouping: Grouping) -> None:
-        self.grouping = self.groups.grouping = grouping
-        self.groups.at = self.groups.top = 0
+        self.grouping = grouping
+        self.groups.show(grouping)
         self._arrange()
         self.call_after_refresh(self.refresh_all)
 
@@ -511,13 +518,12 @@ class MainScreen(RunKeys):
         from nettop.tui.screens.columns import ColumnsScreen
 
         shown = tuple(f for f, _ in self.column_set.columns)
-        self.app.push_screen(ColumnsScreen(shown), self._use_columns)
+        self.app.push_screen(ColumnsScreen(shown, self._use_columns))
 
-    def _use_columns(self, chosen: tuple[Field, ...] | None) -> None:
-        if chosen is not None:
-            self.nettop.set_columns(chosen or None)
-            self._columns_for = None
-            self.refresh_all()
+    def _use_columns(self, chosen: tuple[Field, ...]) -> None:
+        self.nettop.set_columns(chosen or None)
+        self._columns_for = None
+        self.refresh_all()
 
     def do_names(self) -> None:
         self.nettop.numeric = not self.nettop.numeric
@@ -525,9 +531,10 @@ class MainScreen(RunKeys):
         self.refresh_all()
 
     def do_reset(self) -> None:
-        self.base_filter = None
+        self.below.clear()
         self.held = False
-        self.grouping = self.groups.grouping = Grouping.NONE
+        self.grouping = Grouping.NONE
+        self.groups.show(Grouping.NONE)
         self.zoomed = False
         self.nettop.set_columns(None)
         self._columns_for = None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from textual import events
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
+from nettop.tui.base import KeyScreen
 from nettop.tui.widgets.box import boxed
 from nettop.tui.widgets.lines import Line, LineWidget
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Overlay(ModalScreen[T]):
+class Overlay(KeyScreen[T], ModalScreen[T]):
     """Subclasses give body(width) and act on keys; Esc closes."""
 
     DEFAULT_CSS = """
@@ -28,19 +30,21 @@ class Overlay(ModalScreen[T]):
     WIDTH, HEIGHT = 104, 36
     FOOT = "Esc closes"
 
-    def __init__(self) -> None:
+    def __init__(self, then: Callable[[T], object] | None = None) -> None:
+        """then: called with the result once the screen below is back; not after Esc."""
         super().__init__()
         self.top = 0
+        self._then = then
 
     @property
     def nettop(self) -> NettopApp:
         return cast("NettopApp", self.app)
 
     def compose(self) -> ComposeResult:
-        yield LineWidget(id="box")
+        self.box = LineWidget(id="box")
+        yield self.box
 
     def on_mount(self) -> None:
-        self.box = self.query_one("#box", LineWidget)
         # The table stays visible around the box.
         self.styles.background = "transparent"
         self._fit()
@@ -70,14 +74,17 @@ class Overlay(ModalScreen[T]):
             boxed(self.TITLE, body[self.top :], foot, width + 4, height + 2, self.nettop.glyphs)
         )
 
-    def on_key(self, event: events.Key) -> None:
-        event.stop()
-        event.prevent_default()
+    def press(self, event: events.Key) -> None:
         if event.key in ("escape", "ctrl+c"):
-            self.dismiss(None)
-            return
-        if self.act(event.key, event.character if event.is_printable else None):
+            self.leave()
+        elif self.act(event.key, event.character if event.is_printable else None):
             self.redraw()
+
+    def choose(self, result: T) -> None:
+        """Closes with a result."""
+        self.leave()
+        if self._then is not None:
+            self._then(result)
 
     def act(self, key: str, character: str | None) -> bool:
         """True if the box must be drawn again."""
@@ -95,7 +102,7 @@ class Overlay(ModalScreen[T]):
             case "end" | "G":
                 self.top = 1 << 20
             case "q" | "question_mark" | "enter":
-                self.dismiss(None)
+                self.leave()
                 return False
             case _:
                 return False

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, cast
 
 from textual import work
 from textual.message import Message
-from textual.screen import Screen
 
 from nettop.errors import NettopError
 from nettop.feed import Feed
 from nettop.model.ss_command import ss_command
 from nettop.model.types import Row
+from nettop.tui.base import KeyScreen
 from nettop.tui.style import Role
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Exported(Message):
         self.text, self.role = text, role
 
 
-class RunKeys(Screen[None]):
+class RunKeys(KeyScreen[None]):
     """Export, interval, help and the other screens; the state that they need is the subclass's."""
 
     feed: Feed

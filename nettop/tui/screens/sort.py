@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nettop.feed import Sort
 from nettop.model.fields import FIELDS, Field
@@ -12,15 +12,15 @@ from nettop.tui.style import Role
 from nettop.tui.widgets.lines import BLANK, Line, line
 
 
-class SortScreen(Overlay[Sort | None]):
+class SortScreen(Overlay[Sort]):
     """↑↓ choose, Enter sorts, Enter on the key in force reverses, letters find."""
 
     TITLE = "sort by"
     WIDTH, HEIGHT = 74, 30
     FOOT = "↑↓ choose  Enter sort, again: reverse  type to find  Esc"
 
-    def __init__(self, sort: Sort, rows: Sequence[Row]) -> None:
-        super().__init__()
+    def __init__(self, sort: Sort, rows: Sequence[Row], then: Callable[[Sort], object]) -> None:
+        super().__init__(then)
         self.sort = sort
         self.typed = ""
         self.keys: list[Field | None] = [
@@ -75,7 +75,7 @@ class SortScreen(Overlay[Sort | None]):
                     down = (
                         (not self.sort.descending if same else field.descending) if field else True
                     )
-                    self.dismiss(Sort(field, down))
+                    self.choose(Sort(field, down))
                 return False
             case "backspace":
                 self.typed = self.typed[:-1]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import wrap
 
 from textual import events
-from textual.message import Message
 
 from nettop.model.fields import Field
 from nettop.query import FilterError, compile_filter
-from nettop.query.compile import Filter, NameSets
+from nettop.query.compile import NameSets
 from nettop.tui.style import Role
 from nettop.tui.widgets.box import boxed
 from nettop.tui.widgets.lines import Line, LineWidget, line
@@ -18,24 +18,24 @@ from nettop.tui.widgets.lines import Line, LineWidget, line
 HISTORY_MOST = 100
 
 
-class FilterLine(LineWidget, can_focus=True):
+class FilterLine(LineWidget):
     """The filter with its cursor, what is wrong or may come next, and, where there is room,
     boxes with the filters used before and with what the field at the cursor means."""
 
-    class Applied(Message):
-        """Enter on a filter that compiles; None clears it."""
+    def __init__(
+        self,
+        history_file: Path | None,
+        names: NameSets | None,
+        apply: Callable[[str], object],
+        cancel: Callable[[], object],
+    ) -> None:
+        """names: whose users, cgroups and namespaces are meant; None: this host's.
 
-        def __init__(self, text: str, compiled: Filter | None) -> None:
-            super().__init__()
-            self.text, self.compiled = text, compiled
-
-    class Cancelled(Message):
-        """Esc: what was in force stays."""
-
-    def __init__(self, history_file: Path | None, names: NameSets | None) -> None:
-        """names: whose users, cgroups and namespaces are meant; None: this host's."""
+        apply is called by Enter on a filter that compiles ("" clears it); cancel by Esc.
+        """
         super().__init__(id="filter")
         self._names = names
+        self._take, self._cancel = apply, cancel
         self.text = ""
         self.at = 0
         self._history_file = history_file
@@ -50,7 +50,6 @@ class FilterLine(LineWidget, can_focus=True):
         self._place = len(self.history)
         self._choices = ()
         self.redraw()
-        self.focus()
 
     @property
     def history(self) -> list[str]:
@@ -156,9 +155,7 @@ class FilterLine(LineWidget, can_focus=True):
         """Still being written: a mistake at the very end is not shouted about."""
         return error.column >= len(self.text.rstrip())
 
-    def on_key(self, event: events.Key) -> None:
-        event.stop()
-        event.prevent_default()
+    def press(self, event: events.Key) -> None:
         key = event.key
         if key == "tab":
             self._complete()
@@ -167,16 +164,15 @@ class FilterLine(LineWidget, can_focus=True):
         if key == "enter":
             self._apply()
             return
-        if key == "escape":
-            self.post_message(self.Cancelled())
+        if key in ("escape", "ctrl+c"):
+            self._cancel()
             return
         self._edit(key, event.character if event.is_printable else None)
         self.redraw()
 
-    def on_paste(self, event: events.Paste) -> None:
+    def paste(self, text: str) -> None:
         """Puts a pasted text at the cursor, on one line and without control characters."""
-        event.stop()
-        words = " ".join(event.text.split())
+        words = " ".join(text.split())
         self._choices = ()
         self._insert("".join(c for c in words if c.isprintable()))
         self.redraw()
@@ -257,4 +253,4 @@ class FilterLine(LineWidget, can_focus=True):
             return
         if compiled is not None:
             self._remember(self.text.strip())
-        self.post_message(self.Applied(self.text.strip(), compiled))
+        self._take(self.text.strip())

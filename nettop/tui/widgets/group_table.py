@@ -33,6 +33,11 @@ def _cells(group: Group) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def _name_cells(width: int) -> int:
+    used = sum(w + 1 for _, w, least in COLUMNS if width >= least)
+    return max(12, width - 3 - used - TAIL)
+
+
 class GroupTable(LineWidget):
     """The groups of the feed's matched sockets; the cursor follows the group."""
 
@@ -43,26 +48,30 @@ class GroupTable(LineWidget):
         self.groups: list[Group] = []
         self.at = 0
         self.top = 0
-        self._title: str | None = None
+        self._titles: dict[Grouping, str | None] = {}  # where the cursor stands in each
+
+    def show(self, grouping: Grouping) -> None:
+        """Groups by this, the cursor where it was left."""
+        self.grouping = grouping
+        self.at = self.top = 0
+        if grouping:
+            self.reload()
 
     @property
     def selected(self) -> Group | None:
         return self.groups[self.at] if self.at < len(self.groups) else None
 
-    def _name_cells(self) -> int:
-        used = sum(w + 1 for _, w, least in COLUMNS if self.size.width >= least)
-        return max(12, self.size.width - 3 - used - TAIL)
-
     def titles(self, width: int) -> Line:
-        parts = [" " * 3, TITLES.get(self.grouping, "").ljust(self._name_cells())]
-        parts += [f" {t:>{w}}" for t, w, least in COLUMNS if self.size.width >= least]
+        """Above lines of the same width, which may not have been laid out yet."""
+        parts = [" " * 3, TITLES.get(self.grouping, "").ljust(_name_cells(width))]
+        parts += [f" {t:>{w}}" for t, w, least in COLUMNS if width >= least]
         text = "".join(parts) + " WHO  WHY"
         return line((text.ljust(width)[:width], Role.TITLE))
 
     def reload(self) -> None:
         self.groups = self.feed.groups(self.grouping)
         for i, group in enumerate(self.groups):
-            if group.title == self._title:
+            if group.title == self._titles.get(self.grouping):
                 self.at = i
                 break
         self._place()
@@ -77,7 +86,7 @@ class GroupTable(LineWidget):
         self.top = max(0, min(self.top, self.at, len(self.groups) - 1))
         if self.at >= self.top + height:
             self.top = self.at - height + 1
-        self._title = self.groups[self.at].title if self.groups else None
+        self._titles[self.grouping] = self.groups[self.at].title if self.groups else None
         self.redraw()
 
     def redraw(self) -> None:
@@ -88,7 +97,7 @@ class GroupTable(LineWidget):
         g = self.nettop.glyphs
         sign = (" ", g.watch, g.unwell)[group.level]
         loud = LEVEL_ROLES[group.level]
-        room = self._name_cells()
+        room = _name_cells(self.size.width)
         name = group.title if len(group.title) <= room else group.title[: room - 1] + g.ellipsis
         parts: list[Part] = [
             (g.cursor if selected else " ", Role.FOCUS),

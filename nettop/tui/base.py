@@ -1,0 +1,108 @@
+"""What all apps and screens share: keys one after the other, and an end that comes for sure."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, ClassVar, TypeVar
+
+from textual import events
+from textual.app import App
+from textual.binding import BindingType
+from textual.message import Message
+from textual.screen import Screen
+
+from nettop.ending import ending
+from nettop.tui.driver import TerminalDriver
+from nettop.tui.terminal import Terminal
+
+T = TypeVar("T")
+_STOP_S = 0.1
+
+
+class KeyScreen(Screen[T]):
+    """A screen that is given keys while it is on top and ready, each when the last one is done.
+
+    What a key changes is in force when `press` returns; only what is drawn may follow later.
+    """
+
+    ready = False
+
+    def on_screen_resume(self) -> None:
+        self.ready = True
+        self.app.call_next(self.app.take_typed)  # type: ignore[attr-defined]
+
+    def press(self, event: events.Key) -> None:
+        raise NotImplementedError
+
+    def paste(self, text: str) -> None:
+        """A text pasted into the terminal; most screens have no use for it."""
+
+    def leave(self) -> None:
+        """Back to the screen below, unless this one is not on top any more."""
+        if self.app.screen is self:
+            self.app.pop_screen()
+
+
+class ScreenApp(App[int]):
+    """An app on a terminal of its own.
+
+    Textual hands a key to the screen that is on top when it comes, which may be another one once
+    the keys before it have done their work. Here a key waits for those before it.
+    """
+
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = []
+
+    def __init__(self) -> None:
+        super().__init__(driver_class=TerminalDriver, ansi_color=True)
+        self.terminal = Terminal()
+        self._typed: deque[events.Key | events.Paste] = deque()
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key | events.Paste):
+            self._typed.append(event)
+            self.take_typed()
+            return
+        await super().on_event(event)
+
+    def take_typed(self) -> None:
+        """Hands out the keys that can be; the next screen to be ready asks for the rest."""
+        while self._typed and not self._exit and self._screen_stack:
+            screen = self.screen
+            if not isinstance(screen, KeyScreen) or not screen.ready:
+                return
+            event = self._typed.popleft()
+            if isinstance(event, events.Paste):
+                screen.paste(event.text)
+            else:
+                screen.press(event)
+
+    def tell(self, message: Message) -> None:
+        """Posts a message from another thread; one that comes after the end is lost."""
+        with suppress(RuntimeError):
+            self.post_message(message)
+
+    def end(self, number: int) -> None:
+        """A signal came: ends by the ordinary way. Called by another thread, more than once."""
+        loop = self._loop
+        if loop is not None and not self._exit:
+            loop.call_soon_threadsafe(self._end, 128 + number)
+
+    def _end(self, code: int) -> None:
+        if not self._exit:
+            self.exit(code)
+
+
+def run_screen(app: ScreenApp, *, mouse: bool, undo: Callable[[], object]) -> Any:
+    """Runs the app until it ends; undo is called where it does not end in time."""
+    terminal = app.terminal
+    with ending.screen(app.end, terminal.leave, undo, terminal.hung_up):
+        while not terminal.is_foreground() and ending.number is None:
+            os.kill(os.getpid(), signal.SIGTTOU)  # stops, as any program that draws would
+            time.sleep(_STOP_S)
+        return app.run(mouse=mouse)
