@@ -37,7 +37,7 @@ enum nt_verdict {
 	NT_V_UNREAD = 0,   /* app: oldest unread data is old */
 	NT_V_ACCEPT = 1,   /* app: accept queue near its limit */
 	NT_V_LOSS = 2,	   /* net: retransmissions */
-	NT_V_RTO = 3,	   /* net: retransmission time-outs */
+	NT_V_RTO = 3,	   /* net, or peer: what was sent is not answered */
 	NT_V_WINDOW = 4,   /* peer: receive window shut or small */
 	NT_V_RTT = 5,	   /* net: srtt far over its minimum */
 	NT_V_SNDBUF = 6,   /* app: send buffer too small */
@@ -48,6 +48,28 @@ enum nt_verdict {
 	NT_V_QDISC = 11,   /* kern: packets wait in the queue of the device */
 	NT_V_NIC = 12,	   /* nic: packets wait between driver and wire */
 	NT_V_COUNT = 13,
+};
+
+/* Whose fault; nt_rec.who and nt_totals.who. */
+enum nt_who {
+	NT_WHO_APP = 0,
+	NT_WHO_KERN = 1,
+	NT_WHO_NIC = 2,
+	NT_WHO_NET = 3,
+	NT_WHO_PEER = 4,
+	NT_WHO_UNKNOWN = 5, /* cannot be told from here */
+	NT_WHO_COUNT = 6,
+	NT_WHO_MAYBE = 8, /* added to one of the first five: it looks like it, no more */
+};
+
+/* What a verdict's number was made of, where that is not always the same. */
+enum nt_because {
+	NT_B_PLAIN = 0,
+	NT_B_RTO = 1,	       /* data was resent on time-outs */
+	NT_B_SILENT_PEER = 2,  /* ... and nothing was acknowledged since the handshake */
+	NT_B_SYN = 3,	       /* the SYN was */
+	NT_B_PROBE = 4,	       /* probes of a shut window are not answered */
+	NT_B_KEEPALIVE = 5,    /* keepalive probes are not */
 };
 
 /* One socket as the table keeps it. "–" in a comment: value when unknown. */
@@ -74,6 +96,8 @@ struct nt_rec {
 	uint8_t level;	       /* enum nt_level; sinks 10 s after the last verdict */
 	uint8_t verdict;       /* worst active enum nt_verdict, valid if verdicts != 0 */
 	uint8_t verdict2;      /* second worst; equal to verdict if there is none */
+	uint8_t who, who2;	   /* of the two: enum nt_who */
+	uint8_t because, because2; /* ... enum nt_because */
 	uint16_t verdicts;     /* active now: 1 << enum nt_verdict */
 	uint16_t verdict_past[3]; /* conditions met in the last three intervals, newest first */
 	uint32_t flags;	       /* enum nt_flag */
@@ -119,6 +143,7 @@ struct nt_rec {
 	float verdict_value;	   /* number of the worst verdict, in its own unit */
 	float verdict2_value;
 	uint32_t verdict_since_s; /* engine seconds when the worst verdict began */
+	uint32_t who_since_s;	  /* engine seconds when `who` last changed */
 	uint32_t well_since_s;	  /* engine seconds of the last verdict as strong as `strength` */
 	uint32_t first_seen_s;	  /* engine seconds */
 
@@ -189,7 +214,7 @@ struct nt_group {
 	uint8_t level;	 /* of the worst member */
 	uint8_t verdict; /* of the worst member, valid if has_verdict */
 	uint8_t has_verdict;
-	uint16_t pad;
+	uint8_t who, because; /* of the verdict */
 	float verdict_value;
 	uint32_t sockets, unwell, watch;
 	uint32_t rtt50_us, rtt_max_us; /* 0 – */
@@ -205,7 +230,7 @@ struct nt_totals {
 	uint32_t by_state[16]; /* TCP only */
 	uint32_t matched;      /* pass the filter */
 	uint32_t unwell, watch; /* of the matched */
-	uint32_t who[5][2];    /* [app kern nic net peer][watch, unwell], of the matched */
+	uint32_t who[6][2];    /* [enum nt_who][watch, unwell], of the matched; what only looks like it is unknown */
 	uint32_t opened, closed; /* since the sweep before; valid from the second on */
 	uint32_t netns; /* namespaces in the sweep */
 	double tx_bytes_per_s, rx_bytes_per_s, retrans_per_s; /* of the matched */

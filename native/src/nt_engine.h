@@ -34,6 +34,9 @@ enum {
 	NT_TCP_NEW_SYN_RECV = 12,
 };
 
+/* nt_rec.timer: what the kernel's timer is for. */
+enum { NT_TIMER_RETRANSMIT = 1, NT_TIMER_KEEPALIVE = 2, NT_TIMER_PROBE = 4 };
+
 /* nt_table.mark[]: what order and removal need without touching the records. */
 enum { NT_M_LIVE = 1, NT_M_MATCH = 2, NT_M_ORDERED = 4 };
 

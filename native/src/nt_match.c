@@ -26,26 +26,6 @@ static bool default_row(const struct nt_engine *e, const struct nt_rec *rec)
 	       rec->state != NT_TCP_NEW_SYN_RECV && rec->state != NT_TCP_CLOSE;
 }
 
-/* app kern nic net peer, as nt_totals.who counts them. */
-static unsigned int who_of(uint8_t verdict)
-{
-	switch (verdict) {
-	case NT_V_LOSS:
-	case NT_V_RTO:
-	case NT_V_RTT:
-	case NT_V_CWND:
-		return 3;
-	case NT_V_QDISC:
-		return 1;
-	case NT_V_NIC:
-		return 2;
-	case NT_V_WINDOW:
-		return 4;
-	default:
-		return 0;
-	}
-}
-
 /* What a socket sent, resent included, from its acknowledged rate and resent share. */
 double nt_sent_per_s(const struct nt_rec *rec)
 {
@@ -60,7 +40,7 @@ void nt_tally(struct nt_engine *e, struct nt_totals *t, const struct nt_rec *rec
 	t->unwell += rec->level == NT_LEVEL_UNWELL;
 	t->watch += rec->level == NT_LEVEL_WATCH;
 	if (rec->verdicts && rec->level > NT_LEVEL_OK)
-		t->who[who_of(rec->verdict)][rec->level - 1]++;
+		t->who[rec->who < NT_WHO_UNKNOWN ? rec->who : NT_WHO_UNKNOWN][rec->level - 1]++;
 	if (rec->flags & NT_F_RATES) {
 		t->tx_bytes_per_s += (double)rec->tx_bytes_per_s;
 		t->rx_bytes_per_s += (double)rec->rx_bytes_per_s;

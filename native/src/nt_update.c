@@ -37,6 +37,8 @@ enum {
 	TI_TOTAL_RTO = 240,
 };
 
+#define CA_LOSS 4 /* TCP_CA_Loss */
+
 /* How often the base of the loss window moves on: the window spans one to two of these. */
 #define LOSS_STEP_MS 5000
 /* The kernel counts the limits in jiffies: shorter windows say little. */
@@ -227,9 +229,11 @@ static void roll_rates(struct nt_rec *rec, const struct nt_diag_view *v, struct 
 	uint64_t spurious = (uint64_t)(nt_info32(v, TI_DSACK_DUPS) - rec->dsack_dups) * f->snd_mss;
 
 	f->new_retrans = nt_info32(v, TI_TOTAL_RETRANS) - rec->total_retrans;
-	f->new_rto = v->info_len >= TI_TOTAL_RTO + 2 ?
-			     (uint16_t)(nt_info16(v, TI_TOTAL_RTO) - rec->total_rto) :
-			     0;
+	/* Before Linux 6.7 nobody counts time-outs; only they lead to this state. */
+	if (v->info_len >= TI_TOTAL_RTO + 2)
+		f->new_rto = (uint16_t)(nt_info16(v, TI_TOTAL_RTO) - rec->total_rto);
+	else
+		f->new_rto = f->new_retrans && rec->ca_state == CA_LOSS;
 	rec->tx_bytes_per_s = (float)acked * per_s;
 	rec->rx_bytes_per_s = (float)received * per_s;
 	rec->retrans_per_s = (float)f->new_retrans * per_s;

@@ -40,6 +40,14 @@ void nt_config_default(struct nt_config *c)
 	c->qdisc_us[1] = c->nic_us[1] = 50000;
 }
 
+static const uint8_t who_of[NT_V_COUNT] = {
+	[NT_V_UNREAD] = NT_WHO_APP, [NT_V_ACCEPT] = NT_WHO_APP,	 [NT_V_LOSS] = NT_WHO_NET,
+	[NT_V_RTO] = NT_WHO_NET,    [NT_V_WINDOW] = NT_WHO_PEER, [NT_V_RTT] = NT_WHO_NET,
+	[NT_V_SNDBUF] = NT_WHO_APP, [NT_V_DROPS] = NT_WHO_APP,	 [NT_V_UNCLOSED] = NT_WHO_APP,
+	[NT_V_CWND] = NT_WHO_NET,   [NT_V_READS] = NT_WHO_APP,	 [NT_V_QDISC] = NT_WHO_KERN,
+	[NT_V_NIC] = NT_WHO_NIC,
+};
+
 /* The conditions of one interval: value and threshold of each that holds. */
 struct held {
 	uint16_t mask;
@@ -47,11 +55,14 @@ struct held {
 	uint16_t unwell;
 	float value[NT_V_COUNT];
 	float over[NT_V_COUNT]; /* value / threshold */
+	uint8_t who[NT_V_COUNT], because[NT_V_COUNT];
 };
 
 static void hold(struct held *h, enum nt_verdict v, float value, float threshold, bool unwell)
 {
 	h->mask |= (uint16_t)(1U << v);
+	h->who[v] = who_of[v];
+	h->because[v] = NT_B_PLAIN;
 	h->value[v] = value;
 	h->over[v] = threshold > 0 ? value / threshold : value;
 	if (unwell)
@@ -70,19 +81,63 @@ static bool may_be_delayed_ack(const struct nt_rec *r, const struct nt_facts *f)
 	       r->rtt_us - r->min_rtt_us <= DELAYED_ACK_US;
 }
 
+/* A first message that fits every path, so that none can swallow it for its size. */
+#define SMALL_BYTES 536
+/* Tries in a row that took longer than two intervals of a second: 1 + 2 s, or 0.2 + 0.4 + 0.8 s. */
+#define SYN_TRIES 2
+#define DATA_TRIES 3
+
+/*
+ * What was sent and is not answered. Time-outs in a row are a state: their events get rarer the
+ * longer nobody answers, and end when the kernel gives up.
+ */
+static void hold_unanswered(const struct nt_rec *r, const struct nt_facts *f, struct held *h)
+{
+	uint32_t tries = f->unacked ? r->retransmits : 0, lasting = DATA_TRIES;
+	uint8_t because = NT_B_RTO;
+
+	if (r->state == NT_TCP_SYN_SENT) {
+		because = NT_B_SYN;
+		lasting = SYN_TRIES;
+	} else if (r->timer == NT_TIMER_PROBE || r->timer == NT_TIMER_KEEPALIVE) {
+		/* One may be on its way; it is counted until an answer comes. */
+		tries = r->timer_retrans >= 2 ? r->timer_retrans : 0;
+		because = r->timer == NT_TIMER_PROBE ? NT_B_PROBE : NT_B_KEEPALIVE;
+		lasting = 2;
+	} else if (tries >= 2 && r->bytes_acked <= 1 && r->wqueue <= SMALL_BYTES &&
+		   r->state == NT_TCP_ESTABLISHED) {
+		/* The host answered the handshake; the SYN counts as a byte. */
+		because = NT_B_SILENT_PEER;
+	}
+	if (f->rolled && f->new_rto > tries) {
+		tries = f->new_rto;
+		if (because != NT_B_SYN)
+			because = NT_B_RTO;
+	}
+	if (!tries)
+		return;
+	/* Each try waits twice as long as the one before. */
+	hold(h, NT_V_RTO, (float)tries, 1, true);
+	h->over[NT_V_RTO] = (float)(1U << (tries < 20 ? tries : 20));
+	h->because[NT_V_RTO] = because;
+	if (because == NT_B_SILENT_PEER)
+		h->who[NT_V_RTO] = NT_WHO_PEER;
+	if (tries >= lasting)
+		h->spanning |= 1U << NT_V_RTO;
+}
+
 static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const struct nt_facts *f,
 		     struct held *h)
 {
 	bool sends = r->state == NT_TCP_ESTABLISHED || r->state == NT_TCP_CLOSE_WAIT ||
 		     r->state == NT_TCP_FIN_WAIT1;
+	/* Then a share of what arrives is no question. */
+	bool silent = f->unacked && r->retransmits >= 2 && f->last_ack_recv_ms >= 1000;
 
-	if (f->rolled && f->loss_retrans >= c->loss_retrans && f->loss_pct >= c->loss_pct[0])
+	if (f->rolled && !silent && f->loss_retrans >= c->loss_retrans &&
+	    f->loss_pct >= c->loss_pct[0])
 		hold(h, NT_V_LOSS, f->loss_pct, c->loss_pct[0], f->loss_pct >= c->loss_pct[1]);
-	if (f->rolled && f->new_rto) {
-		float n = (float)(r->retransmits > f->new_rto ? r->retransmits : f->new_rto);
-
-		hold(h, NT_V_RTO, n, 1, true);
-	}
+	hold_unanswered(r, f, h);
 	if (r->min_rtt_us && r->min_rtt_us != UINT32_MAX &&
 	    (float)r->rtt_us >= (float)r->min_rtt_us * c->rtt_ratio[0] &&
 	    r->rtt_us - r->min_rtt_us >= c->rtt_over_us && !may_be_delayed_ack(r, f)) {
@@ -90,10 +145,12 @@ static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const st
 
 		hold(h, NT_V_RTT, ratio, c->rtt_ratio[0], ratio >= c->rtt_ratio[1]);
 	}
-	if (sends && f->snd_wnd == 0 && r->wqueue)
+	if (sends && f->snd_wnd == 0 && r->wqueue) {
 		/* Over 100 stands for a window that is shut. */
 		hold(h, NT_V_WINDOW, 101, c->rwnd_pct[0], true);
-	else if (r->flags & NT_F_LIMITED && r->lim_rwnd_pct >= c->rwnd_pct[0])
+		if (r->backoff >= DATA_TRIES) /* probes, answered or not */
+			h->spanning |= 1U << NT_V_WINDOW;
+	} else if (r->flags & NT_F_LIMITED && r->lim_rwnd_pct >= c->rwnd_pct[0])
 		hold(h, NT_V_WINDOW, r->lim_rwnd_pct, c->rwnd_pct[0],
 		     r->lim_rwnd_pct >= c->rwnd_pct[1]);
 	if (r->flags & NT_F_LIMITED && r->lim_sndbuf_pct >= c->sndbuf_pct[0])
@@ -189,6 +246,20 @@ static void settle(struct nt_rec *rec, enum nt_level level, uint8_t strength, ui
 	}
 }
 
+/* Of a verdict that held before and not in this interval: its last number. */
+static bool recall(const struct nt_rec *rec, uint8_t v, struct held *h)
+{
+	if (!(rec->verdicts >> v & 1) || (rec->verdict != v && rec->verdict2 != v))
+		return false;
+	bool first = rec->verdict == v;
+
+	h->value[v] = first ? rec->verdict_value : rec->verdict2_value;
+	h->who[v] = first ? rec->who : rec->who2;
+	h->because[v] = first ? rec->because : rec->because2;
+	h->over[v] = 1;
+	return true;
+}
+
 void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_facts *f,
 	      uint32_t now_ms)
 {
@@ -225,15 +296,10 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 			continue;
 		/* Held in two of three intervals but not in this one: its last number stands. */
 		if (!(h.mask >> v & 1)) {
-			if (rec->verdicts >> v & 1 && rec->verdict == v)
-				h.value[v] = rec->verdict_value;
-			else if (rec->verdicts >> v & 1 && rec->verdict2 == v)
-				h.value[v] = rec->verdict2_value;
-			else {
+			if (!recall(rec, v, &h)) {
 				active &= (uint16_t) ~(1U << v);
 				continue;
 			}
-			h.over[v] = 1;
 		}
 		if (first == NT_V_COUNT || worse(&h, v, first)) {
 			second = first;
@@ -254,5 +320,9 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 	rec->verdict_value = h.value[first];
 	rec->verdict2 = second == NT_V_COUNT ? first : second;
 	rec->verdict2_value = h.value[rec->verdict2];
+	rec->who = h.who[first];
+	rec->who2 = h.who[rec->verdict2];
+	rec->because = h.because[first];
+	rec->because2 = h.because[rec->verdict2];
 	settle(rec, level_of(&h, first), log2_bucket(h.over[first]), now_s);
 }

@@ -85,7 +85,8 @@ _TOP = {
     "totals.unwell": "of these, unwell",
     "totals.watch": "of these, to be watched",
     "totals.who": "of these, by whose fault",
-    "totals.who.*": "[to be watched, unwell] of app, kern, nic, net, peer",
+    "totals.who.*": "[to be watched, unwell] of app, kern, nic, net, peer; ? is not known, "
+    "or only likely",
     "totals.opened": "sockets first seen in this poll",
     "totals.closed": "sockets gone since the poll before",
     "totals.tx_bytes_per_s": "payload acknowledged, matched sockets",
@@ -214,11 +215,14 @@ _SOCKET = {
     "strength": "log2 of value / threshold of the worst verdict",
     "verdicts": "what is wrong now, worst first: reads_late, accept, loss, rto, peer_window, rtt, "
     "send_buffer, drops, unclosed, cwnd",
-    "who": "whose fault the worst is: app, kern, nic, net or peer",
+    "who": "whose fault the worst is: app, kern, nic, net or peer; with ? it looks like theirs, "
+    "? alone: it cannot be told from here",
     "why": "the worst in words with its number",
     "verdict_details": "the worst two",
     "verdict_details[].name": "as in verdicts",
-    "verdict_details[].who": "whose fault",
+    "verdict_details[].who": "whose fault, as in who",
+    "verdict_details[].cause": "what the number counts, where a verdict has more than one: of rto "
+    "resent, resent_since_handshake, syn, window_probe, keepalive",
     "verdict_details[].value": "the number that it was judged by",
     "verdict_details[].unit": "ms, s, percent, count, ratio or per_s",
     "rx_wait": "how long received data waits for the program",

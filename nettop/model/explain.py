@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nettop.model.fields import FIELDS
-from nettop.model.types import Detail, Flag, Model, Proto, Row, Verdict
-from nettop.model.words import WHO
+from nettop.model.types import Because, Detail, Flag, Model, Proto, Row, Verdict
+from nettop.model.words import who_text
 from nettop.render import units
 
 SENTENCES = {
     Verdict.UNREAD: "does not read",
     Verdict.ACCEPT: "accepts too slowly",
     Verdict.LOSS: "loss on the path",
-    Verdict.RTO: "no answer, resending on time-out",
+    Verdict.RTO: "what was sent is not answered",
     Verdict.WINDOW: "the peer's window holds us back",
     Verdict.RTT: "the round trip takes much longer than it can",
     Verdict.SNDBUF: "the send buffer is too small",
@@ -30,7 +30,10 @@ THRESHOLDS = {
     Verdict.UNREAD: ("oldest unread data ≥ 200 ms", "≥ 5 s"),
     Verdict.ACCEPT: ("accept queue ≥ 80 % of its limit, or drops", "≥ 100 %, or drops"),
     Verdict.LOSS: ("≥ 3 segments and ≥ 1 % of bytes resent in 5-10 s", "≥ 2 %"),
-    Verdict.RTO: ("a retransmission time-out", "at once"),
+    Verdict.RTO: (
+        "data or a SYN resent on time-outs, 2 probes unanswered, until an answer comes",
+        "at once",
+    ),
     Verdict.WINDOW: ("peer's window holds us back ≥ 20 % of the time", "≥ 50 %, or shut"),
     Verdict.RTT: ("srtt ≥ 2 × min_rtt and ≥ 10 ms more", "≥ 4 ×"),
     Verdict.SNDBUF: ("send buffer holds us back ≥ 20 % of the time", "≥ 50 %"),
@@ -62,7 +65,7 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
     worst = verdicts[0]
     also = f"; also {SENTENCES[verdicts[1]]}" if len(verdicts) > 1 else ""
     return Explanation(
-        WHO[worst],
+        who_text(row) or "–",
         SENTENCES[worst] + also,
         _evidence(worst, row, detail),
         _ruled_out(worst, row, model),
@@ -93,7 +96,7 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             rtt = f", rtt {units.ratio(ratio)} min" if ratio else ""
             return f"{units.percent(value)} resent, cwnd {rec.snd_cwnd}{rtt}"
         case Verdict.RTO:
-            return f"{value:.0f} time-outs, backoff {rec.backoff}, cwnd {rec.snd_cwnd}"
+            return _unanswered(row, detail)
         case Verdict.WINDOW:
             wnd = _number("snd_wnd", row, detail)
             shut = "it is shut" if value > 100 else f"{value:.0f}% of the interval"
@@ -126,6 +129,36 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             return f"of {d.count} sends half waited {units.time(d.p50_ns)}, the worst " + (
                 units.time(d.max_ns)
             )
+
+
+_NO_ANSWER = {
+    Because.SYN: "SYNs sent again: nothing answers. The host is down or a firewall drops them; "
+    "this end cannot tell which",
+    Because.PROBE: "probes of the peer's shut window without an answer: the path is cut or the "
+    "peer gone; this end cannot tell which",
+    Because.KEEPALIVE: "keepalive probes without an answer: the path is cut or the peer gone; "
+    "this end cannot tell which",
+    Because.SILENT_PEER: "time-outs in a row: the host answered the handshake, and nothing since",
+}
+
+
+def _unanswered(row: Row, detail: Detail | None) -> str:
+    rec = row.rec
+    said = f"{rec.verdict_value:.0f} "
+    heard = _number("last_ack_recv", row, detail)
+    cut = rec.retransmits >= 2 and (heard is None or heard >= 1e9)
+    if rec.because in _NO_ANSWER:
+        said += _NO_ANSWER[Because(rec.because)]
+    elif cut:
+        said += (
+            f"time-outs in a row, backoff {rec.backoff}: the path is cut or the peer gone; this "
+            "end cannot tell which"
+        )
+    else:
+        said += f"time-outs, backoff {rec.backoff}, cwnd {rec.snd_cwnd}"
+    if rec.because != Because.SYN and heard is not None and cut:
+        said += f". Nothing heard for {units.time(heard)}, {units.size(rec.wqueue)} queued"
+    return said
 
 
 def _ruled_out(worst: Verdict, row: Row, model: Model) -> str:

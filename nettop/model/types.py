@@ -78,6 +78,31 @@ class Level(IntEnum):
     UNWELL = 2
 
 
+class Who(IntEnum):
+    """enum nt_who: whose fault."""
+
+    APP = 0
+    KERN = 1
+    NIC = 2
+    NET = 3
+    PEER = 4
+    UNKNOWN = 5
+
+
+WHO_MAYBE = 8  # added to a Who: it looks like it, no more
+
+
+class Because(IntEnum):
+    """enum nt_because: what a verdict's number was made of, where that is not always the same."""
+
+    PLAIN = 0
+    RTO = 1
+    SILENT_PEER = 2
+    SYN = 3
+    PROBE = 4
+    KEEPALIVE = 5
+
+
 class Verdict(IntEnum):
     """enum nt_verdict, worst first."""
 
@@ -282,6 +307,8 @@ class Group:
     level: Level
     verdict: Verdict | None
     verdict_value: float
+    who: str | None  # of the verdict
+    because: Because
     worst_cookie: int
     rtt50_ns: int | None
     rtt_max_ns: int | None
@@ -343,7 +370,7 @@ class Totals:
     matched: int
     unwell: int
     watch: int
-    who: Mapping[str, tuple[int, int]]  # app kern nic net peer → (watch, unwell)
+    who: Mapping[str, tuple[int, int]]  # app kern nic net peer ? → (watch, unwell)
     opened: int | None
     closed: int | None
     tx_bytes_per_s: float | None  # of the matched sockets

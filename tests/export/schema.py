@@ -14,11 +14,13 @@ _UNSIGNED = re.compile(
 REQUIRED = ("schema", "taken", "host", "kernel", "nettop", "sources", "cost", "totals", "sockets")
 SOCKET = ("netns", "cookie", "proto", "family", "state", "local", "remote", "uid", "rqueue",
           "wqueue", "level", "verdicts")  # fmt: skip
+WHO = {"app", "kern", "nic", "net", "peer", "?", "app?", "kern?", "nic?", "net?", "peer?"}
 _WORDS = {
     "sockets[].proto": {"tcp", "udp", "mptcp"},
     "sockets[].family": {"inet", "inet6"},
     "sockets[].level": {"ok", "watch", "unwell"},
-    "sockets[].who": {"app", "kern", "nic", "net", "peer"},
+    "sockets[].who": WHO,
+    "sockets[].verdict_details[].who": WHO,
     "sockets[].owner": {"kernel", "orphan", "not_accepted"},
     "sources[].state": {"ok", "partial", "off"},
 }
@@ -41,7 +43,7 @@ def check(snapshot: dict[str, Any]) -> None:
 def _walk(value: Any, path: str) -> None:
     assert value is not None, f"{path} is null"
     if path:
-        known = path if path in KEYS else re.sub(r"\.\w+$", ".*", path)
+        known = path if path in KEYS else re.sub(r"\.[^.]+$", ".*", path)
         assert known in KEYS, f"{path} is not documented"
     if isinstance(value, dict):
         for key, inner in value.items():

@@ -11,12 +11,12 @@ import pytest
 from nettop.ffi.engine import Engine
 from nettop.model.fields import FIELDS
 from nettop.model.types import Level, Proto
-from nettop.model.words import VERDICT_NAMES, who_text
+from nettop.model.words import VERDICT_NAMES, who_text, why_text
 from tests.netlink import connection, diag, done, skmeminfo
 
 SCENARIOS = sorted((Path(__file__).parent.parent / "scenarios").glob("*.toml"))
 FILE_KEYS = {"what", "proto", "tick_s", "base", "ticks", "repeat", "expect"}
-EXPECT_KEYS = {"verdicts", "who", "level", "known", "unknown"}
+EXPECT_KEYS = {"verdicts", "who", "level", "known", "unknown", "why"}
 
 
 def build(given: dict[str, Any], proto: Proto) -> bytes:
@@ -49,6 +49,8 @@ def test_scenario(path: Path) -> None:
     detail = engine.detail(1)
     assert sorted(VERDICT_NAMES[v] for v in row.verdicts) == sorted(expect["verdicts"])
     assert (who_text(row) or "") == expect.get("who", "")
+    if "why" in expect:
+        assert why_text(row) == expect["why"]
     if "level" in expect:
         assert row.level == Level[expect["level"].upper()]
     for name, number in expect.get("known", {}).items():
