@@ -129,7 +129,7 @@ struct nt_rec {
 	float tx_bytes_per_s; /* acknowledged payload */
 	float rx_bytes_per_s; /* received in-order payload */
 	float retrans_per_s;
-	float retr_pct; /* bytes resent of bytes sent, less what DSACK proved spurious */
+	float retr_pct; /* bytes resent of bytes sent, of 5 to 10 s, less what DSACK proved spurious */
 	float drops_per_s;
 	float flow_bytes_per_s; /* max(tx, rx), mean over about 5 s */
 	uint8_t lim_rwnd_pct;	/* shares of the last window of >= 1 s, in percent */
@@ -158,7 +158,10 @@ struct nt_rec {
 	uint32_t taken_bytes; /* low word of bytes_received - rqueue, to see the reader move */
 	uint32_t taken_at_ms; /* engine milliseconds when it last moved */
 	uint32_t loss_at_ms;  /* engine milliseconds when loss_*[0] was taken */
-	uint32_t loss_retrans[2], loss_sent[2], loss_resent[2]; /* low words, newest first */
+	uint32_t loss_retrans[2], loss_dsacks[2]; /* segments; newest first */
+	uint32_t loss_lag;    /* segments resent in the interval before loss_*[0] were taken */
+	uint32_t loss_dups_s; /* 1 + engine seconds when DSACKs last told of the network's duplicates */
+	uint64_t loss_sent[2], loss_resent[2]; /* bytes, before Linux 4.19 segments */
 };
 
 /* What only the selected, exported or opened sockets need. */

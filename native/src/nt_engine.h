@@ -201,12 +201,12 @@ double nt_sent_per_s(const struct nt_rec *rec);
 struct nt_facts {
 	bool rolled; /* a whole interval has passed: rates are new */
 	float dt_s;
-	uint32_t notsent_bytes, unacked, snd_mss;
+	uint32_t notsent_bytes, unacked;
 	uint32_t snd_wnd; /* UINT32_MAX: unknown */
 	uint32_t last_data_recv_ms, last_ack_recv_ms;
 	uint32_t new_drops, new_rto;
 	uint64_t new_retrans;
-	uint32_t loss_retrans; /* resent segments in the loss window */
+	uint32_t loss_retrans; /* segments resent in the loss window, less the spurious ones */
 	float loss_pct;	       /* and their share of what was sent in it */
 	bool has_info;
 	const struct nt_plane *plane; /* NULL: no BPF plane knows the socket */

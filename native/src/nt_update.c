@@ -13,7 +13,6 @@ enum {
 	TI_RETRANSMITS = 2,
 	TI_BACKOFF = 4,
 	TI_APP_LIMITED = 7,
-	TI_SND_MSS = 16,
 	TI_UNACKED = 24,
 	TI_LOST = 32,
 	TI_LAST_DATA_RECV = 52,
@@ -41,6 +40,8 @@ enum {
 
 /* How often the base of the loss window moves on: the window spans one to two of these. */
 #define LOSS_STEP_MS 5000
+/* A network that duplicated so long ago may do so still. */
+#define NETWORK_DUPLICATES_S 300
 /* The kernel counts the limits in jiffies: shorter windows say little. */
 #define LIMITED_WINDOW_MS 950
 #define LIMITED_WINDOW_MAX_MS (60U * 60 * 1000)
@@ -99,7 +100,6 @@ static void take_gauges(struct nt_rec *rec, const struct nt_diag_view *v, struct
 {
 	f->notsent_bytes = nt_info32(v, TI_NOTSENT);
 	f->unacked = nt_info32(v, TI_UNACKED);
-	f->snd_mss = nt_info32(v, TI_SND_MSS);
 	f->snd_wnd = v->info_len >= TI_SND_WND + 4 ? nt_info32(v, TI_SND_WND) : UINT32_MAX;
 	f->last_data_recv_ms = nt_info32(v, TI_LAST_DATA_RECV);
 	f->last_ack_recv_ms = nt_info32(v, TI_LAST_ACK_RECV);
@@ -118,48 +118,81 @@ static void take_gauges(struct nt_rec *rec, const struct nt_diag_view *v, struct
 }
 
 /* What was sent and resent, in bytes where the kernel counts them (4.19), else in segments. */
-static void sent_words(const struct nt_diag_view *v, uint32_t *sent, uint32_t *resent)
+static void sent_words(const struct nt_diag_view *v, uint64_t *sent, uint64_t *resent)
 {
 	if (v->info_len >= TI_BYTES_RETRANS + 8) {
-		uint64_t spurious = (uint64_t)nt_info32(v, TI_DSACK_DUPS) *
-				    nt_info32(v, TI_SND_MSS);
-
-		*sent = (uint32_t)nt_info64(v, TI_BYTES_SENT);
-		/* May be below 0: differences count. */
-		*resent = (uint32_t)(nt_info64(v, TI_BYTES_RETRANS) - spurious);
+		*sent = nt_info64(v, TI_BYTES_SENT);
+		*resent = nt_info64(v, TI_BYTES_RETRANS);
 	} else {
 		*sent = nt_info32(v, TI_DATA_SEGS_OUT);
 		*resent = nt_info32(v, TI_TOTAL_RETRANS);
 	}
 }
 
+/*
+ * A DSACK says that the peer got a segment twice, not that we sent it twice: a network that
+ * duplicates earns them too. Where they outnumber what was resent (up to one interval before,
+ * for they take a round trip) that network is seen, and they prove nothing for a while.
+ */
+static bool network_duplicates(struct nt_rec *rec, uint32_t retrans, uint32_t dsacks,
+			       uint32_t now_ms, float dt_s)
+{
+	uint32_t now_s = now_ms / 1000;
+	uint32_t told = dsacks - rec->loss_dsacks[0];
+	uint32_t resent = retrans - rec->loss_retrans[0] + rec->loss_lag;
+
+	/* One too many may be a chance. */
+	if (dsacks > retrans + 1 || (told > resent + 1 && (float)rec->rtt_us * 2e-6f < dt_s))
+		rec->loss_dups_s = now_s + 1;
+	return rec->loss_dups_s && now_s + 1 - rec->loss_dups_s < NETWORK_DUPLICATES_S;
+}
+
 static void roll_loss_window(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh,
 			     uint32_t now_ms, struct nt_facts *f)
 {
-	uint32_t sent, resent;
+	uint32_t retrans = nt_info32(v, TI_TOTAL_RETRANS);
+	uint32_t dsacks = v->info_len >= TI_DSACK_DUPS + 4 ? nt_info32(v, TI_DSACK_DUPS) : 0;
+	uint64_t sent, resent;
 
 	sent_words(v, &sent, &resent);
 	if (fresh) {
 		rec->loss_at_ms = now_ms;
-		rec->loss_retrans[0] = rec->loss_retrans[1] = nt_info32(v, TI_TOTAL_RETRANS);
+		rec->loss_lag = 0;
+		rec->loss_dups_s = 0;
+		rec->loss_retrans[0] = rec->loss_retrans[1] = retrans;
+		rec->loss_dsacks[0] = rec->loss_dsacks[1] = dsacks;
 		rec->loss_sent[0] = rec->loss_sent[1] = sent;
 		rec->loss_resent[0] = rec->loss_resent[1] = resent;
 	} else if (now_ms - rec->loss_at_ms >= LOSS_STEP_MS) {
 		rec->loss_at_ms = now_ms;
+		rec->loss_lag = (uint32_t)f->new_retrans;
 		rec->loss_retrans[1] = rec->loss_retrans[0];
+		rec->loss_dsacks[1] = rec->loss_dsacks[0];
 		rec->loss_sent[1] = rec->loss_sent[0];
 		rec->loss_resent[1] = rec->loss_resent[0];
-		rec->loss_retrans[0] = nt_info32(v, TI_TOTAL_RETRANS);
+		rec->loss_retrans[0] = retrans;
+		rec->loss_dsacks[0] = dsacks;
 		rec->loss_sent[0] = sent;
 		rec->loss_resent[0] = resent;
 	}
-	f->loss_retrans = nt_info32(v, TI_TOTAL_RETRANS) - rec->loss_retrans[1];
-	uint32_t d_sent = sent - rec->loss_sent[1];
-	int32_t d_resent = (int32_t)(resent - rec->loss_resent[1]);
+	uint32_t all = retrans - rec->loss_retrans[1], spurious = dsacks - rec->loss_dsacks[1];
+	uint64_t d_sent = sent - rec->loss_sent[1];
+	/* By segments: a DSACK does not say how large they were. */
+	float share = d_sent ? (float)(resent - rec->loss_resent[1]) / (float)d_sent : 0;
 
-	f->loss_pct = d_sent && d_resent > 0 ? 100.0f * (float)d_resent / (float)d_sent : 0;
+	if (network_duplicates(rec, retrans, dsacks, now_ms, f->dt_s))
+		spurious = 0;
+	if (spurious > all)
+		spurious = all;
+	f->loss_retrans = all - spurious;
+	f->loss_pct = all ? 100.0f * share * (float)f->loss_retrans / (float)all : 0;
 	if (f->loss_pct > 100)
 		f->loss_pct = 100;
+	rec->flags &= ~(uint32_t)NT_F_RETR_PCT;
+	if (d_sent && v->info_len >= TI_BYTES_RETRANS + 8) {
+		rec->retr_pct = f->loss_pct;
+		rec->flags |= NT_F_RETR_PCT;
+	}
 }
 
 static uint8_t share(uint32_t part_ms, uint32_t whole_ms)
@@ -224,9 +257,6 @@ static void roll_rates(struct nt_rec *rec, const struct nt_diag_view *v, struct 
 	float per_s = 1.0f / f->dt_s;
 	uint64_t acked = nt_info64(v, TI_BYTES_ACKED) - rec->bytes_acked;
 	uint64_t received = nt_info64(v, TI_BYTES_RECEIVED) - rec->bytes_received;
-	uint64_t sent = nt_info64(v, TI_BYTES_SENT) - rec->bytes_sent;
-	uint64_t resent = nt_info64(v, TI_BYTES_RETRANS) - rec->bytes_retrans;
-	uint64_t spurious = (uint64_t)(nt_info32(v, TI_DSACK_DUPS) - rec->dsack_dups) * f->snd_mss;
 
 	f->new_retrans = nt_info32(v, TI_TOTAL_RETRANS) - rec->total_retrans;
 	/* Before Linux 6.7 nobody counts time-outs; only they lead to this state. */
@@ -247,12 +277,6 @@ static void roll_rates(struct nt_rec *rec, const struct nt_diag_view *v, struct 
 		rec->flow_bytes_per_s = flow;
 	if (rec->flow_bytes_per_s < 0.5f)
 		rec->flow_bytes_per_s = 0;
-	rec->flags &= ~(uint32_t)NT_F_RETR_PCT;
-	if (v->info_len >= TI_BYTES_RETRANS + 8 && sent) {
-		resent = resent > spurious ? resent - spurious : 0;
-		rec->retr_pct = 100.0f * (float)resent / (float)sent;
-		rec->flags |= NT_F_RETR_PCT;
-	}
 	rec->flags |= NT_F_RATES;
 }
 

@@ -203,7 +203,8 @@ _SOCKET = {
     "rates.rx_bytes_per_s": "payload received in order",
     "rates.flow_bytes_per_s": "the larger of both, mean of about 5 s",
     "rates.retrans_per_s": "segments resent",
-    "rates.retr_pct": "bytes resent of bytes sent, percent, less what DSACK proved spurious",
+    "rates.retr_pct": "bytes resent of bytes sent in the last 5 to 10 s, percent, less the share "
+    "of segments that DSACK proved spurious",
     "rates.drops_per_s": "packets dropped",
     "limited": "what held sending back: shares 0 to 1 of the last window of at least 1 s",
     "limited.rwnd": "the peer's window",

@@ -112,6 +112,7 @@ def test_retr_pct_leaves_out_what_dsack_proved_spurious(engine: Engine) -> None:
         "snd_mss": 1000,
         "bytes_sent": 100_000,
         "bytes_retrans": 5000,
+        "total_retrans": 5,
         "dsack_dups": 3,
     }
     sweep(engine, 11, connection(1, **more))
@@ -329,7 +330,8 @@ def test_listener_has_no_connection_numbers(engine: Engine) -> None:
 
 def test_totals(engine: Engine) -> None:
     sweep(engine, 10, connection(1), connection(2, state="LISTEN", wqueue=5))
-    totals = sweep(engine, 11, connection(1, bytes_acked=500, bytes_sent=600, bytes_retrans=60),
+    resent = {"bytes_retrans": 60, "total_retrans": 1}
+    totals = sweep(engine, 11, connection(1, bytes_acked=500, bytes_sent=600, **resent),
                    connection(3), connection(2, state="LISTEN", wqueue=5))  # fmt: skip
     assert (totals.tcp, totals.opened, totals.matched) == (3, 1, 2)
     assert totals.by_state[1] == 2
