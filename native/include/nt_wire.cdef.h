@@ -157,6 +157,10 @@ struct nt_rec {
 	uint32_t lim_busy_ms, lim_rwnd_ms, lim_sndbuf_ms;
 	uint32_t taken_bytes; /* low word of bytes_received - rqueue, to see the reader move */
 	uint32_t taken_at_ms; /* engine milliseconds when it last moved */
+	uint32_t rtt_at_ms; /* engine milliseconds when srtt last had a new sample */
+	uint32_t rtt_low_us[2], rtt_low_at_ms; /* least srtt of a step of time and the one before; 0 – */
+	uint8_t rtt_high; /* intervals with a new sample in a row that were far over the minimum */
+	uint8_t pad[3];
 	uint32_t loss_at_ms;  /* engine milliseconds when loss_*[0] was taken */
 	uint32_t loss_retrans[2], loss_dsacks[2]; /* segments; newest first */
 	uint32_t loss_lag;    /* segments resent in the interval before loss_*[0] were taken */

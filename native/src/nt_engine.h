@@ -208,6 +208,7 @@ struct nt_facts {
 	uint64_t new_retrans;
 	uint32_t loss_retrans; /* segments resent in the loss window, less the spurious ones */
 	float loss_pct;	       /* and their share of what was sent in it */
+	bool acked; /* something was acknowledged in the interval: srtt is of now */
 	bool has_info;
 	const struct nt_plane *plane; /* NULL: no BPF plane knows the socket */
 };

@@ -264,6 +264,7 @@ static void roll_rates(struct nt_rec *rec, const struct nt_diag_view *v, struct 
 		f->new_rto = (uint16_t)(nt_info16(v, TI_TOTAL_RTO) - rec->total_rto);
 	else
 		f->new_rto = f->new_retrans && rec->ca_state == CA_LOSS;
+	f->acked = acked > 0;
 	rec->tx_bytes_per_s = (float)acked * per_s;
 	rec->rx_bytes_per_s = (float)received * per_s;
 	rec->retrans_per_s = (float)f->new_retrans * per_s;

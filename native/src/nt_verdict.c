@@ -126,6 +126,52 @@ static void hold_unanswered(const struct nt_rec *r, const struct nt_facts *f, st
 		h->spanning |= 1U << NT_V_RTO;
 }
 
+/* A route that changed is no news for the 300 s of min_rtt's window. */
+#define RTT_STEP_MS 20000U
+/* So long a slow exchange counts for those that follow now and then. */
+#define RTT_PRESENT_MS 5000U
+
+/* Of a new sample; the least of the two steps is 0 until both are known. */
+static void note_rtt(struct nt_rec *r, bool high, uint32_t now_ms)
+{
+	uint32_t *low = r->rtt_low_us, age = now_ms - r->rtt_low_at_ms;
+
+	r->rtt_at_ms = now_ms;
+	r->rtt_high = (uint8_t)(high ? r->rtt_high + (r->rtt_high < 255) : 0);
+	if (!low[0] || age >= RTT_STEP_MS) {
+		low[1] = age < 2 * RTT_STEP_MS ? low[0] : 0;
+		low[0] = r->rtt_us;
+		r->rtt_low_at_ms = now_ms;
+	} else if (r->rtt_us < low[0]) {
+		low[0] = r->rtt_us;
+	}
+}
+
+/*
+ * srtt far over its minimum, but only where it was measured now: an idle connection keeps that of
+ * its last exchange. A level that holds, as after a change of route, is worth a word alone.
+ */
+static void hold_rtt(const struct nt_config *c, struct nt_rec *r, const struct nt_facts *f,
+		     uint32_t now_ms, struct held *h)
+{
+	bool known = r->min_rtt_us && r->min_rtt_us != UINT32_MAX;
+	float ratio = known ? (float)r->rtt_us / (float)r->min_rtt_us : 0;
+	bool high = ratio >= c->rtt_ratio[0] && r->rtt_us - r->min_rtt_us >= c->rtt_over_us &&
+		    !may_be_delayed_ack(r, f);
+
+	if (f->acked)
+		note_rtt(r, high, now_ms);
+	else if (r->rtt_high < 2 || now_ms - r->rtt_at_ms >= RTT_PRESENT_MS)
+		return;
+	if (!high)
+		return;
+	uint32_t low = r->rtt_low_us[1] < r->rtt_low_us[0] ? r->rtt_low_us[1] : r->rtt_low_us[0];
+	bool settled = (float)low >= (float)r->min_rtt_us * c->rtt_ratio[0] &&
+		       (float)r->rtt_us < (float)low * c->rtt_ratio[0];
+
+	hold(h, NT_V_RTT, ratio, c->rtt_ratio[0], ratio >= c->rtt_ratio[1] && !settled);
+}
+
 static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const struct nt_facts *f,
 		     struct held *h)
 {
@@ -138,13 +184,6 @@ static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const st
 	    f->loss_pct >= c->loss_pct[0])
 		hold(h, NT_V_LOSS, f->loss_pct, c->loss_pct[0], f->loss_pct >= c->loss_pct[1]);
 	hold_unanswered(r, f, h);
-	if (r->min_rtt_us && r->min_rtt_us != UINT32_MAX &&
-	    (float)r->rtt_us >= (float)r->min_rtt_us * c->rtt_ratio[0] &&
-	    r->rtt_us - r->min_rtt_us >= c->rtt_over_us && !may_be_delayed_ack(r, f)) {
-		float ratio = (float)r->rtt_us / (float)r->min_rtt_us;
-
-		hold(h, NT_V_RTT, ratio, c->rtt_ratio[0], ratio >= c->rtt_ratio[1]);
-	}
 	if (sends && f->snd_wnd == 0 && r->wqueue) {
 		/* Over 100 stands for a window that is shut. */
 		hold(h, NT_V_WINDOW, 101, c->rwnd_pct[0], true);
@@ -266,9 +305,10 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 	struct held h = { 0 };
 	uint32_t now_s = now_ms / 1000;
 
-	if (f->has_info)
+	if (f->has_info) {
 		hold_tcp(c, rec, f, &h);
-	else if (rec->proto == NT_PROTO_TCP && rec->state == NT_TCP_LISTEN)
+		hold_rtt(c, rec, f, now_ms, &h);
+	} else if (rec->proto == NT_PROTO_TCP && rec->state == NT_TCP_LISTEN)
 		hold_listener(c, rec, f, &h);
 	else if (rec->proto == NT_PROTO_UDP && f->rolled && f->new_drops &&
 		 rec->drops_per_s >= c->drops_per_s[0])

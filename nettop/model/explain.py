@@ -35,7 +35,10 @@ THRESHOLDS = {
         "at once",
     ),
     Verdict.WINDOW: ("peer's window holds us back ≥ 20 % of the time", "≥ 50 %, or shut"),
-    Verdict.RTT: ("srtt ≥ 2 × min_rtt and ≥ 10 ms more", "≥ 4 ×"),
+    Verdict.RTT: (
+        "srtt, measured now, ≥ 2 × min_rtt and ≥ 10 ms more",
+        "≥ 4 ×, not where it stands there for 20-40 s",
+    ),
     Verdict.SNDBUF: ("send buffer holds us back ≥ 20 % of the time", "≥ 50 %"),
     Verdict.DROPS: ("the socket drops packets", "≥ 100 a second"),
     Verdict.UNCLOSED: ("CLOSE_WAIT for ≥ 60 s", "never"),

@@ -16,11 +16,12 @@ from nettop.model.words import who_text, why_text
 from nettop.planes import PlaneOptions
 from nettop.poller import LiveFeed
 from tests.integration.namespaces import inside, needs_root, pair, run
-from tests.integration.sends import connection, cookie_of
+from tests.integration.sends import connection, cookie_of, shaped
 
 pytestmark = needs_root
 
 NO_BPF = PlaneOptions(bpf=False)
+SO_SNDBUFFORCE = 32
 NOBODY = "10.9.0.77"  # a neighbour whose packets end in the other namespace
 
 
@@ -86,3 +87,21 @@ def test_one_look_is_enough_where_the_number_itself_spans_more(
     here, socks = cut
     for row in looked_at(here, *socks, looks=1):
         assert row.verdicts[:1] == [Verdict.RTO], why_text(row)
+
+
+def test_an_idle_connection_is_not_judged_by_its_last_exchange() -> None:
+    """A few messages wait 0.14 s each behind 140 KB at 1 MB/s; afterwards nobody knows the path."""
+    with pair() as (here, there), shaped(here):
+        sender, receiver = connection(here, there, "10.9.0.2")
+        bulk = inside(here, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        with sender, receiver, bulk:
+            bulk.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 1 << 20)
+            for _ in range(6):
+                for _ in range(100):
+                    bulk.sendto(bytes(1400), ("10.9.0.2", 9))
+                sender.sendall(b"x")
+                receiver.recv(1)
+            time.sleep(0.1)
+            (row,) = looked_at(here, sender)
+    assert row.rec.rtt_us > row.rec.min_rtt_us + 45_000, "the exchanges were not slow"
+    assert row.verdicts == []
