@@ -524,6 +524,33 @@ static __always_inline void oldest_udp(const struct nt_ws *s, u32 queued, struct
 				 h - 1, shift, &span_ns);
 }
 
+/*
+ * What poll() would say of queued data: not before SO_RCVLOWAT is reached, unless the window is
+ * full, and not of an urgent byte that stands next in the stream.
+ */
+static __always_inline bool is_readable(struct sock *sk)
+{
+	struct inet_connection_sock *icsk = (void *)sk;
+	struct tcp_sock *tp = (void *)sk;
+	u32 next = BPF_CORE_READ(tp, copied_seq), end = BPF_CORE_READ(tp, rcv_nxt);
+	s32 wanted = BPF_CORE_READ(sk, sk_rcvlowat), queued = (s32)(end - next);
+
+	if (queued <= 0)
+		return false;
+	if (BPF_CORE_READ(sk, sk_shutdown) & NT_RCV_SHUTDOWN)
+		return true;
+	if (wanted <= 0)
+		wanted = 1;
+	if (BPF_CORE_READ(tp, urg_data) && BPF_CORE_READ(tp, urg_seq) == next &&
+	    !(BPF_CORE_READ(sk, __sk_common.skc_flags) >> NT_SOCK_URGINLINE & 1))
+		wanted++;
+	if (queued >= wanted)
+		return true;
+	s32 window = (s32)(BPF_CORE_READ(tp, rcv_wup) + BPF_CORE_READ(tp, rcv_wnd) - end);
+
+	return window <= (s32)BPF_CORE_READ(icsk, icsk_ack.rcv_mss);
+}
+
 /* Sockets with a sample since the last tick, or with data unread now. */
 SEC("iter/bpf_sk_storage_map")
 int wait_read(struct bpf_iter__bpf_sk_storage_map *ctx)
@@ -545,7 +572,8 @@ int wait_read(struct bpf_iter__bpf_sk_storage_map *ctx)
 		if (is_traced(s))
 			oldest_udp(s, udp_queued(sk), &out);
 	} else if (s->used &&
-		   (s32)(BPF_CORE_READ((struct tcp_sock *)sk, copied_seq) - s->newest) < 0) {
+		   (s32)(BPF_CORE_READ((struct tcp_sock *)sk, copied_seq) - s->newest) < 0 &&
+		   is_readable(sk)) {
 		out.oldest_ns = noted_at(s, s->head);
 		out.oldest_bounded = s->flags & NT_WS_SEEDED;
 	}

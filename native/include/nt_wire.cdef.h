@@ -28,6 +28,8 @@ enum nt_flag {
 	NT_F_MATCH = 256,	  /* passes the filter and the default-rows rule */
 	NT_F_UNREAD_EXACT = 1024, /* ... or its age itself: the wait plane saw it come */
 	NT_F_SKMEM = 512,	  /* the kernel sent skmeminfo (drops are known) */
+	NT_F_UNTRACED = 2048,	  /* left out by the wait plane, which samples sockets */
+	NT_F_UNREADABLE = 4096,	  /* poll() does not call readable what is unread */
 };
 
 enum nt_level { NT_LEVEL_OK = 0, NT_LEVEL_WATCH = 1, NT_LEVEL_UNWELL = 2 };

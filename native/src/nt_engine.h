@@ -125,6 +125,9 @@ struct nt_engine {
 	uint32_t exact;	      /* lines of the order from the top that are sorted */
 
 	struct nt_planes planes;
+	bool waits_whole;      /* the wait plane knows of all that is readable */
+	bool waits_sampled;    /* ... or of one socket in 2^waits_shift */
+	uint32_t waits_shift;
 	struct nt_details front, back; /* of the last and of the running sweep */
 	struct nt_proc *loaded;
 	uint32_t n_loaded;
@@ -210,10 +213,17 @@ struct nt_facts {
 	float loss_pct;	       /* and their share of what was sent in it */
 	bool acked; /* something was acknowledged in the interval: srtt is of now */
 	bool has_info;
+	int readable; /* what poll() would say of the receive queue: 0 no, 1 yes, -1 unknown */
 	const struct nt_plane *plane; /* NULL: no BPF plane knows the socket */
 };
 void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_facts *facts,
 	      uint32_t now_ms);
+
+/* nt_unread.c */
+void nt_bound_unread(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh, uint32_t now_ms,
+		     const struct nt_facts *facts);
+void nt_take_unread(const struct nt_engine *e, struct nt_rec *rec, const struct nt_diag_view *v,
+		    struct nt_facts *facts);
 
 /* nt_order.c */
 int nt_keys_add(struct nt_keys *keys, struct nt_key key);

@@ -292,40 +292,6 @@ static void take_counters(struct nt_rec *rec, const struct nt_diag_view *v)
 	rec->total_rto = nt_info16(v, TI_TOTAL_RTO);
 }
 
-/* States in which the peer's FIN has come: it counts as one byte of the receive queue. */
-static bool fin_received(uint8_t state)
-{
-	return state == NT_TCP_CLOSE_WAIT || state == NT_TCP_LAST_ACK || state == NT_TCP_CLOSING ||
-	       state == NT_TCP_TIME_WAIT;
-}
-
-/*
- * Lower bound of the age of the oldest unread byte: all of it came before the
- * last data did, and as long as the reader took nothing since we saw data
- * unread, the byte it will take next has waited at least that long.
- */
-static void bound_unread(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh,
-			 uint32_t now_ms, const struct nt_facts *f)
-{
-	uint32_t unread = rec->rqueue - (rec->rqueue && fin_received(rec->state) ? 1 : 0);
-	/* A FIN is counted in both. */
-	uint32_t taken = (uint32_t)nt_info64(v, TI_BYTES_RECEIVED) - rec->rqueue;
-
-	bool was_empty = !(rec->flags & NT_F_OLDEST_UNREAD);
-
-	rec->flags &= ~(uint32_t)NT_F_OLDEST_UNREAD;
-	if (!unread || was_empty || fresh || taken != rec->taken_bytes) {
-		rec->taken_bytes = taken;
-		rec->taken_at_ms = now_ms;
-	}
-	if (!unread)
-		return;
-	uint32_t age = now_ms - rec->taken_at_ms;
-
-	rec->oldest_unread_ms = f->last_data_recv_ms > age ? f->last_data_recv_ms : age;
-	rec->flags |= NT_F_OLDEST_UNREAD;
-}
-
 static void update_drops(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh,
 			 struct nt_facts *f)
 {
@@ -425,23 +391,6 @@ static void count(struct nt_engine *e, const struct nt_rec *rec)
 	}
 }
 
-/* What the wait plane saw is better than what polling can bound. */
-static void take_unread(struct nt_rec *rec, const struct nt_plane *plane)
-{
-	rec->flags &= ~(uint32_t)NT_F_UNREAD_EXACT;
-	if (!plane || !(plane->has & NT_P_UNREAD))
-		return;
-	uint64_t ms = plane->oldest_unread_ns / 1000000;
-	uint32_t clipped = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
-
-	if (!(plane->has & NT_P_UNREAD_BOUND))
-		rec->flags |= NT_F_UNREAD_EXACT;
-	else if (rec->flags & NT_F_OLDEST_UNREAD && rec->oldest_unread_ms > clipped)
-		return;
-	rec->flags |= NT_F_OLDEST_UNREAD;
-	rec->oldest_unread_ms = clipped;
-}
-
 void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct nt_diag_view *v,
 	       bool lookup)
 {
@@ -529,14 +478,14 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 			roll_loss_window(rec, v, fresh || restart, now_ms, &f);
 			take_counters(rec, v);
 		}
-		bound_unread(rec, v, fresh, now_ms, &f);
+		nt_bound_unread(rec, v, fresh, now_ms, &f);
 	} else {
 		rec->flags &= ~(uint32_t)(NT_F_INFO | NT_F_OLDEST_UNREAD);
 		if (f.rolled)
 			rec->flags |= NT_F_RATES;
 	}
 	f.plane = nt_rec_plane(e, rec);
-	take_unread(rec, f.plane);
+	nt_take_unread(e, rec, v, &f);
 	update_drops(rec, v, fresh, &f);
 	if (f.rolled || fresh) {
 		nt_judge(&e->config, rec, &f, now_ms);

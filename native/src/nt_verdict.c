@@ -197,9 +197,12 @@ static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const st
 		     r->lim_sndbuf_pct >= c->sndbuf_pct[1]);
 	if (r->flags & NT_F_LIMITED && r->lim_cwnd_pct >= c->cwnd_pct)
 		hold(h, NT_V_CWND, r->lim_cwnd_pct, c->cwnd_pct, false);
-	if (r->flags & NT_F_OLDEST_UNREAD && r->oldest_unread_ms >= c->unread_ms[0]) {
+	if (r->flags & NT_F_OLDEST_UNREAD && r->oldest_unread_ms >= c->unread_ms[0] &&
+	    f->readable) {
 		hold(h, NT_V_UNREAD, (float)r->oldest_unread_ms, (float)c->unread_ms[0],
-		     r->oldest_unread_ms >= c->unread_ms[1]);
+		     r->oldest_unread_ms >= c->unread_ms[1] && f->readable > 0);
+		if (f->readable < 0)
+			h->who[NT_V_UNREAD] |= NT_WHO_MAYBE;
 		if (r->oldest_unread_ms >= 2000)
 			h->spanning |= 1U << NT_V_UNREAD;
 	}

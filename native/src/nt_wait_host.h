@@ -60,7 +60,8 @@ struct nt_wait {
 	uint64_t now_sum, last_sum, start_sum, max_ns, run_max_ns;
 	uint8_t *buf;
 	uint32_t n_buf, buf_cap;
-	bool probe; /* the method */
+	bool probe, exact; /* the method */
+	bool partial;	   /* it did not trace every socket all the time */
 	uint32_t reads;
 	uint64_t read_ns; /* CLOCK_MONOTONIC of the last read */
 };

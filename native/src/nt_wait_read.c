@@ -39,6 +39,7 @@ void nt_wait_forget(struct nt_engine *e)
 {
 	pthread_mutex_lock(&e->lock);
 	nt_planes_reset_wait(e);
+	e->waits_whole = e->waits_sampled = false;
 	pthread_mutex_unlock(&e->lock);
 }
 
@@ -326,6 +327,10 @@ int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *
 		ret->sockets = w->n_buf / (uint32_t)sizeof(struct nt_ws_out);
 		pthread_mutex_lock(&e->lock);
 		nt_planes_reset_wait(e);
+		w->partial |= ret->no_storage > 0;
+		e->waits_whole = w->exact && !w->partial;
+		e->waits_shift = w->skel->bss->sample_shift;
+		e->waits_sampled = e->waits_shift > 0;
 		ret->unknown = ret->sockets - tell_all(w, e);
 		w->active_ports = read_ports(w, epoch);
 		if (w->active_ports)

@@ -233,6 +233,8 @@ _SOCKET = {
     "rx_wait.bounded_samples": "of these, waited at least as long as was counted",
     "rx_wait.approx_samples": "of these, may have waited up to the length of a merged entry less",
     "rx_wait.oldest_unread_ns": "age of the oldest unread data now",
+    "rx_wait.readable": "false: poll() does not call it readable (urgent data, or fewer bytes than "
+    "SO_RCVLOWAT); left out otherwise",
     "rx_wait.bounded": "true: at least that",
     "rx_wait.method": "exact: each delivery was timed; tcp_probe: each segment, in order or not; "
     "poll: from tcpi_last_data_recv and the queue's movement",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nettop.model.fields import FIELDS
-from nettop.model.types import Because, Detail, Flag, Model, Proto, Row, Verdict
+from nettop.model.types import WHO_MAYBE, Because, Detail, Flag, Model, Proto, Row, Verdict
 from nettop.model.words import who_text
 from nettop.render import units
 
@@ -27,7 +27,7 @@ SENTENCES = {
 
 # Condition, then where it becomes unwell; the numbers are struct nt_config's defaults.
 THRESHOLDS = {
-    Verdict.UNREAD: ("oldest unread data ≥ 200 ms", "≥ 5 s"),
+    Verdict.UNREAD: ("oldest unread data that poll() calls readable ≥ 200 ms", "≥ 5 s"),
     Verdict.ACCEPT: ("accept queue ≥ 80 % of its limit, or drops", "≥ 100 %, or drops"),
     Verdict.LOSS: ("≥ 3 segments and ≥ 1 % of bytes resent in 5-10 s", "≥ 2 %"),
     Verdict.RTO: (
@@ -87,10 +87,13 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
     match worst:
         case Verdict.UNREAD:
             least = "" if rec.flags & Flag.UNREAD_EXACT else "at least "
-            return (
-                f"{units.size(rec.rqueue)} unread for {least}{units.time(value * 1e6)}: "
-                "the program must call recv()"
-            )
+            unread = f"{units.size(rec.rqueue)} unread for {least}{units.time(value * 1e6)}"
+            if rec.who & WHO_MAYBE:
+                return (
+                    f"{unread}: the program must call recv(), unless it waits for more "
+                    "(SO_RCVLOWAT) or this is urgent data; only the RX wait, as root, tells"
+                )
+            return f"{unread}: the program must call recv()"
         case Verdict.ACCEPT:
             return (
                 f"{rec.rqueue} connections wait, {rec.wqueue} may: the program must call accept()"
@@ -172,7 +175,9 @@ def _ruled_out(worst: Verdict, row: Row, model: Model) -> str:
     parts = []
     if worst not in (Verdict.UNREAD, Verdict.READS):
         wait = row.plane.wait
-        if rec.flags & Flag.OLDEST_UNREAD:
+        if rec.flags & Flag.UNREADABLE:
+            parts.append("app: nothing that it could read")
+        elif rec.flags & Flag.OLDEST_UNREAD:
             bounded = not rec.flags & Flag.UNREAD_EXACT
             parts.append(f"app: unread {units.time(rec.oldest_unread_ms * 1e6, bounded=bounded)}")
         elif wait.count:
@@ -193,6 +198,11 @@ def _quiet(row: Row) -> str:
     rec = row.rec
     if row.is_listen:
         return f"{rec.rqueue} of {rec.wqueue} connections wait for accept()"
+    if rec.flags & Flag.UNREADABLE:
+        return (
+            f"{units.size(rec.rqueue)} queued that poll() does not call readable: urgent data, or "
+            "fewer bytes than SO_RCVLOWAT"
+        )
     if rec.flags & Flag.LIMITED and rec.lim_idle_pct >= 50:
         return "nothing to send most of the time"
     return ""

@@ -68,6 +68,8 @@ class Flag(IntFlag):
     MATCH = 256
     SKMEM = 512
     UNREAD_EXACT = 1024
+    UNTRACED = 2048
+    UNREADABLE = 4096
 
 
 class Level(IntEnum):

@@ -15,6 +15,7 @@ REQUIRED = ("schema", "taken", "host", "kernel", "nettop", "sources", "cost", "t
 SOCKET = ("netns", "cookie", "proto", "family", "state", "local", "remote", "uid", "rqueue",
           "wqueue", "level", "verdicts")  # fmt: skip
 WHO = {"app", "kern", "nic", "net", "peer", "?", "app?", "kern?", "nic?", "net?", "peer?"}
+_FLAGS = ("sockets[].first_interval", "sockets[].rx_wait.bounded", "sockets[].rx_wait.readable")
 _WORDS = {
     "sockets[].proto": {"tcp", "udp", "mptcp"},
     "sockets[].family": {"inet", "inet6"},
@@ -56,7 +57,7 @@ def _walk(value: Any, path: str) -> None:
     elif path in _WORDS:
         assert value in _WORDS[path], f"{path} is {value}"
     elif isinstance(value, bool):
-        assert path in ("sockets[].first_interval", "sockets[].rx_wait.bounded"), path
+        assert path in _FLAGS, path
     elif isinstance(value, str):
         assert value.isprintable(), path
     elif _UNSIGNED.search(path) or ".tcp_info." in path:

@@ -105,3 +105,59 @@ def test_an_idle_connection_is_not_judged_by_its_last_exchange() -> None:
             (row,) = looked_at(here, sender)
     assert row.rec.rtt_us > row.rec.min_rtt_us + 45_000, "the exchanges were not slow"
     assert row.verdicts == []
+
+
+@pytest.fixture
+def ends(space: str) -> Iterator[list[tuple[socket.socket, socket.socket]]]:
+    with ExitStack() as stack:
+        made = [connection(space, space) for _ in range(3)]
+        for end in made:
+            for sock in end:
+                stack.enter_context(sock)
+        yield made
+
+
+def leave(ends: list[tuple[socket.socket, socket.socket]]) -> list[socket.socket]:
+    """Receivers with an urgent byte, with less than they wait for, with what they could read."""
+    ends[1][1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1000)
+    ends[0][0].send(b"!", socket.MSG_OOB)
+    ends[1][0].send(b"x" * 100)
+    ends[2][0].send(b"x" * 100)
+    return [receiver for _, receiver in ends]
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_what_cannot_be_read_is_not_unread(
+    space: str, ends: list[tuple[socket.socket, socket.socket]], late: bool
+) -> None:
+    """Whether nettop sees it come or comes later."""
+    if late:
+        leave(ends)
+        time.sleep(0.3)
+    with closing(LiveFeed(PollOptions(netns=(space,)))) as feed:
+        feed.tick()
+        if not late:
+            leave(ends)
+        time.sleep(0.25)
+        for _ in range(3):
+            time.sleep(0.12)
+            feed.tick()
+        rows = [feed.find(cookie_of(receiver)) for _, receiver in ends]
+    for row in rows[:2]:
+        assert row is not None
+        assert row.rec.rqueue > 0
+        assert row.verdicts == [], why_text(row)
+        assert "poll() does not call readable" in sentence(row)
+    assert rows[2] is not None
+    assert (rows[2].verdicts, who_text(rows[2])) == ([Verdict.UNREAD], "app")
+
+
+def test_polling_alone_cannot_tell_what_is_readable(
+    space: str, ends: list[tuple[socket.socket, socket.socket]]
+) -> None:
+    receivers = leave(ends)
+    time.sleep(0.3)
+    for row in looked_at(space, *receivers):
+        assert row.verdicts == [Verdict.UNREAD]
+        assert who_text(row) == "app?"
+        assert row.level is Level.WATCH

@@ -330,7 +330,7 @@ def test_listener_has_no_connection_numbers(engine: Engine) -> None:
 
 def test_totals(engine: Engine) -> None:
     sweep(engine, 10, connection(1), connection(2, state="LISTEN", wqueue=5))
-    resent = {"bytes_retrans": 60, "total_retrans": 1}
+    resent: dict[str, Any] = {"bytes_retrans": 60, "total_retrans": 1}
     totals = sweep(engine, 11, connection(1, bytes_acked=500, bytes_sent=600, **resent),
                    connection(3), connection(2, state="LISTEN", wqueue=5))  # fmt: skip
     assert (totals.tcp, totals.opened, totals.matched) == (3, 1, 2)
