@@ -43,7 +43,7 @@ enum nt_verdict {
 	NT_V_WINDOW = 4,   /* peer: receive window shut or small */
 	NT_V_RTT = 5,	   /* net: srtt far over its minimum */
 	NT_V_SNDBUF = 6,   /* app: send buffer too small */
-	NT_V_DROPS = 7,	   /* app: receive queue overflowed (UDP), or accept queue did (LISTEN) */
+	NT_V_DROPS = 7,	   /* app, net, kern or unknown: packets for it were dropped */
 	NT_V_UNCLOSED = 8, /* app: peer closed long ago, program did not */
 	NT_V_CWND = 9,	   /* net: congestion window holds data back */
 	NT_V_READS = 10,   /* app: received data waits long before it is read */
@@ -72,6 +72,11 @@ enum nt_because {
 	NT_B_SYN = 3,	       /* the SYN was */
 	NT_B_PROBE = 4,	       /* probes of a shut window are not answered */
 	NT_B_KEEPALIVE = 5,    /* keepalive probes are not */
+	NT_B_FULL = 6,	       /* dropped: the receive queue was full */
+	NT_B_CHECKSUM = 7,     /* ... bad checksums */
+	NT_B_MEMORY = 8,       /* ... no memory left for the protocol */
+	NT_B_OTHER = 9,	       /* ... for reasons that are none of these */
+	NT_B_UNTOLD = 10,      /* ... nobody says why */
 };
 
 /* One socket as the table keeps it. "–" in a comment: value when unknown. */

@@ -78,6 +78,21 @@ struct nt_planes {
 	uint32_t free_head; /* 1 + slot; 0 none */
 };
 
+/* Why a socket's packets were dropped in an interval, as far as the events plane saw it. */
+enum nt_drop_cause {
+	NT_D_REFUSED, /* a filter, TTL, flags: not wanted, so nobody's fault */
+	NT_D_FULL,
+	NT_D_CHECKSUM,
+	NT_D_MEMORY,
+	NT_D_OTHER,
+	NT_D_COUNT,
+};
+
+struct nt_dropped {
+	uint64_t cookie;
+	uint32_t by[NT_D_COUNT];
+};
+
 struct nt_ns {
 	uint32_t netns;
 	int diag_fd;
@@ -125,6 +140,8 @@ struct nt_engine {
 	uint32_t exact;	      /* lines of the order from the top that are sorted */
 
 	struct nt_planes planes;
+	struct nt_dropped *dropped; /* by cookie */
+	uint32_t n_dropped;
 	bool waits_whole;      /* the wait plane knows of all that is readable */
 	bool waits_sampled;    /* ... or of one socket in 2^waits_shift */
 	uint32_t waits_shift;
@@ -208,6 +225,8 @@ struct nt_facts {
 	uint32_t snd_wnd; /* UINT32_MAX: unknown */
 	uint32_t last_data_recv_ms, last_ack_recv_ms;
 	uint32_t new_drops, new_rto;
+	uint32_t dropped[NT_D_COUNT]; /* of these, as far as it was seen why */
+	bool queue_full;	      /* the receive queue takes most of its buffer */
 	uint64_t new_retrans;
 	uint32_t loss_retrans; /* segments resent in the loss window, less the spurious ones */
 	float loss_pct;	       /* and their share of what was sent in it */

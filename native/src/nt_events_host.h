@@ -11,6 +11,7 @@
 
 #include "../bpf/nt_events.h"
 #include "events.skel.h"
+#include "nt_engine.h"
 
 #define KEPT 1024U /* a power of two */
 #define KEPT_CLOSED 4096U
@@ -33,6 +34,7 @@ struct ev_kernel {
 
 struct ev_reason {
 	struct nt_drop_reason out;
+	enum nt_drop_cause cause;
 	uint64_t now;
 };
 

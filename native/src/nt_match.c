@@ -21,7 +21,7 @@ static bool default_row(const struct nt_engine *e, const struct nt_rec *rec)
 	if (listens)
 		return (rec->wqueue && (uint64_t)rec->rqueue * 100 >=
 					       (uint64_t)rec->wqueue * e->config.accept_pct[0]) ||
-		       (rec->verdicts & 1 << NT_V_ACCEPT);
+		       (rec->verdicts & (1 << NT_V_ACCEPT | 1 << NT_V_DROPS));
 	return rec->state != NT_TCP_TIME_WAIT && rec->state != NT_TCP_SYN_RECV &&
 	       rec->state != NT_TCP_NEW_SYN_RECV && rec->state != NT_TCP_CLOSE;
 }

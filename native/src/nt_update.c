@@ -292,10 +292,11 @@ static void take_counters(struct nt_rec *rec, const struct nt_diag_view *v)
 	rec->total_rto = nt_info16(v, TI_TOTAL_RTO);
 }
 
-static void update_drops(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh,
-			 struct nt_facts *f)
+static void update_drops(const struct nt_engine *e, struct nt_rec *rec,
+			 const struct nt_diag_view *v, bool fresh, struct nt_facts *f)
 {
-	uint32_t drops;
+	const struct nt_dropped *seen;
+	uint32_t drops, rcvbuf;
 
 	if (v->skmem_len < 36)
 		return;
@@ -308,6 +309,11 @@ static void update_drops(struct nt_rec *rec, const struct nt_diag_view *v, bool 
 	if (!f->rolled)
 		return;
 	f->new_drops = drops - rec->drops;
+	memcpy(&rcvbuf, v->skmem + 4, 4);
+	f->queue_full = (uint64_t)rec->rqueue * 4 >= (uint64_t)rcvbuf * 3;
+	seen = f->new_drops ? nt_dropped_of(e, rec->cookie) : NULL;
+	if (seen)
+		memcpy(f->dropped, seen->by, sizeof(f->dropped));
 	rec->drops_per_s = (float)f->new_drops / f->dt_s;
 	rec->drops = drops;
 }
@@ -486,7 +492,7 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	}
 	f.plane = nt_rec_plane(e, rec);
 	nt_take_unread(e, rec, v, &f);
-	update_drops(rec, v, fresh, &f);
+	update_drops(e, rec, v, fresh, &f);
 	if (f.rolled || fresh) {
 		nt_judge(&e->config, rec, &f, now_ms);
 		rec->base_ns = e->now_ns;

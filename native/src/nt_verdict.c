@@ -214,15 +214,71 @@ static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const st
 	}
 }
 
+/*
+ * Drops by what is known of their reasons. A counter alone says none, and what a filter or the
+ * TTL refuses is nobody's fault.
+ */
+static void hold_drops(const struct nt_config *c, const struct nt_rec *r, const struct nt_facts *f,
+		       struct held *h)
+{
+	static const struct {
+		uint8_t because, who;
+	} of[NT_D_COUNT] = {
+		[NT_D_FULL] = { NT_B_FULL, NT_WHO_APP },
+		[NT_D_CHECKSUM] = { NT_B_CHECKSUM, NT_WHO_NET },
+		[NT_D_MEMORY] = { NT_B_MEMORY, NT_WHO_KERN },
+		[NT_D_OTHER] = { NT_B_OTHER, NT_WHO_UNKNOWN },
+	};
+	bool listens = r->proto == NT_PROTO_TCP;
+	uint32_t seen = 0, most = NT_D_FULL, faults;
+	uint8_t because = NT_B_UNTOLD, who = NT_WHO_UNKNOWN;
+
+	if (!f->rolled || !f->new_drops)
+		return;
+	for (uint32_t k = 0; k < NT_D_COUNT; k++) {
+		seen += f->dropped[k];
+		if (k > NT_D_FULL && f->dropped[k] > f->dropped[most])
+			most = k;
+	}
+	/* The two counts are not of quite the same moment. */
+	if (seen + 2 + f->new_drops / 8 >= f->new_drops)
+		faults = seen - f->dropped[NT_D_REFUSED];
+	else
+		faults = f->new_drops - f->dropped[NT_D_REFUSED];
+	if (!faults)
+		return;
+	if (f->dropped[most] * 2 >= faults) {
+		because = of[most].because;
+		who = of[most].who;
+	} else if (f->queue_full && !listens) {
+		because = NT_B_FULL;
+		who = NT_WHO_APP;
+	}
+	float per_s = (float)faults / f->dt_s;
+
+	if (per_s < c->drops_per_s[0])
+		return;
+	/* A listener that drops for a reason that nobody tells may be scanned, and is well. */
+	hold(h, NT_V_DROPS, per_s, 1,
+	     per_s >= c->drops_per_s[1] && !(listens && who == NT_WHO_UNKNOWN));
+	h->because[NT_V_DROPS] = because;
+	h->who[NT_V_DROPS] = who;
+}
+
 static void hold_listener(const struct nt_config *c, const struct nt_rec *r,
 			  const struct nt_facts *f, struct held *h)
 {
 	float pct = r->wqueue ? 100.0f * (float)r->rqueue / (float)r->wqueue : 0;
+	bool long_now = pct >= (float)c->accept_pct[0] || (!r->wqueue && r->rqueue);
+	bool long_before = r->verdict_past[0] >> NT_V_ACCEPT & 1;
 
-	if ((f->new_drops || (!r->wqueue && r->rqueue)) && pct < 100)
+	/* With a queue that is empty whenever one looks, drops have another reason. */
+	if ((long_now || long_before) && (f->new_drops || !r->wqueue) && pct < 100)
 		pct = 100;
 	if (pct >= (float)c->accept_pct[0])
 		hold(h, NT_V_ACCEPT, pct, c->accept_pct[0], pct >= (float)c->accept_pct[1]);
+	else
+		hold_drops(c, r, f, h);
 }
 
 static void hold_stage(struct held *h, enum nt_verdict v, const struct nt_dist *d,
@@ -313,9 +369,8 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 		hold_rtt(c, rec, f, now_ms, &h);
 	} else if (rec->proto == NT_PROTO_TCP && rec->state == NT_TCP_LISTEN)
 		hold_listener(c, rec, f, &h);
-	else if (rec->proto == NT_PROTO_UDP && f->rolled && f->new_drops &&
-		 rec->drops_per_s >= c->drops_per_s[0])
-		hold(&h, NT_V_DROPS, rec->drops_per_s, 1, rec->drops_per_s >= c->drops_per_s[1]);
+	else if (rec->proto == NT_PROTO_UDP)
+		hold_drops(c, rec, f, &h);
 
 	if (f->plane)
 		hold_planes(c, f->plane, &h);

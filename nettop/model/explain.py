@@ -17,7 +17,7 @@ SENTENCES = {
     Verdict.WINDOW: "the peer's window holds us back",
     Verdict.RTT: "the round trip takes much longer than it can",
     Verdict.SNDBUF: "the send buffer is too small",
-    Verdict.DROPS: "its receive queue overflows",
+    Verdict.DROPS: "what comes for it is dropped",
     Verdict.UNCLOSED: "has not closed what the peer closed",
     Verdict.CWND: "the congestion window is the limit",
     Verdict.READS: "reads late",
@@ -28,7 +28,7 @@ SENTENCES = {
 # Condition, then where it becomes unwell; the numbers are struct nt_config's defaults.
 THRESHOLDS = {
     Verdict.UNREAD: ("oldest unread data that poll() calls readable ≥ 200 ms", "≥ 5 s"),
-    Verdict.ACCEPT: ("accept queue ≥ 80 % of its limit, or drops", "≥ 100 %, or drops"),
+    Verdict.ACCEPT: ("accept queue ≥ 80 % of its limit", "≥ 100 %, or drops too"),
     Verdict.LOSS: ("≥ 3 segments and ≥ 1 % of bytes resent in 5-10 s", "≥ 2 %"),
     Verdict.RTO: (
         "data or a SYN resent on time-outs, 2 probes unanswered, until an answer comes",
@@ -40,7 +40,10 @@ THRESHOLDS = {
         "≥ 4 ×, not where it stands there for 20-40 s",
     ),
     Verdict.SNDBUF: ("send buffer holds us back ≥ 20 % of the time", "≥ 50 %"),
-    Verdict.DROPS: ("the socket drops packets", "≥ 100 a second"),
+    Verdict.DROPS: (
+        "packets for the socket are dropped, less what a filter refuses",
+        "≥ 100 a second",
+    ),
     Verdict.UNCLOSED: ("CLOSE_WAIT for ≥ 60 s", "never"),
     Verdict.CWND: ("congestion window full ≥ 20 % of the time", "never: a word, not an alarm"),
     Verdict.READS: ("p99 of the RX queue wait ≥ 20 ms, from 5 samples on", "≥ 200 ms"),
@@ -117,7 +120,9 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             held = f"{value:.0f}% of the interval, sndbuf {units.size(buf)}"
             return f"{held}: raise SO_SNDBUF or tcp_wmem"
         case Verdict.DROPS:
-            return f"{units.rate(value)} packets a second dropped, {rec.drops} in all"
+            said = f"{units.rate(value)} packets a second dropped, {rec.drops} in all"
+            untold = _DROPS_LISTENER if row.is_listen else _DROPS_UNTOLD
+            return f"{said}: {_DROPS.get(Because(rec.because), untold)}"
         case Verdict.UNCLOSED:
             return (
                 f"the peer closed {units.time(value * 1e9)} ago or longer: the program must close()"
@@ -136,6 +141,21 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
                 units.time(d.max_ns)
             )
 
+
+_DROPS = {
+    Because.FULL: "its receive queue is full, the program must read faster or raise SO_RCVBUF",
+    Because.CHECKSUM: "their checksums are wrong",
+    Because.MEMORY: "no memory is left for the protocol (net.ipv4.udp_mem, tcp_mem)",
+    Because.OTHER: "for the reasons that the events name",
+}
+_DROPS_UNTOLD = (
+    "a full queue, wrong checksums, a socket filter or udp_mem; only the events, as root and from "
+    "Linux 6.11 on, tell which"
+)
+_DROPS_LISTENER = (
+    "few connections wait, so the accept queue overflowed between two looks, SYNs were more than "
+    "could be kept, or something refuses them (filter, TTL, flags); the counter does not say which"
+)
 
 _NO_ANSWER = {
     Because.SYN: "SYNs sent again: nothing answers. The host is down or a firewall drops them; "

@@ -103,6 +103,11 @@ class Because(IntEnum):
     SYN = 3
     PROBE = 4
     KEEPALIVE = 5
+    FULL = 6
+    CHECKSUM = 7
+    MEMORY = 8
+    OTHER = 9
+    UNTOLD = 10
 
 
 class Verdict(IntEnum):

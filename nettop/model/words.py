@@ -73,6 +73,11 @@ CAUSES = {
     Because.SYN: "syn",
     Because.PROBE: "window_probe",
     Because.KEEPALIVE: "keepalive",
+    Because.FULL: "full",
+    Because.CHECKSUM: "checksum",
+    Because.MEMORY: "memory",
+    Because.OTHER: "other",
+    Because.UNTOLD: "untold",
 }
 
 _UNANSWERED = {Because.SYN: "SYN", Because.PROBE: "probe", Because.KEEPALIVE: "keepal"}

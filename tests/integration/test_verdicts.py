@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import socket
+import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 
 import pytest
@@ -21,7 +24,9 @@ from tests.integration.sends import connection, cookie_of, shaped
 pytestmark = needs_root
 
 NO_BPF = PlaneOptions(bpf=False)
-SO_SNDBUFFORCE = 32
+SO_ATTACH_FILTER, SO_SNDBUFFORCE, IP_MINTTL = 26, 32, 21
+# The kernel names the socket that a dropped packet was for.
+NAMES_RECEIVER = tuple(int(n) for n in os.uname().release.split(".")[:2]) >= (6, 11)
 NOBODY = "10.9.0.77"  # a neighbour whose packets end in the other namespace
 
 
@@ -161,3 +166,125 @@ def test_polling_alone_cannot_tell_what_is_readable(
         assert row.verdicts == [Verdict.UNREAD]
         assert who_text(row) == "app?"
         assert row.level is Level.WATCH
+
+
+def refuse_all(sock: socket.socket) -> None:
+    """A socket filter of one instruction: return 0."""
+    program = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
+    sock.setsockopt(
+        socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HxxxxxxP", 1, ctypes.addressof(program))
+    )
+
+
+def after_drops(name: str, sock: socket.socket, send: Callable[[], None], bpf: bool) -> Row:
+    """The socket after three intervals in which something was sent that it drops."""
+    options = PollOptions(netns=(name,), rows_all=True, planes=PlaneOptions(bpf=bpf))
+    with closing(LiveFeed(options)) as feed:
+        feed.tick()
+        for _ in range(3):
+            send()
+            time.sleep(0.15)
+            feed.tick()
+        row = feed.find(cookie_of(sock))
+    assert row is not None
+    assert row.rec.drops > 20
+    return row
+
+
+@pytest.mark.parametrize("bpf", [True, False])
+def test_what_a_filter_refuses_is_nobodys_fault(space: str, bpf: bool) -> None:
+    server, client = (
+        inside(space, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2)
+    )
+    with server, client:
+        server.bind(("127.0.0.1", 0))
+        refuse_all(server)
+
+        def send() -> None:
+            for _ in range(20):
+                client.sendto(b"x", server.getsockname())
+
+        row = after_drops(space, server, send, bpf)
+    if bpf and NAMES_RECEIVER:
+        assert row.verdicts == []
+    else:
+        assert (row.verdicts, who_text(row)) == ([Verdict.DROPS], "?")
+        assert "a socket filter" in sentence(row)
+
+
+@pytest.mark.parametrize("bpf", [True, False])
+def test_a_full_queue_is_the_programs(space: str, bpf: bool) -> None:
+    server, client = (
+        inside(space, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2)
+    )
+    with server, client:
+        server.bind(("127.0.0.1", 0))
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+
+        def send() -> None:
+            for _ in range(40):
+                client.sendto(bytes(1000), server.getsockname())
+
+        row = after_drops(space, server, send, bpf)
+    assert (Verdict.DROPS in row.verdicts, row.rec.drops > 0) == (True, True)
+    assert who_text(row) == "app"
+
+
+@pytest.mark.parametrize("bpf", [True, False])
+def test_a_listener_that_refuses_is_not_slow(space: str, bpf: bool) -> None:
+    """IP_MINTTL 255 against hosts that are further away, as BGP has it."""
+    server = inside(space, lambda: socket.create_server(("127.0.0.1", 0), backlog=128))
+    with server, ExitStack() as stack:
+        server.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 255)
+
+        def send() -> None:
+            for _ in range(10):
+                sock = inside(space, lambda: socket.socket(socket.AF_INET))
+                stack.enter_context(sock).setblocking(False)
+                sock.connect_ex(server.getsockname())
+
+        row = after_drops(space, server, send, bpf)
+    assert Verdict.ACCEPT not in row.verdicts
+    assert (who_text(row) or "") == ("" if bpf and NAMES_RECEIVER else "?")
+    assert row.level < Level.UNWELL
+
+
+def raw(space: str, packet: Callable[[], bytes]) -> Callable[[], None]:
+    """Sends twenty whole IPv4 packets each time."""
+
+    def send() -> None:
+        with inside(
+            space, lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        ) as sock:
+            for _ in range(20):
+                sock.sendto(packet(), ("127.0.0.1", 0))
+
+    return send
+
+
+def ip_packet(proto: int, payload: bytes) -> bytes:
+    here = socket.inet_aton("127.0.0.1")
+    size = 20 + len(payload)
+    return struct.pack(">BBHHHBBH4s4s", 0x45, 0, size, 0, 0, 64, proto, 0, here, here) + payload
+
+
+def checksum(proto: int, segment: bytes) -> int:
+    pseudo = socket.inet_aton("127.0.0.1") * 2 + struct.pack(">BBH", 0, proto, len(segment))
+    total: int = sum(struct.unpack(f">{(len(pseudo) + len(segment)) // 2}H", pseudo + segment))
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+
+
+@pytest.mark.skipif(not NAMES_RECEIVER, reason="Linux 6.11 names the socket of a dropped packet")
+def test_a_scan_is_nobodys_fault(space: str) -> None:
+    """SYN and FIN in one."""
+    with inside(space, lambda: socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+
+        def syn_fin() -> bytes:
+            bare = struct.pack(">HHIIBBHHH", 9, port, 7, 0, 5 << 4, 0x03, 1024, 0, 0)
+            filled = bare[:16] + struct.pack(">H", checksum(6, bare)) + bare[18:]
+            return ip_packet(6, filled)
+
+        row = after_drops(space, server, raw(space, syn_fin), True)
+    assert row.verdicts == []
