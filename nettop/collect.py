@@ -271,6 +271,7 @@ class Collector:
             nic=self._plane_tick.nic,
             events=self._plane_tick.events,
             path=self._plane_tick.path,
+            intervals=self._seq - 1,
         )
 
     def header_only(

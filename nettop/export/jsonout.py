@@ -151,7 +151,7 @@ def head_object(model: Model, filter_text: str | None) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "taken": utc_text(model.wall_ns),
-        **_known(interval_s=_rounded(model.interval_s, 9)),
+        **_known(interval_s=_rounded(model.interval_s, 9), intervals=model.intervals),
         "host": model.host,
         "kernel": model.kernel,
         "nettop": __version__,

@@ -55,6 +55,8 @@ _TOP = {
     "taken": "UTC time of the poll, RFC 3339 with nanoseconds",
     "interval_s": "seconds between this poll and the one before; left out in the first, which "
     "has no rates",
+    "intervals": "ended so far; most verdicts must hold in two of three, so that with fewer than 2 "
+    "none of those can be told",
     "host": "name of the host",
     "kernel": "release of its kernel",
     "nettop": "version that wrote this",

@@ -414,6 +414,7 @@ class Model:
     events: EventsTick | None = None  # None: the plane is off
     told: tuple[Mapping[str, Any], ...] | None = None  # events of an opened file, as written
     untold: Mapping[str, int] = field(default_factory=dict)  # of an opened file
+    intervals: int | None = None  # ended so far: verdicts must hold in two; None: a file without
 
     def source(self, name: str) -> SourceStatus | None:
         return next((s for s in self.sources if s.name == name), None)

@@ -75,9 +75,11 @@ def header_lines(model: Model, filter_text: str | None, file: str | None) -> lis
     when = _clock(model.wall_ns)
     every = "first interval" if model.interval_s is None else f"{model.interval_s:.1f}s"
     states = t.by_state
+    short = model.intervals is not None and model.intervals < 2
+    few = "≥" if short else ""
     first = [
         f"nettop  {clean(model.host)} {clean(model.kernel)}  {when}  {every}",
-        f"! {t.unwell} unwell  ▲ {t.watch} watch",
+        f"! {few}{t.unwell} unwell  ▲ {few}{t.watch} watch",
         f"tcp {t.tcp} est {states.get('ESTABLISHED', 0)} listen {states.get('LISTEN', 0)}"
         f" tw {states.get('TIME_WAIT', units.ABSENT)} udp {t.udp}",
         f"retr {units.rate(t.retrans_per_s)}/s",
@@ -88,6 +90,9 @@ def header_lines(model: Model, filter_text: str | None, file: str | None) -> lis
         first.append(f"netns {t.netns}{hidden}")
     lines = ["   ".join(first)]
     second = [f"{t.matched} shown"]
+    if short:
+        seen = "one look" if not model.intervals else "one interval"
+        second.append(f"verdicts of {seen}: most must hold in two intervals (add -d SECS)")
     if file:
         second.append(f"file {clean(file)}")
     if filter_text:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import socket
 import struct
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from threading import Event, Thread
 
 import pytest
 
@@ -288,3 +291,39 @@ def test_a_scan_is_nobodys_fault(space: str) -> None:
 
         row = after_drops(space, server, raw(space, syn_fin), True)
     assert row.verdicts == []
+
+
+def once(space: str, *options: str) -> str:
+    """What `nettop -1` says of a namespace where a UDP socket overflows all the time."""
+    server, client = (
+        inside(space, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2)
+    )
+    ended = Event()
+    with server, client:
+        server.bind(("127.0.0.1", 0))
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+
+        def flood() -> None:
+            while not ended.wait(0.01):
+                client.sendto(bytes(1000), server.getsockname())
+
+        writer = Thread(target=flood)
+        writer.start()
+        try:
+            return run(sys.executable, "-m", "nettop", "-1", "-N", space, "--no-bpf", *options)
+        finally:
+            ended.set()
+            writer.join()
+
+
+def test_one_table_after_a_second_judges(space: str) -> None:
+    said = once(space, "-d", "0.6")
+    assert "drops" in said
+    assert "! 0 unwell  ▲ 1 watch" in said or "! 1 unwell" in said, said
+
+
+def test_one_look_says_that_it_cannot(space: str) -> None:
+    said = once(space)
+    assert "! ≥0 unwell  ▲ ≥0 watch" in said
+    assert "verdicts of one look" in said
+    assert json.loads(once(space, "--json"))["intervals"] == 0
