@@ -344,6 +344,24 @@ static void settle(struct nt_rec *rec, enum nt_level level, uint8_t strength, ui
 	}
 }
 
+/* So long the blame stays where it is while its cause still holds: of two that take turns. */
+#define WHO_STAYS_S 5
+
+/* The worst active verdict of the party that is blamed now, if it is to stay; else `first`. */
+static uint8_t steady(const struct nt_rec *rec, const struct held *h, uint16_t active,
+		      uint8_t first, uint32_t now_s)
+{
+	uint8_t stays = NT_V_COUNT;
+
+	if (!rec->verdicts || rec->who == h->who[first] || now_s - rec->who_since_s >= WHO_STAYS_S)
+		return first;
+	for (uint8_t v = 0; v < NT_V_COUNT; v++)
+		if (active >> v & 1 && h->who[v] == rec->who && level_of(h, v) > NT_LEVEL_OK &&
+		    (stays == NT_V_COUNT || worse(h, v, stays)))
+			stays = v;
+	return stays == NT_V_COUNT ? first : stays;
+}
+
 /* Of a verdict that held before and not in this interval: its last number. */
 static bool recall(const struct nt_rec *rec, uint8_t v, struct held *h)
 {
@@ -411,8 +429,15 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 		settle(rec, NT_LEVEL_OK, 0, now_s);
 		return;
 	}
+	uint8_t worst = first;
+
+	first = steady(rec, &h, active, worst, now_s);
+	if (first != worst)
+		second = worst;
 	if (!rec->verdicts || rec->verdict != first)
 		rec->verdict_since_s = now_s;
+	if (!rec->verdicts || rec->who != h.who[first])
+		rec->who_since_s = now_s;
 	rec->verdicts = active;
 	rec->verdict = first;
 	rec->verdict_value = h.value[first];
@@ -422,5 +447,5 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 	rec->who2 = h.who[rec->verdict2];
 	rec->because = h.because[first];
 	rec->because2 = h.because[rec->verdict2];
-	settle(rec, level_of(&h, first), log2_bucket(h.over[first]), now_s);
+	settle(rec, level_of(&h, worst), log2_bucket(h.over[worst]), now_s);
 }
