@@ -75,7 +75,7 @@ CHUNK_BYTES = 1 << 16
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 _RATES, _INFO, _LIMITED = int(Flag.RATES), int(Flag.INFO), int(Flag.LIMITED)
 _RETR_PCT, _UNREAD, _SKMEM = int(Flag.RETR_PCT), int(Flag.OLDEST_UNREAD), int(Flag.SKMEM)
-_NEW = int(Flag.NEW)
+_NEW, _UNTRACED = int(Flag.NEW), int(Flag.UNTRACED)
 # Objects whose values are all integers: a template writes them three times as fast.
 _NUMBERS = ("tcp_info", "skmem", "meminfo")
 _same = struct.Struct("<f").pack
@@ -251,6 +251,8 @@ def socket_object(row: Row, detail: Detail | None, owners: Owners) -> dict[str, 
                 out[name] = dict(values)
     if flags & _SKMEM:
         out["drops"] = rec.drops
+    if flags & _UNTRACED:
+        out["untraced"] = True
     _put_interval(out, rec, flags)
     _put_verdicts(out, row)
     if flags & _UNREAD or row.plane.has:

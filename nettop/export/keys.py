@@ -214,6 +214,8 @@ _SOCKET = {
     "limited.cwnd": "the congestion window",
     "limited.in_flight": "waiting for an ACK only",
     "limited.idle": "nothing to send",
+    "untraced": "true: the RX wait leaves it out, to spare CPU, so how late it is read is not "
+    "known; left out otherwise",
     "level": "ok, watch or unwell; sinks 10 s after the last verdict",
     "strength": "log2 of value / threshold of the worst verdict",
     "verdicts": "what is wrong now, worst first: reads_late, accept, loss, rto, peer_window, rtt, "

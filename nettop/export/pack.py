@@ -153,6 +153,8 @@ def pack_socket(source: Mapping[str, Any], where: str) -> Packed:
     cong = optional_text(source, "cong", where)
     if cong:
         detail.cong = _bytes(cong, 15)
+    if source.get("untraced") is True:
+        flags |= Flag.UNTRACED
     flags |= _put_interval(rec, source, where)
     if source.get("drops") is not None:
         rec["drops"] = integer(source, "drops", where, 32)

@@ -223,9 +223,12 @@ def _quiet(row: Row) -> str:
             f"{units.size(rec.rqueue)} queued that poll() does not call readable: urgent data, or "
             "fewer bytes than SO_RCVLOWAT"
         )
+    parts = []
     if rec.flags & Flag.LIMITED and rec.lim_idle_pct >= 50:
-        return "nothing to send most of the time"
-    return ""
+        parts.append("nothing to send most of the time")
+    if rec.flags & Flag.UNTRACED:
+        parts.append("how late it is read is not known: to spare CPU not all sockets are traced")
+    return "; ".join(parts)
 
 
 def shares(row: Row) -> list[tuple[str, int]]:

@@ -158,10 +158,16 @@ def who_text(row: Row) -> str | None:
 
 
 def why_text(row: Row) -> str | None:
-    """The worst verdict with its number; blank while fine, `was …` while the level sinks."""
+    """The worst verdict with its number; blank while fine.
+
+    Without one: `recovering` while the level sinks, `not traced` where the RX wait leaves the
+    socket out, so that nobody would know how late it is read.
+    """
     rec = row.rec
     if rec.verdicts:
         bounded = not rec.flags & Flag.UNREAD_EXACT
         verdict = Verdict(rec.verdict)
         return verdict_words(verdict, rec.verdict_value, rec.because, bounded=bounded)
-    return "recovering" if rec.level > Level.OK else None
+    if rec.level > Level.OK:
+        return "recovering"
+    return "not traced" if rec.flags & Flag.UNTRACED and not row.is_listen else None

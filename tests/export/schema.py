@@ -15,7 +15,12 @@ REQUIRED = ("schema", "taken", "host", "kernel", "nettop", "sources", "cost", "t
 SOCKET = ("netns", "cookie", "proto", "family", "state", "local", "remote", "uid", "rqueue",
           "wqueue", "level", "verdicts")  # fmt: skip
 WHO = {"app", "kern", "nic", "net", "peer", "?", "app?", "kern?", "nic?", "net?", "peer?"}
-_FLAGS = ("sockets[].first_interval", "sockets[].rx_wait.bounded", "sockets[].rx_wait.readable")
+_FLAGS = (
+    "sockets[].first_interval",
+    "sockets[].rx_wait.bounded",
+    "sockets[].rx_wait.readable",
+    "sockets[].untraced",
+)
 _WORDS = {
     "sockets[].proto": {"tcp", "udp", "mptcp"},
     "sockets[].family": {"inet", "inet6"},

@@ -16,10 +16,12 @@ from threading import Event, Thread
 import pytest
 
 from nettop.collect import PollOptions
+from nettop.ffi import lib
 from nettop.model.explain import explain
 from nettop.model.types import Level, Row, Verdict
 from nettop.model.words import who_text, why_text
 from nettop.planes import PlaneOptions
+from nettop.planes.wait import WaitPlane
 from nettop.poller import LiveFeed
 from tests.integration.namespaces import inside, needs_root, pair, run
 from tests.integration.sends import connection, cookie_of, shaped
@@ -327,3 +329,30 @@ def test_one_look_says_that_it_cannot(space: str) -> None:
     assert "! ≥0 unwell  ▲ ≥0 watch" in said
     assert "verdicts of one look" in said
     assert json.loads(once(space, "--json"))["intervals"] == 0
+
+
+def test_a_socket_that_is_not_traced_is_not_blank(
+    space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one socket in two is traced, the others say so."""
+    monkeypatch.setattr(WaitPlane, "_govern", lambda plane, tick: None)
+    with ExitStack() as stack, closing(LiveFeed(PollOptions(netns=(space,)))) as feed:
+        pairs = [connection(space, space) for _ in range(16)]
+        for ends in pairs:
+            for sock in ends:
+                stack.enter_context(sock)
+        plane = feed._collector.planes._wait
+        assert plane is not None
+        lib.nt_wait_sample(plane._w, 1)
+        feed.tick()
+        for sender, receiver in pairs:
+            sender.send(b"x")
+            receiver.recv(1)
+        feed.tick()
+        rows = [feed.find(cookie_of(receiver)) for _, receiver in pairs]
+        traced = {bool(row.plane.wait.count): why_text(row) for row in rows if row is not None}
+        assert traced == {True: None, False: "not traced"}
+        lib.nt_wait_sample(plane._w, 0)
+        feed.tick()
+        feed.tick()
+        assert {why_text(row) for row in feed.window(0, 100)} == {None}
