@@ -92,6 +92,7 @@ class Deriver:
             tx_absent=tick.tx_absent,
             events=tick.events,
             path=tick.path,
+            intervals=self.seq - 1,
         )
 
     def header_only(self, last: Model, facts: Facts) -> Model:

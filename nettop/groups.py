@@ -12,17 +12,17 @@ from nettop.ffi.wire import proc_of
 from nettop.model.types import (
     AF_INET,
     AF_INET6,
+    Because,
     Group,
     Level,
     Proc,
     Verdict,
     address_text,
 )
-from nettop.model.words import OWNER_WORDS
+from nettop.model.words import OWNER_WORDS, WHO_NAMES, who_name
 from nettop.render import units
 
 _UNKNOWN = units.ABSENT
-_WHO = ("app", "kern", "nic", "net", "peer")  # in the order of nt_totals.who
 
 
 class GroupNames(Protocol):
@@ -68,6 +68,8 @@ def _group_of(
         level=Level(g.level),
         verdict=Verdict(g.verdict) if g.has_verdict else None,
         verdict_value=g.verdict_value,
+        who=who_name(g.who) if g.has_verdict else None,
+        because=Because(g.because),
         worst_cookie=g.worst_cookie,
         rtt50_ns=g.rtt50_us * 1000 or None,
         rtt_max_ns=g.rtt_max_us * 1000 or None,
@@ -87,7 +89,7 @@ def matched_totals(t: Any, has_rates: bool) -> dict[str, Any]:
         "matched": t.matched,
         "unwell": t.unwell,
         "watch": t.watch,
-        "who": {name: (t.who[i][0], t.who[i][1]) for i, name in enumerate(_WHO)},
+        "who": {name: (t.who[i][0], t.who[i][1]) for i, name in enumerate(WHO_NAMES)},
         "tx_bytes_per_s": t.tx_bytes_per_s if has_rates else None,
         "rx_bytes_per_s": t.rx_bytes_per_s if has_rates else None,
         "matched_retrans_per_s": t.retrans_per_s if has_rates else None,

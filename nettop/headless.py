@@ -18,6 +18,9 @@ from nettop.render.clean import clean
 from nettop.render.columns import DEFAULT_WIDTH
 from nettop.render.table import TableStyle
 
+# A verdict must hold in two of three intervals; a shorter one than this makes no rates.
+ONCE_INTERVALS = 3
+SHORTEST_S = 0.11
 SNAPSHOT_FOR_S = 2.0  # two intervals: verdicts need two
 _ONE_OBJECT = (Format.JSON, Format.SVG)
 _PLANE_OPTIONS = (("rx_method", "wait"), ("tx_sample", "stages"), ("path", "path"))
@@ -130,7 +133,8 @@ def _run(
     style = text_style(options, to_file=options.output not in (None, "-"))
     ticks = _ticks(feed, options, form)
     if ticks == 1:
-        model = observe(feed, options.delay_s, 1 if options.delay_given else 0)
+        parts = min(ONCE_INTERVALS, max(1, int(options.delay_s / SHORTEST_S)))
+        model = observe(feed, options.delay_s / parts, parts if options.delay_given else 0)
         _warn(model, options, feed)
         write_header(write, form, style)
         _write_tick(write, feed, model, form, style, options)

@@ -29,7 +29,8 @@ When and how often
   -d, --delay SECS          interval in seconds, default 1
   -n, --iterations N        stop after N ticks
   -1, --once                one tick and exit; with -d: observe that long first,
-                            so that rates exist (without: they are absent)
+                            in three intervals for the verdicts, and show the
+                            rates of the last (without: none, and few verdicts)
 
 What is written
   -b, --batch               plain text tables, one per tick

@@ -61,6 +61,8 @@ def diag(
     wqueue: int = 0,
     uid: int = 0,
     inode: int = 1000,
+    timer: int = 0,
+    timer_retrans: int = 0,
     info: bytes | None = None,
     cong: str | None = None,
     attrs: dict[str, bytes] | None = None,
@@ -71,7 +73,7 @@ def diag(
     src_family, src_raw = _address(src)
     _, dst_raw = _address(dst)
     number = STATES[state] if isinstance(state, str) else state
-    body = struct.pack("<BBBB", family or src_family, number, 0, 0)
+    body = struct.pack("<BBBB", family or src_family, number, timer, timer_retrans)
     body += struct.pack(">HH", sport, dport) + src_raw + dst_raw
     body += struct.pack("<III", ifindex, cookie & 0xFFFFFFFF, cookie >> 32)
     body += struct.pack("<IIIII", 0, rqueue, wqueue, uid, inode)

@@ -35,6 +35,7 @@ enum {
 	NT_TCP_NEW_SYN_RECV = 12
 };
 enum { NT_MSG_PEEK = 2, NT_MSG_ERRQUEUE = 0x2000, NT_RCV_SHUTDOWN = 1 };
+enum { NT_SOCK_URGINLINE = 2 }; /* enum sock_flags */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -99,6 +100,7 @@ struct sock {
 	u8 sk_bpf_cb_flags; /* Linux 6.15 */
 	u32 sk_ack_backlog;
 	u32 sk_max_ack_backlog;
+	int sk_rcvlowat;
 	int sk_sndbuf;
 	int sk_wmem_queued;
 	kuid_t sk_uid;
@@ -113,6 +115,9 @@ struct inet_connection_sock {
 	u8 icsk_ca_state : 5;
 	u8 icsk_retransmits;
 	u8 icsk_pending;
+	struct {
+		u16 rcv_mss;
+	} icsk_ack;
 };
 
 struct minmax_sample {
@@ -126,6 +131,10 @@ struct minmax {
 struct tcp_sock {
 	u32 rcv_nxt;
 	u32 copied_seq;
+	u32 rcv_wup;
+	u32 rcv_wnd;
+	u32 urg_seq;
+	u16 urg_data;
 	u32 snd_una;
 	u32 snd_nxt;
 	u32 write_seq;

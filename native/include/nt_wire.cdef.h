@@ -31,6 +31,7 @@ enum nt_flag {
 	NT_F_UNREAD_EXACT = 1024, /* ... or its age itself: the wait plane saw it come */
 	NT_F_SKMEM = 512,	  /* the kernel sent skmeminfo (drops are known) */
 	NT_F_WAIT_UNTRACED = 2048, /* the wait plane samples sockets, and this is none of them */
+	NT_F_UNREADABLE = 4096,	  /* poll() does not call readable what is unread */
 };
 
 enum nt_level { NT_LEVEL_OK = 0, NT_LEVEL_WATCH = 1, NT_LEVEL_UNWELL = 2 };
@@ -40,17 +41,44 @@ enum nt_verdict {
 	NT_V_UNREAD = 0,   /* app: oldest unread data is old */
 	NT_V_ACCEPT = 1,   /* app: accept queue near its limit */
 	NT_V_LOSS = 2,	   /* net: retransmissions */
-	NT_V_RTO = 3,	   /* net: retransmission time-outs */
+	NT_V_RTO = 3,	   /* net, or peer: what was sent is not answered */
 	NT_V_WINDOW = 4,   /* peer: receive window shut or small */
 	NT_V_RTT = 5,	   /* net: srtt far over its minimum */
 	NT_V_SNDBUF = 6,   /* app: send buffer too small */
-	NT_V_DROPS = 7,	   /* app: receive queue overflowed (UDP), or accept queue did (LISTEN) */
+	NT_V_DROPS = 7,	   /* app, net, kern or unknown: packets for it were dropped */
 	NT_V_UNCLOSED = 8, /* app: peer closed long ago, program did not */
 	NT_V_CWND = 9,	   /* net: congestion window holds data back */
 	NT_V_READS = 10,   /* app: received data waits long before it is read */
 	NT_V_QDISC = 11,   /* kern: packets wait in the queue of the device */
 	NT_V_NIC = 12,	   /* nic: packets wait between driver and wire */
 	NT_V_COUNT = 13,
+};
+
+/* Whose fault; nt_rec.who and nt_totals.who. */
+enum nt_who {
+	NT_WHO_APP = 0,
+	NT_WHO_KERN = 1,
+	NT_WHO_NIC = 2,
+	NT_WHO_NET = 3,
+	NT_WHO_PEER = 4,
+	NT_WHO_UNKNOWN = 5, /* cannot be told from here */
+	NT_WHO_COUNT = 6,
+	NT_WHO_MAYBE = 8, /* added to one of the first five: it looks like it, no more */
+};
+
+/* What a verdict's number was made of, where that is not always the same. */
+enum nt_because {
+	NT_B_PLAIN = 0,
+	NT_B_RTO = 1,	       /* data was resent on time-outs */
+	NT_B_SILENT_PEER = 2,  /* ... and nothing was acknowledged since the handshake */
+	NT_B_SYN = 3,	       /* the SYN was */
+	NT_B_PROBE = 4,	       /* probes of a shut window are not answered */
+	NT_B_KEEPALIVE = 5,    /* keepalive probes are not */
+	NT_B_FULL = 6,	       /* dropped: the receive queue was full */
+	NT_B_CHECKSUM = 7,     /* ... bad checksums */
+	NT_B_MEMORY = 8,       /* ... no memory left for the protocol */
+	NT_B_OTHER = 9,	       /* ... for reasons that are none of these */
+	NT_B_UNTOLD = 10,      /* ... nobody says why */
 };
 
 /* One socket as the table keeps it. "–" in a comment: value when unknown. */
@@ -77,6 +105,8 @@ struct nt_rec {
 	uint8_t level;	       /* enum nt_level; sinks 10 s after the last verdict */
 	uint8_t verdict;       /* worst active enum nt_verdict, valid if verdicts != 0 */
 	uint8_t verdict2;      /* second worst; equal to verdict if there is none */
+	uint8_t who, who2;	   /* of the two: enum nt_who */
+	uint8_t because, because2; /* ... enum nt_because */
 	uint16_t verdicts;     /* active now: 1 << enum nt_verdict */
 	uint16_t verdict_past[3]; /* conditions met in the last three intervals, newest first */
 	uint32_t flags;	       /* enum nt_flag */
@@ -108,7 +138,7 @@ struct nt_rec {
 	float tx_bytes_per_s; /* acknowledged payload */
 	float rx_bytes_per_s; /* received in-order payload */
 	float retrans_per_s;
-	float retr_pct; /* bytes resent of bytes sent, less what DSACK proved spurious */
+	float retr_pct; /* bytes resent of bytes sent, of 5 to 10 s, less what DSACK proved spurious */
 	float drops_per_s;
 	float flow_bytes_per_s; /* max(tx, rx), mean over about 5 s */
 	uint8_t lim_rwnd_pct;	/* shares of the last window of >= 1 s, in percent */
@@ -122,6 +152,7 @@ struct nt_rec {
 	float verdict_value;	   /* number of the worst verdict, in its own unit */
 	float verdict2_value;
 	uint32_t verdict_since_s; /* engine seconds when the worst verdict began */
+	uint32_t who_since_s;	  /* engine seconds when `who` last changed */
 	uint32_t well_since_s;	  /* engine seconds of the last verdict as strong as `strength` */
 	uint32_t first_seen_s;	  /* engine seconds */
 
@@ -135,8 +166,15 @@ struct nt_rec {
 	uint32_t lim_busy_ms, lim_rwnd_ms, lim_sndbuf_ms;
 	uint32_t taken_bytes; /* low word of bytes_received - rqueue, to see the reader move */
 	uint32_t taken_at_ms; /* engine milliseconds when it last moved */
+	uint32_t rtt_at_ms; /* engine milliseconds when srtt last had a new sample */
+	uint32_t rtt_low_us[2], rtt_low_at_ms; /* least srtt of a step of time and the one before; 0 – */
+	uint8_t rtt_high; /* intervals with a new sample in a row that were far over the minimum */
+	uint8_t pad[3];
 	uint32_t loss_at_ms;  /* engine milliseconds when loss_*[0] was taken */
-	uint32_t loss_retrans[2], loss_sent[2], loss_resent[2]; /* low words, newest first */
+	uint32_t loss_retrans[2], loss_dsacks[2]; /* segments; newest first */
+	uint32_t loss_lag;    /* segments resent in the interval before loss_*[0] were taken */
+	uint32_t loss_dups_s; /* 1 + engine seconds when DSACKs last told of the network's duplicates */
+	uint64_t loss_sent[2], loss_resent[2]; /* bytes, before Linux 4.19 segments */
 };
 
 /* What only the selected, exported or opened sockets need. */
@@ -193,7 +231,7 @@ struct nt_group {
 	uint8_t level;	 /* of the worst member */
 	uint8_t verdict; /* of the worst member, valid if has_verdict */
 	uint8_t has_verdict;
-	uint16_t pad;
+	uint8_t who, because; /* of the verdict */
 	float verdict_value;
 	uint32_t sockets, unwell, watch;
 	uint32_t rtt50_us, rtt_max_us; /* 0 – */
@@ -209,7 +247,7 @@ struct nt_totals {
 	uint32_t by_state[16]; /* TCP only */
 	uint32_t matched;      /* pass the filter */
 	uint32_t unwell, watch; /* of the matched */
-	uint32_t who[5][2];    /* [app kern nic net peer][watch, unwell], of the matched */
+	uint32_t who[6][2];    /* [enum nt_who][watch, unwell], of the matched; what only looks like it is unknown */
 	uint32_t opened, closed; /* since the sweep before; valid from the second on */
 	uint32_t netns; /* namespaces in the sweep */
 	double tx_bytes_per_s, rx_bytes_per_s, retrans_per_s; /* of the matched */

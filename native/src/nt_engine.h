@@ -34,6 +34,9 @@ enum {
 	NT_TCP_NEW_SYN_RECV = 12,
 };
 
+/* nt_rec.timer: what the kernel's timer is for. */
+enum { NT_TIMER_RETRANSMIT = 1, NT_TIMER_KEEPALIVE = 2, NT_TIMER_PROBE = 4 };
+
 /* nt_table.mark[]: what order and removal need without touching the records. */
 enum {
 	NT_M_LIVE = 1,
@@ -85,6 +88,21 @@ struct nt_planes {
 struct nt_holders {
 	struct nt_holder *v;
 	uint32_t mask, n;
+};
+
+/* Why a socket's packets were dropped in an interval, as far as the events plane saw it. */
+enum nt_drop_cause {
+	NT_D_REFUSED, /* a filter, TTL, flags: not wanted, so nobody's fault */
+	NT_D_FULL,
+	NT_D_CHECKSUM,
+	NT_D_MEMORY,
+	NT_D_OTHER,
+	NT_D_COUNT,
+};
+
+struct nt_dropped {
+	uint64_t cookie;
+	uint32_t by[NT_D_COUNT];
 };
 
 struct nt_ns {
@@ -139,9 +157,12 @@ struct nt_engine {
 	uint32_t exact;	      /* lines of the order from the top that are sorted */
 
 	struct nt_planes planes;
-	struct nt_holders holders;     /* by a recording, or for it: what was said last */
-	struct nt_sections *answers;   /* records of holders that no section has yet */
-	struct nt_waits *waits;	       /* NULL: no waits were taken */
+	struct nt_holders holders;   /* by a recording, or for it: what was said last */
+	struct nt_sections *answers; /* records of holders that no section has yet */
+	struct nt_waits *waits;	     /* NULL: no waits were taken */
+	struct nt_dropped *dropped;  /* by cookie */
+	uint32_t n_dropped;
+	bool waits_whole;	       /* the wait plane knows of all that is readable */
 	struct nt_details front, back; /* of the last and of the running sweep */
 	struct nt_proc *loaded;
 	uint32_t n_loaded;
@@ -243,18 +264,28 @@ double nt_sent_per_s(const struct nt_rec *rec);
 struct nt_facts {
 	bool rolled; /* a whole interval has passed: rates are new */
 	float dt_s;
-	uint32_t notsent_bytes, unacked, snd_mss;
+	uint32_t notsent_bytes, unacked;
 	uint32_t snd_wnd; /* UINT32_MAX: unknown */
 	uint32_t last_data_recv_ms, last_ack_recv_ms;
 	uint32_t new_drops, new_rto;
+	uint32_t dropped[NT_D_COUNT]; /* of these, as far as it was seen why */
+	bool queue_full;	      /* the receive queue takes most of its buffer */
 	uint64_t new_retrans;
-	uint32_t loss_retrans; /* resent segments in the loss window */
+	uint32_t loss_retrans; /* segments resent in the loss window, less the spurious ones */
 	float loss_pct;	       /* and their share of what was sent in it */
+	bool acked;	       /* something was acknowledged in the interval: srtt is of now */
 	bool has_info;
+	int readable; /* what poll() would say of the receive queue: 0 no, 1 yes, -1 unknown */
 	const struct nt_plane *plane; /* NULL: no BPF plane knows the socket */
 };
 void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_facts *facts,
 	      uint64_t now_ms);
+
+/* nt_unread.c */
+void nt_bound_unread(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh, uint32_t now_ms,
+		     const struct nt_facts *facts);
+void nt_take_unread(const struct nt_engine *e, struct nt_rec *rec, const struct nt_diag_view *v,
+		    struct nt_facts *facts);
 
 /* nt_order.c */
 int nt_keys_add(struct nt_keys *keys, struct nt_key key);

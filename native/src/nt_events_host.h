@@ -12,6 +12,7 @@
 
 #include "../bpf/nt_events.h"
 #include "events.skel.h"
+#include "nt_engine.h"
 
 #define KEPT 4096U     /* a power of two; the kernel records 1000 a second of a type */
 #define NT_EV_EACH 32U /* events that are remembered of a socket */
@@ -34,6 +35,7 @@ struct ev_kernel {
 
 struct ev_reason {
 	struct nt_drop_reason out;
+	enum nt_drop_cause cause;
 	uint64_t now;
 };
 

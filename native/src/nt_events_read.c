@@ -49,6 +49,33 @@ static int read_drops(struct nt_events *s, uint32_t epoch)
 	return 0;
 }
 
+/* Reasons by the kernel's names, whose numbers differ between kernels; an end of * is open. */
+static const struct {
+	const char *name;
+	enum nt_drop_cause cause;
+} causes[] = {
+	{ "SOCKET_FILTER", NT_D_REFUSED }, { "TCP_MINTTL", NT_D_REFUSED },
+	{ "TCP_FLAGS", NT_D_REFUSED },	   { "XFRM_POLICY", NT_D_REFUSED },
+	{ "TCP_MD5*", NT_D_REFUSED },	   { "TCP_AO*", NT_D_REFUSED },
+	{ "TCP_AUTH*", NT_D_REFUSED },	   { "TCP_INVALID*", NT_D_REFUSED },
+	{ "TCP_RESET", NT_D_REFUSED },	   { "SOCKET_RCVBUFF", NT_D_FULL },
+	{ "SOCKET_BACKLOG", NT_D_FULL },   { "UDP_CSUM", NT_D_CHECKSUM },
+	{ "TCP_CSUM", NT_D_CHECKSUM },	   { "PROTO_MEM", NT_D_MEMORY },
+	{ "NOMEM", NT_D_MEMORY },
+};
+
+static enum nt_drop_cause cause_of(const char *name)
+{
+	for (uint32_t i = 0; i < sizeof(causes) / sizeof(*causes); i++) {
+		size_t n = strlen(causes[i].name);
+		bool open = causes[i].name[n - 1] == '*';
+
+		if (open ? !strncmp(name, causes[i].name, n - 1) : !strcmp(name, causes[i].name))
+			return causes[i].cause;
+	}
+	return NT_D_OTHER;
+}
+
 static struct ev_reason *reason_of(struct nt_events *s, uint32_t reason)
 {
 	for (uint32_t i = 0; i < s->n_reasons; i++)
@@ -60,7 +87,27 @@ static struct ev_reason *reason_of(struct nt_events *s, uint32_t reason)
 
 	*r = (struct ev_reason){ .out.reason = reason };
 	nt_events_drop_name(s, reason, r->out.name, sizeof(r->out.name));
+	r->cause = cause_of(r->out.name);
 	return r;
+}
+
+/* The verdicts of the sweep that follows ask why. The engine's lock is held. */
+static void give_drops(struct nt_events *s, struct nt_engine *e)
+{
+	struct nt_dropped *v = calloc(s->n_drops + 1UL, sizeof(*v));
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; v && i < s->n_drops; i++) {
+		const struct nt_drop *d = &s->drops[i];
+		const struct ev_reason *r = d->cookie ? reason_of(s, d->reason) : NULL;
+
+		if (!r)
+			continue;
+		v[n].cookie = d->cookie;
+		v[n++].by[r->cause] = (uint32_t)d->count;
+	}
+	nt_planes_dropped(e, v, n);
+	free(v);
 }
 
 static void read_reasons(struct nt_events *s)
@@ -159,6 +206,11 @@ int nt_events_read(struct nt_events *s, struct nt_engine *e, struct nt_events_to
 		err = read_drops(s, epoch);
 	if (!err)
 		read_reasons(s);
+	if (!err && e) {
+		pthread_mutex_lock(&e->lock);
+		give_drops(s, e);
+		pthread_mutex_unlock(&e->lock);
+	}
 	pthread_mutex_unlock(&s->lock);
 	ret->cpu_ns = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
 	return err;

@@ -165,6 +165,8 @@ static void add(struct sums *s, const struct nt_rec *rec, uint16_t port)
 		g->level = rec->level;
 		g->has_verdict = rec->verdicts != 0;
 		g->verdict = rec->verdict;
+		g->who = rec->who;
+		g->because = rec->because;
 		g->verdict_value = rec->verdict_value;
 	}
 }

@@ -23,29 +23,9 @@ static bool default_row(const struct nt_engine *e, const struct nt_rec *rec)
 	if (listens)
 		return (rec->wqueue && (uint64_t)rec->rqueue * 100 >=
 					       (uint64_t)rec->wqueue * e->config.accept_pct[0]) ||
-		       (rec->verdicts & 1 << NT_V_ACCEPT);
+		       (rec->verdicts & (1 << NT_V_ACCEPT | 1 << NT_V_DROPS));
 	return rec->state != NT_TCP_TIME_WAIT && rec->state != NT_TCP_SYN_RECV &&
 	       rec->state != NT_TCP_NEW_SYN_RECV && rec->state != NT_TCP_CLOSE;
-}
-
-/* app kern nic net peer, as nt_totals.who counts them. */
-static unsigned int who_of(uint8_t verdict)
-{
-	switch (verdict) {
-	case NT_V_LOSS:
-	case NT_V_RTO:
-	case NT_V_RTT:
-	case NT_V_CWND:
-		return 3;
-	case NT_V_QDISC:
-		return 1;
-	case NT_V_NIC:
-		return 2;
-	case NT_V_WINDOW:
-		return 4;
-	default:
-		return 0;
-	}
 }
 
 /* What a socket sent, resent included, from its acknowledged rate and resent share. */
@@ -62,7 +42,7 @@ void nt_tally(struct nt_engine *e, struct nt_totals *t, const struct nt_rec *rec
 	t->unwell += rec->level == NT_LEVEL_UNWELL;
 	t->watch += rec->level == NT_LEVEL_WATCH;
 	if (rec->verdicts && rec->level > NT_LEVEL_OK)
-		t->who[who_of(rec->verdict)][rec->level - 1]++;
+		t->who[rec->who < NT_WHO_UNKNOWN ? rec->who : NT_WHO_UNKNOWN][rec->level - 1]++;
 	if (rec->flags & NT_F_RATES) {
 		t->tx_bytes_per_s += (double)rec->tx_bytes_per_s;
 		t->rx_bytes_per_s += (double)rec->rx_bytes_per_s;

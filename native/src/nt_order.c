@@ -138,7 +138,7 @@ static bool text_key(struct nt_engine *e, const struct nt_rec *rec, struct nt_ke
 		k->high = big_endian((const uint8_t *)e->cong_names[rec->cong_id], 8);
 		return rec->cong_id != 0;
 	case NT_KEY_WHO:
-		k->high = rec->verdict;
+		k->high = (uint64_t)rec->who << 8 | rec->verdict;
 		k->low = UINT32_MAX - rec->level;
 		return rec->verdicts != 0;
 	default:

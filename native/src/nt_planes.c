@@ -94,3 +94,43 @@ void nt_planes_reset_tx(struct nt_engine *e)
 		p->has &= ~(uint32_t)(NT_P_TX | NT_P_TX_PATH | NT_P_TX_OCTAVES);
 	}
 }
+
+static int by_cookie(const void *a, const void *b)
+{
+	uint64_t x = ((const struct nt_dropped *)a)->cookie;
+	uint64_t y = ((const struct nt_dropped *)b)->cookie;
+
+	return (x > y) - (x < y);
+}
+
+void nt_planes_dropped(struct nt_engine *e, const struct nt_dropped *v, uint32_t n)
+{
+	struct nt_dropped *own = n ? malloc(n * sizeof(*own)) : NULL;
+	uint32_t kept = 0;
+
+	free(e->dropped);
+	e->dropped = own;
+	e->n_dropped = 0;
+	if (!own)
+		return;
+	memcpy(own, v, n * sizeof(*own));
+	qsort(own, n, sizeof(*own), by_cookie);
+	for (uint32_t i = 1; i < n; i++) {
+		if (own[i].cookie != own[kept].cookie) {
+			own[++kept] = own[i];
+			continue;
+		}
+		for (int k = 0; k < NT_D_COUNT; k++)
+			own[kept].by[k] += own[i].by[k];
+	}
+	e->n_dropped = kept + 1;
+}
+
+const struct nt_dropped *nt_dropped_of(const struct nt_engine *e, uint64_t cookie)
+{
+	struct nt_dropped key = { .cookie = cookie };
+
+	if (!e->n_dropped)
+		return NULL;
+	return bsearch(&key, e->dropped, e->n_dropped, sizeof(key), by_cookie);
+}

@@ -15,4 +15,9 @@ void nt_plane_drop(struct nt_engine *e, struct nt_rec *rec);
 void nt_planes_reset_wait(struct nt_engine *e);
 void nt_planes_reset_tx(struct nt_engine *e);
 
+/* What the events plane saw dropped in the interval that ends, in any order. */
+void nt_planes_dropped(struct nt_engine *e, const struct nt_dropped *v, uint32_t n);
+/* Of one socket, or NULL. */
+const struct nt_dropped *nt_dropped_of(const struct nt_engine *e, uint64_t cookie);
+
 #endif

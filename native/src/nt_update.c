@@ -41,13 +41,15 @@ enum {
 	TI_TOTAL_RTO = 240,
 };
 
+#define CA_LOSS 4 /* TCP_CA_Loss */
+
 /* How often the base of the loss window moves on: the window spans one to two of these. */
 #define LOSS_STEP_MS 5000
+/* A network that duplicated so long ago may do so still. */
+#define NETWORK_DUPLICATES_S 300
 /* The kernel counts the limits in jiffies: shorter windows say little. */
 #define LIMITED_WINDOW_MS 950
 #define LIMITED_WINDOW_MAX_MS (60U * 60 * 1000)
-/* A bound may be too low: well before the clock's low word goes round it stands still. */
-#define UNREAD_MOST_MS 0x80000000U
 #define FLOW_MEAN_S 4.5f /* dt / (dt + 4.5) follows 1 - exp(-dt / 5) closely near 1 s */
 
 static bool is_mapped(const uint32_t *a)
@@ -102,7 +104,6 @@ static void take_gauges(struct nt_rec *rec, const struct nt_diag_view *v, struct
 {
 	f->notsent_bytes = nt_info32(v, TI_NOTSENT);
 	f->unacked = nt_info32(v, TI_UNACKED);
-	f->snd_mss = nt_info32(v, TI_SND_MSS);
 	f->snd_wnd = v->info_len >= TI_SND_WND + 4 ? nt_info32(v, TI_SND_WND) : UINT32_MAX;
 	f->last_data_recv_ms = nt_info32(v, TI_LAST_DATA_RECV);
 	f->last_ack_recv_ms = nt_info32(v, TI_LAST_ACK_RECV);
@@ -121,48 +122,81 @@ static void take_gauges(struct nt_rec *rec, const struct nt_diag_view *v, struct
 }
 
 /* What was sent and resent, in bytes where the kernel counts them (4.19), else in segments. */
-static void sent_words(const struct nt_diag_view *v, uint32_t *sent, uint32_t *resent)
+static void sent_words(const struct nt_diag_view *v, uint64_t *sent, uint64_t *resent)
 {
 	if (v->info_len >= TI_BYTES_RETRANS + 8) {
-		uint64_t spurious = (uint64_t)nt_info32(v, TI_DSACK_DUPS) *
-				    nt_info32(v, TI_SND_MSS);
-
-		*sent = (uint32_t)nt_info64(v, TI_BYTES_SENT);
-		/* May be below 0: differences count. */
-		*resent = (uint32_t)(nt_info64(v, TI_BYTES_RETRANS) - spurious);
+		*sent = nt_info64(v, TI_BYTES_SENT);
+		*resent = nt_info64(v, TI_BYTES_RETRANS);
 	} else {
 		*sent = nt_info32(v, TI_DATA_SEGS_OUT);
 		*resent = nt_info32(v, TI_TOTAL_RETRANS);
 	}
 }
 
+/*
+ * A DSACK says that the peer got a segment twice, not that we sent it twice: a network that
+ * duplicates earns them too. Where they outnumber what was resent (up to one interval before,
+ * for they take a round trip) that network is seen, and they prove nothing for a while.
+ */
+static bool network_duplicates(struct nt_rec *rec, uint32_t retrans, uint32_t dsacks,
+			       uint32_t now_ms, float dt_s)
+{
+	uint32_t now_s = now_ms / 1000;
+	uint32_t told = dsacks - rec->loss_dsacks[0];
+	uint32_t resent = retrans - rec->loss_retrans[0] + rec->loss_lag;
+
+	/* One too many may be a chance. */
+	if (dsacks > retrans + 1 || (told > resent + 1 && (float)rec->rtt_us * 2e-6f < dt_s))
+		rec->loss_dups_s = now_s + 1;
+	return rec->loss_dups_s && now_s + 1 - rec->loss_dups_s < NETWORK_DUPLICATES_S;
+}
+
 static void roll_loss_window(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh,
 			     uint32_t now_ms, struct nt_facts *f)
 {
-	uint32_t sent, resent;
+	uint32_t retrans = nt_info32(v, TI_TOTAL_RETRANS);
+	uint32_t dsacks = v->info_len >= TI_DSACK_DUPS + 4 ? nt_info32(v, TI_DSACK_DUPS) : 0;
+	uint64_t sent, resent;
 
 	sent_words(v, &sent, &resent);
 	if (fresh) {
 		rec->loss_at_ms = now_ms;
-		rec->loss_retrans[0] = rec->loss_retrans[1] = nt_info32(v, TI_TOTAL_RETRANS);
+		rec->loss_lag = 0;
+		rec->loss_dups_s = 0;
+		rec->loss_retrans[0] = rec->loss_retrans[1] = retrans;
+		rec->loss_dsacks[0] = rec->loss_dsacks[1] = dsacks;
 		rec->loss_sent[0] = rec->loss_sent[1] = sent;
 		rec->loss_resent[0] = rec->loss_resent[1] = resent;
 	} else if (now_ms - rec->loss_at_ms >= LOSS_STEP_MS) {
 		rec->loss_at_ms = now_ms;
+		rec->loss_lag = (uint32_t)f->new_retrans;
 		rec->loss_retrans[1] = rec->loss_retrans[0];
+		rec->loss_dsacks[1] = rec->loss_dsacks[0];
 		rec->loss_sent[1] = rec->loss_sent[0];
 		rec->loss_resent[1] = rec->loss_resent[0];
-		rec->loss_retrans[0] = nt_info32(v, TI_TOTAL_RETRANS);
+		rec->loss_retrans[0] = retrans;
+		rec->loss_dsacks[0] = dsacks;
 		rec->loss_sent[0] = sent;
 		rec->loss_resent[0] = resent;
 	}
-	f->loss_retrans = nt_info32(v, TI_TOTAL_RETRANS) - rec->loss_retrans[1];
-	uint32_t d_sent = sent - rec->loss_sent[1];
-	int32_t d_resent = (int32_t)(resent - rec->loss_resent[1]);
+	uint32_t all = retrans - rec->loss_retrans[1], spurious = dsacks - rec->loss_dsacks[1];
+	uint64_t d_sent = sent - rec->loss_sent[1];
+	/* By segments: a DSACK does not say how large they were. */
+	float share = d_sent ? (float)(resent - rec->loss_resent[1]) / (float)d_sent : 0;
 
-	f->loss_pct = d_sent && d_resent > 0 ? 100.0f * (float)d_resent / (float)d_sent : 0;
+	if (network_duplicates(rec, retrans, dsacks, now_ms, f->dt_s))
+		spurious = 0;
+	if (spurious > all)
+		spurious = all;
+	f->loss_retrans = all - spurious;
+	f->loss_pct = all ? 100.0f * share * (float)f->loss_retrans / (float)all : 0;
 	if (f->loss_pct > 100)
 		f->loss_pct = 100;
+	rec->flags &= ~(uint32_t)NT_F_RETR_PCT;
+	if (d_sent && v->info_len >= TI_BYTES_RETRANS + 8) {
+		rec->retr_pct = f->loss_pct;
+		rec->flags |= NT_F_RETR_PCT;
+	}
 }
 
 static uint8_t share(uint32_t part_ms, uint32_t whole_ms)
@@ -268,14 +302,14 @@ static void roll_rates(struct nt_rec *rec, const struct nt_diag_view *v, struct 
 	float per_s = 1.0f / f->dt_s;
 	uint64_t acked = nt_info64(v, TI_BYTES_ACKED) - rec->bytes_acked;
 	uint64_t received = nt_info64(v, TI_BYTES_RECEIVED) - rec->bytes_received;
-	uint64_t sent = nt_info64(v, TI_BYTES_SENT) - rec->bytes_sent;
-	uint64_t resent = nt_info64(v, TI_BYTES_RETRANS) - rec->bytes_retrans;
-	uint64_t spurious = (uint64_t)(nt_info32(v, TI_DSACK_DUPS) - rec->dsack_dups) * f->snd_mss;
 
 	f->new_retrans = nt_info32(v, TI_TOTAL_RETRANS) - rec->total_retrans;
-	f->new_rto = v->info_len >= TI_TOTAL_RTO + 2 ?
-			     (uint16_t)(nt_info16(v, TI_TOTAL_RTO) - rec->total_rto) :
-			     0;
+	/* Before Linux 6.7 nobody counts time-outs; only they lead to this state. */
+	if (v->info_len >= TI_TOTAL_RTO + 2)
+		f->new_rto = (uint16_t)(nt_info16(v, TI_TOTAL_RTO) - rec->total_rto);
+	else
+		f->new_rto = f->new_retrans && rec->ca_state == CA_LOSS;
+	f->acked = acked > 0;
 	rec->tx_bytes_per_s = (float)acked * per_s;
 	rec->rx_bytes_per_s = (float)received * per_s;
 	rec->retrans_per_s = (float)f->new_retrans * per_s;
@@ -289,12 +323,6 @@ static void roll_rates(struct nt_rec *rec, const struct nt_diag_view *v, struct 
 		rec->flow_bytes_per_s = flow;
 	if (rec->flow_bytes_per_s < 0.5f)
 		rec->flow_bytes_per_s = 0;
-	rec->flags &= ~(uint32_t)NT_F_RETR_PCT;
-	if (v->info_len >= TI_BYTES_RETRANS + 8 && sent) {
-		resent = resent > spurious ? resent - spurious : 0;
-		rec->retr_pct = 100.0f * (float)resent / (float)sent;
-		rec->flags |= NT_F_RETR_PCT;
-	}
 	rec->flags |= NT_F_RATES;
 }
 
@@ -309,48 +337,11 @@ static void take_counters(struct nt_rec *rec, const struct nt_diag_view *v)
 	rec->total_rto = nt_info16(v, TI_TOTAL_RTO);
 }
 
-/* States in which the peer's FIN has come: it counts as one byte of the receive queue. */
-static bool fin_received(uint8_t state)
+static void update_drops(const struct nt_engine *e, struct nt_rec *rec,
+			 const struct nt_diag_view *v, bool fresh, struct nt_facts *f)
 {
-	return state == NT_TCP_CLOSE_WAIT || state == NT_TCP_LAST_ACK || state == NT_TCP_CLOSING ||
-	       state == NT_TCP_TIME_WAIT;
-}
-
-/*
- * Lower bound of the age of the oldest unread byte: all of it came before the
- * last data did, and as long as the reader took nothing since we saw data
- * unread, the byte it will take next has waited at least that long.
- */
-static void bound_unread(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh,
-			 uint32_t now_ms, const struct nt_facts *f)
-{
-	uint32_t unread = rec->rqueue - (rec->rqueue && fin_received(rec->state) ? 1 : 0);
-	/* A FIN is counted in both. */
-	uint32_t taken = (uint32_t)nt_info64(v, TI_BYTES_RECEIVED) - rec->rqueue;
-
-	bool was_empty = !(rec->flags & NT_F_OLDEST_UNREAD);
-
-	rec->flags &= ~(uint32_t)NT_F_OLDEST_UNREAD;
-	if (!unread || was_empty || fresh || taken != rec->taken_bytes) {
-		rec->taken_bytes = taken;
-		rec->taken_at_ms = now_ms;
-	}
-	if (!unread)
-		return;
-	uint32_t age = now_ms - rec->taken_at_ms;
-
-	if (age > UNREAD_MOST_MS) {
-		age = UNREAD_MOST_MS;
-		rec->taken_at_ms = now_ms - age;
-	}
-	rec->oldest_unread_ms = f->last_data_recv_ms > age ? f->last_data_recv_ms : age;
-	rec->flags |= NT_F_OLDEST_UNREAD;
-}
-
-static void update_drops(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh,
-			 struct nt_facts *f)
-{
-	uint32_t drops;
+	const struct nt_dropped *seen;
+	uint32_t drops, rcvbuf;
 
 	if (v->skmem_len < 36)
 		return;
@@ -363,6 +354,11 @@ static void update_drops(struct nt_rec *rec, const struct nt_diag_view *v, bool 
 	if (!f->rolled)
 		return;
 	f->new_drops = drops - rec->drops;
+	memcpy(&rcvbuf, v->skmem + 4, 4);
+	f->queue_full = (uint64_t)rec->rqueue * 4 >= (uint64_t)rcvbuf * 3;
+	seen = f->new_drops ? nt_dropped_of(e, rec->cookie) : NULL;
+	if (seen)
+		memcpy(f->dropped, seen->by, sizeof(f->dropped));
 	rec->drops_per_s = (float)f->new_drops / f->dt_s;
 	rec->drops = drops;
 }
@@ -385,23 +381,6 @@ static void count(struct nt_engine *e, const struct nt_rec *rec)
 		t->tcp++;
 		t->by_state[rec->state & 15]++;
 	}
-}
-
-/* What the wait plane saw is better than what polling can bound. */
-static void take_unread(struct nt_rec *rec, const struct nt_plane *plane)
-{
-	rec->flags &= ~(uint32_t)NT_F_UNREAD_EXACT;
-	if (!plane || !(plane->has & NT_P_UNREAD))
-		return;
-	uint64_t ms = plane->oldest_unread_ns / 1000000;
-	uint32_t clipped = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
-
-	if (!(plane->has & NT_P_UNREAD_BOUND))
-		rec->flags |= NT_F_UNREAD_EXACT;
-	else if (rec->flags & NT_F_OLDEST_UNREAD && rec->oldest_unread_ms > clipped)
-		return;
-	rec->flags |= NT_F_OLDEST_UNREAD;
-	rec->oldest_unread_ms = clipped;
 }
 
 void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct nt_diag_view *v,
@@ -503,7 +482,7 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 			roll_loss_window(rec, v, fresh || restart, low_ms, &f);
 			take_counters(rec, v);
 		}
-		bound_unread(rec, v, fresh, low_ms, &f);
+		nt_bound_unread(rec, v, fresh, low_ms, &f);
 	} else {
 		/* Before TIME_WAIT it moved something; in it, nothing. */
 		if (f.rolled && rec->flags & NT_F_INFO)
@@ -513,8 +492,8 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		rec->flags &= ~(uint32_t)(NT_F_INFO | NT_F_OLDEST_UNREAD);
 	}
 	f.plane = nt_rec_plane(e, rec);
-	take_unread(rec, f.plane);
-	update_drops(rec, v, fresh, &f);
+	nt_take_unread(e, rec, v, &f);
+	update_drops(e, rec, v, fresh, &f);
 	if (f.rolled || fresh) {
 		nt_judge(&e->config, rec, &f, now_ms);
 		rec->base_ns = e->now_ns;

@@ -40,6 +40,14 @@ void nt_config_default(struct nt_config *c)
 	c->qdisc_us[1] = c->nic_us[1] = 50000;
 }
 
+static const uint8_t who_of[NT_V_COUNT] = {
+	[NT_V_UNREAD] = NT_WHO_APP, [NT_V_ACCEPT] = NT_WHO_APP,	 [NT_V_LOSS] = NT_WHO_NET,
+	[NT_V_RTO] = NT_WHO_NET,    [NT_V_WINDOW] = NT_WHO_PEER, [NT_V_RTT] = NT_WHO_NET,
+	[NT_V_SNDBUF] = NT_WHO_APP, [NT_V_DROPS] = NT_WHO_APP,	 [NT_V_UNCLOSED] = NT_WHO_APP,
+	[NT_V_CWND] = NT_WHO_NET,   [NT_V_READS] = NT_WHO_APP,	 [NT_V_QDISC] = NT_WHO_KERN,
+	[NT_V_NIC] = NT_WHO_NIC,
+};
+
 /* The conditions of one interval: value and threshold of each that holds. */
 struct held {
 	uint16_t mask;
@@ -47,11 +55,14 @@ struct held {
 	uint16_t unwell;
 	float value[NT_V_COUNT];
 	float over[NT_V_COUNT]; /* value / threshold */
+	uint8_t who[NT_V_COUNT], because[NT_V_COUNT];
 };
 
 static void hold(struct held *h, enum nt_verdict v, float value, float threshold, bool unwell)
 {
 	h->mask |= (uint16_t)(1U << v);
+	h->who[v] = who_of[v];
+	h->because[v] = NT_B_PLAIN;
 	h->value[v] = value;
 	h->over[v] = threshold > 0 ? value / threshold : value;
 	if (unwell)
@@ -70,30 +81,115 @@ static bool may_be_delayed_ack(const struct nt_rec *r, const struct nt_facts *f)
 	       r->rtt_us - r->min_rtt_us <= DELAYED_ACK_US;
 }
 
+/* A first message that fits every path, so that none can swallow it for its size. */
+#define SMALL_BYTES 536
+/* Tries in a row that took longer than two intervals of a second: 1 + 2 s, or 0.2 + 0.4 + 0.8 s. */
+#define SYN_TRIES 2
+#define DATA_TRIES 3
+
+/*
+ * What was sent and is not answered. Time-outs in a row are a state: their events get rarer the
+ * longer nobody answers, and end when the kernel gives up.
+ */
+static void hold_unanswered(const struct nt_rec *r, const struct nt_facts *f, struct held *h)
+{
+	uint32_t tries = f->unacked ? r->retransmits : 0, lasting = DATA_TRIES;
+	uint8_t because = NT_B_RTO;
+
+	if (r->state == NT_TCP_SYN_SENT) {
+		because = NT_B_SYN;
+		lasting = SYN_TRIES;
+	} else if (r->timer == NT_TIMER_PROBE || r->timer == NT_TIMER_KEEPALIVE) {
+		/* One may be on its way; it is counted until an answer comes. */
+		tries = r->timer_retrans >= 2 ? r->timer_retrans : 0;
+		because = r->timer == NT_TIMER_PROBE ? NT_B_PROBE : NT_B_KEEPALIVE;
+		lasting = 2;
+	} else if (tries >= 2 && r->bytes_acked <= 1 && r->wqueue <= SMALL_BYTES &&
+		   r->state == NT_TCP_ESTABLISHED) {
+		/* The host answered the handshake; the SYN counts as a byte. */
+		because = NT_B_SILENT_PEER;
+	}
+	if (f->rolled && f->new_rto > tries) {
+		tries = f->new_rto;
+		if (because != NT_B_SYN)
+			because = NT_B_RTO;
+	}
+	if (!tries)
+		return;
+	/* Each try waits twice as long as the one before. */
+	hold(h, NT_V_RTO, (float)tries, 1, true);
+	h->over[NT_V_RTO] = (float)(1U << (tries < 20 ? tries : 20));
+	h->because[NT_V_RTO] = because;
+	if (because == NT_B_SILENT_PEER)
+		h->who[NT_V_RTO] = NT_WHO_PEER;
+	if (tries >= lasting)
+		h->spanning |= 1U << NT_V_RTO;
+}
+
+/* A route that changed is no news for the 300 s of min_rtt's window. */
+#define RTT_STEP_MS 20000U
+/* So long a slow exchange counts for those that follow now and then. */
+#define RTT_PRESENT_MS 5000U
+
+/* Of a new sample; the least of the two steps is 0 until both are known. */
+static void note_rtt(struct nt_rec *r, bool high, uint32_t now_ms)
+{
+	uint32_t *low = r->rtt_low_us, age = now_ms - r->rtt_low_at_ms;
+
+	r->rtt_at_ms = now_ms;
+	r->rtt_high = (uint8_t)(high ? r->rtt_high + (r->rtt_high < 255) : 0);
+	if (!low[0] || age >= RTT_STEP_MS) {
+		low[1] = age < 2 * RTT_STEP_MS ? low[0] : 0;
+		low[0] = r->rtt_us;
+		r->rtt_low_at_ms = now_ms;
+	} else if (r->rtt_us < low[0]) {
+		low[0] = r->rtt_us;
+	}
+}
+
+/*
+ * srtt far over its minimum, but only where it was measured now: an idle connection keeps that of
+ * its last exchange. A level that holds, as after a change of route, is worth a word alone.
+ */
+static void hold_rtt(const struct nt_config *c, struct nt_rec *r, const struct nt_facts *f,
+		     uint32_t now_ms, struct held *h)
+{
+	bool known = r->min_rtt_us && r->min_rtt_us != UINT32_MAX;
+	float ratio = known ? (float)r->rtt_us / (float)r->min_rtt_us : 0;
+	bool high = ratio >= c->rtt_ratio[0] && r->rtt_us - r->min_rtt_us >= c->rtt_over_us &&
+		    !may_be_delayed_ack(r, f);
+
+	if (f->acked)
+		note_rtt(r, high, now_ms);
+	else if (r->rtt_high < 2 || now_ms - r->rtt_at_ms >= RTT_PRESENT_MS)
+		return;
+	if (!high)
+		return;
+	uint32_t low = r->rtt_low_us[1] < r->rtt_low_us[0] ? r->rtt_low_us[1] : r->rtt_low_us[0];
+	bool settled = (float)low >= (float)r->min_rtt_us * c->rtt_ratio[0] &&
+		       (float)r->rtt_us < (float)low * c->rtt_ratio[0];
+
+	hold(h, NT_V_RTT, ratio, c->rtt_ratio[0], ratio >= c->rtt_ratio[1] && !settled);
+}
+
 static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const struct nt_facts *f,
 		     struct held *h)
 {
 	bool sends = r->state == NT_TCP_ESTABLISHED || r->state == NT_TCP_CLOSE_WAIT ||
 		     r->state == NT_TCP_FIN_WAIT1;
+	/* Then a share of what arrives is no question. */
+	bool silent = f->unacked && r->retransmits >= 2 && f->last_ack_recv_ms >= 1000;
 
-	if (f->rolled && f->loss_retrans >= c->loss_retrans && f->loss_pct >= c->loss_pct[0])
+	if (f->rolled && !silent && f->loss_retrans >= c->loss_retrans &&
+	    f->loss_pct >= c->loss_pct[0])
 		hold(h, NT_V_LOSS, f->loss_pct, c->loss_pct[0], f->loss_pct >= c->loss_pct[1]);
-	if (f->rolled && f->new_rto) {
-		float n = (float)(r->retransmits > f->new_rto ? r->retransmits : f->new_rto);
-
-		hold(h, NT_V_RTO, n, 1, true);
-	}
-	if (r->min_rtt_us && r->min_rtt_us != UINT32_MAX &&
-	    (float)r->rtt_us >= (float)r->min_rtt_us * c->rtt_ratio[0] &&
-	    r->rtt_us - r->min_rtt_us >= c->rtt_over_us && !may_be_delayed_ack(r, f)) {
-		float ratio = (float)r->rtt_us / (float)r->min_rtt_us;
-
-		hold(h, NT_V_RTT, ratio, c->rtt_ratio[0], ratio >= c->rtt_ratio[1]);
-	}
-	if (sends && f->snd_wnd == 0 && r->wqueue)
+	hold_unanswered(r, f, h);
+	if (sends && f->snd_wnd == 0 && r->wqueue) {
 		/* Over 100 stands for a window that is shut. */
 		hold(h, NT_V_WINDOW, 101, c->rwnd_pct[0], true);
-	else if (r->flags & NT_F_LIMITED && r->lim_rwnd_pct >= c->rwnd_pct[0])
+		if (r->backoff >= DATA_TRIES) /* probes, answered or not */
+			h->spanning |= 1U << NT_V_WINDOW;
+	} else if (r->flags & NT_F_LIMITED && r->lim_rwnd_pct >= c->rwnd_pct[0])
 		hold(h, NT_V_WINDOW, r->lim_rwnd_pct, c->rwnd_pct[0],
 		     r->lim_rwnd_pct >= c->rwnd_pct[1]);
 	if (r->flags & NT_F_LIMITED && r->lim_sndbuf_pct >= c->sndbuf_pct[0])
@@ -101,9 +197,12 @@ static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const st
 		     r->lim_sndbuf_pct >= c->sndbuf_pct[1]);
 	if (r->flags & NT_F_LIMITED && r->lim_cwnd_pct >= c->cwnd_pct)
 		hold(h, NT_V_CWND, r->lim_cwnd_pct, c->cwnd_pct, false);
-	if (r->flags & NT_F_OLDEST_UNREAD && r->oldest_unread_ms >= c->unread_ms[0]) {
+	if (r->flags & NT_F_OLDEST_UNREAD && r->oldest_unread_ms >= c->unread_ms[0] &&
+	    f->readable) {
 		hold(h, NT_V_UNREAD, (float)r->oldest_unread_ms, (float)c->unread_ms[0],
-		     r->oldest_unread_ms >= c->unread_ms[1]);
+		     r->oldest_unread_ms >= c->unread_ms[1] && f->readable > 0);
+		if (f->readable < 0)
+			h->who[NT_V_UNREAD] |= NT_WHO_MAYBE;
 		if (r->oldest_unread_ms >= 2000)
 			h->spanning |= 1U << NT_V_UNREAD;
 	}
@@ -115,15 +214,71 @@ static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const st
 	}
 }
 
+/*
+ * Drops by what is known of their reasons. A counter alone says none, and what a filter or the
+ * TTL refuses is nobody's fault.
+ */
+static void hold_drops(const struct nt_config *c, const struct nt_rec *r, const struct nt_facts *f,
+		       struct held *h)
+{
+	static const struct {
+		uint8_t because, who;
+	} of[NT_D_COUNT] = {
+		[NT_D_FULL] = { NT_B_FULL, NT_WHO_APP },
+		[NT_D_CHECKSUM] = { NT_B_CHECKSUM, NT_WHO_NET },
+		[NT_D_MEMORY] = { NT_B_MEMORY, NT_WHO_KERN },
+		[NT_D_OTHER] = { NT_B_OTHER, NT_WHO_UNKNOWN },
+	};
+	bool listens = r->proto == NT_PROTO_TCP;
+	uint32_t seen = 0, most = NT_D_FULL, faults;
+	uint8_t because = NT_B_UNTOLD, who = NT_WHO_UNKNOWN;
+
+	if (!f->rolled || !f->new_drops)
+		return;
+	for (uint32_t k = 0; k < NT_D_COUNT; k++) {
+		seen += f->dropped[k];
+		if (k > NT_D_FULL && f->dropped[k] > f->dropped[most])
+			most = k;
+	}
+	/* The two counts are not of quite the same moment. */
+	if (seen + 2 + f->new_drops / 8 >= f->new_drops)
+		faults = seen - f->dropped[NT_D_REFUSED];
+	else
+		faults = f->new_drops - f->dropped[NT_D_REFUSED];
+	if (!faults)
+		return;
+	if (f->dropped[most] * 2 >= faults) {
+		because = of[most].because;
+		who = of[most].who;
+	} else if (f->queue_full && !listens) {
+		because = NT_B_FULL;
+		who = NT_WHO_APP;
+	}
+	float per_s = (float)faults / f->dt_s;
+
+	if (per_s < c->drops_per_s[0])
+		return;
+	/* A listener that drops for a reason that nobody tells may be scanned, and is well. */
+	hold(h, NT_V_DROPS, per_s, 1,
+	     per_s >= c->drops_per_s[1] && !(listens && who == NT_WHO_UNKNOWN));
+	h->because[NT_V_DROPS] = because;
+	h->who[NT_V_DROPS] = who;
+}
+
 static void hold_listener(const struct nt_config *c, const struct nt_rec *r,
 			  const struct nt_facts *f, struct held *h)
 {
 	float pct = r->wqueue ? 100.0f * (float)r->rqueue / (float)r->wqueue : 0;
+	bool long_now = pct >= (float)c->accept_pct[0] || (!r->wqueue && r->rqueue);
+	bool long_before = r->verdict_past[0] >> NT_V_ACCEPT & 1;
 
-	if ((f->new_drops || (!r->wqueue && r->rqueue)) && pct < 100)
+	/* With a queue that is empty whenever one looks, drops have another reason. */
+	if ((long_now || long_before) && (f->new_drops || !r->wqueue) && pct < 100)
 		pct = 100;
 	if (pct >= (float)c->accept_pct[0])
 		hold(h, NT_V_ACCEPT, pct, c->accept_pct[0], pct >= (float)c->accept_pct[1]);
+	else
+		hold_drops(c, r, f, h);
 }
 
 static void hold_stage(struct held *h, enum nt_verdict v, const struct nt_dist *d,
@@ -189,19 +344,51 @@ static void settle(struct nt_rec *rec, enum nt_level level, uint8_t strength, ui
 	}
 }
 
+/* So long the blame stays where it is while its cause still holds: of two that take turns. */
+#define WHO_STAYS_S 5
+
+/* The worst active verdict of the party that is blamed now, if it is to stay; else `first`. */
+static uint8_t steady(const struct nt_rec *rec, const struct held *h, uint16_t active,
+		      uint8_t first, uint32_t now_s)
+{
+	uint8_t stays = NT_V_COUNT;
+
+	if (!rec->verdicts || rec->who == h->who[first] || now_s - rec->who_since_s >= WHO_STAYS_S)
+		return first;
+	for (uint8_t v = 0; v < NT_V_COUNT; v++)
+		if (active >> v & 1 && h->who[v] == rec->who && level_of(h, v) > NT_LEVEL_OK &&
+		    (stays == NT_V_COUNT || worse(h, v, stays)))
+			stays = v;
+	return stays == NT_V_COUNT ? first : stays;
+}
+
+/* Of a verdict that held before and not in this interval: its last number. */
+static bool recall(const struct nt_rec *rec, uint8_t v, struct held *h)
+{
+	if (!(rec->verdicts >> v & 1) || (rec->verdict != v && rec->verdict2 != v))
+		return false;
+	bool first = rec->verdict == v;
+
+	h->value[v] = first ? rec->verdict_value : rec->verdict2_value;
+	h->who[v] = first ? rec->who : rec->who2;
+	h->because[v] = first ? rec->because : rec->because2;
+	h->over[v] = 1;
+	return true;
+}
+
 void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_facts *f,
 	      uint64_t now_ms)
 {
 	struct held h = { 0 };
 	uint32_t now_s = (uint32_t)(now_ms / 1000);
 
-	if (f->has_info)
+	if (f->has_info) {
 		hold_tcp(c, rec, f, &h);
-	else if (rec->proto == NT_PROTO_TCP && rec->state == NT_TCP_LISTEN)
+		hold_rtt(c, rec, f, now_ms, &h);
+	} else if (rec->proto == NT_PROTO_TCP && rec->state == NT_TCP_LISTEN)
 		hold_listener(c, rec, f, &h);
-	else if (rec->proto == NT_PROTO_UDP && f->rolled && f->new_drops &&
-		 rec->drops_per_s >= c->drops_per_s[0])
-		hold(&h, NT_V_DROPS, rec->drops_per_s, 1, rec->drops_per_s >= c->drops_per_s[1]);
+	else if (rec->proto == NT_PROTO_UDP)
+		hold_drops(c, rec, f, &h);
 
 	if (f->plane)
 		hold_planes(c, f->plane, &h);
@@ -225,15 +412,10 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 			continue;
 		/* Held in two of three intervals but not in this one: its last number stands. */
 		if (!(h.mask >> v & 1)) {
-			if (rec->verdicts >> v & 1 && rec->verdict == v)
-				h.value[v] = rec->verdict_value;
-			else if (rec->verdicts >> v & 1 && rec->verdict2 == v)
-				h.value[v] = rec->verdict2_value;
-			else {
+			if (!recall(rec, v, &h)) {
 				active &= (uint16_t) ~(1U << v);
 				continue;
 			}
-			h.over[v] = 1;
 		}
 		if (first == NT_V_COUNT || worse(&h, v, first)) {
 			second = first;
@@ -247,12 +429,23 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 		settle(rec, NT_LEVEL_OK, 0, now_s);
 		return;
 	}
+	uint8_t worst = first;
+
+	first = steady(rec, &h, active, worst, now_s);
+	if (first != worst)
+		second = worst;
 	if (!rec->verdicts || rec->verdict != first)
 		rec->verdict_since_s = now_s;
+	if (!rec->verdicts || rec->who != h.who[first])
+		rec->who_since_s = now_s;
 	rec->verdicts = active;
 	rec->verdict = first;
 	rec->verdict_value = h.value[first];
 	rec->verdict2 = second == NT_V_COUNT ? first : second;
 	rec->verdict2_value = h.value[rec->verdict2];
-	settle(rec, level_of(&h, first), log2_bucket(h.over[first]), now_s);
+	rec->who = h.who[first];
+	rec->who2 = h.who[rec->verdict2];
+	rec->because = h.because[first];
+	rec->because2 = h.because[rec->verdict2];
+	settle(rec, level_of(&h, worst), log2_bucket(h.over[worst]), now_s);
 }

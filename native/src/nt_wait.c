@@ -127,6 +127,7 @@ int nt_wait_open(int method, int confined, struct nt_wait **ret, char *why, uint
 		goto fail;
 	}
 	w->probe = method == NT_WAIT_PROBE;
+	w->exact = exact;
 	*ret = w;
 	return 0;
 fail:
@@ -185,6 +186,7 @@ int nt_wait_sample(struct nt_wait *w, uint32_t shift)
 	if (shift < w->skel->bss->sample_shift)
 		w->skel->bss->attached_ns = nt_ktime_ns();
 	w->skel->bss->sample_shift = shift;
+	w->partial |= shift > 0;
 	return 0;
 }
 

@@ -324,6 +324,7 @@ static int begin(struct nt_waits *w, struct nt_engine *e, const struct nt_sectio
 	if (w->max_ns > w->run_max_ns)
 		w->run_max_ns = w->max_ns;
 	w->head = head;
+	e->waits_whole = head.complete != 0;
 	w->read_ns = s->at_ns;
 	w->n_late = w->active_ports = 0;
 	nt_planes_reset_wait(e);
@@ -378,6 +379,7 @@ int nt_wait_apply(struct nt_engine *e, const struct nt_section *s, const uint8_t
 	if (s->kind == NT_S_WAIT_OFF) {
 		nt_planes_reset_wait(e);
 		w->head.shift = 0;
+		e->waits_whole = false;
 		mark_untraced(w, e);
 		nt_waits_free(w);
 		e->waits = NULL;

@@ -32,9 +32,8 @@ struct nt_wait {
 	struct nt_accept_key key;
 	uint8_t *buf;
 	uint32_t n_buf, buf_cap;
-	bool probe;	     /* the method */
-	bool marked;	     /* some records as not traced */
-	uint32_t read_shift; /* sample_shift of the interval that was read */
+	bool probe, exact; /* the method */
+	bool partial;	   /* it did not trace every socket all the time */
 	uint32_t reads;
 };
 

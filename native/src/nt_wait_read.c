@@ -116,6 +116,8 @@ int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *
 	err = err ? err : read_total(w, &total.head, total.buckets, ret);
 	if (!err) {
 		total.head.read = ++w->reads;
+		w->partial |= ret->no_storage > 0;
+		total.head.complete = w->exact && !w->partial;
 		pthread_mutex_lock(&e->lock);
 		deliver(e, at_ns, NT_S_WAIT, 0, (const uint8_t *)&total, sizeof(total));
 		deliver(e, at_ns, NT_S_WAIT_FOCUS, sizeof(struct nt_wait_focused), w->focused.v,

@@ -101,6 +101,8 @@ def put_planes(out: dict[str, Any], row: Row) -> None:
         )
         if not exact:
             wait["bounded"] = True
+        if flags & Flag.UNREADABLE:
+            wait["readable"] = False
     if flags & Flag.WAIT_UNTRACED:
         wait["traced"] = False
     if wait:
@@ -140,6 +142,8 @@ def plane_of(source: Mapping[str, Any], where: str) -> tuple[Plane, Flag]:
             has |= PlaneHas.UNREAD_BOUND
         else:
             flags |= Flag.UNREAD_EXACT
+        if wait.get("readable") is False:
+            flags |= Flag.UNREADABLE
     if "count" in wait:
         has |= PlaneHas.WAIT
         if wait.get("method") == "tcp_probe":

@@ -28,6 +28,7 @@ from nettop.model.types import (
     AF_INET,
     TCP_LISTEN,
     TCP_STATES,
+    Because,
     Detail,
     Flag,
     Model,
@@ -39,7 +40,7 @@ from nettop.model.types import (
     Verdict,
     address_text,
 )
-from nettop.model.words import VERDICT_NAMES, WHO, why_text
+from nettop.model.words import CAUSES, VERDICT_NAMES, who_name, who_text, why_text
 
 Write = Callable[[bytes], object]
 Owners = Callable[[int], Sequence[Proc]]
@@ -156,7 +157,7 @@ def head_object(model: Model, filter_text: str | None) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "taken": utc_text(model.wall_ns),
-        **_known(interval_s=_rounded(model.interval_s, 9)),
+        **_known(interval_s=_rounded(model.interval_s, 9), intervals=model.intervals),
         "host": model.host,
         "kernel": model.kernel,
         "nettop": __version__,
@@ -354,23 +355,27 @@ def _put_verdicts(out: dict[str, Any], row: Row) -> None:
         return
     verdicts = row.verdicts
     out["verdicts"] = list(dict.fromkeys(VERDICT_NAMES[v] for v in verdicts))
-    out["who"] = WHO[verdicts[0]]
+    out["who"] = who_text(row)
     out["why"] = why_text(row)
-    details = [_verdict(Verdict(rec.verdict), rec.verdict_value)]
+    details = [_verdict(Verdict(rec.verdict), rec.verdict_value, rec.who, rec.because)]
     if rec.verdict2 != rec.verdict:
-        details.append(_verdict(Verdict(rec.verdict2), rec.verdict2_value))
+        second = Verdict(rec.verdict2)
+        details.append(_verdict(second, rec.verdict2_value, rec.who2, rec.because2))
     out["verdict_details"] = details
 
 
-def _verdict(verdict: Verdict, value: float) -> dict[str, Any]:
+def _verdict(verdict: Verdict, value: float, who: int, because: int) -> dict[str, Any]:
     out = {
         "name": VERDICT_NAMES[verdict],
-        "who": WHO[verdict],
+        "who": who_name(who),
         "value": neat(value),
         "unit": VERDICT_UNITS[verdict],
     }
     if verdict is Verdict.READS:
         out["of"] = "p99"
+    cause = CAUSES.get(Because(because))
+    if cause:
+        out["cause"] = cause
     return out
 
 

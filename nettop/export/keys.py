@@ -55,6 +55,8 @@ _TOP = {
     "taken": "UTC time of the poll, RFC 3339 with nanoseconds",
     "interval_s": "seconds between this poll and the one before; left out in the first, which "
     "has no rates",
+    "intervals": "ended so far; most verdicts must hold in two of three, so that with fewer than 2 "
+    "none of those can be told",
     "host": "name of the host",
     "kernel": "release of its kernel",
     "nettop": "version that wrote this",
@@ -86,7 +88,8 @@ _TOP = {
     "totals.unwell": "of these, unwell",
     "totals.watch": "of these, to be watched",
     "totals.who": "of these, by whose fault",
-    "totals.who.*": "[to be watched, unwell] of app, kern, nic, net, peer",
+    "totals.who.*": "[to be watched, unwell] of app, kern, nic, net, peer; ? is not known, "
+    "or only likely",
     "totals.opened": "sockets first seen in this poll",
     "totals.closed": "sockets gone since the poll before",
     "totals.tx_bytes_per_s": "payload acknowledged, matched sockets",
@@ -214,7 +217,8 @@ _SOCKET = {
     "rates.rx_bytes_per_s": "payload received in order",
     "rates.flow_bytes_per_s": "the larger of both, mean of about 5 s",
     "rates.retrans_per_s": "segments resent",
-    "rates.retr_pct": "bytes resent of bytes sent, percent, less what DSACK proved spurious",
+    "rates.retr_pct": "bytes resent of bytes sent in the last 5 to 10 s, percent, less the share "
+    "of segments that DSACK proved spurious",
     "rates.drops_per_s": "packets dropped",
     "limited": "what held sending back: shares 0 to 1 of the last window of at least 1 s",
     "limited.rwnd": "the peer's window",
@@ -228,11 +232,15 @@ _SOCKET = {
     "strength": "log2 of value / threshold of the worst verdict",
     "verdicts": "what is wrong now, worst first: reads_late, accept, loss, rto, peer_window, rtt, "
     "send_buffer, drops, unclosed, cwnd",
-    "who": "whose fault the worst is: app, kern, nic, net or peer",
+    "who": "whose fault the worst is: app, kern, nic, net or peer; with ? it looks like theirs, "
+    "? alone: it cannot be told from here",
     "why": "the worst in words with its number",
     "verdict_details": "the worst two",
     "verdict_details[].name": "as in verdicts",
-    "verdict_details[].who": "whose fault",
+    "verdict_details[].who": "whose fault, as in who",
+    "verdict_details[].cause": "what the number counts, where a verdict has more than one: of rto "
+    "resent, resent_since_handshake, syn, window_probe, keepalive; of drops full, checksum, "
+    "memory, other, untold",
     "verdict_details[].value": "the number that it was judged by",
     "verdict_details[].unit": "ms, s, percent, count, ratio or per_s",
     "verdict_details[].of": "p99: the value is the 99th percentile of the interval's waits",
@@ -246,6 +254,8 @@ _SOCKET = {
     "rx_wait.bounded_samples": "of these, waited at least as long as was counted",
     "rx_wait.approx_samples": "of these, may have waited up to the length of a merged entry less",
     "rx_wait.oldest_unread_ns": "age of the oldest unread data now",
+    "rx_wait.readable": "false: poll() does not call it readable (urgent data, or fewer bytes than "
+    "SO_RCVLOWAT); left out otherwise",
     "rx_wait.bounded": "true: at least that",
     "rx_wait.method": "exact: each delivery was timed; tcp_probe: each segment, in order or not; "
     "poll: from tcpi_last_data_recv and the queue's movement",

@@ -257,6 +257,7 @@ def model_of(head: Mapping[str, Any]) -> Model:
         mono_ns=0,
         wall_ns=_wall_ns(head),
         interval_s=optional_number(head, "interval_s", ""),
+        intervals=optional_integer(head, "intervals", ""),
         host=text(head, "host", ""),
         kernel=text(head, "kernel", ""),
         sources=tuple(

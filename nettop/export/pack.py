@@ -25,8 +25,19 @@ from nettop.ffi import ffi
 from nettop.ffi.wire import EMPTY_REC, pack_row
 from nettop.model.fields import TCP_ALIVE
 from nettop.model.tcpinfo import TAIL_6_18, TAIL_7_0, TCP_INFO, InfoField
-from nettop.model.types import AF_INET, TCP_LISTEN, TCP_STATES, Flag, Owner, Proc, Proto, Verdict
-from nettop.model.words import VERDICT_NAMES
+from nettop.model.types import (
+    AF_INET,
+    TCP_LISTEN,
+    TCP_STATES,
+    Because,
+    Flag,
+    Owner,
+    Proc,
+    Proto,
+    Verdict,
+    Who,
+)
+from nettop.model.words import CAUSES, VERDICT_NAMES, WHO_NUMBERS
 
 _FAMILY = {name: number for number, name in FAMILIES.items()}
 _PROTO = {name: number for number, name in PROTOS.items()}
@@ -36,6 +47,8 @@ _TIMER = {name: number for number, name in TIMERS.items()}
 _OWNER = {name: owner for owner, name in OWNERS.items()}
 # Two verdicts are called reads_late; "of" tells them apart.
 _VERDICT = {name: v for v, name in VERDICT_NAMES.items() if v is not Verdict.READS}
+
+_CAUSE = {name: because for because, name in CAUSES.items()}
 
 _MEMORY: dict[str, tuple[str, ...]] = {
     "skmem": ("rmem_alloc", "rcvbuf", "wmem_alloc", "sndbuf", "fwd_alloc", "wmem_queued",
@@ -354,18 +367,21 @@ def _put_verdicts(rec: dict[str, Any], source: Mapping[str, Any], where: str) ->
             raise Bad(f"{where}verdicts[{at}]", "is no text")
         if name in _VERDICT and name not in told:
             mask |= 1 << _VERDICT[name]
-    known: list[tuple[Verdict, float]] = []
+    known: list[tuple[Verdict, float, int, int]] = []
     for at, item in enumerate(details):
         place = f"{where}verdict_details[{at}]."
         verdict: Verdict | None = _VERDICT.get(text(item, "name", place))
         if verdict is Verdict.UNREAD and item.get("of") == "p99":
             verdict = Verdict.READS
         if verdict is not None:
-            known.append((verdict, number(item, "value", place)))
+            who = WHO_NUMBERS.get(text(item, "who", place), int(Who.UNKNOWN))
+            because = int(_CAUSE.get(optional_text(item, "cause", place) or "", Because.PLAIN))
+            known.append((verdict, number(item, "value", place), who, because))
             mask |= 1 << verdict
     if not known:
         return
     rec["verdicts"] = mask
-    rec["verdict"], rec["verdict_value"] = int(known[0][0]), known[0][1]
     second = known[1] if len(known) > 1 else known[0]
-    rec["verdict2"], rec["verdict2_value"] = int(second[0]), second[1]
+    for end, (verdict, value, who, because) in (("", known[0]), ("2", second)):
+        rec[f"verdict{end}"], rec[f"verdict{end}_value"] = int(verdict), value
+        rec[f"who{end}"], rec[f"because{end}"] = who, because

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nettop.model.fields import FIELDS
-from nettop.model.types import Detail, Flag, Model, Proto, Row, Verdict
-from nettop.model.words import WHO
+from nettop.model.types import WHO_MAYBE, Because, Detail, Flag, Model, Proto, Row, Verdict
+from nettop.model.words import who_text
 from nettop.render import units
 
 SENTENCES = {
     Verdict.UNREAD: "does not read",
     Verdict.ACCEPT: "accepts too slowly",
     Verdict.LOSS: "loss on the path",
-    Verdict.RTO: "no answer, resending on time-out",
+    Verdict.RTO: "what was sent is not answered",
     Verdict.WINDOW: "the peer's window holds us back",
     Verdict.RTT: "the round trip takes much longer than it can",
     Verdict.SNDBUF: "the send buffer is too small",
-    Verdict.DROPS: "its receive queue overflows",
+    Verdict.DROPS: "what comes for it is dropped",
     Verdict.UNCLOSED: "has not closed what the peer closed",
     Verdict.CWND: "the congestion window is the limit",
     Verdict.READS: "reads late",
@@ -27,14 +27,23 @@ SENTENCES = {
 
 # Condition, then where it becomes unwell; the numbers are struct nt_config's defaults.
 THRESHOLDS = {
-    Verdict.UNREAD: ("oldest unread data ≥ 200 ms", "≥ 5 s"),
-    Verdict.ACCEPT: ("accept queue ≥ 80 % of its limit, or drops", "≥ 100 %, or drops"),
+    Verdict.UNREAD: ("oldest unread data that poll() calls readable ≥ 200 ms", "≥ 5 s"),
+    Verdict.ACCEPT: ("accept queue ≥ 80 % of its limit", "≥ 100 %, or drops too"),
     Verdict.LOSS: ("≥ 3 segments and ≥ 1 % of bytes resent in 5-10 s", "≥ 2 %"),
-    Verdict.RTO: ("a retransmission time-out", "at once"),
+    Verdict.RTO: (
+        "data or a SYN resent on time-outs, 2 probes unanswered, until an answer comes",
+        "at once",
+    ),
     Verdict.WINDOW: ("peer's window holds us back ≥ 20 % of the time", "≥ 50 %, or shut"),
-    Verdict.RTT: ("srtt ≥ 2 × min_rtt and ≥ 10 ms more", "≥ 4 ×"),
+    Verdict.RTT: (
+        "srtt, measured now, ≥ 2 × min_rtt and ≥ 10 ms more",
+        "≥ 4 ×, not where it stands there for 20-40 s",
+    ),
     Verdict.SNDBUF: ("send buffer holds us back ≥ 20 % of the time", "≥ 50 %"),
-    Verdict.DROPS: ("the socket drops packets", "≥ 100 a second"),
+    Verdict.DROPS: (
+        "packets for the socket are dropped, less what a filter refuses",
+        "≥ 100 a second",
+    ),
     Verdict.UNCLOSED: ("CLOSE_WAIT for ≥ 60 s", "never"),
     Verdict.CWND: ("congestion window full ≥ 20 % of the time", "never: a word, not an alarm"),
     Verdict.READS: ("p99 of the RX queue wait ≥ 20 ms, from 5 samples on", "≥ 200 ms"),
@@ -62,7 +71,7 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
     worst = verdicts[0]
     also = f"; also {SENTENCES[verdicts[1]]}" if len(verdicts) > 1 else ""
     return Explanation(
-        WHO[worst],
+        who_text(row) or "–",
         SENTENCES[worst] + also,
         _evidence(worst, row, detail),
         _ruled_out(worst, row, model),
@@ -81,10 +90,13 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
     match worst:
         case Verdict.UNREAD:
             least = "" if rec.flags & Flag.UNREAD_EXACT else "at least "
-            return (
-                f"{units.size(rec.rqueue)} unread for {least}{units.time(value * 1e6)}: "
-                "the program must call recv()"
-            )
+            unread = f"{units.size(rec.rqueue)} unread for {least}{units.time(value * 1e6)}"
+            if rec.who & WHO_MAYBE:
+                return (
+                    f"{unread}: the program must call recv(), unless it waits for more "
+                    "(SO_RCVLOWAT) or this is urgent data; only the RX wait, as root, tells"
+                )
+            return f"{unread}: the program must call recv()"
         case Verdict.ACCEPT:
             return (
                 f"{rec.rqueue} connections wait, {rec.wqueue} may: the program must call accept()"
@@ -93,7 +105,7 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             rtt = f", rtt {units.ratio(ratio)} min" if ratio else ""
             return f"{units.percent(value)} resent, cwnd {rec.snd_cwnd}{rtt}"
         case Verdict.RTO:
-            return f"{value:.0f} time-outs, backoff {rec.backoff}, cwnd {rec.snd_cwnd}"
+            return _unanswered(row, detail)
         case Verdict.WINDOW:
             wnd = _number("snd_wnd", row, detail)
             shut = "it is shut" if value > 100 else f"{value:.0f}% of the interval"
@@ -108,7 +120,9 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             held = f"{value:.0f}% of the interval, sndbuf {units.size(buf)}"
             return f"{held}: raise SO_SNDBUF or tcp_wmem"
         case Verdict.DROPS:
-            return f"{units.rate(value)} packets a second dropped, {rec.drops} in all"
+            said = f"{units.rate(value)} packets a second dropped, {rec.drops} in all"
+            untold = _DROPS_LISTENER if row.is_listen else _DROPS_UNTOLD
+            return f"{said}: {_DROPS.get(Because(rec.because), untold)}"
         case Verdict.UNCLOSED:
             return (
                 f"the peer closed {units.time(value * 1e9)} ago or longer: the program must close()"
@@ -128,6 +142,51 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             )
 
 
+_DROPS = {
+    Because.FULL: "its receive queue is full, the program must read faster or raise SO_RCVBUF",
+    Because.CHECKSUM: "their checksums are wrong",
+    Because.MEMORY: "no memory is left for the protocol (net.ipv4.udp_mem, tcp_mem)",
+    Because.OTHER: "for the reasons that the events name",
+}
+_DROPS_UNTOLD = (
+    "a full queue, wrong checksums, a socket filter or udp_mem; only the events, as root and from "
+    "Linux 6.11 on, tell which"
+)
+_DROPS_LISTENER = (
+    "few connections wait, so the accept queue overflowed between two looks, SYNs were more than "
+    "could be kept, or something refuses them (filter, TTL, flags); the counter does not say which"
+)
+
+_NO_ANSWER = {
+    Because.SYN: "SYNs sent again: nothing answers. The host is down or a firewall drops them; "
+    "this end cannot tell which",
+    Because.PROBE: "probes of the peer's shut window without an answer: the path is cut or the "
+    "peer gone; this end cannot tell which",
+    Because.KEEPALIVE: "keepalive probes without an answer: the path is cut or the peer gone; "
+    "this end cannot tell which",
+    Because.SILENT_PEER: "time-outs in a row: the host answered the handshake, and nothing since",
+}
+
+
+def _unanswered(row: Row, detail: Detail | None) -> str:
+    rec = row.rec
+    said = f"{rec.verdict_value:.0f} "
+    heard = _number("last_ack_recv", row, detail)
+    cut = rec.retransmits >= 2 and (heard is None or heard >= 1e9)
+    if rec.because in _NO_ANSWER:
+        said += _NO_ANSWER[Because(rec.because)]
+    elif cut:
+        said += (
+            f"time-outs in a row, backoff {rec.backoff}: the path is cut or the peer gone; this "
+            "end cannot tell which"
+        )
+    else:
+        said += f"time-outs, backoff {rec.backoff}, cwnd {rec.snd_cwnd}"
+    if rec.because != Because.SYN and heard is not None and cut:
+        said += f". Nothing heard for {units.time(heard)}, {units.size(rec.wqueue)} queued"
+    return said
+
+
 def _ruled_out(worst: Verdict, row: Row, model: Model) -> str:
     """Other causes with their numbers; what no plane measures is called not measured."""
     rec = row.rec
@@ -136,7 +195,9 @@ def _ruled_out(worst: Verdict, row: Row, model: Model) -> str:
     parts = []
     if worst not in (Verdict.UNREAD, Verdict.READS):
         wait = row.plane.wait
-        if rec.flags & Flag.OLDEST_UNREAD:
+        if rec.flags & Flag.UNREADABLE:
+            parts.append("app: nothing that it could read")
+        elif rec.flags & Flag.OLDEST_UNREAD:
             bounded = not rec.flags & Flag.UNREAD_EXACT
             parts.append(f"app: unread {units.time(rec.oldest_unread_ms * 1e6, bounded=bounded)}")
         elif wait.count:
@@ -157,9 +218,17 @@ def _quiet(row: Row) -> str:
     rec = row.rec
     if row.is_listen:
         return f"{rec.rqueue} of {rec.wqueue} connections wait for accept()"
+    if rec.flags & Flag.UNREADABLE:
+        return (
+            f"{units.size(rec.rqueue)} queued that poll() does not call readable: urgent data, or "
+            "fewer bytes than SO_RCVLOWAT"
+        )
+    parts = []
     if rec.flags & Flag.LIMITED and rec.lim_idle_pct >= 50:
-        return "nothing to send most of the time"
-    return ""
+        parts.append("nothing to send most of the time")
+    if rec.flags & Flag.WAIT_UNTRACED:
+        parts.append("how late it is read is not known: to spare CPU not all sockets are traced")
+    return "; ".join(parts)
 
 
 def shares(row: Row) -> list[tuple[str, int]]:

@@ -193,8 +193,9 @@ _FIELDS: tuple[Field, ...] = (
           loc=_tcp("snd_cwnd"), descending=False, aliases=("snd_cwnd",)),
     Field("retr/s", Kind.RATE, "segments resent per second in this interval (Δtotal_retrans)",
           "RETR/s", 6, loc=_tcp("retrans_per_s", need=Flag.RATES), aliases=("retr",)),
-    Field("retr%", Kind.PERCENT, "bytes resent of bytes sent in this interval, less what DSACK "
-          "proved spurious", "RETR%", 5, loc=_tcp("retr_pct", need=Flag.RETR_PCT)),
+    Field("retr%", Kind.PERCENT, "bytes resent of bytes sent in the last 5 to 10 s, less the share "
+          "of segments that DSACK proved spurious", "RETR%", 5,
+          loc=_tcp("retr_pct", need=Flag.RETR_PCT)),
     Field("lost", Kind.COUNT, "segments marked lost now (tcpi_lost)", "LOST", 4, loc=_tcp("lost")),
     Field("sndq", Kind.SIZE, "bytes written and not acknowledged; of a listener the limit of its "
           "accept queue", "SNDQ", 4, loc=Loc("rec", "wqueue"), aliases=("sendq", "wqueue")),

@@ -71,6 +71,7 @@ class Flag(IntFlag):
     SKMEM = 512
     UNREAD_EXACT = 1024
     WAIT_UNTRACED = 2048
+    UNREADABLE = 4096
 
 
 class Level(IntEnum):
@@ -79,6 +80,36 @@ class Level(IntEnum):
     OK = 0
     WATCH = 1
     UNWELL = 2
+
+
+class Who(IntEnum):
+    """enum nt_who: whose fault."""
+
+    APP = 0
+    KERN = 1
+    NIC = 2
+    NET = 3
+    PEER = 4
+    UNKNOWN = 5
+
+
+WHO_MAYBE = 8  # added to a Who: it looks like it, no more
+
+
+class Because(IntEnum):
+    """enum nt_because: what a verdict's number was made of, where that is not always the same."""
+
+    PLAIN = 0
+    RTO = 1
+    SILENT_PEER = 2
+    SYN = 3
+    PROBE = 4
+    KEEPALIVE = 5
+    FULL = 6
+    CHECKSUM = 7
+    MEMORY = 8
+    OTHER = 9
+    UNTOLD = 10
 
 
 class Verdict(IntEnum):
@@ -291,6 +322,8 @@ class Group:
     level: Level
     verdict: Verdict | None
     verdict_value: float
+    who: str | None  # of the verdict
+    because: Because
     worst_cookie: int
     rtt50_ns: int | None
     rtt_max_ns: int | None
@@ -352,7 +385,7 @@ class Totals:
     matched: int
     unwell: int
     watch: int
-    who: Mapping[str, tuple[int, int]]  # app kern nic net peer → (watch, unwell)
+    who: Mapping[str, tuple[int, int]]  # app kern nic net peer ? → (watch, unwell)
     opened: int | None
     closed: int | None
     tx_bytes_per_s: float | None  # of the matched sockets
@@ -392,6 +425,7 @@ class Model:
     events: EventsTick | None = None  # None: the plane is off
     told: tuple[Mapping[str, Any], ...] | None = None  # events of an opened file, as written
     untold: Mapping[str, int] = field(default_factory=dict)  # of an opened file
+    intervals: int | None = None  # ended so far: verdicts must hold in two; None: a file without
 
     def source(self, name: str) -> SourceStatus | None:
         return next((s for s in self.sources if s.name == name), None)

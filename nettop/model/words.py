@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from nettop.model.types import TCP_STATES, Flag, Level, Owner, Proto, Row, Verdict
+from nettop.model.types import (
+    TCP_STATES,
+    WHO_MAYBE,
+    Because,
+    Flag,
+    Level,
+    Owner,
+    Proto,
+    Row,
+    Verdict,
+    Who,
+)
 from nettop.render import units
 
 _SHORT_STATES = {
@@ -20,6 +31,9 @@ OWNER_WORDS = {
     Owner.HIDDEN: "(hidden)",
 }
 
+WHO_NAMES = ("app", "kern", "nic", "net", "peer", "?")  # by Who
+
+# Whose fault it is where nothing says otherwise.
 WHO = {
     Verdict.UNREAD: "app",
     Verdict.ACCEPT: "app",
@@ -54,6 +68,33 @@ VERDICT_NAMES = {
 }
 
 
+# The names in JSON's "cause".
+CAUSES = {
+    Because.RTO: "resent",
+    Because.SILENT_PEER: "resent_since_handshake",
+    Because.SYN: "syn",
+    Because.PROBE: "window_probe",
+    Because.KEEPALIVE: "keepalive",
+    Because.FULL: "full",
+    Because.CHECKSUM: "checksum",
+    Because.MEMORY: "memory",
+    Because.OTHER: "other",
+    Because.UNTOLD: "untold",
+}
+
+_UNANSWERED = {Because.SYN: "SYN", Because.PROBE: "probe", Because.KEEPALIVE: "keepal"}
+
+
+def who_name(number: int) -> str:
+    """app, kern, nic, net, peer; `net?`: it looks like it, no more; ?: cannot be told from here."""
+    if number & WHO_MAYBE:
+        return f"{WHO_NAMES[number & ~WHO_MAYBE]}?"
+    return WHO_NAMES[number]
+
+
+WHO_NUMBERS = {who_name(n): n for n in (*range(6), *(n | WHO_MAYBE for n in range(Who.UNKNOWN)))}
+
+
 def owner_text(row: Row) -> str | None:
     """nginx/812, nginx/812+7 when shared, (orphan) and the like, (user) if only that is known."""
     proc = row.proc
@@ -76,7 +117,9 @@ def state_text(row: Row) -> str:
     return _SHORT_STATES.get(TCP_STATES.get(row.rec.state, ""), str(row.rec.state))
 
 
-def verdict_words(verdict: Verdict, value: float, *, bounded: bool = True) -> str:
+def verdict_words(
+    verdict: Verdict, value: float, because: int = Because.PLAIN, *, bounded: bool = True
+) -> str:
     """A few words with the number, at most 13 cells: `loss 2.1%`, `unread ≥12s`.
 
     bounded: the age of unread data is a lower bound.
@@ -89,7 +132,7 @@ def verdict_words(verdict: Verdict, value: float, *, bounded: bool = True) -> st
         case Verdict.LOSS:
             return f"loss {units.percent(value)}"
         case Verdict.RTO:
-            return f"RTO x{value:.0f}"
+            return f"{_UNANSWERED.get(Because(because), 'RTO')} x{value:.0f}"
         case Verdict.WINDOW:
             # Over 100 stands for a window that is shut.
             return "window 0" if value > 100 else f"window {units.percent(value)}"
@@ -112,14 +155,21 @@ def verdict_words(verdict: Verdict, value: float, *, bounded: bool = True) -> st
 
 
 def who_text(row: Row) -> str | None:
-    """app, kern, nic, net or peer; None when nothing is unusual."""
-    return WHO[Verdict(row.rec.verdict)] if row.rec.verdicts else None
+    """As who_name; None when nothing is unusual."""
+    return who_name(row.rec.who) if row.rec.verdicts else None
 
 
 def why_text(row: Row) -> str | None:
-    """The worst verdict with its number; blank while fine, `was …` while the level sinks."""
+    """The worst verdict with its number; blank while fine.
+
+    Without one: `recovering` while the level sinks, `not traced` where the RX wait leaves the
+    socket out, so that nobody would know how late it is read.
+    """
     rec = row.rec
     if rec.verdicts:
         bounded = not rec.flags & Flag.UNREAD_EXACT
-        return verdict_words(Verdict(rec.verdict), rec.verdict_value, bounded=bounded)
-    return "recovering" if rec.level > Level.OK else None
+        verdict = Verdict(rec.verdict)
+        return verdict_words(verdict, rec.verdict_value, rec.because, bounded=bounded)
+    if rec.level > Level.OK:
+        return "recovering"
+    return "not traced" if rec.flags & Flag.WAIT_UNTRACED and not row.is_listen else None

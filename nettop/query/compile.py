@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from nettop.model.fields import FIELDS, Field, Loc
 from nettop.model.types import AF_INET, AF_INET6, Proto, Verdict
-from nettop.model.words import VERDICT_NAMES, WHO
+from nettop.model.words import VERDICT_NAMES, WHO_NUMBERS
 from nettop.query import values
 from nettop.query.ast import Address, And, Compare, Node, Not, Or, OwnedBy, States, Text
 from nettop.query.errors import FilterError
@@ -263,19 +263,11 @@ class _Compiler:
         self.negate(not equal)
 
     def who(self, word: str, equal: bool) -> None:
-        known = ("app", "kern", "nic", "net", "peer")
-        if word.lower() not in known:
-            raise self.fail(word, f"no '{word}'", f"who is one of {', '.join(known)}")
-        wanted = [v for v, who in WHO.items() if who == word.lower()]
-        if not wanted:
-            self.never()
-            self.negate(not equal)
-            return
+        number = WHO_NUMBERS.get(word.lower())
+        if number is None:
+            raise self.fail(word, f"no '{word}'", f"who is one of {', '.join(WHO_NUMBERS)}")
         # The column shows the worst verdict's WHO, so that one counts.
-        loc = Loc("rec", "verdict")
-        self.ops.append(
-            Op(IN, left=loc, data=self.numbers([int(v) for v in wanted]), n=len(wanted))
-        )
+        self.ops.append(Op(CMP, cmp=CMPS["="], left=Loc("rec", "who"), number=number))
         self.ops.append(Op(CMP, cmp=CMPS["!="], left=Loc("rec", "verdicts"), number=0))
         self.ops.append(Op(AND))
         self.negate(not equal)

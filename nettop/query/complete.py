@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from nettop.model.fields import FIELDS, Field, Kind, lookup
-from nettop.model.words import VERDICT_NAMES, WHO
+from nettop.model.words import VERDICT_NAMES, WHO_NUMBERS
 from nettop.query.values import STATE_NAMES, example
 
 _WORD = re.compile(r"[^\s()<>=!&|\"']*$")
@@ -90,7 +90,7 @@ def _values(word: str, field: Field | None) -> tuple[str, ...]:
     if word == "verdict":
         return tuple(VERDICT_NAMES.values())
     if word == "who":
-        return tuple(sorted(set(WHO.values())))
+        return tuple(WHO_NUMBERS)
     if word == "level":
         return ("ok", "watch", "unwell")
     if word == "proto":

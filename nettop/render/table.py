@@ -81,9 +81,11 @@ def header_lines(model: Model, filter_text: str | None, file: str | None) -> lis
     states = t.by_state
     none = None if t.tcp is None else 0
     est, listen = states.get("ESTABLISHED", none), states.get("LISTEN", none)
+    short = model.intervals is not None and model.intervals < 2
+    few = "≥" if short else ""
     first = [
         f"nettop  {clean(model.host)} {clean(model.kernel)}  {when}  {every}",
-        f"! {t.unwell} unwell  ▲ {t.watch} watch",
+        f"! {few}{t.unwell} unwell  ▲ {few}{t.watch} watch",
         f"tcp {_known(t.tcp)} est {_known(est)} listen {_known(listen)}"
         f" tw {_known(states.get('TIME_WAIT'))} udp {_known(t.udp)}",
         f"retr {units.rate(t.retrans_per_s)}/s",
@@ -94,6 +96,9 @@ def header_lines(model: Model, filter_text: str | None, file: str | None) -> lis
         first.append(f"netns {t.netns}{hidden}")
     lines = ["   ".join(first)]
     second = [f"{t.matched} shown"]
+    if short:
+        seen = "one look" if not model.intervals else "one interval"
+        second.append(f"verdicts of {seen}: most must hold in two intervals (add -d SECS)")
     if file:
         second.append(f"file {clean(file)}")
     if filter_text:

@@ -206,7 +206,8 @@ def test_once_has_no_rates_and_with_delay_has_them(run: Run) -> None:
     assert len(first["sockets"]) == 2
     assert all("rates" not in s for s in first["sockets"])
     second = json.loads(run("--once", "--json", "-d", "0.5", *ME).stdout)
-    assert 0.45 <= second["interval_s"] <= 1.5
+    assert 0.15 <= second["interval_s"] <= 0.5
+    assert (first["intervals"], second["intervals"]) == (0, 3)
     assert all(s["rates"]["retrans_per_s"] == 0 for s in second["sockets"])
 
 

@@ -14,11 +14,19 @@ _UNSIGNED = re.compile(
 REQUIRED = ("schema", "taken", "host", "kernel", "nettop", "sources", "cost", "totals", "sockets")
 SOCKET = ("netns", "cookie", "proto", "family", "state", "local", "remote", "uid", "rqueue",
           "wqueue", "level", "verdicts")  # fmt: skip
+WHO = {"app", "kern", "nic", "net", "peer", "?", "app?", "kern?", "nic?", "net?", "peer?"}
+_FLAGS = (
+    "sockets[].first_interval",
+    "sockets[].rx_wait.bounded",
+    "sockets[].rx_wait.readable",
+    "sockets[].missed",
+)
 _WORDS = {
     "sockets[].proto": {"tcp", "udp", "mptcp"},
     "sockets[].family": {"inet", "inet6"},
     "sockets[].level": {"ok", "watch", "unwell"},
-    "sockets[].who": {"app", "kern", "nic", "net", "peer"},
+    "sockets[].who": WHO,
+    "sockets[].verdict_details[].who": WHO,
     "sockets[].owner": {"kernel", "orphan", "not_accepted", "not_found", "hidden"},
     "sources[].state": {"ok", "partial", "off"},
 }
@@ -41,7 +49,7 @@ def check(snapshot: dict[str, Any]) -> None:
 def _walk(value: Any, path: str) -> None:
     assert value is not None, f"{path} is null"
     if path:
-        known = path if path in KEYS else re.sub(r"\.\w+$", ".*", path)
+        known = path if path in KEYS else re.sub(r"\.[^.]+$", ".*", path)
         assert known in KEYS, f"{path} is not documented"
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -54,8 +62,7 @@ def _walk(value: Any, path: str) -> None:
     elif path in _WORDS:
         assert value in _WORDS[path], f"{path} is {value}"
     elif isinstance(value, bool):
-        flags = ("first_interval", "missed", "rx_wait.bounded")
-        assert path in {f"sockets[].{name}" for name in flags}, path
+        assert path in _FLAGS, path
     elif isinstance(value, str):
         assert value.isprintable(), path
     elif _UNSIGNED.search(path) or ".tcp_info." in path:

@@ -24,6 +24,7 @@ from nettop.model.fields import FIELDS
 from nettop.model.types import (
     AF_INET,
     AF_INET6,
+    Because,
     Detail,
     Dist,
     Flag,
@@ -35,12 +36,15 @@ from nettop.model.types import (
     Proto,
     Row,
 )
+from nettop.model.words import WHO_NUMBERS
 from nettop.query import compile_filter
 from tests.export.make import HOSTILE, Rows, make_detail, make_model, make_row
 from tests.export.schema import check
 
 U8, U16, U32 = st.integers(0, 255), st.integers(0, 2**16 - 1), st.integers(0, 2**32 - 1)
 RATE = st.floats(0, 2.0**40, width=32, allow_subnormal=False)
+WHOS = st.sampled_from(list(WHO_NUMBERS.values()))
+CAUSE = st.sampled_from(list(Because))
 SHARE = st.integers(0, 100)
 SKMEM = ("rmem_alloc", "rcvbuf", "wmem_alloc", "sndbuf", "fwd_alloc", "wmem_queued", "optmem",
          "backlog", "drops")  # fmt: skip
@@ -76,6 +80,7 @@ def sockets(draw: st.DrawFn, cookie: int) -> tuple[Row, Detail | None]:
     active = [v for v in range(10) if verdicts >> v & 1]
     first = draw(st.sampled_from(active)) if active else 0
     second = draw(st.sampled_from(active)) if active else 0
+    who, because = draw(WHOS), draw(CAUSE)
     pid = draw(st.sampled_from([0, 12, 13]))
     owner = draw(st.sampled_from(list(Owner))) if not pid else Owner.PROC
     if owner == Owner.PROC and not pid:
@@ -89,6 +94,8 @@ def sockets(draw: st.DrawFn, cookie: int) -> tuple[Row, Detail | None]:
         drops=draw(U32), oldest_unread_ms=draw(U32), level=draw(st.integers(0, 2)),
         strength=draw(U8), verdicts=verdicts, verdict=first, verdict2=second,
         verdict_value=draw(RATE), verdict2_value=draw(RATE),
+        who=who, who2=who if second == first else draw(WHOS), because=because,
+        because2=because if second == first else draw(CAUSE),
         tx_bytes_per_s=draw(RATE), rx_bytes_per_s=draw(RATE), flow_bytes_per_s=draw(RATE),
         retrans_per_s=draw(RATE), retr_pct=draw(RATE), drops_per_s=draw(RATE),
         lim_rwnd_pct=draw(SHARE), lim_sndbuf_pct=draw(SHARE), lim_cwnd_pct=draw(SHARE),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from nettop.model.fields import FIELDS, Field
-from nettop.model.types import Flag, Owner, Proto, Row, Verdict
+from nettop.model.types import Flag, Level, Owner, Proto, Row, Verdict
+from nettop.model.words import who_text
 from tests.feeding import FedEngine as Engine
 from tests.netlink import connection, diag, done, message, skmeminfo, tcp_info
 
@@ -105,6 +107,35 @@ def test_a_group_is_as_loud_as_its_loudest(engine: Engine) -> None:
         assert group.level == 2
 
 
+def test_the_blame_does_not_flap(engine: Engine) -> None:
+    """Two causes that take turns in being the worse: each may keep it for five seconds."""
+    said = []
+    busy = sndbuf = 0
+    for n in range(24):
+        busy, sndbuf = busy + 1_000_000, sndbuf + (250_000 if n % 2 else 900_000)
+        sweep(engine, 10 + n, connection(
+            1, rtt=100_000, min_rtt=10_000 if n % 2 else 40_000, unacked=40, snd_cwnd=80,
+            bytes_acked=n * 1000, busy_time=busy, sndbuf_limited=sndbuf, snd_wnd=65535,
+        ))  # fmt: skip
+        said.append(who_text(row(engine)))
+    said = said[4:]
+    changes = [n for n in range(1, len(said)) if said[n] != said[n - 1]]
+    assert set(said) <= {"net", "app"}
+    assert all(b - a >= 5 for a, b in pairwise(changes)), said
+    assert row(engine).level == Level.UNWELL
+
+
+def test_the_blame_goes_at_once_with_its_cause(engine: Engine) -> None:
+    waits: dict[str, Any] = {"rqueue": 400_000, "bytes_received": 900_000, "last_data_recv": 9000}
+    far: dict[str, Any] = {"rtt": 100_000, "min_rtt": 20_000, "unacked": 40, "snd_cwnd": 80}
+    for n in range(4):
+        sweep(engine, 10 + n, connection(1, bytes_acked=n * 1000, **far, **waits))
+    assert who_text(row(engine)) == "app"
+    for n in range(4, 7):
+        sweep(engine, 10 + n, connection(1, bytes_acked=n * 1000, bytes_received=900_000, **far))
+    assert who_text(row(engine)) == "net"
+
+
 def test_retr_pct_leaves_out_what_dsack_proved_spurious(engine: Engine) -> None:
     base: dict[str, Any] = {"snd_mss": 1000, "bytes_sent": 0, "bytes_retrans": 0}
     sweep(engine, 10, connection(1, **base))
@@ -112,6 +143,7 @@ def test_retr_pct_leaves_out_what_dsack_proved_spurious(engine: Engine) -> None:
         "snd_mss": 1000,
         "bytes_sent": 100_000,
         "bytes_retrans": 5000,
+        "total_retrans": 5,
         "dsack_dups": 3,
     }
     sweep(engine, 11, connection(1, **more))
@@ -476,7 +508,8 @@ def test_listener_has_no_connection_numbers(engine: Engine) -> None:
 
 def test_totals(engine: Engine) -> None:
     sweep(engine, 10, connection(1), connection(2, state="LISTEN", wqueue=5))
-    totals = sweep(engine, 11, connection(1, bytes_acked=500, bytes_sent=600, bytes_retrans=60),
+    resent: dict[str, Any] = {"bytes_retrans": 60, "total_retrans": 1}
+    totals = sweep(engine, 11, connection(1, bytes_acked=500, bytes_sent=600, **resent),
                    connection(3), connection(2, state="LISTEN", wqueue=5))  # fmt: skip
     assert (totals.tcp, totals.opened, totals.matched) == (3, 1, 2)
     assert totals.by_state[1] == 2

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from nettop.sources import refusal
-from tests.integration.namespaces import needs_root
 
 ALL = frozenset(refusal.CAPABILITIES)
 HOST = "         0          0 4294967295\n"
@@ -56,7 +55,7 @@ for s in Planes(PlaneOptions()).statuses():
 """
 
 
-@needs_root
+@pytest.mark.needs_root
 @pytest.mark.needs_tools("setpriv", "unshare")
 @pytest.mark.parametrize(
     ("how", "why", "fix"),

@@ -10,13 +10,13 @@ import pytest
 
 from nettop.model.fields import FIELDS
 from nettop.model.types import Level, Proto
-from nettop.model.words import VERDICT_NAMES, who_text
+from nettop.model.words import VERDICT_NAMES, who_text, why_text
 from tests.feeding import FedEngine as Engine
 from tests.netlink import connection, diag, done, skmeminfo
 
 SCENARIOS = sorted((Path(__file__).parent.parent / "scenarios").glob("*.toml"))
-FILE_KEYS = {"what", "proto", "tick_s", "base", "ticks", "repeat", "expect"}
-EXPECT_KEYS = {"verdicts", "who", "level", "known", "unknown"}
+FILE_KEYS = {"what", "proto", "tick_s", "base", "grows", "ticks", "repeat", "expect"}
+EXPECT_KEYS = {"verdicts", "who", "level", "known", "unknown", "why"}
 
 
 def build(given: dict[str, Any], proto: Proto) -> bytes:
@@ -38,10 +38,11 @@ def test_scenario(path: Path) -> None:
     at = 100.0
     ticks = list(scenario["ticks"])
     ticks += [ticks[-1]] * scenario.get("repeat", 0)
-    for tick in ticks:
+    for n, tick in enumerate(ticks):
+        grown = {name: n * by for name, by in scenario.get("grows", {}).items()}
         now = int(at * 1e9)
         engine.feed_begin(now)
-        engine.feed(1, proto, build({**scenario.get("base", {}), **tick}, proto) + done())
+        engine.feed(1, proto, build({**scenario.get("base", {}), **grown, **tick}, proto) + done())
         engine.feed_end(now)
         at += scenario.get("tick_s", 1.0)
     row = engine.find(1)
@@ -49,6 +50,8 @@ def test_scenario(path: Path) -> None:
     detail = engine.detail(1)
     assert sorted(VERDICT_NAMES[v] for v in row.verdicts) == sorted(expect["verdicts"])
     assert (who_text(row) or "") == expect.get("who", "")
+    if "why" in expect:
+        assert why_text(row) == expect["why"]
     if "level" in expect:
         assert row.level == Level[expect["level"].upper()]
     for name, number in expect.get("known", {}).items():

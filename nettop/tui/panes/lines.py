@@ -116,9 +116,10 @@ def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
         if row.flags & Flag.OLDEST_UNREAD:
             age = units.time(row.rec.oldest_unread_ms * 1e6, bounded=True)
             role = LEVEL_ROLES[row.level] if row.rec.verdicts & 1 else Role.NORMAL
-            lines.append(
-                line((f"{'unread':<8}", D), (age, role), (" at least: the reader took nothing", D))
-            )
+            said = " at least: the reader took nothing"
+            if row.flags & Flag.UNREADABLE:
+                said = " queued, not readable to poll()"
+            lines.append(line((f"{'unread':<8}", D), (age, role), (said, D)))
         else:
             lines.append(line((f"{'unread':<8}", D), "nothing unread"))
     elif row.is_listen:

@@ -15,7 +15,8 @@ WHO_WORDS = (
     ("kern", "this kernel: qdisc, memory"),
     ("nic", "this card"),
     ("net", "the path: loss, round-trip time, congestion window"),
-    ("peer", "the other end: its window is shut or small"),
+    ("peer", "the other end: its window is shut or small, or it never answered"),
+    ("net?", "looks like it, no more; ? alone: cannot be told from here"),
 )
 FILTERS = (
     "state established and dport = :443 and srtt > 50ms",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nettop.feed import Feed, Grouping
 from nettop.model.types import Flag, Group, Verdict
-from nettop.model.words import WHO, verdict_words
+from nettop.model.words import verdict_words
 from nettop.render import units
 from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import Line, LineWidget, Part, line
@@ -114,8 +114,8 @@ class GroupTable(LineWidget):
                 role = Role.UNWELL
             parts.append((f" {text:>{width}}", role))
         who, why = units.ABSENT, ""
-        if group.verdict is not None:
-            who, why = WHO[group.verdict], self._why(group.verdict, group)
+        if group.verdict is not None and group.who is not None:
+            who, why = group.who, self._why(group.verdict, group)
         role = loud if group.verdict is not None else Role.DIM
         parts.append((f" {who:<4} {why}", role))
         return tuple(parts)
@@ -124,7 +124,7 @@ class GroupTable(LineWidget):
         """The words of the worst member; only of unread data it matters how it was measured."""
         worst = self.feed.find(group.worst_cookie) if verdict is Verdict.UNREAD else None
         bounded = worst is None or not worst.flags & Flag.UNREAD_EXACT
-        return verdict_words(verdict, group.verdict_value, bounded=bounded)
+        return verdict_words(verdict, group.verdict_value, group.because, bounded=bounded)
 
     def on_resize(self) -> None:
         self._lines = []

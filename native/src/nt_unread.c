@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+/* How long received data has lain unread, and whether the program could read it. */
+#include <string.h>
+
+#include "nt_engine.h"
+
+enum { TI_BYTES_RECEIVED = 128 }; /* tcp_info, include/uapi/linux/tcp.h */
+
+/* Low words of milliseconds go round after 49 days: an older age stands still. */
+#define UNREAD_MOST_MS 0x80000000U
+
+/* States in which the peer's FIN has come: it counts as one byte of the receive queue. */
+static bool fin_received(uint8_t state)
+{
+	return state == NT_TCP_CLOSE_WAIT || state == NT_TCP_LAST_ACK || state == NT_TCP_CLOSING ||
+	       state == NT_TCP_TIME_WAIT;
+}
+
+/*
+ * Lower bound of the age of the oldest unread byte: all of it came before the
+ * last data did, and as long as the reader took nothing since we saw data
+ * unread, the byte it will take next has waited at least that long.
+ */
+void nt_bound_unread(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh, uint32_t now_ms,
+		     const struct nt_facts *f)
+{
+	uint32_t unread = rec->rqueue - (rec->rqueue && fin_received(rec->state) ? 1 : 0);
+	/* A FIN is counted in both. */
+	uint32_t taken = (uint32_t)nt_info64(v, TI_BYTES_RECEIVED) - rec->rqueue;
+
+	bool was_empty = !(rec->flags & NT_F_OLDEST_UNREAD);
+
+	rec->flags &= ~(uint32_t)NT_F_OLDEST_UNREAD;
+	if (!unread || was_empty || fresh || taken != rec->taken_bytes) {
+		rec->taken_bytes = taken;
+		rec->taken_at_ms = now_ms;
+	}
+	if (!unread)
+		return;
+	uint32_t age = now_ms - rec->taken_at_ms;
+
+	if (age > UNREAD_MOST_MS) {
+		age = UNREAD_MOST_MS;
+		rec->taken_at_ms = now_ms - age;
+	}
+	rec->oldest_unread_ms = f->last_data_recv_ms > age ? f->last_data_recv_ms : age;
+	rec->flags |= NT_F_OLDEST_UNREAD;
+}
+
+/*
+ * Queued bytes need not be readable: an urgent byte, or fewer than SO_RCVLOWAT. By the numbers
+ * of the diag plane only a queue that takes half its buffer, or ends with a FIN, surely is.
+ */
+static int readable_by_size(const struct nt_rec *rec, const struct nt_diag_view *v)
+{
+	uint32_t mem[2]; /* taken, allowed */
+
+	if (fin_received(rec->state))
+		return 1;
+	if (v->skmem_len < sizeof(mem))
+		return -1;
+	memcpy(mem, v->skmem, sizeof(mem));
+	return (uint64_t)rec->rqueue * 2 >= mem[1] || (uint64_t)mem[0] * 8 > (uint64_t)mem[1] * 7 ?
+		       1 :
+		       -1;
+}
+
+/* What the wait plane saw is better than what polling can bound. */
+void nt_take_unread(const struct nt_engine *e, struct nt_rec *rec, const struct nt_diag_view *v,
+		    struct nt_facts *f)
+{
+	const struct nt_plane *plane = f->plane;
+
+	rec->flags &= ~(uint32_t)(NT_F_UNREAD_EXACT | NT_F_UNREADABLE);
+	f->readable = 1;
+	if (!plane || !(plane->has & NT_P_UNREAD)) {
+		if (!(rec->flags & NT_F_OLDEST_UNREAD))
+			return;
+		/* Of a socket that the table did not know the plane has told nothing yet. */
+		f->readable = e->waits_whole && !(rec->flags & NT_F_NEW) ? 0 :
+									   readable_by_size(rec, v);
+		if (!f->readable)
+			rec->flags |= NT_F_UNREADABLE;
+		return;
+	}
+	uint64_t ms = plane->oldest_unread_ns / 1000000;
+	uint32_t clipped = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+
+	if (!(plane->has & NT_P_UNREAD_BOUND))
+		rec->flags |= NT_F_UNREAD_EXACT;
+	else if (rec->flags & NT_F_OLDEST_UNREAD && rec->oldest_unread_ms > clipped)
+		return;
+	rec->flags |= NT_F_OLDEST_UNREAD;
+	rec->oldest_unread_ms = clipped;
+}
