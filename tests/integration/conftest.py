@@ -10,6 +10,7 @@ import pytest
 
 from nettop.planes import stages
 from nettop.poller import LiveFeed
+from tests.integration.disturbance import Disturbance
 from tests.integration.namespaces import namespace
 from tests.integration.namespaces import pair as veth_pair
 from tests.integration.sends import (
@@ -18,17 +19,20 @@ from tests.integration.sends import (
 )
 
 _HERE = Path(__file__).parent
-
-# Files whose known answers are times: another load of the machine may make one late, and what is
-# wrong is wrong each time.
+# Files whose known answers are times.
 _TIMED = {"test_stages.py", "test_stages_path.py", "test_wait.py", "test_stamps.py",
           "test_closed.py", "test_cost.py"}  # fmt: skip
+_disturbed = Disturbance()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == _HERE and item.path.name in _TIMED:
-            item.add_marker(pytest.mark.flaky(reruns=2))
+            item.add_marker(pytest.mark.flaky(reruns=3, condition=_disturbed))
+
+
+def pytest_runtest_setup() -> None:
+    _disturbed.begin()
 
 
 @pytest.fixture

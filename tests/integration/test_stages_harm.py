@@ -8,7 +8,8 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from nettop.planes import stages
 from nettop.poller import LiveFeed
 from tests.ending.screen import HANGS, Screen
 from tests.integration import sockops
+from tests.integration.bpfobjects import held, left_of, shown, until
 from tests.integration.namespaces import inside, namespace, needs_root, run
 from tests.integration.sends import (
     SO_TIMESTAMPING,
@@ -170,18 +172,10 @@ def test_leftover_flags_can_be_cleared(
     space: str, ends: tuple[socket.socket, socket.socket]
 ) -> None:
     """As after a SIGKILL: flags without their program."""
-    before = kernel_objects()
-    killed = subprocess.Popen(
-        [sys.executable, "-m", "nettop", "--ndjson", "-d", "0.2", "--tx-sample", "1", "-N", space],
-        stdout=subprocess.DEVNULL,
-    )
-    try:
+    with sampling(space) as killed:
         # Asking for the flag sets it for a moment, which the walk must not meet.
-        until(lambda: all(kernel_objects()[kind] - before[kind] for kind in before))
-        time.sleep(1)
-    finally:
-        killed.kill()
-        killed.wait()
+        assert killed.stdout is not None
+        assert all(killed.stdout.readline() for _ in range(8))
     assert flag_set(space, ends[0]), "nothing was left to clear"
     with (
         sockops.cgroup_below(cgroup_root()) as group,  # only nettop's own programs are there
@@ -194,45 +188,32 @@ def test_leftover_flags_can_be_cleared(
     assert not flag_set(space, ends[0])
 
 
-def shown(kind: str) -> list[str]:
-    """bpftool's list; asked again while something in it is just going away."""
-    for _ in range(50):
-        done = subprocess.run(["bpftool", kind, "show"], capture_output=True, text=True)
-        if not done.returncode:
-            return done.stdout.splitlines()
-        time.sleep(0.02)
-    raise AssertionError(done.stderr)
-
-
-def kernel_objects() -> dict[str, set[str]]:
-    """What belongs to the plane: programs, maps, and links that hold its programs."""
-    programs = {ln.split(":")[0] for ln in shown("prog") if " name stages_" in ln}
-    return {
-        "prog": programs,
-        "map": {ln.split(":")[0] for ln in shown("map") if " name stages_b" in ln},
-        "link": {ln for ln in shown("link") if any(f"prog {p} " in f"{ln} " for p in programs)},
-    }
-
-
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGINT])
 def test_nothing_remains(space: str, end: signal.Signals) -> None:
-    before = kernel_objects()
+    with sampling(space) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline()
+        ids = held(child.pid)
+        names = {str(item.get("name")) for item in shown("prog") if item["id"] in ids["prog"]}
+        assert any(name.startswith("stages_") for name in names), names
+        assert all(left_of(ids).values())
+        child.send_signal(end)
+        child.communicate(timeout=60)
+        until(lambda: not any(left_of(ids).values()))
+
+
+@contextmanager
+def sampling(space: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A nettop that stamps the sends of all sockets there."""
     child = subprocess.Popen(
         [sys.executable, "-m", "nettop", "--ndjson", "-d", "0.2", "--tx-sample", "1", "-N", space],
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
     )
-
-    def more() -> dict[str, set[str]]:
-        now = kernel_objects()
-        return {kind: now[kind] - before[kind] for kind in now}
-
-    try:
-        until(lambda: all(more().values()))
-        child.send_signal(end)
-        child.wait(10)
-        until(lambda: not any(more().values()))
-    finally:
-        child.kill()
+    with child:
+        try:
+            yield child
+        finally:
+            child.kill()
 
 
 @pytest.mark.parametrize(
@@ -255,13 +236,6 @@ def test_flags_are_cleared_whatever_hangs(
     finally:
         screen.close()
     assert not flag_set(space, ends[0])
-
-
-def until(true: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def test_what_a_selected_socket_costs(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +14,7 @@ import pytest
 from nettop.model.types import NO_DIST, Stage
 from nettop.planes import stages
 from nettop.poller import LiveFeed
+from tests.integration.bpfobjects import linked
 from tests.integration.namespaces import inside, needs_root, run
 from tests.integration.sends import (
     ABS_NS,
@@ -173,24 +174,16 @@ def test_one_datagram_in_four_of_all_sockets(space: str) -> None:
     assert plane.tx[Stage.QDISC].count == 10
 
 
-def linked(name: str) -> bool:
-    programs = subprocess.run(["bpftool", "prog", "show"], capture_output=True, text=True).stdout
-    links = subprocess.run(["bpftool", "link", "show"], capture_output=True, text=True).stdout
-    ids = [ln.split(":")[0] for ln in programs.splitlines() if f" name {name} " in ln]
-    return any(f"prog {i} " in f"{ln} " for i in ids for ln in links.splitlines())
-
-
 def test_packets_pass_no_program_unless_datagrams_are_selected(
     space: str, ends: tuple[socket.socket, socket.socket], feed: LiveFeed
 ) -> None:
-    assert not linked("stages_queue"), "another nettop is at work"
     with datagrams(space, space, "127.0.0.1") as sock:
         select(feed, *ends)
-        assert not linked("stages_queue")
+        assert not linked(os.getpid(), "stages_queue")
         select(feed, *ends, sock)
-        assert linked("stages_queue")
+        assert linked(os.getpid(), "stages_queue")
         select(feed, *ends)
-        assert not linked("stages_queue")
+        assert not linked(os.getpid(), "stages_queue")
 
 
 # --- TCP without BPF timestamping ---

@@ -320,7 +320,7 @@ def test_datagrams_without_room_use_up_no_keys(how: str, veth: tuple[str, str]) 
             flights.take(sender.stamps())
         time.sleep(0.1)
         flights.take(collected(sender, 0))
-    assert refused > 60
+    assert refused > 10
     assert (len(flights), flights.strays) == (60, 0)
     for flight in sends:
         assert flight.sched_ns is not None

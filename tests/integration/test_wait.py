@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from nettop.collect import PollOptions
 from nettop.model.types import Dist, Flag, PlaneHas, Row, Verdict
 from nettop.planes import PlaneOptions
 from nettop.poller import LiveFeed
+from tests.integration.bpfobjects import held, left_of, until
 from tests.integration.namespaces import inside, namespace, needs_root, run
 from tests.integration.namespaces import pair as veth_pair
 from tests.integration.sends import ABS_NS, REL, cookie_of, near
@@ -567,28 +568,19 @@ def test_a_socket_with_little_option_memory_is_not_traced(space: str, feed: Live
         run("ip", "netns", "exec", space, "sysctl", "-qw", f"{sysctl}=131072")
 
 
-def _programs() -> set[str]:
-    shown = subprocess.run(["bpftool", "prog", "show"], capture_output=True, text=True, check=True)
-    return {line.split(":")[0] for line in shown.stdout.splitlines() if " name wait_" in line}
-
-
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGINT])
 def test_nothing_remains(end: signal.Signals) -> None:
-    before = _programs()
     child = subprocess.Popen(
-        [sys.executable, "-m", "nettop", "--ndjson", "-d", "0.2"], stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "nettop", "--ndjson", "-d", "0.2"], stdout=subprocess.PIPE
     )
-    try:
-        _until(lambda: bool(_programs() - before))
-        child.send_signal(end)
-        child.wait(10)
-        _until(lambda: not _programs() - before)
-    finally:
-        child.kill()
-
-
-def _until(true: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
+    with child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline()
+            ids = held(child.pid)
+            assert all(left_of(ids).values())
+            child.send_signal(end)
+            child.communicate(timeout=60)
+            until(lambda: not any(left_of(ids).values()))
+        finally:
+            child.kill()

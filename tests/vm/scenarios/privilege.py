@@ -27,7 +27,7 @@ def ladder() -> dict[str, Any]:
         for who, prefix in _LADDER.items()
     }
     for who, one in running.items():
-        text, why = one.communicate(timeout=60)
+        text, why = one.communicate(timeout=240)
         if one.returncode:
             out[who] = {"failed": why[-500:]}
             continue

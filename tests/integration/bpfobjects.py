@@ -1,0 +1,65 @@
+"""Programs, maps and links of BPF: those that a process holds, and which are still in the kernel.
+
+By process, so that a nettop beside the tests does not count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+KINDS = ("prog", "map", "link")
+Ids = dict[str, set[int]]
+
+
+def held(pid: int) -> Ids:
+    """By the descriptors of a process; the programs of its links too."""
+    out: Ids = {kind: set() for kind in KINDS}
+    for text in _fdinfo(pid):
+        for kind, number in re.findall(r"(?m)^(prog|map|link)_id:\s+(\d+)", text):
+            out[kind].add(int(number))
+    return out
+
+
+def linked(pid: int, name: str) -> bool:
+    """Whether the process has a program of that name attached."""
+    ids = {item["id"] for item in shown("prog") if item.get("name") == name}
+    texts = [text for text in _fdinfo(pid) if "link_id:" in text]
+    return any(int(n) in ids for text in texts for n in re.findall(r"prog_id:\s+(\d+)", text))
+
+
+def _fdinfo(pid: int) -> list[str]:
+    texts = []
+    for path in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            texts.append(path.read_text())
+    return texts
+
+
+def shown(kind: str) -> list[dict[str, object]]:
+    """bpftool's list; asked again while something in it is just going away."""
+    for _ in range(50):
+        done = subprocess.run(["bpftool", "-j", kind, "show"], capture_output=True, text=True)
+        if not done.returncode:
+            found: list[dict[str, object]] = json.loads(done.stdout or "[]")
+            return found
+        time.sleep(0.02)
+    raise AssertionError(done.stderr)
+
+
+def left_of(ids: Ids) -> Ids:
+    """Those that the kernel still has; they are freed a moment after their last user has gone."""
+    return {kind: ids[kind] & {item["id"] for item in shown(kind)} for kind in KINDS}
+
+
+def until(true: Callable[[], object], seconds: float = 60) -> None:
+    """Returns when it holds."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
