@@ -68,8 +68,9 @@ def load_snapshot(path: str) -> LoadedSnapshot:
     Raises:
         NettopError: in one line, what is wrong and where.
     """
-    content = _read(path)
+    content = ""
     try:
+        content = _read(path)
         return _Parser(content).run(Path(path).name)
     except Bad as error:
         raise NettopError(f"{path}: not a snapshot that nettop can show: {error}") from None
@@ -79,6 +80,8 @@ def load_snapshot(path: str) -> LoadedSnapshot:
         raise NettopError(f"{path}: {what}: {error.msg}") from None
     except RecursionError:
         raise NettopError(f"{path}: nested too deeply for a snapshot") from None
+    except MemoryError:
+        raise NettopError(f"{path}: too large for this machine's memory") from None
     except _TooLong:
         raise NettopError(f"{path}: broken JSON: a number of thousands of digits") from None
 
@@ -96,7 +99,7 @@ def _read(path: str) -> str:
         if about.st_size > MOST_BYTES:
             raise NettopError(f"{path}: too large: {about.st_size} bytes, at most {MOST_BYTES}")
         try:
-            raw = file.read(MOST_BYTES + 1)
+            raw = file.read(about.st_size + 1)
         except OSError as error:
             raise NettopError(f"cannot read {path}: {error.strerror}") from error
     if not raw.strip():

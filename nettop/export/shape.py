@@ -22,6 +22,7 @@ MOST_ITEMS = 1 << 16  # of a list other than sockets
 MOST_WHOLE = (1 << 64) - 1
 MOST_NUMBER = 1e30
 _OPEN_DEPTH = 4
+_NULL = "is null: what is not known is left out"
 
 
 class Kind(Enum):
@@ -94,6 +95,8 @@ class Shape:
                     self.check_object(item)
                 except Bad as error:
                     raise error.inside(f"[{at}]") from None
+        elif kind is Kind.TEXT:
+            return _text(value)
         else:
             return _scalar(kind, value)
         return value
@@ -110,7 +113,7 @@ class Shape:
                     if type(held) is not int or not 0 <= held <= MOST_WHOLE:
                         _scalar(Kind.WHOLE, held)
                 elif shape.kind is Kind.TEXT:
-                    value[key] = _scalar(Kind.TEXT, held)
+                    value[key] = _text(held)
                 else:
                     value[key] = shape.check(held)
             except Bad as error:
@@ -131,11 +134,9 @@ class Shape:
 
 def _scalar(kind: Kind, value: Any) -> Any:
     if value is None:
-        raise Bad("", "is null: what is not known is left out")
+        raise Bad("", _NULL)
     if kind is Kind.OPEN:
         return _open(value, _OPEN_DEPTH)
-    if kind is Kind.TEXT:
-        return _text(value)
     if kind is Kind.FLAG:
         if type(value) is not bool:
             raise Bad("", "is neither true nor false")
@@ -155,6 +156,8 @@ def _scalar(kind: Kind, value: Any) -> Any:
 
 def _text(value: Any) -> str:
     if type(value) is not str:
+        if value is None:
+            raise Bad("", _NULL)
         raise Bad("", "is no text")
     if len(value) > MOST_TEXT:
         raise Bad("", "is too long")

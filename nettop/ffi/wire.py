@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections import namedtuple
 from collections.abc import Iterator
-from dataclasses import astuple
 from typing import Any
 
 from nettop.ffi import ffi
@@ -73,11 +72,15 @@ def plane_of(raw: bytes, at: int = 0) -> Plane:
     return Plane(wait=dist_of(wait), tx=tuple(dist_of(tx, i * DIST.size) for i in Stage), **member)
 
 
+def _pack_dist(dist: Dist) -> bytes:
+    return DIST.pack(dist.count, dist.sum_ns, dist.p50_ns, dist.p90_ns, dist.p99_ns, dist.max_ns)
+
+
 def pack_plane(plane: Plane) -> bytes:
     """The inverse of plane_of."""
     values: dict[str, Any] = {name: getattr(plane, name) for name in _plane_names}
-    values["wait"] = DIST.pack(*astuple(plane.wait))
-    values["tx"] = b"".join(DIST.pack(*astuple(dist)) for dist in plane.tx)
+    values["wait"] = _pack_dist(plane.wait)
+    values["tx"] = b"".join(map(_pack_dist, plane.tx))
     return PLANE.pack(*values.values())
 
 

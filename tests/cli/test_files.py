@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import stat
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 
 from nettop.errors import NettopError
 from nettop.export.atomic import AtomicFile
-from tests.cli.conftest import Run
+from tests.cli.conftest import NETTOP, Run, environment
 
 ME = ["-p", str(os.getpid())]
 FAST = ["--for", "0.2"]
@@ -218,6 +219,21 @@ def test_a_message_is_one_line_whatever_the_names_in_it(run: Run, tmp_path: Path
         assert done.stderr.count("\n") == 1
         assert done.stderr[:-1].isprintable()
     assert [p.name for p in tmp_path.iterdir()] == [file.name]
+
+
+def test_what_does_not_fit_into_memory_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    file.write_text('{"schema":"nettop.snapshot/1","x":[' + "[]," * 4_000_000 + "[]]}")
+    done = subprocess.run(
+        [*NETTOP, "open", str(file)], preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_AS, (200 << 20, 200 << 20)
+        ),
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment(), timeout=30,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "memory" in done.stderr
 
 
 HOSTILE = "\x1b]0;x\x07\n$(id)`"  # 14 bytes, as many as a process's name can have
