@@ -45,6 +45,7 @@ LISTEN = 1 << 10
 QUIET_STATES = 1 << 6 | 1 << 3 | 1 << 12  # TIME_WAIT, SYN_RECV: dumped only when asked for
 NETNS_EVERY_S = 5.0
 NAMES_EVERY_S = 5.0
+WALK_EVERY_S = 10.0  # it takes every socket's lock
 PROC_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -92,6 +93,7 @@ class Collector:
         self._hidden_netns = 0
         self._netns_at = 0.0
         self._procs_stats: Any = None
+        self._not_found, self._walked_at = 0, -WALK_EVERY_S
         self._base: _Baseline | None = None
         self._seq = 0
         self.poll_cpu_s = 0.0
@@ -248,8 +250,23 @@ class Collector:
         """Reads the changes of /proc/*/fd; owners follow from the next window on."""
         self._procs_stats = self.procs.scan()
         now = time.monotonic()
+        self._find_kernel_sockets(now)
         self._refresh_namespaces(now)
         self._refresh_filter(now)
+
+    def _find_kernel_sockets(self, now: float) -> None:
+        """After searches in vain: a walk over the sockets says which are the kernel's own."""
+        found_none = self._procs_stats.not_found
+        if (
+            found_none == self._not_found
+            or now - self._walked_at < WALK_EVERY_S
+            or not self.planes.tells_kernel_sockets
+        ):
+            return
+        self._not_found, self._walked_at = found_none, now
+        inodes: list[int] = []
+        self._walk_namespaces(lambda fd: inodes.extend(self.planes.kernel_sockets(fd)))
+        self.procs.tell_kernel_sockets(inodes)
 
     # --- the model ---
 

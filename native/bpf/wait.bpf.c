@@ -235,6 +235,7 @@ static __always_inline u32 data_end(struct sock *sk, struct tcp_sock *tp)
 	return tp->rcv_nxt - (sk->sk_shutdown & NT_RCV_SHUTDOWN ? 1 : 0);
 }
 
+#include "nt_wait_kern.bpf.h"
 #include "nt_wait_udp.bpf.h"
 
 /* --- the programs --- */
