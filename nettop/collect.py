@@ -41,6 +41,7 @@ LISTEN = 1 << 10
 QUIET_STATES = 1 << 6 | 1 << 3 | 1 << 12  # TIME_WAIT, SYN_RECV: dumped only when asked for
 NETNS_EVERY_S = 5.0
 NAMES_EVERY_S = 5.0
+WALK_EVERY_S = 10.0  # it takes every socket's lock
 PROC_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -81,9 +82,9 @@ class Collector:
         self._netns_at = 0.0  # 0: they were not opened yet
         self._named = netns.Named(options.netns, self.procs)
         self._procs_stats: Any = None
-        self._cpu: tuple[int, float] | None = (
-            None  # CLOCK_MONOTONIC and CPU time of the tick before
-        )
+        # CLOCK_MONOTONIC and CPU time of the tick before.
+        self._cpu: tuple[int, float] | None = None
+        self._not_found, self._walked_at = 0, -WALK_EVERY_S
         self.poll_cpu_s = 0.0
         self.sockets = 0
         self._interval_s: float | None = None
@@ -260,8 +261,24 @@ class Collector:
         before, self._procs_stats = self._procs_stats, self.procs.scan()
         if before is None or before.generation != self._procs_stats.generation:
             self.engine.owners_changed()
+        now = time.monotonic()
+        self._find_kernel_sockets(now)
         self.refresh_namespaces()
-        self._refresh_filter(time.monotonic())
+        self._refresh_filter(now)
+
+    def _find_kernel_sockets(self, now: float) -> None:
+        """After searches in vain: a walk over the sockets says which are the kernel's own."""
+        found_none = self._procs_stats.not_found
+        if (
+            found_none == self._not_found
+            or now - self._walked_at < WALK_EVERY_S
+            or not self.planes.tells_kernel_sockets
+        ):
+            return
+        self._not_found, self._walked_at = found_none, now
+        inodes: list[int] = []
+        self._walk_namespaces(lambda fd: inodes.extend(self.planes.kernel_sockets(fd)))
+        self.procs.tell_kernel_sockets(inodes)
 
     # --- the sample, and the model of it ---
 

@@ -49,11 +49,6 @@ struct iov_iter {
 	unsigned long count;
 };
 
-struct bpf_iter__udp {
-	struct bpf_iter_meta *meta;
-	struct udp_sock *udp_sk;
-};
-
 struct msghdr {
 	struct iov_iter msg_iter;
 	unsigned int msg_flags;

@@ -29,6 +29,8 @@ int nt_procs_hint(struct nt_procs *p);
  * again, where another socket may be by now. Returns how many descriptors those are.
  */
 int nt_procs_gone(struct nt_procs *p, uint32_t inode);
+/* The sockets known to be the kernel's own, in place of those told before. */
+int nt_procs_kernel(struct nt_procs *p, const uint32_t *inodes, uint32_t n);
 /* All owners of an inode, by pid; returns how many there are, fills at most max. */
 int nt_procs_owners(struct nt_procs *p, uint32_t inode, struct nt_proc *ret, uint32_t max);
 /* Distinct network namespaces: fills inode and one pid inside it; returns how many there are. */

@@ -32,6 +32,8 @@ int nt_wait_spaces(struct nt_wait *w, const uint32_t *netns, uint32_t n);
 void nt_wait_close(struct nt_wait *w);
 /* Marks data that is unread now as older than now, in one namespace (-1: the caller's own). */
 int nt_wait_seed(struct nt_wait *w, int ns_fd);
+/* Inodes of the sockets that the kernel opened for itself there; returns how many there are. */
+int nt_wait_kernel_sockets(struct nt_wait *w, int ns_fd, uint32_t *inodes, uint32_t max);
 /* Traces 1 socket in 2^shift, chosen by cookie. */
 int nt_wait_sample(struct nt_wait *w, uint32_t shift);
 /* Fine buckets for these sockets (at most 256); one that is new begins at 0. */

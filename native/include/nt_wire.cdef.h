@@ -372,5 +372,5 @@ struct nt_procs_stats {
 	uint32_t hidden; /* 1: /proc does not list every process (hidepid, or a PID namespace) */
 	uint32_t unlooked; /* threads' tables and io_uring instances that could not be looked into */
 	uint32_t refused_pid; /* first of the unreadable; 0 none */
-	uint32_t pad;
+	uint32_t not_found;   /* sockets whose search has ended in vain, since the beginning */
 };

@@ -182,13 +182,14 @@ int nt_bpf_spaces(int map, const uint32_t *netns, uint32_t n)
 
 struct walk {
 	int link_fd, ns_fd, ret;
+	uint32_t *numbers, n, max;
 };
 
 /* In a thread of its own: the network namespace belongs to a thread. */
 static void *walk_in(void *arg)
 {
 	struct walk *w = arg;
-	char drain[4096];
+	uint32_t drain[1024];
 	ssize_t got;
 
 	if (w->ns_fd >= 0 && setns(w->ns_fd, CLONE_NEWNET)) {
@@ -202,27 +203,43 @@ static void *walk_in(void *arg)
 		return NULL;
 	}
 	while ((got = read(fd, drain, sizeof(drain))) > 0 || (got < 0 && errno == EINTR))
-		;
+		for (ssize_t i = 0; w->numbers && i < got / (ssize_t)sizeof(*drain); i++, w->n++)
+			if (w->n < w->max)
+				w->numbers[w->n] = drain[i];
 	w->ret = got < 0 ? -errno : 0;
 	close(fd);
 	return NULL;
 }
 
-int nt_bpf_iter_run(int link_fd, int ns_fd)
+static int run(struct walk *w)
 {
-	struct walk w = { .link_fd = link_fd, .ns_fd = ns_fd };
 	pthread_t thread;
 
-	if (ns_fd < 0) {
-		walk_in(&w);
-		return w.ret;
+	if (w->ns_fd < 0) {
+		walk_in(w);
+		return w->ret;
 	}
-	int err = pthread_create(&thread, NULL, walk_in, &w);
+	int err = pthread_create(&thread, NULL, walk_in, w);
 
 	if (err)
 		return -err;
 	pthread_join(thread, NULL);
-	return w.ret;
+	return w->ret;
+}
+
+int nt_bpf_iter_run(int link_fd, int ns_fd)
+{
+	struct walk w = { .link_fd = link_fd, .ns_fd = ns_fd };
+
+	return run(&w);
+}
+
+int nt_bpf_iter_numbers(int link_fd, int ns_fd, uint32_t *ret, uint32_t max)
+{
+	struct walk w = { .link_fd = link_fd, .ns_fd = ns_fd, .numbers = ret, .max = max };
+	int err = run(&w);
+
+	return err ? err : (int)w.n;
 }
 
 #else

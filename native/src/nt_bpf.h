@@ -13,6 +13,8 @@ void nt_bpf_reason(int err, const char *what, char *why, uint32_t n);
 int nt_bpf_iter_read(int link_fd, uint8_t **buf, uint32_t *n, uint32_t *cap);
 /* Runs an iterator for its effect alone, inside the network namespace ns_fd (-1: the caller's own). */
 int nt_bpf_iter_run(int link_fd, int ns_fd);
+/* The same for the numbers that it writes: at most max are kept; returns how many there were. */
+int nt_bpf_iter_numbers(int link_fd, int ns_fd, uint32_t *ret, uint32_t max);
 /* What to add to a time of a BPF program, the host's, for CLOCK_MONOTONIC of this time namespace. */
 int64_t nt_timens_ns(void);
 uint64_t nt_ktime_ns(void); /* now, as BPF programs have it */

@@ -366,6 +366,7 @@ void nt_misses_sweep(struct nt_misses *m, const struct nt_owners *o, uint32_t ol
 		}
 		if (s->searching && s->first < oldest) {
 			if (!s->settled) {
+				m->in_vain++;
 				m->wait = MISS_WAIT_FIRST;
 				m->next = scan + MISS_WAIT_FIRST;
 			}

@@ -106,6 +106,7 @@ struct nt_misses {
 	struct nt_miss *slot;
 	uint32_t n_slot, used; /* n_slot: power of two */
 	uint32_t open;	       /* searched for */
+	uint32_t in_vain;      /* searches that have ended, each socket's first */
 	uint32_t newest;       /* of these, the last beginning of a search */
 	uint32_t next, wait;   /* scan of the next search for all that was not found; scans to it */
 };

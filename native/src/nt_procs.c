@@ -83,6 +83,7 @@ void nt_procs_free(struct nt_procs *p)
 	nt_misses_free(&p->misses);
 	free(p->task);
 	free(p->netns);
+	free(p->kernel);
 	free(p->pid);
 	free(p->fd);
 	close(p->root);
@@ -376,11 +377,26 @@ int nt_procs_scan(struct nt_procs *p, struct nt_procs_stats *ret)
 	stats.generation = p->generation;
 	stats.netns_count = p->netns_count;
 	stats.hidden = !whole;
+	stats.not_found = p->misses.in_vain;
 	pthread_mutex_unlock(&p->lock);
 	pthread_mutex_unlock(&p->scan_lock);
 	stats.cpu_ns = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin;
 	*ret = stats;
 	return err;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Where an inode stands among the kernel's own; NULL: nowhere. */
+static uint32_t *number_at(struct nt_procs *p, uint32_t inode)
+{
+	return p->n_kernel ? bsearch(&inode, p->kernel, p->n_kernel, sizeof(inode), by_number) :
+			     NULL;
 }
 
 int nt_procs_find(struct nt_procs *p, uint32_t inode, struct nt_proc *ret)
@@ -395,11 +411,31 @@ int nt_procs_find(struct nt_procs *p, uint32_t inode, struct nt_proc *ret)
 	n = nt_owners_get(&p->owners, inode, ret, 1);
 	if (!n) {
 		*ret = (struct nt_proc){ .owner = NT_OWNER_UNKNOWN };
-		if (nt_misses_ask(&p->misses, inode, p->scan))
+		if (number_at(p, inode))
+			ret->owner = NT_OWNER_KERNEL;
+		else if (nt_misses_ask(&p->misses, inode, p->scan))
 			ret->owner = p->whole ? NT_OWNER_NOT_FOUND : NT_OWNER_HIDDEN;
 	}
 	pthread_mutex_unlock(&p->lock);
 	return n > 0;
+}
+
+int nt_procs_kernel(struct nt_procs *p, const uint32_t *inodes, uint32_t n)
+{
+	uint32_t *kernel = malloc((n ? n : 1) * sizeof(*kernel));
+
+	if (!kernel)
+		return -ENOMEM;
+	if (n)
+		memcpy(kernel, inodes, n * sizeof(*kernel));
+	qsort(kernel, n, sizeof(*kernel), by_number);
+	pthread_mutex_lock(&p->lock);
+	uint32_t *old = p->kernel;
+	p->kernel = kernel;
+	p->n_kernel = n;
+	pthread_mutex_unlock(&p->lock);
+	free(old);
+	return 0;
 }
 
 int nt_procs_complete(struct nt_procs *p)
@@ -430,6 +466,13 @@ int nt_procs_gone(struct nt_procs *p, uint32_t inode)
 {
 	pthread_mutex_lock(&p->lock);
 	uint32_t n = nt_owners_suspect(&p->owners, inode);
+	uint32_t *kernel = number_at(p, inode);
+
+	/* The number may be another socket's next. */
+	if (kernel) {
+		memmove(kernel, kernel + 1,
+			(size_t)(p->kernel + --p->n_kernel - kernel) * sizeof(*kernel));
+	}
 	p->reports = true;
 	pthread_mutex_unlock(&p->lock);
 	return (int)n;

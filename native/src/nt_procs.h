@@ -25,6 +25,8 @@ struct nt_procs {
 	pthread_mutex_t lock; /* guards the index, the namespaces, the misses and what is below */
 	struct nt_owners owners;
 	struct nt_misses misses;
+	uint32_t *kernel; /* sockets of the kernel's own, ascending */
+	uint32_t n_kernel;
 	struct nt_netns *netns;
 	uint32_t n_netns, max_netns, netns_count;
 	struct nt_task **task; /* ascending by pid */

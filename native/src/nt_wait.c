@@ -40,6 +40,12 @@ int nt_wait_seed(struct nt_wait *w, int ns_fd)
 	return -ENOTSUP;
 }
 
+int nt_wait_kernel_sockets(struct nt_wait *w, int ns_fd, uint32_t *inodes, uint32_t max)
+{
+	(void)w, (void)ns_fd, (void)inodes, (void)max;
+	return -ENOTSUP;
+}
+
 int nt_wait_sample(struct nt_wait *w, uint32_t shift)
 {
 	(void)w, (void)shift;
@@ -63,6 +69,25 @@ int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *
 #include "nt_bpf.h"
 #include "nt_wait_host.h"
 
+static int load(struct nt_wait *w, int method, int confined, bool with_kernel)
+{
+	bool exact = method == NT_WAIT_EXACT;
+
+	wait_bpf__destroy(w->skel);
+	w->skel = wait_bpf__open();
+	if (!w->skel)
+		return -errno;
+	bpf_program__set_autoload(w->skel->progs.wait_ready, exact);
+	bpf_program__set_autoload(w->skel->progs.wait_udp_taken, exact);
+	bpf_program__set_autoload(w->skel->progs.wait_readable, method == NT_WAIT_FENTRY);
+	bpf_program__set_autoload(w->skel->progs.wait_udp_consumed, method == NT_WAIT_FENTRY);
+	bpf_program__set_autoload(w->skel->progs.wait_probe, method == NT_WAIT_PROBE);
+	bpf_program__set_autoload(w->skel->progs.wait_kernel_tcp, with_kernel);
+	bpf_program__set_autoload(w->skel->progs.wait_kernel_udp, with_kernel);
+	w->skel->bss->some_spaces = confined != 0;
+	return wait_bpf__load(w->skel);
+}
+
 int nt_wait_open(int method, int confined, struct nt_wait **ret, char *why, uint32_t n_why)
 {
 	struct nt_wait *w = calloc(1, sizeof(*w));
@@ -78,20 +103,10 @@ int nt_wait_open(int method, int confined, struct nt_wait **ret, char *why, uint
 		w->cpus = calloc((size_t)w->n_cpus, sizeof(*w->cpus));
 	if (!w->cpus)
 		goto fail;
-	w->skel = wait_bpf__open();
-	if (!w->skel) {
-		err = -errno;
-		goto fail;
-	}
-	bool exact = method == NT_WAIT_EXACT;
-
-	bpf_program__set_autoload(w->skel->progs.wait_ready, exact);
-	bpf_program__set_autoload(w->skel->progs.wait_udp_taken, exact);
-	bpf_program__set_autoload(w->skel->progs.wait_readable, method == NT_WAIT_FENTRY);
-	bpf_program__set_autoload(w->skel->progs.wait_udp_consumed, method == NT_WAIT_FENTRY);
-	bpf_program__set_autoload(w->skel->progs.wait_probe, method == NT_WAIT_PROBE);
-	w->skel->bss->some_spaces = confined != 0;
-	err = wait_bpf__load(w->skel);
+	/* Which sockets are the kernel's own is no part of the wait: it goes without. */
+	err = load(w, method, confined, true);
+	if (err && err != -EPERM)
+		err = load(w, method, confined, false);
 	if (err)
 		goto fail;
 	w->skel->bss->attached_ns = nt_ktime_ns();
@@ -106,6 +121,8 @@ int nt_wait_open(int method, int confined, struct nt_wait **ret, char *why, uint
 		{ w->skel->progs.wait_tcp_taken, &w->skel->links.wait_tcp_taken },
 		{ w->skel->progs.wait_udp_taken, &w->skel->links.wait_udp_taken },
 		{ w->skel->progs.wait_seed, &w->skel->links.wait_seed },
+		{ w->skel->progs.wait_kernel_tcp, &w->skel->links.wait_kernel_tcp },
+		{ w->skel->progs.wait_kernel_udp, &w->skel->links.wait_kernel_udp },
 	};
 	for (uint32_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
 		if (!bpf_program__autoload(parts[i].program))
@@ -127,7 +144,7 @@ int nt_wait_open(int method, int confined, struct nt_wait **ret, char *why, uint
 		goto fail;
 	}
 	w->probe = method == NT_WAIT_PROBE;
-	w->exact = exact;
+	w->exact = method == NT_WAIT_EXACT;
 	*ret = w;
 	return 0;
 fail:
@@ -176,6 +193,22 @@ int nt_wait_spaces(struct nt_wait *w, const uint32_t *netns, uint32_t n)
 int nt_wait_seed(struct nt_wait *w, int ns_fd)
 {
 	return nt_bpf_iter_run(bpf_link__fd(w->skel->links.wait_seed), ns_fd);
+}
+
+int nt_wait_kernel_sockets(struct nt_wait *w, int ns_fd, uint32_t *inodes, uint32_t max)
+{
+	if (!w->skel->links.wait_kernel_tcp || !w->skel->links.wait_kernel_udp)
+		return -ENOTSUP;
+	int tcp = nt_bpf_iter_numbers(bpf_link__fd(w->skel->links.wait_kernel_tcp), ns_fd, inodes,
+				      max);
+
+	if (tcp < 0)
+		return tcp;
+	uint32_t at = (uint32_t)tcp < max ? (uint32_t)tcp : max;
+	int udp = nt_bpf_iter_numbers(bpf_link__fd(w->skel->links.wait_kernel_udp), ns_fd,
+				      inodes + at, max - at);
+
+	return udp < 0 ? udp : tcp + udp;
 }
 
 int nt_wait_sample(struct nt_wait *w, uint32_t shift)

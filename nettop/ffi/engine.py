@@ -35,6 +35,10 @@ class Procs:
         check(lib.nt_procs_scan(self.handle, stats), "scanning /proc")
         return stats
 
+    def tell_kernel_sockets(self, inodes: Sequence[int]) -> None:
+        """These and no others are known to be the kernel's own."""
+        check(lib.nt_procs_kernel(self.handle, list(inodes), len(inodes)), "nt_procs_kernel")
+
     def owners(self, inode: int, limit: int = 256) -> list[Proc]:
         """Every process that holds a socket's inode."""
         out = ffi.new("struct nt_proc[]", limit)

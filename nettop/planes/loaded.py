@@ -71,6 +71,14 @@ class Planes:
         if self.stages is not None:
             self.stages.enter(ns_fd)
 
+    @property
+    def tells_kernel_sockets(self) -> bool:
+        return self._wait is not None
+
+    def kernel_sockets(self, ns_fd: int) -> list[int]:
+        """Inodes of the sockets that the kernel opened for itself in a namespace."""
+        return self._wait.kernel_sockets(ns_fd) if self._wait is not None else []
+
     def read(self, engine: Engine) -> PlaneTick:
         """Ends an interval; the engine's next sweep judges by it."""
         waited = self._wait.read(engine) if self._wait is not None else None

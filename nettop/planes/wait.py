@@ -22,6 +22,7 @@ RUN_NS, SAMPLE_NS = 50, 130
 # Above the first share of one CPU sockets are sampled; above the budget the plane ends.
 SAMPLE_ABOVE_PCT = 2.0
 SHIFT_MOST = 10
+KERNEL_SOCKETS_MOST = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,14 @@ class WaitPlane:
     def seed(self, ns_fd: int = -1) -> None:
         """Marks what is unread now as older than now, in a namespace; -1: nettop's own."""
         check(lib.nt_wait_seed(self._w, ns_fd), "looking for unread data")
+
+    def kernel_sockets(self, ns_fd: int = -1) -> list[int]:
+        """Inodes of the sockets that the kernel opened for itself in a namespace."""
+        if not self._w:
+            return []
+        out = ffi.new("uint32_t[]", KERNEL_SOCKETS_MOST)
+        n = lib.nt_wait_kernel_sockets(self._w, ns_fd, out, KERNEL_SOCKETS_MOST)
+        return list(out[0 : min(check(n, "walking sockets"), KERNEL_SOCKETS_MOST)])
 
     def focus(self, cookies: Sequence[int]) -> None:
         """Sockets whose percentiles are exact to 1.6 %; others to an octave."""

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+import time
+from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 pytest.importorskip("nettop._native", reason="the C helper is not built")
 
+from nettop.collect import PollOptions
 from nettop.ffi import lib
 from nettop.ffi.engine import Procs
+from nettop.model.types import Owner
+from nettop.planes import PlaneOptions
+from nettop.poller import LiveFeed
+from tests.integration.namespaces import inside, namespace, needs_root, run
 from tests.native import holders
 
 
@@ -37,6 +46,40 @@ def test_pid_and_name_find_its_sockets(way: str) -> None:
     for (got,) in (by_pid, by_name):
         assert got["local"]["port"] == holder.port
         assert got["procs"] == [{"pid": holder.pid, "comm": name, "fd": holder.fd}]
+
+
+@needs_root
+def test_the_kernels_own_sockets_are_known() -> None:
+    """A tunnel's, beside one of a program that is on its way to another."""
+    with namespace() as space:
+        made = subprocess.run(
+            ["ip", "-n", space, "link", "add", "vx0", "type", "vxlan", "id", "1", "dstport", "4789",
+             "local", "127.0.0.1", "dev", "lo"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if made.returncode:
+            pytest.skip(f"no VXLAN: {made.stderr.strip()}")
+        run("ip", "-n", space, "link", "set", "vx0", "up")
+        here, there = socket.socketpair()
+        sock = inside(space, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        socket.send_fds(here, [b"x"], [sock.fileno()])
+        sock.close()
+        options = PollOptions(netns=(space,), rows_all=True, planes=PlaneOptions())
+        with closing(LiveFeed(options)) as feed, closing(here), closing(there):
+            owners: dict[int, Owner] = {}
+            end = time.monotonic() + 30
+            while owners.get(4789) != Owner.KERNEL or owners.get(port) == Owner.UNKNOWN:
+                assert time.monotonic() < end, owners
+                feed.tick()
+                owners = {row.rec.sport: row.proc.owner for row, _ in feed.rows_all()}
+            assert owners[port] in (Owner.NOT_FOUND, Owner.HIDDEN)
+        with closing(LiveFeed(replace(options, planes=PlaneOptions(bpf=False)))) as feed:
+            for _ in range(30):
+                feed.tick()
+            owners = {row.rec.sport: row.proc.owner for row, _ in feed.rows_all()}
+            assert owners[4789] != Owner.KERNEL, "nothing says so"
 
 
 def test_what_no_process_shows_is_not_called_the_kernels() -> None:
