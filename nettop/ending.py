@@ -182,9 +182,9 @@ class Ending:
     def _by_force(self) -> None:
         if self._restore is not None:
             self._restore()
-        undoing = [self._undo] if self._undo is not None else []
-        for undo in (*self.leftovers, *undoing):
-            within(UNDO_S / (1 + len(self.leftovers)), undo)
+        undoing = (() if self._undo is None else (self._undo,)) + tuple(self.leftovers)
+        for undo in undoing:
+            within(UNDO_S / len(undoing), undo)
 
     def die(self, number: int) -> None:
         """Ends the process as that signal does; a screen, and SIGINT, with an exit code."""

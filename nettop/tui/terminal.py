@@ -28,7 +28,7 @@ LEAVE = "\x1b[?2026l\x1b[?2048l\x1b[?7h\x1b[?2004l\x1b[?1004l"
 MAIN_SCREEN = "\x1b[?1049l\x1b[?25h"
 # https://sw.kovidgoyal.net/kitty/keyboard-protocol/: disambiguate, all keys, associated text
 KITTY_ON, KITTY_OFF = "\x1b[>25u", "\x1b[<u"
-_LOCK_S = 0.2
+_LOCK_S = 0.4  # longer than any patience
 _CANCEL = b"\x18"  # ends an escape sequence of which only a part was taken
 
 
@@ -61,7 +61,7 @@ class Terminal:
                 pass
             kitty = "" if constants.DISABLE_KITTY_KEY or self.entered else KITTY_ON
             self.entered = True
-            self.silent = False
+            self.silent = self.behind = False
             self.write(ENTER + (MOUSE_ON if self.mouse else "") + kitty)
             self.flush()
 
