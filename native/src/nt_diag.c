@@ -188,7 +188,7 @@ static void keep_bytes(struct nt_engine *e, uint32_t netns, uint32_t proto, cons
 		uint8_t *blob = realloc(e->blob, cap);
 
 		if (!blob)
-			return;
+			return; /* a capture is for tests alone */
 		e->blob = blob;
 		e->blob_cap = cap;
 	}
@@ -527,6 +527,7 @@ static int lookup_batch(struct nt_engine *e, const struct nt_ns *ns, const struc
 
 		if (got < 0 && errno == EINTR)
 			continue;
+		/* What was not read is refreshed by the next dump; the count says how many were. */
 		if (got < (ssize_t)sizeof(struct nlmsghdr) || got > 8192)
 			break;
 		struct nlmsghdr *h = (struct nlmsghdr *)buf;

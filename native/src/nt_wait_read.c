@@ -228,7 +228,7 @@ static uint32_t read_ports(struct nt_wait *w, uint32_t epoch)
 
 		before = &key;
 		if (!p)
-			break;
+			break; /* more ports than are kept: their listeners have no accept wait */
 		p->last = p->now;
 		if (bpf_map_lookup_elem(map, &key, &p->now))
 			continue;

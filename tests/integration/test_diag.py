@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,9 +24,11 @@ from nettop.feed import Grouping
 from nettop.model.types import Model, Proto, Row, SourceStatus
 from nettop.options import Format
 from nettop.planes import PlaneOptions
+from nettop.planes.loaded import Planes
 from nettop.poller import LiveFeed
 from nettop.query import compile_filter
 from nettop.render.columns import endpoint
+from nettop.sources import netns
 from tests.integration.namespaces import inside, namespace, needs_root, run
 
 pytestmark = needs_root
@@ -172,9 +176,11 @@ from nettop.export.snapshot import write_tick
 from nettop.feed import Grouping
 from nettop.options import Format
 from nettop.planes import PlaneOptions
+from nettop.planes.loaded import Planes
 from nettop.poller import LiveFeed
 from nettop.query import compile_filter
 from nettop.render.columns import endpoint
+from nettop.sources import netns
 listener = socket.create_server(("127.0.0.1", 0))
 ends = []
 for n in range(7):
@@ -397,3 +403,45 @@ def snapshot_of(feed: LiveFeed, model: Model) -> list[bytes]:
     parts: list[bytes] = []
     write_tick(parts.append, feed, model, Format.JSON)
     return parts
+
+
+def test_what_a_plane_could_not_do_in_a_namespace(
+    space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    both = [SourceStatus("wait", "ok", "exact"), SourceStatus("stages", "off", None, "unused")]
+    monkeypatch.setattr(Planes, "seed", refuse)
+    monkeypatch.setattr(Planes, "statuses", lambda _self: tuple(both))
+    with closing(LiveFeed(PollOptions(netns=(space,), planes=NO_BPF))) as feed:
+        status = feed.tick().source("wait")
+        assert status is not None
+        assert status.state == "partial"
+        assert status.reason == "unread data of a namespace was not found: Cannot allocate memory"
+        both[1] = SourceStatus("stages", "ok")
+        feed._collector._walk_namespaces(refuse)
+        status = feed.tick().source("stages")
+        assert status is not None
+        assert status.state == "partial"
+        assert "sends of 1 of 1 namespaces are not measured" in (status.reason or "")
+        feed._collector._walk_namespaces(lambda _fd: None)
+        assert feed.tick().source("stages") == SourceStatus("stages", "ok")
+
+
+def test_counters_that_cannot_be_opened_are_missed(
+    space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = netns.open_fds
+
+    def half(inode: int, path: str) -> Any:
+        fds = whole(inode, path)
+        os.close(fds.snmp_fd)
+        fds.snmp_fd = -1
+        return fds
+
+    monkeypatch.setattr(netns, "open_fds", half)
+    with closing(LiveFeed(PollOptions(netns=(space,), planes=NO_BPF))) as feed:
+        model = feed.tick()
+        assert model.totals.retrans_per_s is None
+        assert "/proc/net of 1 namespaces cannot be opened" in (diag_of(model).reason or "")
