@@ -62,8 +62,9 @@ static int send_dump(struct nt_engine *e, struct nt_job *job)
 		q.h.nlmsg_type = SOCK_DIAG_BY_FAMILY;
 		q.u.v2.sdiag_family = job->family;
 		q.u.v2.idiag_ext = ALL_EXTENSIONS;
-		q.u.v2.idiag_states = job->proto == NT_PROTO_UDP ? 0xffffffffU :
-								   e->config.tcp_states;
+		q.u.v2.idiag_states = job->proto == NT_PROTO_UDP   ? 0xffffffffU :
+				      job->proto == NT_PROTO_MPTCP ? e->mptcp_states :
+								     e->config.tcp_states;
 		q.u.v2.sdiag_protocol = job->proto == NT_PROTO_UDP ? IPPROTO_UDP :
 					job->proto == NT_PROTO_TCP ? IPPROTO_TCP :
 								     0;
@@ -279,6 +280,13 @@ int nt_sweep_begin(struct nt_engine *e)
 	begin(e, nt_clock_ns(CLOCK_MONOTONIC), false);
 	e->begin_wall_ns = e->now_ns;
 	e->n_jobs = e->job = 0;
+	/*
+	 * For MPTCP's listeners the kernel walks all places of TCP's, 0.8 ms a dump. They are
+	 * in TCP's dump too, as the listeners of their first subflow.
+	 */
+	e->mptcp_states = e->config.tcp_states;
+	if (!e->config.rows_all && !e->config.listen_only && !e->filter_has_states)
+		e->mptcp_states &= ~(1U << NT_TCP_LISTEN);
 	for (uint32_t i = 0; i < e->n_ns && !err; i++) {
 		if (may_ask(e, i, NT_PROTO_TCP, e->config.tcp_states)) {
 			if (e->ns[i].no_legacy)

@@ -84,6 +84,11 @@ def test_mptcp_sockets_are_those_of_ss(space: str) -> None:
         model = feed.latest()
         assert model is not None
         assert model.totals.mptcp == 6
+        options = PollOptions(netns=(space,), planes=NO_BPF)
+        usual = stack.enter_context(closing(LiveFeed(options)))
+        assert usual.tick().totals.mptcp == 4, "the connections"
+        usual.set_filter(compile_filter("state listening and proto = mptcp"))
+        assert usual.tick().totals.matched == 2
 
 
 # Without a kernel that lacks a module or refuses: sendto() of a request of so many bytes fails,
