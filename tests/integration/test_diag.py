@@ -450,3 +450,21 @@ def test_counters_that_cannot_be_opened_are_missed(
         model = feed.tick()
         assert model.totals.retrans_per_s is None
         assert "/proc/net of 1 namespaces cannot be opened" in (diag_of(model).reason or "")
+
+
+@pytest.mark.needs_tools("setpriv")
+def test_namespaces_that_may_not_be_entered_are_left_out(space: str) -> None:
+    argv = ["setpriv", "--bounding-set=-sys_admin", sys.executable, "-m", "nettop"]
+    asked = [*argv, "--no-bpf", "--json", "--once", "-N"]
+    done = subprocess.run([*asked, "all"], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["totals"]["netns"] == 1
+    (diag,) = (s for s in said["sources"] if s["name"] == "diag")
+    assert diag["state"] == "partial"
+    assert "namespaces left out" in diag["reason"]
+    assert "needs CAP_SYS_ADMIN, which root has not got here" in diag["reason"]
+    done = subprocess.run([*asked, space], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "needs CAP_SYS_ADMIN" in done.stderr
