@@ -350,7 +350,7 @@ def _drop_output() -> None:
         os.dup2(null, sys.stdout.fileno())
         os.close(null)
     except (OSError, ValueError):
-        pass
+        pass  # the flush then fails as it did before, and the process ends all the same
 
 
 def _complain(text: str, *below: str) -> None:
@@ -363,7 +363,7 @@ def _complain(text: str, *below: str) -> None:
         sys.stderr.write("".join(f"{line}\n" for line in lines))
         sys.stderr.flush()
     except (OSError, UnicodeError):
-        pass
+        pass  # nobody hears it: the exit code still tells
 
 
 def _os_text(error: OSError) -> str:

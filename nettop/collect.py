@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,6 +94,7 @@ class Collector:
         self._refused: list[str] = []
         self._interval_ended = False
         self.deriver = Deriver(self.engine, self.names)
+        self._trouble: dict[str, str] = {}  # plane → what it could not do in a namespace
         self._open_namespaces()
         self._filter: Filter | None = None
         self._filter_at = 0.0
@@ -126,8 +127,10 @@ class Collector:
     def _add(self, inode: int, path: str) -> None:
         fds = netns.open_fds(inode, path)
         entry = self._entries[inode] = netns.open_entry(inode, path)
-        with suppress(OSError):
+        try:
             self.planes.seed(entry)  # what is unread now came earlier
+        except OSError as e:
+            self._trouble["wait"] = f"unread data of a namespace was not found: {e.strerror}"
         lookup = netns.open_fds(inode, path)
         hostnet.close_counters(lookup)
         self.engine.add_netns(inode, fds.diag_fd, lookup.diag_fd)
@@ -135,10 +138,22 @@ class Collector:
         self._sockets[inode] = fds.diag_fd
 
     def _walk_namespaces(self, walk: Callable[[int], None]) -> None:
-        """Calls walk with the descriptor of each polled namespace."""
+        """The same for the stages plane, whose status says where that failed."""
+        failed = self._in_namespaces(walk)
+        self._trouble.pop("stages", None)
+        if failed:
+            where = f"{len(failed)} of {len(self._entries)} namespaces"
+            self._trouble["stages"] = f"sends of {where} are not measured: {failed[0]}"
+
+    def _in_namespaces(self, walk: Callable[[int], None]) -> list[str]:
+        """Calls walk with the descriptor of each polled namespace; why it failed in some."""
+        failed = []
         for entry in list(self._entries.values()):
-            with suppress(OSError):
+            try:
                 walk(entry)
+            except OSError as e:
+                failed.append(e.strerror or str(e))
+        return failed
 
     def _drop(self, inode: int) -> None:
         del self._sockets[inode]
@@ -277,7 +292,8 @@ class Collector:
             return
         self._not_found, self._walked_at = found_none, now
         inodes: list[int] = []
-        self._walk_namespaces(lambda fd: inodes.extend(self.planes.kernel_sockets(fd)))
+        # Where that fails, the holder stays unknown.
+        self._in_namespaces(lambda fd: inodes.extend(self.planes.kernel_sockets(fd)))
         self.procs.tell_kernel_sockets(inodes)
 
     # --- the sample, and the model of it ---
@@ -392,6 +408,10 @@ class Collector:
         failures = diag.failures(self.engine) if t.failed else ()
         status = diag.status(t, failures)
         left_out = list(self._named.gone)
+        unread = sum(min(f.snmp_fd, f.netstat_fd, f.sockstat_fd) < 0 for f in self._fds.values())
+        if unread:
+            left_out.append(f"/proc/net of {unread} namespaces cannot be opened: the host's "
+                            "counters lack them")  # fmt: skip
         if self._refused:
             left_out.append(f"{len(self._refused)} namespaces left out: {self._refused[0]}")
         if left_out:
@@ -401,7 +421,16 @@ class Collector:
                 reason="; ".join(filter(None, (status.reason, *left_out))),
                 fix=status.fix,
             )
-        return (status, self._procs_status(), *self.planes.statuses())
+        planes = (self._troubled(s) for s in self.planes.statuses())
+        return (status, self._procs_status(), *planes)
+
+    def _troubled(self, status: SourceStatus) -> SourceStatus:
+        """With what could not be done in one of the namespaces."""
+        trouble = self._trouble.get(status.name)
+        if trouble is None or status.state == "off":
+            return status
+        reason = "; ".join(filter(None, (status.reason, trouble)))
+        return replace(status, state="partial", reason=reason)
 
     def _procs_status(self) -> SourceStatus:
         if self._procs_stats is None:

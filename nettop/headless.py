@@ -99,7 +99,7 @@ def text_style(options: Options, *, to_file: bool = False) -> TableStyle:
             width = os.get_terminal_size(sys.stdout.fileno()).columns
             fits = True
         except (OSError, ValueError, AttributeError):
-            pass
+            pass  # no terminal: COLUMNS, or a width of our own
     given = os.environ.get("COLUMNS", "")
     if given.isascii() and given.isdigit() and int(given[:6]) > 0:
         width = int(given[:6])

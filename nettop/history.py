@@ -81,7 +81,7 @@ class Histories:
             try:
                 return list(self._points.get(cookie, ()))
             except RuntimeError:
-                continue
+                continue  # it was appended to meanwhile
         return []
 
     def clear(self) -> None:

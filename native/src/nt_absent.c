@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The end of a sweep: what it did not list is gone, unless a dump failed that would have. */
+#include <errno.h>
 #include <netinet/in.h>
 
 #include "nt_engine.h"
@@ -87,7 +88,8 @@ void nt_sweep_close(struct nt_engine *e)
 			struct nt_filter_view fv = nt_view_of(e, rec, NULL, &proc);
 
 			nt_tally(e, &e->totals, rec);
-			nt_keys_add(&e->next, nt_key_of(e, i, &fv));
+			if (nt_keys_add(&e->next, nt_key_of(e, i, &fv)))
+				nt_fail(e, rec->netns, rec->proto, 0, ENOMEM);
 		}
 	}
 	struct nt_details swap = e->front;

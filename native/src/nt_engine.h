@@ -172,6 +172,7 @@ struct nt_engine {
 
 	struct nt_ns *ns;
 	uint32_t n_ns;
+	uint32_t mptcp_states; /* 1 << state, of the running sweep */
 	struct nt_job *jobs;
 	uint32_t n_jobs, job;
 	uint32_t seq;

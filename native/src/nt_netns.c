@@ -33,6 +33,7 @@ static int open_diag(void)
 	/* A larger buffer loses fewer messages; without it the dump still works. */
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &RCVBUF_BYTES, sizeof(RCVBUF_BYTES)))
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &RCVBUF_BYTES, sizeof(RCVBUF_BYTES));
+	/* The kernel's words beside an errno are read by strace alone. */
 	setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
 	return fd;
 }

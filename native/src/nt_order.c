@@ -209,15 +209,19 @@ static struct nt_filter_view bare_view(struct nt_engine *e, const struct nt_rec 
 }
 
 /* Keys of all matched records anew: the sort key or the filter changed between sweeps. */
-static void gather(struct nt_engine *e, struct nt_keys *to)
+static int gather(struct nt_engine *e, struct nt_keys *to)
 {
+	int err = 0;
+
 	for (uint32_t i = 0; i < e->table.high; i++) {
 		if ((e->table.mark[i] & (NT_M_LIVE | NT_M_MATCH)) != (NT_M_LIVE | NT_M_MATCH))
 			continue;
 		struct nt_filter_view v = bare_view(e, nt_rec_at(&e->table, i));
 
-		nt_keys_add(to, nt_key_of(e, i, &v));
+		if (nt_keys_add(to, nt_key_of(e, i, &v)))
+			err = -ENOMEM;
 	}
+	return err;
 }
 
 void nt_order_drop_dead(struct nt_engine *e)
@@ -232,19 +236,21 @@ void nt_order_drop_dead(struct nt_engine *e)
 }
 
 /* Rows stay where they are; those that came since stand at the end. */
-static void append_new(struct nt_engine *e, const struct nt_keys *from)
+static int append_new(struct nt_engine *e, const struct nt_keys *from)
 {
 	uint8_t *mark = e->table.mark;
+	int err = 0;
 
 	nt_order_drop_dead(e);
 	for (uint32_t j = 0; j < e->order.n; j++)
 		mark[e->order.v[j].rec] |= NT_M_ORDERED;
 	for (uint32_t j = 0; j < from->n; j++)
-		if (!(mark[from->v[j].rec] & NT_M_ORDERED))
-			nt_keys_add(&e->order, from->v[j]);
+		if (!(mark[from->v[j].rec] & NT_M_ORDERED) && nt_keys_add(&e->order, from->v[j]))
+			err = -ENOMEM;
 	for (uint32_t j = 0; j < e->order.n; j++)
 		mark[e->order.v[j].rec] &= (uint8_t)~NT_M_ORDERED;
 	e->exact = e->order.n;
+	return err;
 }
 
 int nt_order(struct nt_engine *e, const struct nt_operand *key, int descending, uint32_t upto,
@@ -262,10 +268,10 @@ int nt_order(struct nt_engine *e, const struct nt_operand *key, int descending, 
 	e->sort_descending = descending != 0;
 	if (!same)
 		e->next_stale = true;
-	if (!gathered)
-		gather(e, &scratch);
+	int err = gathered ? 0 : gather(e, &scratch);
+
 	if (keep && same) {
-		append_new(e, from);
+		err = append_new(e, from) ? -ENOMEM : err;
 	} else {
 		struct nt_keys t = e->order;
 
@@ -278,7 +284,7 @@ int nt_order(struct nt_engine *e, const struct nt_operand *key, int descending, 
 	if (gathered)
 		e->next.n = 0;
 	e->next_whole = false;
-	int n = (int)e->order.n;
+	int n = err ? err : (int)e->order.n;
 
 	pthread_mutex_unlock(&e->lock);
 	return n;

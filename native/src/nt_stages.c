@@ -312,9 +312,16 @@ static int attach(struct nt_stages *s, char *why, uint32_t n_why)
 			snprintf(why, n_why, "attaching to the root cgroup: %s", strerror(-err));
 		return err;
 	}
-	if (!skel->links.stages_copy && bpf_program__autoload(skel->progs.stages_copy))
-		skel->links.stages_copy = bpf_program__attach(skel->progs.stages_copy);
-	return 0;
+	if (skel->links.stages_copy || !bpf_program__autoload(skel->progs.stages_copy))
+		return 0;
+	skel->links.stages_copy = bpf_program__attach(skel->progs.stages_copy);
+	if (!skel->links.stages_copy) {
+		err = -errno;
+		snprintf(why, n_why, "attaching to the send call: %s", strerror(-err));
+		bpf_link__destroy(skel->links.stages_ops);
+		skel->links.stages_ops = NULL;
+	}
+	return err;
 }
 
 static int by_cookie(const void *a, const void *b)
@@ -386,8 +393,12 @@ int nt_stages_select(struct nt_stages *s, const uint64_t *cookies, uint32_t n, i
 	for (uint32_t i = 0; i < s->n_wanted; i++)
 		if (!bsearch(&s->wanted[i], wanted, n, sizeof(*wanted), by_cookie))
 			bpf_map_delete_elem(map, &s->wanted[i]);
-	for (uint32_t i = 0; i < n; i++)
-		bpf_map_update_elem(map, &wanted[i], &yes, BPF_ANY);
+	for (uint32_t i = 0; i < n; i++) {
+		if (bpf_map_update_elem(map, &wanted[i], &yes, BPF_ANY) && !err) {
+			err = -errno;
+			snprintf(why, n_why, "a selected socket has no room: %s", strerror(-err));
+		}
+	}
 	free(s->wanted);
 	s->wanted = wanted;
 	s->n_wanted = n;
@@ -401,16 +412,18 @@ out:
 }
 
 /* New sockets of this namespace are switched on too, while all are sampled. */
-static void note_space(struct nt_stages *s, int ns_fd)
+static int note_space(struct nt_stages *s, int ns_fd)
 {
 	struct stat st;
 	uint8_t yes = 1;
 
 	if (ns_fd < 0 ? stat("/proc/self/ns/net", &st) : fstat(ns_fd, &st))
-		return;
+		return -errno;
 	uint32_t inode = (uint32_t)st.st_ino;
 
-	bpf_map_update_elem(bpf_map__fd(s->skel->maps.spaces), &inode, &yes, BPF_ANY);
+	return bpf_map_update_elem(bpf_map__fd(s->skel->maps.spaces), &inode, &yes, BPF_ANY) ?
+		       -errno :
+		       0;
 }
 
 static int walk(struct nt_stages *s, int ns_fd, bool alien, struct nt_stages_walk *ret)
@@ -421,10 +434,10 @@ static int walk(struct nt_stages *s, int ns_fd, bool alien, struct nt_stages_wal
 	bss->walk_set = bss->walk_cleared = bss->walk_foreign = bss->walk_failed = 0;
 	bss->walk_udp = 0;
 	bss->clear_alien = alien;
-	if (!alien)
-		note_space(s, ns_fd);
-	int err = nt_bpf_iter_run(bpf_link__fd(s->skel->links.stages_walk), ns_fd);
+	int err = alien ? 0 : note_space(s, ns_fd);
 
+	if (!err)
+		err = nt_bpf_iter_run(bpf_link__fd(s->skel->links.stages_walk), ns_fd);
 	bss->clear_alien = 0;
 	if (!err && !alien) {
 		err = nt_bpf_iter_run(bpf_link__fd(s->skel->links.stages_walk_udp), ns_fd);

@@ -515,7 +515,8 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	}
 	e->table.mark[i] |= NT_M_MATCH;
 	nt_tally(e, &e->totals, rec);
-	nt_keys_add(&e->next, nt_key_of(e, i, &fv));
+	if (nt_keys_add(&e->next, nt_key_of(e, i, &fv)))
+		nt_fail(e, netns, proto, 0, ENOMEM);
 	struct nt_detail *d = nt_detail_new(e);
 
 	rec->detail = d ? e->back.n : 0;

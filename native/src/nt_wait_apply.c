@@ -198,7 +198,7 @@ static void take_port(struct nt_waits *w, const struct nt_wait_port *now)
 	uint64_t octaves[NT_OCTAVES];
 
 	if (!p)
-		return;
+		return; /* no memory: its listeners have no accept wait */
 	p->dist = (struct nt_dist){ .sum_ns = now->now.sum_ns - p->last.sum_ns };
 	for (uint32_t s = 0; s < 2; s++)
 		if (now->now.epoch[s] >= w->head.epoch && now->now.max_ns[s] > p->dist.max_ns)

@@ -65,7 +65,7 @@ def find_owners(proc: Path = Path("/proc")) -> list[Owner]:
         try:
             comm, state = _comm_and_state((entry / "stat").read_bytes())
         except (OSError, ValueError):
-            continue
+            continue  # it has ended
         if state in "ZX":
             continue
         if comm in OWNERS:
@@ -93,7 +93,7 @@ def _writes_a_phc(entry: Path) -> str | None:
             if int(flags.split()[1], 8) & os.O_ACCMODE != os.O_RDONLY:
                 return clean(path)
     except (OSError, StopIteration, ValueError):
-        pass
+        pass  # ended, or another user's: its name alone may still give it away
     return None
 
 

@@ -81,7 +81,7 @@ _TOP = {
     "totals.tcp": "TCP sockets; absent if one of the dumps that list them failed (sources say "
     "why), or none was asked for; the same of udp and mptcp",
     "totals.udp": "UDP sockets",
-    "totals.mptcp": "MPTCP connections",
+    "totals.mptcp": "MPTCP connections; with -a or -l listeners too",
     "totals.by_state": "TCP sockets by state; TIME_WAIT from sockstat",
     "totals.by_state.*": "how many",
     "totals.matched": "sockets that pass the filter",

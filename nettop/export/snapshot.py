@@ -143,7 +143,7 @@ def default_path(model: Model, environ: Mapping[str, str] | None = None) -> Path
         # Without HOME it would be asked of the user database, which may be a dead service.
         home = environ.get("HOME") or gettempdir()
         folder = Path(environ.get("XDG_DATA_HOME") or f"{home}/.local/share")
-        with suppress(OSError):
+        with suppress(OSError):  # opening the file there says why it cannot be
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     host = re.sub(r"[^A-Za-z0-9._-]", "_", model.host)[:64] or "host"
     when = time.strftime("%Y%m%d-%H%M%S", time.localtime(model.wall_ns // 1_000_000_000))

@@ -176,7 +176,7 @@ class Planes:
         if self._wait is not None:
             self._wait.close()
         if self.stages is not None:
-            with suppress(OSError):
+            with suppress(OSError):  # a namespace that has ended has no socket with a flag
                 self.stages.close(walks)
         if self.events is not None:
             self.events.close()

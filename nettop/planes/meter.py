@@ -74,7 +74,7 @@ class Meter:
         """The statistics are off again."""
         self._began_s = None
         if self._fd >= 0:
-            with suppress(OSError):
+            with suppress(OSError):  # it is closed whatever close() says
                 os.close(self._fd)
         self._fd = -1
 

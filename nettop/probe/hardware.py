@@ -78,7 +78,7 @@ def _addresses(name: str) -> set[str]:
             raw = fcntl.ioctl(sock, _SIOCGIFADDR, struct.pack("16s24x", name.encode()))
             out.add(socket.inet_ntoa(raw[20:24]))
         except OSError:
-            pass
+            pass  # it has none
     try:
         text = Path("/proc/net/if_inet6").read_text(encoding="ascii")
     except OSError:

@@ -217,7 +217,7 @@ class _Builder:
             try:
                 times = float(factor)
             except ValueError:
-                continue
+                continue  # the other one may be the number
             if other is None:
                 raise self.fail(token, f"no field '{name}'", _perhaps(name))
             return self.against(field, cmp, times, other, token)

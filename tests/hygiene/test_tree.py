@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import tomllib
@@ -62,3 +63,27 @@ def test_every_dependency_says_why() -> None:
     assert names
     for name in names:
         assert re.search(rf'^    "{name}[^"]*", +# \S', text, re.MULTILINE), name
+
+
+def _silent(path: Path) -> Iterator[int]:
+    """Lines where an error is passed over: suppress(), or a handler that only goes on."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ExceptHandler):
+            if all(isinstance(part, ast.Pass | ast.Continue) for part in node.body):
+                yield node.lineno
+        elif isinstance(node, ast.With):
+            names = [getattr(i.context_expr, "func", None) for i in node.items]
+            if any("suppress" in ast.dump(name) for name in names if name is not None):
+                yield node.lineno
+
+
+def test_an_error_that_is_passed_over_says_why_it_may_be() -> None:
+    bare, found = [], 0
+    for path in sorted((ROOT / "nettop").rglob("*.py")):
+        lines = path.read_text().splitlines()
+        for line in _silent(path):
+            found += 1
+            if not any("# " in text for text in lines[line - 2 : line + 2]):
+                bare.append(f"{path.relative_to(ROOT)}:{line}")
+    assert found > 10
+    assert bare == []

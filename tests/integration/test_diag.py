@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,9 +24,11 @@ from nettop.feed import Grouping
 from nettop.model.types import Model, Proto, Row, SourceStatus
 from nettop.options import Format
 from nettop.planes import PlaneOptions
+from nettop.planes.loaded import Planes
 from nettop.poller import LiveFeed
 from nettop.query import compile_filter
 from nettop.render.columns import endpoint
+from nettop.sources import netns
 from tests.integration.namespaces import inside, namespace, needs_root, run
 
 pytestmark = needs_root
@@ -80,6 +84,11 @@ def test_mptcp_sockets_are_those_of_ss(space: str) -> None:
         model = feed.latest()
         assert model is not None
         assert model.totals.mptcp == 6
+        options = PollOptions(netns=(space,), planes=NO_BPF)
+        usual = stack.enter_context(closing(LiveFeed(options)))
+        assert usual.tick().totals.mptcp == 4, "the connections"
+        usual.set_filter(compile_filter("state listening and proto = mptcp"))
+        assert usual.tick().totals.matched == 2
 
 
 # Without a kernel that lacks a module or refuses: sendto() of a request of so many bytes fails,
@@ -172,9 +181,11 @@ from nettop.export.snapshot import write_tick
 from nettop.feed import Grouping
 from nettop.options import Format
 from nettop.planes import PlaneOptions
+from nettop.planes.loaded import Planes
 from nettop.poller import LiveFeed
 from nettop.query import compile_filter
 from nettop.render.columns import endpoint
+from nettop.sources import netns
 listener = socket.create_server(("127.0.0.1", 0))
 ends = []
 for n in range(7):
@@ -397,3 +408,63 @@ def snapshot_of(feed: LiveFeed, model: Model) -> list[bytes]:
     parts: list[bytes] = []
     write_tick(parts.append, feed, model, Format.JSON)
     return parts
+
+
+def test_what_a_plane_could_not_do_in_a_namespace(
+    space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    both = [SourceStatus("wait", "ok", "exact"), SourceStatus("stages", "off", None, "unused")]
+    monkeypatch.setattr(Planes, "seed", refuse)
+    monkeypatch.setattr(Planes, "statuses", lambda _self: tuple(both))
+    with closing(LiveFeed(PollOptions(netns=(space,), planes=NO_BPF))) as feed:
+        status = feed.tick().source("wait")
+        assert status is not None
+        assert status.state == "partial"
+        assert status.reason == "unread data of a namespace was not found: Cannot allocate memory"
+        both[1] = SourceStatus("stages", "ok")
+        feed._collector._walk_namespaces(refuse)
+        status = feed.tick().source("stages")
+        assert status is not None
+        assert status.state == "partial"
+        assert "sends of 1 of 1 namespaces are not measured" in (status.reason or "")
+        feed._collector._walk_namespaces(lambda _fd: None)
+        assert feed.tick().source("stages") == SourceStatus("stages", "ok")
+
+
+def test_counters_that_cannot_be_opened_are_missed(
+    space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = netns.open_fds
+
+    def half(inode: int, path: str) -> Any:
+        fds = whole(inode, path)
+        os.close(fds.snmp_fd)
+        fds.snmp_fd = -1
+        return fds
+
+    monkeypatch.setattr(netns, "open_fds", half)
+    with closing(LiveFeed(PollOptions(netns=(space,), planes=NO_BPF))) as feed:
+        model = feed.tick()
+        assert model.totals.retrans_per_s is None
+        assert "/proc/net of 1 namespaces cannot be opened" in (diag_of(model).reason or "")
+
+
+@pytest.mark.needs_tools("setpriv")
+def test_namespaces_that_may_not_be_entered_are_left_out(space: str) -> None:
+    argv = ["setpriv", "--bounding-set=-sys_admin", sys.executable, "-m", "nettop"]
+    asked = [*argv, "--no-bpf", "--json", "--once", "-N"]
+    done = subprocess.run([*asked, "all"], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["totals"]["netns"] == 1
+    (diag,) = (s for s in said["sources"] if s["name"] == "diag")
+    assert diag["state"] == "partial"
+    assert "namespaces left out" in diag["reason"]
+    assert "needs CAP_SYS_ADMIN, which root has not got here" in diag["reason"]
+    done = subprocess.run([*asked, space], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "needs CAP_SYS_ADMIN" in done.stderr
