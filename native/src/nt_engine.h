@@ -142,8 +142,8 @@ struct nt_engine {
 	struct nt_planes planes;
 	struct nt_dropped *dropped; /* by cookie */
 	uint32_t n_dropped;
-	bool waits_whole;      /* the wait plane knows of all that is readable */
-	bool waits_sampled;    /* ... or of one socket in 2^waits_shift */
+	bool waits_whole;   /* the wait plane knows of all that is readable */
+	bool waits_sampled; /* ... or of one socket in 2^waits_shift */
 	uint32_t waits_shift;
 	struct nt_details front, back; /* of the last and of the running sweep */
 	struct nt_proc *loaded;
@@ -230,7 +230,7 @@ struct nt_facts {
 	uint64_t new_retrans;
 	uint32_t loss_retrans; /* segments resent in the loss window, less the spurious ones */
 	float loss_pct;	       /* and their share of what was sent in it */
-	bool acked; /* something was acknowledged in the interval: srtt is of now */
+	bool acked;	       /* something was acknowledged in the interval: srtt is of now */
 	bool has_info;
 	int readable; /* what poll() would say of the receive queue: 0 no, 1 yes, -1 unknown */
 	const struct nt_plane *plane; /* NULL: no BPF plane knows the socket */
