@@ -102,6 +102,25 @@ struct nt_drop {
 	uint8_t src[16], dst[16];
 };
 
+/* Kinds of the kernel's reasons, by who could have prevented them. */
+enum nt_drop_kind {
+	NT_DROP_QUEUE = 0,    /* the socket's queue is full: its program reads too little */
+	NT_DROP_ACCEPT = 1,   /* the accept queue is */
+	NT_DROP_POLICY = 2,   /* a filter, firewall, TTL or key that somebody set: as wanted */
+	NT_DROP_CHECKSUM = 3, /* damaged on the network */
+	NT_DROP_MEMORY = 4,   /* the kernel has none left, or its limits say so */
+	NT_DROP_SENT = 5,     /* on the way out: the device's queue, a neighbour, no route */
+	NT_DROP_UNFIT = 6,    /* of no use to the connection: duplicates, scans, what came late */
+	NT_DROP_OTHER = 7,
+	NT_DROP_KINDS = 8,
+};
+
+/* Packets of a socket that were dropped in the last interval. */
+struct nt_drop_counts {
+	uint64_t cookie;
+	uint64_t packets[8]; /* by enum nt_drop_kind */
+};
+
 struct nt_drop_reason {
 	uint64_t count;	   /* since the plane is on */
 	uint64_t interval; /* of this, in the last interval */
@@ -163,6 +182,11 @@ int nt_events_memory(struct nt_events *s, const uint64_t *cookies, uint32_t n,
 /* Drops of the interval, most first; n 0: of all sockets, and of none. Returns how many there are. */
 int nt_events_drops(struct nt_events *s, const uint64_t *cookies, uint32_t n, struct nt_drop *ret,
 		    uint32_t max);
+/*
+ * What the engine was told of a socket's drops by the last nt_events_read; 0: none, and then ret is
+ * zeroed. Drops without a cookie, and what found no place (unplaced), are not in it.
+ */
+int nt_engine_drops(struct nt_engine *e, uint64_t cookie, struct nt_drop_counts *ret);
 /* Drops by reason, most first; returns how many reasons there are. */
 int nt_events_reasons(struct nt_events *s, struct nt_drop_reason *ret, uint32_t max);
 /* The kernel's name for a drop's reason, or of a reset's; its number if it has none. */

@@ -49,6 +49,7 @@ void nt_engine_free(struct nt_engine *e)
 	free(e->order.v);
 	free(e->next.v);
 	free(e->planes.v);
+	free(e->drops);
 	free(e->front.v);
 	free(e->back.v);
 	free(e->loaded);

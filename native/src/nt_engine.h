@@ -122,6 +122,8 @@ struct nt_engine {
 	uint32_t exact;	      /* lines of the order from the top that are sorted */
 
 	struct nt_planes planes;
+	struct nt_drop_counts *drops; /* of the interval, by cookie */
+	uint32_t n_drops;
 	struct nt_details front, back; /* of the last and of the running sweep */
 	struct nt_proc *loaded;
 	uint32_t n_loaded;
@@ -194,6 +196,13 @@ void nt_tally_close(struct nt_engine *e, struct nt_totals *t);
 bool nt_match_event(struct nt_engine *e, const struct nt_event *ev);
 void nt_rematch(struct nt_engine *e); /* all records again, after the filter changed */
 double nt_sent_per_s(const struct nt_rec *rec);
+
+/* nt_drops.c; the lock is held */
+enum nt_drop_kind nt_drop_kind_of(const char *name); /* the kernel's, without SKB_DROP_REASON_ */
+/* Takes the interval's drops, in any order (of malloc(), which it keeps); how many sockets. */
+int nt_drops_take(struct nt_engine *e, struct nt_drop_counts *v, uint32_t n);
+/* NULL: none of its packets was dropped in the interval, as far as the events plane knows. */
+const struct nt_drop_counts *nt_drops_of(const struct nt_engine *e, uint64_t cookie);
 
 /* nt_verdict.c */
 /* Facts of one interval that the record does not keep. */

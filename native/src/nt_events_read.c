@@ -132,6 +132,25 @@ static void note_gap(struct nt_events *s, struct nt_events_totals *t)
 	s->missing = missing;
 }
 
+/* The engine's verdicts know what drops were for; its lock is not held. */
+static int tell_drops(struct nt_events *s, struct nt_engine *e)
+{
+	struct nt_drop_counts *v = calloc(s->n_drops + 1, sizeof(*v));
+	char name[64];
+
+	if (!v)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < s->n_drops; i++) {
+		nt_events_drop_name(s, s->drops[i].reason, name, sizeof(name));
+		v[i].cookie = s->drops[i].cookie;
+		v[i].packets[nt_drop_kind_of(name)] = s->drops[i].count;
+	}
+	pthread_mutex_lock(&e->lock);
+	nt_drops_take(e, v, s->n_drops);
+	pthread_mutex_unlock(&e->lock);
+	return 0;
+}
+
 int nt_events_read(struct nt_events *s, struct nt_engine *e, struct nt_events_totals *ret)
 {
 	uint64_t cpu = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID);
@@ -157,6 +176,8 @@ int nt_events_read(struct nt_events *s, struct nt_engine *e, struct nt_events_to
 		note_gap(s, ret);
 	if (!err)
 		err = read_drops(s, epoch);
+	if (!err && e)
+		err = tell_drops(s, e);
 	if (!err)
 		read_reasons(s);
 	pthread_mutex_unlock(&s->lock);

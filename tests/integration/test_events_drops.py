@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
 
+from nettop.ffi import ffi, lib
+from nettop.ffi.engine import Engine
 from nettop.model.events import Event, EventType, event_line
 from nettop.planes.events import EventsPlane, open_plane
 from tests.integration.namespaces import inside, needs_root, run
+from tests.integration.sends import cookie_of
 
 pytestmark = needs_root
 
@@ -104,3 +108,80 @@ def test_a_packet_that_no_inet_socket_sent_is_on_its_way_out(
         assert event_line(event, event.at_ns).split()[2:5] == [event.local, "→", event.remote]
     finally:
         run("tc", "-n", near, "qdisc", "del", "dev", "v0", "root")
+
+
+# --- by kinds of reasons, for the engine's verdicts ---
+
+IP_MINTTL, SO_ATTACH_FILTER = 21, 26
+
+
+class BpfProgram(ctypes.Structure):
+    _fields_ = (("n", ctypes.c_ushort), ("code", ctypes.c_char_p))
+
+
+def attach_filter(sock: socket.socket, keeps: int) -> None:
+    """A socket filter that keeps so many bytes of each packet; of 0 it refuses them."""
+    program = BpfProgram(1, struct.pack("HBBI", 6, 0, 0, keeps))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, bytes(program))
+
+
+def damaged(near: str, sport: int, dport: int) -> None:
+    """A datagram with a checksum that is not its own, to the other end; of a short one the kernel
+    drops without looking whose it is."""
+    packet = struct.pack("!BBHHHBBH4s4sHHHH", 0x45, 0, 228, 1, 0, 64, 17, 0,
+                         socket.inet_aton("10.9.0.1"), socket.inet_aton("10.9.0.2"),
+                         sport, dport, 208, 0xBEEF)  # fmt: skip
+    with inside(near, lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 255)) as raw:
+        raw.sendto(packet + bytes(200), ("10.9.0.2", 0))
+
+
+def test_drops_of_a_socket_are_known_by_kind(veth: tuple[str, str]) -> None:
+    near, far = veth
+    with ExitStack() as stack:
+        plane, status = open_plane(confined=True)
+        assert plane is not None, status.reason
+        stack.enter_context(closing(plane))
+        plane.watch([inode_of(name) for name in veth])
+        engine = Engine()
+
+        def socket_in(name: str, kind: int = socket.SOCK_DGRAM) -> socket.socket:
+            sock = stack.enter_context(inside(name, lambda: socket.socket(socket.AF_INET, kind)))
+            if name == far:
+                sock.bind(("10.9.0.2", 0))
+            return sock
+
+        sender, filtered, full, bare = socket_in(near), *(socket_in(far) for _ in range(3))
+        hardened, plain = (socket_in(far, socket.SOCK_STREAM) for _ in range(2))
+        attach_filter(filtered, 0)
+        attach_filter(bare, 65535)  # before it runs checksums are verified, else when it is read
+        full.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        hardened.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 255)
+        for sock in (hardened, plain):
+            sock.listen(1)
+        plane.read(engine)
+        for _ in range(7):
+            sender.sendto(b"x", filtered.getsockname())
+        for _ in range(50):
+            sender.sendto(b"x" * 1000, full.getsockname())
+        for _ in range(3):
+            damaged(near, 1234, bare.getsockname()[1])
+        client = socket_in(near, socket.SOCK_STREAM)
+        client.settimeout(0.1)
+        with suppress(TimeoutError):
+            client.connect(hardened.getsockname())
+        plane.read(engine)
+
+        def kinds(sock: socket.socket) -> dict[int, int]:
+            counts = ffi.new("struct nt_drop_counts *")
+            lib.nt_engine_drops(engine.handle, cookie_of(sock), counts)
+            return {kind: n for kind, n in enumerate(counts.packets) if n}
+
+        assert kinds(filtered) == {lib.NT_DROP_POLICY: 7}
+        ((kind, n),) = kinds(full).items()
+        assert kind == lib.NT_DROP_QUEUE
+        assert 0 < n < 50
+        assert kinds(bare) == {lib.NT_DROP_CHECKSUM: 3}
+        assert kinds(hardened) == {lib.NT_DROP_POLICY: 1}
+        assert kinds(plain) == {}
+        plane.read(engine)
+        assert kinds(filtered) == {}, "of the interval"
