@@ -123,14 +123,15 @@ static __always_inline void settle(u64 key, struct flight *f, u64 to, struct nt_
 /* A driver gives what it got to the device below: the send is in a queue again. */
 static __always_inline void passed_down(struct giving *g, u64 key)
 {
-	struct flight *f = bpf_map_lookup_elem(&flights, &g->key), below;
+	u64 was = g->key;
+	struct flight *f = bpf_map_lookup_elem(&flights, &was), below;
 
-	if (f && key == g->key) {
+	if (f && key == was) {
 		f->left_ns = 0;
 	} else if (f) {
 		below = *f;
 		below.left_ns = 0;
-		bpf_map_delete_elem(&flights, &g->key);
+		bpf_map_delete_elem(&flights, &was);
 		bpf_map_update_elem(&flights, &key, &below, BPF_ANY);
 	}
 	g->key = 0;
@@ -169,10 +170,11 @@ static __always_inline void queued_datagram(struct sk_buff *skb, struct nt_tx_ma
 			__sync_fetch_and_add(&c->full, 1);
 			return;
 		}
-		u32 at = __sync_fetch_and_add(&d->next, 1) % NT_TX_SEGMENTED;
+		u32 at = d->next % NT_TX_SEGMENTED;
 
 		d->left[at] = f.segments;
 		d->whole[at] = key;
+		d->next++;
 	}
 	f.queued_ns = bpf_ktime_get_ns();
 	if (bpf_map_update_elem(&flights, &key, &f, BPF_ANY)) {
