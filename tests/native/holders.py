@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -12,8 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
-SYS_EXIT, SYS_IO_URING_SETUP, SYS_IO_URING_REGISTER = 60, 425, 427
+SYS_EXIT = 60 if platform.machine() == "x86_64" else 93
+SYS_IO_URING_SETUP, SYS_IO_URING_REGISTER = 425, 427
+ROOT = Path(__file__).resolve().parents[2]
 IORING_REGISTER_FILES = 2
 CLONE_FILES = 0x400
 NO_IO_URING = "no io_uring: "
@@ -151,7 +155,7 @@ def holding(way: str, *, name: str | None = None) -> Iterator[Holder]:
     """Runs one; name: what the process is called."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.native.holders", way, name or ""],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
     )  # fmt: skip
     holder = Holder(process)
     try:
