@@ -157,7 +157,8 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> Options | Hel
     if "--" in words:  # what follows is no option, whatever it looks like
         at = words.index("--")
         words, rest = words[:at], words[at + 1 :]
-    check_ss_arguments(words, _takes_value(parser), _flags(parser))
+    if command == "live":  # ss has no commands
+        check_ss_arguments(words, _takes_value(parser), _flags(parser))
     space, unknown = parser.parse_known_intermixed_args(words)
     if unknown:
         raise _unknown_option(unknown[0], parser, command)
@@ -359,7 +360,7 @@ def _suffix_format(output: str | None) -> Format:
 
 def file_name(text: str) -> str:
     """Of a file to write, or - for standard output."""
-    if not text or "\0" in text:
+    if not text or "\0" in text or text.endswith("/"):
         raise argparse.ArgumentTypeError(f"takes a file name, not '{text}'")
     return text
 
