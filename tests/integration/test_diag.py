@@ -21,6 +21,7 @@ import pytest
 from nettop.collect import PollOptions
 from nettop.export.snapshot import write_tick
 from nettop.feed import Grouping
+from nettop.model.ss_command import ss_command
 from nettop.model.types import Model, Proto, Row, SourceStatus
 from nettop.options import Format
 from nettop.planes import PlaneOptions
@@ -351,6 +352,7 @@ def two_links() -> Iterator[tuple[str, list[str]]]:
         yield near, far
 
 
+@pytest.mark.needs_tools("ss")
 def test_two_hosts_of_one_link_local_address(two_links: tuple[str, list[str]]) -> None:
     near, far = two_links
     with ExitStack() as stack:
@@ -377,6 +379,13 @@ def test_two_hosts_of_one_link_local_address(two_links: tuple[str, list[str]]) -
         for n, text in [*enumerate(texts), (1, "dev = eth1"), (0, f"dst = [{LINK_LOCAL}%eth0]")]:
             feed.set_filter(compile_filter(text))
             assert [row.cookie for row in feed.window(0, 9)] == [cookies[n]], text
+        row = feed.find(cookies[1])
+        assert row is not None
+        shown = subprocess.run(
+            ss_command(row), shell=True, capture_output=True, text=True, check=True
+        )
+        assert f"{LINK_LOCAL}]:8080" in shown.stdout
+        assert shown.stdout.count("ino:") == 1
         said = json.loads(b"".join(snapshot_of(feed, feed.tick())))["sockets"]
         assert [(s["dev"], s["remote"]["addr"]) for s in said] == [("eth0", LINK_LOCAL)]
 
