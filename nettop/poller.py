@@ -29,6 +29,7 @@ NEVER_ROLL_MS = 0xFFFFFFFF
 # Other orders than `unwell` settle for this long, so that rows do not dance.
 RESORT_S = 2.0
 FOCUS_MOST = 256
+BETWEEN_S = 2.0  # how long a namespace that is gone may be held at most
 
 
 class LiveFeed:
@@ -131,10 +132,12 @@ class LiveFeed:
                 if left <= 0:
                     return deadline
                 if not self._resweep:
-                    self._wake.wait(min(left, self._effective_interval()))
+                    self._wake.wait(min(left, self._effective_interval(), BETWEEN_S))
                 if self._ended:
                     return None
                 again, self._resweep = self._resweep, False
+            if left > BETWEEN_S:
+                self.between()
             if again:
                 with self._sweeping:
                     model = self._poll(extra=True)
@@ -190,6 +193,9 @@ class LiveFeed:
             self._on_model()
 
     # --- headless: one tick at a time in the caller's thread ---
+
+    def between(self) -> None:
+        self._collector.refresh_namespaces()
 
     def tick(self, missed: int = 0) -> Model:
         """Polls once, now; the first time after a look at who holds the sockets."""
