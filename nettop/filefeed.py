@@ -131,6 +131,8 @@ class FileFeed:
 
     close = stop
 
+    def between(self) -> None: ...
+
     def tick(self, missed: int = 0) -> Model:
         return self._model
 

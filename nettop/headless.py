@@ -21,6 +21,7 @@ from nettop.render.table import TableStyle
 # A verdict must hold in two of three intervals; a shorter one than this makes no rates.
 ONCE_INTERVALS = 3
 SHORTEST_S = 0.11
+BETWEEN_S = 2.0  # how long a namespace that is gone may be held at most
 SNAPSHOT_FOR_S = 2.0  # two intervals: verdicts need two
 _ONE_OBJECT = (Format.JSON, Format.SVG)
 _PLANE_OPTIONS = (("rx_method", "wait"), ("tx_sample", "stages"), ("path", "path"))
@@ -84,7 +85,7 @@ def observe(feed: RowFeed, interval_s: float, intervals: int) -> Model:
     model = feed.tick()
     for _ in range(intervals if feed.live else 0):
         deadline += interval_s
-        _sleep_until(deadline)
+        _sleep_until(deadline, feed)
         model = feed.tick()
     _check(model, feed)
     return model
@@ -159,7 +160,7 @@ def _run(
         late = time.monotonic() - deadline
         missed = max(0, int(late / options.delay_s))
         deadline += options.delay_s * (1 + missed)
-        _sleep_until(deadline)
+        _sleep_until(deadline, feed)
 
 
 def _ticks(feed: RowFeed, options: Options, form: Format) -> int | None:
@@ -190,10 +191,11 @@ def _write_tick(
     write_tick(write, feed, model, form, style=style, filter_text=text, file=feed.title)
 
 
-def _sleep_until(deadline: float) -> None:
-    left = deadline - time.monotonic()
-    if left > 0:
-        time.sleep(left)
+def _sleep_until(deadline: float, feed: RowFeed) -> None:
+    while (left := deadline - time.monotonic()) > 0:
+        time.sleep(min(left, BETWEEN_S))
+        if left > BETWEEN_S:
+            feed.between()
 
 
 def _check(model: Model, feed: RowFeed) -> None:

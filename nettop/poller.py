@@ -37,6 +37,7 @@ COPY_ROWS = 256
 EXPORT_SLICE = 16  # sockets written in about 5 ms
 EXPORT_STOP_S = 0.5
 STOP_S = 0.5  # so long the end waits for a poll that is under way
+BETWEEN_S = 2.0  # how long a namespace that is gone may be held at most
 
 
 class LiveFeed(EngineFeed):
@@ -149,10 +150,12 @@ class LiveFeed(EngineFeed):
                 if left <= 0:
                     return deadline
                 if not self._resweep:
-                    self._wake.wait(min(left, self._effective_interval()))
+                    self._wake.wait(min(left, self._effective_interval(), BETWEEN_S))
                 if self._ended:
                     return None
                 again, self._resweep = self._resweep, False
+            if left > BETWEEN_S:
+                self.between()
             if again:
                 with self._sweeping:
                     model = self._poll(extra=True)
@@ -216,6 +219,9 @@ class LiveFeed(EngineFeed):
         return self._collector.sample(model, whole=whole)
 
     # --- headless: one tick at a time in the caller's thread ---
+
+    def between(self) -> None:
+        self._collector.refresh_namespaces()
 
     def tick(self, missed: int = 0) -> Model:
         """Polls once, now; the first time after a look at who holds the sockets."""

@@ -33,6 +33,9 @@ class RowFeed(Feed, Protocol):
         missed: ticks that were left out since the one before.
         """
 
+    def between(self) -> None:
+        """Called every few seconds of a long interval: what is gone is let go."""
+
     def rows_all(
         self, *, with_detail: bool = True, everything: bool = False
     ) -> Iterator[tuple[Row, Detail | None]]:

@@ -152,13 +152,13 @@ def level_sign(row: Row) -> str:
     return _LEVEL_SIGNS[min(row.rec.level, 2)]
 
 
-def endpoint(row: Row, local: bool) -> str:
+def endpoint(row: Row, local: bool, *, with_device: bool = True) -> str:
     """addr:port, [addr]:port of IPv6, addr%dev of a bound socket; `*` for no remote end."""
     rec = row.rec
     if not local and not row.has_remote:
         return "*"
     addr, port = (row.local_addr, rec.sport) if local else (row.remote_addr, rec.dport)
-    scoped = f"{addr}%{row.dev or rec.ifindex}" if rec.ifindex else addr
+    scoped = f"{addr}%{row.dev or rec.ifindex}" if rec.ifindex and with_device else addr
     return f"[{scoped}]:{port}" if rec.family == AF_INET6 else f"{scoped}:{port}"
 
 

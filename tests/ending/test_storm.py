@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import random
 
-import pytest
-
 from tests.ending import storm
 
 ROUNDS, SECONDS = 40, 30
 
 
-@pytest.mark.slow
 def test_random_keys_and_signals() -> None:
     seed = random.SystemRandom().randrange(10**6)
     assert storm.run(ROUNDS, seed, seconds=SECONDS) == []

@@ -18,9 +18,11 @@ from typing import Any
 
 import pytest
 
+from nettop import headless
 from nettop.collect import PollOptions
 from nettop.export.snapshot import write_tick
 from nettop.feed import Grouping
+from nettop.model.ss_command import ss_command
 from nettop.model.types import Model, Proto, Row, SourceStatus
 from nettop.options import Format
 from nettop.planes import PlaneOptions
@@ -351,6 +353,7 @@ def two_links() -> Iterator[tuple[str, list[str]]]:
         yield near, far
 
 
+@pytest.mark.needs_tools("ss")
 def test_two_hosts_of_one_link_local_address(two_links: tuple[str, list[str]]) -> None:
     near, far = two_links
     with ExitStack() as stack:
@@ -377,6 +380,11 @@ def test_two_hosts_of_one_link_local_address(two_links: tuple[str, list[str]]) -
         for n, text in [*enumerate(texts), (1, "dev = eth1"), (0, f"dst = [{LINK_LOCAL}%eth0]")]:
             feed.set_filter(compile_filter(text))
             assert [row.cookie for row in feed.window(0, 9)] == [cookies[n]], text
+        row = feed.find(cookies[1])
+        assert row is not None
+        shown = run("sh", "-c", ss_command(row))
+        assert f"{LINK_LOCAL}]:8080" in shown
+        assert shown.count("ino:") == 1
         said = json.loads(b"".join(snapshot_of(feed, feed.tick())))["sockets"]
         assert [(s["dev"], s["remote"]["addr"]) for s in said] == [("eth0", LINK_LOCAL)]
 
@@ -468,3 +476,19 @@ def test_namespaces_that_may_not_be_entered_are_left_out(space: str) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
     assert "needs CAP_SYS_ADMIN" in done.stderr
+
+
+@pytest.mark.parametrize("screen", [False, True], ids=["headless", "thread"])
+def test_a_long_interval_holds_no_namespace(space: str, screen: bool) -> None:
+    name = f"{space}-again"
+    make_again(name, space)
+    options = PollOptions(delay_s=60, netns=(name,), planes=NO_BPF)
+    with closing(LiveFeed(options)) as feed:
+        feed.tick()
+        if screen:
+            feed.start(lambda: None)
+            time.sleep(0.5)  # it looks once at its start
+        run("ip", "netns", "del", name)
+        if not screen:
+            headless._sleep_until(time.monotonic() + headless.BETWEEN_S + 0.1, feed)
+        assert soon(lambda: not peer_is_there(space))
