@@ -318,6 +318,21 @@ static void update_drops(const struct nt_engine *e, struct nt_rec *rec,
 	rec->drops = drops;
 }
 
+/* Seldom the longer nobody answers, so it is remembered for as long as the kernel backs off. */
+static void note_lost_here(const struct nt_engine *e, struct nt_rec *rec, uint32_t now_s,
+			   struct nt_facts *f)
+{
+	const struct nt_dropped *d = nt_dropped_of(e, rec->cookie);
+	uint32_t here = d ? d->by[NT_D_HERE] : 0;
+	uint32_t lasts_s = 10 + (1U << (rec->backoff < 7 ? rec->backoff : 7));
+
+	if (here && (uint64_t)here * 2 >= f->new_retrans)
+		rec->lost_here_s = now_s + 1;
+	else if (f->new_retrans > 2 + 2ULL * here) /* the two are not of quite the same moment */
+		rec->lost_here_s = 0;
+	f->lost_here = rec->lost_here_s && now_s + 1 - rec->lost_here_s < lasts_s;
+}
+
 static void fill_detail(struct nt_detail *d, const struct nt_diag_view *v)
 {
 	uint32_t n = v->info_len > sizeof(d->info) ? sizeof(d->info) : v->info_len;
@@ -483,6 +498,7 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 			roll_limited(rec, v, fresh, now_ms, &f);
 			roll_loss_window(rec, v, fresh || restart, now_ms, &f);
 			take_counters(rec, v);
+			note_lost_here(e, rec, now_ms / 1000, &f);
 		}
 		nt_bound_unread(rec, v, fresh, now_ms, &f);
 	} else {

@@ -228,7 +228,7 @@ _SOCKET = {
     "verdict_details[].who": "whose fault, as in who",
     "verdict_details[].cause": "what the number counts, where a verdict has more than one: of rto "
     "resent, resent_since_handshake, syn, window_probe, keepalive; of drops full, checksum, "
-    "memory, other, untold",
+    "memory, other, untold; this_host: lost before the wire",
     "verdict_details[].value": "the number that it was judged by",
     "verdict_details[].unit": "ms, s, percent, count, ratio or per_s",
     "rx_wait": "how long received data waits for the program",
