@@ -79,6 +79,7 @@ enum nt_because {
 	NT_B_MEMORY = 8,       /* ... no memory left for the protocol */
 	NT_B_OTHER = 9,	       /* ... for reasons that are none of these */
 	NT_B_UNTOLD = 10,      /* ... nobody says why */
+	NT_B_HERE = 11,	       /* lost on this host, before the wire */
 };
 
 /* One socket as the table keeps it. "–" in a comment: value when unknown. */
@@ -170,6 +171,7 @@ struct nt_rec {
 	uint32_t rtt_low_us[2], rtt_low_at_ms; /* least srtt of a step of time and the one before; 0 – */
 	uint8_t rtt_high; /* intervals with a new sample in a row that were far over the minimum */
 	uint8_t pad[3];
+	uint32_t lost_here_s; /* 1 + engine seconds when most of what was resent was dropped on this host */
 	uint32_t loss_at_ms;  /* engine milliseconds when loss_*[0] was taken */
 	uint32_t loss_retrans[2], loss_dsacks[2]; /* segments; newest first */
 	uint32_t loss_lag;    /* segments resent in the interval before loss_*[0] were taken */

@@ -96,6 +96,7 @@ enum nt_drop_cause {
 	NT_D_FULL,
 	NT_D_CHECKSUM,
 	NT_D_MEMORY,
+	NT_D_HERE, /* on its way out: own firewall, qdisc, device */
 	NT_D_OTHER,
 	NT_D_COUNT,
 };
@@ -270,6 +271,7 @@ struct nt_facts {
 	uint32_t last_data_recv_ms, last_ack_recv_ms;
 	uint32_t new_drops, new_rto;
 	uint32_t dropped[NT_D_COUNT]; /* of these, as far as it was seen why */
+	bool lost_here;		      /* most of what was resent was dropped on this host */
 	bool queue_full;	      /* the receive queue takes most of its buffer */
 	uint64_t new_retrans;
 	uint32_t loss_retrans; /* segments resent in the loss window, less the spurious ones */

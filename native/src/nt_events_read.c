@@ -61,7 +61,10 @@ static const struct {
 	{ "TCP_RESET", NT_D_REFUSED },	   { "SOCKET_RCVBUFF", NT_D_FULL },
 	{ "SOCKET_BACKLOG", NT_D_FULL },   { "UDP_CSUM", NT_D_CHECKSUM },
 	{ "TCP_CSUM", NT_D_CHECKSUM },	   { "PROTO_MEM", NT_D_MEMORY },
-	{ "NOMEM", NT_D_MEMORY },
+	{ "NOMEM", NT_D_MEMORY },	   { "NETFILTER_DROP", NT_D_HERE },
+	{ "QDISC_*", NT_D_HERE },	   { "TC_EGRESS", NT_D_HERE },
+	{ "FULL_RING", NT_D_HERE },	   { "DEV_READY", NT_D_HERE },
+	{ "CPU_BACKLOG", NT_D_HERE },
 };
 
 static enum nt_drop_cause cause_of(const char *name)

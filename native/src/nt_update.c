@@ -139,9 +139,8 @@ static void sent_words(const struct nt_diag_view *v, uint64_t *sent, uint64_t *r
  * for they take a round trip) that network is seen, and they prove nothing for a while.
  */
 static bool network_duplicates(struct nt_rec *rec, uint32_t retrans, uint32_t dsacks,
-			       uint32_t now_ms, float dt_s)
+			       uint32_t now_s, float dt_s)
 {
-	uint32_t now_s = now_ms / 1000;
 	uint32_t told = dsacks - rec->loss_dsacks[0];
 	uint32_t resent = retrans - rec->loss_retrans[0] + rec->loss_lag;
 
@@ -152,8 +151,10 @@ static bool network_duplicates(struct nt_rec *rec, uint32_t retrans, uint32_t ds
 }
 
 static void roll_loss_window(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh,
-			     uint32_t now_ms, struct nt_facts *f)
+			     uint64_t time_ms, struct nt_facts *f)
 {
+	uint32_t now_ms = (uint32_t)time_ms;
+
 	uint32_t retrans = nt_info32(v, TI_TOTAL_RETRANS);
 	uint32_t dsacks = v->info_len >= TI_DSACK_DUPS + 4 ? nt_info32(v, TI_DSACK_DUPS) : 0;
 	uint64_t sent, resent;
@@ -184,7 +185,7 @@ static void roll_loss_window(struct nt_rec *rec, const struct nt_diag_view *v, b
 	/* By segments: a DSACK does not say how large they were. */
 	float share = d_sent ? (float)(resent - rec->loss_resent[1]) / (float)d_sent : 0;
 
-	if (network_duplicates(rec, retrans, dsacks, now_ms, f->dt_s))
+	if (network_duplicates(rec, retrans, dsacks, (uint32_t)(time_ms / 1000), f->dt_s))
 		spurious = 0;
 	if (spurious > all)
 		spurious = all;
@@ -363,6 +364,21 @@ static void update_drops(const struct nt_engine *e, struct nt_rec *rec,
 	rec->drops = drops;
 }
 
+/* Seldom the longer nobody answers, so it is remembered for as long as the kernel backs off. */
+static void note_lost_here(const struct nt_engine *e, struct nt_rec *rec, uint32_t now_s,
+			   struct nt_facts *f)
+{
+	const struct nt_dropped *d = nt_dropped_of(e, rec->cookie);
+	uint32_t here = d ? d->by[NT_D_HERE] : 0;
+	uint32_t lasts_s = 10 + (1U << (rec->backoff < 7 ? rec->backoff : 7));
+
+	if (here && (uint64_t)here * 2 >= f->new_retrans)
+		rec->lost_here_s = now_s + 1;
+	else if (f->new_retrans > 2 + 2ULL * here) /* the two are not of quite the same moment */
+		rec->lost_here_s = 0;
+	f->lost_here = rec->lost_here_s && now_s + 1 - rec->lost_here_s < lasts_s;
+}
+
 static void no_traffic(struct nt_rec *rec)
 {
 	rec->tx_bytes_per_s = rec->rx_bytes_per_s = rec->retrans_per_s = rec->flow_bytes_per_s = 0;
@@ -479,8 +495,9 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 			roll_rates(rec, v, &f);
 		if (f.rolled || fresh) {
 			roll_limited(rec, v, fresh, low_ms, &f);
-			roll_loss_window(rec, v, fresh || restart, low_ms, &f);
+			roll_loss_window(rec, v, fresh || restart, now_ms, &f);
 			take_counters(rec, v);
+			note_lost_here(e, rec, (uint32_t)(now_ms / 1000), &f);
 		}
 		nt_bound_unread(rec, v, fresh, low_ms, &f);
 	} else {

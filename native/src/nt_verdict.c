@@ -172,6 +172,15 @@ static void hold_rtt(const struct nt_config *c, struct nt_rec *r, const struct n
 	hold(h, NT_V_RTT, ratio, c->rtt_ratio[0], ratio >= c->rtt_ratio[1] && !settled);
 }
 
+/* What this host's own firewall, qdisc or device dropped never came to the network. */
+static void blame_here(struct held *h, enum nt_verdict v)
+{
+	if (!(h->mask >> v & 1))
+		return;
+	h->who[v] = NT_WHO_KERN;
+	h->because[v] = NT_B_HERE;
+}
+
 static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const struct nt_facts *f,
 		     struct held *h)
 {
@@ -184,6 +193,10 @@ static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const st
 	    f->loss_pct >= c->loss_pct[0])
 		hold(h, NT_V_LOSS, f->loss_pct, c->loss_pct[0], f->loss_pct >= c->loss_pct[1]);
 	hold_unanswered(r, f, h);
+	if (f->lost_here) {
+		blame_here(h, NT_V_LOSS);
+		blame_here(h, NT_V_RTO);
+	}
 	if (sends && f->snd_wnd == 0 && r->wqueue) {
 		/* Over 100 stands for a window that is shut. */
 		hold(h, NT_V_WINDOW, 101, c->rwnd_pct[0], true);
@@ -227,6 +240,7 @@ static void hold_drops(const struct nt_config *c, const struct nt_rec *r, const 
 		[NT_D_FULL] = { NT_B_FULL, NT_WHO_APP },
 		[NT_D_CHECKSUM] = { NT_B_CHECKSUM, NT_WHO_NET },
 		[NT_D_MEMORY] = { NT_B_MEMORY, NT_WHO_KERN },
+		[NT_D_HERE] = { NT_B_HERE, NT_WHO_KERN },
 		[NT_D_OTHER] = { NT_B_OTHER, NT_WHO_UNKNOWN },
 	};
 	bool listens = r->proto == NT_PROTO_TCP;

@@ -240,7 +240,7 @@ _SOCKET = {
     "verdict_details[].who": "whose fault, as in who",
     "verdict_details[].cause": "what the number counts, where a verdict has more than one: of rto "
     "resent, resent_since_handshake, syn, window_probe, keepalive; of drops full, checksum, "
-    "memory, other, untold",
+    "memory, other, untold; this_host: lost before the wire",
     "verdict_details[].value": "the number that it was judged by",
     "verdict_details[].unit": "ms, s, percent, count, ratio or per_s",
     "verdict_details[].of": "p99: the value is the 99th percentile of the interval's waits",

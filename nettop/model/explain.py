@@ -103,7 +103,8 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             )
         case Verdict.LOSS:
             rtt = f", rtt {units.ratio(ratio)} min" if ratio else ""
-            return f"{units.percent(value)} resent, cwnd {rec.snd_cwnd}{rtt}"
+            said = f"{units.percent(value)} resent, cwnd {rec.snd_cwnd}{rtt}"
+            return f"{said}{_HERE if rec.because == Because.HERE else ''}"
         case Verdict.RTO:
             return _unanswered(row, detail)
         case Verdict.WINDOW:
@@ -157,6 +158,11 @@ _DROPS_LISTENER = (
     "could be kept, or something refuses them (filter, TTL, flags); the counter does not say which"
 )
 
+_HERE = (
+    ": most of what was resent was dropped on this host, by its firewall, qdisc or device; the "
+    "events name the reason"
+)
+
 _NO_ANSWER = {
     Because.SYN: "SYNs sent again: nothing answers. The host is down or a firewall drops them; "
     "this end cannot tell which",
@@ -173,7 +179,9 @@ def _unanswered(row: Row, detail: Detail | None) -> str:
     said = f"{rec.verdict_value:.0f} "
     heard = _number("last_ack_recv", row, detail)
     cut = rec.retransmits >= 2 and (heard is None or heard >= 1e9)
-    if rec.because in _NO_ANSWER:
+    if rec.because == Because.HERE:
+        said += f"time-outs, backoff {rec.backoff}{_HERE}"
+    elif rec.because in _NO_ANSWER:
         said += _NO_ANSWER[Because(rec.because)]
     elif cut:
         said += (

@@ -110,6 +110,7 @@ class Because(IntEnum):
     MEMORY = 8
     OTHER = 9
     UNTOLD = 10
+    HERE = 11
 
 
 class Verdict(IntEnum):

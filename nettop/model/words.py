@@ -80,6 +80,7 @@ CAUSES = {
     Because.MEMORY: "memory",
     Because.OTHER: "other",
     Because.UNTOLD: "untold",
+    Because.HERE: "this_host",
 }
 
 _UNANSWERED = {Because.SYN: "SYN", Because.PROBE: "probe", Because.KEEPALIVE: "keepal"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import shutil
 import socket
 import struct
 import sys
@@ -356,3 +357,24 @@ def test_a_socket_that_is_not_traced_is_not_blank(
         feed.tick()
         feed.tick()
         assert {why_text(row) for row in feed.window(0, 100)} == {None}
+
+
+@pytest.mark.skipif(shutil.which("iptables") is None, reason="needs iptables")
+def test_what_the_own_firewall_drops_is_not_the_networks(space: str) -> None:
+    sender, receiver = connection(space, space)
+    with sender, receiver, closing(LiveFeed(PollOptions(netns=(space,)))) as feed:
+        feed.tick()
+        port = str(receiver.getsockname()[1])
+        rule = ("OUTPUT", "-p", "tcp", "--dport", port, "-j", "DROP")
+        run("ip", "netns", "exec", space, "iptables", "-A", *rule)
+        try:
+            sender.send(b"x" * 100)
+            for _ in range(6):
+                time.sleep(0.3)
+                feed.tick()
+            row = feed.find(cookie_of(sender))
+        finally:
+            run("ip", "netns", "exec", space, "iptables", "-D", *rule)
+    assert row is not None
+    assert (row.verdicts[:1], who_text(row)) == ([Verdict.RTO], "kern")
+    assert "dropped on this host" in sentence(row)
