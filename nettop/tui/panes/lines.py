@@ -175,7 +175,8 @@ def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     if row is None or not row.flags & Flag.INFO:
         return lines[:height]
     info = detail.tcp_info if detail else {}
-    flying = info["unacked"] * info["snd_mss"] if "unacked" in info else None
+    unacked, mss = info.get("unacked"), info.get("snd_mss")
+    flying = unacked * mss if unacked is not None and mss is not None else None
     lines += [BLANK, line(("without it, from tcp_info:", D))]
     lines.append(
         _row_of("unsent", units.size(info.get("notsent_bytes")), "written, waiting to be sent")
