@@ -192,11 +192,12 @@ class FileFeed:
 
     def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
         """Of a file the interval alone; of sockets without buckets, so that two do not add up."""
-        if run or self._model.rx_wait is None:
+        whole = self._snapshot.model.rx_wait
+        if run or whole is None:
             return None
         if cookies is None:
             if self._everything is None:
-                return self._model.rx_wait
+                return whole
             if self._count > 1:
                 return None
             cookies = [row.cookie for row in self.window(0, 1)]
@@ -247,7 +248,11 @@ class FileFeed:
             has_rates = self._snapshot.model.interval_s is not None
             totals = replace(totals, **matched_totals(self._engine.totals(), has_rates))
         self._model = replace(
-            self._model, seq=self._model.seq + 1, totals=totals, chosen=compiled is not None
+            self._model,
+            seq=self._model.seq + 1,
+            totals=totals,
+            rx_wait=self.rx_wait(None, run=False),
+            chosen=compiled is not None or self._snapshot.model.chosen,
         )
 
     def set_sort(self, sort: Sort) -> None:

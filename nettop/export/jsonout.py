@@ -212,7 +212,7 @@ def head_object(model: Model, filter_text: str | None) -> dict[str, Any]:
 def _waits_object(model: Model) -> dict[str, Any] | None:
     if model.rx_wait is None:
         return None
-    by_octaves = model.chosen and model.rx_wait is not model.rx_wait_all
+    by_octaves = model.chosen and model.rx_wait.buckets and model.rx_wait is not model.rx_wait_all
     return {**histogram_object(model.rx_wait), **({"octaves": True} if by_octaves else {})}
 
 

@@ -279,6 +279,7 @@ def model_of(head: Mapping[str, Any]) -> Model:
         ),
         totals=_totals(mapping(head, "totals", "")),
         rx_wait=histogram_of(head, "rx_wait"),
+        chosen="filter" in head or mapping(head, "rx_wait", "").get("octaves") is True,
         tx=tx_of(head, "") if head.get("tx") else None,
         nic=nic_of(head) if head.get("tx") else None,
         told=tuple(objects(head, "events", "")) if "events" in head else None,

@@ -242,6 +242,11 @@ def test_rx_wait_of_a_file_is_told_only_where_the_file_has_it(
     wait = feed.rx_wait(cookies, run=False)
     assert (wait.dist.count if wait else None) == count
     assert feed.rx_wait(cookies, run=True) is None
+    model = feed.latest()
+    assert model is not None
+    if cookies is None:
+        assert (model.rx_wait.dist.count if model.rx_wait else None) == count
+    assert model.chosen is (text is not None)
 
 
 def feed_with_names(tmp_path: Path) -> FileFeed:
