@@ -153,8 +153,7 @@ static bool network_duplicates(struct nt_rec *rec, uint32_t retrans, uint32_t ds
 static void roll_loss_window(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh,
 			     uint64_t time_ms, struct nt_facts *f)
 {
-	uint32_t now_ms = (uint32_t)time_ms;
-
+	uint32_t now_ms = (uint32_t)time_ms; /* the low word: differences count */
 	uint32_t retrans = nt_info32(v, TI_TOTAL_RETRANS);
 	uint32_t dsacks = v->info_len >= TI_DSACK_DUPS + 4 ? nt_info32(v, TI_DSACK_DUPS) : 0;
 	uint64_t sent, resent;
