@@ -75,6 +75,13 @@ def _main(argv: Sequence[str]) -> int:
         return _doctor(options)
     if options.command == "clocks":
         return _clocks(options)
+    if options.command == "record":
+        return _record(options)
+    if options.command == "replay":
+        from nettop.commands.replay import run
+
+        ending.raises()
+        return run(options)
     if options.command == "probe":
         return _probe(argv[1:], environ)
     if options.command == "reflect":
@@ -143,6 +150,21 @@ def _probe(words: Sequence[str], environ: Mapping[str, str]) -> int:
 
     ending.raises()
     return run_probe(options)
+
+
+def _record(options: Options) -> int:
+    from nettop.commands import record
+
+    ending.raises()
+    writer = record.writer_of(options)
+    feed = None
+    try:
+        feed = open_live(options, screen=False)
+        return record.run(feed, writer, options)
+    finally:
+        writer.close()
+        if feed is not None:
+            feed.close()
 
 
 def _reflect(words: Sequence[str], environ: Mapping[str, str]) -> int:

@@ -68,7 +68,7 @@ def run_snapshot(feed: RowFeed, options: Options) -> int:
         with AtomicFile(target) as file:
             model = observe(feed, seconds / steps, steps)
             _write_one(file.write, feed, model, options.format, options)
-    _show_path(target)
+    show_path(target)
     return EXIT_OK
 
 
@@ -85,7 +85,7 @@ def observe(feed: RowFeed, interval_s: float, intervals: int) -> Model:
     model = feed.tick()
     for _ in range(intervals if feed.live else 0):
         deadline += interval_s
-        _sleep_until(deadline, feed)
+        sleep_until(deadline, feed)
         model = feed.tick()
     _check(model, feed)
     return model
@@ -122,7 +122,7 @@ def _run_to_file(feed: RowFeed, options: Options, target: str) -> None:
             if not file.keep():
                 raise
             stopped = signal
-    _show_path(target)
+    show_path(target)
     if stopped is not None:
         raise stopped
 
@@ -160,7 +160,7 @@ def _run(
         late = time.monotonic() - deadline
         missed = max(0, int(late / options.delay_s))
         deadline += options.delay_s * (1 + missed)
-        _sleep_until(deadline, feed)
+        sleep_until(deadline, feed)
 
 
 def _ticks(feed: RowFeed, options: Options, form: Format) -> int | None:
@@ -191,7 +191,8 @@ def _write_tick(
     write_tick(write, feed, model, form, style=style, filter_text=text, file=feed.title)
 
 
-def _sleep_until(deadline: float, feed: RowFeed) -> None:
+def sleep_until(deadline: float, feed: RowFeed) -> None:
+    """Until a moment of the monotonic clock; the feed has something to do now and then."""
     while (left := deadline - time.monotonic()) > 0:
         time.sleep(min(left, BETWEEN_S))
         if left > BETWEEN_S:
@@ -219,7 +220,8 @@ def _note(text: str) -> None:
         sys.stderr.write(f"nettop: {clean(text)}\n")
 
 
-def _show_path(target: str) -> None:
+def show_path(target: str) -> None:
+    """Where a file was written, on standard output."""
     if sys.stdout is not None:
         sys.stdout.write(f"{clean(str(Path(target).absolute()))}\n")
         sys.stdout.flush()

@@ -15,6 +15,12 @@ nettop - top for the kernel's network path: TCP_INFO health of every socket
                                       write a snapshot and say where; the file's
                                       ending chooses .json .csv .txt .svg
   nettop open FILE                    browse a snapshot, read only
+  nettop record [-o FILE] [--for TIME] [--ndjson] [FILTER ...]
+                                      record what the kernel says into one file;
+                                      FILTER is of --ndjson alone
+  nettop replay FILE [--at TIME | --from TIME --to TIME] [FILTER ...]
+                                      a recording in every format of live ticks;
+                                      TIME: 14:02, 14:02:30, -10m before its end
   nettop doctor [--json] [--clear-tx-flags]
                                       what works here, what does not and why;
                                       exit 0 all, 1 some

@@ -11,13 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from nettop.errors import UsageError
 from nettop.model.fields import FIELDS, Field, lookup, nearest
 from nettop.ssargs import check_ss_arguments
 
-COMMANDS = ("snapshot", "open", "probe", "reflect", "clocks", "doctor")
+if TYPE_CHECKING:
+    from nettop.times import Moment
+
+COMMANDS = ("snapshot", "open", "record", "replay", "probe", "reflect", "clocks", "doctor")
 UNWELL = "unwell"  # the sort key of the default order, which is no field
 LEAST_DELAY_S = 0.1
 MOST_DELAY_S = 3600.0
@@ -83,11 +86,20 @@ class Options:
     theme: str | None = None
     readonly: bool = False
     # subcommands
-    file: str | None = None  # open
+    file: str | None = None  # open, replay
     observe_s: float | None = None  # snapshot --for, clocks -d
+    for_s: float | None = None  # record --for
+    at: Moment | None = None  # replay
+    since: Moment | None = None  # replay --from
+    until: Moment | None = None  # replay --to
     as_json: bool = False  # doctor, clocks, probe
     clear_tx_flags: bool = False  # doctor
     names: tuple[str, ...] = ()  # clocks: interfaces and PHCs
+
+    @property
+    def ticks(self) -> bool:
+        """What is written has place for many ticks."""
+        return self.batch or self.format in (Format.NDJSON, Format.CSV)
 
     @property
     def fixed_filter(self) -> str | None:
@@ -159,12 +171,17 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> Options | Hel
         words, rest = words[:at], words[at + 1 :]
     if command == "live":  # ss has no commands
         check_ss_arguments(words, _takes_value(parser), _flags(parser))
+    if command == "replay":
+        words = _joined_moments(words)
     space, unknown = parser.parse_known_intermixed_args(words)
     if unknown:
         raise _unknown_option(unknown[0], parser, command)
     if command == "open":
         space.file += rest
         return _open_options(space, environ)
+    if command == "replay":
+        space.file += rest
+        return _replay_options(space, environ)
     if command == "doctor":
         return Options(
             command=command,
@@ -182,7 +199,20 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> Options | Hel
         )
     _check_misplaced_command(space.filter)
     space.filter += rest
+    if command == "record":
+        return _record_options(space)
     return _poll_options(command, space, environ)
+
+
+def _joined_moments(words: list[str]) -> list[str]:
+    """--at -10m as --at=-10m: argparse takes it for an option."""
+    out: list[str] = []
+    for word in words:
+        if out and out[-1] in ("--at", "--from", "--to") and re.match(r"-\d", word):
+            out[-1] += f"={word}"
+        else:
+            out.append(word)
+    return out
 
 
 def _help_topic(command: str, words: list[str]) -> str | None:
@@ -219,12 +249,22 @@ def _parser(command: str) -> _Parser:
     add("-s", "--sort", type=_sort_key, default=SortKey())
     add("--ascii", action="store_true")
     add("--no-color", action="store_true")
+    if command == "record":
+        return _record_parser(parser)
     if command != "snapshot":
         add("-b", "--batch", action="store_true")
         add("-1", "--once", action="store_true")
         add("--json", action="store_true")
         add("--ndjson", action="store_true")
         add("--csv", action="store_true")
+    if command == "replay":
+        add("--at", type=_moment)
+        add("--from", type=_moment, dest="since")
+        add("--to", type=_moment, dest="until")
+        add("-p", "--pid", type=_pids, action="extend", default=[])
+        add("file", nargs="*")
+        return parser
+    if command != "snapshot":
         add("--no-mouse", action="store_true")
         add("--theme")
         add("--readonly", action="store_true")
@@ -236,6 +276,23 @@ def _parser(command: str) -> _Parser:
     else:
         add("-d", "--delay", type=_seconds, metavar="SECS")
         add("-n", "--iterations", type=_at_least_one, metavar="N")
+    _add_sources(parser)
+    return parser
+
+
+def _record_parser(parser: _Parser) -> _Parser:
+    add = parser.add_argument
+    add("--ndjson", action="store_true")
+    add("-d", "--delay", type=_seconds, metavar="SECS")
+    add("-n", "--iterations", type=_at_least_one, metavar="N")
+    add("--for", type=_duration, dest="for_s", metavar="DURATION")
+    _add_sources(parser)
+    return parser
+
+
+def _add_sources(parser: _Parser) -> None:
+    """Which sockets are polled, and the planes."""
+    add = parser.add_argument
     add("-p", "--pid", type=_pids, action="extend", default=[])
     add("-U", "--user", type=_uids, action="extend", default=[])
     add("-4", dest="inet", action="store_true")
@@ -251,7 +308,6 @@ def _parser(command: str) -> _Parser:
     add("--path", action="store_true")
     add("--bpf-budget", type=_percent, default=5.0)
     add("filter", nargs="*")
-    return parser
 
 
 def _takes_value(parser: argparse.ArgumentParser) -> frozenset[str]:
@@ -288,6 +344,62 @@ def _open_options(space: argparse.Namespace, environ: Mapping[str, str]) -> Opti
     )  # fmt: skip
 
 
+def _record_options(space: argparse.Namespace) -> Options:
+    if space.output is not None and Path(space.output).suffix.lower() in SUFFIXES:
+        raise UsageError(
+            f"-o {space.output}: a recording is no {Path(space.output).suffix} file; "
+            "name it something.nettop, or write nettop --ndjson -o FILE"
+        )
+    if space.output == "-":
+        raise UsageError("a recording is a file, not standard output: -o FILE")
+    return Options(
+        command="record",
+        delay_s=1.0 if space.delay is None else space.delay,
+        delay_given=True,
+        iterations=space.iterations,
+        format=Format.NDJSON if space.ndjson else None,
+        for_s=space.for_s,
+        **_source_options(space),
+        output=space.output,
+    )
+
+
+def _replay_options(space: argparse.Namespace, environ: Mapping[str, str]) -> Options:
+    if not space.file:
+        raise UsageError("nettop replay takes a FILE that nettop record wrote")
+    if space.at is not None and (space.since is not None or space.until is not None):
+        raise UsageError("--at is one tick, --from and --to a stretch: choose one")
+    return Options(
+        command="replay", file=space.file[0],
+        filter_text=" ".join(space.file[1:]).strip() or None, pids=tuple(space.pid),
+        batch=space.batch, once=space.once, format=_format(space), output=space.output,
+        columns=space.columns, sort=space.sort, at=space.at, since=space.since,
+        until=space.until, ascii=space.ascii or ascii_wanted(environ),
+        color=not space.no_color and color_wanted(environ),
+    )  # fmt: skip
+
+
+def _source_options(space: argparse.Namespace) -> dict[str, Any]:
+    """Which sockets are polled, and the planes."""
+    family = {(True, False): AF_INET, (False, True): AF_INET6}.get((space.inet, space.inet6), 0)
+    return {
+        "filter_text": " ".join(space.filter).strip() or None,
+        "pids": tuple(space.pid),
+        "uids": tuple(space.user),
+        "family": family,
+        "tcp": space.tcp,
+        "udp": space.udp,
+        "listen_only": space.listen,
+        "rows_all": space.all,
+        "netns": tuple(dict.fromkeys(space.netns)),
+        "no_bpf": space.no_bpf,
+        "rx_method": space.rx_method,
+        "tx_sample": space.tx_sample,
+        "path": space.path,
+        "bpf_budget_pct": space.bpf_budget,
+    }
+
+
 def _poll_options(command: str, space: argparse.Namespace, environ: Mapping[str, str]) -> Options:
     snapshot = command == "snapshot"
     delay = None if snapshot else space.delay
@@ -297,7 +409,6 @@ def _poll_options(command: str, space: argparse.Namespace, environ: Mapping[str,
         raise UsageError("--json is one object; write --ndjson for one per tick")
     if not snapshot and space.once and iterations not in (None, 1):
         raise UsageError("--once stops after one tick; leave out -n, or --once")
-    family = {(True, False): AF_INET, (False, True): AF_INET6}.get((space.inet, space.inet6), 0)
     return Options(
         command=command,
         delay_s=1.0 if delay is None else delay,
@@ -309,20 +420,7 @@ def _poll_options(command: str, space: argparse.Namespace, environ: Mapping[str,
         output=space.output,
         columns=space.columns,
         sort=space.sort,
-        filter_text=" ".join(space.filter).strip() or None,
-        pids=tuple(space.pid),
-        uids=tuple(space.user),
-        family=family,
-        tcp=space.tcp,
-        udp=space.udp,
-        listen_only=space.listen,
-        rows_all=space.all,
-        netns=tuple(dict.fromkeys(space.netns)),
-        no_bpf=space.no_bpf,
-        rx_method=space.rx_method,
-        tx_sample=space.tx_sample,
-        path=space.path,
-        bpf_budget_pct=space.bpf_budget,
+        **_source_options(space),
         ascii=space.ascii or ascii_wanted(environ),
         color=not space.no_color and color_wanted(environ),
         mouse=snapshot or not space.no_mouse,
@@ -379,6 +477,24 @@ def _seconds(text: str) -> float:
         limits = f"{LEAST_DELAY_S:g} to {MOST_DELAY_S:g}"
         raise argparse.ArgumentTypeError(f"takes seconds, {limits}, not '{text}'")
     return value
+
+
+def _duration(text: str) -> float:
+    from nettop.times import duration_s
+
+    try:
+        return duration_s(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _moment(text: str) -> Moment:
+    from nettop.times import moment
+
+    try:
+        return moment(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _netns(text: str) -> str:

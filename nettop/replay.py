@@ -90,8 +90,8 @@ class ReplayFeed(EngineFeed):
             FilterError: filter_text is wrong.
         """
         self.names = RecordedNames()
-        engine = Engine(tail=lambda: self.names.facts.tcp_info_tail)
-        super().__init__(Deriver(engine, self.names))
+        super().__init__(self._new_deriver())
+        self._seq: int | None = None
         self.title, self.filter_text = title, filter_text
         self._samples = samples
         self._sort = sort or Sort()
@@ -99,6 +99,10 @@ class ReplayFeed(EngineFeed):
         self._filter: Filter | None = None
         self._model: Model | None = None
         self._set_filter_text()
+
+    def _new_deriver(self) -> Deriver:
+        engine = Engine(tail=lambda: self.names.facts.tcp_info_tail)
+        return Deriver(engine, self.names)
 
     # --- time ---
 
@@ -114,6 +118,12 @@ class ReplayFeed(EngineFeed):
         return self._take(sample)
 
     def _take(self, sample: Sample) -> Model:
+        if self._seq is not None and sample.seq != self._seq + 1:
+            # The recorder was started anew: cookies of another boot are other sockets.
+            self._deriver = self._new_deriver()
+            self._asked = self._filter = None
+            self._set_filter_text()
+        self._seq = sample.seq
         facts, engine = sample.facts, self._deriver.engine
         named, self.names.facts = self.names.facts.names != facts.names, facts
         if facts.asked != self._asked:
@@ -223,6 +233,8 @@ class ReplayFeed(EngineFeed):
     # A recording has what was selected, focused and polled when it was made.
 
     def between(self) -> None: ...
+
+    def undo(self) -> None: ...
 
     def select_tx(self, cookies: Sequence[int]) -> None: ...
 

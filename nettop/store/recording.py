@@ -90,12 +90,15 @@ class RecordingWriter:
         return len(frame)
 
     def close(self) -> None:
-        """Leaves one file: what stands beside it is taken in."""
+        """Leaves one file: what stands beside it is taken in. Again: nothing."""
+        if self._lock_fd < 0:
+            return
         # Where that fails, as on a full disk, the two files together are as valid.
         with contextlib.suppress(sqlite3.Error):
             self._db.execute("PRAGMA journal_mode = DELETE")
         self._db.close()
         os.close(self._lock_fd)
+        self._lock_fd = -1
 
 
 class FrameInfo(NamedTuple):

@@ -31,14 +31,16 @@ def test_help_is_as_written(run: Run) -> None:
 
 def test_help_names_every_option() -> None:
     text = (GOLDEN / "help.txt").read_text()
-    for command in ("live", "snapshot", "open", "doctor", "clocks"):
+    for command in ("live", "snapshot", "open", "record", "replay", "doctor", "clocks"):
         for action in _parser(command)._actions:
             for option in action.option_strings:
                 assert re.search(rf"(^|[\s,\[]){re.escape(option)}\b", text), option
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
-@pytest.mark.parametrize("command", ["snapshot", "open", "doctor", "probe", "clocks"])
+@pytest.mark.parametrize(
+    "command", ["snapshot", "open", "record", "replay", "doctor", "probe", "clocks"]
+)
 def test_every_command_has_help(run: Run, command: str, option: str) -> None:
     assert run(command, option).stdout.startswith("nettop - top for")
 

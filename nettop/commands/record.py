@@ -1,0 +1,75 @@
+"""nettop record: what the kernel says, tick by tick, into one file."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+
+from nettop import __version__, headless
+from nettop.errors import EXIT_OK
+from nettop.export.snapshot import write_tick
+from nettop.options import Format, Options
+from nettop.poller import LiveFeed
+from nettop.render import units
+from nettop.render.clean import clean
+from nettop.store.recording import RecordingWriter
+
+SUFFIX = ".nettop"
+
+
+def writer_of(options: Options) -> RecordingWriter:
+    """The file, opened before the planes are loaded: what is wrong with it is said at once."""
+    uname = os.uname()
+    target = options.output or default_name(uname.nodename)
+    return RecordingWriter(
+        target, {"host": uname.nodename, "kernel": uname.release, "nettop": __version__}
+    )
+
+
+def default_name(host: str) -> str:
+    """nettop-HOST-YYYYMMDD-HHMMSS.nettop"""
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", host)[:64] or "host"
+    return f"nettop-{safe}-{time.strftime('%Y%m%d-%H%M%S')}{SUFFIX}"
+
+
+def run(feed: LiveFeed, writer: RecordingWriter, options: Options) -> int:
+    """Polls and records until the time is over or a signal comes.
+
+    Raises:
+        NettopError: in one line, when the file cannot be written any further; it is valid then.
+    """
+    say(f"recording to {writer.path}")
+    out = headless.standard_output() if options.format is Format.NDJSON else None
+    ticks = size = 0
+    began = deadline = time.monotonic()
+    missed = 0
+    feed.record(True)
+    try:
+        while True:
+            model = feed.tick(missed)
+            size += writer.add(feed.sample(model, whole=writer.wants_whole(model.mono_ns)))
+            ticks += 1
+            if out is not None:
+                write_tick(out.write, feed, model, Format.NDJSON, filter_text=options.whole_filter)
+                out.flush()
+            if ticks == options.iterations:
+                return EXIT_OK
+            # A deadline that passed while this tick was polled and written is left out.
+            late = time.monotonic() - deadline
+            missed = max(0, int(late / options.delay_s))
+            deadline += options.delay_s * (1 + missed)
+            if options.for_s is not None and deadline - began > options.for_s:
+                return EXIT_OK
+            headless.sleep_until(deadline, feed)
+    finally:
+        writer.close()  # before it is said to be done
+        say(f"{ticks} ticks, {units.size(size)}: nettop replay {writer.path}")
+
+
+def say(text: str) -> None:
+    """To the user, beside what is written."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"nettop: {clean(text)}\n")
+        sys.stderr.flush()

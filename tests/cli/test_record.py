@@ -1,0 +1,188 @@
+"""nettop record and nettop replay, as programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import NETTOP, environment
+
+UNPRIVILEGED = ["--no-bpf", "-d", "0.2"]
+
+
+def nettop(*argv: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [*NETTOP, *argv], capture_output=True, text=True, timeout=60, check=False,
+        env=environment(),
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def ticks(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A recording of eight ticks, and what was said meanwhile."""
+    path = tmp_path_factory.mktemp("record") / "a.nettop"
+    done = nettop("record", "-o", str(path), "-n", "8", "-a", "--ndjson", *UNPRIVILEGED)
+    return path, done.stdout
+
+
+def without_order(tick: dict[str, Any]) -> dict[str, Any]:
+    return {**tick, "sockets": {s["cookie"]: s for s in tick["sockets"]}}
+
+
+def test_a_replay_says_what_was_said(recorded: tuple[Path, str]) -> None:
+    path, said = recorded
+    again = nettop("replay", str(path), "--ndjson").stdout
+    live, replayed = ticks(said), ticks(again)
+    assert len(live) == 8
+    for one, other in zip(live, replayed, strict=True):
+        assert without_order(one) == without_order(other)
+
+
+def test_a_replay_needs_no_privilege_and_nothing_of_this_host(recorded: tuple[Path, str]) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to give it up")
+    path, said = recorded
+    lonely = ["unshare", "--net", "--pid", "--fork", "--mount-proc", "setpriv", "--inh-caps=-all",
+              "--bounding-set=-all", "--no-new-privs"]  # fmt: skip
+    done = subprocess.run(
+        [*lonely, *NETTOP, "replay", str(path), "--ndjson"], capture_output=True, text=True,
+        timeout=60, check=True, env=environment(),
+    )  # fmt: skip
+    assert [without_order(t) for t in ticks(done.stdout)] == [without_order(t) for t in ticks(said)]
+
+
+def test_one_tick_by_its_time(recorded: tuple[Path, str]) -> None:
+    path, said = recorded
+    live = ticks(said)
+    for at in ("-0.4", "-0.4s"):
+        found = json.loads(nettop("replay", str(path), "--at", at, "--json").stdout)
+        assert found["taken"] in {live[5]["taken"], live[4]["taken"], live[6]["taken"]}
+    exact = live[3]["taken"].rstrip("Z")[:26]
+    found = json.loads(nettop("replay", str(path), "--at", f"{exact}+00:00", "--json").stdout)
+    assert without_order(found) == without_order(live[3])
+
+
+def test_a_stretch(recorded: tuple[Path, str]) -> None:
+    path, said = recorded
+    some = ticks(nettop("replay", str(path), "--from", "-0.7", "--ndjson").stdout)
+    assert 2 <= len(some) <= 5
+    assert some[-1]["taken"] == ticks(said)[-1]["taken"]
+    rows = nettop("replay", str(path), "--to", "-0.7", "--csv").stdout.splitlines()
+    assert len(rows) > len(ticks(said)[0]["sockets"])
+
+
+def test_a_time_that_is_not_in_the_file(recorded: tuple[Path, str]) -> None:
+    done = nettop("replay", str(recorded[0]), "--at", "2020-01-01", "--json")
+    assert "no tick of that time; the nearest is of" in done.stderr
+    assert "s later" in done.stderr
+    assert json.loads(done.stdout)["taken"] == ticks(recorded[1])[0]["taken"]
+
+
+def test_filters_and_formats(recorded: tuple[Path, str]) -> None:
+    path = str(recorded[0])
+    none = nettop("replay", path, "--ndjson", "dport = :1 and sport = :1").stdout
+    assert all(tick["sockets"] == [] for tick in ticks(none))
+    assert "nettop" in nettop("replay", path).stdout
+    assert nettop("replay", path, "-b").stdout.count(" unwell ") == 8
+    out = recorded[0].with_suffix(".csv")
+    nettop("replay", path, "-o", str(out))
+    assert out.read_text().count("\n") > 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["replay"], "takes a FILE"),
+        (["replay", "FILE", "--at", "noon"], "takes a time such as 14:02"),
+        (["replay", "FILE", "--at", "-1m", "--from", "-2m"], "choose one"),
+        (["replay", "FILE", "--from", "-0.1", "--to", "-0.5"], "is later than"),
+        (["replay", "FILE", "foo = 3"], "no field 'foo'"),
+        (["record", "-o", "x.json"], "a recording is no .json file"),
+        (["record", "-o", "-"], "a recording is a file"),
+        (["record", "--for", "1w"], "takes a time such as 90s"),
+    ],
+)
+def test_wrong_command_lines_are_usage(
+    recorded: tuple[Path, str], argv: list[str], said: str
+) -> None:
+    done = nettop(*(str(recorded[0]) if word == "FILE" else word for word in argv), code=2)
+    assert said in done.stderr
+
+
+def test_what_is_no_recording(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("x" * 4096)
+    done = nettop("replay", str(tmp_path / "x"), code=1)
+    assert done.stderr == f"nettop: {tmp_path / 'x'}: not a recording of nettop\n"
+    done = nettop("record", "-o", str(tmp_path / "x"), code=1)
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_every_tick_that_was_written_is_there(tmp_path: Path, number: signal.Signals) -> None:
+    path = tmp_path / "a.nettop"
+    with subprocess.Popen(
+        [*NETTOP, "record", "-o", str(path), "--ndjson", *UNPRIVILEGED], env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as child:  # fmt: skip
+        assert child.stdout is not None
+        said = [child.stdout.readline() for _ in range(4)]
+        child.send_signal(number)
+        child.communicate(timeout=20)
+        assert child.returncode in (130, -number)
+    again = nettop("replay", str(path), "--ndjson").stdout.splitlines()
+    assert len(again) >= 4
+    assert [json.loads(a)["taken"] for a in again[:4]] == [json.loads(s)["taken"] for s in said]
+
+
+@pytest.mark.needs_root
+def test_a_full_disk_is_one_line_and_a_valid_file(tmp_path: Path) -> None:
+    script = """
+import subprocess, sys
+where, *argv = sys.argv[1:]
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "none", where], check=True)
+with open(where + "/filler", "wb") as filler:
+    filler.write(bytes(200_000))
+done = subprocess.run(argv, stderr=subprocess.PIPE, text=True, timeout=50)
+sys.stderr.write(done.stderr)
+subprocess.run(["cp", "-a", where + "/.", where + ".copy"], check=True)
+sys.exit(done.returncode)
+"""
+    full = tmp_path / "full"
+    full.mkdir()
+    (tmp_path / "full.copy").mkdir()
+    argv = [*NETTOP, "record", "-a", "-N", "all", "-o", str(full / "a.nettop"), "--no-bpf", "-d",
+            "0.1"]  # fmt: skip
+    done = subprocess.run(
+        ["unshare", "-m", sys.executable, "-c", script, str(full), *argv], capture_output=True,
+        text=True, timeout=60, check=False, env=environment(),
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert "cannot write" in last
+    assert "full" in last
+    copied = tmp_path / "full.copy" / "a.nettop"
+    assert ticks(nettop("replay", str(copied), "--ndjson").stdout)
+
+
+def test_sql_reads_it(recorded: tuple[Path, str]) -> None:
+    db = sqlite3.connect(recorded[0])
+    assert db.execute("SELECT count(*) FROM frames").fetchone() == (8,)
+    about = dict(db.execute("SELECT name, value FROM meta").fetchall())
+    assert about["host"] == os.uname().nodename
+    last = db.execute("SELECT max(wall_ns) FROM frames").fetchone()[0]
+    assert abs(last / 1e9 - time.time()) < 600
