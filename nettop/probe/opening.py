@@ -13,8 +13,9 @@ from nettop.probe.prober import Prober
 from nettop.probe.service import ServiceProber
 from nettop.probe.wire import GREETING
 
-# How long a reflector may take to say that it is one: at least so long, or so many handshakes.
-_LEAST_GREETING_S, _GREETING_RTTS = 0.2, 4
+# How long a reflector may take to say that it is one: at least so long, or so many handshakes. One
+# on a busy host has to get a core first; a silent service costs this once.
+_LEAST_GREETING_S, _GREETING_RTTS = 1.0, 4
 
 AnyProber = Prober | ServiceProber
 

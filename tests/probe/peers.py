@@ -71,9 +71,18 @@ def reports(process: subprocess.Popen[str], messages: int) -> list[dict[str, Any
 
 def queued_bytes(port: int) -> int | None:
     """What waits in the UDP socket of that port of 127.0.0.1; None: nobody has it."""
-    for line in Path("/proc/net/udp").read_text().splitlines()[1:]:
+    return _queue("udp", port, "07")
+
+
+def queued_connections(port: int) -> int | None:
+    """What waits to be accepted there; None: nobody listens."""
+    return _queue("tcp", port, "0A")
+
+
+def _queue(proto: str, port: int, state: str) -> int | None:
+    for line in Path(f"/proc/net/{proto}").read_text().splitlines()[1:]:
         words = line.split()
-        if words[1] == f"0100007F:{port:04X}":
+        if (words[1], words[3]) == (f"0100007F:{port:04X}", state):
             return int(words[4].partition(":")[2], 16)
     return None
 

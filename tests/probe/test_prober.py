@@ -208,7 +208,7 @@ def test_stamps_from_after_the_time_limit(veth: tuple[str, str]) -> None:
         reflector("udp", "10.9.0.2:9001", netns=veth[1]),
         shaped(veth[0], rate=100_000, latency="5s"),  # 14 ms a probe
     ):
-        code, out, errors = nettop("probe", "udp", "10.9.0.2:9001", "-c", "60", "-i", "0.001",
+        code, out, errors = nettop("probe", "udp", "10.9.0.2:9001", "-c", "80", "-i", "0.006",
                                    "-s", "1400", "-W", "0.02", "--json", netns=veth[0])  # fmt: skip
     assert (code, errors) == (0, "")
     told = json.loads(out)

@@ -28,6 +28,7 @@ from tests.probe.peers import (
     nettop,
     probed,
     queued_bytes,
+    queued_connections,
     reflector,
     reporting,
     reports,
@@ -119,6 +120,20 @@ def test_the_far_queue_wait_of_a_stopped_reflector() -> None:
     assert -SLACK_NS <= rest <= untold
     assert own["rx_wait"]["max_ns"] == waited
     assert own["answered"] == 1
+
+
+def test_a_reflector_that_is_slow_to_greet_is_no_service() -> None:
+    with reflector("tcp", f"127.0.0.1:{(port := free_port())}") as (far, _):
+        far.send_signal(signal.SIGSTOP)
+        probe = subprocess.Popen(
+            [*NETTOP, "probe", "tcp", f"127.0.0.1:{port}", "-c", "1", "--json"],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        until(lambda: queued_connections(port))
+        time.sleep(0.4)
+        far.send_signal(signal.SIGCONT)
+        told = json.loads(probe.communicate(timeout=30)[0])
+    assert (told["far"], told["answered"]) == ("reflect", 1)
 
 
 def test_a_plain_echo() -> None:

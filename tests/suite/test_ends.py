@@ -45,8 +45,8 @@ def run_inside(folder: Path, body: str, *before: str, limit_s: int = 60) -> subp
         "def test_two():\n    pass\n"
     )
     environ = {k: v for k, v in os.environ.items() if k != strays.MARK}
-    environ |= {"NETTOP_TEST_LAST_RESORT_S": "1", "PYTHONPATH": str(ROOT),
-                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # fmt: skip
+    environ |= {"NETTOP_TEST_LAST_RESORT_S": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+                "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}  # fmt: skip
     names = ("tests.conftest", "pytest_timeout", "pytest_asyncio.plugin", "no:cacheprovider")
     plugins = [word for name in names for word in ("-p", name)]
     return subprocess.Popen(
