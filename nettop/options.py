@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from nettop import optionvalues as take
 from nettop.errors import UsageError
-from nettop.model.fields import FIELDS, Field, lookup, nearest
+from nettop.model.fields import Field, nearest
+from nettop.optionvalues import SortKey as SortKey
 from nettop.ssargs import check_ss_arguments
 
 if TYPE_CHECKING:
     from nettop.times import Moment
 
 COMMANDS = ("snapshot", "open", "record", "replay", "probe", "reflect", "clocks", "doctor")
-UNWELL = "unwell"  # the sort key of the default order, which is no field
-LEAST_DELAY_S = 0.1
-MOST_DELAY_S = 3600.0
 AF_INET, AF_INET6 = 2, 10
 
 
@@ -41,14 +39,6 @@ SUFFIXES = {f".{f.value}": f for f in Format}
 
 
 @dataclass(frozen=True, slots=True)
-class SortKey:
-    """A field and its direction; field None is the `unwell` order."""
-
-    field: Field | None = None
-    descending: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Options:
     """All that the command line and the environment say."""
 
@@ -62,7 +52,7 @@ class Options:
     format: Format | None = None  # None: the screen, or a text table without a terminal
     output: str | None = None  # "-" is standard output
     columns: tuple[Field, ...] | None = None
-    sort: SortKey = SortKey()
+    sort: SortKey = field(default_factory=SortKey)
     # which sockets: handed to the poller
     filter_text: str | None = None  # FILTER as it was written
     pids: tuple[int, ...] = ()
@@ -241,12 +231,12 @@ def _parser(command: str) -> _Parser:
     if command == "clocks":
         add("--json", action="store_true")
         add("--ascii", action="store_true")
-        add("-d", "--delay", type=_seconds, dest="observe_s", metavar="SECS")
+        add("-d", "--delay", type=take.seconds, dest="observe_s", metavar="SECS")
         add("names", nargs="*")
         return parser
-    add("-o", "--output", type=file_name)
-    add("--columns", type=_columns)
-    add("-s", "--sort", type=_sort_key, default=SortKey())
+    add("-o", "--output", type=take.file_name)
+    add("--columns", type=take.columns)
+    add("-s", "--sort", type=take.sort_key, default=SortKey())
     add("--ascii", action="store_true")
     add("--no-color", action="store_true")
     if command == "record":
@@ -258,10 +248,10 @@ def _parser(command: str) -> _Parser:
         add("--ndjson", action="store_true")
         add("--csv", action="store_true")
     if command == "replay":
-        add("--at", type=_moment)
-        add("--from", type=_moment, dest="since")
-        add("--to", type=_moment, dest="until")
-        add("-p", "--pid", type=_pids, action="extend", default=[])
+        add("--at", type=take.moment)
+        add("--from", type=take.moment, dest="since")
+        add("--to", type=take.moment, dest="until")
+        add("-p", "--pid", type=take.pids, action="extend", default=[])
         add("file", nargs="*")
         return parser
     if command != "snapshot":
@@ -272,10 +262,10 @@ def _parser(command: str) -> _Parser:
         add("file", nargs="*")
         return parser
     if command == "snapshot":
-        add("--for", "-d", "--delay", type=_seconds, dest="observe_s", metavar="SECS")
+        add("--for", "-d", "--delay", type=take.seconds, dest="observe_s", metavar="SECS")
     else:
-        add("-d", "--delay", type=_seconds, metavar="SECS")
-        add("-n", "--iterations", type=_at_least_one, metavar="N")
+        add("-d", "--delay", type=take.seconds, metavar="SECS")
+        add("-n", "--iterations", type=take.at_least_one, metavar="N")
     _add_sources(parser)
     return parser
 
@@ -283,9 +273,9 @@ def _parser(command: str) -> _Parser:
 def _record_parser(parser: _Parser) -> _Parser:
     add = parser.add_argument
     add("--ndjson", action="store_true")
-    add("-d", "--delay", type=_seconds, metavar="SECS")
-    add("-n", "--iterations", type=_at_least_one, metavar="N")
-    add("--for", type=_duration, dest="for_s", metavar="DURATION")
+    add("-d", "--delay", type=take.seconds, metavar="SECS")
+    add("-n", "--iterations", type=take.at_least_one, metavar="N")
+    add("--for", type=take.duration, dest="for_s", metavar="DURATION")
     _add_sources(parser)
     return parser
 
@@ -293,20 +283,20 @@ def _record_parser(parser: _Parser) -> _Parser:
 def _add_sources(parser: _Parser) -> None:
     """Which sockets are polled, and the planes."""
     add = parser.add_argument
-    add("-p", "--pid", type=_pids, action="extend", default=[])
-    add("-U", "--user", type=_uids, action="extend", default=[])
+    add("-p", "--pid", type=take.pids, action="extend", default=[])
+    add("-U", "--user", type=take.uids, action="extend", default=[])
     add("-4", dest="inet", action="store_true")
     add("-6", dest="inet6", action="store_true")
     add("-t", "--tcp", action="store_true")
     add("-u", "--udp", action="store_true")
     add("-l", "--listen", action="store_true")
     add("-a", "--all", action="store_true")
-    add("-N", "--netns", type=_netns, action="append", default=[])
+    add("-N", "--netns", type=take.netns, action="append", default=[])
     add("--no-bpf", action="store_true")
-    add("--rx-method", type=_rx_method)
-    add("--tx-sample", type=_at_least_one)
+    add("--rx-method", type=take.rx_method)
+    add("--tx-sample", type=take.at_least_one)
     add("--path", action="store_true")
-    add("--bpf-budget", type=_percent, default=5.0)
+    add("--bpf-budget", type=take.percent, default=5.0)
     add("filter", nargs="*")
 
 
@@ -451,139 +441,9 @@ def _suffix_format(output: str | None) -> Format:
     suffix = Path(output).suffix.lower()
     found = SUFFIXES.get(suffix)
     if found is None:
-        known, hint = ", ".join(SUFFIXES), _perhaps(nearest(suffix, list(SUFFIXES)))
+        known, hint = ", ".join(SUFFIXES), take.perhaps(nearest(suffix, list(SUFFIXES)))
         raise UsageError(f"-o {output}: the file's ending says what to write: one of {known}{hint}")
     return found
-
-
-def file_name(text: str) -> str:
-    """Of a file to write, or - for standard output."""
-    if not text or "\0" in text or text.endswith("/"):
-        raise argparse.ArgumentTypeError(f"takes a file name, not '{text}'")
-    return text
-
-
-def decimal(text: str) -> float:
-    """A number of ASCII digits; NaN for what is none, which no range has."""
-    try:
-        return float(text) if text.isascii() and "_" not in text else math.nan
-    except ValueError:
-        return math.nan
-
-
-def _seconds(text: str) -> float:
-    value = decimal(text)
-    if not LEAST_DELAY_S <= value <= MOST_DELAY_S:
-        limits = f"{LEAST_DELAY_S:g} to {MOST_DELAY_S:g}"
-        raise argparse.ArgumentTypeError(f"takes seconds, {limits}, not '{text}'")
-    return value
-
-
-def _duration(text: str) -> float:
-    from nettop.times import duration_s
-
-    try:
-        return duration_s(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _moment(text: str) -> Moment:
-    from nettop.times import moment
-
-    try:
-        return moment(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _netns(text: str) -> str:
-    if not text:
-        raise argparse.ArgumentTypeError("takes a name, a process id or all")
-    return text
-
-
-def _rx_method(text: str) -> str:
-    from nettop.planes import RX_METHODS
-
-    if text not in RX_METHODS:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of: {', '.join(RX_METHODS)}")
-    return text
-
-
-def _at_least_one(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:12]) <= 0xFFFFFFFF:
-        raise argparse.ArgumentTypeError(f"takes a whole number from 1 on, not '{text}'")
-    return int(text)
-
-
-def _percent(text: str) -> float:
-    value = decimal(text)
-    if not 0 < value <= 100:
-        raise argparse.ArgumentTypeError(f"takes a percentage of one CPU, not '{text}'")
-    return value
-
-
-def _pids(text: str) -> list[int]:
-    out = []
-    for part in text.split(","):
-        if not part.isascii() or not part.isdigit() or not 1 <= int(part[:12]) <= 0x7FFFFFFF:
-            raise argparse.ArgumentTypeError(f"takes a process id, not '{text}'")
-        out.append(int(part))
-    return out
-
-
-def _uids(text: str) -> list[int]:
-    from nettop.users import COMMAND_LINE_S, USERS, PendingError
-
-    out = []
-    for part in text.split(","):
-        if part.isascii() and part.isdigit() and int(part[:12]) <= 0xFFFFFFFF:
-            out.append(int(part))
-            continue
-        try:
-            uid = USERS.uid(part)
-        except PendingError:
-            raise argparse.ArgumentTypeError(
-                f"no answer who '{part}' is after {COMMAND_LINE_S:.0f} s: give the number"
-            ) from None
-        if uid is None:
-            raise argparse.ArgumentTypeError(f"no user '{part}' on this host")
-        out.append(uid)
-    return out
-
-
-def _sort_key(text: str) -> SortKey:
-    name, colon, direction = text.partition(":")
-    field = None if name.lower() == UNWELL else lookup(name)
-    if field is None and name.lower() != UNWELL:
-        near = nearest(name, [UNWELL, *(f.id for f in FIELDS.values() if f.sortable)])
-        hint = _perhaps(near)
-        raise argparse.ArgumentTypeError(f"no sort key '{name}'{hint} (-s help lists them)")
-    if field is not None and not field.sortable:
-        raise argparse.ArgumentTypeError(f"cannot sort by '{name}' (-s help lists the keys)")
-    if colon and direction not in ("asc", "desc"):
-        raise argparse.ArgumentTypeError(f"'{direction}' is neither asc nor desc")
-    descending = field.descending if field is not None else True
-    return SortKey(field, direction == "desc" if colon else descending)
-
-
-def _columns(text: str) -> tuple[Field, ...]:
-    out: list[Field] = []
-    for name in filter(None, (part.strip() for part in text.split(","))):
-        field = lookup(name)
-        if field is None:
-            hint = _perhaps(nearest(name))
-            more = "(--columns help lists them)"
-            raise argparse.ArgumentTypeError(f"no column '{name}'{hint} {more}")
-        out.append(field)
-    if not out:
-        raise argparse.ArgumentTypeError("takes names of fields, joined by commas")
-    return tuple(dict.fromkeys(out))
-
-
-def _perhaps(names: list[str]) -> str:
-    return f": perhaps {' or '.join(names)}?" if names else ""
 
 
 def color_wanted(environ: Mapping[str, str]) -> bool:

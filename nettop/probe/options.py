@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from nettop.errors import UsageError
-from nettop.options import AF_INET, AF_INET6, ascii_wanted, color_wanted, decimal, file_name
+from nettop.options import AF_INET, AF_INET6, ascii_wanted, color_wanted
+from nettop.optionvalues import decimal, file_name
 from nettop.probe.wire import LEAST_BYTES, MOST_BYTES
 
 DEFAULT_INTERVAL_S = 0.2
