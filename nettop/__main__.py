@@ -19,7 +19,7 @@ def run() -> None:
             if stream is not None:
                 stream.flush()
         except (OSError, ValueError):
-            pass
+            pass  # nobody reads it any more
     if ending.number is not None:
         ending.die(ending.number)
     os._exit(code)

@@ -172,10 +172,10 @@ class Ending:
                 ask = self._ask
             if ask is None:
                 break
-            with suppress(Exception):
+            with suppress(Exception):  # whatever fails, it ends
                 ask(number)
             time.sleep(_AGAIN_S)
-        with suppress(Exception):
+        with suppress(Exception):  # whatever fails, it ends
             self._by_force()
         self.die(number)
 
@@ -199,7 +199,7 @@ def within(seconds: float, call: Callable[[], object]) -> None:
     """Calls it, but waits no longer for it: what hangs elsewhere may hold what it needs."""
 
     def run() -> None:
-        with suppress(BaseException):
+        with suppress(BaseException):  # whatever fails, it ends
             call()
 
     thread = threading.Thread(target=run, daemon=True)

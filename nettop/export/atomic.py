@@ -127,7 +127,7 @@ class AtomicFile:
             if kind is None:
                 self._commit()
             elif self._grows and not self._name:
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError):  # the error that ended it is said
                     self.keep()
         finally:
             self._close()

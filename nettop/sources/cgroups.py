@@ -98,7 +98,7 @@ def _visible() -> Iterator[str]:
 
 def _detached() -> Iterator[str]:
     """A mount of nettop's own that nobody else sees, gone with its descriptor."""
-    with suppress(OSError):
+    with suppress(OSError):  # not allowed, or gone: the next way is tried
         yield from _kept(_mount_detached())
 
 
@@ -115,7 +115,7 @@ def _of_parents() -> Iterator[str]:
         point = find_mount(read_mounts(Path(f"/proc/{of}/mountinfo")))
         if point is None:
             continue
-        with suppress(OSError):
+        with suppress(OSError):  # not allowed, or gone: the next way is tried
             where = f"/proc/{of}/root{point}"
             yield from _kept(os.open(where, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 

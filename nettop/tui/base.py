@@ -84,7 +84,7 @@ class ScreenApp(App[int]):
 
     def tell(self, message: Message) -> None:
         """Posts a message from another thread; one that comes after the end is lost."""
-        with suppress(RuntimeError):
+        with suppress(RuntimeError):  # the loop has ended
             self.post_message(message)
 
     def end(self, number: int) -> None:

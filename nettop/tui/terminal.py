@@ -58,7 +58,7 @@ class Terminal:
                     self._saved = now
                 termios.tcsetattr(self.read_fd, termios.TCSANOW, _raw(now))
             except termios.error:
-                pass
+                pass  # a terminal that is gone needs none of it
             kitty = "" if constants.DISABLE_KITTY_KEY or self.entered else KITTY_ON
             self.entered = True
             self.silent = self.behind = False
@@ -80,10 +80,10 @@ class Terminal:
         self.entered = False
         out = self._rest(patience_s) + (LEAVE + (MOUSE_OFF if self.mouse else "")).encode()
         out += ("" if constants.DISABLE_KITTY_KEY else KITTY_OFF).encode() + MAIN_SCREEN.encode()
-        with suppress(OSError):
+        with suppress(OSError):  # a terminal that is gone needs none of it
             if not os.get_blocking(self.write_fd) or self._has_room(0):
                 os.write(self.write_fd, out)
-        with suppress(termios.error):
+        with suppress(termios.error):  # a terminal that is gone needs none of it
             if self._saved is not None and self.is_foreground():
                 termios.tcflush(self.read_fd, termios.TCIFLUSH)
                 termios.tcsetattr(self.read_fd, termios.TCSANOW, self._saved)
@@ -100,7 +100,7 @@ class Terminal:
             left = max(0.0, end - time.monotonic())
         self._pending.clear()
         self._bytes = 0
-        with suppress(termios.error):
+        with suppress(termios.error):  # a terminal that is gone needs none of it
             termios.tcflush(self.write_fd, termios.TCOFLUSH)
         return _CANCEL
 
@@ -170,7 +170,7 @@ def _private(fd: int) -> int:
         try:
             own = os.open(path, flags)
         except OSError:
-            continue
+            continue  # a terminal that is gone needs none of it
         if (device := _device(own)) is not None and device == _device(fd):
             return own
         os.close(own)
