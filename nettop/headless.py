@@ -81,11 +81,10 @@ def standard_output() -> BinaryIO:
 
 def observe(feed: RowFeed, interval_s: float, intervals: int) -> Model:
     """The last tick of so many intervals; of 0 intervals the first tick, which has no rates."""
-    deadline = time.monotonic()
+    pace = Pace(interval_s)
     model = feed.tick()
     for _ in range(intervals if feed.live else 0):
-        deadline += interval_s
-        sleep_until(deadline, feed)
+        pace.wait(feed)
         model = feed.tick()
     _check(model, feed)
     return model
@@ -142,10 +141,10 @@ def _run(
         done()
         return
     write_header(write, form, style)
-    deadline = time.monotonic()
-    number = missed = 0
+    pace = Pace(options.delay_s)
+    number = 0
     while True:
-        model = feed.tick(missed)
+        model = feed.tick(pace.missed)
         _check(model, feed)
         if number == 0:
             _warn(model, options, feed)
@@ -156,11 +155,7 @@ def _run(
         number += 1
         if ticks is not None and number >= ticks:
             return
-        # A deadline that passed while this tick was polled and written is left out.
-        late = time.monotonic() - deadline
-        missed = max(0, int(late / options.delay_s))
-        deadline += options.delay_s * (1 + missed)
-        sleep_until(deadline, feed)
+        pace.wait(feed)
 
 
 def _ticks(feed: RowFeed, options: Options, form: Format) -> int | None:
@@ -191,8 +186,34 @@ def _write_tick(
     write_tick(write, feed, model, form, style=style, filter_text=text, file=feed.title)
 
 
-def sleep_until(deadline: float, feed: RowFeed) -> None:
-    """Until a moment of the monotonic clock; the feed has something to do now and then."""
+class Pace:
+    """Ticks on absolute deadlines, one interval apart from the end of the first on.
+
+    The first takes longer than others, since all of /proc is read for it: counted from its
+    beginning, the first interval would be a short one.
+    """
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._deadline: float | None = None
+        self.missed = 0  # deadlines that passed while the last tick was polled and written
+
+    @property
+    def next_s(self) -> float:
+        """When the next tick is due, on the monotonic clock."""
+        return (time.monotonic() if self._deadline is None else self._deadline) + self._interval_s
+
+    def wait(self, feed: RowFeed) -> None:
+        """Until the next tick is due, which is in the future."""
+        now = time.monotonic()
+        deadline = now if self._deadline is None else self._deadline
+        self.missed = max(0, int((now - deadline) / self._interval_s))
+        self._deadline = deadline + self._interval_s * (1 + self.missed)
+        _sleep_until(self._deadline, feed)
+
+
+def _sleep_until(deadline: float, feed: RowFeed) -> None:
+    """The feed has something to do now and then."""
     while (left := deadline - time.monotonic()) > 0:
         time.sleep(min(left, BETWEEN_S))
         if left > BETWEEN_S:

@@ -43,12 +43,12 @@ def run(feed: LiveFeed, writer: RecordingWriter, options: Options) -> int:
     say(f"recording to {writer.path}")
     out = headless.standard_output() if options.format is Format.NDJSON else None
     ticks = size = 0
-    began = deadline = time.monotonic()
-    missed = 0
+    began = time.monotonic()
+    pace = headless.Pace(options.delay_s)
     feed.record(True)
     try:
         while True:
-            model = feed.tick(missed)
+            model = feed.tick(pace.missed)
             size += writer.add(feed.sample(model, whole=writer.wants_whole(model.mono_ns)))
             ticks += 1
             if out is not None:
@@ -56,13 +56,9 @@ def run(feed: LiveFeed, writer: RecordingWriter, options: Options) -> int:
                 out.flush()
             if ticks == options.iterations:
                 return EXIT_OK
-            # A deadline that passed while this tick was polled and written is left out.
-            late = time.monotonic() - deadline
-            missed = max(0, int(late / options.delay_s))
-            deadline += options.delay_s * (1 + missed)
-            if options.for_s is not None and deadline - began > options.for_s:
+            if options.for_s is not None and pace.next_s - began > options.for_s:
                 return EXIT_OK
-            headless.sleep_until(deadline, feed)
+            pace.wait(feed)
     finally:
         writer.close()  # before it is said to be done
         say(f"{ticks} ticks, {units.size(size)}: nettop replay {writer.path}")

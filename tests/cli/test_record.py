@@ -165,7 +165,7 @@ sys.exit(done.returncode)
     full = tmp_path / "full"
     full.mkdir()
     (tmp_path / "full.copy").mkdir()
-    argv = [*NETTOP, "record", "-a", "-N", "all", "-o", str(full / "a.nettop"), "--no-bpf", "-d",
+    argv = [*NETTOP, "record", "-a", "-o", str(full / "a.nettop"), "--no-bpf", "-d",
             "0.1"]  # fmt: skip
     done = subprocess.run(
         ["unshare", "-m", sys.executable, "-c", script, str(full), *argv], capture_output=True,

@@ -490,5 +490,5 @@ def test_a_long_interval_holds_no_namespace(space: str, screen: bool) -> None:
             time.sleep(0.5)  # it looks once at its start
         run("ip", "netns", "del", name)
         if not screen:
-            headless.sleep_until(time.monotonic() + headless.BETWEEN_S + 0.1, feed)
+            headless.Pace(headless.BETWEEN_S + 0.1).wait(feed)
         assert soon(lambda: not peer_is_there(space))
