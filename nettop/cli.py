@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from nettop import __version__, debug
 from nettop.ending import Stopped, ending
 from nettop.errors import (
     EXIT_FAILURE,
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()
         return EXIT_INTERRUPTED
     except NettopError as error:
+        debug.failure()
         _complain(str(error), *error.below)
         return error.exit_code
     except ModuleNotFoundError as error:
@@ -56,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(f"the Python package {error.name} is missing: install nettop with pip")
         return EXIT_FAILURE
     except OSError as error:
+        debug.failure()
         _drop_output()
         _complain(_os_text(error))
         return EXIT_FAILURE
@@ -69,6 +72,9 @@ def _main(argv: Sequence[str]) -> int:
     options = parse_args(argv, environ)
     if isinstance(options, Help):
         return _help(options)
+    if options.debug is not None:
+        debug.begin(options.debug)
+        debug.note("nettop", f"{__version__} on {os.uname().release}: {' '.join(argv)}")
     if not sys.platform.startswith("linux"):
         raise NettopError(f"runs on Linux only, not on {sys.platform}: it asks Linux's sock_diag")
     if options.command == "doctor":
@@ -134,7 +140,11 @@ def _doctor(options: Options) -> int:
     from nettop.headless import standard_output
 
     standard_output()
-    return run(as_json=options.as_json, clear_tx_flags=options.clear_tx_flags)
+    return run(
+        as_json=options.as_json,
+        clear_tx_flags=options.clear_tx_flags,
+        verbose=options.verbose,
+    )
 
 
 def _probe(words: Sequence[str], environ: Mapping[str, str]) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nettop import __version__, privilege
+from nettop import __version__, debug, privilege
 from nettop.derive import Deriver
 from nettop.errors import NettopError
 from nettop.ffi import lib
@@ -252,7 +252,8 @@ class Collector:
         """interval: the planes' interval ends too, so that the sweep judges by it."""
         if interval:
             self.planes.select(self._walk_namespaces)
-            self._plane_tick = self.planes.read(self.engine)
+            with debug.timed("planes"):
+                self._plane_tick = self.planes.read(self.engine)
             self._interval_ended = True
             self.planes.meter_programs()
         self.engine.begin()
@@ -263,6 +264,12 @@ class Collector:
     def end(self) -> Any:
         """struct nt_totals; remembers what the sweep cost."""
         totals = self.engine.end()
+        debug.note(
+            "sweep",
+            f"{totals.sweep}: {totals.messages} messages, {totals.dumps} dumps, {totals.failed} "
+            f"failed, {totals.restarts} again, {totals.wall_ns / 1e6:.2f} ms, "
+            f"{totals.cpu_ns / 1e6:.2f} ms CPU",
+        )
         self.planes.read_late(self.engine)
         self.sockets = totals.tcp + totals.udp + totals.mptcp
         self.poll_cpu_s = totals.cpu_ns / 1e9
@@ -273,7 +280,9 @@ class Collector:
 
     def scan_procs(self) -> None:
         """Reads the changes of /proc/*/fd; what a filter asks of processes follows at once."""
-        before, self._procs_stats = self._procs_stats, self.procs.scan()
+        before = self._procs_stats
+        with debug.timed("procs"):
+            self._procs_stats = self.procs.scan()
         if before is None or before.generation != self._procs_stats.generation:
             self.engine.owners_changed()
         now = time.monotonic()

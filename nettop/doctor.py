@@ -15,7 +15,7 @@ from nettop.errors import EXIT_FAILURE, EXIT_OK, NettopError
 from nettop.ffi.engine import Engine, Procs
 from nettop.model.types import SourceStatus
 from nettop.planes import PlaneOptions, path, stages
-from nettop.planes.loaded import Planes
+from nettop.planes.loaded import Planes, libbpf_log
 from nettop.render.clean import clean
 from nettop.render.units import ABSENT
 from nettop.sources import cgroups, diag, hostnet, netns
@@ -238,8 +238,17 @@ def _fact(name: str, text: str) -> str:
     return f"  {name:<10}{text}"
 
 
-def run(*, as_json: bool = False, clear_tx_flags: bool = False, out: TextIO | None = None) -> int:
+def run(
+    *,
+    as_json: bool = False,
+    clear_tx_flags: bool = False,
+    verbose: bool = False,
+    out: TextIO | None = None,
+) -> int:
     """The subcommand; returns the exit code: 0 if every plane works, 1 if not.
+
+    Args:
+        verbose: libbpf's own words too, with the verifier's log of a program that was refused.
 
     Raises:
         NettopError: flags are to be cleared, and that cannot be done now.
@@ -254,4 +263,8 @@ def run(*, as_json: bool = False, clear_tx_flags: bool = False, out: TextIO | No
         out.write("\n")
     else:
         out.write(to_text(report))
+    if verbose:
+        # Behind the report, or beside an object on standard output.
+        words = [clean(line) for line in libbpf_log().splitlines()] or ["libbpf: no warnings"]
+        (sys.stderr if as_json else out).write("\n".join(["", *words, ""]))
     return EXIT_OK if report.all_ok else EXIT_FAILURE

@@ -21,7 +21,7 @@ nettop - top for the kernel's network path: TCP_INFO health of every socket
   nettop replay FILE [--at TIME | --from TIME --to TIME] [FILTER ...]
                                       a recording in every format of live ticks;
                                       TIME: 14:02, 14:02:30, -10m before its end
-  nettop doctor [--json] [--clear-tx-flags]
+  nettop doctor [--json] [--verbose] [--clear-tx-flags]
                                       what works here, what does not and why;
                                       exit 0 all, 1 some
   nettop probe tcp|udp HOST:PORT      measure the way there and back from a
@@ -91,6 +91,7 @@ Screen
       --no-mouse   --theme T   --readonly
 
   -h, --help   -V, --version   --help-json
+      --debug FILE          what each source did and how long it took
 
 Exit codes: 0 ok; 1 failure; 2 wrong command line or filter; 130 on SIGINT.
 A screen ends with 128 + the number of the signal.

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -84,6 +84,8 @@ class Options:
     until: Moment | None = None  # replay --to
     as_json: bool = False  # doctor, clocks, probe
     clear_tx_flags: bool = False  # doctor
+    verbose: bool = False  # doctor
+    debug: str | None = None  # a file for notes of what each source did
     names: tuple[str, ...] = ()  # clocks: interfaces and PHCs
 
     @property
@@ -166,6 +168,12 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> Options | Hel
     space, unknown = parser.parse_known_intermixed_args(words)
     if unknown:
         raise _unknown_option(unknown[0], parser, command)
+    return replace(_options(command, space, rest, environ), debug=space.debug)
+
+
+def _options(
+    command: str, space: argparse.Namespace, rest: list[str], environ: Mapping[str, str]
+) -> Options:
     if command == "open":
         space.file += rest
         return _open_options(space, environ)
@@ -177,6 +185,7 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> Options | Hel
             command=command,
             as_json=space.json,
             clear_tx_flags=space.clear_tx_flags,
+            verbose=space.verbose,
             ascii=ascii_wanted(environ),
         )
     if command == "clocks":
@@ -224,8 +233,10 @@ def _help_topic(command: str, words: list[str]) -> str | None:
 def _parser(command: str) -> _Parser:
     parser = _Parser(prog="nettop", add_help=False, allow_abbrev=False)
     add = parser.add_argument
+    add("--debug", type=take.file_name, metavar="FILE")
     if command == "doctor":
         add("--json", action="store_true")
+        add("--verbose", action="store_true")
         add("--clear-tx-flags", action="store_true")
         return parser
     if command == "clocks":

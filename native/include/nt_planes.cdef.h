@@ -63,6 +63,12 @@ uint64_t nt_bucket_ns(uint32_t i, int fine);
 /* The fine bucket of a time. */
 uint32_t nt_fine_bucket(uint64_t ns);
 
+/*
+ * libbpf's warnings so far, with the verifier's log of refused programs: at most max bytes, not
+ * terminated; returns how many there are.
+ */
+uint32_t nt_bpf_log(char *ret, uint32_t max);
+
 /* --- what the programs cost (nt_bpf.c) --- */
 struct nt_wait;
 struct nt_stages;

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,9 +24,46 @@
 
 #define READ_BYTES 65536U
 
+#define LOG_BYTES (1U << 18)
+
+/* libbpf's warnings, with the verifier's log of a program that was refused: process-wide, as its
+ * print function is. */
+static struct {
+	pthread_mutex_t lock;
+	char *text;
+	uint32_t n;
+} words = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static int keep_words(enum libbpf_print_level level, const char *format, va_list args)
+{
+	if (level != LIBBPF_WARN)
+		return 0;
+	pthread_mutex_lock(&words.lock);
+	if (!words.text)
+		words.text = malloc(LOG_BYTES);
+	int n = words.text ? vsnprintf(words.text + words.n, LOG_BYTES - words.n, format, args) : 0;
+
+	/* What does not fit is cut: the first refusal says most. */
+	if (n > 0)
+		words.n = words.n + (uint32_t)n < LOG_BYTES ? words.n + (uint32_t)n : LOG_BYTES - 1;
+	pthread_mutex_unlock(&words.lock);
+	return 0;
+}
+
 void nt_bpf_quiet(void)
 {
-	libbpf_set_print(NULL);
+	libbpf_set_print(keep_words);
+}
+
+uint32_t nt_bpf_log(char *ret, uint32_t max)
+{
+	pthread_mutex_lock(&words.lock);
+	uint32_t n = words.n;
+
+	if (n && max)
+		memcpy(ret, words.text, n < max ? n : max);
+	pthread_mutex_unlock(&words.lock);
+	return n;
 }
 
 /* Records of sockets in programs on tracepoints: Linux 5.11. */
@@ -251,6 +289,12 @@ int nt_bpf_iter_numbers(int link_fd, int ns_fd, uint32_t *ret, uint32_t max)
 int nt_bpf_stats_open(void)
 {
 	return -ENOTSUP;
+}
+
+uint32_t nt_bpf_log(char *ret, uint32_t max)
+{
+	(void)ret, (void)max;
+	return 0;
 }
 
 #endif

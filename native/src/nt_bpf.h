@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-/* libbpf says nothing on its own from here on. */
+/* libbpf prints nothing from here on: nt_bpf_log() has its warnings. */
 void nt_bpf_quiet(void);
 /* One line why a plane is off, for `why` (n bytes): err is the -errno of open, load or attach. */
 void nt_bpf_reason(int err, const char *what, char *why, uint32_t n);

@@ -12,6 +12,7 @@ from types import TracebackType
 
 from nettop.ending import ending
 from nettop.errors import NettopError
+from nettop.invoker import invoking_user
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 BUFFER_BYTES = 1 << 16
@@ -169,14 +170,6 @@ class AtomicFile:
         if self._dir_fd >= 0:
             os.close(self._dir_fd)
             self._dir_fd = -1
-
-
-def invoking_user(environ: Mapping[str, str]) -> tuple[int, int] | None:
-    """uid and gid behind sudo, when this process is root."""
-    uid, gid = environ.get("SUDO_UID", ""), environ.get("SUDO_GID", "")
-    if os.geteuid() != 0 or not (uid.isascii() and uid.isdigit()):
-        return None
-    return int(uid), int(gid) if gid.isascii() and gid.isdigit() else -1
 
 
 def _cannot(target: Path, error: OSError) -> NettopError:

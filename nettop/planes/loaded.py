@@ -8,7 +8,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from nettop.ffi import lib
+from nettop import debug
+from nettop.ffi import ffi, lib
 from nettop.ffi.engine import Engine
 from nettop.model.types import Histogram, SourceStatus, Stage
 from nettop.planes import (
@@ -29,6 +30,14 @@ NOWHERE = 0  # inode of no namespace
 BPF_PLANES = (wait.NAME, stages.NAME, events.NAME, path.NAME)
 
 
+def libbpf_log() -> str:
+    """libbpf's warnings so far, with the verifier's log of programs that were refused."""
+    n = lib.nt_bpf_log(ffi.NULL, 0)
+    room = ffi.new("char[]", n + 1)
+    n = min(lib.nt_bpf_log(room, n), n)
+    return bytes(ffi.buffer(room, n)).decode("utf-8", "replace")
+
+
 class Planes:
     """Those that could be loaded; each tells why it is off."""
 
@@ -42,6 +51,12 @@ class Planes:
         self._clocks = clocks.ClocksPlane()
         self.meter = Meter()
         self._runs: tuple[float, dict[str, int]] = (0.0, {})
+        self._load(options)
+        for status in self.statuses():
+            debug.note(status.name, f"{status.state} {status.method or ''} {status.reason or ''}")
+        debug.note("libbpf", libbpf_log())
+
+    def _load(self, options: PlaneOptions) -> None:
         if not options.bpf or not options.observes:
             reason = "switched off by --no-bpf"
             if options.bpf:

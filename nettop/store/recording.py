@@ -18,7 +18,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from nettop.errors import NettopError
-from nettop.export.atomic import invoking_user
+from nettop.invoker import invoking_user
 from nettop.render.clean import clean
 from nettop.sample import Sample
 from nettop.store.frames import FrameError, FrameReader, FrameWriter
