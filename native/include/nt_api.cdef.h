@@ -22,6 +22,8 @@ int nt_procs_scan(struct nt_procs *p, struct nt_procs_stats *ret);
 int nt_procs_find(struct nt_procs *p, uint32_t inode, struct nt_proc *ret);
 /* 1 if the last scan could read every process, so that an unknown inode has no owner. */
 int nt_procs_complete(struct nt_procs *p);
+/* Grows when any owner changed. */
+uint32_t nt_procs_generation(struct nt_procs *p);
 /* Tells that owners are missing: the next scan re-reads more, recently active processes first. */
 int nt_procs_hint(struct nt_procs *p);
 /*

@@ -180,6 +180,7 @@ struct nt_engine {
 	uint8_t *buf;
 	struct nt_sections *kept, *buffers[2]; /* what was applied; the other one is being read */
 	bool keep, kept_lost;
+	uint32_t kept_generation; /* of the process table, when owners were kept last */
 	uint64_t begin_wall_ns, cpu_ns;
 };
 

@@ -169,9 +169,22 @@ int nt_keep_owners(struct nt_engine *e, int all)
 	pthread_mutex_lock(&e->lock);
 	if (!e->keep || !e->procs)
 		err = -EINVAL;
-	for (uint32_t i = 0; !err && i < e->table.high; i++)
-		if (e->table.mark[i] & NT_M_LIVE)
-			err = nt_holders_ask(e, nt_rec_at(&e->table, i)->inode, all != 0);
+	uint32_t generation = err ? 0 : nt_procs_generation(e->procs);
+	bool changed = all || generation != e->kept_generation;
+
+	e->kept_generation = generation;
+	for (uint32_t i = 0; !err && i < e->table.high; i++) {
+		uint32_t inode = nt_rec_at(&e->table, i)->inode;
+
+		if (!(e->table.mark[i] & NT_M_LIVE))
+			continue;
+		const struct nt_holder *known = changed ? NULL :
+							  nt_holders_find(&e->holders, inode);
+
+		/* Why there is none may change without that any owner does. */
+		if (!known || !known->n)
+			err = nt_holders_ask(e, inode, all != 0);
+	}
 	nt_holders_flush(e, NT_S_OWNERS);
 	prune(&e->holders, e);
 	pthread_mutex_unlock(&e->lock);

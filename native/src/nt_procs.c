@@ -454,6 +454,15 @@ int nt_procs_owners(struct nt_procs *p, uint32_t inode, struct nt_proc *ret, uin
 	return (int)n;
 }
 
+uint32_t nt_procs_generation(struct nt_procs *p)
+{
+	pthread_mutex_lock(&p->lock);
+	uint32_t generation = p->generation;
+
+	pthread_mutex_unlock(&p->lock);
+	return generation;
+}
+
 int nt_procs_hint(struct nt_procs *p)
 {
 	pthread_mutex_lock(&p->lock);

@@ -454,8 +454,6 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		rec->base_ns = e->now_ns;
 		rec->min_rtt_us = UINT32_MAX;
 		e->totals.opened++;
-		if (e->keep && e->procs)
-			nt_holders_ask(e, m->idiag_inode, false);
 	}
 	rec->flags = (rec->flags & ~(uint32_t)(NT_F_NEW | NT_F_MISSED)) | (fresh ? NT_F_NEW : 0);
 	rec->miss = 0;
@@ -463,6 +461,9 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	rec->ifindex = m->id.idiag_if; /* it may be bound later */
 	if (rec->inode && rec->inode != m->idiag_inode && e->procs)
 		nt_procs_gone(e->procs, rec->inode);
+	/* A connection that is accepted gets one later. */
+	if (rec->inode != m->idiag_inode && e->keep && e->procs)
+		nt_holders_ask(e, m->idiag_inode, false);
 	rec->inode = m->idiag_inode;
 	rec->timer = m->idiag_timer;
 	rec->timer_retrans = m->idiag_retrans;

@@ -104,9 +104,10 @@ class Engine:
         out = ffi.new("struct nt_failure[]", n)
         return [out[i] for i in range(min(n, lib.nt_failures(self._e, out, n)))]
 
-    def take(self, sections: bytes) -> None:
+    def take(self, sections: bytes | memoryview) -> None:
         """Sections that another engine kept, or that a frame held."""
-        check(lib.nt_take(self._e, sections, len(sections)), "taking a sample")
+        raw = ffi.from_buffer("uint8_t[]", sections)
+        check(lib.nt_take(self._e, raw, len(sections)), "taking a sample")
 
     def keep(self, on: bool) -> None:
         """Keeps all sections that the engine takes from now on."""
@@ -138,8 +139,8 @@ class Engine:
                 return list(out[0:n])
             most = n * 2
 
-    def kept(self) -> bytes:
-        """The sections since the call before.
+    def kept(self) -> memoryview:
+        """The sections since the call before; valid until the next one.
 
         Raises:
             OSError: memory ended: some are missing.
@@ -148,7 +149,8 @@ class Engine:
         n = lib.nt_kept(self._e, ffi.cast("const uint8_t **", out))
         if n < 0:
             raise OSError(-n, f"keeping samples: {os.strerror(-n)}")
-        return bytes(ffi.buffer(out[0], n)) if n else b""
+        # Five megabytes a tick with 10,000 sockets: not copied.
+        return memoryview(ffi.buffer(out[0], n)).toreadonly() if n else memoryview(b"")
 
     def totals(self) -> Any:
         """struct nt_totals of the last sweep, matched anew if the filter changed since."""

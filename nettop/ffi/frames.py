@@ -83,10 +83,11 @@ class Packer:
         """The next frame is a key frame: it needs none before it."""
         lib.nt_packer_reset(self._p)
 
-    def pack(self, raw: bytes) -> bytes:
+    def pack(self, raw: bytes | memoryview) -> bytes:
         """Sections to a frame."""
         self._out.clear()
-        check(lib.nt_pack(self._p, raw, len(raw), self._out.handle), "packing a frame")
+        sections = ffi.from_buffer("uint8_t[]", raw)
+        check(lib.nt_pack(self._p, sections, len(raw), self._out.handle), "packing a frame")
         return self._out.to_bytes()
 
     def unpack(self, frame: bytes, most: int = UNPACKED_MOST_BYTES) -> bytes:
