@@ -263,7 +263,6 @@ class Collector:
     def end(self) -> Any:
         """struct nt_totals; remembers what the sweep cost."""
         totals = self.engine.end()
-        self.planes.read_late(self.engine)
         self.sockets = totals.tcp + totals.udp + totals.mptcp
         self.poll_cpu_s = totals.cpu_ns / 1e9
         now = time.monotonic_ns()
@@ -390,6 +389,8 @@ class Collector:
             cost=cost,
             asked=self._asked(),
             tcp_info_tail=kernel.tcp_info_tail(),
+            nic=self.planes.nic,
+            tx_absent={int(s): why for s, why in self.planes.tx_absent.items()},
         )
 
     def _asked(self) -> Asked:
