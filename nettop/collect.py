@@ -270,7 +270,6 @@ class Collector:
             f"failed, {totals.restarts} again, {totals.wall_ns / 1e6:.2f} ms, "
             f"{totals.cpu_ns / 1e6:.2f} ms CPU",
         )
-        self.planes.read_late(self.engine)
         self.sockets = totals.tcp + totals.udp + totals.mptcp
         self.poll_cpu_s = totals.cpu_ns / 1e9
         now = time.monotonic_ns()
@@ -399,6 +398,8 @@ class Collector:
             cost=cost,
             asked=self._asked(),
             tcp_info_tail=kernel.tcp_info_tail(),
+            nic=self.planes.nic,
+            tx_absent={int(s): why for s, why in self.planes.tx_absent.items()},
         )
 
     def _asked(self) -> Asked:

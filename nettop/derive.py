@@ -23,6 +23,7 @@ from nettop.model.types import (
     Model,
     Proto,
     Row,
+    Stage,
     Totals,
 )
 from nettop.planes.tick import PlaneTick
@@ -87,9 +88,9 @@ class Deriver:
             rx_wait=self.rx_wait(None, run=False),
             rx_wait_all=self.engine.rx_wait(()),
             chosen=self.chooses,
-            tx=tick.tx,
-            nic=tick.nic,
-            tx_absent=tick.tx_absent,
+            tx=self.engine.tx_interval(),
+            nic=facts.nic,
+            tx_absent={s: facts.tx_absent[s] for s in Stage if s in facts.tx_absent},
             events=tick.events,
             path=tick.path,
             intervals=self.seq - 1,
@@ -167,6 +168,10 @@ class Deriver:
 
     def _matched_now(self) -> Histogram | None:
         return self.engine.rx_wait_matched() if self.engine.rx_wait(()) is not None else None
+
+    def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
+        """By stage, of these sockets, or (None) of every stamped send; None: nothing selected."""
+        return self.engine.tx(cookies or (), run=run)
 
     def refiltered(self) -> None:
         """Other sockets are chosen: their run begins with what is known of this interval."""

@@ -55,6 +55,9 @@ class EngineFeed:
     def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
         return self._deriver.rx_wait(cookies, run=run)
 
+    def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
+        return self._deriver.tx(cookies, run=run)
+
     def _rows(self, with_detail: bool) -> Iterator[tuple[Row, Detail | None]]:
         """All in order, a few hundred at a time."""
         offset = 0

@@ -13,7 +13,7 @@ from nettop.enginefeed import EngineFeed
 from nettop.errors import NettopError
 from nettop.feed import Sort
 from nettop.model.events import Closed, Event, EventMemory, EventType
-from nettop.model.types import Detail, Histogram, Model, Row
+from nettop.model.types import Detail, Model, Row
 
 if TYPE_CHECKING:
     from nettop.ffi.engine import PackedRows
@@ -308,9 +308,6 @@ class LiveFeed(EngineFeed):
         stages = self._collector.planes.stages
         if stages is not None:
             stages.select(cookies)
-
-    def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
-        return self._collector.planes.tx(cookies, run=run)
 
     def set_filter(self, compiled: Filter | None) -> None:
         self._collector.set_filter(compiled)

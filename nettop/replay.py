@@ -12,7 +12,7 @@ from nettop.errors import NettopError
 from nettop.feed import Sort
 from nettop.ffi.engine import Engine
 from nettop.model.events import Closed, Event, EventMemory, EventType
-from nettop.model.types import Detail, Histogram, Model, Row
+from nettop.model.types import Detail, Model, Row
 from nettop.planes.tick import PlaneTick
 from nettop.render.clean import clean
 from nettop.sample import Asked, Facts, Sample
@@ -222,9 +222,6 @@ class ReplayFeed(EngineFeed):
 
     def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
         return []
-
-    def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
-        return None
 
     def clear(self) -> None:
         self._histories.clear()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from nettop.model.cost import Cost
 from nettop.model.tcpinfo import InfoField
-from nettop.model.types import HostCounters, SourceStatus
+from nettop.model.types import HostCounters, NicStage, SourceStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ class Facts:
     asked: Asked = Asked()
     names: Names = field(default_factory=Names)
     tcp_info_tail: tuple[InfoField, ...] = ()  # layout of the members that kernels differ in
+    nic: NicStage | None = None  # None: no sends are selected, or no NIC's stamps come
+    tx_absent: Mapping[int, str] = field(default_factory=dict)  # Stage not measured → why
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@ struct nt_stages;
 
 /* Of the plane itself; counters only grow. */
 struct nt_stages_totals {
-	struct nt_dist all[7]; /* enum nt_stage: every stamped send, of the interval */
 	uint64_t runs;
 	uint64_t sampled, done;
 	uint64_t merged; /* stamped sends that a later one joined: one key for both */
@@ -15,7 +14,6 @@ struct nt_stages_totals {
 	uint64_t nic_lost; /* NICs' stamps that found no place, or whose send was forgotten */
 	uint64_t no_storage; /* sends of sockets that could not be traced: memory, optmem's limit */
 	uint32_t sockets; /* with sends in the interval, or open ones */
-	uint32_t unknown; /* of them, sockets that the table does not know yet */
 	uint64_t cpu_ns;
 };
 
@@ -70,15 +68,20 @@ int nt_stages_clear_all(struct nt_stages *s, int ns_fd, struct nt_stages_walk *r
 void nt_stages_detach(struct nt_stages *s);
 /* Other sockops programs at the cgroup root, or -errno. */
 int nt_stages_others(struct nt_stages *s);
-/* Ends an interval: reads the kernel's counters and tells the engine (which may be NULL). */
+/* Ends an interval: reads the kernel's counters and hands them to the engine. */
 int nt_stages_read(struct nt_stages *s, struct nt_engine *e, struct nt_stages_totals *ret);
 /* Takes the stamps that came since the last call, at most max; returns how many. */
 int nt_stages_nics(struct nt_stages *s, struct nt_stages_nic *ret, uint32_t max);
 /* The nic stage of the interval that the next read ends; sorted by cookie. -ENOMEM. */
 int nt_stages_place(struct nt_stages *s, const struct nt_stages_placed *v, uint32_t n);
-/* After the sweep: tells it again of the sockets that the table did not know. Returns how many. */
-int nt_stages_read_late(struct nt_stages *s, struct nt_engine *e);
-/* Fine buckets of a stage; as nt_wait_buckets. */
-int nt_stages_buckets(struct nt_stages *s, const uint64_t *cookies, uint32_t n, int stage, int run,
+
+/* --- as of the last interval that the engine took (nt_stages_apply.c) --- */
+/* Every stamped send of the interval: NT_TX_STAGES of them. -ENOENT: nothing is selected. */
+int nt_stages_interval(struct nt_engine *e, struct nt_dist *ret);
+/* Fine buckets of a stage; as nt_wait_buckets. -ENOENT: nothing is selected. */
+int nt_stages_buckets(struct nt_engine *e, const uint64_t *cookies, uint32_t n, int stage, int run,
 		      uint64_t *buckets, struct nt_dist *dist);
-void nt_stages_clear(struct nt_stages *s);
+/* Runs begin now. */
+void nt_stages_clear(struct nt_engine *e);
+/* Nothing is selected any more. */
+void nt_stages_forget(struct nt_engine *e);

@@ -11,6 +11,9 @@ enum nt_section_kind {
 	NT_S_SWEPT = 5, /* the sweep ended */
 	NT_S_WAIT = 16, /* an interval of RX queue waits: struct nt_wait_head, buckets */
 	NT_S_WAIT_OFF = 17, /* the plane has ended */
+	NT_S_STAGES = 24, /* an interval of TX stages: struct nt_stages_head, buckets of each part */
+	NT_S_STAGES_WANTED = 25, /* cookies of the sockets that are selected */
+	NT_S_STAGES_OFF = 26,	 /* nothing is selected any more */
 	/*
 	 * Kinds from here on hold records: arg is the bytes of one, and its first eight bytes
 	 * say whose it is.
@@ -21,6 +24,9 @@ enum nt_section_kind {
 	NT_S_WAIT_PORTS = 66,	/* struct nt_wait_port */
 	NT_S_OWNERS = 67,	/* struct nt_holder, of sockets whose holders changed */
 	NT_S_NEW_OWNERS = 68,	/* ... that the next read of a dump lists for the first time */
+	NT_S_STAGES_FINE = 72,	/* struct nt_stages_fine */
+	NT_S_STAGES_SOCKETS = 73, /* struct nt_tx_rec, of sockets with news or open sends */
+	NT_S_STAGES_NICS = 74,	/* struct nt_stages_placed, of NICs that stamp */
 };
 
 /* The head of a section; its body follows, padded to eight bytes. */

@@ -12,6 +12,7 @@
 #include "nt_engine.h"
 #include "nt_holders.h"
 #include "nt_sections.h"
+#include "nt_stages_state.h"
 #include "nt_wait_state.h"
 
 /*
@@ -224,6 +225,7 @@ int nt_apply(struct nt_engine *e, const struct nt_section *head, const uint8_t *
 		e->now_ns = head->at_ns;
 		nt_sweep_close(e);
 		nt_wait_late(e);
+		nt_stages_late(e);
 		return 0;
 	case NT_S_WAIT:
 	case NT_S_WAIT_OFF:
@@ -231,12 +233,28 @@ int nt_apply(struct nt_engine *e, const struct nt_section *head, const uint8_t *
 	case NT_S_WAIT_SOCKETS:
 	case NT_S_WAIT_PORTS:
 		return nt_wait_apply(e, head, body);
+	case NT_S_STAGES:
+	case NT_S_STAGES_WANTED:
+	case NT_S_STAGES_OFF:
+	case NT_S_STAGES_FINE:
+	case NT_S_STAGES_SOCKETS:
+	case NT_S_STAGES_NICS:
+		return nt_stages_apply(e, head, body);
 	case NT_S_OWNERS:
 	case NT_S_NEW_OWNERS:
 		return nt_holders_apply(e, head, body);
 	default:
 		return 0; /* of a newer nettop */
 	}
+}
+
+void nt_deliver(struct nt_engine *e, uint64_t at_ns, enum nt_section_kind kind, uint32_t arg,
+		const void *body, uint32_t n)
+{
+	struct nt_section s = { .at_ns = at_ns, .kind = kind, .bytes = n, .arg = arg };
+
+	if (n)
+		nt_apply(e, &s, body);
 }
 
 int nt_take(struct nt_engine *e, const uint8_t *sections, uint64_t n)

@@ -161,6 +161,7 @@ struct nt_engine {
 	struct nt_holders holders;   /* by a recording, or for it: what was said last */
 	struct nt_sections *answers; /* records of holders that no section has yet */
 	struct nt_waits *waits;	     /* NULL: no waits were taken */
+	struct nt_sends *sends;	     /* NULL: no stages were taken */
 	struct nt_dropped *dropped;  /* by cookie */
 	uint32_t n_dropped;
 	bool waits_whole;	       /* the wait plane knows of all that is readable */
@@ -220,6 +221,9 @@ void nt_table_remove(struct nt_table *t, uint32_t i);
  * the kernel said it. Others: 0, or -EPROTO for what no source makes.
  */
 int nt_apply(struct nt_engine *e, const struct nt_section *head, const uint8_t *body);
+/* Takes what a plane just read; nothing where it is empty. The lock is held. */
+void nt_deliver(struct nt_engine *e, uint64_t at_ns, enum nt_section_kind kind, uint32_t arg,
+		const void *body, uint32_t n);
 /* Sockets of these dumps may be there though they were not listed; the lock is held. */
 void nt_fail(struct nt_engine *e, uint32_t netns, uint8_t proto, uint8_t family, int error);
 

@@ -27,15 +27,10 @@ uint32_t nt_fine_bucket(uint64_t ns)
 	return nt_fine_index(ns, ns ? 63U - (uint32_t)__builtin_clzll(ns) : 0);
 }
 
-uint64_t nt_quantile(const uint64_t *buckets, uint32_t n, int fine, double q)
+/* As nt_quantile, where it is known how many they hold. */
+static uint64_t quantile(const uint64_t *buckets, uint32_t n, int fine, uint64_t count, double q)
 {
-	uint64_t count = 0, seen = 0;
-
-	for (uint32_t i = 0; i < n; i++)
-		count += buckets[i];
-	if (!count)
-		return 0;
-	uint64_t rank = (uint64_t)ceil(q * (double)count);
+	uint64_t rank = (uint64_t)ceil(q * (double)count), seen = 0;
 
 	if (rank < 1)
 		rank = 1;
@@ -45,6 +40,15 @@ uint64_t nt_quantile(const uint64_t *buckets, uint32_t n, int fine, double q)
 			return nt_bucket_ns(i + 1, fine);
 	}
 	return nt_bucket_ns(n, fine);
+}
+
+uint64_t nt_quantile(const uint64_t *buckets, uint32_t n, int fine, double q)
+{
+	uint64_t count = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		count += buckets[i];
+	return count ? quantile(buckets, n, fine, count, q) : 0;
 }
 
 /* The last bucket has no upper edge: what lies there is told as the maximum. */
@@ -81,12 +85,14 @@ int nt_dist_of(const uint64_t *buckets, uint32_t n, int fine, struct nt_dist *re
 	}
 	/* Above the top bucket it is of a sample that is counted in another interval. */
 	ret->max_ns = known_max && (known_max < top || is_open(top, fine)) ? known_max : top;
-	ret->sum_ns = known_sum ? known_sum : (uint64_t)sum;
-	ret->p50_ns = clip(nt_quantile(buckets, n, fine, 0.50), ret->max_ns, fine);
-	ret->p90_ns = clip(nt_quantile(buckets, n, fine, 0.90), ret->max_ns, fine);
+	if (!known_sum) /* counts of a recording may be anything */
+		known_sum = sum < (double)UINT64_MAX ? (uint64_t)sum : UINT64_MAX;
+	ret->sum_ns = known_sum;
+	ret->p50_ns = clip(quantile(buckets, n, fine, ret->count, 0.50), ret->max_ns, fine);
+	ret->p90_ns = clip(quantile(buckets, n, fine, ret->count, 0.90), ret->max_ns, fine);
 	/* Fewer than a hundred cannot show a hundredth. */
 	ret->p99_ns = ret->count < 100 ?
 			      ret->max_ns :
-			      clip(nt_quantile(buckets, n, fine, 0.99), ret->max_ns, fine);
+			      clip(quantile(buckets, n, fine, ret->count, 0.99), ret->max_ns, fine);
 	return 0;
 }

@@ -76,24 +76,6 @@ int nt_stages_read(struct nt_stages *s, struct nt_engine *e, struct nt_stages_to
 	return -ENOTSUP;
 }
 
-int nt_stages_read_late(struct nt_stages *s, struct nt_engine *e)
-{
-	(void)s, (void)e;
-	return -ENOTSUP;
-}
-
-int nt_stages_buckets(struct nt_stages *s, const uint64_t *cookies, uint32_t n, int stage, int run,
-		      uint64_t *buckets, struct nt_dist *dist)
-{
-	(void)s, (void)cookies, (void)n, (void)stage, (void)run, (void)buckets, (void)dist;
-	return -ENOTSUP;
-}
-
-void nt_stages_clear(struct nt_stages *s)
-{
-	(void)s;
-}
-
 #else
 
 #include <fcntl.h>
@@ -162,7 +144,7 @@ int nt_stages_open(const char *cgroup_root, int method, struct nt_stages **ret, 
 		s->cpus = calloc((size_t)s->n_cpus, sizeof(*s->cpus));
 		s->counts = calloc((size_t)s->n_cpus, sizeof(*s->counts));
 	}
-	if (!s->cpus || !s->counts || nt_tx_bases_rehash(&s->bases, 64, NULL))
+	if (!s->cpus || !s->counts)
 		goto fail;
 	err = -ENOTDIR;
 	/*
@@ -229,11 +211,9 @@ void nt_stages_close(struct nt_stages *s)
 	stages_bpf__destroy(s->skel);
 	if (s->cgroup_fd >= 0)
 		close(s->cgroup_fd);
-	for (uint32_t i = 0; i < s->n_fine; i++)
-		free(s->fine[i]);
 	free(s->wanted);
 	free(s->placed);
-	nt_tx_bases_free(&s->bases);
+	free(s->fined);
 	free(s->cpus);
 	free(s->counts);
 	free(s->buf);
@@ -335,35 +315,28 @@ static int by_cookie(const void *a, const void *b)
 static void refine(struct nt_stages *s)
 {
 	int map = bpf_map__fd(s->skel->maps.fine);
+	struct nt_tx_fine *empty = NULL;
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < s->n_fine; i++) {
-		struct fine *f = s->fine[i];
-
-		if (bsearch(&f->cookie, s->wanted, s->n_wanted, sizeof(*s->wanted), by_cookie)) {
-			s->fine[kept++] = f;
-		} else {
-			bpf_map_delete_elem(map, &f->cookie);
-			free(f);
-		}
+		if (bsearch(&s->fine[i], s->wanted, s->n_wanted, sizeof(*s->wanted), by_cookie))
+			s->fine[kept++] = s->fine[i];
+		else
+			bpf_map_delete_elem(map, &s->fine[i]);
 	}
 	s->n_fine = kept;
 	for (uint32_t i = 0; i < s->n_wanted && s->n_fine < NT_TX_FINE; i++) {
 		uint32_t j = 0;
 
-		while (j < kept && s->fine[j]->cookie != s->wanted[i])
+		while (j < kept && s->fine[j] != s->wanted[i])
 			j++;
 		if (j < kept)
 			continue;
-		struct fine *f = calloc(1, sizeof(*f));
-
-		if (!f || bpf_map_update_elem(map, &s->wanted[i], &f->now, BPF_ANY)) {
-			free(f);
-			continue;
-		}
-		f->cookie = s->wanted[i];
-		s->fine[s->n_fine++] = f;
+		empty = empty ? empty : calloc(1, sizeof(*empty));
+		if (empty && !bpf_map_update_elem(map, &s->wanted[i], empty, BPF_ANY))
+			s->fine[s->n_fine++] = s->wanted[i];
 	}
+	free(empty);
 	s->skel->bss->refined = s->n_fine;
 }
 

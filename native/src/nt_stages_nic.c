@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * The nic stage: NICs' stamps of sends come through a ring in the NIC's own time, user space says
- * what they are in the system's, and here they are counted beside the kernel's stages.
+ * what they are in the system's, and the next read hands them over with the kernel's stages.
  */
 #include "nt_api.h"
 
@@ -84,65 +84,6 @@ int nt_stages_place(struct nt_stages *s, const struct nt_stages_placed *v, uint3
 	s->n_placed = err ? 0 : n;
 	pthread_mutex_unlock(&s->lock);
 	return err;
-}
-
-void nt_tx_nics_count(struct nt_stages *s)
-{
-	struct total *t = &s->totals[NT_PARTS];
-	struct fine *f = NULL;
-
-	memcpy(t->last, t->now, sizeof(t->now));
-	t->last_sum = t->now_sum;
-	t->max_ns = 0;
-	for (uint32_t i = 0; i < s->n_fine; i++) {
-		memcpy(s->fine[i]->nic_last, s->fine[i]->nic_now, sizeof(s->fine[i]->nic_now));
-		s->fine[i]->nic_max_ns = 0;
-	}
-	for (uint32_t i = 0; i < s->n_placed; i++) {
-		const struct nt_stages_placed *p = &s->placed[i];
-		uint32_t bucket = nt_fine_bucket(p->ns);
-
-		t->now[bucket]++;
-		t->now_sum += p->ns;
-		if (p->ns > t->max_ns)
-			t->max_ns = p->ns;
-		if (!i || p->cookie != s->placed[i - 1].cookie)
-			f = nt_tx_fine_of(s, p->cookie);
-		if (!f)
-			continue;
-		f->nic_now[bucket]++;
-		if (p->ns > f->nic_max_ns)
-			f->nic_max_ns = p->ns;
-	}
-}
-
-void nt_tx_nics_tell(struct nt_stages *s, struct nt_engine *e)
-{
-	uint64_t buckets[NT_FINE];
-
-	for (uint32_t i = 0; i < s->n_placed;) {
-		uint64_t cookie = s->placed[i].cookie, bar_ns = 0;
-		struct nt_plane *p = nt_plane_of(e, cookie);
-		struct nt_dist d = { 0 };
-
-		memset(buckets, 0, sizeof(buckets));
-		for (; i < s->n_placed && s->placed[i].cookie == cookie; i++) {
-			const struct nt_stages_placed *one = &s->placed[i];
-
-			buckets[nt_fine_bucket(one->ns)]++;
-			d.sum_ns += one->ns;
-			if (one->ns > d.max_ns)
-				d.max_ns = one->ns;
-			if (one->bar_ns > bar_ns)
-				bar_ns = one->bar_ns;
-		}
-		if (!p)
-			continue;
-		nt_dist_of(buckets, NT_FINE, 1, &d);
-		p->tx[NT_TX_NIC] = d;
-		p->tx_nic_bar_ns = bar_ns < UINT32_MAX ? (uint32_t)bar_ns : UINT32_MAX;
-		p->has |= NT_P_TX;
-	}
 }
 
 #endif

@@ -84,15 +84,6 @@ static int read_total(struct nt_wait *w, struct nt_wait_head *head, uint64_t *bu
 	return 0;
 }
 
-static void deliver(struct nt_engine *e, uint64_t at_ns, enum nt_section_kind kind, uint32_t record,
-		    const uint8_t *bytes, uint32_t n)
-{
-	struct nt_section s = { .at_ns = at_ns, .kind = kind, .bytes = n, .arg = record };
-
-	if (n)
-		nt_apply(e, &s, bytes);
-}
-
 int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *ret)
 {
 	struct {
@@ -119,12 +110,12 @@ int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *
 		w->partial |= ret->no_storage > 0;
 		total.head.complete = w->exact && !w->partial;
 		pthread_mutex_lock(&e->lock);
-		deliver(e, at_ns, NT_S_WAIT, 0, (const uint8_t *)&total, sizeof(total));
-		deliver(e, at_ns, NT_S_WAIT_FOCUS, sizeof(struct nt_wait_focused), w->focused.v,
-			w->focused.n);
-		deliver(e, at_ns, NT_S_WAIT_SOCKETS, sizeof(struct nt_ws_out), w->buf, w->n_buf);
-		deliver(e, at_ns, NT_S_WAIT_PORTS, sizeof(struct nt_wait_port), w->ports.v,
-			w->ports.n);
+		nt_deliver(e, at_ns, NT_S_WAIT, 0, &total, sizeof(total));
+		nt_deliver(e, at_ns, NT_S_WAIT_FOCUS, sizeof(struct nt_wait_focused), w->focused.v,
+			   w->focused.n);
+		nt_deliver(e, at_ns, NT_S_WAIT_SOCKETS, sizeof(struct nt_ws_out), w->buf, w->n_buf);
+		nt_deliver(e, at_ns, NT_S_WAIT_PORTS, sizeof(struct nt_wait_port), w->ports.v,
+			   w->ports.n);
 		pthread_mutex_unlock(&e->lock);
 		nt_wait_interval(e, &ret->all);
 	}

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from nettop.ffi import check, ffi, lib
 from nettop.ffi.edges import FINE, FINE_EDGES, OCTAVE_EDGES, OCTAVES, filled
-from nettop.ffi.wire import ROW_SIZE, detail_of, proc_of, rows_of, sort_operand
+from nettop.ffi.wire import DIST, ROW_SIZE, detail_of, dist_of, proc_of, rows_of, sort_operand
 from nettop.model.fields import Field
 from nettop.model.tcpinfo import InfoField
-from nettop.model.types import Detail, Histogram, Proc, Proto, Row
+from nettop.model.types import Detail, Dist, Histogram, Proc, Proto, Row, Stage
 
 if TYPE_CHECKING:
     from nettop.query.compile import Filter
@@ -255,9 +255,33 @@ class Engine:
         check(lib.nt_wait_matched(self._e, buckets, dist), "adding up octaves")
         return filled(buckets, OCTAVE_EDGES, dist)
 
+    # --- TX stages, as of the last interval that was taken ---
+
+    def tx_interval(self) -> tuple[Dist, ...] | None:
+        """By Stage, of every stamped send of the interval; None where nothing is selected."""
+        out = ffi.new(f"struct nt_dist[{len(Stage)}]")
+        if lib.nt_stages_interval(self._e, out):
+            return None
+        raw = bytes(ffi.buffer(out))
+        return tuple(dist_of(raw, i * DIST.size) for i in Stage)
+
+    def tx(self, cookies: Sequence[int], *, run: bool = False) -> tuple[Histogram, ...] | None:
+        """By Stage, fine buckets of these sockets together, or of all stamped sends with none
+        named; as rx_wait. None where nothing is selected."""
+        buckets, dist = ffi.new(f"uint64_t[{FINE}]"), ffi.new("struct nt_dist *")
+        named, n, out = list(cookies), len(cookies), []
+        for stage in Stage:
+            found = lib.nt_stages_buckets(self._e, named, n, int(stage), run, buckets, dist)
+            if found == -errno.ENOENT:
+                return None
+            check(found, "reading buckets")
+            out.append(filled(buckets, FINE_EDGES, dist))
+        return tuple(out)
+
     def clear_runs(self) -> None:
         """Runs begin now."""
         lib.nt_wait_clear(self._e)
+        lib.nt_stages_clear(self._e)
 
     def groups(self, grouping: int, room: int = 1024) -> list[Any]:
         """struct nt_group *, worst first."""

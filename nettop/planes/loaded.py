@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from nettop import debug
 from nettop.ffi import ffi, lib
 from nettop.ffi.engine import Engine
-from nettop.model.types import Histogram, SourceStatus, Stage
+from nettop.model.types import NicStage, SourceStatus, Stage
 from nettop.planes import (
     PlaneOptions,
     clocks,
@@ -101,9 +101,6 @@ class Planes:
         told = self.events.read(engine) if self.events is not None else None
         ticks = ((wait.NAME, waited), (stages.NAME, sent), (events.NAME, told))
         return PlaneTick(
-            tx=sent.all if sent else None,
-            nic=sent.nic if sent else None,
-            tx_absent=self.stages.absent if self.stages is not None else {},
             runs_per_s=self._rates({name: t.runs for name, t in ticks if t is not None}),
             events=told,
             path=self._path.read() if self._path is not None else None,
@@ -134,11 +131,6 @@ class Planes:
             [(name, partial(ask, p.handle)) for name, p, ask in known if p is not None and p.handle]
         )
 
-    def read_late(self, engine: Engine) -> None:
-        """After the sweep: what new sockets did before the table knew them."""
-        if self.stages is not None:
-            self.stages.read_late(engine)
-
     def watch(self, netns: Collection[int]) -> None:
         """Waits and events are those of these namespaces alone."""
         netns = netns or (NOWHERE,)
@@ -157,11 +149,15 @@ class Planes:
         if self._wait is not None:
             self._wait.focus(cookies)
 
-    def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
-        """By stage, of these sockets, or (None) of every stamped send; None: nothing selected."""
-        if self.stages is None or self.stages.last is None:
-            return None
-        return tuple(self.stages.histogram(cookies or (), stage, run=run) for stage in Stage)
+    @property
+    def nic(self) -> NicStage | None:
+        """What the nic stage rests on; None: nothing is selected, or no NIC's stamps come."""
+        return self.stages.last.nic if self.stages is not None and self.stages.last else None
+
+    @property
+    def tx_absent(self) -> Mapping[Stage, str]:
+        """Stages that this kernel cannot measure, and why."""
+        return self.stages.absent if self.stages is not None else {}
 
     def statuses(self) -> tuple[SourceStatus, ...]:
         known = dict(self._off)

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nettop.ffi import check, ffi, lib
-from nettop.ffi.edges import FINE, FINE_EDGES, filled
 from nettop.ffi.engine import Engine
-from nettop.ffi.wire import DIST, dist_of
-from nettop.model.types import Dist, Histogram, NicStage, SourceStatus, Stage
+from nettop.model.types import NicStage, SourceStatus, Stage
 from nettop.planes.nics import NicStamps, claimed
 from nettop.planes.wait import off_status
 from nettop.sources.cgroups import Reached
@@ -39,7 +37,6 @@ Walks = Callable[[Callable[[int], None]], None]
 class StagesTick:
     """What one read of the plane says; counters grow as long as the plane is on."""
 
-    all: tuple[Dist, ...]  # by Stage, of the interval
     runs: int
     sampled: int
     done: int
@@ -171,19 +168,18 @@ class StagesPlane:
             self._walk(ns_fd)
 
     def read(self, engine: Engine) -> StagesTick | None:
-        """Ends an interval and tells the engine; before a sweep, whose verdicts use it."""
+        """Ends an interval, which the engine takes; before a sweep, whose verdicts use it."""
         active = bool(self._applied) and not self.refused
         if not active and self.last is None:
             return None
         nic = self._nics.tick(self._s) if active and self._nics is not None else None
         t = ffi.new("struct nt_stages_totals *")
         check(lib.nt_stages_read(self._s, engine.handle, t), "reading the TX stages")
-        raw = bytes(ffi.buffer(t.all))
-        if not active:  # that was the end of what sockets are told to have
+        if not active:
+            lib.nt_stages_forget(engine.handle)
             self.last = None
             return None
         self.last = StagesTick(
-            all=tuple(dist_of(raw, i * DIST.size) for i in Stage),
             runs=t.runs,
             sampled=t.sampled,
             done=t.done,
@@ -199,21 +195,6 @@ class StagesPlane:
             sockets=t.sockets,
         )
         return self.last
-
-    def read_late(self, engine: Engine) -> None:
-        """After a sweep: new sockets that the table now knows."""
-        if self._applied:
-            check(lib.nt_stages_read_late(self._s, engine.handle), "reading the TX stages")
-
-    def histogram(self, cookies: Sequence[int], stage: Stage, *, run: bool) -> Histogram:
-        """Of these sockets together, or of all stamped sends with none named."""
-        buckets, dist = ffi.new(f"uint64_t[{FINE}]"), ffi.new("struct nt_dist *")
-        n = len(cookies)
-        check(
-            lib.nt_stages_buckets(self._s, list(cookies), n, int(stage), run, buckets, dist),
-            "reading buckets",
-        )
-        return filled(buckets, FINE_EDGES, dist)
 
     @property
     def every(self) -> int:
@@ -259,7 +240,6 @@ class StagesPlane:
 
     def clear(self) -> None:
         """The run begins now."""
-        lib.nt_stages_clear(self._s)
         if self._nics is not None:
             self._nics.clear()
 

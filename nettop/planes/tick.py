@@ -7,16 +7,12 @@ from dataclasses import dataclass, field
 
 from nettop.model.events import EventsTick
 from nettop.model.path import PathTick
-from nettop.model.types import Dist, NicStage, Stage
 
 
 @dataclass(frozen=True, slots=True)
 class PlaneTick:
     """What the planes say of one interval beside what the engine took."""
 
-    tx: tuple[Dist, ...] | None = None  # by Stage; None: nothing is selected
-    nic: NicStage | None = None
-    tx_absent: Mapping[Stage, str] = field(default_factory=dict)  # stages not measured here
     path: PathTick | None = None
     events: EventsTick | None = None  # None: the plane is off
     runs_per_s: Mapping[str, float] = field(default_factory=dict)  # of BPF programs, by plane

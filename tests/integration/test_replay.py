@@ -6,8 +6,9 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from nettop.collect import PollOptions
 from nettop.export.snapshot import write_tick
 from nettop.options import Format
 from nettop.planes import PlaneOptions
+from nettop.planes.loaded import Planes
 from nettop.poller import LiveFeed
 from nettop.query import compile_filter
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording, RecordingWriter
+from tests.integration.namespaces import inside
 
 TICKS = 6
 ABOUT = {"host": "x", "kernel": "y", "nettop": "z"}
@@ -28,8 +31,15 @@ ABOUT = {"host": "x", "kernel": "y", "nettop": "z"}
 
 @pytest.fixture
 def traffic() -> Iterator[int]:
-    """Connections that come, talk late and go; the port of their listener."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    with talking(lambda work: work()) as port:
+        yield port
+
+
+@contextmanager
+def talking(here: Callable[[Callable[[], Any]], Any]) -> Iterator[int]:
+    """Connections that come, talk late and go; the port of their listener. here calls its argument
+    in their namespace."""
+    listener = here(lambda: socket.create_server(("127.0.0.1", 0), backlog=64))
     port = int(listener.getsockname()[1])
     ended = threading.Event()
 
@@ -49,7 +59,7 @@ def traffic() -> Iterator[int]:
             for end in pair:
                 end.close()
 
-    thread = threading.Thread(target=talk, daemon=True)
+    thread = threading.Thread(target=here, args=(talk,), daemon=True)
     thread.start()
     yield port
     ended.set()
@@ -67,7 +77,7 @@ def written(feed: Any, model: Any, filter_text: str | None) -> dict[str, Any]:
 def record(path: Path, options: PollOptions, filter_text: str | None) -> list[dict[str, Any]]:
     said = []
     writer = RecordingWriter(path, ABOUT)
-    with closing(writer), closing(LiveFeed(options)) as feed:
+    with closing(writer), closing(LiveFeed(options, without_events(options.planes))) as feed:
         feed.record(True)
         for _ in range(TICKS):
             model = feed.tick()
@@ -104,3 +114,28 @@ def test_a_replay_equals_what_was_said_live(traffic: int, tmp_path: Path, text: 
         assert by_cookie(here) == by_cookie(there)
     assert any(s.get("rates", {}).get("tx_bytes_per_s") for s in live[-1]["sockets"])
     assert any(s["procs"] for s in live[-1]["sockets"] if "procs" in s)
+
+
+def without_events(options: PlaneOptions) -> Planes:
+    """All planes but this one, which no recording holds yet."""
+    planes = Planes(options)
+    if planes.events is not None:
+        planes.events.close()
+        planes.events = None
+    return planes
+
+
+@pytest.mark.needs_root
+def test_a_replay_has_what_the_planes_measured(space: str, at_once: None, tmp_path: Path) -> None:
+    options = PollOptions(
+        netns=(space,), rows_all=True, planes=PlaneOptions(tx_sample=1), all_details=True
+    )
+    with talking(partial(inside, space)):
+        live = record(tmp_path / "a.nettop", options, None)
+    again = replayed(tmp_path / "a.nettop", None)
+    for here, there in zip(again, live, strict=True):
+        assert by_cookie(here) == by_cookie(there)
+    last = live[-1]
+    assert last["tx"]["total"]["count"] > 0
+    assert any(s["tx"]["total"]["count"] for s in last["sockets"] if s.get("tx"))
+    assert any(s["rx_wait"]["count"] for s in last["sockets"] if s.get("rx_wait"))

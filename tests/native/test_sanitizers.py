@@ -14,7 +14,7 @@ NATIVE = ROOT / "native"
 DATA = ROOT / "tests" / "data"
 CAPTURES = sorted((DATA / "netlink").glob("*.bin"))
 COMPILERS = [c for c in ("gcc", "clang") if shutil.which(c)]
-SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+SANITIZE = ["-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"]
 
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="needs gcc or clang")
 
@@ -75,6 +75,19 @@ def test_damaged_input_does_no_harm(target: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-4000:]
     inputs = int(done.stdout.split()[0])
     assert inputs > 400 * (len(CAPTURES) + len(once_bad)) > 0
+
+
+def test_damaged_intervals_do_no_harm(tmp_path: Path) -> None:
+    """Each takes milliseconds: no more than what the fuzzer learned."""
+    learned = unpack(DATA / "fuzz" / "planes-corpus.tar.gz", tmp_path / "corpus")
+    once_bad = sorted((DATA / "fuzz" / "planes").glob("*.bin"))
+    assert len(learned) > 50
+    done = subprocess.run(
+        [build("planes", tmp_path), "--whole", *once_bad, *learned],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert int(done.stdout.split()[0]) == len(once_bad) + len(learned)
 
 
 def test_the_build_would_notice(tmp_path: Path) -> None:
