@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from nettop.feed import Grouping
 from nettop.ffi.edges import OctaveSum
 from nettop.ffi.engine import Engine
+from nettop.ffi.eventlog import EventLog
 from nettop.groups import groups_of, matched_totals
 from nettop.model.types import (
     TCP_STATES,
@@ -48,6 +49,7 @@ class Deriver:
 
     def __init__(self, engine: Engine, names: RowNames) -> None:
         self.engine, self.names = engine, names
+        self.log = EventLog(engine)
         self.filtered = False  # a filter is in force
         self.seq = 0
         self.facts = Facts()
@@ -90,7 +92,7 @@ class Deriver:
             tx=tick.tx,
             nic=tick.nic,
             tx_absent=tick.tx_absent,
-            events=tick.events,
+            events=self.log.tick(),
             path=tick.path,
             intervals=self.seq - 1,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,6 @@ from nettop.enginefeed import EngineFeed
 from nettop.errors import NettopError
 from nettop.feed import Sort
 from nettop.ffi.engine import Engine
-from nettop.model.events import Closed, Event, EventMemory, EventType
 from nettop.model.types import Detail, Histogram, Model, Row
 from nettop.planes.tick import PlaneTick
 from nettop.render.clean import clean
@@ -198,20 +197,6 @@ class ReplayFeed(EngineFeed):
     def set_sort(self, sort: Sort) -> None:
         self._sort = sort
         self._reorder()
-
-    def events(self, cookies: Sequence[int], *, most: int) -> list[Event]:
-        return []
-
-    def tick_events(
-        self, most: int, *, everything: bool = False
-    ) -> tuple[Sequence[Event], Mapping[EventType, int]]:
-        return (), {}
-
-    def events_memory(self, cookies: Sequence[int]) -> EventMemory | None:
-        return None
-
-    def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
-        return []
 
     def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
         return None

@@ -11,6 +11,13 @@ enum nt_section_kind {
 	NT_S_SWEPT = 5, /* the sweep ended */
 	NT_S_WAIT = 16, /* an interval of RX queue waits: struct nt_wait_head, buckets */
 	NT_S_WAIT_OFF = 17, /* the plane has ended */
+	NT_S_EVENTS = 32, /* an interval of events: struct nt_events_head */
+	/*
+	 * Its records in the order in which they came: struct nt_event, of a close nt_closed; arg:
+	 * bytes of one | of a close << 16
+	 */
+	NT_S_EVENT_RECORDS = 33,
+	NT_S_EVENTS_OFF = 34, /* the plane has ended */
 	/*
 	 * Kinds from here on hold records: arg is the bytes of one, and its first eight bytes
 	 * say whose it is.
@@ -21,6 +28,9 @@ enum nt_section_kind {
 	NT_S_WAIT_PORTS = 66,	/* struct nt_wait_port */
 	NT_S_OWNERS = 67,	/* struct nt_holder, of sockets whose holders changed */
 	NT_S_NEW_OWNERS = 68,	/* ... that the next read of a dump lists for the first time */
+	NT_S_DROP_REASONS = 80, /* struct nt_reason, of every reason that the plane saw */
+	NT_S_RESET_REASONS = 81, /* the same of resets */
+	NT_S_DROPS = 82,	/* struct nt_drop, of the interval; after their reasons */
 };
 
 /* The head of a section; its body follows, padded to eight bytes. */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "nt_engine.h"
+#include "nt_events_state.h"
 #include "nt_holders.h"
 #include "nt_sections.h"
 #include "nt_wait_state.h"
@@ -231,6 +232,13 @@ int nt_apply(struct nt_engine *e, const struct nt_section *head, const uint8_t *
 	case NT_S_WAIT_SOCKETS:
 	case NT_S_WAIT_PORTS:
 		return nt_wait_apply(e, head, body);
+	case NT_S_EVENTS:
+	case NT_S_EVENT_RECORDS:
+	case NT_S_EVENTS_OFF:
+	case NT_S_DROP_REASONS:
+	case NT_S_RESET_REASONS:
+	case NT_S_DROPS:
+		return nt_events_apply(e, head, body);
 	case NT_S_OWNERS:
 	case NT_S_NEW_OWNERS:
 		return nt_holders_apply(e, head, body);

@@ -90,7 +90,6 @@ class Planes:
             nic=sent.nic if sent else None,
             tx_absent=self.stages.absent if self.stages is not None else {},
             runs_per_s=self._rates({name: t.runs for name, t in ticks if t is not None}),
-            events=told,
             path=self._path.read() if self._path is not None else None,
             lost=(told.left_out if told else 0)
             + (waited.no_storage + waited.focus_full if waited else 0)
