@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,12 @@ from nettop.poller import LiveFeed
 from nettop.query import compile_filter
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording, RecordingWriter
+from tests.integration.namespaces import namespace
+from tests.integration.trouble import Trouble
 
 TICKS = 6
 ABOUT = {"host": "x", "kernel": "y", "nettop": "z"}
+NOT_REPLAYED = frozenset({"tx"})  # keys of the tick and of its sockets
 
 
 @pytest.fixture
@@ -64,7 +67,12 @@ def written(feed: Any, model: Any, filter_text: str | None) -> dict[str, Any]:
     return tick
 
 
-def record(path: Path, options: PollOptions, filter_text: str | None) -> list[dict[str, Any]]:
+def record(
+    path: Path,
+    options: PollOptions,
+    filter_text: str | None,
+    between: Callable[[], None] = lambda: time.sleep(0.3),
+) -> list[dict[str, Any]]:
     said = []
     writer = RecordingWriter(path, ABOUT)
     with closing(writer), closing(LiveFeed(options)) as feed:
@@ -73,7 +81,7 @@ def record(path: Path, options: PollOptions, filter_text: str | None) -> list[di
             model = feed.tick()
             writer.add(feed.sample(model, whole=writer.wants_whole(model.mono_ns)))
             said.append(written(feed, model, filter_text))
-            time.sleep(0.3)
+            between()
     return said
 
 
@@ -88,7 +96,12 @@ def replayed(path: Path, filter_text: str | None) -> list[dict[str, Any]]:
 
 def by_cookie(tick: dict[str, Any]) -> dict[str, Any]:
     """Sockets whose key is equal come in an order that says nothing."""
-    return {**tick, "sockets": {(s["netns"], s["cookie"]): s for s in tick["sockets"]}}
+    sockets = {(s["netns"], s["cookie"]): replayable(s) for s in tick["sockets"]}
+    return {**replayable(tick), "sockets": sockets}
+
+
+def replayable(said: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in said.items() if key not in NOT_REPLAYED}
 
 
 @pytest.mark.parametrize("text", [None, "comm = python*", "srtt > 1us and uid = root"])
@@ -104,3 +117,34 @@ def test_a_replay_equals_what_was_said_live(traffic: int, tmp_path: Path, text: 
         assert by_cookie(here) == by_cookie(there)
     assert any(s.get("rates", {}).get("tx_bytes_per_s") for s in live[-1]["sockets"])
     assert any(s["procs"] for s in live[-1]["sockets"] if "procs" in s)
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        (None, {"drop", "retransmit", "closed"}),
+        ("comm = python* and drops > 0", {"drop"}),
+        ("comm = python* and proto = tcp", {"retransmit"}),
+    ],
+)
+def test_waits_and_events_are_replayed(tmp_path: Path, text: str | None, kinds: set[str]) -> None:
+    with namespace() as name, closing(Trouble(name)) as trouble:
+        options = PollOptions(
+            rows_all=True,
+            netns=(name,),
+            filter=compile_filter(text) if text else None,
+            all_details=True,
+        )
+        live = record(tmp_path / "a.nettop", options, text, trouble.cause)
+    again = replayed(tmp_path / "a.nettop", text)
+    for here, there in zip(again, live, strict=True):
+        assert here["events"] == there["events"]
+        assert here["events_untold"] == there["events_untold"]
+        assert by_cookie(here) == by_cookie(there)
+    said = [event for tick in live for event in tick["events"]]
+    assert {event["type"] for event in said} >= kinds
+    assert any(s.get("drops") for s in live[-1]["sockets"]) == ("drop" in kinds)
+    if text is None:
+        assert live[-1]["rx_wait"]["count"]
+        assert "SOCKET_RCVBUFF" in {event.get("reason") for event in said}
