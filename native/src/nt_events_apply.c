@@ -189,32 +189,28 @@ static void take_event(struct nt_engine *e, struct nt_event_log *log, const stru
 	nt_ev_remember(log->memory, to);
 }
 
+/* Read in place: a body has the alignment of its section. */
 static int take_records(struct nt_engine *e, struct nt_event_log *log, const struct nt_section *s,
 			const uint8_t *body)
 {
-	union {
-		struct nt_event ev;
-		struct nt_closed closed;
-	} one;
 	uint32_t at = 0;
 
-	if (s->arg != (sizeof(one.ev) | sizeof(one.closed) << 16))
+	if (s->arg != (sizeof(struct nt_event) | sizeof(struct nt_closed) << 16))
 		return -EPROTO;
 	while (at < s->bytes) {
-		uint32_t left = s->bytes - at, size = sizeof(one.ev);
+		const struct nt_event *ev = (const struct nt_event *)(body + at);
+		const struct nt_closed *closed = NULL;
+		uint32_t left = s->bytes - at, size = sizeof(*ev);
 
-		if (left < size)
+		if (left < size || ev->type >= NT_EV_TYPES)
 			return -EPROTO;
-		memcpy(&one.ev, body + at, size);
-		if (one.ev.type >= NT_EV_TYPES)
-			return -EPROTO;
-		if (one.ev.type == NT_EV_CLOSED) {
-			size = sizeof(one.closed);
+		if (ev->type == NT_EV_CLOSED) {
+			closed = (const struct nt_closed *)ev;
+			size = sizeof(*closed);
 			if (left < size)
 				return -EPROTO;
-			memcpy(&one.closed, body + at, size);
 		}
-		take_event(e, log, &one.ev, one.ev.type == NT_EV_CLOSED ? &one.closed : NULL);
+		take_event(e, log, ev, closed);
 		at += size;
 	}
 	return 0;

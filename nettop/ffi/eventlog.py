@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import struct
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
@@ -24,9 +25,9 @@ from nettop.render.clean import clean
 
 ALL_TYPES = frozenset(EventType)
 DROPS_SHOWN = 256
-_REASONS_MOST = 1024
 _NAME_BYTES = 64
-_GROWING = ("seen", "suppressed", "lost", "missed", "overrun")
+# What struct nt_events_totals begins with: TypeCount's fields, each by EventType.
+_GROWING = struct.Struct(f"<{len(TypeCount._fields) * len(EventType)}Q")
 
 
 class EventLog:
@@ -44,10 +45,7 @@ class EventLog:
             return None
         check(err, "reading events")
         now, before = head.now, head.before
-        totals, were = (
-            tuple(TypeCount(*(getattr(t, name)[kind] for name in _GROWING)) for kind in EventType)
-            for t in (now, before)
-        )
+        totals, were = (_counts(ffi.addressof(head, end)) for end in ("now", "before"))
         drops, places = self._drops()
         return EventsTick(
             counts=tuple(
@@ -163,25 +161,37 @@ class EventLog:
         return self._drops(cookies)[0]
 
     def _drops(self, cookies: Sequence[int] = ()) -> tuple[tuple[Drop, ...], int]:
-        room = ffi.new("struct nt_drop[]", DROPS_SHOWN)
-        found = check(
-            lib.nt_events_drops(self._e, list(cookies), len(cookies), room, DROPS_SHOWN),
-            "reading drops",
-        )
-        n = min(found, DROPS_SHOWN)
+        of = list(cookies), len(cookies)
+        found = check(lib.nt_events_drops(self._e, *of, ffi.NULL, 0), "reading drops")
+        most = min(found, DROPS_SHOWN)
+        room = ffi.new("struct nt_drop[]", most)
+        n = min(check(lib.nt_events_drops(self._e, *of, room, most), "reading drops"), most)
         raw = bytes(ffi.buffer(room, n * DROP.size))
         name = partial(self._name, False)
         return tuple(drop_of(raw, i * DROP.size, name) for i in range(n)), found
 
     def _reasons(self) -> tuple[DropReason, ...]:
-        room = ffi.new("struct nt_reason[]", _REASONS_MOST)
-        n = check(lib.nt_events_reasons(self._e, room, _REASONS_MOST), "reading reasons")
+        most = check(lib.nt_events_reasons(self._e, ffi.NULL, 0), "reading reasons")
+        room = ffi.new("struct nt_reason[]", most)
+        n = min(check(lib.nt_events_reasons(self._e, room, most), "reading reasons"), most)
         return tuple(
-            DropReason(_cleaned(ffi.string(r.name)), r.count, r.interval)
-            for r in room[0 : min(n, _REASONS_MOST)]
+            DropReason(_cleaned(ffi.string(r.name)), r.count, r.interval) for r in room[0:n]
         )
+
+
+def _counts(totals: Any) -> tuple[TypeCount, ...]:
+    """By EventType; totals: struct nt_events_totals *."""
+    n = len(EventType)
+    flat = _GROWING.unpack_from(ffi.buffer(totals))
+    arrays = (flat[i : i + n] for i in range(0, len(flat), n))
+    return tuple(map(TypeCount._make, zip(*arrays, strict=True)))
 
 
 @lru_cache(1024)
 def _cleaned(name: bytes) -> str:
     return clean(name)
+
+
+assert [ffi.offsetof("struct nt_events_totals", name) for name in TypeCount._fields] == [
+    i * 8 * len(EventType) for i in range(len(TypeCount._fields))
+]

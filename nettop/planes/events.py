@@ -50,7 +50,9 @@ class EventsPlane:
             return None
         t = ffi.new("struct nt_events_totals *")
         check(lib.nt_events_read(self._s, engine.handle, t), "reading events")
-        left_out = sum(sum(n) for n in (t.suppressed, t.lost, t.missed, t.overrun))
+        left_out = sum(
+            sum(ffi.unpack(n, len(EventType))) for n in (t.suppressed, t.lost, t.missed, t.overrun)
+        )
         self.last = EventsRead(t.runs, left_out, t.no_storage)
         return self.last
 
