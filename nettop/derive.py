@@ -14,6 +14,7 @@ from nettop.feed import Grouping
 from nettop.ffi.edges import OctaveSum
 from nettop.ffi.engine import Engine
 from nettop.ffi.eventlog import EventLog
+from nettop.ffi.pathtick import path_tick
 from nettop.groups import groups_of, matched_totals
 from nettop.model.types import (
     TCP_STATES,
@@ -93,7 +94,7 @@ class Deriver:
             nic=tick.nic,
             tx_absent=tick.tx_absent,
             events=self.log.tick(),
-            path=tick.path,
+            path=path_tick(self.engine),
             intervals=self.seq - 1,
         )
 

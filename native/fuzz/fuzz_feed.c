@@ -73,6 +73,18 @@ static void ask_events(struct nt_engine *e, const uint64_t *cookies, uint32_t n)
 	nt_events_reasons(e, reasons, ROWS);
 }
 
+static void ask_path(struct nt_engine *e)
+{
+	static uint64_t buckets[NT_FINE_BUCKETS];
+	struct nt_path_counts counts;
+	struct nt_dist dist;
+	int hooks = nt_path_hooks(e);
+
+	for (uint32_t hook = 0; hooks >> hook; hook++)
+		nt_path_buckets(e, hook, hook & 1, buckets, &dist, &counts);
+	nt_path_clear(e);
+}
+
 static void ask(struct nt_engine *e)
 {
 	static struct nt_row rows[ROWS];
@@ -109,6 +121,7 @@ static void ask(struct nt_engine *e)
 		nt_sum(e, cookies, (uint32_t)n, groups);
 	ask_events(e, cookies, (uint32_t)n);
 	ask_events(e, NULL, 0);
+	ask_path(e);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

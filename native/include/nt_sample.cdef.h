@@ -18,6 +18,7 @@ enum nt_section_kind {
 	 */
 	NT_S_EVENT_RECORDS = 33,
 	NT_S_EVENTS_OFF = 34, /* the plane has ended */
+	NT_S_PATH = 36, /* an interval of a hook: struct nt_path_head, buckets; arg: nt_path_hook */
 	/*
 	 * Kinds from here on hold records: arg is the bytes of one, and its first eight bytes
 	 * say whose it is.

@@ -57,6 +57,7 @@ void nt_engine_free(struct nt_engine *e)
 	free(e->loaded);
 	nt_waits_free(e->waits);
 	nt_events_free(e->events);
+	free(e->paths);
 	nt_holders_deinit(&e->holders);
 	nt_sections_free(e->answers);
 	nt_sections_free(e->buffers[0]);

@@ -18,7 +18,9 @@ from nettop.ffi import ffi, lib
 from nettop.ffi.engine import Engine, Procs
 from nettop.ffi.eventlog import EventLog
 from nettop.ffi.frames import Packer
+from nettop.ffi.pathtick import path_tick
 from nettop.model.events import EventType
+from nettop.model.path import Hook
 from nettop.planes import events, wait
 from nettop.sources import netns
 from tests.integration.namespaces import namespace
@@ -258,3 +260,47 @@ def test_reasons_have_the_names_that_the_sample_gives_them() -> None:
     ):
         with pytest.raises(OSError, match="Protocol error"):
             Engine().take(bad)
+
+
+# --- path ---
+
+
+def path_section(hook: Hook, read: int, counts: dict[int, int], max_ns: int) -> bytes:
+    """struct nt_path_head and the buckets, which only grow."""
+    buckets = [counts.get(bucket, 0) for bucket in range(lib.NT_FINE_BUCKETS)]
+    total = sum(counts.values())
+    head = struct.pack("<6QII", total * 1000, max_ns, read, 2, 3, 4, read, 0)
+    return section(lib.NT_S_PATH, hook, head + struct.pack(f"<{len(buckets)}Q", *buckets))
+
+
+def test_the_path_follows_from_its_sums() -> None:
+    whole, unpacked, late = Engine(), Engine(), Engine()
+    packer, unpacker = Packer(), Packer()
+    assert path_tick(whole) is None
+    for read, counts in enumerate(({}, {50: 3}, {50: 4, 90: 6}, {50: 4, 90: 7}), 1):
+        raw = path_section(Hook.TCP, read, counts, 10 * read) + path_section(Hook.IP, read, {}, 0)
+        whole.take(raw)
+        unpacked.take(unpacker.unpack(packer.pack(raw)))
+        tick = path_tick(whole)
+        assert tick is not None
+        assert path_tick(unpacked) == tick
+        assert set(tick) == {Hook.TCP, Hook.IP}
+        tcp = tick[Hook.TCP]
+        assert tcp.now.dist.count == (0, 3, 7, 1)[read - 1]
+        assert tcp.run.dist.count == (0, 3, 10, 11)[read - 1]
+        assert tcp.counts == (read, 2, 3, 4)
+        if read > 1:
+            # It began in the middle: what its first interval adds it cannot know.
+            late.take(raw)
+            seen = path_tick(late)
+            assert seen is not None
+            assert seen[Hook.TCP].now.dist.count == (None, 0, 7, 1)[read - 1]
+            assert seen[Hook.TCP].run.dist.count == (None, 0, 7, 8)[read - 1]
+    assert tcp.now.dist.max_ns == tcp.run.dist.max_ns == 40
+    assert tcp.now.dist.sum_ns == 1000
+    whole.clear_runs()
+    tick = path_tick(whole)
+    assert tick is not None
+    assert (tick[Hook.TCP].run.dist.count, tick[Hook.TCP].now.dist.count) == (0, 1)
+    with pytest.raises(OSError, match="Protocol error"):
+        whole.take(section(lib.NT_S_PATH, 7, raw[24 : 24 + 64 + 8 * lib.NT_FINE_BUCKETS]))
