@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +16,6 @@ from nettop.errors import NettopError
 from nettop.ffi import lib
 from nettop.ffi.engine import Engine, Procs
 from nettop.model.cost import Cost
-from nettop.model.events import Closed, Event, EventMemory, EventType
 from nettop.model.fields import Field
 from nettop.model.types import (
     Model,
@@ -311,7 +310,7 @@ class Collector:
         facts = self._facts(totals, missed, interval_s, asked_s)
         ended, self._interval_ended = self._interval_ended, False
         return self.deriver.model(
-            facts, self._plane_tick, mono_ns=time.monotonic_ns(), wall_ns=time.time_ns(),
+            facts, mono_ns=time.monotonic_ns(), wall_ns=time.time_ns(),
             interval=ended,
         )  # fmt: skip
 
@@ -446,30 +445,6 @@ class Collector:
         if self._procs_stats is None:
             return SourceStatus("procs", "off", "proc", "not read yet")
         return procs_status(self._procs_stats, privilege.held())
-
-    # --- events ---
-
-    def events(self, cookies: Sequence[int], *, most: int) -> list[Event]:
-        """Newest first, of these sockets, or (none named) of those that match."""
-        plane = self.planes.events
-        return list(plane.recent(cookies, most=most, engine=self.engine)) if plane else []
-
-    def tick_events(
-        self, most: int, *, everything: bool
-    ) -> tuple[Sequence[Event], Mapping[EventType, int]]:
-        """Of the last interval and of sockets that match; what such lists left out so far."""
-        plane = self.planes.events
-        return plane.of_interval(most, None if everything else self.engine) if plane else ((), {})
-
-    def events_memory(self, cookies: Sequence[int]) -> EventMemory | None:
-        """What is remembered of these sockets' past; None: the plane is off."""
-        plane = self.planes.events
-        return plane.memory(cookies) if plane else None
-
-    def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
-        """The last sockets that closed, newest first."""
-        plane = self.planes.events
-        return list(plane.closed(cookies, most=most, engine=self.engine)) if plane else []
 
     def clear(self) -> None:
         """The run of distributions begins now."""

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from nettop.feed import Grouping
 from nettop.ffi.edges import OctaveSum
 from nettop.ffi.engine import Engine
+from nettop.ffi.eventlog import EventLog
+from nettop.ffi.pathtick import path_tick
 from nettop.groups import groups_of, matched_totals
 from nettop.model.types import (
     TCP_STATES,
@@ -26,7 +28,6 @@ from nettop.model.types import (
     Stage,
     Totals,
 )
-from nettop.planes.tick import PlaneTick
 from nettop.sample import Facts
 
 
@@ -49,6 +50,7 @@ class Deriver:
 
     def __init__(self, engine: Engine, names: RowNames) -> None:
         self.engine, self.names = engine, names
+        self.log = EventLog(engine)
         self.filtered = False  # a filter is in force
         self.seq = 0
         self.facts = Facts()
@@ -58,14 +60,11 @@ class Deriver:
 
     # --- the model ---
 
-    def model(
-        self, facts: Facts, tick: PlaneTick, *, mono_ns: int, wall_ns: int, interval: bool = True
-    ) -> Model:
+    def model(self, facts: Facts, *, mono_ns: int, wall_ns: int, interval: bool = True) -> Model:
         """What the sweep that just ended says.
 
         Args:
             facts: of this tick.
-            tick: what the planes say beside what the engine took.
             interval: the planes ended an interval before the sweep.
         """
         self.seq += 1
@@ -91,8 +90,8 @@ class Deriver:
             tx=self.engine.tx_interval(),
             nic=facts.nic,
             tx_absent={s: facts.tx_absent[s] for s in Stage if s in facts.tx_absent},
-            events=tick.events,
-            path=tick.path,
+            events=self.log.tick(),
+            path=path_tick(self.engine),
             intervals=self.seq - 1,
         )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from nettop.derive import Deriver
 from nettop.feed import Grouping
 from nettop.history import Histories
+from nettop.model.events import Closed, Event, EventMemory, EventType
 from nettop.model.types import Detail, Group, Histogram, Point, Proc, Row
 
 WINDOW = 256
@@ -48,6 +49,20 @@ class EngineFeed:
 
     def sum(self, cookies: Sequence[int]) -> Group | None:
         return self._deriver.sum(cookies)
+
+    def events(self, cookies: Sequence[int], *, most: int) -> list[Event]:
+        return list(self._deriver.log.recent(cookies, most=most, filtered=True))
+
+    def tick_events(
+        self, most: int, *, everything: bool = False
+    ) -> tuple[Sequence[Event], Mapping[EventType, int]]:
+        return self._deriver.log.of_interval(most, filtered=not everything)
+
+    def events_memory(self, cookies: Sequence[int]) -> EventMemory | None:
+        return self._deriver.log.memory(cookies)
+
+    def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
+        return list(self._deriver.log.closed(cookies, most=most, filtered=True))
 
     def history(self, cookie: int | None) -> list[Point]:
         return self._histories.of(cookie)

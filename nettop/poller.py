@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from nettop.collect import Collector, PollOptions
@@ -12,7 +12,6 @@ from nettop.ending import UNDO_S, within
 from nettop.enginefeed import EngineFeed
 from nettop.errors import NettopError
 from nettop.feed import Sort
-from nettop.model.events import Closed, Event, EventMemory, EventType
 from nettop.model.types import Detail, Model, Row
 
 if TYPE_CHECKING:
@@ -289,20 +288,6 @@ class LiveFeed(EngineFeed):
         if set(focus) != set(self._focus):
             self._collector.planes.focus(focus)
         self._focus = focus
-
-    def events(self, cookies: Sequence[int], *, most: int) -> list[Event]:
-        return self._collector.events(cookies, most=most)
-
-    def tick_events(
-        self, most: int, *, everything: bool = False
-    ) -> tuple[Sequence[Event], Mapping[EventType, int]]:
-        return self._collector.tick_events(most, everything=everything)
-
-    def events_memory(self, cookies: Sequence[int]) -> EventMemory | None:
-        return self._collector.events_memory(cookies)
-
-    def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
-        return self._collector.closed(cookies, most=most)
 
     def select_tx(self, cookies: Sequence[int]) -> None:
         stages = self._collector.planes.stages

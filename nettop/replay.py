@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,7 @@ from nettop.enginefeed import EngineFeed
 from nettop.errors import NettopError
 from nettop.feed import Sort
 from nettop.ffi.engine import Engine
-from nettop.model.events import Closed, Event, EventMemory, EventType
 from nettop.model.types import Detail, Model, Row
-from nettop.planes.tick import PlaneTick
 from nettop.render.clean import clean
 from nettop.sample import Asked, Facts, Sample
 from nettop.sources.cgroups import container_of
@@ -135,9 +133,7 @@ class ReplayFeed(EngineFeed):
         except OSError as error:
             raise NettopError(f"a tick of the recording cannot be read: {error.strerror}") from None
         self._reorder()
-        self._model = self._deriver.model(
-            facts, PlaneTick(), mono_ns=sample.mono_ns, wall_ns=sample.wall_ns
-        )
+        self._model = self._deriver.model(facts, mono_ns=sample.mono_ns, wall_ns=sample.wall_ns)
         self._histories.add(self._model, (), engine)
         return self._model
 
@@ -208,20 +204,6 @@ class ReplayFeed(EngineFeed):
     def set_sort(self, sort: Sort) -> None:
         self._sort = sort
         self._reorder()
-
-    def events(self, cookies: Sequence[int], *, most: int) -> list[Event]:
-        return []
-
-    def tick_events(
-        self, most: int, *, everything: bool = False
-    ) -> tuple[Sequence[Event], Mapping[EventType, int]]:
-        return (), {}
-
-    def events_memory(self, cookies: Sequence[int]) -> EventMemory | None:
-        return None
-
-    def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
-        return []
 
     def clear(self) -> None:
         self._histories.clear()

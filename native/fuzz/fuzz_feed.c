@@ -49,6 +49,42 @@ static void sweep(struct nt_engine *e, uint64_t now_ns, int proto, const uint8_t
 	nt_sections_free(s);
 }
 
+static void ask_events(struct nt_engine *e, const uint64_t *cookies, uint32_t n)
+{
+	static struct nt_event events[ROWS];
+	static struct nt_closed closed[ROWS];
+	static struct nt_drop drops[ROWS];
+	static struct nt_reason reasons[ROWS];
+	struct nt_events_head head;
+	struct nt_event_memory memory;
+	uint64_t at_ns, more[NT_EV_TYPES];
+	char name[64];
+
+	nt_events_last(e, &head, &at_ns);
+	for (int filtered = 0; filtered < 2; filtered++) {
+		int found = nt_events_recent(e, cookies, n, filtered, ~0U, 0, events, ROWS, more);
+
+		for (int i = 0; i < found; i++)
+			nt_events_reason_name(e, filtered, events[i].reason, name, sizeof(name));
+		nt_events_closed(e, cookies, n, filtered, 0, closed, ROWS);
+	}
+	nt_events_memory(e, cookies, n, &memory);
+	nt_events_drops(e, cookies, n, drops, ROWS);
+	nt_events_reasons(e, reasons, ROWS);
+}
+
+static void ask_path(struct nt_engine *e)
+{
+	static uint64_t buckets[NT_FINE_BUCKETS];
+	struct nt_path_counts counts;
+	struct nt_dist dist;
+	int hooks = nt_path_hooks(e);
+
+	for (uint32_t hook = 0; hooks >> hook; hook++)
+		nt_path_buckets(e, hook, hook & 1, buckets, &dist, &counts);
+	nt_path_clear(e);
+}
+
 static void ask(struct nt_engine *e)
 {
 	static struct nt_row rows[ROWS];
@@ -83,6 +119,9 @@ static void ask(struct nt_engine *e)
 		nt_groups(e, by, groups, ROWS);
 	if (n > 0)
 		nt_sum(e, cookies, (uint32_t)n, groups);
+	ask_events(e, cookies, (uint32_t)n);
+	ask_events(e, NULL, 0);
+	ask_path(e);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

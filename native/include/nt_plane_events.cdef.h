@@ -102,12 +102,13 @@ struct nt_drop {
 	uint8_t src[16], dst[16];
 };
 
-struct nt_drop_reason {
-	uint64_t count;	   /* since the plane is on */
-	uint64_t interval; /* of this, in the last interval */
+/* Drops of one reason, or what the kernel calls the reason of a reset. */
+struct nt_reason {
 	uint32_t reason;
 	uint32_t pad;
-	char name[60]; /* the kernel's, without SKB_DROP_REASON_ */
+	uint64_t count;	   /* since the plane is on; of resets 0 */
+	uint64_t interval; /* of this, in the last interval */
+	char name[64]; /* without SKB_DROP_REASON_ or SK_RST_REASON_; empty: the kernel has none */
 };
 
 /* Of the plane itself; counters only grow. */
@@ -128,6 +129,14 @@ struct nt_events_totals {
 	uint64_t cpu_ns;    /* what this read cost the caller */
 };
 
+/* Body of NT_S_EVENTS. */
+struct nt_events_head {
+	uint64_t begun_ns; /* of the interval, CLOCK_MONOTONIC; of the first: the plane's beginning */
+	uint32_t read;	   /* of the plane, from 1 */
+	uint32_t pad;
+	struct nt_events_totals before, now; /* at both ends of the interval */
+};
+
 /*
  * Loads and attaches; on failure why says in one line what is missing. Returns the types that
  * this kernel can tell, as bits; why then names the others, if any. confined: nothing is recorded
@@ -138,37 +147,41 @@ int nt_events_open(struct nt_wait *waits, struct nt_stages *stages, int confined
 /* Detaches; nothing remains in the kernel. */
 void nt_events_close(struct nt_events *s);
 /*
- * Ends an interval: takes what the kernel kept. Before a sweep: the engine (which may be NULL) then
- * still knows who held the sockets that closed.
+ * Ends an interval: the engine takes what the kernel kept. Before a sweep: it then still knows who
+ * held the sockets that closed.
  */
 int nt_events_read(struct nt_events *s, struct nt_engine *e, struct nt_events_totals *ret);
-/*
- * Events kept of these types (bits), newest first, that came with after or later; n 0: of all
- * sockets, or with e of those that its filter and its choice of protocols let through. The last
- * 4096 of each type are kept, and what nt_events_memory says. Returns how many were filled; more
- * (NULL, or room by type) gets how many there are beyond.
- */
-int nt_events_recent(struct nt_events *s, struct nt_engine *e, const uint64_t *cookies, uint32_t n,
-		     uint32_t types, uint64_t after, struct nt_event *ret, uint32_t max,
-		     uint64_t *more);
-/* The same of sockets that closed. */
-int nt_events_closed(struct nt_events *s, struct nt_engine *e, const uint64_t *cookies, uint32_t n,
-		     uint64_t after, struct nt_closed *ret, uint32_t max);
-/*
- * What is remembered of these sockets together; n 0: from when on nothing was recorded of a socket
- * that is not remembered. The last 32 events of each socket are, of 4096 sockets.
- */
-int nt_events_memory(struct nt_events *s, const uint64_t *cookies, uint32_t n,
-		     struct nt_event_memory *ret);
-/* Drops of the interval, most first; n 0: of all sockets, and of none. Returns how many there are. */
-int nt_events_drops(struct nt_events *s, const uint64_t *cookies, uint32_t n, struct nt_drop *ret,
-		    uint32_t max);
-/* Drops by reason, most first; returns how many reasons there are. */
-int nt_events_reasons(struct nt_events *s, struct nt_drop_reason *ret, uint32_t max);
-/* The kernel's name for a drop's reason, or of a reset's; its number if it has none. */
-int nt_events_drop_name(struct nt_events *s, uint32_t reason, char *ret, uint32_t n);
-int nt_events_reset_name(struct nt_events *s, uint32_t reason, char *ret, uint32_t n);
 /* Records per second and type that the kernel tells, and at once after silence. */
 int nt_events_limit(struct nt_events *s, uint32_t per_s);
 /* Tells only of these network namespaces (at most 4096) from now on; n 0: of all. */
 int nt_events_spaces(struct nt_events *s, const uint32_t *netns, uint32_t n);
+
+/* --- what was recorded, as of the last interval that the engine took (nt_events_apply.c) --- */
+/* The last interval and its end; -ENOENT: no plane is on. */
+int nt_events_last(struct nt_engine *e, struct nt_events_head *ret, uint64_t *at_ns);
+/*
+ * Events kept of these types (bits), newest first, that came with after or later; n 0: of all
+ * sockets, or if filtered of those that the engine's filter and choice of protocols let through.
+ * The last 4096 of each type are kept, and what nt_events_memory says. Returns how many were
+ * filled; more (NULL, or room by type) gets how many there are beyond.
+ */
+int nt_events_recent(struct nt_engine *e, const uint64_t *cookies, uint32_t n, int filtered,
+		     uint32_t types, uint64_t after, struct nt_event *ret, uint32_t max,
+		     uint64_t *more);
+/* The same of sockets that closed. */
+int nt_events_closed(struct nt_engine *e, const uint64_t *cookies, uint32_t n, int filtered,
+		     uint64_t after, struct nt_closed *ret, uint32_t max);
+/*
+ * What is remembered of these sockets together; n 0: from when on nothing was recorded of a socket
+ * that is not remembered. The last 32 events of each socket are, of 4096 sockets. -ENOENT: no plane
+ * is on.
+ */
+int nt_events_memory(struct nt_engine *e, const uint64_t *cookies, uint32_t n,
+		     struct nt_event_memory *ret);
+/* Drops of the interval, most first; n 0: of all sockets, and of none. Returns how many there are. */
+int nt_events_drops(struct nt_engine *e, const uint64_t *cookies, uint32_t n, struct nt_drop *ret,
+		    uint32_t max);
+/* Drops by reason, most first; returns how many reasons there are. */
+int nt_events_reasons(struct nt_engine *e, struct nt_reason *ret, uint32_t max);
+/* The kernel's name for a drop's reason, or (reset) of a reset's; its number if it has none. */
+int nt_events_reason_name(struct nt_engine *e, int reset, uint32_t reason, char *ret, uint32_t n);

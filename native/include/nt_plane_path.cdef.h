@@ -1,5 +1,6 @@
 /* --- path: where received packets spend their time below the socket (nt_path.c) --- */
 struct nt_path;
+struct nt_engine;
 struct nt_dist;
 
 /* In the order of the way; one histogram each. */
@@ -28,11 +29,13 @@ struct nt_path_counts {
 int nt_path_open(int stamp, struct nt_path **ret, char *why, uint32_t n_why);
 /* Detaches, and stamping ends. */
 void nt_path_close(struct nt_path *p);
-/* Ends an interval; once per tick. */
-int nt_path_read(struct nt_path *p);
+/* Ends an interval, which the engine takes; once per tick. */
+int nt_path_read(struct nt_path *p, struct nt_engine *e);
+/* --- as of the last interval that the engine took (nt_path_apply.c) --- */
+/* The hooks that it has, as bits; 0: no plane is on. */
+int nt_path_hooks(struct nt_engine *e);
 /* Fine buckets of one hook: of the interval, or with run since nt_path_clear. */
-int nt_path_buckets(struct nt_path *p, uint32_t hook, int run, uint64_t *buckets,
-		    struct nt_dist *dist);
-int nt_path_counts(struct nt_path *p, uint32_t hook, struct nt_path_counts *ret);
+int nt_path_buckets(struct nt_engine *e, uint32_t hook, int run, uint64_t *buckets,
+		    struct nt_dist *dist, struct nt_path_counts *counts);
 /* The run begins now. */
-void nt_path_clear(struct nt_path *p);
+void nt_path_clear(struct nt_engine *e);

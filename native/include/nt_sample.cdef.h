@@ -14,6 +14,14 @@ enum nt_section_kind {
 	NT_S_STAGES = 24, /* an interval of TX stages: struct nt_stages_head, buckets of each part */
 	NT_S_STAGES_WANTED = 25, /* cookies of the sockets that are selected */
 	NT_S_STAGES_OFF = 26,	 /* nothing is selected any more */
+	NT_S_EVENTS = 32, /* an interval of events: struct nt_events_head */
+	/*
+	 * Its records in the order in which they came: struct nt_event, of a close nt_closed; arg:
+	 * bytes of one | of a close << 16
+	 */
+	NT_S_EVENT_RECORDS = 33,
+	NT_S_EVENTS_OFF = 34, /* the plane has ended */
+	NT_S_PATH = 36, /* an interval of a hook: struct nt_path_head, buckets; arg: nt_path_hook */
 	/*
 	 * Kinds from here on hold records: arg is the bytes of one, and its first eight bytes
 	 * say whose it is.
@@ -27,6 +35,9 @@ enum nt_section_kind {
 	NT_S_STAGES_FINE = 72,	/* struct nt_stages_fine */
 	NT_S_STAGES_SOCKETS = 73, /* struct nt_tx_rec, of sockets with news or open sends */
 	NT_S_STAGES_NICS = 74,	/* struct nt_stages_placed, of NICs that stamp */
+	NT_S_DROP_REASONS = 80, /* struct nt_reason, of every reason that the plane saw */
+	NT_S_RESET_REASONS = 81, /* the same of resets */
+	NT_S_DROPS = 82,	/* struct nt_drop, of the interval; after their reasons */
 };
 
 /* The head of a section; its body follows, padded to eight bytes. */

@@ -10,7 +10,9 @@
 #include <string.h>
 
 #include "nt_engine.h"
+#include "nt_events_state.h"
 #include "nt_holders.h"
+#include "nt_path_state.h"
 #include "nt_sections.h"
 #include "nt_stages_state.h"
 #include "nt_wait_state.h"
@@ -240,6 +242,15 @@ int nt_apply(struct nt_engine *e, const struct nt_section *head, const uint8_t *
 	case NT_S_STAGES_SOCKETS:
 	case NT_S_STAGES_NICS:
 		return nt_stages_apply(e, head, body);
+	case NT_S_EVENTS:
+	case NT_S_EVENT_RECORDS:
+	case NT_S_EVENTS_OFF:
+	case NT_S_DROP_REASONS:
+	case NT_S_RESET_REASONS:
+	case NT_S_DROPS:
+		return nt_events_apply(e, head, body);
+	case NT_S_PATH:
+		return nt_path_apply(e, head, body);
 	case NT_S_OWNERS:
 	case NT_S_NEW_OWNERS:
 		return nt_holders_apply(e, head, body);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The engine's life, its settings and its single-socket questions. */
 #include "nt_engine.h"
+#include "nt_events_state.h"
 #include "nt_holders.h"
 #include "nt_planes.h"
 #include "nt_stages_state.h"
@@ -57,6 +58,8 @@ void nt_engine_free(struct nt_engine *e)
 	free(e->loaded);
 	nt_waits_free(e->waits);
 	nt_sends_free(e->sends);
+	nt_events_free(e->events);
+	free(e->paths);
 	nt_holders_deinit(&e->holders);
 	nt_sections_free(e->answers);
 	nt_sections_free(e->buffers[0]);

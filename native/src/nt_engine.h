@@ -162,6 +162,8 @@ struct nt_engine {
 	struct nt_sections *answers; /* records of holders that no section has yet */
 	struct nt_waits *waits;	     /* NULL: no waits were taken */
 	struct nt_sends *sends;	     /* NULL: no stages were taken */
+	struct nt_event_log *events; /* NULL: no events were taken */
+	struct nt_paths *paths;	     /* NULL: nothing of the path plane was */
 	struct nt_dropped *dropped;  /* by cookie */
 	uint32_t n_dropped;
 	bool waits_whole;	       /* the wait plane knows of all that is readable */

@@ -46,54 +46,6 @@ int nt_events_read(struct nt_events *s, struct nt_engine *e, struct nt_events_to
 	return -ENOTSUP;
 }
 
-int nt_events_recent(struct nt_events *s, struct nt_engine *e, const uint64_t *cookies, uint32_t n,
-		     uint32_t types, uint64_t after, struct nt_event *ret, uint32_t max,
-		     uint64_t *more)
-{
-	(void)s, (void)e, (void)cookies, (void)n, (void)types, (void)after, (void)ret, (void)max,
-		(void)more;
-	return -ENOTSUP;
-}
-
-int nt_events_closed(struct nt_events *s, struct nt_engine *e, const uint64_t *cookies, uint32_t n,
-		     uint64_t after, struct nt_closed *ret, uint32_t max)
-{
-	(void)s, (void)e, (void)cookies, (void)n, (void)after, (void)ret, (void)max;
-	return -ENOTSUP;
-}
-
-int nt_events_memory(struct nt_events *s, const uint64_t *cookies, uint32_t n,
-		     struct nt_event_memory *ret)
-{
-	(void)s, (void)cookies, (void)n, (void)ret;
-	return -ENOTSUP;
-}
-
-int nt_events_drops(struct nt_events *s, const uint64_t *cookies, uint32_t n, struct nt_drop *ret,
-		    uint32_t max)
-{
-	(void)s, (void)cookies, (void)n, (void)ret, (void)max;
-	return -ENOTSUP;
-}
-
-int nt_events_reasons(struct nt_events *s, struct nt_drop_reason *ret, uint32_t max)
-{
-	(void)s, (void)ret, (void)max;
-	return -ENOTSUP;
-}
-
-int nt_events_drop_name(struct nt_events *s, uint32_t reason, char *ret, uint32_t n)
-{
-	(void)s, (void)reason, (void)ret, (void)n;
-	return -ENOTSUP;
-}
-
-int nt_events_reset_name(struct nt_events *s, uint32_t reason, char *ret, uint32_t n)
-{
-	(void)s, (void)reason, (void)ret, (void)n;
-	return -ENOTSUP;
-}
-
 #else
 
 #include <stdbool.h>
@@ -238,60 +190,6 @@ static int load_most(struct nt_events *s)
 	return err ? err : (int)good;
 }
 
-/* The owner as the table knows it, where the kernel did not see one at work. */
-static void find_owner(struct nt_engine *engine, struct nt_event *e)
-{
-	struct nt_proc proc;
-	uint32_t i;
-
-	if (e->flags & NT_EVF_OWNER || !e->cookie)
-		return;
-	i = nt_table_find(&engine->table, e->cookie);
-	if (i == NT_NONE)
-		return;
-	nt_owner_of(engine, nt_rec_at(&engine->table, i), &proc);
-	if (!proc.pid)
-		return;
-	e->pid = proc.pid;
-	memcpy(e->comm, proc.comm, sizeof(e->comm));
-	e->flags |= NT_EVF_OWNER;
-}
-
-/* The ring's memory is read-only. */
-static int keep(void *ctx, void *data, size_t size)
-{
-	const struct nt_event *e = data;
-	struct nt_events *s = ctx;
-	struct nt_event *to;
-
-	if (size < sizeof(*e) || e->type >= NT_EV_TYPES)
-		return 0;
-	if (e->type != NT_EV_CLOSED) {
-		to = &s->kept[e->type][s->count[e->type] % KEPT];
-		*to = *e;
-	} else {
-		struct nt_closed *d = &s->closed[s->count[NT_EV_CLOSED] % KEPT];
-
-		if (size < sizeof(*d))
-			return 0;
-		*d = *(const struct nt_closed *)data;
-		if (d->born_ns)
-			d->born_ns += (uint64_t)nt_timens_ns();
-		to = &d->ev;
-		if (s->engine)
-			nt_final(s->engine, to->cookie, d->bytes_acked, d->bytes_received,
-				 d->total_retrans);
-	}
-	to->at_ns += (uint64_t)nt_timens_ns();
-	to->seq = ++s->seq;
-	if (s->engine)
-		find_owner(s->engine, to);
-	if (++s->count[to->type] - s->begun[to->type] > KEPT)
-		s->overrun[to->type]++;
-	nt_ev_remember(s, to);
-	return 0;
-}
-
 static int make_room(struct nt_events *s)
 {
 	s->n_cpus = nt_bpf_cpus();
@@ -301,17 +199,7 @@ static int make_room(struct nt_events *s)
 	s->per_cpu = calloc((size_t)s->n_cpus, sizeof(*s->per_cpu));
 	s->drop_keys = calloc(NT_EV_DROPS, sizeof(*s->drop_keys));
 	s->drops = calloc(NT_EV_DROPS, sizeof(*s->drops));
-	s->closed = calloc(KEPT, sizeof(*s->closed));
-	if (!s->cpus || !s->per_cpu || !s->drop_keys || !s->drops || !s->closed)
-		return -ENOMEM;
-	for (int i = 0; i < NT_EV_TYPES; i++) {
-		if (i == NT_EV_CLOSED)
-			continue;
-		s->kept[i] = calloc(KEPT, sizeof(*s->kept[i]));
-		if (!s->kept[i])
-			return -ENOMEM;
-	}
-	return nt_ev_memory_open(s);
+	return s->cpus && s->per_cpu && s->drop_keys && s->drops ? 0 : -ENOMEM;
 }
 
 /* Names the types that are missing. */
@@ -347,7 +235,7 @@ int nt_events_open(struct nt_wait *waits, struct nt_stages *stages, int confined
 	if (!err)
 		err = load_most(s);
 	if (err > 0) {
-		s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.records), keep, s, NULL);
+		s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.records), nt_ev_take, s, NULL);
 		if (!s->ring)
 			err = -errno;
 	}
@@ -357,6 +245,7 @@ int nt_events_open(struct nt_wait *waits, struct nt_stages *stages, int confined
 		return err;
 	}
 	say_missing(err, why, n_why);
+	s->begun_ns = nt_clock_ns(CLOCK_MONOTONIC);
 	*ret = s;
 	return err;
 }
@@ -373,10 +262,7 @@ void nt_events_close(struct nt_events *s)
 	ring_buffer__free(s->ring);
 	unload(s);
 	nt_ev_kernel_free(&s->kernel);
-	for (int i = 0; i < NT_EV_TYPES; i++)
-		free(s->kept[i]);
-	free(s->closed);
-	free(s->memory);
+	free(s->records.v);
 	free(s->drops);
 	free(s->drop_keys);
 	free(s->per_cpu);

@@ -13,9 +13,8 @@
 #include "../bpf/nt_events.h"
 #include "events.skel.h"
 #include "nt_engine.h"
+#include "nt_sections.h"
 
-#define KEPT 4096U     /* a power of two; the kernel records 1000 a second of a type */
-#define NT_EV_EACH 32U /* events that are remembered of a socket */
 #define EV_PROGRAMS 12
 
 /* Values of the kernel's enums and their names. */
@@ -33,13 +32,11 @@ struct ev_kernel {
 	struct ev_names drops, resets;
 };
 
-struct ev_reason {
-	struct nt_drop_reason out;
-	enum nt_drop_cause cause;
-	uint64_t now;
+/* Reasons that were seen so far. */
+struct ev_seen {
+	struct nt_reason v[NT_EV_REASONS];
+	uint32_t n;
 };
-
-struct memory; /* nt_events_memory.c */
 
 struct nt_events {
 	pthread_mutex_t lock;
@@ -51,23 +48,17 @@ struct nt_events {
 	int n_cpus;
 	struct nt_ev_cpu *cpus;
 	uint64_t *per_cpu;
-	int waits_fd, sends_fd;		    /* maps of the other planes; -1: none */
-	bool confined;			    /* from the start: of no namespace */
-	struct nt_engine *engine;	    /* while records are taken */
-	uint64_t seq;			    /* of the newest event */
-	struct nt_event *kept[NT_EV_TYPES]; /* by arrival, KEPT of each; of CLOSED none */
-	struct nt_closed *closed;
-	uint64_t count[NT_EV_TYPES];   /* ever kept */
-	uint64_t begun[NT_EV_TYPES];   /* of these, before this interval */
-	uint64_t overrun[NT_EV_TYPES]; /* gave way to others of their interval, so far */
-	struct memory *memory;
-	uint64_t missing; /* records that the kernel left out or lost, so far */
-	uint64_t gap_ns;  /* when that last grew */
+	int waits_fd, sends_fd;	    /* maps of the other planes; -1: none */
+	bool confined;		    /* from the start: of no namespace */
+	uint64_t begun_ns;	    /* the interval that runs */
+	struct nt_sections records; /* taken by the read, as they are handed over */
+	uint64_t seq;		    /* of the newest record */
+	uint32_t reads;
+	struct nt_events_totals totals; /* at the last read */
 	struct nt_ev_drop_key *drop_keys;
-	struct nt_drop *drops; /* of the interval, most first */
+	struct nt_drop *drops; /* of the interval */
 	uint32_t n_drops;
-	struct ev_reason reasons[NT_EV_REASONS];
-	uint32_t n_reasons;
+	struct ev_seen dropped, reset;
 };
 
 struct ev_program {
@@ -78,14 +69,12 @@ struct ev_program {
 
 /* nt_events.c */
 extern const struct ev_program nt_ev_programs[EV_PROGRAMS];
-/* nt_events_memory.c; under the lock */
-int nt_ev_memory_open(struct nt_events *s);
-void nt_ev_remember(struct nt_events *s, const struct nt_event *e);
-/* Events of a socket, oldest first, those of a type that came before upto[type]; how many. */
-uint32_t nt_ev_recall(const struct nt_events *s, uint64_t cookie, const uint64_t *upto,
-		      uint32_t types, uint64_t after, struct nt_event *ret, uint32_t max);
+/* nt_events_read.c: takes one record of the ring. */
+int nt_ev_take(void *ctx, void *data, size_t size);
 /* nt_events_names.c: reads the kernel's BTF. */
 int nt_ev_kernel(struct ev_kernel *ret);
 void nt_ev_kernel_free(struct ev_kernel *k);
+/* The kernel's name; of what has none ret stays as it is. */
+void nt_ev_name(const struct ev_names *names, uint32_t value, char *ret, size_t n);
 
 #endif

@@ -4,17 +4,11 @@
  * were by type. When room ends the socket that was quiet longest is forgotten, so that of a socket
  * that is not here it is known from when on nothing was recorded.
  */
-#ifdef NT_WITH_BPF
-
-#include "nt_api.h"
-
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "nt_engine.h"
-#include "nt_events_host.h"
+#include "nt_events_state.h"
 
 #define SOCKETS 4096U /* powers of two */
 #define SLOTS (2 * SOCKETS)
@@ -30,7 +24,7 @@ struct remembered {
 	uint32_t quieter, louder; /* neighbours in the order of their last events */
 };
 
-struct memory {
+struct nt_ev_memory {
 	struct remembered sockets[SOCKETS];
 	struct nt_event events[EVENTS];
 	uint32_t next[EVENTS]; /* the next newer of the same socket, or the next free one */
@@ -41,18 +35,17 @@ struct memory {
 	uint64_t forgotten;
 };
 
-int nt_ev_memory_open(struct nt_events *s)
+struct nt_ev_memory *nt_ev_memory_new(uint64_t since_ns)
 {
-	struct memory *m = calloc(1, sizeof(*m));
+	struct nt_ev_memory *m = calloc(1, sizeof(*m));
 
 	if (!m)
-		return -ENOMEM;
+		return NULL;
 	for (uint32_t i = 0; i < EVENTS; i++)
 		m->next[i] = i + 1 < EVENTS ? i + 1 : NONE;
 	m->free_socket = m->quietest = m->loudest = NONE;
-	m->since_ns = nt_clock_ns(CLOCK_MONOTONIC);
-	s->memory = m;
-	return 0;
+	m->since_ns = since_ns;
+	return m;
 }
 
 static uint32_t home_of(uint64_t cookie)
@@ -61,7 +54,7 @@ static uint32_t home_of(uint64_t cookie)
 }
 
 /* The slot of a cookie, or the empty one where it would be. */
-static uint32_t *slot_of(struct memory *m, uint64_t cookie)
+static uint32_t *slot_of(struct nt_ev_memory *m, uint64_t cookie)
 {
 	uint32_t i = home_of(cookie);
 
@@ -71,7 +64,7 @@ static uint32_t *slot_of(struct memory *m, uint64_t cookie)
 }
 
 /* Empties a slot; what was pushed behind it moves up. */
-static void empty(struct memory *m, uint32_t hole)
+static void empty(struct nt_ev_memory *m, uint32_t hole)
 {
 	uint32_t i = hole;
 
@@ -89,7 +82,7 @@ static void empty(struct memory *m, uint32_t hole)
 	m->slots[hole] = 0;
 }
 
-static void unlink_socket(struct memory *m, uint32_t i)
+static void unlink_socket(struct nt_ev_memory *m, uint32_t i)
 {
 	struct remembered *r = &m->sockets[i];
 
@@ -103,7 +96,7 @@ static void unlink_socket(struct memory *m, uint32_t i)
 		m->loudest = r->quieter;
 }
 
-static void put_loudest(struct memory *m, uint32_t i)
+static void put_loudest(struct nt_ev_memory *m, uint32_t i)
 {
 	struct remembered *r = &m->sockets[i];
 
@@ -116,7 +109,7 @@ static void put_loudest(struct memory *m, uint32_t i)
 	m->loudest = i;
 }
 
-static void forget_quietest(struct memory *m)
+static void forget_quietest(struct nt_ev_memory *m)
 {
 	uint32_t i = m->quietest;
 	struct remembered *r = &m->sockets[i];
@@ -134,7 +127,7 @@ static void forget_quietest(struct memory *m)
 	m->free_socket = i;
 }
 
-static uint32_t take_socket(struct memory *m)
+static uint32_t take_socket(struct nt_ev_memory *m)
 {
 	if (m->free_socket == NONE && m->n_sockets < SOCKETS)
 		return m->n_sockets++;
@@ -146,10 +139,8 @@ static uint32_t take_socket(struct memory *m)
 	return i;
 }
 
-void nt_ev_remember(struct nt_events *s, const struct nt_event *e)
+void nt_ev_remember(struct nt_ev_memory *m, const struct nt_event *e)
 {
-	struct memory *m = s->memory;
-
 	if (!e->cookie)
 		return;
 	uint32_t *slot = slot_of(m, e->cookie), i = *slot - 1, at;
@@ -189,10 +180,9 @@ void nt_ev_remember(struct nt_events *s, const struct nt_event *e)
 	r->last_ns = e->at_ns;
 }
 
-uint32_t nt_ev_recall(const struct nt_events *s, uint64_t cookie, const uint64_t *upto,
-		      uint32_t types, uint64_t after, struct nt_event *ret, uint32_t max)
+uint32_t nt_ev_recall(struct nt_ev_memory *m, uint64_t cookie, const uint64_t *upto, uint32_t types,
+		      uint64_t after, struct nt_event *ret, uint32_t max)
 {
-	struct memory *m = s->memory;
 	uint32_t *slot = slot_of(m, cookie), n = 0;
 
 	if (!*slot)
@@ -206,14 +196,18 @@ uint32_t nt_ev_recall(const struct nt_events *s, uint64_t cookie, const uint64_t
 	return n;
 }
 
-int nt_events_memory(struct nt_events *s, const uint64_t *cookies, uint32_t n,
+int nt_events_memory(struct nt_engine *e, const uint64_t *cookies, uint32_t n,
 		     struct nt_event_memory *ret)
 {
 	memset(ret, 0, sizeof(*ret));
-	pthread_mutex_lock(&s->lock);
-	struct memory *m = s->memory;
+	pthread_mutex_lock(&e->lock);
+	struct nt_ev_memory *m = e->events ? e->events->memory : NULL;
 
-	ret->gap_ns = s->gap_ns;
+	if (!m) {
+		pthread_mutex_unlock(&e->lock);
+		return -ENOENT;
+	}
+	ret->gap_ns = e->events->gap_ns;
 	ret->forgotten = m->forgotten;
 	for (uint32_t i = 0; i < n; i++) {
 		const uint32_t *slot = slot_of(m, cookies[i]);
@@ -227,8 +221,6 @@ int nt_events_memory(struct nt_events *s, const uint64_t *cookies, uint32_t n,
 	}
 	if (!n)
 		ret->since_ns = m->since_ns;
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&e->lock);
 	return 0;
 }
-
-#endif

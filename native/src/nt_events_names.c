@@ -144,28 +144,13 @@ void nt_ev_kernel_free(struct ev_kernel *k)
 	}
 }
 
-static int name_of(const struct ev_names *names, uint32_t value, char *ret, uint32_t n)
+void nt_ev_name(const struct ev_names *names, uint32_t value, char *ret, size_t n)
 {
 	for (uint32_t i = 0; i < names->n; i++)
 		if (names->v[i].value == value) {
 			snprintf(ret, n, "%s", names->v[i].name);
-			return 1;
+			return;
 		}
-	if (value >> 16)
-		snprintf(ret, n, "%u of subsystem %u", value & 0xffff, value >> 16);
-	else
-		snprintf(ret, n, "%u", value);
-	return 0;
-}
-
-int nt_events_drop_name(struct nt_events *s, uint32_t reason, char *ret, uint32_t n)
-{
-	return name_of(&s->kernel.drops, reason, ret, n);
-}
-
-int nt_events_reset_name(struct nt_events *s, uint32_t reason, char *ret, uint32_t n)
-{
-	return name_of(&s->kernel.resets, reason, ret, n);
 }
 
 #endif

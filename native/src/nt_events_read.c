@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The events plane's counters and records: ending an interval, looking back. */
+/* Reads the events plane: ends an interval and hands the engine what the kernel recorded. */
 #ifdef NT_WITH_BPF
 
 #include "nt_api.h"
@@ -10,25 +10,57 @@
 #include <string.h>
 
 #include "nt_bpf.h"
-#include "nt_engine.h"
 #include "nt_events_host.h"
-#include "nt_planes.h"
+#include "nt_events_state.h"
 
-static int by_count(const void *a, const void *b)
+/* A reason with its name, which is noted the first time; NULL: there are too many. */
+static struct nt_reason *reason_of(struct ev_seen *seen, const struct ev_names *names,
+				   uint32_t reason)
 {
-	const struct nt_drop *x = a, *y = b;
+	for (uint32_t i = 0; i < seen->n; i++)
+		if (seen->v[i].reason == reason)
+			return &seen->v[i];
+	if (seen->n == NT_EV_REASONS)
+		return NULL;
+	struct nt_reason *r = &seen->v[seen->n++];
 
-	return x->count > y->count ? -1 : x->count < y->count;
+	r->reason = reason;
+	nt_ev_name(names, reason, r->name, sizeof(r->name));
+	return r;
 }
 
-static int by_interval(const void *a, const void *b)
+static struct nt_reason *name_drop(struct nt_events *s, uint32_t reason)
 {
-	const struct nt_drop_reason *x = &((const struct ev_reason *)a)->out;
-	const struct nt_drop_reason *y = &((const struct ev_reason *)b)->out;
+	return reason_of(&s->dropped, &s->kernel.drops, reason);
+}
 
-	if (x->interval != y->interval)
-		return x->interval > y->interval ? -1 : 1;
-	return x->count > y->count ? -1 : x->count < y->count;
+/* The ring's memory is read-only. */
+int nt_ev_take(void *ctx, void *data, size_t size)
+{
+	const struct nt_event *e = data;
+	struct nt_events *s = ctx;
+
+	if (size < sizeof(*e) || e->type >= NT_EV_TYPES)
+		return 0;
+	size_t n = e->type == NT_EV_CLOSED ? sizeof(struct nt_closed) : sizeof(*e);
+	uint8_t *to;
+
+	if (size < n)
+		return 0;
+	to = nt_sections_room(&s->records, n);
+	if (!to)
+		return -ENOMEM;
+	memcpy(to, data, n);
+	((struct nt_event *)to)->at_ns += (uint64_t)nt_timens_ns();
+	if (e->type == NT_EV_CLOSED && ((struct nt_closed *)to)->born_ns)
+		((struct nt_closed *)to)->born_ns += (uint64_t)nt_timens_ns();
+	if (e->type == NT_EV_DROP)
+		name_drop(s, e->reason);
+	if (e->type == NT_EV_RESET_SENT)
+		reason_of(&s->reset, &s->kernel.resets, e->reason);
+	s->records.n += n;
+	s->seq++;
+	return 0;
 }
 
 /* Empties the map that the programs have just left. */
@@ -43,74 +75,11 @@ static int read_drops(struct nt_events *s, uint32_t epoch)
 	    errno != ENOENT)
 		return -errno;
 	s->n_drops = count;
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
 		s->drops[i].last_ns += (uint64_t)nt_timens_ns();
-	qsort(s->drops, count, sizeof(*s->drops), by_count);
+		name_drop(s, s->drops[i].reason);
+	}
 	return 0;
-}
-
-/* Reasons by the kernel's names, whose numbers differ between kernels; an end of * is open. */
-static const struct {
-	const char *name;
-	enum nt_drop_cause cause;
-} causes[] = {
-	{ "SOCKET_FILTER", NT_D_REFUSED }, { "TCP_MINTTL", NT_D_REFUSED },
-	{ "TCP_FLAGS", NT_D_REFUSED },	   { "XFRM_POLICY", NT_D_REFUSED },
-	{ "TCP_MD5*", NT_D_REFUSED },	   { "TCP_AO*", NT_D_REFUSED },
-	{ "TCP_AUTH*", NT_D_REFUSED },	   { "TCP_INVALID*", NT_D_REFUSED },
-	{ "TCP_RESET", NT_D_REFUSED },	   { "SOCKET_RCVBUFF", NT_D_FULL },
-	{ "SOCKET_BACKLOG", NT_D_FULL },   { "UDP_CSUM", NT_D_CHECKSUM },
-	{ "TCP_CSUM", NT_D_CHECKSUM },	   { "PROTO_MEM", NT_D_MEMORY },
-	{ "NOMEM", NT_D_MEMORY },	   { "NETFILTER_DROP", NT_D_HERE },
-	{ "QDISC_*", NT_D_HERE },	   { "TC_EGRESS", NT_D_HERE },
-	{ "FULL_RING", NT_D_HERE },	   { "DEV_READY", NT_D_HERE },
-	{ "CPU_BACKLOG", NT_D_HERE },
-};
-
-static enum nt_drop_cause cause_of(const char *name)
-{
-	for (uint32_t i = 0; i < sizeof(causes) / sizeof(*causes); i++) {
-		size_t n = strlen(causes[i].name);
-		bool open = causes[i].name[n - 1] == '*';
-
-		if (open ? !strncmp(name, causes[i].name, n - 1) : !strcmp(name, causes[i].name))
-			return causes[i].cause;
-	}
-	return NT_D_OTHER;
-}
-
-static struct ev_reason *reason_of(struct nt_events *s, uint32_t reason)
-{
-	for (uint32_t i = 0; i < s->n_reasons; i++)
-		if (s->reasons[i].out.reason == reason)
-			return &s->reasons[i];
-	if (s->n_reasons == NT_EV_REASONS)
-		return NULL;
-	struct ev_reason *r = &s->reasons[s->n_reasons++];
-
-	*r = (struct ev_reason){ .out.reason = reason };
-	nt_events_drop_name(s, reason, r->out.name, sizeof(r->out.name));
-	r->cause = cause_of(r->out.name);
-	return r;
-}
-
-/* The verdicts of the sweep that follows ask why. The engine's lock is held. */
-static void give_drops(struct nt_events *s, struct nt_engine *e)
-{
-	struct nt_dropped *v = calloc(s->n_drops + 1UL, sizeof(*v));
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; v && i < s->n_drops; i++) {
-		const struct nt_drop *d = &s->drops[i];
-		const struct ev_reason *r = d->cookie ? reason_of(s, d->reason) : NULL;
-
-		if (!r)
-			continue;
-		v[n].cookie = d->cookie;
-		v[n++].by[r->cause] = (uint32_t)d->count;
-	}
-	nt_planes_dropped(e, v, n);
-	free(v);
 }
 
 static void read_reasons(struct nt_events *s)
@@ -119,7 +88,7 @@ static void read_reasons(struct nt_events *s)
 	uint32_t key, *before = NULL;
 
 	while (!bpf_map_get_next_key(map, before, &key)) {
-		struct ev_reason *r = reason_of(s, key);
+		struct nt_reason *r = name_drop(s, key);
 		uint64_t sum = 0;
 
 		before = &key;
@@ -127,10 +96,9 @@ static void read_reasons(struct nt_events *s)
 			continue;
 		for (int i = 0; i < s->n_cpus; i++)
 			sum += s->per_cpu[i];
-		r->out.interval = sum - r->out.count;
-		r->out.count = sum;
+		r->interval = sum - r->count;
+		r->count = sum;
 	}
-	qsort(s->reasons, s->n_reasons, sizeof(*s->reasons), by_interval);
 }
 
 static int read_counters(struct nt_events *s, struct nt_events_totals *t)
@@ -170,17 +138,37 @@ static int read_counters(struct nt_events *s, struct nt_events_totals *t)
 	return 0;
 }
 
-/* Nobody knows whose the records were that the kernel left out. */
-static void note_gap(struct nt_events *s, struct nt_events_totals *t)
+static void deliver(struct nt_engine *e, uint64_t at_ns, enum nt_section_kind kind, size_t arg,
+		    const void *bytes, size_t n)
 {
-	uint64_t missing = 0;
+	struct nt_section s = {
+		.at_ns = at_ns, .kind = kind, .bytes = (uint32_t)n, .arg = (uint32_t)arg
+	};
 
-	memcpy(t->overrun, s->overrun, sizeof(t->overrun));
-	for (int k = 0; k < NT_EV_TYPES; k++)
-		missing += t->suppressed[k] + t->lost[k] + t->missed[k];
-	if (missing != s->missing)
-		s->gap_ns = nt_clock_ns(CLOCK_MONOTONIC);
-	s->missing = missing;
+	if (n)
+		nt_apply(e, &s, bytes);
+}
+
+static void deliver_all(struct nt_events *s, struct nt_engine *e, uint64_t at_ns,
+			struct nt_events_totals *t)
+{
+	struct nt_events_head head = {
+		.begun_ns = s->begun_ns, .read = ++s->reads, .before = s->totals, .now = *t
+	};
+	const size_t event = sizeof(struct nt_event), closed = sizeof(struct nt_closed);
+	const size_t reason = sizeof(struct nt_reason), drop = sizeof(struct nt_drop);
+
+	s->begun_ns = at_ns;
+	s->totals = *t;
+	pthread_mutex_lock(&e->lock);
+	deliver(e, at_ns, NT_S_EVENTS, 0, &head, sizeof(head));
+	deliver(e, at_ns, NT_S_EVENT_RECORDS, event | closed << 16, s->records.v, s->records.n);
+	deliver(e, at_ns, NT_S_DROP_REASONS, reason, s->dropped.v, s->dropped.n * reason);
+	deliver(e, at_ns, NT_S_RESET_REASONS, reason, s->reset.v, s->reset.n * reason);
+	deliver(e, at_ns, NT_S_DROPS, drop, s->drops, s->n_drops * drop);
+	if (e->events)
+		memcpy(t->overrun, e->events->head.now.overrun, sizeof(t->overrun));
+	pthread_mutex_unlock(&e->lock);
 }
 
 int nt_events_read(struct nt_events *s, struct nt_engine *e, struct nt_events_totals *ret)
@@ -194,216 +182,21 @@ int nt_events_read(struct nt_events *s, struct nt_engine *e, struct nt_events_to
 
 	s->skel->bss->epoch = epoch + 1;
 	ret->first_seq = s->seq + 1;
-	memcpy(s->begun, s->count, sizeof(s->begun));
-	s->engine = e;
-	if (e)
-		pthread_mutex_lock(&e->lock);
+	s->records.n = 0;
 	err = ring_buffer__consume(s->ring);
-	if (e)
-		pthread_mutex_unlock(&e->lock);
-	s->engine = NULL;
 	ret->next_seq = s->seq + 1;
 	err = err < 0 ? err : read_counters(s, ret);
-	if (!err)
-		note_gap(s, ret);
+	uint64_t at_ns = nt_clock_ns(CLOCK_MONOTONIC);
+
 	if (!err)
 		err = read_drops(s, epoch);
-	if (!err)
+	if (!err) {
 		read_reasons(s);
-	if (!err && e) {
-		pthread_mutex_lock(&e->lock);
-		give_drops(s, e);
-		pthread_mutex_unlock(&e->lock);
+		deliver_all(s, e, at_ns, ret);
 	}
 	pthread_mutex_unlock(&s->lock);
 	ret->cpu_ns = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
 	return err;
-}
-
-static bool among(uint64_t cookie, const uint64_t *cookies, uint32_t n)
-{
-	if (!n)
-		return true;
-	for (uint32_t i = 0; i < n; i++)
-		if (cookies[i] == cookie)
-			return true;
-	return false;
-}
-
-/* Which events are asked for. */
-struct wanted {
-	struct nt_engine *engine; /* NULL: whatever its filter says */
-	const uint64_t *cookies;
-	uint32_t n;
-	uint64_t after;
-};
-
-static bool is_wanted(const struct nt_event *e, const struct wanted *w)
-{
-	if (w->n)
-		return among(e->cookie, w->cookies, w->n);
-	return !w->engine || nt_match_event(w->engine, e);
-}
-
-/* The back'th event of a type, 0 the newest; NULL: it is not kept any more, or too old. */
-static const struct nt_event *look_back(const struct nt_events *s, int type, uint64_t back,
-					uint64_t after)
-{
-	uint64_t count = s->count[type];
-	const struct nt_event *e;
-
-	if (back >= count || back >= KEPT)
-		return NULL;
-	uint64_t at = (count - 1 - back) % KEPT;
-
-	e = type == NT_EV_CLOSED ? &s->closed[at].ev : &s->kept[type][at];
-	return e->seq >= after ? e : NULL;
-}
-
-/* The next older event that is wanted, from *back on. */
-static const struct nt_event *next_of(const struct nt_events *s, int type, uint64_t *back,
-				      const struct wanted *w)
-{
-	const struct nt_event *e;
-
-	while ((e = look_back(s, type, *back, w->after)) && !is_wanted(e, w))
-		++*back;
-	return e;
-}
-
-/* Newest first; records of two CPUs may have come the other way round. */
-static int by_time(const void *a, const void *b)
-{
-	const struct nt_event *x = a, *y = b;
-
-	if (x->at_ns != y->at_ns)
-		return x->at_ns > y->at_ns ? -1 : 1;
-	return x->seq > y->seq ? -1 : x->seq < y->seq;
-}
-
-/* Events of these sockets that only the memory has, newest first; 0 where memory ends. */
-static uint32_t recall(const struct nt_events *s, const struct wanted *w, uint32_t types,
-		       struct nt_event *ret, uint32_t max)
-{
-	uint64_t upto[NT_EV_TYPES];
-	uint32_t n = 0;
-
-	for (int k = 0; k < NT_EV_TYPES; k++) {
-		uint64_t held = s->count[k] < KEPT ? s->count[k] : KEPT;
-		const struct nt_event *oldest = held ? look_back(s, k, held - 1, 0) : NULL;
-
-		upto[k] = oldest ? oldest->seq : UINT64_MAX;
-	}
-	for (uint32_t i = 0; i < w->n; i++)
-		n += nt_ev_recall(s, w->cookies[i], upto, types, w->after, ret + n, max - n);
-	return n;
-}
-
-int nt_events_recent(struct nt_events *s, struct nt_engine *e, const uint64_t *cookies, uint32_t n,
-		     uint32_t types, uint64_t after, struct nt_event *ret, uint32_t max,
-		     uint64_t *more)
-{
-	struct wanted w = { .engine = e, .cookies = cookies, .n = n, .after = after };
-	uint64_t back[NT_EV_TYPES] = { 0 };
-	uint32_t found = 0, room = n * NT_EV_EACH;
-	struct nt_event *older = n ? malloc(room * sizeof(*older)) : NULL;
-	const struct nt_event *head[NT_EV_TYPES] = { NULL };
-
-	if (n && !older)
-		return -ENOMEM;
-	if (more)
-		memset(more, 0, NT_EV_TYPES * sizeof(*more));
-	pthread_mutex_lock(&s->lock);
-	if (e)
-		pthread_mutex_lock(&e->lock);
-	for (int k = 0; k < NT_EV_TYPES; k++)
-		if (types >> k & 1)
-			head[k] = next_of(s, k, &back[k], &w);
-	for (;;) {
-		int newest = -1;
-
-		for (int k = 0; k < NT_EV_TYPES; k++)
-			if (head[k] && (newest < 0 || head[k]->seq > head[newest]->seq))
-				newest = k;
-		if (newest < 0)
-			break;
-		if (found < max)
-			ret[found++] = *head[newest];
-		else if (more)
-			more[newest]++;
-		else
-			break;
-		back[newest]++;
-		head[newest] = next_of(s, newest, &back[newest], &w);
-	}
-	room = n ? recall(s, &w, types, older, room) : 0;
-	if (e)
-		pthread_mutex_unlock(&e->lock);
-	pthread_mutex_unlock(&s->lock);
-	if (room)
-		qsort(older, room, sizeof(*older), by_time);
-	for (uint32_t i = 0; i < room; i++)
-		if (found < max)
-			ret[found++] = older[i];
-		else if (more)
-			more[older[i].type]++;
-	free(older);
-	qsort(ret, found, sizeof(*ret), by_time);
-	return (int)found;
-}
-
-int nt_events_closed(struct nt_events *s, struct nt_engine *e, const uint64_t *cookies, uint32_t n,
-		     uint64_t after, struct nt_closed *ret, uint32_t max)
-{
-	struct wanted w = { .engine = e, .cookies = cookies, .n = n, .after = after };
-	uint64_t back = 0;
-	uint32_t filled = 0;
-
-	pthread_mutex_lock(&s->lock);
-	if (e)
-		pthread_mutex_lock(&e->lock);
-	while (filled < max) {
-		const struct nt_event *ev = next_of(s, NT_EV_CLOSED, &back, &w);
-
-		if (!ev)
-			break;
-		ret[filled++] = *(const struct nt_closed *)ev; /* ev is its first member */
-		back++;
-	}
-	if (e)
-		pthread_mutex_unlock(&e->lock);
-	pthread_mutex_unlock(&s->lock);
-	qsort(ret, filled, sizeof(*ret), by_time);
-	return (int)filled;
-}
-
-int nt_events_drops(struct nt_events *s, const uint64_t *cookies, uint32_t n, struct nt_drop *ret,
-		    uint32_t max)
-{
-	uint32_t found = 0;
-
-	pthread_mutex_lock(&s->lock);
-	for (uint32_t i = 0; i < s->n_drops; i++) {
-		if (!among(s->drops[i].cookie, cookies, n))
-			continue;
-		if (found < max)
-			ret[found] = s->drops[i];
-		found++;
-	}
-	pthread_mutex_unlock(&s->lock);
-	return (int)found;
-}
-
-int nt_events_reasons(struct nt_events *s, struct nt_drop_reason *ret, uint32_t max)
-{
-	uint32_t found;
-
-	pthread_mutex_lock(&s->lock);
-	found = s->n_reasons;
-	for (uint32_t i = 0; i < found && i < max; i++)
-		ret[i] = s->reasons[i].out;
-	pthread_mutex_unlock(&s->lock);
-	return (int)found;
 }
 
 #endif

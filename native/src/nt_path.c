@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The path plane's host: loads its hooks, keeps stamping on, and reads the histograms. */
+/* The path plane's host: loads its hooks, keeps stamping on, and hands the engine what they counted. */
 #include "nt_api.h"
 
 #include <errno.h>
@@ -22,40 +22,21 @@ void nt_path_close(struct nt_path *p)
 	(void)p;
 }
 
-int nt_path_read(struct nt_path *p)
+int nt_path_read(struct nt_path *p, struct nt_engine *e)
 {
-	(void)p;
+	(void)p, (void)e;
 	return -ENOTSUP;
-}
-
-int nt_path_buckets(struct nt_path *p, uint32_t hook, int run, uint64_t *buckets,
-		    struct nt_dist *dist)
-{
-	(void)p, (void)hook, (void)run, (void)buckets, (void)dist;
-	return -ENOTSUP;
-}
-
-int nt_path_counts(struct nt_path *p, uint32_t hook, struct nt_path_counts *ret)
-{
-	(void)p, (void)hook, (void)ret;
-	return -ENOTSUP;
-}
-
-void nt_path_clear(struct nt_path *p)
-{
-	(void)p;
 }
 
 #else
 
 #include <bpf/bpf.h>
-#include <linux/types.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "../bpf/nt_path.h"
 #include "nt_bpf.h"
+#include "nt_path_state.h"
 #include "nt_stamps.h"
 #include "path.skel.h"
 
@@ -79,21 +60,14 @@ static const struct {
 
 enum { N_PROGRAMS = sizeof(PROGRAMS) / sizeof(PROGRAMS[0]) };
 
-/* One hook over all CPUs: what the kernel has, what it had at the last read and when the run began. */
-struct sums {
-	uint64_t now[NT_FINE], last[NT_FINE], start[NT_FINE];
-	uint64_t now_sum, last_sum, start_sum;
-	uint64_t max_ns, run_max_ns;
-	struct nt_path_counts counts;
-};
-
 struct nt_path {
 	struct path_bpf *skel;
 	struct bpf_link *links[N_PROGRAMS];
 	int socket; /* whose wish for stamps keeps them on */
 	int n_cpus;
 	struct nt_path_cpu *cpus;
-	struct sums hooks[NT_PATH_HOOKS];
+	uint32_t hooks; /* that loaded, as bits */
+	uint32_t reads;
 };
 
 static void unload(struct nt_path *p)
@@ -181,7 +155,6 @@ int nt_path_open(int stamp, struct nt_path **ret, char *why, uint32_t n_why)
 {
 	struct nt_path *p = calloc(1, sizeof(*p));
 	int err = -ENOMEM, good;
-	uint32_t hooks = 0;
 
 	*ret = NULL;
 	if (!p)
@@ -208,9 +181,9 @@ int nt_path_open(int stamp, struct nt_path **ret, char *why, uint32_t n_why)
 	}
 	for (int i = 0; i < N_PROGRAMS; i++)
 		if (good >> i & 1)
-			hooks |= 1U << PROGRAMS[i].hook;
+			p->hooks |= 1U << PROGRAMS[i].hook;
 	*ret = p;
-	return (int)hooks;
+	return (int)p->hooks;
 }
 
 void nt_path_close(struct nt_path *p)
@@ -224,74 +197,47 @@ void nt_path_close(struct nt_path *p)
 	free(p);
 }
 
-int nt_path_read(struct nt_path *p)
+int nt_path_read(struct nt_path *p, struct nt_engine *e)
 {
 	uint32_t closing = p->skel->data->epoch, slot = closing & 1;
+	struct {
+		struct nt_path_head head;
+		uint64_t buckets[NT_FINE];
+	} sum;
 
 	tell_offset(p);
 	p->skel->data->epoch = closing + 1;
+	p->reads++;
 	for (uint32_t hook = 0; hook < NT_PATH_HOOKS; hook++) {
-		struct sums *s = &p->hooks[hook];
+		struct nt_section s = { .at_ns = nt_clock_ns(CLOCK_MONOTONIC),
+					.kind = NT_S_PATH,
+					.bytes = sizeof(sum),
+					.arg = hook };
 
+		if (!(p->hooks >> hook & 1))
+			continue;
 		if (bpf_map_lookup_elem(bpf_map__fd(p->skel->maps.hooks), &hook, p->cpus))
 			return -errno;
-		memcpy(s->last, s->now, sizeof(s->last));
-		s->last_sum = s->now_sum;
-		memset(s->now, 0, sizeof(s->now));
-		s->now_sum = s->max_ns = 0;
-		s->counts = (struct nt_path_counts){ 0 };
+		memset(&sum, 0, sizeof(sum));
+		sum.head.read = p->reads;
 		for (int i = 0; i < p->n_cpus; i++) {
 			const struct nt_path_cpu *c = &p->cpus[i];
 
 			for (int b = 0; b < (int)NT_FINE; b++)
-				s->now[b] += c->buckets[b];
-			s->now_sum += c->sum_ns;
-			s->counts.unstamped += c->unstamped;
-			s->counts.foreign += c->foreign;
-			s->counts.impossible += c->impossible;
-			s->counts.head_of_line += c->head_of_line;
-			if (c->epoch[slot] >= closing && c->max_ns[slot] > s->max_ns)
-				s->max_ns = c->max_ns[slot];
+				sum.buckets[b] += c->buckets[b];
+			sum.head.sum_ns += c->sum_ns;
+			sum.head.counts.unstamped += c->unstamped;
+			sum.head.counts.foreign += c->foreign;
+			sum.head.counts.impossible += c->impossible;
+			sum.head.counts.head_of_line += c->head_of_line;
+			if (c->epoch[slot] >= closing && c->max_ns[slot] > sum.head.max_ns)
+				sum.head.max_ns = c->max_ns[slot];
 		}
-		if (s->max_ns > s->run_max_ns)
-			s->run_max_ns = s->max_ns;
+		pthread_mutex_lock(&e->lock);
+		nt_apply(e, &s, (const uint8_t *)&sum);
+		pthread_mutex_unlock(&e->lock);
 	}
 	return 0;
-}
-
-int nt_path_buckets(struct nt_path *p, uint32_t hook, int run, uint64_t *buckets,
-		    struct nt_dist *dist)
-{
-	if (hook >= NT_PATH_HOOKS)
-		return -EINVAL;
-	const struct sums *s = &p->hooks[hook];
-	const uint64_t *base = run ? s->start : s->last;
-
-	for (int b = 0; b < (int)NT_FINE; b++)
-		buckets[b] = s->now[b] - base[b];
-	memset(dist, 0, sizeof(*dist));
-	dist->sum_ns = s->now_sum - (run ? s->start_sum : s->last_sum);
-	dist->max_ns = run ? s->run_max_ns : s->max_ns;
-	return nt_dist_of(buckets, NT_FINE, 1, dist);
-}
-
-int nt_path_counts(struct nt_path *p, uint32_t hook, struct nt_path_counts *ret)
-{
-	if (hook >= NT_PATH_HOOKS)
-		return -EINVAL;
-	*ret = p->hooks[hook].counts;
-	return 0;
-}
-
-void nt_path_clear(struct nt_path *p)
-{
-	for (int hook = 0; hook < NT_PATH_HOOKS; hook++) {
-		struct sums *s = &p->hooks[hook];
-
-		memcpy(s->start, s->now, sizeof(s->start));
-		s->start_sum = s->now_sum;
-		s->run_max_ns = 0;
-	}
 }
 
 #endif

@@ -282,6 +282,7 @@ class Engine:
         """Runs begin now."""
         lib.nt_wait_clear(self._e)
         lib.nt_stages_clear(self._e)
+        lib.nt_path_clear(self._e)
 
     def groups(self, grouping: int, room: int = 1024) -> list[Any]:
         """struct nt_group *, worst first."""

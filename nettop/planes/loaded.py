@@ -99,11 +99,11 @@ class Planes:
         waited = self._wait.read(engine) if self._wait is not None else None
         sent = self.stages.read(engine) if self.stages is not None else None
         told = self.events.read(engine) if self.events is not None else None
+        if self._path is not None:
+            self._path.read(engine)
         ticks = ((wait.NAME, waited), (stages.NAME, sent), (events.NAME, told))
         return PlaneTick(
             runs_per_s=self._rates({name: t.runs for name, t in ticks if t is not None}),
-            events=told,
-            path=self._path.read() if self._path is not None else None,
             lost=(told.left_out if told else 0)
             + (waited.no_storage + waited.focus_full if waited else 0)
             + (sent.full + sent.nic_lost if sent else 0),
@@ -176,8 +176,6 @@ class Planes:
     def clear(self) -> None:
         if self.stages is not None:
             self.stages.clear()
-        if self._path is not None:
-            self._path.clear()
 
     def close(self, walks: stages.Walks = lambda walk: walk(-1)) -> None:
         """Leaves the kernel as it was; walks reaches the namespaces where flags were set."""

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from nettop.ffi import check, ffi, lib
-from nettop.ffi.edges import FINE, FINE_EDGES, filled
-from nettop.model.path import Hook, HookTick, PathCounts, PathTick
-from nettop.model.types import Histogram, SourceStatus
+from nettop.ffi.engine import Engine
+from nettop.model.path import Hook
+from nettop.model.types import SourceStatus
 from nettop.planes import off
 from nettop.planes.wait import off_status
 
@@ -26,25 +26,9 @@ class PathPlane:
         self._p = handle
         self.hooks = tuple(hook for hook in Hook if hooks >> hook & 1)
 
-    def read(self) -> PathTick:
-        """Ends an interval; once per tick."""
-        check(lib.nt_path_read(self._p), "reading the path plane")
-        return {hook: self._tick(hook) for hook in self.hooks}
-
-    def _tick(self, hook: Hook) -> HookTick:
-        counts = ffi.new("struct nt_path_counts *")
-        check(lib.nt_path_counts(self._p, hook, counts), "path plane")
-        told = PathCounts(counts.unstamped, counts.foreign, counts.impossible, counts.head_of_line)
-        return HookTick(self._histogram(hook, False), self._histogram(hook, True), told)
-
-    def _histogram(self, hook: Hook, run: bool) -> Histogram:
-        buckets, dist = ffi.new("uint64_t[]", FINE), ffi.new("struct nt_dist *")
-        check(lib.nt_path_buckets(self._p, hook, run, buckets, dist), "path plane")
-        return filled(buckets, FINE_EDGES, dist)
-
-    def clear(self) -> None:
-        """The run begins now."""
-        lib.nt_path_clear(self._p)
+    def read(self, engine: Engine) -> None:
+        """Ends an interval, which the engine takes; once per tick."""
+        check(lib.nt_path_read(self._p, engine.handle), "reading the path plane")
 
     def status(self) -> SourceStatus:
         missing = [hook.name.lower() for hook in Hook if hook not in self.hooks]

@@ -9,7 +9,7 @@ import struct
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,16 +18,15 @@ from nettop.model.events import (
     Closed,
     Event,
     EventFlag,
-    EventsTick,
     EventType,
     TypeCount,
     closed_why,
     event_line,
     retransmit_kind,
 )
-from nettop.planes.events import EventsPlane, open_plane
 from tests.integration.namespaces import inside, namespace, needs_root, run
 from tests.integration.namespaces import pair as veth_pair
+from tests.integration.recorder import Recorder, recorder
 
 pytestmark = needs_root
 SO_COOKIE = 57
@@ -49,32 +48,21 @@ def space() -> Iterator[str]:
 
 
 @pytest.fixture
-def plane(space: str) -> Iterator[EventsPlane]:
+def plane(space: str) -> Iterator[Recorder]:
     """Tells of the module's namespace alone: others are busy on this machine too."""
-    made, status = open_plane()
-    assert made is not None, status.reason
-    with closing(made):
+    with recorder([inode_of(space)], confined=False) as made:
         # Before 6.10 no reason of a reset is told; tests that need one fail there.
-        assert status.state != "off", status.reason
-        assert made.types >= frozenset(EventType) - {EventType.RESET_SENT}
-        made.watch([inode_of(space)])
-        made.read()
+        assert made.plane.types >= frozenset(EventType) - {EventType.RESET_SENT}
         yield made
 
 
 @pytest.fixture
-def veth(plane: EventsPlane) -> Iterator[tuple[str, str]]:
+def veth(plane: Recorder) -> Iterator[tuple[str, str]]:
     """Two joined namespaces, and the plane tells of these."""
     with veth_pair() as both:
         plane.watch([inode_of(name) for name in both])
         plane.read()
         yield both
-
-
-def read(plane: EventsPlane) -> EventsTick:
-    tick = plane.read()
-    assert tick is not None
-    return tick
 
 
 def pair_in(name: str) -> tuple[socket.socket, socket.socket]:
@@ -94,7 +82,7 @@ def only(events: tuple[Event, ...], kind: EventType) -> Event:
     return found[0]
 
 
-def closed_of(plane: EventsPlane, cookie: int) -> Closed:
+def closed_of(plane: Recorder, cookie: int) -> Closed:
     found = plane.closed([cookie])
     assert len(found) == 1, found
     return found[0]
@@ -128,13 +116,13 @@ def transfer(sender: str, receiver: str, size: int) -> tuple[int, int]:
 
 
 def test_retransmissions_are_those_that_the_namespace_counts(
-    veth: tuple[str, str], plane: EventsPlane
+    veth: tuple[str, str], plane: Recorder
 ) -> None:
     a, b = veth
     rule = ("-p", "tcp", "-m", "statistic", "--mode", "nth", "--every", "50", "--packet", "20")
     run("ip", "netns", "exec", b, "iptables", "-A", "INPUT", *rule, "-j", "DROP")
     sent, _ = transfer(a, b, 3_000_000)
-    tick = read(plane)
+    tick = plane.read()
     counted = nstat(a, "TcpRetransSegs")
     rules = run("ip", "netns", "exec", b, "iptables", "-nvxL", "INPUT").splitlines()
     filtered = int(rules[2].split()[0])  # packets, of many segments some
@@ -157,7 +145,7 @@ def test_retransmissions_are_those_that_the_namespace_counts(
 
 
 def test_a_connection_into_nothing_retransmits_its_syn(
-    veth: tuple[str, str], plane: EventsPlane
+    veth: tuple[str, str], plane: Recorder
 ) -> None:
     a, b = veth
     run("ip", "netns", "exec", b, "iptables", "-A", "INPUT", "-p", "tcp", "-j", "DROP")
@@ -167,16 +155,14 @@ def test_a_connection_into_nothing_retransmits_its_syn(
             inside(a, lambda: client.connect(("10.9.0.2", 80)))
         cookie = cookie_of(client)
         counted = nstat(a, "TcpRetransSegs")
-    read(plane)
+    plane.read()
     syns = plane.recent([cookie], types=[EventType.RETRANSMIT])
     assert len(syns) == counted >= 1
     assert {retransmit_kind(e) for e in syns} == {"SYN"}
     assert closed_why(closed_of(plane, cookie)) == "gave up connecting"
 
 
-def test_a_repeated_syn_ack_belongs_to_its_listener(
-    veth: tuple[str, str], plane: EventsPlane
-) -> None:
+def test_a_repeated_syn_ack_belongs_to_its_listener(veth: tuple[str, str], plane: Recorder) -> None:
     a, b = veth
     rule = ("-p", "tcp", "--tcp-flags", "SYN,ACK", "SYN,ACK", "-j", "DROP")
     run("ip", "netns", "exec", a, "iptables", "-A", "INPUT", *rule)
@@ -187,7 +173,7 @@ def test_a_repeated_syn_ack_belongs_to_its_listener(
             client.connect(server.getsockname())
         cookie, counted = cookie_of(server), nstat(b, "TcpRetransSegs")
         port = client.getsockname()[1]
-    read(plane)
+    plane.read()
     events = plane.recent([cookie], types=[EventType.RETRANSMIT])
     assert len(events) == counted >= 1
     assert {retransmit_kind(e) for e in events} == {"SYN-ACK"}
@@ -197,7 +183,7 @@ def test_a_repeated_syn_ack_belongs_to_its_listener(
 # --- resets, errors, closes ---
 
 
-def test_closing_with_unread_data_resets_both_ends(space: str, plane: EventsPlane) -> None:
+def test_closing_with_unread_data_resets_both_ends(space: str, plane: Recorder) -> None:
     client, served = pair_in(space)
     with client, served:
         mine, its = cookie_of(client), cookie_of(served)
@@ -207,7 +193,7 @@ def test_closing_with_unread_data_resets_both_ends(space: str, plane: EventsPlan
         time.sleep(0.05)
         with pytest.raises(ConnectionResetError):
             client.recv(1)
-    read(plane)
+    plane.read()
     sent = only(plane.recent([its]), EventType.RESET_SENT)
     assert sent.reason == "TCP_ABORT_ON_CLOSE"
     assert only(plane.recent([mine]), EventType.RESET_RECEIVED).state == 1
@@ -223,7 +209,7 @@ def test_closing_with_unread_data_resets_both_ends(space: str, plane: EventsPlan
     assert ours.event.sport
 
 
-def test_an_orderly_close_says_who_was_first(space: str, plane: EventsPlane) -> None:
+def test_an_orderly_close_says_who_was_first(space: str, plane: Recorder) -> None:
     client, served = pair_in(space)
     mine, its = cookie_of(client), cookie_of(served)
     client.sendall(b"x" * 2000)
@@ -231,7 +217,7 @@ def test_an_orderly_close_says_who_was_first(space: str, plane: EventsPlane) -> 
     client.close()
     assert served.recv(1) == b""
     served.close()
-    read(plane)
+    plane.read()
     ours, theirs = closed_of(plane, mine), closed_of(plane, its)
     assert (closed_why(ours), closed_why(theirs)) == ("closed by us", "closed by peer")
     assert theirs.event.flags & EventFlag.PASSIVE
@@ -250,12 +236,12 @@ def test_an_orderly_close_says_who_was_first(space: str, plane: EventsPlane) -> 
     )
 
 
-def test_refused(space: str, plane: EventsPlane) -> None:
+def test_refused(space: str, plane: Recorder) -> None:
     with inside(space, socket.socket) as client:
         cookie = cookie_of(client)
         with pytest.raises(ConnectionRefusedError):
             client.connect(("127.0.0.1", 1))
-    tick = read(plane)
+    tick = plane.read()
     assert only(plane.recent([cookie]), EventType.ERROR).err == errno.ECONNREFUSED
     assert closed_why(closed_of(plane, cookie)) == "refused"
     # The other end is no socket: the packet alone tells.
@@ -265,24 +251,24 @@ def test_refused(space: str, plane: EventsPlane) -> None:
     assert "NO_SOCKET" in {d.name for d in tick.reasons if d.interval}
 
 
-def test_other_namespaces_are_neither_told_nor_counted(space: str, plane: EventsPlane) -> None:
+def test_other_namespaces_are_neither_told_nor_counted(space: str, plane: Recorder) -> None:
     with namespace() as other:
         churn(other, 50, 1000)
         client, served = pair_in(space)
         cookie = cookie_of(client)
         client.close()
         served.close()
-        tick = read(plane)
+        tick = plane.read()
         assert {e.netns for e in plane.recent(most=500)} == {inode_of(space)}
         assert tick.counts[EventType.CLOSED].seen == 3, "two ends and the listener"
         plane.watch([])
         churn(other, 50, 1000)
-        tick = read(plane)
+        tick = plane.read()
     assert tick.counts[EventType.CLOSED].seen >= 101
     assert not plane.closed([cookie], after=tick.first_seq)
 
 
-def test_ipv6_and_mapped_addresses(space: str, plane: EventsPlane) -> None:
+def test_ipv6_and_mapped_addresses(space: str, plane: Recorder) -> None:
     def connect(host: str, to: str) -> tuple[int, int]:
         with socket.create_server((host, 0), family=socket.AF_INET6, dualstack_ipv6=True) as server:
             port = server.getsockname()[1]
@@ -294,23 +280,23 @@ def test_ipv6_and_mapped_addresses(space: str, plane: EventsPlane) -> None:
 
     for host, to, shown in (("::1", "::1", "[::1]"), ("::", "127.0.0.1", "127.0.0.1")):
         cookie, port = inside(space, lambda host=host, to=to: connect(host, to))  # type: ignore[misc]
-        read(plane)
+        plane.read()
         assert closed_of(plane, cookie).event.local == f"{shown}:{port}"
 
 
 # --- drops ---
 
 
-def test_datagrams_for_a_full_socket(space: str, plane: EventsPlane) -> None:
+def test_datagrams_for_a_full_socket(space: str, plane: Recorder) -> None:
     full, peer = inside(space, lambda: [socket.socket(type=socket.SOCK_DGRAM) for _ in "ab"])
     with full, peer:
         full.bind(("127.0.0.1", 0))
         full.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         cookie = cookie_of(full)
-        read(plane)
+        plane.read()
         for _ in range(300):
             peer.sendto(b"x" * 500, full.getsockname())
-        tick = read(plane)
+        tick = plane.read()
         full.setblocking(False)
         taken = 0
         with suppress(BlockingIOError):
@@ -327,11 +313,11 @@ def test_datagrams_for_a_full_socket(space: str, plane: EventsPlane) -> None:
     events = plane.recent([cookie], most=1000, types=[EventType.DROP])
     assert len(events) == dropped
     assert tick.counts[EventType.DROP].left_out == 0
-    read(plane)
+    plane.read()
     assert plane.drops_of([cookie]) == (), "of the interval"
 
 
-def test_drops_in_a_queue_belong_to_the_sender(veth: tuple[str, str], plane: EventsPlane) -> None:
+def test_drops_in_a_queue_belong_to_the_sender(veth: tuple[str, str], plane: Recorder) -> None:
     a, _ = veth
     run("ip", "netns", "exec", a, "tc", "qdisc", "add", "dev", "v0", "root", "tbf",
         "rate", "100kbit", "burst", "2000", "limit", "3000")  # fmt: skip
@@ -340,20 +326,20 @@ def test_drops_in_a_queue_belong_to_the_sender(veth: tuple[str, str], plane: Eve
         cookie = cookie_of(sender)
         sender.sendto(b"", ("10.9.0.2", 9))
         time.sleep(0.05)
-        read(plane)
+        plane.read()
         sent = 100
         for _ in range(sent):
             with suppress(OSError):
                 sender.sendto(b"x" * 1000, ("10.9.0.2", 9))
         out = run("tc", "-n", a, "-s", "qdisc", "show", "dev", "v0")
-        read(plane)
+        plane.read()
     counted = int(out.split("(dropped ")[1].split(",")[0])
     assert counted > 90
     assert sum(d.packets for d in plane.drops_of([cookie])) == counted, plane.drops_of([cookie])
     assert all("QDISC" in d.reason for d in plane.drops_of([cookie]))
 
 
-def test_a_listener_that_overflows(space: str, plane: EventsPlane) -> None:
+def test_a_listener_that_overflows(space: str, plane: Recorder) -> None:
     """The last ACK of a handshake finds the accept queue full."""
     backlog, late = 3, 3
     run("ip", "netns", "exec", space, "sysctl", "-qw", "net.ipv4.tcp_syncookies=0")
@@ -372,11 +358,11 @@ def test_a_listener_that_overflows(space: str, plane: EventsPlane) -> None:
         clients += [connect() for _ in range(late)]
         run("ip", "netns", "exec", space, "iptables", "-D", *rule)
         before = nstat(space, "TcpExtListenOverflows")
-        read(plane)
+        plane.read()
         for client in clients[backlog:]:
             client.sendall(b"x")
         time.sleep(0.05)
-        tick = read(plane)
+        tick = plane.read()
         counted = nstat(space, "TcpExtListenOverflows") - before
         drops = plane.drops_of([cookie])
         events = plane.recent([cookie], types=[EventType.DROP], after=tick.first_seq)
@@ -391,7 +377,7 @@ def test_a_listener_that_overflows(space: str, plane: EventsPlane) -> None:
     assert {e.dport for e in events} <= ports, "whose packet it was"
 
 
-def test_a_full_drop_map_is_counted(space: str, plane: EventsPlane) -> None:
+def test_a_full_drop_map_is_counted(space: str, plane: Recorder) -> None:
     def flood() -> int:
         socks = 0
         with socket.socket(type=socket.SOCK_DGRAM) as peer:
@@ -408,16 +394,16 @@ def test_a_full_drop_map_is_counted(space: str, plane: EventsPlane) -> None:
         return socks
 
     before = nstat(space, "UdpRcvbufErrors")
-    read(plane)
+    plane.read()
     sockets = inside(space, flood)
-    tick = read(plane)
+    tick = plane.read()
     dropped = nstat(space, "UdpRcvbufErrors") - before
     assert sockets > 4200
     assert tick.unplaced > 0
     reason = {d.name: d.interval for d in tick.reasons}["SOCKET_RCVBUFF"]
     assert reason == dropped, "the reason is counted all the same"
     assert tick.drop_places >= 4096
-    read(plane)
+    plane.read()
     # The next interval begins with an empty map.
     assert plane.last is not None
     assert plane.last.drop_places < 100
@@ -450,13 +436,11 @@ def churn(name: str, count: int, per_s: float) -> float:
     )
 
 
-def test_connections_shorter_than_a_tick_are_told_or_counted(
-    space: str, plane: EventsPlane
-) -> None:
-    read(plane)
+def test_connections_shorter_than_a_tick_are_told_or_counted(space: str, plane: Recorder) -> None:
+    plane.read()
     began = time.monotonic_ns()
     churn(space, 1000, 1100)
-    tick = read(plane)
+    tick = plane.read()
     closed = [c for c in plane.closed(most=4096) if c.event.at_ns > began]
     count = tick.counts[EventType.CLOSED]
     ends = [c for c in closed if c.event.state != 10]
@@ -469,19 +453,19 @@ def test_connections_shorter_than_a_tick_are_told_or_counted(
     assert len({c.event.cookie for c in ends}) == len(ends)
 
 
-def test_no_type_tells_more_than_its_share(space: str, plane: EventsPlane) -> None:
+def test_no_type_tells_more_than_its_share(space: str, plane: Recorder) -> None:
     full, peer = inside(space, lambda: [socket.socket(type=socket.SOCK_DGRAM) for _ in "ab"])
     with full, peer:
         full.bind(("127.0.0.1", 0))
         full.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         time.sleep(1.1)
-        read(plane)
+        plane.read()
         began, sent = time.monotonic(), 0
         while time.monotonic() - began < 2:
             peer.sendto(b"x" * 1000, full.getsockname())
             sent += 1
         seconds = time.monotonic() - began
-        tick = read(plane)
+        tick = plane.read()
     count = tick.counts[EventType.DROP]
     told = count.seen - count.suppressed - count.lost
     assert count.seen > 5000
@@ -492,19 +476,19 @@ def test_no_type_tells_more_than_its_share(space: str, plane: EventsPlane) -> No
     assert tick.counts[EventType.RETRANSMIT].suppressed == 0, "each type has its own share"
 
 
-def test_churn_leaves_nothing_behind(space: str, plane: EventsPlane) -> None:
+def test_churn_leaves_nothing_behind(space: str, plane: Recorder) -> None:
     """5000 connections/s; kept short here, tests/bench runs it for longer."""
 
     def rss_kb() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4
 
     churn(space, 2000, 5000)
-    read(plane)
+    plane.read()
     before = rss_kb()
     totals = [TypeCount()]
     for _ in range(4):
         churn(space, 5000, 5000)
-        totals.append(read(plane).totals[EventType.CLOSED])
+        totals.append(plane.read().totals[EventType.CLOSED])
     assert totals[-1].seen - totals[1].seen >= 30_000
     assert rss_kb() - before < 3000
     assert plane.last is not None
@@ -514,7 +498,7 @@ def test_churn_leaves_nothing_behind(space: str, plane: EventsPlane) -> None:
 # --- who, and leaving no trace ---
 
 
-def test_a_hostile_process_name_is_cleaned(space: str, plane: EventsPlane) -> None:
+def test_a_hostile_process_name_is_cleaned(space: str, plane: Recorder) -> None:
     script = (
         "import socket\n"
         "open('/proc/self/comm', 'wb').write(b'\\x1b[2J\\xff\\x07evil')\n"
@@ -522,7 +506,7 @@ def test_a_hostile_process_name_is_cleaned(space: str, plane: EventsPlane) -> No
         "s.connect_ex(('127.0.0.1', 1))\n"
     )
     run("ip", "netns", "exec", space, sys.executable, "-c", script)
-    read(plane)
+    plane.read()
     found = [
         c for c in plane.closed(most=50)
         if c.event.netns == inode_of(space) and closed_why(c) == "refused"
@@ -532,14 +516,14 @@ def test_a_hostile_process_name_is_cleaned(space: str, plane: EventsPlane) -> No
     assert line.isprintable()
 
 
-def test_a_packet_is_never_blamed_on_who_happens_to_run(space: str, plane: EventsPlane) -> None:
+def test_a_packet_is_never_blamed_on_who_happens_to_run(space: str, plane: Recorder) -> None:
     full, peer = inside(space, lambda: [socket.socket(type=socket.SOCK_DGRAM) for _ in "ab"])
     with full, peer:
         full.bind(("127.0.0.1", 0))
         full.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         for _ in range(20):
             peer.sendto(b"x" * 1000, full.getsockname())
-        read(plane)
+        plane.read()
         drops = plane.recent([cookie_of(full)], types=[EventType.DROP])
     assert drops
     assert {(d.pid, d.comm, d.owner) for d in drops} == {(0, "", None)}

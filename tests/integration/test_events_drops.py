@@ -5,14 +5,14 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from nettop.model.events import Event, EventType, event_line
-from nettop.planes.events import EventsPlane, open_plane
 from tests.integration.namespaces import inside, needs_root, run
+from tests.integration.recorder import Recorder, recorder
 
 pytestmark = needs_root
 
@@ -22,16 +22,12 @@ def inode_of(name: str) -> int:
 
 
 @pytest.fixture
-def plane(veth: tuple[str, str]) -> Iterator[EventsPlane]:
-    made, status = open_plane(confined=True)
-    assert made is not None, status.reason
-    with closing(made):
-        made.watch([inode_of(name) for name in veth])
-        made.read()
+def plane(veth: tuple[str, str]) -> Iterator[Recorder]:
+    with recorder([inode_of(name) for name in veth]) as made:
         yield made
 
 
-def drop_of(plane: EventsPlane, name: str) -> Event:
+def drop_of(plane: Recorder, name: str) -> Event:
     """The newest in a namespace."""
     plane.read()
     found = [e for e in plane.recent(types=[EventType.DROP]) if e.netns == inode_of(name)]
@@ -47,7 +43,7 @@ def ends_of(event: Event) -> tuple[str, str]:
     ("v", "a", "b"), [("4", "10.9.0.1", "10.9.0.2"), ("6", "fd00::1", "fd00::2")]
 )
 def test_a_dropped_packet_has_its_ends_the_right_way_round(
-    veth: tuple[str, str], plane: EventsPlane, v: str, a: str, b: str
+    veth: tuple[str, str], plane: Recorder, v: str, a: str, b: str
 ) -> None:
     """Going out from a socket that nobody has named, or from the kernel's own; and coming in."""
     near, far = veth
@@ -87,7 +83,7 @@ def test_a_dropped_packet_has_its_ends_the_right_way_round(
 
 
 def test_a_packet_that_no_inet_socket_sent_is_on_its_way_out(
-    veth: tuple[str, str], plane: EventsPlane
+    veth: tuple[str, str], plane: Recorder
 ) -> None:
     near, _ = veth
     run("tc", "-n", near, "qdisc", "add", "dev", "v0", "root", "tbf",

@@ -18,15 +18,16 @@ from nettop.collect import PollOptions
 from nettop.export.snapshot import write_tick
 from nettop.options import Format
 from nettop.planes import PlaneOptions
-from nettop.planes.loaded import Planes
 from nettop.poller import LiveFeed
 from nettop.query import compile_filter
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording, RecordingWriter
-from tests.integration.namespaces import inside
+from tests.integration.namespaces import inside, namespace
+from tests.integration.trouble import Trouble
 
 TICKS = 6
 ABOUT = {"host": "x", "kernel": "y", "nettop": "z"}
+NOT_REPLAYED = frozenset({"tx"})  # keys of the tick and of its sockets
 
 
 @pytest.fixture
@@ -74,16 +75,21 @@ def written(feed: Any, model: Any, filter_text: str | None) -> dict[str, Any]:
     return tick
 
 
-def record(path: Path, options: PollOptions, filter_text: str | None) -> list[dict[str, Any]]:
+def record(
+    path: Path,
+    options: PollOptions,
+    filter_text: str | None,
+    between: Callable[[], None] = lambda: time.sleep(0.3),
+) -> list[dict[str, Any]]:
     said = []
     writer = RecordingWriter(path, ABOUT)
-    with closing(writer), closing(LiveFeed(options, without_events(options.planes))) as feed:
+    with closing(writer), closing(LiveFeed(options)) as feed:
         feed.record(True)
         for _ in range(TICKS):
             model = feed.tick()
             writer.add(feed.sample(model, whole=writer.wants_whole(model.mono_ns)))
             said.append(written(feed, model, filter_text))
-            time.sleep(0.3)
+            between()
     return said
 
 
@@ -98,7 +104,12 @@ def replayed(path: Path, filter_text: str | None) -> list[dict[str, Any]]:
 
 def by_cookie(tick: dict[str, Any]) -> dict[str, Any]:
     """Sockets whose key is equal come in an order that says nothing."""
-    return {**tick, "sockets": {(s["netns"], s["cookie"]): s for s in tick["sockets"]}}
+    sockets = {(s["netns"], s["cookie"]): replayable(s) for s in tick["sockets"]}
+    return {**replayable(tick), "sockets": sockets}
+
+
+def replayable(said: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in said.items() if key not in NOT_REPLAYED}
 
 
 @pytest.mark.parametrize("text", [None, "comm = python*", "srtt > 1us and uid = root"])
@@ -116,15 +127,6 @@ def test_a_replay_equals_what_was_said_live(traffic: int, tmp_path: Path, text: 
     assert any(s["procs"] for s in live[-1]["sockets"] if "procs" in s)
 
 
-def without_events(options: PlaneOptions) -> Planes:
-    """All planes but this one, which no recording holds yet."""
-    planes = Planes(options)
-    if planes.events is not None:
-        planes.events.close()
-        planes.events = None
-    return planes
-
-
 @pytest.mark.needs_root
 def test_a_replay_has_what_the_planes_measured(space: str, at_once: None, tmp_path: Path) -> None:
     options = PollOptions(
@@ -139,3 +141,34 @@ def test_a_replay_has_what_the_planes_measured(space: str, at_once: None, tmp_pa
     assert last["tx"]["total"]["count"] > 0
     assert any(s["tx"]["total"]["count"] for s in last["sockets"] if s.get("tx"))
     assert any(s["rx_wait"]["count"] for s in last["sockets"] if s.get("rx_wait"))
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        (None, {"drop", "retransmit", "closed"}),
+        ("comm = python* and drops > 0", {"drop"}),
+        ("comm = python* and proto = tcp", {"retransmit"}),
+    ],
+)
+def test_waits_and_events_are_replayed(tmp_path: Path, text: str | None, kinds: set[str]) -> None:
+    with namespace() as name, closing(Trouble(name)) as trouble:
+        options = PollOptions(
+            rows_all=True,
+            netns=(name,),
+            filter=compile_filter(text) if text else None,
+            all_details=True,
+        )
+        live = record(tmp_path / "a.nettop", options, text, trouble.cause)
+    again = replayed(tmp_path / "a.nettop", text)
+    for here, there in zip(again, live, strict=True):
+        assert here["events"] == there["events"]
+        assert here["events_untold"] == there["events_untold"]
+        assert by_cookie(here) == by_cookie(there)
+    said = [event for tick in live for event in tick["events"]]
+    assert {event["type"] for event in said} >= kinds
+    assert any(s.get("drops") for s in live[-1]["sockets"]) == ("drop" in kinds)
+    if text is None:
+        assert live[-1]["rx_wait"]["count"]
+        assert "SOCKET_RCVBUFF" in {event.get("reason") for event in said}

@@ -24,7 +24,6 @@ from nettop.ffi import lib
 from nettop.model.events import EventType
 from nettop.model.fields import FIELDS
 from nettop.model.types import Flag, Row
-from nettop.planes.events import EventsPlane, open_plane
 from nettop.poller import LiveFeed
 from nettop.query import compile_filter
 from nettop.render.columns import cell
@@ -34,6 +33,7 @@ from nettop.tui.panes.gather import sends_of, waits_of
 from nettop.tui.panes.lines import rx_lines, tx_lines
 from nettop.tui.panes.tx import SHOWN
 from tests.integration.namespaces import inside, namespace, needs_root
+from tests.integration.recorder import Recorder, recorder
 from tests.integration.sends import cookie_of
 
 pytestmark = needs_root
@@ -195,43 +195,39 @@ def test_two_namespaces_of_three(space: str, empty: str) -> None:
 
 
 @pytest.fixture
-def plane(space: str) -> Iterator[EventsPlane]:
-    made, status = open_plane(confined=True)
-    assert made is not None, status.reason
-    with closing(made):
-        made.watch([Path(f"/run/netns/{space}").stat().st_ino])
+def plane(space: str) -> Iterator[Recorder]:
+    with recorder([Path(f"/run/netns/{space}").stat().st_ino]) as made:
         lib.nt_events_limit(made.handle, 1_000_000)
-        made.read()
         yield made
 
 
 def test_what_happened_to_a_socket_is_kept_while_others_have_thousands(
-    space: str, plane: EventsPlane
+    space: str, plane: Recorder
 ) -> None:
-    before = plane.memory()
+    before = plane.remembered()
     with refused(space) as one:
         plane.read()
         for _ in range(4):
             refused(space, 1500).close()
             plane.read()
         (event,) = plane.recent([cookie_of(one)], types=[EventType.ERROR])
-        memory = plane.memory([cookie_of(one)])
+        memory = plane.remembered(cookie_of(one))
         assert memory.counts[EventType.ERROR] == 1
         assert memory.since_ns == before.since_ns <= event.at_ns
 
 
 def test_a_socket_with_many_events_keeps_the_last_and_counts_all(
-    space: str, plane: EventsPlane
+    space: str, plane: Recorder
 ) -> None:
     with refused(space, 5000) as one:
         plane.read()
         found = plane.recent([cookie_of(one)], most=5000)
-        assert plane.memory([cookie_of(one)]).counts[EventType.ERROR] == 5000
+        assert plane.remembered(cookie_of(one)).counts[EventType.ERROR] == 5000
     assert len(found) == 4096
     assert [e.at_ns for e in found] == sorted((e.at_ns for e in found), reverse=True)
 
 
-def test_events_of_two_processors_are_in_the_order_of_time(space: str, plane: EventsPlane) -> None:
+def test_events_of_two_processors_are_in_the_order_of_time(space: str, plane: Recorder) -> None:
     children = []
     for cpu in sorted(os.sched_getaffinity(0))[:2]:
         child = os.fork()
@@ -248,30 +244,29 @@ def test_events_of_two_processors_are_in_the_order_of_time(space: str, plane: Ev
     assert times == sorted(times, reverse=True)
 
 
-def test_nothing_is_claimed_of_a_time_that_is_not_kept(space: str, plane: EventsPlane) -> None:
-    came_ns = plane.memory().since_ns
+def test_nothing_is_claimed_of_a_time_that_is_not_kept(space: str, plane: Recorder) -> None:
+    came_ns = plane.remembered().since_ns
     with refused(space) as one, refused(space) as silent:
         plane.read()
         (event,) = plane.recent([cookie_of(one)])
         for _ in range(4300):
             refused(space).close()
         plane.read()
-        memory = plane.memory([cookie_of(one)])
+        memory = plane.remembered(cookie_of(one))
         assert not plane.recent([cookie_of(one)])
         assert not sum(memory.counts)
         assert memory.forgotten >= 200
         assert memory.since_ns >= event.at_ns > came_ns
-        assert plane.memory([cookie_of(silent)]).since_ns == memory.since_ns
+        assert plane.remembered(cookie_of(silent)).since_ns == memory.since_ns
 
 
-def test_records_that_were_left_out_are_a_gap(space: str, plane: EventsPlane) -> None:
-    assert plane.memory().gap_ns is None
+def test_records_that_were_left_out_are_a_gap(space: str, plane: Recorder) -> None:
+    assert plane.remembered().gap_ns is None
     lib.nt_events_limit(plane.handle, 1)
     refused(space, 20).close()
     tick = plane.read()
-    assert tick is not None
     assert tick.totals[EventType.ERROR].left_out == 19
-    gap_ns = plane.memory().gap_ns
+    gap_ns = plane.remembered().gap_ns
     assert gap_ns is not None
     assert gap_ns >= plane.recent()[0].at_ns
 
