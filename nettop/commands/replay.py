@@ -37,8 +37,6 @@ def run(options: Options) -> int:
 
 def _run(recording: Recording, options: Options) -> int:
     frames = recording.frames()
-    if not frames:
-        raise NettopError(f"{recording.path}: holds no tick yet")
     form = options.format or Format.TEXT
     one = options.once or form in _ONE_OBJECT or options.at is not None or not options.ticks
     first, last = _stretch(frames, options, one=one)

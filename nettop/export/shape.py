@@ -43,7 +43,7 @@ _TEXTS = frozenset({
     "user", "netns_name", "family", "owner", "cgroup", "container", "cong", "kind", "level",
     "unit", "of",
 })  # fmt: skip
-_FLAGS = frozenset({"first_interval", "bounded"})
+_FLAG = ("true: ", "false: ")  # how the description of one begins
 _OPEN = frozenset({
     "path", "rx_wait.buckets", "totals.who.*", "events[].last.rx_wait", "events[].last.tx",
     "sockets[].verdicts", "sockets[].attrs.*",
@@ -187,7 +187,7 @@ def _kind(path: str) -> Kind:
         return Kind.WHOLE
     if name in _TEXTS:
         return Kind.TEXT
-    if name in _FLAGS:
+    if KEYS[path].startswith(_FLAG):
         return Kind.FLAG
     if path.startswith(_SHARES) or _NUMBER.search(name):
         return Kind.NUMBER

@@ -8,6 +8,7 @@ Times are nanoseconds; frames are those of nettop.store.frames.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import sqlite3
@@ -62,11 +63,13 @@ class RecordingWriter:
 
     def _prepare(self, about: Mapping[str, str]) -> None:
         with _plain_errors(self.path, "cannot write"):
+            # Before WAL: the file alone, without what stands beside it, says what it is.
+            self._db.executescript(
+                f"BEGIN;{_TABLES}PRAGMA application_id = {APPLICATION_ID};"
+                f"PRAGMA user_version = {USER_VERSION};COMMIT;"
+            )
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.executescript(_TABLES)
-            self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            self._db.execute(f"PRAGMA user_version = {USER_VERSION}")
             with self._db:
                 self._db.executemany(
                     "INSERT OR REPLACE INTO meta VALUES (?, ?)", sorted(about.items())
@@ -142,10 +145,29 @@ class Recording:
             }
 
     def frames(self) -> list[FrameInfo]:
-        """All of them, oldest first."""
+        """All of them, oldest first.
+
+        Raises:
+            NettopError: in one line, when there is none, or they cannot be read.
+        """
         with _plain_errors(self.path, "cannot read"):
             rows = self._db.execute("SELECT seq, wall_ns, mono_ns, key FROM frames ORDER BY seq")
-            return [FrameInfo(seq, wall, mono, bool(key)) for seq, wall, mono, key in rows]
+            found = []
+            for seq, *times, key in rows:
+                if not all(isinstance(t, int) for t in times):  # SQLite keeps whatever it is given
+                    raise NettopError(
+                        f"{self.path}: tick {seq} is damaged: its times are no numbers"
+                    )
+                found.append(FrameInfo(seq, *times, bool(key)))
+            if not found:
+                raise NettopError(f"{self.path}: holds no tick{self._beside()}")
+            return found
+
+    def _beside(self) -> str:
+        wal = _wal_of(self.path)
+        if wal.exists() and wal.stat().st_size:  # a reader makes an empty one
+            return ""
+        return f"; those of a recorder that was killed are in {wal.name}, to be copied with it"
 
     def samples(self, first: int = 0, last: int = 2**62) -> Iterator[Sample]:
         """From the last key frame at or before a seq on, or from the first there is; up to last."""
@@ -213,8 +235,9 @@ def _create(path: Path) -> int:
 
 
 def _opened(path: Path, *, write: bool) -> sqlite3.Connection:
-    if not write and not path.exists():
-        raise NettopError(f"cannot read {path}: {os.strerror(2)}")
+    if not write and not path.is_file():  # SQLite would wait for a pipe for ever
+        why = "is not a regular file" if path.exists() else os.strerror(errno.ENOENT)
+        raise NettopError(f"cannot read {path}: {why}")
     options = "mode=rw" if write else "mode=ro"
     if not write and not os.access(path.parent, os.W_OK) and not _wal_of(path).exists():
         options = "immutable=1"  # else SQLite would make its files beside it

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,43 @@ sys.exit(done.returncode)
     assert "full" in last
     copied = tmp_path / "full.copy" / "a.nettop"
     assert ticks(nettop("replay", str(copied), "--ndjson").stdout)
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/null")):
+        done = nettop("replay", str(path), code=1)
+        assert done.stderr == f"nettop: cannot read {path}: is not a regular file\n"
+
+
+def test_a_file_without_its_wal_says_where_the_ticks_are(tmp_path: Path) -> None:
+    path = tmp_path / "a.nettop"
+    with subprocess.Popen(
+        [*NETTOP, "record", "-o", str(path), "--ndjson", *UNPRIVILEGED], env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as child:  # fmt: skip
+        assert child.stdout is not None
+        child.stdout.readline()
+        child.kill()
+        child.communicate(timeout=20)
+    alone = tmp_path / "b.nettop"
+    alone.write_bytes(path.read_bytes())
+    done = nettop("replay", str(alone), code=1)
+    assert "holds no tick; " in done.stderr
+    assert "b.nettop-wal" in done.stderr
+
+
+@pytest.mark.parametrize("column", ["wall_ns", "mono_ns"])
+@pytest.mark.parametrize("value", ["'soon'", "x'ff'", "1.5"])
+def test_times_that_are_no_numbers(
+    recorded: tuple[Path, str], tmp_path: Path, column: str, value: str
+) -> None:
+    path = tmp_path / "a.nettop"
+    path.write_bytes(recorded[0].read_bytes())
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(f"UPDATE frames SET {column} = {value} WHERE seq = 3")
+    done = nettop("replay", str(path), code=1)
+    assert done.stderr == f"nettop: {path}: tick 3 is damaged: its times are no numbers\n"
 
 
 def test_sql_reads_it(recorded: tuple[Path, str]) -> None:

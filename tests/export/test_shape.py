@@ -120,3 +120,19 @@ def test_every_key_has_a_shape() -> None:
         if path.endswith(("_per_s", "_pct")):
             assert shape.kind is Kind.NUMBER, path
         assert bool(shape.inner or shape.any) == (shape.kind in (Kind.OBJECT, Kind.OBJECTS)), path
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_flags_are_taken_wherever_they_are_described(tmp_path: Path, said: bool) -> None:
+    """One that is taken for a number closes every file that has it."""
+    flags = [path.split(".") for path, text in KEYS.items() if re.match("(true|false): ", text)]
+    assert {"octaves", "traced", "readable", "missed"} <= {path[-1] for path in flags}
+    for *inner, name in flags:
+        tree = at = small()
+        for key in inner:
+            at = at.setdefault(key.removesuffix("[]"), {})
+            at = at[0] if isinstance(at, list) else at
+        at[name] = said
+        assert refusal(tmp_path / "a.json", tree) is None, (inner, name)
+        at[name] = 1
+        assert "neither true nor false" in (refusal(tmp_path / "a.json", tree) or "")
