@@ -12,15 +12,20 @@ from nettop.model.types import AF_INET6, TCP_LISTEN, Detail, Flag, Model, PlaneH
 from nettop.render import units
 
 DEFAULT_WIDTH = 120
-# From narrow to wide; a set serves from its width on.
+# From narrow to wide; a set serves from its width on, and WHY has room for every verdict in it.
 _SETS: tuple[tuple[int, str], ...] = (
-    (0, "proc remote srtt retr/s sndq rcvq who why"),
+    (0, "proc remote who why"),
+    (63, "proc remote srtt who why"),
+    (70, "proc remote srtt retr/s who why"),
+    (80, "proc remote srtt retr/s sndq rcvq who why"),
     (120, "proc lport remote st flow srtt rttvar cwnd retr/s sndq rcvq rxwait.p99 unread "
           "tx.total.p99 who why"),
     (200, "proc local remote st tx rx srtt rttvar minrtt cwnd retr/s retr% lost sndq rcvq "
           "rxwait.p99 unread tx.total.p99 cc container who why"),
 )  # fmt: skip
-_WIDER = {"proc": 18, "remote": 24}  # in the widest set
+# Where cells are scarce, and in the widest set.
+_NARROWER = {"remote": 19}
+_WIDER = {"proc": 18, "remote": 24}
 # At 120 cells these give their place to the planes that know better.
 _STOPGAPS = {"rttvar": "tx.total.p99", "unread": "rxwait.p99"}
 _PLANES = {"wait", "stages"}
@@ -35,7 +40,7 @@ _CELLS = {
     Kind.TIME: 6, Kind.SIZE: 4, Kind.BITRATE: 4, Kind.COUNT: 4, Kind.RATE: 4, Kind.PERCENT: 5,
     Kind.RATIO: 5, Kind.TEXT: 15, Kind.ADDRESS: 21, Kind.LEVEL: 6,
 }  # fmt: skip
-_WHY_CELLS = 13
+WHY_CELLS = 13  # the longest verdict
 _UDP = int(Proto.UDP)
 _LEVEL_SIGNS = (" ", "▲", "!")
 _LEVEL_WORDS = ("ok", "watch", "unwell")
@@ -48,17 +53,14 @@ def columns_for(width: int, model: Model) -> tuple[tuple[Field, int], ...]:
     shown = {n for n in names.split() if FIELDS[n].source not in off}
     if least < 200:
         shown -= {stopgap for stopgap, better in _STOPGAPS.items() if better in shown}
-    return tuple(
-        (FIELDS[n], _WIDER.get(n, FIELDS[n].width) if least >= 200 else FIELDS[n].width)
-        for n in names.split()
-        if n in shown
-    )
+    cells = _WIDER if least >= 200 else _NARROWER if least < 120 else {}
+    return tuple((FIELDS[n], cells.get(n, FIELDS[n].width)) for n in names.split() if n in shown)
 
 
 def cells_of(field: Field) -> int:
     """Cells of a column that somebody chose: its title and every number of it fit."""
     if field.id == "why":
-        return _WHY_CELLS
+        return WHY_CELLS
     return field.width or max(_CELLS[field.kind], len(title_of(field)))
 
 

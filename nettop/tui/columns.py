@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from nettop.model.fields import FIELDS, Field, Kind
 from nettop.model.types import Detail, Level, Model, Proto, Row
-from nettop.render.columns import cell, cells_of, columns_for, cut, title_of
+from nettop.render.columns import WHY_CELLS, cell, cells_of, columns_for, cut, title_of
 from nettop.render.units import ABSENT
 from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import Line, Part
 
 GUTTER = 3
-LEAST_WHY = 12
 CLOSE_WAIT = 8
 
 
@@ -51,7 +50,7 @@ def choose(width: int, model: Model, chosen: tuple[Field, ...] | None = None) ->
 
 def _stretch(columns: tuple[tuple[Field, int], ...], width: int) -> tuple[tuple[Field, int], ...]:
     """What is left goes to the last column up to 16 cells, then to PROC, then to REMOTE."""
-    least = [w or LEAST_WHY for _, w in columns]
+    least = [w or WHY_CELLS for _, w in columns]
     spare = width - GUTTER - sum(least) - (len(least) - 1)
     last = len(least) - 1
     for i, most in (

@@ -26,8 +26,10 @@ from nettop.model.types import (
     SourceStatus,
     Verdict,
 )
-from nettop.render.columns import columns_for, cut, reader, to_ascii
+from nettop.model.words import why_text
+from nettop.render.columns import WHY_CELLS, columns_for, cut, reader, to_ascii
 from nettop.render.table import TableStyle
+from nettop.tui.columns import GUTTER, choose
 from tests.export.make import HOSTILE, make_detail, make_model, make_row
 
 NARROW = ["proc", "remote", "srtt", "retr/s", "sndq", "rcvq", "who", "why"]
@@ -190,6 +192,21 @@ def test_columns_follow_the_width_and_the_planes() -> None:
     with_bpf = [f.id for f, _ in columns_for(120, on)]
     assert "rxwait.p99" in with_bpf
     assert "unread" not in with_bpf
+
+
+@pytest.mark.parametrize("width", [60, 62, 63, 69, 70, 79, 80, 100, 119])
+def test_a_narrow_table_has_every_verdict_in_full(width: int) -> None:
+    """`reads 60.3ms` without its last letter would be a wait of an hour."""
+    late = make_row(5, verdicts=1 << Verdict.RTT, verdict=Verdict.RTT, verdict_value=12.3, level=2)
+    words = why_text(late) or ""
+    assert words == "RTT 12.3x min"
+    assert len(words) == WHY_CELLS
+    shown = text_of((late, None), style=TableStyle(width, True)).splitlines()[-1]
+    assert shown.endswith(words)
+    fields = [f.id for f, _ in choose(width, make_model()).columns]
+    used = GUTTER + sum(cells + 1 for _, cells in choose(width, make_model()).columns) - 1
+    assert fields[-2:] == ["who", "why"]
+    assert used <= width
 
 
 def test_in_full_nothing_is_cut() -> None:
