@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* The verdicts of the diag plane: which conditions hold, for how long, how loud. */
+#include <errno.h>
 #include <string.h>
 
+#include "nt_api.h"
 #include "nt_engine.h"
 
 /* What makes a verdict, and where it becomes unwell. */
@@ -47,6 +49,11 @@ static const uint8_t who_of[NT_V_COUNT] = {
 	[NT_V_CWND] = NT_WHO_NET,   [NT_V_READS] = NT_WHO_APP,	 [NT_V_QDISC] = NT_WHO_KERN,
 	[NT_V_NIC] = NT_WHO_NIC,
 };
+
+int nt_who_of(uint32_t verdict)
+{
+	return verdict < NT_V_COUNT ? who_of[verdict] : -EINVAL;
+}
 
 /* The conditions of one interval: value and threshold of each that holds. */
 struct held {

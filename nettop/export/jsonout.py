@@ -40,7 +40,8 @@ from nettop.model.types import (
     Verdict,
     address_text,
 )
-from nettop.model.words import CAUSES, VERDICT_NAMES, who_name, who_text, why_text
+from nettop.model.verdicts import CAUSES, VERDICTS
+from nettop.model.words import who_name, who_text, why_text
 
 Write = Callable[[bytes], object]
 Owners = Callable[[int], Sequence[Proc]]
@@ -53,21 +54,6 @@ OWNERS = {
     Owner.NOT_FOUND: "not_found", Owner.HIDDEN: "hidden",
 }  # fmt: skip
 TIMERS = {1: "retransmit", 2: "keepalive", 3: "time_wait", 4: "probe"}
-VERDICT_UNITS = {
-    Verdict.UNREAD: "ms",
-    Verdict.ACCEPT: "percent",
-    Verdict.LOSS: "percent",
-    Verdict.RTO: "count",
-    Verdict.WINDOW: "percent",
-    Verdict.RTT: "ratio",
-    Verdict.SNDBUF: "percent",
-    Verdict.DROPS: "per_s",
-    Verdict.UNCLOSED: "s",
-    Verdict.CWND: "percent",
-    Verdict.READS: "ms",
-    Verdict.QDISC: "ms",
-    Verdict.NIC: "ms",
-}
 # tcp_info values that mean unknown; rtt is 0 until the first sample.
 ABSENT_INFO: dict[str, int] = {
     "rtt": 0,
@@ -354,7 +340,7 @@ def _put_verdicts(out: dict[str, Any], row: Row) -> None:
         out["verdicts"] = []
         return
     verdicts = row.verdicts
-    out["verdicts"] = list(dict.fromkeys(VERDICT_NAMES[v] for v in verdicts))
+    out["verdicts"] = list(dict.fromkeys(VERDICTS[v].name for v in verdicts))
     out["who"] = who_text(row)
     out["why"] = why_text(row)
     details = [_verdict(Verdict(rec.verdict), rec.verdict_value, rec.who, rec.because)]
@@ -365,14 +351,15 @@ def _put_verdicts(out: dict[str, Any], row: Row) -> None:
 
 
 def _verdict(verdict: Verdict, value: float, who: int, because: int) -> dict[str, Any]:
-    out = {
-        "name": VERDICT_NAMES[verdict],
+    spec = VERDICTS[verdict]
+    out: dict[str, Any] = {
+        "name": spec.name,
         "who": who_name(who),
         "value": neat(value),
-        "unit": VERDICT_UNITS[verdict],
+        "unit": spec.unit,
     }
-    if verdict is Verdict.READS:
-        out["of"] = "p99"
+    if spec.of:
+        out["of"] = spec.of
     cause = CAUSES.get(Because(because))
     if cause:
         out["cause"] = cause

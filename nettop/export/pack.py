@@ -37,7 +37,8 @@ from nettop.model.types import (
     Verdict,
     Who,
 )
-from nettop.model.words import CAUSES, VERDICT_NAMES, WHO_NUMBERS
+from nettop.model.verdicts import CAUSES, named
+from nettop.model.words import WHO_NUMBERS
 
 _FAMILY = {name: number for number, name in FAMILIES.items()}
 _PROTO = {name: number for number, name in PROTOS.items()}
@@ -45,8 +46,6 @@ _STATE = {name: number for number, name in TCP_STATES.items()}
 _LEVEL = {name: number for number, name in LEVELS.items()}
 _TIMER = {name: number for number, name in TIMERS.items()}
 _OWNER = {name: owner for owner, name in OWNERS.items()}
-# Two verdicts are called reads_late; "of" tells them apart.
-_VERDICT = {name: v for v, name in VERDICT_NAMES.items() if v is not Verdict.READS}
 
 _CAUSE = {name: because for because, name in CAUSES.items()}
 
@@ -362,18 +361,21 @@ def _put_verdicts(rec: dict[str, Any], source: Mapping[str, Any], where: str) ->
         return
     mask = 0
     told = {text(item, "name", f"{where}verdict_details.") for item in details}
+    last = -1
     for at, name in enumerate(sequence(source, "verdicts", where)):
         if type(name) is not str:
             raise Bad(f"{where}verdicts[{at}]", "is no text")
-        if name in _VERDICT and name not in told:
-            mask |= 1 << _VERDICT[name]
+        if name in told:
+            continue
+        # Behind the worst two they stand by number, which tells those of one name apart.
+        verdict = next((v for v in sorted(named(name)) if v > last), None)
+        if verdict is not None:
+            mask |= 1 << verdict
+            last = verdict
     known: list[tuple[Verdict, float, int, int]] = []
     for at, item in enumerate(details):
         place = f"{where}verdict_details[{at}]."
-        verdict: Verdict | None = _VERDICT.get(text(item, "name", place))
-        if verdict is Verdict.UNREAD and item.get("of") == "p99":
-            verdict = Verdict.READS
-        if verdict is not None:
+        for verdict in named(text(item, "name", place), item.get("of"))[:1]:
             who = WHO_NUMBERS.get(text(item, "who", place), int(Who.UNKNOWN))
             because = int(_CAUSE.get(optional_text(item, "cause", place) or "", Because.PLAIN))
             known.append((verdict, number(item, "value", place), who, because))

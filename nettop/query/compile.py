@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from nettop.model.fields import FIELDS, Field, Loc
 from nettop.model.types import AF_INET, AF_INET6, Proto, Verdict
-from nettop.model.words import VERDICT_NAMES, WHO_NUMBERS
+from nettop.model.verdicts import NAMES, named
+from nettop.model.words import WHO_NUMBERS
 from nettop.query import values
 from nettop.query.ast import Address, And, Compare, Node, Not, Or, OwnedBy, States, Text
 from nettop.query.errors import FilterError
@@ -214,8 +215,7 @@ class _Compiler:
         elif item.id == "cc":
             self.ops.append(Op(TEXT, cmp=equal, side=TEXT_CONG, data=self.blob(pattern)))
         elif item is VERDICT:
-            self.verdicts([v for v in Verdict if VERDICT_NAMES[v] == pattern], pattern, node.equal,
-                          sorted(VERDICT_NAMES.values()))  # fmt: skip
+            self.verdicts(named(pattern), pattern, node.equal)
         elif item.id == "who":
             self.who(pattern, node.equal)
         elif item.id == "proto":
@@ -252,9 +252,11 @@ class _Compiler:
         self.data += pattern.encode(errors="surrogateescape").replace(b"\0", b"?") + b"\0"
         return at
 
-    def verdicts(self, wanted: list[Verdict], word: str, equal: bool, known: list[str]) -> None:
+    def verdicts(self, wanted: list[Verdict], word: str, equal: bool) -> None:
         if not wanted:
-            raise self.fail(word, f"no verdict '{word}'", f"verdicts are {', '.join(known)}")
+            raise self.fail(
+                word, f"no verdict '{word}'", f"verdicts are {', '.join(sorted(NAMES))}"
+            )
         for i, verdict in enumerate(wanted):
             loc = Loc("rec", "verdicts", bit=int(verdict))
             self.ops.append(Op(CMP, cmp=CMPS["="], left=loc, number=1))
