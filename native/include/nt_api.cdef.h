@@ -6,6 +6,7 @@
 struct nt_engine;
 struct nt_procs;
 
+/* A hash of these headers, so that a helper built from others is noticed. */
 int nt_abi_version(void);
 int nt_bpf_built(void); /* 1: the BPF programs are inside */
 
