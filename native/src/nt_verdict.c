@@ -161,7 +161,7 @@ static void note_rtt(struct nt_rec *r, bool high, uint32_t now_ms)
 static void hold_rtt(const struct nt_config *c, struct nt_rec *r, const struct nt_facts *f,
 		     uint32_t now_ms, struct held *h)
 {
-	bool known = r->min_rtt_us && r->min_rtt_us != UINT32_MAX;
+	bool known = r->min_rtt_us && r->min_rtt_us != NT_MIN_RTT_UNKNOWN;
 	float ratio = known ? (float)r->rtt_us / (float)r->min_rtt_us : 0;
 	bool high = ratio >= c->rtt_ratio[0] && r->rtt_us - r->min_rtt_us >= c->rtt_over_us &&
 		    !may_be_delayed_ack(r, f);

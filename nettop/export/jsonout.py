@@ -23,7 +23,7 @@ from nettop.export.keys import SCHEMA
 from nettop.export.times import utc_text
 from nettop.model.events import Event, EventType
 from nettop.model.fields import TCP_ALIVE
-from nettop.model.tcpinfo import LISTEN_FIELDS, TCP_INFO
+from nettop.model.tcpinfo import ABSENT, LISTEN_FIELDS
 from nettop.model.types import (
     AF_INET,
     TCP_LISTEN,
@@ -54,11 +54,6 @@ OWNERS = {
     Owner.NOT_FOUND: "not_found", Owner.HIDDEN: "hidden",
 }  # fmt: skip
 TIMERS = {1: "retransmit", 2: "keepalive", 3: "time_wait", 4: "probe"}
-# tcp_info values that mean unknown; rtt is 0 until the first sample.
-ABSENT_INFO: dict[str, int] = {
-    "rtt": 0,
-    **{item.name: item.absent for item in TCP_INFO if item.absent is not None},
-}
 CHUNK_BYTES = 1 << 16
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
@@ -270,7 +265,7 @@ def tcp_info_object(row: Row, detail: Detail | None) -> dict[str, int]:
         names: Iterable[str] = LISTEN_FIELDS & info.keys()
         info = {name: info[name] for name in sorted(names)}
     out = dict(info)
-    for name, absent in ABSENT_INFO.items():
+    for name, absent in ABSENT.items():
         if out.get(name) == absent:
             del out[name]
     return out
@@ -285,7 +280,7 @@ def _gauges(rec: Any) -> dict[str, int]:
     out |= {"snd_cwnd": rec.snd_cwnd, "total_retrans": rec.total_retrans}
     if rec.rtt_us:
         out["rtt"] = rec.rtt_us
-    if rec.min_rtt_us != 0xFFFFFFFF:
+    if rec.min_rtt_us != ABSENT["min_rtt"]:
         out["min_rtt"] = rec.min_rtt_us
     return out
 

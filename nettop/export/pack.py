@@ -8,7 +8,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Any
 
 from nettop.export.distributions import plane_of
-from nettop.export.jsonout import ABSENT_INFO, FAMILIES, LEVELS, OWNERS, PROTOS, TIMERS
+from nettop.export.jsonout import FAMILIES, LEVELS, OWNERS, PROTOS, TIMERS
 from nettop.export.values import (
     Bad,
     integer,
@@ -24,7 +24,7 @@ from nettop.export.values import (
 from nettop.ffi import ffi
 from nettop.ffi.wire import EMPTY_REC, pack_row
 from nettop.model.fields import TCP_ALIVE
-from nettop.model.tcpinfo import TAIL_6_18, TAIL_7_0, TCP_INFO, InfoField
+from nettop.model.tcpinfo import ABSENT, TAIL_6_18, TAIL_7_0, TCP_INFO, InfoField
 from nettop.model.types import (
     AF_INET,
     TCP_LISTEN,
@@ -121,7 +121,7 @@ def pack_socket(source: Mapping[str, Any], where: str) -> Packed:
         "state": state,
         "rqueue": integer(source, "rqueue", where, 32, 0),
         "wqueue": integer(source, "wqueue", where, 32, 0),
-        "min_rtt_us": 0xFFFFFFFF,
+        "min_rtt_us": ABSENT["min_rtt"],
     }
     if not rec["cookie"]:
         raise Bad(f"{where}cookie", "is 0")
@@ -252,7 +252,7 @@ def _put_info(
         if end > length or end > _INFO_ROOM:
             continue
         if value is None:
-            absent = ABSENT_INFO.get(item.name)
+            absent = ABSENT.get(item.name)
             if absent is None:
                 missing.append(item.name)
                 continue
