@@ -6,6 +6,7 @@
 struct nt_engine;
 struct nt_procs;
 
+/* A hash of these headers, so that a helper built from others is noticed. */
 int nt_abi_version(void);
 int nt_bpf_built(void); /* 1: the BPF programs are inside */
 
@@ -52,6 +53,8 @@ void nt_engine_free(struct nt_engine *e);
 int nt_engine_add_netns(struct nt_engine *e, uint32_t netns, int diag_fd, int lookup_fd);
 int nt_engine_del_netns(struct nt_engine *e, uint32_t netns);
 void nt_config_default(struct nt_config *ret);
+/* enum nt_who that a verdict blames where no finding says otherwise. */
+int nt_who_of(uint32_t verdict);
 int nt_engine_configure(struct nt_engine *e, const struct nt_config *config);
 /* Replaces the filter and matches all known sockets again; n_ops 0: no filter. */
 int nt_engine_set_filter(struct nt_engine *e, const struct nt_op *ops, uint32_t n_ops,

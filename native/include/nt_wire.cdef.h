@@ -117,7 +117,7 @@ struct nt_rec {
 	uint32_t wqueue; /* LISTEN: its limit */
 	uint32_t rtt_us;
 	uint32_t rttvar_us;
-	uint32_t min_rtt_us; /* ~0 – */
+	uint32_t min_rtt_us; /* ~0 –, as in tcp_info */
 	uint32_t snd_cwnd;
 	uint32_t lost;
 
@@ -272,6 +272,38 @@ struct nt_failure {
 	uint8_t family; /* AF_INET, AF_INET6; 0 both */
 	uint16_t pad;
 	int32_t error; /* errno */
+};
+
+/* Where members of struct tcp_info lie (include/uapi/linux/tcp.h), of those that C reads. */
+enum nt_info {
+	TI_CA_STATE = 1,
+	TI_RETRANSMITS = 2,
+	TI_BACKOFF = 4,
+	TI_DELIVERY_RATE_APP_LIMITED = 7,
+	TI_SND_MSS = 16,
+	TI_UNACKED = 24,
+	TI_LOST = 32,
+	TI_LAST_DATA_RECV = 52,
+	TI_LAST_ACK_RECV = 56,
+	TI_RTT = 68,
+	TI_RTTVAR = 72,
+	TI_SND_CWND = 80,
+	TI_TOTAL_RETRANS = 100,
+	TI_PACING_RATE = 104,
+	TI_MAX_PACING_RATE = 112,
+	TI_BYTES_ACKED = 120,
+	TI_BYTES_RECEIVED = 128,
+	TI_NOTSENT_BYTES = 144,
+	TI_MIN_RTT = 148,
+	TI_DATA_SEGS_OUT = 156,
+	TI_BUSY_TIME = 168,
+	TI_RWND_LIMITED = 176,
+	TI_SNDBUF_LIMITED = 184,
+	TI_BYTES_SENT = 200,
+	TI_BYTES_RETRANS = 208,
+	TI_DSACK_DUPS = 216,
+	TI_SND_WND = 228,
+	TI_TOTAL_RTO = 240,
 };
 
 enum nt_type { NT_U8 = 1, NT_U16 = 2, NT_U32 = 3, NT_U64 = 4, NT_F32 = 5, NT_BIT = 6 };

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "nt_api.h"
 
-/* Grows whenever a record or a function of the interface changes. */
-#define NT_ABI_VERSION 1
+/* Made by the build: a hash of all of the interface (nettop/ffi/abi.py). */
+#if __has_include("nt_abi.h")
+#include "nt_abi.h"
+#else
+#define NT_ABI_VERSION 0
+#endif
 
 int nt_abi_version(void)
 {

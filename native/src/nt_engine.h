@@ -17,6 +17,8 @@
 #define NT_SLAB_BITS 10
 #define NT_SLAB_RECORDS (1U << NT_SLAB_BITS)
 #define NT_NONE UINT32_MAX
+/* As the kernel has it while nothing was measured. */
+#define NT_MIN_RTT_UNKNOWN UINT32_MAX
 
 /* States of linux/tcp_states.h; the kernel's header clashes with netinet/tcp.h. */
 enum {

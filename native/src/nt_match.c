@@ -124,7 +124,7 @@ static void rec_of(const struct nt_event *ev, struct nt_rec *rec)
 		.dport = ev->dport,
 		.family = mapped ? AF_INET : ev->family,
 		.state = ev->state,
-		.min_rtt_us = UINT32_MAX,
+		.min_rtt_us = NT_MIN_RTT_UNKNOWN,
 	};
 	if (ev->proto == IPPROTO_TCP)
 		rec->proto = NT_PROTO_TCP;

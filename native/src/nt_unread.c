@@ -4,8 +4,6 @@
 
 #include "nt_engine.h"
 
-enum { TI_BYTES_RECEIVED = 128 }; /* tcp_info, include/uapi/linux/tcp.h */
-
 /* Low words of milliseconds go round after 49 days: an older age stands still. */
 #define UNREAD_MOST_MS 0x80000000U
 

@@ -9,38 +9,6 @@
 #include "nt_holders.h"
 #include "nt_planes.h"
 
-/* tcp_info members by offset, include/uapi/linux/tcp.h. */
-enum {
-	TI_CA_STATE = 1,
-	TI_RETRANSMITS = 2,
-	TI_BACKOFF = 4,
-	TI_APP_LIMITED = 7,
-	TI_SND_MSS = 16,
-	TI_UNACKED = 24,
-	TI_LOST = 32,
-	TI_LAST_DATA_RECV = 52,
-	TI_LAST_ACK_RECV = 56,
-	TI_RTT = 68,
-	TI_RTTVAR = 72,
-	TI_SND_CWND = 80,
-	TI_TOTAL_RETRANS = 100,
-	TI_PACING_RATE = 104,
-	TI_MAX_PACING_RATE = 112,
-	TI_BYTES_ACKED = 120,
-	TI_BYTES_RECEIVED = 128,
-	TI_NOTSENT = 144,
-	TI_MIN_RTT = 148,
-	TI_DATA_SEGS_OUT = 156,
-	TI_BUSY = 168,
-	TI_RWND = 176,
-	TI_SNDBUF = 184,
-	TI_BYTES_SENT = 200,
-	TI_BYTES_RETRANS = 208,
-	TI_DSACK_DUPS = 216,
-	TI_SND_WND = 228,
-	TI_TOTAL_RTO = 240,
-};
-
 #define CA_LOSS 4 /* TCP_CA_Loss */
 
 /* How often the base of the loss window moves on: the window spans one to two of these. */
@@ -102,7 +70,7 @@ uint8_t nt_cong_id(struct nt_engine *e, const struct nt_diag_view *v)
 
 static void take_gauges(struct nt_rec *rec, const struct nt_diag_view *v, struct nt_facts *f)
 {
-	f->notsent_bytes = nt_info32(v, TI_NOTSENT);
+	f->notsent_bytes = nt_info32(v, TI_NOTSENT_BYTES);
 	f->unacked = nt_info32(v, TI_UNACKED);
 	f->snd_wnd = v->info_len >= TI_SND_WND + 4 ? nt_info32(v, TI_SND_WND) : UINT32_MAX;
 	f->last_data_recv_ms = nt_info32(v, TI_LAST_DATA_RECV);
@@ -113,11 +81,12 @@ static void take_gauges(struct nt_rec *rec, const struct nt_diag_view *v, struct
 	rec->backoff = nt_info8(v, TI_BACKOFF);
 	rec->rtt_us = nt_info32(v, TI_RTT);
 	rec->rttvar_us = nt_info32(v, TI_RTTVAR);
-	rec->min_rtt_us = v->info_len >= TI_MIN_RTT + 4 ? nt_info32(v, TI_MIN_RTT) : UINT32_MAX;
+	rec->min_rtt_us = v->info_len >= TI_MIN_RTT + 4 ? nt_info32(v, TI_MIN_RTT) :
+							  NT_MIN_RTT_UNKNOWN;
 	rec->snd_cwnd = nt_info32(v, TI_SND_CWND);
 	rec->lost = nt_info32(v, TI_LOST);
 	rec->flags &= ~(uint32_t)NT_F_APP_LIMITED;
-	if (nt_info8(v, TI_APP_LIMITED) & 1)
+	if (nt_info8(v, TI_DELIVERY_RATE_APP_LIMITED) & 1)
 		rec->flags |= NT_F_APP_LIMITED;
 }
 
@@ -250,15 +219,15 @@ static bool sndbuf_holds(const struct nt_rec *rec, const struct nt_diag_view *v,
 static void roll_limited(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh,
 			 uint32_t now_ms, const struct nt_facts *f)
 {
-	uint32_t busy = (uint32_t)(nt_info64(v, TI_BUSY) / 1000);
-	uint32_t rwnd = (uint32_t)(nt_info64(v, TI_RWND) / 1000);
-	uint32_t sndbuf = (uint32_t)(nt_info64(v, TI_SNDBUF) / 1000);
+	uint32_t busy = (uint32_t)(nt_info64(v, TI_BUSY_TIME) / 1000);
+	uint32_t rwnd = (uint32_t)(nt_info64(v, TI_RWND_LIMITED) / 1000);
+	uint32_t sndbuf = (uint32_t)(nt_info64(v, TI_SNDBUF_LIMITED) / 1000);
 	uint32_t window = now_ms - rec->lim_at_ms;
 
 	rec->busy_ms = busy;
 	rec->rwnd_limited_ms = rwnd;
 	rec->sndbuf_limited_ms = sndbuf;
-	if (v->info_len < TI_SNDBUF + 8)
+	if (v->info_len < TI_SNDBUF_LIMITED + 8)
 		return;
 	if (!fresh && window < LIMITED_WINDOW_MS)
 		return;
@@ -452,7 +421,7 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 			e->table.mark[i] |= NT_M_V6;
 		rec->first_seen_s = (uint32_t)(now_ms / 1000);
 		rec->base_ns = e->now_ns;
-		rec->min_rtt_us = UINT32_MAX;
+		rec->min_rtt_us = NT_MIN_RTT_UNKNOWN;
 		e->totals.opened++;
 	}
 	rec->flags = (rec->flags & ~(uint32_t)(NT_F_NEW | NT_F_MISSED)) | (fresh ? NT_F_NEW : 0);

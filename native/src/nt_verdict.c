@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* The verdicts of the diag plane: which conditions hold, for how long, how loud. */
+#include <errno.h>
 #include <string.h>
 
+#include "nt_api.h"
 #include "nt_engine.h"
 
 /* What makes a verdict, and where it becomes unwell. */
@@ -47,6 +49,11 @@ static const uint8_t who_of[NT_V_COUNT] = {
 	[NT_V_CWND] = NT_WHO_NET,   [NT_V_READS] = NT_WHO_APP,	 [NT_V_QDISC] = NT_WHO_KERN,
 	[NT_V_NIC] = NT_WHO_NIC,
 };
+
+int nt_who_of(uint32_t verdict)
+{
+	return verdict < NT_V_COUNT ? who_of[verdict] : -EINVAL;
+}
 
 /* The conditions of one interval: value and threshold of each that holds. */
 struct held {
@@ -154,7 +161,7 @@ static void note_rtt(struct nt_rec *r, bool high, uint32_t now_ms)
 static void hold_rtt(const struct nt_config *c, struct nt_rec *r, const struct nt_facts *f,
 		     uint32_t now_ms, struct held *h)
 {
-	bool known = r->min_rtt_us && r->min_rtt_us != UINT32_MAX;
+	bool known = r->min_rtt_us && r->min_rtt_us != NT_MIN_RTT_UNKNOWN;
 	float ratio = known ? (float)r->rtt_us / (float)r->min_rtt_us : 0;
 	bool high = ratio >= c->rtt_ratio[0] && r->rtt_us - r->min_rtt_us >= c->rtt_over_us &&
 		    !may_be_delayed_ack(r, f);

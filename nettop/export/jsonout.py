@@ -23,7 +23,7 @@ from nettop.export.keys import SCHEMA
 from nettop.export.times import utc_text
 from nettop.model.events import Event, EventType
 from nettop.model.fields import TCP_ALIVE
-from nettop.model.tcpinfo import LISTEN_FIELDS, TCP_INFO
+from nettop.model.tcpinfo import ABSENT, LISTEN_FIELDS
 from nettop.model.types import (
     AF_INET,
     TCP_LISTEN,
@@ -40,7 +40,8 @@ from nettop.model.types import (
     Verdict,
     address_text,
 )
-from nettop.model.words import CAUSES, VERDICT_NAMES, who_name, who_text, why_text
+from nettop.model.verdicts import CAUSES, VERDICTS
+from nettop.model.words import who_name, who_text, why_text
 
 Write = Callable[[bytes], object]
 Owners = Callable[[int], Sequence[Proc]]
@@ -53,26 +54,6 @@ OWNERS = {
     Owner.NOT_FOUND: "not_found", Owner.HIDDEN: "hidden",
 }  # fmt: skip
 TIMERS = {1: "retransmit", 2: "keepalive", 3: "time_wait", 4: "probe"}
-VERDICT_UNITS = {
-    Verdict.UNREAD: "ms",
-    Verdict.ACCEPT: "percent",
-    Verdict.LOSS: "percent",
-    Verdict.RTO: "count",
-    Verdict.WINDOW: "percent",
-    Verdict.RTT: "ratio",
-    Verdict.SNDBUF: "percent",
-    Verdict.DROPS: "per_s",
-    Verdict.UNCLOSED: "s",
-    Verdict.CWND: "percent",
-    Verdict.READS: "ms",
-    Verdict.QDISC: "ms",
-    Verdict.NIC: "ms",
-}
-# tcp_info values that mean unknown; rtt is 0 until the first sample.
-ABSENT_INFO: dict[str, int] = {
-    "rtt": 0,
-    **{item.name: item.absent for item in TCP_INFO if item.absent is not None},
-}
 CHUNK_BYTES = 1 << 16
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
@@ -284,7 +265,7 @@ def tcp_info_object(row: Row, detail: Detail | None) -> dict[str, int]:
         names: Iterable[str] = LISTEN_FIELDS & info.keys()
         info = {name: info[name] for name in sorted(names)}
     out = dict(info)
-    for name, absent in ABSENT_INFO.items():
+    for name, absent in ABSENT.items():
         if out.get(name) == absent:
             del out[name]
     return out
@@ -299,7 +280,7 @@ def _gauges(rec: Any) -> dict[str, int]:
     out |= {"snd_cwnd": rec.snd_cwnd, "total_retrans": rec.total_retrans}
     if rec.rtt_us:
         out["rtt"] = rec.rtt_us
-    if rec.min_rtt_us != 0xFFFFFFFF:
+    if rec.min_rtt_us != ABSENT["min_rtt"]:
         out["min_rtt"] = rec.min_rtt_us
     return out
 
@@ -354,7 +335,7 @@ def _put_verdicts(out: dict[str, Any], row: Row) -> None:
         out["verdicts"] = []
         return
     verdicts = row.verdicts
-    out["verdicts"] = list(dict.fromkeys(VERDICT_NAMES[v] for v in verdicts))
+    out["verdicts"] = list(dict.fromkeys(VERDICTS[v].name for v in verdicts))
     out["who"] = who_text(row)
     out["why"] = why_text(row)
     details = [_verdict(Verdict(rec.verdict), rec.verdict_value, rec.who, rec.because)]
@@ -365,14 +346,15 @@ def _put_verdicts(out: dict[str, Any], row: Row) -> None:
 
 
 def _verdict(verdict: Verdict, value: float, who: int, because: int) -> dict[str, Any]:
-    out = {
-        "name": VERDICT_NAMES[verdict],
+    spec = VERDICTS[verdict]
+    out: dict[str, Any] = {
+        "name": spec.name,
         "who": who_name(who),
         "value": neat(value),
-        "unit": VERDICT_UNITS[verdict],
+        "unit": spec.unit,
     }
-    if verdict is Verdict.READS:
-        out["of"] = "p99"
+    if spec.of:
+        out["of"] = spec.of
     cause = CAUSES.get(Because(because))
     if cause:
         out["cause"] = cause

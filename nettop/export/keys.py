@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nettop.model.tcpinfo import TAIL_6_18, TAIL_7_0, TCP_INFO, InfoField
+from nettop.model.verdicts import CAUSES, NAMES, VERDICTS
 
 SCHEMA = "nettop.snapshot/1"
 
@@ -49,6 +50,12 @@ _LAST = {
     "dsack_dups": "duplicates that the peer told of",
     "rcv_ooopack": "segments that came out of order",
 }
+
+_CAUSES = "; ".join(
+    f"of {v.name} {', '.join(CAUSES[because] for because in v.causes)}"
+    for v in VERDICTS.values()
+    if v.causes
+)
 
 _TOP = {
     "schema": f'"{SCHEMA}"',
@@ -230,19 +237,17 @@ _SOCKET = {
     "limited.idle": "nothing to send",
     "level": "ok, watch or unwell; sinks 10 s after the last verdict",
     "strength": "log2 of value / threshold of the worst verdict",
-    "verdicts": "what is wrong now, worst first: reads_late, accept, loss, rto, peer_window, rtt, "
-    "send_buffer, drops, unclosed, cwnd",
+    "verdicts": f"what is wrong now, worst first: {', '.join(NAMES)}",
     "who": "whose fault the worst is: app, kern, nic, net or peer; with ? it looks like theirs, "
     "? alone: it cannot be told from here",
     "why": "the worst in words with its number",
     "verdict_details": "the worst two",
     "verdict_details[].name": "as in verdicts",
     "verdict_details[].who": "whose fault, as in who",
-    "verdict_details[].cause": "what the number counts, where a verdict has more than one: of rto "
-    "resent, resent_since_handshake, syn, window_probe, keepalive; of drops full, checksum, "
-    "memory, other, untold; this_host: lost before the wire",
+    "verdict_details[].cause": "what the number counts, where that is not always the same: "
+    f"{_CAUSES}; this_host: lost before the wire",
     "verdict_details[].value": "the number that it was judged by",
-    "verdict_details[].unit": "ms, s, percent, count, ratio or per_s",
+    "verdict_details[].unit": ", ".join(dict.fromkeys(v.unit for v in VERDICTS.values())),
     "verdict_details[].of": "p99: the value is the 99th percentile of the interval's waits",
     "rx_wait": "how long received data waits for the program",
     **{f"rx_wait.{name}": text for name, text in _DIST.items()},

@@ -8,7 +8,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Any
 
 from nettop.export.distributions import plane_of
-from nettop.export.jsonout import ABSENT_INFO, FAMILIES, LEVELS, OWNERS, PROTOS, TIMERS
+from nettop.export.jsonout import FAMILIES, LEVELS, OWNERS, PROTOS, TIMERS
 from nettop.export.values import (
     Bad,
     integer,
@@ -24,7 +24,7 @@ from nettop.export.values import (
 from nettop.ffi import ffi
 from nettop.ffi.wire import EMPTY_REC, pack_row
 from nettop.model.fields import TCP_ALIVE
-from nettop.model.tcpinfo import TAIL_6_18, TAIL_7_0, TCP_INFO, InfoField
+from nettop.model.tcpinfo import ABSENT, TAIL_6_18, TAIL_7_0, TCP_INFO, InfoField
 from nettop.model.types import (
     AF_INET,
     TCP_LISTEN,
@@ -37,7 +37,8 @@ from nettop.model.types import (
     Verdict,
     Who,
 )
-from nettop.model.words import CAUSES, VERDICT_NAMES, WHO_NUMBERS
+from nettop.model.verdicts import CAUSES, named
+from nettop.model.words import WHO_NUMBERS
 
 _FAMILY = {name: number for number, name in FAMILIES.items()}
 _PROTO = {name: number for number, name in PROTOS.items()}
@@ -45,8 +46,6 @@ _STATE = {name: number for number, name in TCP_STATES.items()}
 _LEVEL = {name: number for number, name in LEVELS.items()}
 _TIMER = {name: number for number, name in TIMERS.items()}
 _OWNER = {name: owner for owner, name in OWNERS.items()}
-# Two verdicts are called reads_late; "of" tells them apart.
-_VERDICT = {name: v for v, name in VERDICT_NAMES.items() if v is not Verdict.READS}
 
 _CAUSE = {name: because for because, name in CAUSES.items()}
 
@@ -122,7 +121,7 @@ def pack_socket(source: Mapping[str, Any], where: str) -> Packed:
         "state": state,
         "rqueue": integer(source, "rqueue", where, 32, 0),
         "wqueue": integer(source, "wqueue", where, 32, 0),
-        "min_rtt_us": 0xFFFFFFFF,
+        "min_rtt_us": ABSENT["min_rtt"],
     }
     if not rec["cookie"]:
         raise Bad(f"{where}cookie", "is 0")
@@ -253,7 +252,7 @@ def _put_info(
         if end > length or end > _INFO_ROOM:
             continue
         if value is None:
-            absent = ABSENT_INFO.get(item.name)
+            absent = ABSENT.get(item.name)
             if absent is None:
                 missing.append(item.name)
                 continue
@@ -362,18 +361,21 @@ def _put_verdicts(rec: dict[str, Any], source: Mapping[str, Any], where: str) ->
         return
     mask = 0
     told = {text(item, "name", f"{where}verdict_details.") for item in details}
+    last = -1
     for at, name in enumerate(sequence(source, "verdicts", where)):
         if type(name) is not str:
             raise Bad(f"{where}verdicts[{at}]", "is no text")
-        if name in _VERDICT and name not in told:
-            mask |= 1 << _VERDICT[name]
+        if name in told:
+            continue
+        # Behind the worst two they stand by number, which tells those of one name apart.
+        verdict = next((v for v in sorted(named(name)) if v > last), None)
+        if verdict is not None:
+            mask |= 1 << verdict
+            last = verdict
     known: list[tuple[Verdict, float, int, int]] = []
     for at, item in enumerate(details):
         place = f"{where}verdict_details[{at}]."
-        verdict: Verdict | None = _VERDICT.get(text(item, "name", place))
-        if verdict is Verdict.UNREAD and item.get("of") == "p99":
-            verdict = Verdict.READS
-        if verdict is not None:
+        for verdict in named(text(item, "name", place), item.get("of"))[:1]:
             who = WHO_NUMBERS.get(text(item, "who", place), int(Who.UNKNOWN))
             because = int(_CAUSE.get(optional_text(item, "cause", place) or "", Because.PLAIN))
             known.append((verdict, number(item, "value", place), who, because))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 from nettop.errors import NettopError
+from nettop.ffi.abi import version_of
 
 try:
     from nettop._native import ffi, lib
@@ -25,11 +27,18 @@ except ImportError as error:
     fix = f"install {library[1]}" if library else "install nettop with pip in this Python"
     raise NettopError(f"the compiled helper cannot be loaded: {error}: {fix}") from error
 
-ABI = 1
 
-if lib.nt_abi_version() != ABI:
+def _same_interface() -> bool:
+    """Whether the helper was built from the headers that lie beside this package, if any do."""
+    headers = Path(__file__).parents[2] / "native" / "include"
+    if not (headers / "nt_wire.cdef.h").exists():
+        return True  # installed: both came at once
+    return bool(lib.nt_abi_version() == version_of(headers))
+
+
+if not _same_interface():
     raise NettopError(
-        f"the compiled helper speaks version {lib.nt_abi_version()}, this package {ABI}: "
+        "the compiled helper was built from other headers than native/include has now: "
         "install nettop with pip in this Python"
     )
 
@@ -41,4 +50,4 @@ def check(result: int, call: str) -> int:
     return result
 
 
-__all__ = ["ABI", "check", "ffi", "lib"]
+__all__ = ["check", "ffi", "lib"]

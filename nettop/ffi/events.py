@@ -10,6 +10,7 @@ from nettop.ffi import ffi
 from nettop.ffi.edges import octaves_histogram
 from nettop.ffi.wire import layout
 from nettop.model.events import Closed, Drop, Event, EventType
+from nettop.model.tcpinfo import ABSENT
 from nettop.model.types import AF_INET, AF_INET6, Stage
 from nettop.render.clean import clean
 
@@ -19,7 +20,6 @@ _closed_names, _closed_format = layout("nt_closed")
 CLOSED = struct.Struct(_closed_format)
 _drop_names, _drop_format = layout("nt_drop")
 DROP = struct.Struct(_drop_format)
-_UNKNOWN_RTT = 0xFFFFFFFF
 _MAPPED = bytes(10) + b"\xff\xff"  # IPv4 in an IPv6 socket: shown as IPv4
 
 _OCTAVES, _TX_COUNTS, _TX_SUMS = struct.Struct("<32I"), struct.Struct("<6I"), struct.Struct("<6Q")
@@ -48,7 +48,7 @@ def closed_of(raw: bytes, at: int) -> Closed:
     m: dict[str, Any] = dict(zip(_closed_names, CLOSED.unpack_from(raw, at), strict=True))
     event = event_of(m.pop("ev"), 0, str, str)
     m["born_ns"] = m["born_ns"] or None
-    if m["min_rtt_us"] == _UNKNOWN_RTT or not m["min_rtt_us"]:
+    if m["min_rtt_us"] in (0, ABSENT["min_rtt"]):
         m["min_rtt_us"] = None
     octaves, count, sum_ns = (m.pop(f"wait_{name}") for name in ("octaves", "count", "sum_ns"))
     wait = octaves_histogram(_OCTAVES.unpack(octaves), sum_ns) if count else None

@@ -7,7 +7,7 @@ from collections import namedtuple
 from collections.abc import Iterator
 from typing import Any
 
-from nettop.ffi import ffi
+from nettop.ffi import ffi, lib
 from nettop.model.fields import Field, Loc
 from nettop.model.tcpinfo import TCP_INFO, InfoField, decode
 from nettop.model.types import NO_PLANE, Detail, Dist, Owner, Plane, Proc, Row, Stage
@@ -160,13 +160,15 @@ def detail_of(record: Any, tail: tuple[InfoField, ...], *, tcp: bool = True) -> 
 
 # --- where a field's number lies, as the C side wants it ---
 
-_TYPES = {"uint8_t": 1, "uint16_t": 2, "uint32_t": 3, "uint64_t": 4, "float": 5}  # enum nt_type
-_BY_SIZE = {1: 1, 2: 2, 4: 3, 8: 4}
-_TYPE_BIT = 6
-_BASES = {"rec": 1, "info": 2, "skmem": 3, "proc": 4, "text": 5, "plane": 6}  # enum nt_base
+_TYPES = {"uint8_t": lib.NT_U8, "uint16_t": lib.NT_U16, "uint32_t": lib.NT_U32,
+          "uint64_t": lib.NT_U64, "float": lib.NT_F32}  # fmt: skip
+_BY_SIZE = {1: lib.NT_U8, 2: lib.NT_U16, 4: lib.NT_U32, 8: lib.NT_U64}
+_BASES = {"rec": lib.NT_BASE_REC, "info": lib.NT_BASE_INFO, "proc": lib.NT_BASE_PROC,
+          "plane": lib.NT_BASE_PLANE}  # fmt: skip
 _INFO = {item.name: item for item in TCP_INFO}
-# Text fields sort by bytes of the record (enum nt_text_key) or by a number that stands for them.
-_TEXT_KEYS = {"proc": 1, "comm": 1, "remote": 2, "local": 3, "cc": 4, "who": 5}
+# Text fields sort by bytes of the record or by a number that stands for them.
+_TEXT_KEYS = {"proc": lib.NT_KEY_PROC, "comm": lib.NT_KEY_PROC, "remote": lib.NT_KEY_REMOTE,
+              "local": lib.NT_KEY_LOCAL, "cc": lib.NT_KEY_CONG, "who": lib.NT_KEY_WHO}  # fmt: skip
 _TEXT_NUMBERS = {"user": "uid", "cgroup": "cgroup_id", "container": "cgroup_id", "netns": "netns",
                  "proto": "proto", "st": "state", "dev": "ifindex"}  # fmt: skip
 
@@ -179,7 +181,7 @@ def fill_operand(operand: Any, loc: Loc) -> None:
         operand.offset = item.offset
         operand.type = _BY_SIZE[item.size]
         if item.width:
-            operand.type = _TYPE_BIT
+            operand.type = lib.NT_BIT
             operand.bit = item.bit | item.width << 8
     elif loc.base == "plane":
         # "wait.p99_ns", "tx.3.p99_ns"
@@ -192,7 +194,7 @@ def fill_operand(operand: Any, loc: Loc) -> None:
         operand.offset = member.offset
         operand.type = _TYPES[member.type.cname]
         if loc.bit is not None:
-            operand.type = _TYPE_BIT
+            operand.type = lib.NT_BIT
             operand.offset += loc.bit // 8
             operand.bit = loc.bit % 8 | 1 << 8
     operand.need_flags = int(loc.need)
@@ -211,7 +213,7 @@ def sort_operand(field: Field | None) -> Any:
     if field.loc is not None:
         fill_operand(operand, field.loc)
     elif field.id in _TEXT_KEYS:
-        operand.base = _BASES["text"]
+        operand.base = lib.NT_BASE_TEXT
         operand.offset = _TEXT_KEYS[field.id]
     elif field.id in _TEXT_NUMBERS:
         fill_operand(operand, Loc("rec", _TEXT_NUMBERS[field.id]))

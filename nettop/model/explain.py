@@ -6,50 +6,9 @@ from dataclasses import dataclass
 
 from nettop.model.fields import FIELDS
 from nettop.model.types import WHO_MAYBE, Because, Detail, Flag, Model, Proto, Row, Verdict
+from nettop.model.verdicts import VERDICTS
 from nettop.model.words import who_text
 from nettop.render import units
-
-SENTENCES = {
-    Verdict.UNREAD: "does not read",
-    Verdict.ACCEPT: "accepts too slowly",
-    Verdict.LOSS: "loss on the path",
-    Verdict.RTO: "what was sent is not answered",
-    Verdict.WINDOW: "the peer's window holds us back",
-    Verdict.RTT: "the round trip takes much longer than it can",
-    Verdict.SNDBUF: "the send buffer is too small",
-    Verdict.DROPS: "what comes for it is dropped",
-    Verdict.UNCLOSED: "has not closed what the peer closed",
-    Verdict.CWND: "the congestion window is the limit",
-    Verdict.READS: "reads late",
-    Verdict.QDISC: "packets wait in the device's queue",
-    Verdict.NIC: "packets wait for the wire",
-}
-
-# Condition, then where it becomes unwell; the numbers are struct nt_config's defaults.
-THRESHOLDS = {
-    Verdict.UNREAD: ("oldest unread data that poll() calls readable ≥ 200 ms", "≥ 5 s"),
-    Verdict.ACCEPT: ("accept queue ≥ 80 % of its limit", "≥ 100 %, or drops too"),
-    Verdict.LOSS: ("≥ 3 segments and ≥ 1 % of bytes resent in 5-10 s", "≥ 2 %"),
-    Verdict.RTO: (
-        "data or a SYN resent on time-outs, 2 probes unanswered, until an answer comes",
-        "at once",
-    ),
-    Verdict.WINDOW: ("peer's window holds us back ≥ 20 % of the time", "≥ 50 %, or shut"),
-    Verdict.RTT: (
-        "srtt, measured now, ≥ 2 × min_rtt and ≥ 10 ms more",
-        "≥ 4 ×, not where it stands there for 20-40 s",
-    ),
-    Verdict.SNDBUF: ("send buffer holds us back ≥ 20 % of the time", "≥ 50 %"),
-    Verdict.DROPS: (
-        "packets for the socket are dropped, less what a filter refuses",
-        "≥ 100 a second",
-    ),
-    Verdict.UNCLOSED: ("CLOSE_WAIT for ≥ 60 s", "never"),
-    Verdict.CWND: ("congestion window full ≥ 20 % of the time", "never: a word, not an alarm"),
-    Verdict.READS: ("p99 of the RX queue wait ≥ 20 ms, from 5 samples on", "≥ 200 ms"),
-    Verdict.QDISC: ("p99 of the qdisc stage ≥ 5 ms", "≥ 50 ms"),
-    Verdict.NIC: ("p99 of the nic stage ≥ 5 ms", "≥ 50 ms"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +28,10 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
     if not verdicts:
         return Explanation("–", "nothing unusual", _quiet(row), "", None)
     worst = verdicts[0]
-    also = f"; also {SENTENCES[verdicts[1]]}" if len(verdicts) > 1 else ""
+    also = f"; also {VERDICTS[verdicts[1]].sentence}" if len(verdicts) > 1 else ""
     return Explanation(
         who_text(row) or "–",
-        SENTENCES[worst] + also,
+        VERDICTS[worst].sentence + also,
         _evidence(worst, row, detail),
         _ruled_out(worst, row, model),
         for_s,

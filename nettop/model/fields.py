@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from nettop.model.tcpinfo import TCP_INFO, InfoField
+from nettop.model.tcpinfo import ABSENT, TCP_INFO, InfoField
 from nettop.model.types import Detail, Flag, Proto, Row, Stage
 from nettop.model.words import owner_text, proto_text, state_text, who_text, why_text
 
@@ -184,11 +184,11 @@ _FIELDS: tuple[Field, ...] = (
     Field("flow", Kind.BITRATE, "the larger of tx and rx, mean of about 5 s, bit/s", "FLOW", 5,
           loc=_tcp("flow_bytes_per_s", need=Flag.RATES)),
     Field("srtt", Kind.TIME, "smoothed round-trip time (tcpi_rtt)", "SRTT", 6,
-          loc=_tcp("rtt_us", _US, absent=0), aliases=("rtt",)),
+          loc=_tcp("rtt_us", _US, absent=ABSENT["rtt"]), aliases=("rtt",)),
     Field("rttvar", Kind.TIME, "mean deviation of the round-trip time (tcpi_rttvar)", "±VAR", 6,
           loc=_tcp("rttvar_us", _US, absent=0)),
     Field("minrtt", Kind.TIME, "least round-trip time of late (tcpi_min_rtt)", "MINRTT", 6,
-          loc=_tcp("min_rtt_us", _US, absent=0xFFFFFFFF), aliases=("min_rtt",)),
+          loc=_tcp("min_rtt_us", _US, absent=ABSENT["min_rtt"]), aliases=("min_rtt",)),
     Field("cwnd", Kind.COUNT, "congestion window, segments (tcpi_snd_cwnd)", "CWND", 4,
           loc=_tcp("snd_cwnd"), descending=False, aliases=("snd_cwnd",)),
     Field("retr/s", Kind.RATE, "segments resent per second in this interval (Δtotal_retrans)",

@@ -2,6 +2,10 @@
 
 A field exists in an attribute only if offset + size fits the length that the kernel sent
 (104 bytes before 3.15 … 280 since 6.18); longer, unknown tails are ignored.
+
+To add a member: one line below, in any order. Column, sort key, filter name, CSV, detail, JSON
+and their help follow. Where C reads it too, its offset is in enum nt_info (nt_wire.cdef.h), which
+tests/unit/test_tcpinfo.py compares.
 """
 
 from __future__ import annotations
@@ -76,7 +80,7 @@ TCP_INFO: tuple[InfoField, ...] = (
     _f("last_ack_recv", 56, 4, "ms", G, "time", "since an ACK last came"),
     _f("pmtu", 60, 4, "bytes", G, "option", "path MTU"),
     _f("rcv_ssthresh", 64, 4, "bytes", G, "bytes", "limit of our window's growth"),
-    _f("rtt", 68, 4, "us", G, "time", "smoothed round-trip time (SRTT)"),
+    _f("rtt", 68, 4, "us", G, "time", "smoothed round-trip time (SRTT)", absent=0),
     _f("rttvar", 72, 4, "us", G, "time", "mean deviation of the round-trip time"),
     _f("snd_ssthresh", 76, 4, "packets", G, "cong", "slow start ends here", absent=0x7FFFFFFF),
     _f("snd_cwnd", 80, 4, "packets", G, "cong", "congestion window"),
@@ -122,6 +126,9 @@ TCP_INFO: tuple[InfoField, ...] = (
     _f("received_ce_bytes", 272, 4, "bytes", C, "option", "AccECN: received with a mark"),
 )
 
+# Raw values that mean unknown, by member: the only place that has them.
+ABSENT: dict[str, int] = {item.name: item.absent for item in TCP_INFO if item.absent is not None}
+
 # The last word of the 280-byte struct has two layouts of the same length: which one holds
 # is known only from the running kernel's BTF (member tcpi_ecn_mode) or its version.
 TAIL_6_18: tuple[InfoField, ...] = (
@@ -163,12 +170,12 @@ def read_field(raw: bytes, length: int, item: InfoField) -> int | None:
 def _plan(
     length: int, tail: tuple[InfoField, ...]
 ) -> tuple[struct.Struct, tuple[str, ...], tuple[InfoField, ...]]:
-    """One unpacking for all whole members of a length, and the members that are bits."""
+    """One unpacking for all whole members of a length, and the members that are bits or overlap."""
     whole, bits, fmt, at = [], [], "<", 0
-    for item in (*TCP_INFO, *tail):
+    for item in sorted((*TCP_INFO, *tail), key=lambda item: item.offset):
         if item.offset + item.size > length:
             continue
-        if item.width or item.size == 3:
+        if item.width or item.size == 3 or item.offset < at:
             bits.append(item)
             continue
         fmt += f"{item.offset - at}x{_FORMATS[item.size][1]}"

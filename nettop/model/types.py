@@ -290,6 +290,10 @@ class Row:
             first.append(Verdict(rec.verdict2))
         return first + [v for v in Verdict if rec.verdicts >> v & 1 and v not in first]
 
+    def holds(self, *any_of: Verdict) -> bool:
+        """Whether one of these verdicts is active."""
+        return any(self.rec.verdicts >> v & 1 for v in any_of)
+
 
 def address_text(family: int, raw: bytes) -> str:
     """Numeric form of 16 raw bytes; IPv4 lies in the first four."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from nettop.model.types import (
     TCP_STATES,
     WHO_MAYBE,
-    Because,
     Flag,
     Level,
     Owner,
@@ -14,7 +13,7 @@ from nettop.model.types import (
     Verdict,
     Who,
 )
-from nettop.render import units
+from nettop.model.verdicts import verdict_words
 
 _SHORT_STATES = {
     "ESTABLISHED": "ESTB", "SYN_SENT": "SYNS", "SYN_RECV": "SYNR", "FIN_WAIT1": "FIN1",
@@ -32,58 +31,6 @@ OWNER_WORDS = {
 }
 
 WHO_NAMES = ("app", "kern", "nic", "net", "peer", "?")  # by Who
-
-# Whose fault it is where nothing says otherwise.
-WHO = {
-    Verdict.UNREAD: "app",
-    Verdict.ACCEPT: "app",
-    Verdict.LOSS: "net",
-    Verdict.RTO: "net",
-    Verdict.WINDOW: "peer",
-    Verdict.RTT: "net",
-    Verdict.SNDBUF: "app",
-    Verdict.DROPS: "app",
-    Verdict.UNCLOSED: "app",
-    Verdict.CWND: "net",
-    Verdict.READS: "app",
-    Verdict.QDISC: "kern",
-    Verdict.NIC: "nic",
-}
-
-# The names in JSON's "verdicts" and in the filter's `verdict = …`.
-VERDICT_NAMES = {
-    Verdict.UNREAD: "reads_late",
-    Verdict.ACCEPT: "accept",
-    Verdict.LOSS: "loss",
-    Verdict.RTO: "rto",
-    Verdict.WINDOW: "peer_window",
-    Verdict.RTT: "rtt",
-    Verdict.SNDBUF: "send_buffer",
-    Verdict.DROPS: "drops",
-    Verdict.UNCLOSED: "unclosed",
-    Verdict.CWND: "cwnd",
-    Verdict.READS: "reads_late",
-    Verdict.QDISC: "qdisc",
-    Verdict.NIC: "nic",
-}
-
-
-# The names in JSON's "cause".
-CAUSES = {
-    Because.RTO: "resent",
-    Because.SILENT_PEER: "resent_since_handshake",
-    Because.SYN: "syn",
-    Because.PROBE: "window_probe",
-    Because.KEEPALIVE: "keepalive",
-    Because.FULL: "full",
-    Because.CHECKSUM: "checksum",
-    Because.MEMORY: "memory",
-    Because.OTHER: "other",
-    Because.UNTOLD: "untold",
-    Because.HERE: "this_host",
-}
-
-_UNANSWERED = {Because.SYN: "SYN", Because.PROBE: "probe", Because.KEEPALIVE: "keepal"}
 
 
 def who_name(number: int) -> str:
@@ -116,43 +63,6 @@ def state_text(row: Row) -> str:
     if row.rec.proto == Proto.UDP:
         return "UDP"
     return _SHORT_STATES.get(TCP_STATES.get(row.rec.state, ""), str(row.rec.state))
-
-
-def verdict_words(
-    verdict: Verdict, value: float, because: int = Because.PLAIN, *, bounded: bool = True
-) -> str:
-    """A few words with the number, at most 13 cells: `loss 2.1%`, `unread ≥12s`.
-
-    bounded: the age of unread data is a lower bound.
-    """
-    match verdict:
-        case Verdict.UNREAD:
-            return f"unread {units.time(value * 1e6, bounded=bounded)}"
-        case Verdict.ACCEPT:
-            return "accept full" if value >= 100 else f"accept {units.percent(value)}"
-        case Verdict.LOSS:
-            return f"loss {units.percent(value)}"
-        case Verdict.RTO:
-            return f"{_UNANSWERED.get(Because(because), 'RTO')} x{value:.0f}"
-        case Verdict.WINDOW:
-            # Over 100 stands for a window that is shut.
-            return "window 0" if value > 100 else f"window {units.percent(value)}"
-        case Verdict.RTT:
-            return f"RTT {value:.1f}x min" if value < 100 else f"RTT {value:.0f}x"
-        case Verdict.SNDBUF:
-            return f"sndbuf {units.percent(value)}"
-        case Verdict.DROPS:
-            return f"drops {units.rate(value)}/s"
-        case Verdict.UNCLOSED:
-            return f"unclosed {units.time(value * 1e9)}"
-        case Verdict.CWND:
-            return f"cwnd {units.percent(value)}"
-        case Verdict.READS:
-            return f"reads {units.time(value * 1e6)}"
-        case Verdict.QDISC:
-            return f"qdisc {units.time(value * 1e6)}"
-        case Verdict.NIC:
-            return f"nic {units.time(value * 1e6)}"
 
 
 def who_text(row: Row) -> str | None:

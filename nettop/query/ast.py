@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
@@ -52,11 +53,13 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text field against a pattern with * and ?."""
+    """A text field against a pattern with * and ?; where both stand in the text."""
 
     field: Field
     equal: bool
     pattern: str
+    field_at: int = dataclasses.field(default=0, compare=False)
+    pattern_at: int = dataclasses.field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from ipaddress import IPv6Network
 from typing import Any, Protocol
 
 from nettop.model.fields import FIELDS, Field, Loc
-from nettop.model.types import AF_INET, AF_INET6, Proto, Verdict
-from nettop.model.words import VERDICT_NAMES, WHO_NUMBERS
+from nettop.model.types import AF_INET, AF_INET6, Proto
+from nettop.model.verdicts import NAMES, named
+from nettop.model.words import WHO_NUMBERS
 from nettop.query import values
 from nettop.query.ast import Address, And, Compare, Node, Not, Or, OwnedBy, States, Text
 from nettop.query.errors import FilterError
@@ -23,6 +24,7 @@ CMPS = {"=": 1, "!=": 2, "<": 3, "<=": 4, ">": 5, ">=": 6}
 TEXT_COMM, TEXT_CONG = 1, 2
 DEEPEST_STACK = 64
 ALL_STATES = (1 << 14) - 2
+_PROTOS = "tcp, udp or mptcp"
 
 
 class NameSets(Protocol):
@@ -214,14 +216,13 @@ class _Compiler:
         elif item.id == "cc":
             self.ops.append(Op(TEXT, cmp=equal, side=TEXT_CONG, data=self.blob(pattern)))
         elif item is VERDICT:
-            self.verdicts([v for v in Verdict if VERDICT_NAMES[v] == pattern], pattern, node.equal,
-                          sorted(VERDICT_NAMES.values()))  # fmt: skip
+            self.verdicts(node)
         elif item.id == "who":
-            self.who(pattern, node.equal)
+            self.who(node)
         elif item.id == "proto":
-            self.proto(pattern, node.equal)
+            self.proto(node)
         elif item.id == "user":
-            self.user(pattern, node.equal)
+            self.user(node)
         elif item.id in ("cgroup", "container"):
             self.members(Loc("rec", "cgroup_id"), "cgroup_ids", pattern, node.equal)
         elif item.id == "netns":
@@ -232,7 +233,7 @@ class _Compiler:
             self.planes.add(item.source)
             self.never()
         else:
-            raise self.fail(item.id, f"cannot filter by {item.id}")
+            raise self.fail(node.field_at, f"cannot filter by {item.id}")
 
     def process(self, pattern: str, equal: bool) -> None:
         """NAME, NAME/PID as the column shows it, or NAME/PID+MORE."""
@@ -244,54 +245,63 @@ class _Compiler:
             # Another process is one of another name or another pid.
             self.ops.append(Op(AND if equal else OR))
 
-    def fail(self, word: str, message: str, hint: str | None = None) -> FilterError:
-        return FilterError(self.text, max(0, self.text.find(word)), message, hint)
+    def fail(self, column: int, message: str, hint: str | None = None) -> FilterError:
+        return FilterError(self.text, column, message, hint)
 
     def blob(self, pattern: str) -> int:
         at = len(self.data)
         self.data += pattern.encode(errors="surrogateescape").replace(b"\0", b"?") + b"\0"
         return at
 
-    def verdicts(self, wanted: list[Verdict], word: str, equal: bool, known: list[str]) -> None:
+    def verdicts(self, node: Text) -> None:
+        wanted = named(node.pattern)
         if not wanted:
-            raise self.fail(word, f"no verdict '{word}'", f"verdicts are {', '.join(known)}")
+            known = f"verdicts are {', '.join(sorted(NAMES))}"
+            raise self.fail(
+                node.pattern_at, f"no verdict '{node.pattern}'", f"verdicts are {known}"
+            )
         for i, verdict in enumerate(wanted):
             loc = Loc("rec", "verdicts", bit=int(verdict))
             self.ops.append(Op(CMP, cmp=CMPS["="], left=loc, number=1))
             if i:
                 self.ops.append(Op(OR))
-        self.negate(not equal)
+        self.negate(not node.equal)
 
-    def who(self, word: str, equal: bool) -> None:
+    def who(self, node: Text) -> None:
+        word = node.pattern
         number = WHO_NUMBERS.get(word.lower())
         if number is None:
-            raise self.fail(word, f"no '{word}'", f"who is one of {', '.join(WHO_NUMBERS)}")
+            known = ", ".join(WHO_NUMBERS)
+            raise self.fail(node.pattern_at, f"no '{word}'", f"who is one of {known}")
         # The column shows the worst verdict's WHO, so that one counts.
         self.ops.append(Op(CMP, cmp=CMPS["="], left=Loc("rec", "who"), number=number))
         self.ops.append(Op(CMP, cmp=CMPS["!="], left=Loc("rec", "verdicts"), number=0))
         self.ops.append(Op(AND))
-        self.negate(not equal)
+        self.negate(not node.equal)
 
-    def proto(self, word: str, equal: bool) -> None:
+    def proto(self, node: Text) -> None:
+        word = node.pattern
         try:
             number = Proto[word.upper()]
         except KeyError:
-            raise self.fail(word, f"no protocol '{word}'", "tcp, udp or mptcp") from None
+            raise self.fail(node.pattern_at, f"no protocol '{word}'", _PROTOS) from None
         loc = Loc("rec", "proto")
-        self.ops.append(Op(CMP, cmp=CMPS["=" if equal else "!="], left=loc, number=int(number)))
+        self.ops.append(Op(CMP, cmp=CMPS["="], left=loc, number=int(number)))
+        self.negate(not node.equal)
 
-    def user(self, word: str, equal: bool) -> None:
+    def user(self, node: Text) -> None:
+        word = node.pattern
         uid = values.whole(word)
         if uid is None:
             try:
                 uid = self.names.uid(word) if self.names else USERS.uid(word)
             except PendingError:
                 slow = f"no answer yet who '{word}' is: try again, or give the number"
-                raise self.fail(word, slow) from None
+                raise self.fail(node.pattern_at, slow) from None
         if uid is None:
-            raise self.fail(word, f"no user '{word}' on this host")
+            raise self.fail(node.pattern_at, f"no user '{word}' on this host")
         loc = Loc("rec", "uid")
-        self.ops.append(Op(CMP, cmp=CMPS["=" if equal else "!="], left=loc, number=uid))
+        self.ops.append(Op(CMP, cmp=CMPS["=" if node.equal else "!="], left=loc, number=uid))
 
     def device(self, name: str, equal: bool) -> None:
         """An interface's number is its namespace's own; 0 is no device."""

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 
 from nettop.model.fields import FIELDS, Field, Kind, lookup
-from nettop.model.words import VERDICT_NAMES, WHO_NUMBERS
+from nettop.model.verdicts import NAMES
+from nettop.model.words import WHO_NUMBERS
 from nettop.query.values import STATE_NAMES, example
 
 _WORD = re.compile(r"[^\s()<>=!&|\"']*$")
@@ -88,7 +89,7 @@ def _values(word: str, field: Field | None) -> tuple[str, ...]:
     if word in ("state", "st"):
         return STATE_NAMES
     if word == "verdict":
-        return tuple(VERDICT_NAMES.values())
+        return NAMES
     if word == "who":
         return tuple(WHO_NUMBERS)
     if word == "level":

@@ -181,12 +181,12 @@ class _Builder:
             return Compare(FIELDS[_PORTS.get(word, word)], cmp, self.value(token, values.port))
         if word == "dev":
             self.only_equal(head, cmp)
-            return Text(FIELDS["dev"], cmp == "=", self.value(token, _device))
+            return self.matched(FIELDS["dev"], cmp, head, token, self.value(token, _device))
         if word == "fwmark":
             raise self.fail(head, "fwmark is not kept for every socket", "the detail shows it")
         if word == "verdict":
             self.only_equal(head, cmp)
-            return Text(VERDICT, cmp == "=", plain)
+            return self.matched(VERDICT, cmp, head, token, plain)
         if word == "cmd":
             raise self.fail(head, "command lines are not kept", "comm is the program's name")
         field = self.field(head)
@@ -196,10 +196,10 @@ class _Builder:
                 return OwnedBy(pid, cmp == "=")
         if field.id == "user":  # uid is another name of it
             self.only_equal(head, cmp)
-            return Text(field, cmp == "=", plain)
+            return self.matched(field, cmp, head, token, plain)
         if field.loc is None and field.kind in (Kind.TEXT, Kind.ADDRESS):
             self.only_equal(head, cmp)
-            return Text(field, cmp == "=", plain)
+            return self.matched(field, cmp, head, token, plain)
         multiple = _split_product(plain)
         if multiple:
             return self.multiple_text(field, cmp, token, *multiple)
@@ -207,6 +207,9 @@ class _Builder:
         if other is not None and not plain[0].isdigit():
             return self.against(field, cmp, 1.0, other, token)
         return Compare(field, cmp, self.value(token, lambda t: values.number(t, field.kind), cmp))
+
+    def matched(self, field: Field, cmp: str, head: Any, token: Any, pattern: str) -> Text:
+        return Text(field, cmp == "=", pattern, head.start_pos, token.start_pos)
 
     def multiple(self, field: Field, cmp: str, left: Any, right: Any) -> Node:
         return self.multiple_text(field, cmp, left, _unquoted(left), _unquoted(right))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nettop.model.fields import FIELDS, Field, Kind
-from nettop.model.types import Detail, Level, Model, Proto, Row
+from nettop.model.types import Detail, Level, Model, Proto, Row, Verdict
 from nettop.render.columns import WHY_CELLS, cell, cells_of, columns_for, cut, title_of
 from nettop.render.units import ABSENT
 from nettop.tui.style import LEVEL_ROLES, Role
@@ -114,14 +114,15 @@ def role_of(field: Field, row: Row, text: str) -> Role:
                 loud = Level.UNWELL if rec.rqueue > rec.wqueue else Level.WATCH
             elif rec.proto == Proto.UDP or rec.rqueue > 65536:
                 loud = Level.WATCH
-            if rec.verdicts & 1:
+            if row.holds(Verdict.UNREAD):
                 loud = Level.UNWELL
         case "sndq":
-            loud = Level.UNWELL if rec.verdicts >> 4 & 1 else Level.OK
+            loud = Level.UNWELL if row.holds(Verdict.WINDOW) else Level.OK
         case "st":
-            loud = Level.WATCH if rec.state == CLOSE_WAIT and rec.verdicts >> 8 & 1 else Level.OK
+            if rec.state == CLOSE_WAIT and row.holds(Verdict.UNCLOSED):
+                loud = Level.WATCH
         case "unread":
-            loud = Level.UNWELL if rec.verdicts & 1 else Level.OK
+            loud = Level.UNWELL if row.holds(Verdict.UNREAD) else Level.OK
         case "drops" | "drops/s":
             loud = Level.WATCH
     return LEVEL_ROLES[min(loud, level)]

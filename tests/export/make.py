@@ -20,7 +20,7 @@ from nettop.model.types import (
     SourceStatus,
     Totals,
 )
-from nettop.model.words import WHO, WHO_NUMBERS
+from nettop.model.verdicts import VERDICTS
 
 HOSTILE = "a\x1b[31m\x07\n\r\t\x9b2J\u202e\u200b\ud800\x00,\"'<&>]]>=1+1"
 
@@ -30,7 +30,7 @@ def make_row(cookie: int = 1, **changes: Any) -> Row:
     names = {k: changes.pop(k) for k in Row.__slots__ if k in changes}
     for end in ("", "2"):
         if f"verdict{end}" in changes:
-            changes.setdefault(f"who{end}", WHO_NUMBERS[WHO[changes[f"verdict{end}"]]])
+            changes.setdefault(f"who{end}", int(VERDICTS[changes[f"verdict{end}"]].who))
     rec = EMPTY_REC._replace(
         **{
             "cookie": cookie, "netns": 4026531840, "family": AF_INET, "proto": Proto.TCP,

@@ -6,6 +6,8 @@ import re
 from typing import Any
 
 from nettop.export.keys import KEYS
+from nettop.model.verdicts import CAUSES, NAMES, VERDICTS
+from nettop.model.words import WHO_NUMBERS
 
 _UNSIGNED = re.compile(
     r"(port|pid|fd|uid|inode|cookie|netns|rqueue|wqueue|tcp|udp|mptcp|matched|unwell|watch|opened|"
@@ -14,7 +16,7 @@ _UNSIGNED = re.compile(
 REQUIRED = ("schema", "taken", "host", "kernel", "nettop", "sources", "cost", "totals", "sockets")
 SOCKET = ("netns", "cookie", "proto", "family", "state", "local", "remote", "uid", "rqueue",
           "wqueue", "level", "verdicts")  # fmt: skip
-WHO = {"app", "kern", "nic", "net", "peer", "?", "app?", "kern?", "nic?", "net?", "peer?"}
+WHO = set(WHO_NUMBERS)
 _FLAGS = (
     "sockets[].first_interval",
     "sockets[].rx_wait.bounded",
@@ -27,6 +29,10 @@ _WORDS = {
     "sockets[].level": {"ok", "watch", "unwell"},
     "sockets[].who": WHO,
     "sockets[].verdict_details[].who": WHO,
+    "sockets[].verdict_details[].name": set(NAMES),
+    "sockets[].verdict_details[].unit": {spec.unit for spec in VERDICTS.values()},
+    "sockets[].verdict_details[].of": {spec.of for spec in VERDICTS.values() if spec.of},
+    "sockets[].verdict_details[].cause": set(CAUSES.values()),
     "sockets[].owner": {"kernel", "orphan", "not_accepted", "not_found", "hidden"},
     "sources[].state": {"ok", "partial", "off"},
 }
@@ -55,6 +61,7 @@ def _walk(value: Any, path: str) -> None:
         for key, inner in value.items():
             _walk(inner, f"{path}.{key}" if path else key)
     elif isinstance(value, list):
+        assert path != "sockets[].verdicts" or set(value) <= set(NAMES), value
         for inner in value:
             if isinstance(inner, dict):
                 for key, item in inner.items():

@@ -35,6 +35,7 @@ from nettop.model.types import (
     Proc,
     Proto,
     Row,
+    Verdict,
 )
 from nettop.model.words import WHO_NUMBERS
 from nettop.query import compile_filter
@@ -76,8 +77,8 @@ def sockets(draw: st.DrawFn, cookie: int) -> tuple[Row, Detail | None]:
             meminfo=dict(zip(("rmem", "wmem", "fmem", "tmem"), [1, 2, 3, 4], strict=True)),
             attrs=draw(st.fixed_dictionaries({}, optional=ATTRS)),
         )  # fmt: skip
-    verdicts = draw(st.integers(0, 2**10 - 1))
-    active = [v for v in range(10) if verdicts >> v & 1]
+    verdicts = draw(st.integers(0, 2 ** len(Verdict) - 1))
+    active = [v for v in Verdict if verdicts >> v & 1]
     first = draw(st.sampled_from(active)) if active else 0
     second = draw(st.sampled_from(active)) if active else 0
     who, because = draw(WHOS), draw(CAUSE)

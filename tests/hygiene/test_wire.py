@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import re
+import shutil
+import site
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from nettop.ffi import ABI, ffi, lib, wire
+from nettop.ffi import ffi, lib, wire
+from nettop.ffi.abi import version_of
 
 INCLUDE = Path(__file__).resolve().parents[2] / "native" / "include"
 
@@ -46,5 +53,37 @@ def test_every_function_of_the_interface_is_linked(name: str) -> None:
 
 
 def test_the_helper_is_of_this_version() -> None:
-    assert lib.nt_abi_version() == ABI
+    assert lib.nt_abi_version() == version_of(INCLUDE)
     assert lib.nt_bpf_built() in (0, 1)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in INCLUDE.glob("*.cdef.h")))
+def test_a_change_of_any_header_is_another_version(name: str, tmp_path: Path) -> None:
+    headers = tmp_path / "include"
+    shutil.copytree(INCLUDE, headers)
+    assert version_of(headers) == version_of(INCLUDE)
+    (headers / name).write_text((headers / name).read_text() + "\n")
+    assert version_of(headers) != version_of(INCLUDE)
+
+
+def test_a_helper_of_other_headers_is_refused(tmp_path: Path) -> None:
+    """The package and its helper as they are, beside headers with a member more."""
+    root = INCLUDE.parents[1]
+    shutil.copytree(INCLUDE, tmp_path / "native" / "include")
+    shutil.copytree(root / "nettop", tmp_path / "nettop")
+    helper = Path(str(importlib.import_module("nettop._native").__file__))
+    shutil.copy(helper, tmp_path / "nettop" / helper.name)
+    command = [sys.executable, "-S", "-c", "import nettop.ffi"]
+    paths = os.pathsep.join([str(tmp_path), *site.getsitepackages()])
+    environment = {**os.environ, "PYTHONPATH": paths}
+
+    def start() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, env=environment, cwd=tmp_path, text=True,
+                              capture_output=True, timeout=60)  # fmt: skip
+
+    assert start().returncode == 0
+    header = tmp_path / "native" / "include" / "nt_wire.cdef.h"
+    header.write_text(header.read_text().replace("uint32_t flags;", "uint32_t flags, more;", 1))
+    refused = start()
+    assert refused.returncode != 0
+    assert "built from other headers" in refused.stderr

@@ -10,7 +10,8 @@ import pytest
 
 from nettop.model.fields import FIELDS
 from nettop.model.types import Level, Proto
-from nettop.model.words import VERDICT_NAMES, who_text, why_text
+from nettop.model.verdicts import VERDICTS
+from nettop.model.words import who_text, why_text
 from tests.feeding import FedEngine as Engine
 from tests.netlink import connection, diag, done, skmeminfo
 
@@ -48,7 +49,7 @@ def test_scenario(path: Path) -> None:
     row = engine.find(1)
     assert row is not None
     detail = engine.detail(1)
-    assert sorted(VERDICT_NAMES[v] for v in row.verdicts) == sorted(expect["verdicts"])
+    assert sorted(VERDICTS[v].name for v in row.verdicts) == sorted(expect["verdicts"])
     assert (who_text(row) or "") == expect.get("who", "")
     if "why" in expect:
         assert why_text(row) == expect["why"]

@@ -15,7 +15,7 @@ from nettop.model.events import (
 )
 from nettop.model.explain import explain, shares
 from nettop.model.fields import FIELDS
-from nettop.model.types import CA_STATES, Flag, Point, Proto
+from nettop.model.types import CA_STATES, Flag, Point, Proto, Verdict
 from nettop.render import units
 from nettop.render.clean import clean
 from nettop.tui.glyphs import Glyphs
@@ -115,7 +115,7 @@ def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
         )
         if row.flags & Flag.OLDEST_UNREAD:
             age = units.time(row.rec.oldest_unread_ms * 1e6, bounded=True)
-            role = LEVEL_ROLES[row.level] if row.rec.verdicts & 1 else Role.NORMAL
+            role = LEVEL_ROLES[row.level] if row.holds(Verdict.UNREAD) else Role.NORMAL
             said = " at least: the reader took nothing"
             if row.flags & Flag.UNREADABLE:
                 said = " queued, not readable to poll()"
@@ -310,7 +310,6 @@ def health_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
     cells = max(6, min(26, width - 27))
     loud = LEVEL_ROLES[row.level]
     min_rtt = _number(data, "minrtt")
-    verdicts = rec.verdicts
     was_cwnd, was_flow = _was(h, lambda p: p.snd_cwnd), _was(h, _flow)
     up = rec.tx_bytes_per_s >= rec.rx_bytes_per_s
     info = data.detail.tcp_info if data.detail else {}
@@ -328,7 +327,7 @@ def health_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
             f"min {units.time(min_rtt)}",
             cells,
             g,
-            loud if verdicts >> 5 & 1 else Role.NORMAL,
+            loud if row.holds(Verdict.RTT) else Role.NORMAL,
         ),
         _spark_row(
             "cwnd",
@@ -347,7 +346,7 @@ def health_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
             note,
             cells,
             g,
-            loud if verdicts >> 2 & 3 else Role.NORMAL,
+            loud if row.holds(Verdict.LOSS, Verdict.RTO) else Role.NORMAL,
         ),
         _spark_row(
             "flow ↑" if up else "flow ↓",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nettop.model.explain import SENTENCES, THRESHOLDS
 from nettop.model.fields import FIELDS
-from nettop.model.words import VERDICT_NAMES, WHO
+from nettop.model.verdicts import VERDICTS
+from nettop.model.words import who_name
 from nettop.tui.keys import GROUPS, KEYS
 from nettop.tui.screens.overlay import Overlay
 from nettop.tui.style import Role
@@ -74,10 +74,11 @@ class HelpScreen(Overlay[None]):
             BLANK,
             line(("VERDICTS (WHY): held in two of the last three intervals", Role.FOCUS)),
         ]
-        for verdict, sentence in SENTENCES.items():
-            first, second = THRESHOLDS[verdict]
-            text = f"{WHO[verdict]}: {sentence}. {g.watch} {first}; {g.unwell} {second}"
-            lines += _wrapped(VERDICT_NAMES[verdict], text, width)
+        for spec in VERDICTS.values():
+            first, second = spec.conditions
+            whos = ", ".join(who_name(who) for who in spec.whos)
+            text = f"{whos}: {spec.sentence}. {g.watch} {first}; {g.unwell} {second}"
+            lines += _wrapped(spec.name, text, width)
         lines += [BLANK, line(("FILTER: the grammar of ss, and any field with a unit", Role.FOCUS))]
         lines += [line(("  " + f, Role.NORMAL)) for f in FILTERS]
         lines += [BLANK, line(("SORT unwell", Role.FOCUS))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nettop.feed import Feed, Grouping
 from nettop.model.types import Flag, Group, Verdict
-from nettop.model.words import verdict_words
+from nettop.model.verdicts import verdict_words
 from nettop.render import units
 from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import Line, LineWidget, Part, line
