@@ -17,7 +17,7 @@ from nettop.ffi import lib
 from nettop.ffi.frames import Section, Sections
 from nettop.model.cost import Cost, ProgramCost
 from nettop.model.tcpinfo import TAIL_7_0
-from nettop.model.types import HostCounters, SourceStatus
+from nettop.model.types import HostCounters, NicStage, SourceStatus, Stage
 from nettop.sample import Facts, Names, Sample
 from nettop.store.facts import changed, changes, facts_of
 from nettop.store.frames import HEAD, KEY, SCHEMA, FrameError, FrameReader, FrameWriter
@@ -37,6 +37,8 @@ def sample(seq: int, *, whole: bool = False) -> Sample:
         cost=Cost(programs=(ProgramCost("wait", "wait_ready", 1.0, None),)),
         names=Names({seq: "x"}, {7: "/system.slice"}),
         tcp_info_tail=TAIL_7_0,
+        nic=NicStage(bar_ns=seq, reason="eth0 is mute"),
+        tx_absent={Stage.COPY: "needs Linux 6.16"},
     )
     wall_ns = 1_700_000_000_000_000_000 + seq
     return Sample(seq, seq * 10**9, wall_ns, sections.to_bytes(), facts, whole)
