@@ -206,6 +206,20 @@ def test_damaged_frames_are_one_line(data: st.DataObject) -> None:
     assert "\n" not in said
 
 
+def test_a_frame_that_says_it_holds_more_than_any_does_is_damaged() -> None:
+    """Each bit of what the compressed part says of its size."""
+    whole, refused = FrameWriter().frame(sample(1, whole=True)), 0
+    for bit in range(8 * HEAD.size, 8 * (HEAD.size + 14)):
+        frame = bytearray(whole)
+        frame[bit // 8] ^= 1 << bit % 8
+        struct.pack_into("<I", frame, 4, zlib.crc32(frame[8:]))
+        try:
+            FrameReader().sample(bytes(frame))
+        except FrameError:
+            refused += 1
+    assert refused > 50
+
+
 def test_damage_in_the_file_names_the_tick(tmp_path: Path) -> None:
     path = tmp_path / "a.nettop"
     record(path, 3)
