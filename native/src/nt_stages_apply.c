@@ -18,78 +18,13 @@ static const enum nt_stage stage_of[NT_PARTS] = {
 	[NT_PART_ACK] = NT_TX_ACK,   [NT_PART_TOTAL] = NT_TX_TOTAL,
 };
 
-/* --- records of the read before --- */
-
-static struct nt_tx_rec **base_slot(const struct nt_send_bases *b, uint64_t cookie)
-{
-	uint32_t i = (uint32_t)(cookie * 0x9e3779b97f4a7c15ULL >> 32) & b->mask;
-
-	while (b->v[i] && b->v[i]->cookie != cookie)
-		i = (i + 1) & b->mask;
-	return &b->v[i];
-}
-
-/* A table of n slots; with keep the records of sockets that it does not know are forgotten. */
-static int rehash(struct nt_send_bases *b, uint32_t n, const struct nt_engine *keep)
-{
-	struct nt_send_bases bigger = { .v = calloc(n, sizeof(*bigger.v)), .mask = n - 1 };
-
-	if (!bigger.v)
-		return -ENOMEM;
-	for (uint32_t i = 0; b->v && i <= b->mask; i++) {
-		struct nt_tx_rec *old = b->v[i];
-
-		if (!old)
-			continue;
-		if (keep && nt_table_find(&keep->table, old->cookie) == NT_NONE) {
-			free(old);
-			continue;
-		}
-		*base_slot(&bigger, old->cookie) = old;
-		bigger.live++;
-	}
-	free(b->v);
-	*b = bigger;
-	return 0;
-}
-
-static void forget_bases(struct nt_send_bases *b)
-{
-	for (uint32_t i = 0; b->v && i <= b->mask; i++) {
-		free(b->v[i]);
-		b->v[i] = NULL;
-	}
-	b->live = 0;
-}
-
-/* The record of the read before; *fresh, and zeroed, if there is none. */
-static struct nt_tx_rec *base_of(struct nt_send_bases *b, const struct nt_tx_rec *now, bool *fresh)
-{
-	if ((b->live + 1) * 2 > b->mask && rehash(b, (b->mask + 1) * 2, NULL))
-		return NULL;
-	struct nt_tx_rec **slot = base_slot(b, now->cookie);
-
-	*fresh = !*slot || (*slot)->born_ns != now->born_ns;
-	if (!*slot) {
-		*slot = calloc(1, sizeof(**slot));
-		if (!*slot)
-			return NULL;
-		b->live++;
-	} else if (*fresh) {
-		memset(*slot, 0, sizeof(**slot));
-	}
-	(*slot)->cookie = now->cookie;
-	(*slot)->born_ns = now->born_ns;
-	return *slot;
-}
-
 /* --- the state --- */
 
 static struct nt_sends *sends_of(struct nt_engine *e)
 {
 	if (!e->sends) {
 		e->sends = calloc(1, sizeof(*e->sends));
-		if (e->sends && rehash(&e->sends->bases, BASES_MIN, NULL)) {
+		if (e->sends && nt_send_bases_rehash(&e->sends->bases, BASES_MIN, NULL)) {
 			free(e->sends);
 			e->sends = NULL;
 		}
@@ -109,7 +44,7 @@ void nt_sends_free(struct nt_sends *s)
 	if (!s)
 		return;
 	forget_fine(s);
-	forget_bases(&s->bases);
+	nt_send_bases_clear(&s->bases);
 	free(s->bases.v);
 	free(s->late);
 	free(s->wanted);
@@ -231,7 +166,7 @@ static bool take_socket(struct nt_sends *s, struct nt_engine *e, const struct nt
 
 	if (!p)
 		return false;
-	struct nt_tx_rec *last = base_of(&s->bases, now, &fresh);
+	struct nt_tx_rec *last = nt_send_base(&s->bases, now, &fresh);
 
 	if (!last)
 		return true;
@@ -342,7 +277,7 @@ static int begin(struct nt_sends *s, struct nt_engine *e, const struct nt_sectio
 
 	if (head.read == 1 || !follows) {
 		forget_fine(s);
-		forget_bases(&s->bases);
+		nt_send_bases_clear(&s->bases);
 		s->since_ns = head.read == 1 ? 0 : section->at_ns;
 	}
 	s->blind = head.read != 1 && !follows;
@@ -365,7 +300,7 @@ static int begin(struct nt_sends *s, struct nt_engine *e, const struct nt_sectio
 	nt_planes_reset_tx(e);
 	/* Sockets that are gone must not keep their counters here for ever. */
 	if (head.read % FORGET_EVERY == 0 && s->bases.live > 2 * e->table.live + 1024)
-		rehash(&s->bases, s->bases.mask + 1, e);
+		nt_send_bases_rehash(&s->bases, s->bases.mask + 1, e);
 	return 0;
 }
 

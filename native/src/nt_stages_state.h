@@ -69,6 +69,13 @@ struct nt_sends {
 	bool blind;	   /* the beginning of the last interval was not seen */
 };
 
+/* nt_stages_bases.c */
+/* A table of n slots; with keep the records of sockets that it does not know are forgotten. */
+int nt_send_bases_rehash(struct nt_send_bases *b, uint32_t n, const struct nt_engine *keep);
+void nt_send_bases_clear(struct nt_send_bases *b);
+/* The record of the read before; *fresh, and zeroed, if there is none. NULL: no memory. */
+struct nt_tx_rec *nt_send_base(struct nt_send_bases *b, const struct nt_tx_rec *now, bool *fresh);
+
 /* nt_stages_apply.c; the engine's lock is held. */
 int nt_stages_apply(struct nt_engine *e, const struct nt_section *head, const uint8_t *body);
 /* After a sweep: sockets that the table now knows. */

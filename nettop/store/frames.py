@@ -97,6 +97,9 @@ class FrameReader:
         elif not self._ready:
             raise FrameError("a frame of the recording is missing: only a key frame can follow")
         try:
+            # It makes room for as much as the frame says that it holds.
+            if not 0 <= zstandard.frame_content_size(body) <= UNPACKED_MOST_BYTES:
+                raise zstandard.ZstdError("no frame of ours")
             raw = self._zstd.decompress(body, max_output_size=UNPACKED_MOST_BYTES)
         except zstandard.ZstdError:
             raise FrameError("a frame of the recording is damaged: it cannot be decompressed") \

@@ -17,7 +17,7 @@ from nettop.ffi import lib
 from nettop.ffi.frames import Section, Sections
 from nettop.model.cost import Cost, ProgramCost
 from nettop.model.tcpinfo import TAIL_7_0
-from nettop.model.types import HostCounters, SourceStatus
+from nettop.model.types import HostCounters, NicStage, SourceStatus, Stage
 from nettop.sample import Facts, Names, Sample
 from nettop.store.facts import changed, changes, facts_of
 from nettop.store.frames import HEAD, KEY, SCHEMA, FrameError, FrameReader, FrameWriter
@@ -37,6 +37,8 @@ def sample(seq: int, *, whole: bool = False) -> Sample:
         cost=Cost(programs=(ProgramCost("wait", "wait_ready", 1.0, None),)),
         names=Names({seq: "x"}, {7: "/system.slice"}),
         tcp_info_tail=TAIL_7_0,
+        nic=NicStage(bar_ns=seq, reason="eth0 is mute"),
+        tx_absent={Stage.COPY: "needs Linux 6.16"},
     )
     wall_ns = 1_700_000_000_000_000_000 + seq
     return Sample(seq, seq * 10**9, wall_ns, sections.to_bytes(), facts, whole)
@@ -202,6 +204,20 @@ def test_damaged_frames_are_one_line(data: st.DataObject) -> None:
     except FrameError as error:
         said = str(error)
     assert "\n" not in said
+
+
+def test_a_frame_that_says_it_holds_more_than_any_does_is_damaged() -> None:
+    """Each bit of what the compressed part says of its size."""
+    whole, refused = FrameWriter().frame(sample(1, whole=True)), 0
+    for bit in range(8 * HEAD.size, 8 * (HEAD.size + 14)):
+        frame = bytearray(whole)
+        frame[bit // 8] ^= 1 << bit % 8
+        struct.pack_into("<I", frame, 4, zlib.crc32(frame[8:]))
+        try:
+            FrameReader().sample(bytes(frame))
+        except FrameError:
+            refused += 1
+    assert refused > 50
 
 
 def test_damage_in_the_file_names_the_tick(tmp_path: Path) -> None:
