@@ -153,12 +153,13 @@ class Recording:
         with _plain_errors(self.path, "cannot read"):
             rows = self._db.execute("SELECT seq, wall_ns, mono_ns, key FROM frames ORDER BY seq")
             found = []
-            for seq, *times, key in rows:
-                if not all(isinstance(t, int) for t in times):  # SQLite keeps whatever it is given
+            for seq, wall, mono, key in rows:
+                # SQLite keeps whatever it is given.
+                if not (isinstance(wall, int) and isinstance(mono, int)):
                     raise NettopError(
                         f"{self.path}: tick {seq} is damaged: its times are no numbers"
                     )
-                found.append(FrameInfo(seq, *times, bool(key)))
+                found.append(FrameInfo(seq, wall, mono, bool(key)))
             if not found:
                 raise NettopError(f"{self.path}: holds no tick{self._beside()}")
             return found
