@@ -79,7 +79,9 @@ static bool keeps_records(void)
 
 void nt_bpf_reason(int err, const char *what, char *why, uint32_t n)
 {
-	if (access("/sys/kernel/btf/vmlinux", R_OK))
+	if (access("/sys/kernel", F_OK))
+		snprintf(why, n, "/sys is not mounted here, where the kernel's BTF is read");
+	else if (access("/sys/kernel/btf/vmlinux", R_OK))
 		snprintf(why, n, "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)");
 	else if (err == -EPERM || err == -EACCES)
 		snprintf(why, n, "needs CAP_BPF and CAP_PERFMON");

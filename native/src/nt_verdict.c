@@ -78,9 +78,10 @@ static void hold(struct held *h, enum nt_verdict v, float value, float threshold
 
 /*
  * A sender with little to say sees its peer's delayed ACK, or an answer that carries
- * the ACK, as round-trip time: up to TCP_DELACK_MIN and a tick, that blames nobody.
+ * the ACK, as round-trip time: up to TCP_DELACK_MIN, two ticks and a timer that is late, that
+ * blames nobody.
  */
-#define DELAYED_ACK_US 45000
+#define DELAYED_ACK_US 50000
 
 static bool may_be_delayed_ack(const struct nt_rec *r, const struct nt_facts *f)
 {

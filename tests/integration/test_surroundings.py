@@ -147,6 +147,12 @@ def test_the_hosts_first_process_shows_the_whole() -> None:
         assert stages([*joined(group), *pids_shared]) == stages([])
 
 
+def test_where_no_sys_is_mounted_the_kernel_is_not_blamed() -> None:
+    got = stages(["unshare", "-m", "sh", "-c", 'umount -l /sys && exec "$@"', "x"])
+    assert got["state"] == "off"
+    assert got["reason"].startswith("/sys is not mounted here")
+
+
 def test_what_may_not_be_mounted_has_a_fix() -> None:
     """Without the privilege to mount, and no process to see through."""
     without = [
