@@ -210,8 +210,13 @@ def _open_feed(options: Options, *, screen: bool) -> RowFeed:
     if options.command == "open":
         from nettop.export.load import load_snapshot
         from nettop.filefeed import FileFeed
+        from nettop.store.recording import is_recording
 
         assert options.file is not None
+        if is_recording(options.file):
+            raise NettopError(
+                f"{options.file}: a recording, not a snapshot: nettop replay {options.file}"
+            )
         _wait_no_more_for_users(screen=screen)
         feed = FileFeed(load_snapshot(options.file))
         if options.sort.field is not None:

@@ -82,7 +82,9 @@ probe
                             (CAP_NET_ADMIN) and puts back what was there
       --json                one object at the end;  -o FILE  as e writes it
 reflect
-      without ADDR on loopback only;  -d SECS  -n N  --json
+      without ADDR on loopback only
+  -d, --delay SECS          a line of each protocol so often;  -n N  so many
+                            times, then stop;  --json
 
 Screen
       --ascii               no character beyond ASCII (also when the locale is

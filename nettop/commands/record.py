@@ -42,14 +42,14 @@ def run(feed: LiveFeed, writer: RecordingWriter, options: Options) -> int:
     """
     say(f"recording to {writer.path}")
     out = headless.standard_output() if options.format is Format.NDJSON else None
-    ticks = size = 0
+    ticks = 0
     began = time.monotonic()
     pace = headless.Pace(options.delay_s)
     feed.record(True)
     try:
         while True:
             model = feed.tick(pace.missed)
-            size += writer.add(feed.sample(model, whole=writer.wants_whole(model.mono_ns)))
+            writer.add(feed.sample(model, whole=writer.wants_whole(model.mono_ns)))
             ticks += 1
             if out is not None:
                 write_tick(out.write, feed, model, Format.NDJSON, filter_text=options.whole_filter)
@@ -61,7 +61,8 @@ def run(feed: LiveFeed, writer: RecordingWriter, options: Options) -> int:
             pace.wait(feed)
     finally:
         writer.close()  # before it is said to be done
-        say(f"{ticks} ticks, {units.size(size)}: nettop replay {writer.path}")
+        size = units.size(writer.path.stat().st_size)
+        say(f"{ticks} tick{'' if ticks == 1 else 's'}, {size}: nettop replay {writer.path}")
 
 
 def say(text: str) -> None:

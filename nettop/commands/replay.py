@@ -10,6 +10,7 @@ from nettop.errors import EXIT_OK, NettopError
 from nettop.export.snapshot import write_header, write_tick
 from nettop.feed import Sort
 from nettop.options import Format, Options
+from nettop.render import units
 from nettop.replay import ReplayFeed
 from nettop.store.recording import FrameInfo, Recording
 from nettop.times import check_order, local_text
@@ -136,6 +137,6 @@ def _nearest(frames: Sequence[FrameInfo], at_ns: int, what: str) -> FrameInfo:
         side = "later" if apart_ns > 0 else "earlier"
         say(
             f"{what}: no tick of that time; the nearest is of {local_text(found.wall_ns)}, "
-            f"{abs(apart_ns) / 1e9:.0f} s {side}"
+            f"{units.time(abs(apart_ns))} {side}"
         )
     return found

@@ -98,7 +98,8 @@ def header_lines(model: Model, filter_text: str | None, file: str | None) -> lis
     second = [f"{t.matched} shown"]
     if short:
         seen = "one look" if not model.intervals else "one interval"
-        second.append(f"verdicts of {seen}: most must hold in two intervals (add -d SECS)")
+        more = "" if file else " (add -d SECS)"
+        second.append(f"verdicts of {seen}: most must hold in two intervals{more}")
     if file:
         second.append(f"file {clean(file)}")
     if filter_text:

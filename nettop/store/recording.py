@@ -81,8 +81,8 @@ class RecordingWriter:
         """Whether the sample that is taken at this time has to say all that is known."""
         return self._keyed_ns is None or mono_ns - self._keyed_ns >= KEY_EVERY_S * 1e9
 
-    def add(self, sample: Sample) -> int:
-        """One tick; the bytes of its frame."""
+    def add(self, sample: Sample) -> None:
+        """Takes one tick in."""
         frame = self._writer.frame(sample)
         if sample.whole:
             self._keyed_ns = sample.mono_ns
@@ -90,7 +90,6 @@ class RecordingWriter:
         row = (self._seq, sample.wall_ns, sample.mono_ns, sample.whole, frame)
         with _plain_errors(self.path, "cannot write"), self._db:
             self._db.execute("INSERT INTO frames VALUES (?, ?, ?, ?, ?)", row)
-        return len(frame)
 
     def close(self) -> None:
         """Leaves one file: what stands beside it is taken in. Again: nothing."""
@@ -195,9 +194,13 @@ class Recording:
 
 def is_recording(path: str | Path) -> bool:
     """Whether the file begins as SQLite's do."""
+    return _begins_with(path, b"SQLite format 3\0")
+
+
+def _begins_with(path: str | Path, sign: bytes) -> bool:
     try:
         with Path(path).open("rb") as f:
-            return f.read(16) == b"SQLite format 3\0"
+            return f.read(len(sign)) == sign
     except OSError:
         return False
 
@@ -262,5 +265,6 @@ def _plain_errors(path: Path, what: str) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         text = clean(str(error).encode())  # it may quote the file
         if "not a database" in text:
-            raise NettopError(f"{path}: not a recording of nettop") from None
+            other = ": a snapshot? nettop open shows it" if _begins_with(path, b"{") else ""
+            raise NettopError(f"{path}: not a recording of nettop{other}") from None
         raise NettopError(f"{what} {path}: {text}") from None

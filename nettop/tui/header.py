@@ -74,10 +74,10 @@ def host_line(model: Model, width: int, g: Glyphs) -> Line:
         (" ↓", D), (units.bits_per_s(t.rx_bytes_per_s), B),
     ]  # fmt: skip
     right: list[Part] = []
-    if t.netns > 1:
-        right.append((f"{t.netns} netns", D))
     if t.netns_hidden:
-        right.append((f" +{t.netns_hidden} netns", D))
+        right.append((f"{t.netns} of {t.netns + t.netns_hidden} netns", D))
+    elif t.netns > 1:
+        right.append((f"{t.netns} netns", D))
     return spread(tuple(left), tuple(right), width)
 
 

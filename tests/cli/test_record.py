@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from nettop.render import units
 from tests.cli.conftest import NETTOP, environment
 
 UNPRIVILEGED = ["--no-bpf", "-d", "0.2"]
@@ -90,7 +92,7 @@ def test_a_stretch(recorded: tuple[Path, str]) -> None:
 def test_a_time_that_is_not_in_the_file(recorded: tuple[Path, str]) -> None:
     done = nettop("replay", str(recorded[0]), "--at", "2020-01-01", "--json")
     assert "no tick of that time; the nearest is of" in done.stderr
-    assert "s later" in done.stderr
+    assert re.search(r"\d+d.* later$", done.stderr, re.MULTILINE)
     assert json.loads(done.stdout)["taken"] == ticks(recorded[1])[0]["taken"]
 
 
@@ -123,6 +125,27 @@ def test_wrong_command_lines_are_usage(
 ) -> None:
     done = nettop(*(str(recorded[0]) if word == "FILE" else word for word in argv), code=2)
     assert said in done.stderr
+
+
+def test_a_file_of_the_other_command_names_that_command(
+    recorded: tuple[Path, str], tmp_path: Path
+) -> None:
+    path = recorded[0]
+    done = nettop("open", str(path), code=1)
+    assert done.stderr == f"nettop: {path}: a recording, not a snapshot: nettop replay {path}\n"
+    other = tmp_path / "a.json"
+    other.write_text(nettop("replay", str(path), "--json").stdout)
+    done = nettop("replay", str(other), code=1)
+    assert done.stderr.endswith("not a recording of nettop: a snapshot? nettop open shows it\n")
+
+
+def test_the_size_that_is_said_is_the_file_s(tmp_path: Path) -> None:
+    path = tmp_path / "one.nettop"
+    done = nettop("record", "-o", str(path), "-n", "1", *UNPRIVILEGED)
+    assert f"1 tick, {units.size(path.stat().st_size)}: nettop replay" in done.stderr
+    looked = nettop("replay", str(path), "--at", "2020-01-01")
+    assert "verdicts of one look" in looked.stdout
+    assert "-d SECS" not in looked.stdout
 
 
 def test_what_is_no_recording(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from nettop.model.events import EventMemory, EventType
 from nettop.model.types import Dist, Histogram, Stage
 from nettop.tui.glyphs import UTF8
+from nettop.tui.header import host_line
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.lines import events_lines
 from nettop.tui.panes.tx import Sends
@@ -18,12 +19,12 @@ S = 10**9
 NONE = (0,) * len(EventType)
 
 
-def said(memory: EventMemory) -> str:
+def said(memory: EventMemory, width: int = 100) -> str:
     feed = FakeFeed()
     row = feed.window(0, 1)[0]
     model = replace(feed.tick(), told=None, mono_ns=NOW)
     data = PaneData(model, row, None, (), None, events=(), memory=memory, cookies=(row.cookie,))
-    lines = events_lines(data, 100, 8, UTF8)
+    lines = events_lines(data, width, 8, UTF8)
     return "\n".join("".join(text for text, _ in line) for line in lines)
 
 
@@ -36,6 +37,20 @@ def test_no_event_is_said_of_the_time_that_is_kept() -> None:
     assert said(older) == said(memory)
     now = memory._replace(gap_ns=NOW - S)
     assert said(now) == "none of it recorded, but events are left out: too many at once"
+
+
+def test_what_is_said_of_no_event_is_whole_in_a_narrow_pane() -> None:
+    memory = EventMemory(NOW - 130 * S, None, 0, NONE)
+    lines = said(memory, 38).splitlines()
+    assert max(map(len, lines)) <= 38
+    assert " ".join(lines) == said(memory)
+
+
+def test_the_header_counts_the_namespaces_that_are_not_polled() -> None:
+    model = FakeFeed().tick()
+    totals = replace(model.totals, netns=2, netns_hidden=16)
+    text = "".join(t for t, _ in host_line(replace(model, totals=totals), 120, UTF8))
+    assert text.rstrip().endswith("2 of 18 netns")
 
 
 def test_events_are_counted_by_type_since_they_are_kept() -> None:

@@ -71,7 +71,7 @@ def _off(data: PaneData, plane: str, width: int) -> list[Line]:
     ]
     if status and status.fix:
         lines.append(line(("fix  ", D), (status.fix, B)))
-    lines.append(line(("why  ", D), ("nettop doctor", B), (" shows each test", D)))
+    lines.append(line(("why  ", D), ("nettop doctor", B), (" says what works", D)))
     return lines
 
 
@@ -213,7 +213,7 @@ def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
             for e in data.events
         ]
         if not data.events and data.memory is not None:
-            lines.append(line((_nothing(data.memory, data), D)))
+            lines += [line((text, D)) for text in _wrap(_nothing(data.memory, data), width)]
     return lines[:height]
 
 

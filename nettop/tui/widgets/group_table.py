@@ -18,8 +18,8 @@ TITLES = {
 }
 # Title, cells, smallest width of the screen that shows it.
 COLUMNS = (
-    ("SOCKS", 6, 0), ("UNW", 4, 0), ("TX", 4, 0), ("RX", 4, 0), ("RETR/s", 6, 0),
-    ("RETR%", 5, 100), ("SRTT50", 6, 0), ("SRTTMAX", 7, 100), ("SNDQ", 4, 100), ("RCVQ", 4, 100),
+    ("SOCKS", 6, 0), ("UNW", 4, 0), ("TX", 4, 76), ("RX", 4, 76), ("RETR/s", 6, 0),
+    ("RETR%", 5, 100), ("SRTT50", 6, 66), ("SRTTMAX", 7, 100), ("SNDQ", 4, 100), ("RCVQ", 4, 100),
 )  # fmt: skip
 TAIL = 21  # WHO and WHY
 
