@@ -107,9 +107,9 @@ int nt_engine_configure(struct nt_engine *e, const struct nt_config *config)
 	return 0;
 }
 
-static bool operand_needs_proc(const struct nt_operand *o)
+static bool needs_proc(const struct nt_term *n)
 {
-	return o->base == NT_BASE_PROC;
+	return nt_term_reads(n, NT_BASE_PROC);
 }
 
 int nt_engine_set_filter(struct nt_engine *e, const struct nt_op *ops, uint32_t n_ops,
@@ -147,8 +147,7 @@ int nt_engine_set_filter(struct nt_engine *e, const struct nt_op *ops, uint32_t 
 		e->filter_has_states |= op->code == NT_OP_STATES;
 		e->filter_needs_proc |= op->code == NT_OP_OWNER ||
 					(op->code == NT_OP_TEXT && op->side == NT_TEXT_COMM) ||
-					operand_needs_proc(&op->left) ||
-					operand_needs_proc(&op->right);
+					needs_proc(&op->left) || needs_proc(&op->right);
 	}
 	e->next_stale = true;
 	e->next_whole = false;

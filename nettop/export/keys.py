@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nettop.model.fields import DERIVED
 from nettop.model.tcpinfo import TAIL_6_18, TAIL_7_0, TCP_INFO, InfoField
 from nettop.model.verdicts import CAUSES, NAMES, VERDICTS
 
@@ -227,6 +228,8 @@ _SOCKET = {
     "rates.retr_pct": "bytes resent of bytes sent in the last 5 to 10 s, percent, less the share "
     "of segments that DSACK proved spurious",
     "rates.drops_per_s": "packets dropped",
+    "derived": "made of two others; what is unknown is left out",
+    **{f"derived.{f.csv_name}": f"{f.help} ({f.formula})" for f in DERIVED},
     "limited": "what held sending back: shares 0 to 1 of the last window of at least 1 s",
     "limited.rwnd": "the peer's window",
     "limited.sndbuf": "the send buffer: as the kernel counts it, and while all in it is on its "

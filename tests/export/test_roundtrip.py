@@ -21,6 +21,7 @@ from nettop.export.snapshot import default_path, write_snapshot
 from nettop.feed import Grouping, Sort
 from nettop.filefeed import FileFeed
 from nettop.model.fields import FIELDS
+from nettop.model.tcpinfo import TCP_INFO
 from nettop.model.types import (
     AF_INET,
     AF_INET6,
@@ -42,6 +43,7 @@ from nettop.query import compile_filter
 from tests.export.make import HOSTILE, Rows, make_detail, make_model, make_row
 from tests.export.schema import check
 
+BY_NAME = {item.name: item for item in TCP_INFO}
 U8, U16, U32 = st.integers(0, 255), st.integers(0, 2**16 - 1), st.integers(0, 2**32 - 1)
 RATE = st.floats(0, 2.0**40, width=32, allow_subnormal=False)
 WHOS = st.sampled_from(list(WHO_NUMBERS.values()))
@@ -67,10 +69,14 @@ def sockets(draw: st.DrawFn, cookie: int) -> tuple[Row, Detail | None]:
         flags |= int(Flag.RETR_PCT)
     state = draw(st.integers(1, 13))
     detail = None
+    gauges = {}
     if proto == Proto.TCP and draw(st.booleans()):
         flags |= int(Flag.INFO)
         length = draw(st.sampled_from([104, 192, 232, 248, 280]))
         raw = draw(st.binary(min_size=length, max_size=length))
+        gauges["rtt_us"] = struct.unpack_from("<I", raw, BY_NAME["rtt"].offset)[0]
+        if length >= BY_NAME["min_rtt"].offset + 4:
+            gauges["min_rtt_us"] = struct.unpack_from("<I", raw, BY_NAME["min_rtt"].offset)[0]
         detail = make_detail(
             raw, cookie,
             skmem=dict(zip(SKMEM, draw(st.lists(U32, min_size=9, max_size=9)), strict=True)),
@@ -103,7 +109,7 @@ def sockets(draw: st.DrawFn, cookie: int) -> tuple[Row, Detail | None]:
         lim_in_flight_pct=draw(SHARE), lim_idle_pct=draw(SHARE),
         proc=Proc(pid, 7 if pid else 0, owner, 0, "nginx" if pid else ""),
         cong="cubic" if detail else None, cgroup="/a/b", cgroup_id=5, container="b",
-        netns_name="blue",
+        netns_name="blue", **gauges,
     )  # fmt: skip
     return row, detail
 
