@@ -21,12 +21,18 @@ from nettop.ssargs import check_ss_arguments
 if TYPE_CHECKING:
     from nettop.times import Moment
 
+# To add a command: its name here, its options in parse() below, a file in nettop/commands with
+# run(options), a line of cli.py that calls it, one in helptext.USAGE.
 COMMANDS = ("snapshot", "open", "record", "replay", "probe", "reflect", "clocks", "doctor")
 AF_INET, AF_INET6 = 2, 10
 
 
 class Format(Enum):
-    """What is written when there is no screen."""
+    """What is written when there is no screen.
+
+    To add a format: its suffix here, its writer in export/ called by export/snapshot.write_tick,
+    `--NAME` in parse() if it has an option, and helptext.USAGE.
+    """
 
     TEXT = "txt"
     JSON = "json"

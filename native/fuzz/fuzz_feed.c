@@ -89,19 +89,21 @@ static void ask(struct nt_engine *e)
 {
 	static struct nt_row rows[ROWS];
 	static struct nt_group groups[ROWS];
-	struct nt_operand key = { .base = NT_BASE_REC,
-				  .type = NT_F32,
-				  .offset = offsetof(struct nt_rec, retr_pct),
-				  .need_flags = NT_F_RETR_PCT,
-				  .protos = ~0U,
-				  .states = ~0U,
-				  .scale = 1 };
+	struct nt_operand resent = { .base = NT_BASE_REC,
+				     .type = NT_F32,
+				     .offset = offsetof(struct nt_rec, retr_pct),
+				     .need_flags = NT_F_RETR_PCT,
+				     .protos = ~0U,
+				     .states = ~0U,
+				     .scale = 1 };
+	struct nt_term key = { .a = resent, .b = resent, .how = NT_HOW_RATIO };
 	uint64_t cookies[ROWS];
 	struct nt_detail detail;
 	struct nt_row row;
 
 	for (uint16_t text = 0; text <= NT_KEY_WHO; text++) {
-		struct nt_operand by_text = { .base = text ? NT_BASE_TEXT : 0, .offset = text };
+		struct nt_term by_text = { .a = { .base = text ? NT_BASE_TEXT : 0,
+						  .offset = text } };
 
 		nt_order(e, &by_text, text & 1, ROWS, text == 2);
 	}

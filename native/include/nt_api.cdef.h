@@ -98,12 +98,12 @@ int nt_load(struct nt_engine *e, const struct nt_row *rows, const struct nt_deta
 int nt_lookup(struct nt_engine *e, const uint64_t *cookies, uint32_t n);
 
 /*
- * Orders the matched sockets. key.base 0: the `unwell` order. Unknown values go
+ * Orders the matched sockets. key.a.base 0: the `unwell` order. Unknown values go
  * last either way. upto: how many rows from the top must be in exact order.
  * keep: leave known sockets in their present order, new ones at the end.
  * Returns how many are matched.
  */
-int nt_order(struct nt_engine *e, const struct nt_operand *key, int descending, uint32_t upto,
+int nt_order(struct nt_engine *e, const struct nt_term *key, int descending, uint32_t upto,
 	     int keep);
 /* Rows offset … of the order; orders further down first if it must. Returns how many were filled. */
 int nt_window(struct nt_engine *e, uint32_t offset, uint32_t max, struct nt_row *ret);

@@ -312,7 +312,7 @@ enum nt_base { NT_BASE_REC = 1, NT_BASE_INFO = 2, NT_BASE_SKMEM = 3, NT_BASE_PRO
 /* nt_operand.offset of NT_BASE_TEXT: a sort key only, in the order of bytes. */
 enum nt_text_key { NT_KEY_PROC = 1, NT_KEY_REMOTE = 2, NT_KEY_LOCAL = 3, NT_KEY_CONG = 4, NT_KEY_WHO = 5 };
 
-/* Where a number lives; a sort key and either side of a comparison. */
+/* Where a number lives. */
 struct nt_operand {
 	uint8_t base;	/* enum nt_base; 0: the constant alone */
 	uint8_t type;	/* enum nt_type */
@@ -325,6 +325,15 @@ struct nt_operand {
 	uint32_t has_absent; /* absent holds the raw value that means unknown */
 	uint64_t absent;
 	double scale; /* multiply to get the field's base unit */
+};
+
+enum nt_how { NT_HOW_ALONE = 0, NT_HOW_RATIO = 1, NT_HOW_SUM = 2, NT_HOW_DIFFERENCE = 3 };
+
+/* A sort key and either side of a comparison: a, or of both unless one is unknown. */
+struct nt_term {
+	struct nt_operand a, b; /* b only with another how than ALONE */
+	uint32_t how;		/* enum nt_how; a ratio by 0 is unknown */
+	uint32_t pad;
 };
 
 /*
@@ -356,7 +365,7 @@ struct nt_op {
 	int32_t port;	/* ADDR: -1 any */
 	uint32_t mask;	/* STATES */
 	uint8_t addr[16];
-	struct nt_operand left, right; /* right.base 0: compare with number */
+	struct nt_term left, right; /* right.a.base 0: compare with number */
 	double number;	/* CMP: added to right; OWNER: the pid */
 	uint32_t data;	/* TEXT: offset of a NUL-terminated glob; IN: of sorted u64, both in the data blob */
 	uint32_t n;	/* IN: how many */

@@ -112,9 +112,9 @@ int nt_engine_configure(struct nt_engine *e, const struct nt_config *config)
 	return 0;
 }
 
-static bool operand_needs_proc(const struct nt_operand *o)
+static bool needs_proc(const struct nt_term *n)
 {
-	return o->base == NT_BASE_PROC;
+	return nt_term_reads(n, NT_BASE_PROC);
 }
 
 int nt_engine_set_filter(struct nt_engine *e, const struct nt_op *ops, uint32_t n_ops,
@@ -152,8 +152,7 @@ int nt_engine_set_filter(struct nt_engine *e, const struct nt_op *ops, uint32_t 
 		e->filter_has_states |= op->code == NT_OP_STATES;
 		e->filter_needs_proc |= op->code == NT_OP_OWNER ||
 					(op->code == NT_OP_TEXT && op->side == NT_TEXT_COMM) ||
-					operand_needs_proc(&op->left) ||
-					operand_needs_proc(&op->right);
+					needs_proc(&op->left) || needs_proc(&op->right);
 	}
 	e->next_stale = true;
 	e->next_whole = false;
@@ -204,7 +203,8 @@ int nt_load(struct nt_engine *e, const struct nt_row *rows, const struct nt_deta
 			if (plane) {
 				*plane = *known;
 				plane->has &= NT_P_WAIT | NT_P_UNREAD | NT_P_UNREAD_BOUND |
-					      NT_P_TX | NT_P_WAIT_PROBE | NT_P_TX_PATH;
+					      NT_P_TX | NT_P_WAIT_PROBE | NT_P_TX_PATH |
+					      NT_P_WAIT_OCTAVES | NT_P_TX_OCTAVES;
 			}
 		}
 		if (details) {

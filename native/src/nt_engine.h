@@ -151,7 +151,7 @@ struct nt_engine {
 	uint32_t n_data;
 	bool filter_needs_proc, filter_has_states;
 
-	struct nt_operand sort_key;
+	struct nt_term sort_key;
 	bool sort_descending;
 	struct nt_keys order; /* what the screen shows */
 	struct nt_keys next;  /* gathered by the running sweep */

@@ -76,7 +76,7 @@ static int raw_value(const struct nt_operand *o, const struct nt_filter_view *v,
 	return !(o->has_absent && *bits == o->absent);
 }
 
-int nt_operand_value(const struct nt_operand *o, const struct nt_filter_view *view, double *ret)
+static int operand_value(const struct nt_operand *o, const struct nt_filter_view *view, double *ret)
 {
 	uint64_t bits;
 	float real;
@@ -85,6 +85,36 @@ int nt_operand_value(const struct nt_operand *o, const struct nt_filter_view *vi
 		return 0;
 	*ret = (o->type == NT_F32 ? (double)real : (double)bits) * o->scale;
 	return 1;
+}
+
+int nt_term_value(const struct nt_term *n, const struct nt_filter_view *view, double *ret)
+{
+	double b;
+
+	if (!operand_value(&n->a, view, ret))
+		return 0;
+	if (n->how == NT_HOW_ALONE)
+		return 1;
+	if (!operand_value(&n->b, view, &b))
+		return 0;
+	switch (n->how) {
+	case NT_HOW_RATIO:
+		if (b == 0)
+			return 0;
+		*ret /= b;
+		return 1;
+	case NT_HOW_SUM:
+		*ret += b;
+		return 1;
+	default:
+		*ret -= b;
+		return 1;
+	}
+}
+
+bool nt_term_reads(const struct nt_term *n, uint8_t base)
+{
+	return n->a.base == base || (n->how != NT_HOW_ALONE && n->b.base == base);
 }
 
 static bool holds(int order, uint8_t cmp)
@@ -105,9 +135,9 @@ static bool holds(int order, uint8_t cmp)
 	}
 }
 
-static bool whole(const struct nt_operand *o)
+static bool whole(const struct nt_term *n)
 {
-	return o->type != NT_F32 && o->scale == 1.0;
+	return n->how == NT_HOW_ALONE && n->a.type != NT_F32 && n->a.scale == 1.0;
 }
 
 static bool compare(const struct nt_op *op, const struct nt_filter_view *v)
@@ -117,13 +147,13 @@ static bool compare(const struct nt_op *op, const struct nt_filter_view *v)
 	float real;
 
 	/* Cookies and cgroup ids exceed a double's 53 bits. */
-	if (op->right.base && whole(&op->left) && whole(&op->right) && op->number == 1.0)
-		return raw_value(&op->left, v, &a, &real) && raw_value(&op->right, v, &b, &real) &&
-		       holds((a > b) - (a < b), op->cmp);
-	if (!nt_operand_value(&op->left, v, &left))
+	if (op->right.a.base && whole(&op->left) && whole(&op->right) && op->number == 1.0)
+		return raw_value(&op->left.a, v, &a, &real) &&
+		       raw_value(&op->right.a, v, &b, &real) && holds((a > b) - (a < b), op->cmp);
+	if (!nt_term_value(&op->left, v, &left))
 		return false;
-	if (op->right.base) {
-		if (!nt_operand_value(&op->right, v, &other))
+	if (op->right.a.base) {
+		if (!nt_term_value(&op->right, v, &other))
 			return false;
 		right = other * op->number;
 	}
@@ -198,7 +228,7 @@ static bool in_set(const struct nt_op *op, const uint8_t *data, const struct nt_
 	float real;
 	uint32_t lo = 0, hi = op->n;
 
-	if (!raw_value(&op->left, v, &x, &real))
+	if (!raw_value(&op->left.a, v, &x, &real))
 		return false;
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
@@ -300,12 +330,18 @@ static bool good_operand(const struct nt_operand *o)
 	return o->offset + width_of(o->type) <= sizes[o->base];
 }
 
+static bool good_number(const struct nt_term *n)
+{
+	return n->how <= NT_HOW_DIFFERENCE && good_operand(&n->a) &&
+	       (n->how == NT_HOW_ALONE || good_operand(&n->b));
+}
+
 static bool good_leaf(const struct nt_op *op, const uint8_t *data, uint32_t n_data)
 {
 	switch (op->code) {
 	case NT_OP_CMP:
-		return op->cmp >= NT_EQ && op->cmp <= NT_GE && good_operand(&op->left) &&
-		       (!op->right.base || good_operand(&op->right));
+		return op->cmp >= NT_EQ && op->cmp <= NT_GE && good_number(&op->left) &&
+		       (!op->right.a.base || good_number(&op->right));
 	case NT_OP_ADDR:
 		return op->side <= 1 && op->prefix <= 128;
 	case NT_OP_TEXT:
@@ -313,8 +349,8 @@ static bool good_leaf(const struct nt_op *op, const uint8_t *data, uint32_t n_da
 		       (op->side == NT_TEXT_COMM || op->side == NT_TEXT_CONG) &&
 		       op->data < n_data && memchr(data + op->data, 0, n_data - op->data);
 	case NT_OP_IN:
-		return good_operand(&op->left) && op->data <= n_data &&
-		       op->n <= (n_data - op->data) / 8;
+		return op->left.how == NT_HOW_ALONE && good_number(&op->left) &&
+		       op->data <= n_data && op->n <= (n_data - op->data) / 8;
 	case NT_OP_TRUE:
 	case NT_OP_STATES:
 	case NT_OP_OWNER:

@@ -19,7 +19,7 @@ struct nt_filter_view {
 	uint32_t info_len;
 	const uint32_t *skmem;
 	uint32_t skmem_words;
-	const char *cong;	/* NUL-terminated, or NULL */
+	const char *cong;	  /* NUL-terminated, or NULL */
 	struct nt_engine *engine; /* for further owners; NULL: only proc counts */
 };
 
@@ -28,6 +28,8 @@ int nt_filter_check(const struct nt_op *ops, uint32_t n, const uint8_t *data, ui
 int nt_filter_eval(const struct nt_op *ops, uint32_t n, const uint8_t *data, uint32_t n_data,
 		   const struct nt_filter_view *view);
 /* 1 and the number in the field's base unit, 0 if it is unknown. */
-int nt_operand_value(const struct nt_operand *o, const struct nt_filter_view *view, double *ret);
+int nt_term_value(const struct nt_term *n, const struct nt_filter_view *view, double *ret);
+/* Whether it is made of something that lies there (enum nt_base). */
+bool nt_term_reads(const struct nt_term *n, uint8_t base);
 
 #endif

@@ -122,7 +122,7 @@ static bool text_key(struct nt_engine *e, const struct nt_rec *rec, struct nt_ke
 {
 	struct nt_proc proc;
 
-	switch (e->sort_key.offset) {
+	switch (e->sort_key.a.offset) {
 	case NT_KEY_PROC:
 		nt_owner_of(e, rec, &proc);
 		k->high = big_endian((const uint8_t *)proc.comm, 8);
@@ -165,19 +165,19 @@ struct nt_key nt_key_of(struct nt_engine *e, uint32_t i, const struct nt_filter_
 	double x;
 	bool known;
 
-	if (!e->sort_key.base)
+	if (!e->sort_key.a.base)
 		return unwell_key(rec, i);
-	if (e->sort_key.base == NT_BASE_TEXT) {
+	if (e->sort_key.a.base == NT_BASE_TEXT) {
 		known = text_key(e, rec, &k);
 	} else {
 		struct nt_proc proc;
 		struct nt_filter_view v = *view;
 
-		if (e->sort_key.base == NT_BASE_PROC && !v.proc) {
+		if (nt_term_reads(&e->sort_key, NT_BASE_PROC) && !v.proc) {
 			nt_owner_of(e, rec, &proc);
 			v.proc = &proc;
 		}
-		known = nt_operand_value(&e->sort_key, &v, &x);
+		known = nt_term_value(&e->sort_key, &v, &x);
 		if (known)
 			k.high = rank_of(x);
 	}
@@ -253,7 +253,7 @@ static int append_new(struct nt_engine *e, const struct nt_keys *from)
 	return err;
 }
 
-int nt_order(struct nt_engine *e, const struct nt_operand *key, int descending, uint32_t upto,
+int nt_order(struct nt_engine *e, const struct nt_term *key, int descending, uint32_t upto,
 	     int keep)
 {
 	struct nt_keys scratch = { 0 };

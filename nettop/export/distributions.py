@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nettop.export.values import integer, mapping, sequence
-from nettop.model.path import PathTick
+from nettop.model.path import Hook, HookTick, PathCounts, PathTick
 from nettop.model.types import (
     NO_DIST,
+    NO_HISTOGRAM,
     NO_PLANE,
     Dist,
     Flag,
@@ -46,6 +47,21 @@ def path_object(tick: PathTick) -> dict[str, Any]:
         }
         for hook, seen in tick.items()
     }
+
+
+def path_of(head: Mapping[str, Any]) -> PathTick | None:
+    """What path_object wrote; of the run nothing is known. None: the plane was off."""
+    if "path" not in head:
+        return None
+    path, tick = mapping(head, "path", ""), {}
+    for hook in Hook:
+        name = hook.name.lower()
+        if name not in path:
+            continue
+        source, at = mapping(path, name, "path."), f"path.{name}."
+        counts = PathCounts(*(integer(source, n, at, 63, 0) for n in PathCounts._fields))
+        tick[hook] = HookTick(_histogram(source, at), NO_HISTOGRAM, counts)
+    return tick
 
 
 def tx_object(dists: Sequence[Dist], nic_bar_ns: int) -> dict[str, Any]:
@@ -179,13 +195,15 @@ def plane_of(source: Mapping[str, Any], where: str) -> tuple[Plane, Flag]:
 def histogram_of(source: Mapping[str, Any], key: str) -> Histogram | None:
     """What histogram_object wrote under this key of the head; None: it is not there."""
     inner = mapping(source, key, "")
-    if not inner:
-        return None
+    return _histogram(inner, f"{key}.") if inner else None
+
+
+def _histogram(inner: Mapping[str, Any], where: str) -> Histogram:
     buckets = []
-    for i, item in enumerate(sequence(inner, "buckets", f"{key}.")):
-        at = f"{key}.buckets[{i}]"
+    for i, item in enumerate(sequence(inner, "buckets", where)):
+        at = f"{where}buckets[{i}]"
         values = item if isinstance(item, list) and len(item) == 3 else [None] * 3
         named = dict(zip(("lo", "hi", "count"), values, strict=True))
         lo, hi, n = (integer(named, name, f"{at}.", 63) for name in ("lo", "hi", "count"))
         buckets.append((lo, hi, n))
-    return Histogram(_dist(inner, f"{key}."), tuple(buckets))
+    return Histogram(_dist(inner, where), tuple(buckets))

@@ -22,7 +22,7 @@ from nettop.export.happenings import event_object, untold_object
 from nettop.export.keys import SCHEMA
 from nettop.export.times import utc_text
 from nettop.model.events import Event, EventType
-from nettop.model.fields import TCP_ALIVE
+from nettop.model.fields import DERIVED, TCP_ALIVE, Field
 from nettop.model.tcpinfo import ABSENT, LISTEN_FIELDS
 from nettop.model.types import (
     AF_INET,
@@ -250,6 +250,9 @@ def socket_object(row: Row, detail: Detail | None, owners: Owners) -> dict[str, 
     if flags & _SKMEM:
         out["drops"] = rec.drops
     _put_interval(out, rec, flags)
+    derived = {f.csv_name: neat(v) for f in DERIVED if (v := _number(f, row, detail)) is not None}
+    if derived:
+        out["derived"] = derived
     _put_verdicts(out, row)
     if flags & _WAIT_KNOWN or row.plane.has:
         put_planes(out, row)
@@ -299,6 +302,11 @@ def _put_owner(out: dict[str, Any], row: Row, owners: Owners) -> None:
         if missing > 0:
             out["procs_more"] = missing
     out["procs"] = [{"pid": p.pid, "comm": p.comm, "fd": p.fd} for p in holders]
+
+
+def _number(field: Field, row: Row, detail: Detail | None) -> float | None:
+    value = field.value(row, detail)
+    return None if isinstance(value, str) else value
 
 
 def _put_interval(out: dict[str, Any], rec: Any, flags: int) -> None:

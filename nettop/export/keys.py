@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nettop.model.fields import DERIVED
+from nettop.model.path import Hook
 from nettop.model.tcpinfo import TAIL_6_18, TAIL_7_0, TCP_INFO, InfoField
 from nettop.model.verdicts import CAUSES, NAMES, VERDICTS
 
@@ -121,8 +123,15 @@ _TOP = {
     "rx_wait.octaves": "true: percentiles but max_ns are upper edges of octaves, at most twice too "
     "high",
     "rx_wait.buckets": "[lower edge ns, upper edge ns, count], those that hold any",
-    "path": "with --path: how long received packets took to each hook, all of the host; by hook as "
-    "rx_wait; unstamped, foreign, impossible and head_of_line count packets that were not measured",
+    "path": "with --path: how long received packets took to each hook, all of the host",
+    "path.*": "by hook: " + ", ".join(hook.name.lower() for hook in Hook),
+    **{f"path.*.{name}": text for name, text in _DIST.items()},
+    "path.*.buckets": "[lower edge ns, upper edge ns, count], those that hold any",
+    "path.*.unstamped": "packets since the start without a time of reception; left out if 0, as "
+    "the next three, which were not measured either",
+    "path.*.foreign": "with a time of departure instead",
+    "path.*.impossible": "from the future, or older than a minute",
+    "path.*.head_of_line": "read late for want of an earlier segment",
     "tx": "where stamped sends spent their time, all of them whatever the filter; left out while "
     "nothing is selected",
     **{
@@ -227,6 +236,8 @@ _SOCKET = {
     "rates.retr_pct": "bytes resent of bytes sent in the last 5 to 10 s, percent, less the share "
     "of segments that DSACK proved spurious",
     "rates.drops_per_s": "packets dropped",
+    "derived": "made of two others; what is unknown is left out",
+    **{f"derived.{f.csv_name}": f"{f.help} ({f.formula})" for f in DERIVED},
     "limited": "what held sending back: shares 0 to 1 of the last window of at least 1 s",
     "limited.rwnd": "the peer's window",
     "limited.sndbuf": "the send buffer: as the kernel counts it, and while all in it is on its "

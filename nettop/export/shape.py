@@ -43,10 +43,9 @@ _TEXTS = frozenset({
     "user", "netns_name", "family", "owner", "cgroup", "container", "cong", "kind", "level",
     "unit", "of",
 })  # fmt: skip
-_FLAG = ("true: ", "false: ")  # how the description of one begins
 _OPEN = frozenset({
-    "path", "rx_wait.buckets", "totals.who.*", "events[].last.rx_wait", "events[].last.tx",
-    "sockets[].verdicts", "sockets[].attrs.*",
+    "path.*.buckets", "rx_wait.buckets", "totals.who.*", "events[].last.rx_wait",
+    "events[].last.tx", "sockets[].verdicts", "sockets[].attrs.*",
 })  # fmt: skip
 _NUMBER = re.compile(r"(^|_)(per_s|pct|ms|s|ns_per_run)$|^value$")
 _SHARES = "sockets[].limited."
@@ -57,7 +56,7 @@ _WHOLE = frozenset({
     "bytes", "lost_events", "missed_ticks", "rss_bytes",
 })  # fmt: skip
 _COUNTS = (
-    "totals.", "rx_wait.", "tx.", "events[].last.", "events_untold.", "sockets[].meminfo.",
+    "totals.", "rx_wait.", "path.", "tx.", "events[].last.", "events_untold.", "sockets[].meminfo.",
     "sockets[].skmem.", "sockets[].cong_info.", "sockets[].rx_wait.", "sockets[].tx.",
 )  # fmt: skip
 
@@ -183,12 +182,12 @@ def _kind(path: str) -> Kind:
     name = path.rsplit(".", 1)[-1]
     if path in _OPEN:
         return Kind.OPEN
+    if KEYS[path].startswith(("true: ", "false: ")):  # how the description of one begins
+        return Kind.FLAG
     if path.startswith(_KERNEL):
         return Kind.WHOLE
     if name in _TEXTS:
         return Kind.TEXT
-    if KEYS[path].startswith(_FLAG):
-        return Kind.FLAG
     if path.startswith(_SHARES) or _NUMBER.search(name):
         return Kind.NUMBER
     return Kind.WHOLE if name in _WHOLE or path.startswith(_COUNTS) else Kind.OPEN

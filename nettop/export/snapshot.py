@@ -68,7 +68,7 @@ def write_tick(
         file: name of the file that the feed shows.
     """
     table = form in (Format.TEXT, Format.SVG)
-    detail = not table or any(f.loc and f.loc.base == "info" for f in style.columns or ())
+    detail = not table or any(f.reads("info") for f in style.columns or ())
     rows = feed.rows_all(with_detail=detail, everything=not shown)
     if form in (Format.JSON, Format.NDJSON):
         from nettop.export.jsonout import write_json

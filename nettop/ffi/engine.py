@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nettop.ffi import check, ffi, lib
 from nettop.ffi.edges import FINE, FINE_EDGES, OCTAVE_EDGES, OCTAVES, filled
-from nettop.ffi.wire import DIST, ROW_SIZE, detail_of, dist_of, proc_of, rows_of, sort_operand
+from nettop.ffi.wire import DIST, ROW_SIZE, detail_of, dist_of, proc_of, rows_of, sort_number
 from nettop.model.fields import Field
 from nettop.model.tcpinfo import InfoField
 from nettop.model.types import Detail, Dist, Histogram, Proc, Proto, Row, Stage
@@ -164,7 +164,7 @@ class Engine:
 
     def order(self, field: Field | None, descending: bool, upto: int, keep: bool) -> int:
         """Orders the matched sockets; how many there are."""
-        key = sort_operand(field)
+        key = sort_number(field)
         return check(lib.nt_order(self._e, key, descending, upto, keep), "ordering sockets")
 
     def window(self, offset: int, count: int) -> list[Row]:

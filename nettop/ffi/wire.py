@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nettop.ffi import ffi, lib
-from nettop.model.fields import Field, Loc
+from nettop.model.fields import Field, Formula, Loc
 from nettop.model.tcpinfo import TCP_INFO, InfoField, decode
 from nettop.model.types import NO_PLANE, Detail, Dist, Owner, Plane, Proc, Row, Stage
 from nettop.render.clean import clean
@@ -165,6 +165,7 @@ _TYPES = {"uint8_t": lib.NT_U8, "uint16_t": lib.NT_U16, "uint32_t": lib.NT_U32,
 _BY_SIZE = {1: lib.NT_U8, 2: lib.NT_U16, 4: lib.NT_U32, 8: lib.NT_U64}
 _BASES = {"rec": lib.NT_BASE_REC, "info": lib.NT_BASE_INFO, "proc": lib.NT_BASE_PROC,
           "plane": lib.NT_BASE_PLANE}  # fmt: skip
+_HOWS = {"/": lib.NT_HOW_RATIO, "+": lib.NT_HOW_SUM, "-": lib.NT_HOW_DIFFERENCE}
 _INFO = {item.name: item for item in TCP_INFO}
 # Text fields sort by bytes of the record or by a number that stands for them.
 _TEXT_KEYS = {"proc": lib.NT_KEY_PROC, "comm": lib.NT_KEY_PROC, "remote": lib.NT_KEY_REMOTE,
@@ -173,7 +174,7 @@ _TEXT_NUMBERS = {"user": "uid", "cgroup": "cgroup_id", "container": "cgroup_id",
                  "proto": "proto", "st": "state", "dev": "ifindex"}  # fmt: skip
 
 
-def fill_operand(operand: Any, loc: Loc) -> None:
+def _fill_operand(operand: Any, loc: Loc) -> None:
     """Writes a field's place into a struct nt_operand."""
     operand.base = _BASES[loc.base]
     if loc.base == "info":
@@ -205,16 +206,26 @@ def fill_operand(operand: Any, loc: Loc) -> None:
     operand.scale = loc.scale
 
 
-def sort_operand(field: Field | None) -> Any:
+def fill_number(number: Any, loc: Loc | Formula) -> None:
+    """Writes a field's place, or both of its formula, into a struct nt_term."""
+    if isinstance(loc, Loc):
+        _fill_operand(number.a, loc)
+        return
+    number.how = _HOWS[loc.sign]
+    _fill_operand(number.a, loc.left)
+    _fill_operand(number.b, loc.right)
+
+
+def sort_number(field: Field | None) -> Any:
     """The key of nt_order; base 0 is the `unwell` order."""
-    operand = ffi.new("struct nt_operand *")
+    number = ffi.new("struct nt_term *")
     if field is None:
-        return operand
+        return number
     if field.loc is not None:
-        fill_operand(operand, field.loc)
+        fill_number(number, field.loc)
     elif field.id in _TEXT_KEYS:
-        operand.base = lib.NT_BASE_TEXT
-        operand.offset = _TEXT_KEYS[field.id]
+        number.a.base = lib.NT_BASE_TEXT
+        number.a.offset = _TEXT_KEYS[field.id]
     elif field.id in _TEXT_NUMBERS:
-        fill_operand(operand, Loc("rec", _TEXT_NUMBERS[field.id]))
-    return operand
+        _fill_operand(number.a, Loc("rec", _TEXT_NUMBERS[field.id]))
+    return number

@@ -45,7 +45,7 @@ def _number(field: str, row: Row, detail: Detail | None) -> float | None:
 
 def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
     rec, value = row.rec, row.rec.verdict_value
-    ratio = rec.rtt_us / rec.min_rtt_us if 0 < rec.min_rtt_us < 0xFFFFFFFF else None
+    ratio = _number("srtt/minrtt", row, detail)
     match worst:
         case Verdict.UNREAD:
             least = "" if rec.flags & Flag.UNREAD_EXACT else "at least "

@@ -2,12 +2,18 @@
 
 A field's value is an integer or float in its base unit (times in ns, sizes in bytes,
 rates per second, shares in percent), a text, or None for unknown.
+
+To add a field: one line in _FIELDS. With a loc it is a number of struct nt_rec, tcp_info or a
+plane; with a formula it is made of two other fields; with text it is made in Python. With a title
+it is a column with room of its own. Sort, filter, CSV, `--columns` and help follow; a formula is
+in JSON's `derived` too. A member of tcp_info is a line in tcpinfo.py alone. To show a column
+without being asked, name it in render/columns.py (_SETS). tests/unit/test_fields.py holds this.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -43,6 +49,7 @@ CSV_UNITS = {
 
 TCP_ALIVE = 0xFFFFFFFF & ~(1 << 6 | 1 << 10 | 1 << 3 | 1 << 12)  # not TIME_WAIT, LISTEN, SYN_RECV
 ALL_STATES = 0xFFFFFFFF
+SIGNS = "/+-"  # of formulas
 TCP_LIKE = 1 << Proto.TCP | 1 << Proto.MPTCP
 TCP_ONLY = 1 << Proto.TCP
 ANY_PROTO = 1 << Proto.TCP | 1 << Proto.UDP | 1 << Proto.MPTCP
@@ -71,6 +78,18 @@ class Loc:
 
 
 @dataclass(frozen=True, slots=True)
+class Formula:
+    """A number made of two, in their base units; becomes a struct nt_term.
+
+    sign: / ratio, + sum, - difference. Unknown where one of the two is, and a ratio by 0.
+    """
+
+    left: Loc
+    sign: str
+    right: Loc
+
+
+@dataclass(frozen=True, slots=True)
 class Field:
     """One thing that can be known of a socket."""
 
@@ -79,7 +98,8 @@ class Field:
     help: str
     title: str = ""  # column title; "" cannot be a column
     width: int = 0  # cells of the column; 0: takes what is left
-    loc: Loc | None = None  # None: text, made in Python
+    loc: Loc | Formula | None = None  # None: text, made in Python
+    formula: str = ""  # of two other fields, as "srtt / minrtt": makes loc
     text: Callable[[Row], str | None] | None = None
     aliases: tuple[str, ...] = ()
     descending: bool = True  # first direction when sorted
@@ -93,7 +113,7 @@ class Field:
     def csv_name(self) -> str:
         """The id with the unit of value(), which screen and filters may have another for."""
         unit = CSV_UNITS.get(self.kind, "")
-        stem = self.id.removesuffix("/s").removesuffix("%")
+        stem = self.id.removesuffix("/s").removesuffix("%").replace("/", "_per_")
         has_it = unit == "bytes" and unit in stem.split("_")
         return f"{stem}_{unit}" if unit and not has_it else stem
 
@@ -101,7 +121,25 @@ class Field:
         """The value in the base unit, or None when it is not known."""
         if self.loc is None:
             return self.text(row) if self.text else None
+        if isinstance(self.loc, Formula):
+            left = _number(self.loc.left, row, detail)
+            return combined(self.loc.sign, left, _number(self.loc.right, row, detail))
         return _number(self.loc, row, detail)
+
+    def reads(self, base: str) -> bool:
+        """Whether its number, or a part of it, lies there (Loc.base)."""
+        if isinstance(self.loc, Formula):
+            return base in (self.loc.left.base, self.loc.right.base)
+        return self.loc is not None and self.loc.base == base
+
+
+def combined(sign: str, left: float | None, right: float | None) -> float | None:
+    """What a formula makes of its two numbers."""
+    if left is None or right is None:
+        return None
+    if sign == "/":
+        return left / right if right else None
+    return left + right if sign == "+" else left - right
 
 
 def _number(loc: Loc, row: Row, detail: Detail | None) -> int | float | None:
@@ -189,6 +227,8 @@ _FIELDS: tuple[Field, ...] = (
           loc=_tcp("rttvar_us", _US, absent=0)),
     Field("minrtt", Kind.TIME, "least round-trip time of late (tcpi_min_rtt)", "MINRTT", 6,
           loc=_tcp("min_rtt_us", _US, absent=ABSENT["min_rtt"]), aliases=("min_rtt",)),
+    Field("srtt/minrtt", Kind.RATIO, "smoothed round-trip time as a multiple of its minimum",
+          "SRTT×", 5, formula="srtt / minrtt"),
     Field("cwnd", Kind.COUNT, "congestion window, segments (tcpi_snd_cwnd)", "CWND", 4,
           loc=_tcp("snd_cwnd"), descending=False, aliases=("snd_cwnd",)),
     Field("retr/s", Kind.RATE, "segments resent per second in this interval (Δtotal_retrans)",
@@ -278,10 +318,24 @@ def _registry() -> dict[str, Field]:
     for item in TCP_INFO:
         if item.name not in taken and item.name not in {"state", "options"}:
             fields[item.name] = _info_field(item)
-    return fields
+    return {name: resolved(field, fields) for name, field in fields.items()}
+
+
+def resolved(field: Field, fields: Mapping[str, Field]) -> Field:
+    """The field with the places that its formula names."""
+    if not field.formula:
+        return field
+    first, sign, second = field.formula.split()
+    parts = fields[first], fields[second]
+    left, right = (part.loc for part in parts)
+    if not isinstance(left, Loc) or not isinstance(right, Loc) or sign not in SIGNS:
+        raise ValueError(f"{field.id}: {field.formula} is not of two numbers")
+    plane = next((part.source for part in parts if part.source != "diag"), "diag")
+    return replace(field, loc=Formula(left, sign, right), source=plane)
 
 
 FIELDS: dict[str, Field] = _registry()
+DERIVED = tuple(f for f in FIELDS.values() if f.formula)
 ALIASES: dict[str, str] = {a: f.id for f in FIELDS.values() for a in f.aliases}
 
 

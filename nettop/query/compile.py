@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Network
 from typing import Any, Protocol
 
-from nettop.model.fields import FIELDS, Field, Loc
+from nettop.model.fields import FIELDS, Field, Formula, Loc
 from nettop.model.types import AF_INET, AF_INET6, Proto
 from nettop.model.verdicts import NAMES, named
 from nettop.model.words import WHO_NUMBERS
@@ -51,8 +51,8 @@ class Op:
     port: int = -1
     mask: int = 0
     addr: bytes = bytes(16)
-    left: Loc | None = None
-    right: Loc | None = None
+    left: Loc | Formula | None = None
+    right: Loc | Formula | None = None
     number: float = 0.0
     data: int = 0
     n: int = 0
@@ -72,7 +72,7 @@ class Filter:
 
     def to_ffi(self, ffi: Any) -> tuple[Any, int, bytes]:
         """struct nt_op[], its length, and the data blob."""
-        from nettop.ffi.wire import fill_operand
+        from nettop.ffi.wire import fill_number
 
         out = ffi.new("struct nt_op[]", len(self.ops))
         for raw, op in zip(out, self.ops, strict=True):
@@ -81,9 +81,9 @@ class Filter:
             raw.mask, raw.number, raw.data, raw.n = op.mask, op.number, op.data, op.n
             ffi.memmove(raw.addr, op.addr, 16)
             if op.left is not None:
-                fill_operand(raw.left, op.left)
+                fill_number(raw.left, op.left)
             if op.right is not None:
-                fill_operand(raw.right, op.right)
+                fill_number(raw.right, op.right)
         return out, len(self.ops), self.data
 
 
@@ -191,10 +191,10 @@ class _Compiler:
             )
         self.negate(not node.equal)
 
-    def operand(self, item: Field) -> Loc | None:
+    def operand(self, item: Field) -> Loc | Formula | None:
         if item.source != "diag":
             self.planes.add(item.source)
-        if item.loc is not None and item.loc.base == "info":
+        if item.reads("info"):
             self.needs_info = True
         return item.loc
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
 
-from nettop.model.fields import FIELDS, Field, Kind, Value
+from nettop.model.fields import FIELDS, Field, Formula, Kind, Loc, Value, combined
 from nettop.model.tcpinfo import LISTEN_FIELDS
 from nettop.model.types import AF_INET6, TCP_LISTEN, Detail, Flag, Model, PlaneHas, Proto, Row
 from nettop.render import units
@@ -73,6 +74,11 @@ def title_of(field: Field) -> str:
 def reader(field: Field) -> Callable[[Row, Detail | None], Value]:
     """Reads a field of many rows: Field.value, and None for what a listener does not have."""
     loc = field.loc
+    if isinstance(loc, Formula):
+        sign = loc.sign
+        a = reader(replace(field, loc=loc.left, formula=""))
+        b = reader(replace(field, loc=loc.right, formula=""))
+        return lambda row, detail: combined(sign, _real(a(row, detail)), _real(b(row, detail)))
     if loc is None or loc.bit is not None or loc.base == "plane":
         return field.value
     base, get = loc.base, attrgetter(loc.member)
@@ -105,6 +111,10 @@ def reader(field: Field) -> Callable[[Row, Detail | None], Value]:
     return read
 
 
+def _real(value: Value) -> float | None:
+    return None if isinstance(value, str) else value
+
+
 def cell(field: Field, row: Row, detail: Detail | None) -> str:
     """The text of a cell, neither padded nor cut."""
     if field.kind is Kind.ADDRESS:
@@ -130,7 +140,8 @@ def cell(field: Field, row: Row, detail: Detail | None) -> str:
 
 def is_rough(field: Field, row: Row, value: float) -> bool:
     """A percentile that is the upper edge of an octave: at most twice too high."""
-    part = field.loc.member.split(".") if field.loc and field.loc.base == "plane" else []
+    loc = field.loc if isinstance(field.loc, Loc) else None
+    part = loc.member.split(".") if loc and loc.base == "plane" else []
     if not part or not part[-1].startswith("p"):
         return False
     if part[0] == "wait":

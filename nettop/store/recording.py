@@ -81,8 +81,8 @@ class RecordingWriter:
         """Whether the sample that is taken at this time has to say all that is known."""
         return self._keyed_ns is None or mono_ns - self._keyed_ns >= KEY_EVERY_S * 1e9
 
-    def add(self, sample: Sample) -> None:
-        """Takes one tick in."""
+    def add(self, sample: Sample) -> int:
+        """Takes one tick in; returns the bytes of its frame."""
         frame = self._writer.frame(sample)
         if sample.whole:
             self._keyed_ns = sample.mono_ns
@@ -90,6 +90,7 @@ class RecordingWriter:
         row = (self._seq, sample.wall_ns, sample.mono_ns, sample.whole, frame)
         with _plain_errors(self.path, "cannot write"), self._db:
             self._db.execute("INSERT INTO frames VALUES (?, ?, ?, ?, ?)", row)
+        return len(frame)
 
     def close(self) -> None:
         """Leaves one file: what stands beside it is taken in. Again: nothing."""

@@ -25,7 +25,7 @@ class ColumnSet:
     @property
     def detailed(self) -> bool:
         """Whether a cell needs more of a socket than its row has."""
-        return any(f.loc is not None and f.loc.base == "info" for f, _ in self.columns)
+        return any(f.reads("info") for f, _ in self.columns)
 
     def position(self, field: Field) -> int | None:
         return next((i for i, (f, _) in enumerate(self.columns) if f is field), None)
@@ -102,8 +102,8 @@ def role_of(field: Field, row: Row, text: str) -> Role:
     rec, loud = row.rec, Level.OK
     match field.id:
         case "srtt":
-            if rec.min_rtt_us not in (0, 0xFFFFFFFF) and rec.rtt_us > 2000:
-                ratio = rec.rtt_us / rec.min_rtt_us
+            ratio = FIELDS["srtt/minrtt"].value(row)
+            if isinstance(ratio, float) and rec.rtt_us > 2000:
                 loud = Level.UNWELL if ratio > 4 else Level.WATCH if ratio > 2 else Level.OK
         case "retr/s" | "retr%":
             loud = Level.UNWELL if rec.retr_pct > 1 else Level.WATCH

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -16,19 +17,25 @@ from hypothesis import strategies as st
 
 from nettop.errors import NettopError
 from nettop.export.jsonout import write_json
+from nettop.export.keys import KEYS
 from nettop.export.load import load_snapshot
 from nettop.export.snapshot import default_path, write_snapshot
 from nettop.feed import Grouping, Sort
 from nettop.filefeed import FileFeed
 from nettop.model.fields import FIELDS
+from nettop.model.path import Hook, HookTick, PathCounts
+from nettop.model.tcpinfo import TCP_INFO
 from nettop.model.types import (
     AF_INET,
     AF_INET6,
+    NO_HISTOGRAM,
     Because,
     Detail,
     Dist,
     Flag,
     Histogram,
+    Model,
+    NicStage,
     Owner,
     Plane,
     PlaneHas,
@@ -39,9 +46,11 @@ from nettop.model.types import (
 )
 from nettop.model.words import WHO_NUMBERS
 from nettop.query import compile_filter
+from nettop.tui.panes.path import path_lines
 from tests.export.make import HOSTILE, Rows, make_detail, make_model, make_row
 from tests.export.schema import check
 
+BY_NAME = {item.name: item for item in TCP_INFO}
 U8, U16, U32 = st.integers(0, 255), st.integers(0, 2**16 - 1), st.integers(0, 2**32 - 1)
 RATE = st.floats(0, 2.0**40, width=32, allow_subnormal=False)
 WHOS = st.sampled_from(list(WHO_NUMBERS.values()))
@@ -67,10 +76,14 @@ def sockets(draw: st.DrawFn, cookie: int) -> tuple[Row, Detail | None]:
         flags |= int(Flag.RETR_PCT)
     state = draw(st.integers(1, 13))
     detail = None
+    gauges = {}
     if proto == Proto.TCP and draw(st.booleans()):
         flags |= int(Flag.INFO)
         length = draw(st.sampled_from([104, 192, 232, 248, 280]))
         raw = draw(st.binary(min_size=length, max_size=length))
+        gauges["rtt_us"] = struct.unpack_from("<I", raw, BY_NAME["rtt"].offset)[0]
+        if length >= BY_NAME["min_rtt"].offset + 4:
+            gauges["min_rtt_us"] = struct.unpack_from("<I", raw, BY_NAME["min_rtt"].offset)[0]
         detail = make_detail(
             raw, cookie,
             skmem=dict(zip(SKMEM, draw(st.lists(U32, min_size=9, max_size=9)), strict=True)),
@@ -103,7 +116,7 @@ def sockets(draw: st.DrawFn, cookie: int) -> tuple[Row, Detail | None]:
         lim_in_flight_pct=draw(SHARE), lim_idle_pct=draw(SHARE),
         proc=Proc(pid, 7 if pid else 0, owner, 0, "nginx" if pid else ""),
         cong="cubic" if detail else None, cgroup="/a/b", cgroup_id=5, container="b",
-        netns_name="blue",
+        netns_name="blue", **gauges,
     )  # fmt: skip
     return row, detail
 
@@ -139,6 +152,79 @@ def test_export_load_export_is_equal(tmp_path: Path, data: st.DataObject) -> Non
     assert head == again
     third = opened(tmp_path / "b.json", second)
     assert export(third, third.latest()) == second
+
+
+def full_model() -> Model:
+    """All that a head can have, with other numbers in each place."""
+    wait = Histogram(Dist(9, 90, 8, 12, 14, 15), ((8, 16, 9),))
+    hooks = {
+        hook: HookTick(
+            Histogram(Dist(n, 90, 8, 12, 14, 15), ((8, 16, n),)) if n % 2 else NO_HISTOGRAM,
+            NO_HISTOGRAM,
+            PathCounts(*(10 * n + i for i in range(4))),
+        )
+        for n, hook in enumerate(Hook, 1)
+    }
+    return make_model(
+        3, path=hooks, rx_wait=wait, chosen=True, nic=NicStage(3, 0, 4, 5, 6), intervals=7,
+        tx=tuple(Dist(n, 90, 8, 12, 14, 15) for n in range(1, 8)),
+        told=({"type": "closed", "text": "x"},), untold={"drop": 8},
+    )  # fmt: skip
+
+
+def test_every_key_of_the_head_is_written_and_read_back(tmp_path: Path) -> None:
+    """And every part of it: what is written and never read would be lost in a file of a file."""
+    out = io.BytesIO()
+    feed = Rows([(make_row(), None)], [])
+    write_json(out.write, full_model(), feed.rows_all(), feed.owners, filter_text="dport > 0")
+    first = json.loads(out.getvalue())
+    check(first)
+    documented = {key for key in KEYS if re.fullmatch(r"[a-z_]+", key)}
+    assert set(first) == documented
+    got = opened(tmp_path / "a.json", out.getvalue())
+    again = io.BytesIO()
+    model = got.latest()
+    assert model is not None
+    write_json(again.write, model, got.rows_all(), got.owners, filter_text=got.filter_text)
+    second = json.loads(again.getvalue())
+    for key in documented - {"sockets"}:
+        assert second.get(key) == first[key], key
+    assert model.path is not None
+    assert list(model.path) == list(Hook)
+    lines = ["".join(text for text, _ in parts) for parts in path_lines(model.path, 80, 20)]
+    assert lines[1].split()[-5:] == ["1", "8ns", "12ns", "14ns", "15ns"]
+
+
+def test_every_flag_of_a_socket_is_written_and_read_back(tmp_path: Path) -> None:
+    """Those that say false, and percentiles by octaves, as of any socket off the screen."""
+    some = Dist(9, 90, 8, 12, 14, 15)
+    by_octaves = Plane(
+        wait=some, wait_octaves=bytes(128), tx=(some,) * 7, tx_sends=9,
+        has=PlaneHas.WAIT | PlaneHas.WAIT_OCTAVES | PlaneHas.TX | PlaneHas.TX_OCTAVES,
+    )  # fmt: skip
+    unread = int(Flag.MATCH | Flag.OLDEST_UNREAD)
+    rows: list[tuple[Row, Detail | None]] = [
+        (make_row(1, plane=by_octaves), None),
+        (make_row(2, flags=int(Flag.MATCH | Flag.WAIT_UNTRACED | Flag.NEW | Flag.MISSED)), None),
+        (make_row(3, flags=unread | Flag.UNREADABLE, oldest_unread_ms=5), None),
+    ]
+    first = export(Rows(rows, []), make_model(3))
+    feed = opened(tmp_path / "a.json", first)
+    again = export(feed, feed.latest())
+    assert by_cookie(again) == by_cookie(first)
+    said = ("true: ", "false: ")
+    flags = {key.split(".")[-1] for key, text in KEYS.items()
+             if key.startswith("sockets[].") and text.startswith(said)}  # fmt: skip
+    assert all(f'"{flag}":' in first.decode() for flag in flags)
+
+
+@pytest.mark.parametrize("value", [7, [], {"ip": 7}, {"ip": {"buckets": [[1]]}},
+                                   {"tcp": {"foreign": -1}}, {"udp": {"count": "x"}}])  # fmt: skip
+def test_a_path_that_is_none_is_refused_with_its_place(tmp_path: Path, value: Any) -> None:
+    tree = json.loads(export(Rows([], []), make_model(0)))
+    tree["path"] = value
+    with pytest.raises(NettopError, match="path"):
+        opened(tmp_path / "x.json", json.dumps(tree).encode())
 
 
 def some_feed(tmp_path: Path) -> FileFeed:

@@ -13,7 +13,7 @@ import pytest
 from nettop.export.csvout import write_header, write_rows
 from nettop.export.svgout import MOST_ROWS, write_svg
 from nettop.export.textout import write_text
-from nettop.model.fields import FIELDS, Kind
+from nettop.model.fields import FIELDS, Kind, Loc
 from nettop.model.tcpinfo import LISTEN_FIELDS
 from nettop.model.types import (
     AF_INET6,
@@ -143,7 +143,8 @@ def test_readers_read_what_the_fields_say() -> None:
                 assert reader(field)(row, d) == field.value(row, d), field.id
     listener = make_row(state=10, flags=ALL_FLAGS)
     for field in FIELDS.values():
-        if field.loc and field.loc.base == "info" and field.loc.member not in LISTEN_FIELDS:
+        loc = field.loc
+        if isinstance(loc, Loc) and loc.base == "info" and loc.member not in LISTEN_FIELDS:
             assert reader(field)(listener, detail) is None
 
 

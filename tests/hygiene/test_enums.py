@@ -71,7 +71,7 @@ ELSEWHERE = {"nt_info"}
 # Python takes these from the helper by name, or has no use for them.
 BY_NAME = {
     "nt_buckets", "nt_number", "nt_type", "nt_base", "nt_text_key", "nt_stages_method",
-    "nt_section_kind", "nt_dump_how",
+    "nt_section_kind", "nt_dump_how", "nt_how",
 }  # fmt: skip
 
 

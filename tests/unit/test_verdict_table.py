@@ -10,6 +10,7 @@ import pytest
 from nettop.export.keys import KEYS
 from nettop.ffi import ffi, lib
 from nettop.model.explain import explain
+from nettop.model.fields import Loc
 from nettop.model.types import Because, Verdict
 from nettop.model.verdicts import CAUSES, NAMES, VERDICTS, limit_text, named, verdict_words
 from nettop.model.words import who_name
@@ -80,7 +81,7 @@ def test_it_is_explained(verdict: Verdict) -> None:
 def test_a_filter_knows_it(verdict: Verdict) -> None:
     program = compile_filter(f"verdict = {VERDICTS[verdict].name}")
     assert program is not None
-    assert verdict in {op.left.bit for op in program.ops if op.left is not None}
+    assert verdict in {op.left.bit for op in program.ops if isinstance(op.left, Loc)}
     assert VERDICTS[verdict].name in complete("verdict = ", 10).words
 
 

@@ -14,6 +14,7 @@ from nettop.tui.widgets.lines import Line, Part, line
 
 D, B = Role.DIM, Role.BOLD
 LOW_NS, HIGH_NS = 1_000, 1_000_000_000
+# To add a view of this pane: its name here, and a branch of lines._wait_lines that draws it.
 VIEWS = ("histogram", "heatmap", "CDF")
 LATE_NS = 20_000_000  # from here on a wait is unusual
 HEAT_SPAN_S = 300
