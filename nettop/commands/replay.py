@@ -117,8 +117,8 @@ def _stretch(
     if options.since is not None:
         at_ns = options.since.wall_ns(end_ns)
         # What follows the last tick before it: a clock that was set back had these times twice.
-        at = max((i + 1 for i, f in enumerate(frames) if f.wall_ns < at_ns), default=0)
-        later = frames[at:]
+        begin = max((i + 1 for i, f in enumerate(frames) if f.wall_ns < at_ns), default=0)
+        later = frames[begin:]
         first = later[0] if later else _nearest(frames, at_ns, f"--from {options.since.text}")
     if options.until is not None:
         at_ns = options.until.wall_ns(end_ns)
