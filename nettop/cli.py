@@ -106,18 +106,16 @@ def _main(argv: Sequence[str]) -> int:
 
 
 def _help(asked: Help) -> int:
-    from nettop import __version__, helptext
+    from nettop import __version__, helptext, helptopics
 
-    if asked.topic == "version":
-        text = f"nettop {__version__}\n"
-    else:
-        text = {
-            "usage": lambda: helptext.USAGE,
-            "sort": helptext.sort_help,
-            "columns": helptext.columns_help,
-            "json": helptext.json_help,
-        }[asked.topic]()
-    _print(text)
+    texts = {
+        "version": lambda: f"nettop {__version__}\n",
+        "usage": helptext.usage,
+        "contents": helptopics.contents,
+        "sort": helptopics.sort_keys,
+        "columns": helptopics.columns,
+    }
+    _print(texts[asked.topic]() if asked.topic in texts else helptopics.topic(asked.topic))
     return EXIT_OK
 
 

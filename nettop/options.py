@@ -14,14 +14,21 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from nettop import optionvalues as take
 from nettop.errors import UsageError
-from nettop.model.fields import Field, nearest
+from nettop.model.fields import Field, lookup, nearest
 from nettop.optionvalues import SortKey as SortKey
 from nettop.ssargs import check_ss_arguments
 
 if TYPE_CHECKING:
     from nettop.times import Moment
 
-COMMANDS = ("snapshot", "open", "record", "replay", "probe", "reflect", "clocks", "doctor")
+COMMANDS = (
+    "snapshot", "open", "record", "replay", "probe", "reflect", "clocks", "doctor", "help",
+    "version",
+)  # fmt: skip
+# Words that a filter may begin with, beside the names of fields.
+_FILTER_WORDS = frozenset({"state", "exclude", "src", "dst", "sport", "dport", "dev", "not",
+                           "verdict", "autobound"})  # fmt: skip
+_OPERATOR = re.compile(r"[<>=!]|(eq|neq?|lt|leq?|gt|geq?)$", re.IGNORECASE)
 AF_INET, AF_INET6 = 2, 10
 
 
@@ -116,7 +123,7 @@ def _any_of(field: str, numbers: Sequence[int]) -> str:
 class Help:
     """The command line asks for a text instead of a run."""
 
-    topic: str  # usage, version, sort, columns or json
+    topic: str  # usage, version, contents, sort, columns, a topic of helptopics or a command
 
 
 class _Parser(argparse.ArgumentParser):
@@ -152,6 +159,8 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> Options | Hel
     topic = _help_topic(command, words)
     if topic:
         return Help(topic)
+    if command == "live":
+        _check_command(list(argv))
     if command in {"probe", "reflect"}:
         return Options(command=command)
     parser = _parser(command)
@@ -189,6 +198,8 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> Options | Hel
         )
     _check_misplaced_command(space.filter)
     space.filter += rest
+    if command == "live":
+        _check_command(space.filter)
     if command == "record":
         return _record_options(space)
     return _poll_options(command, space, environ)
@@ -207,8 +218,10 @@ def _joined_moments(words: list[str]) -> list[str]:
 
 def _help_topic(command: str, words: list[str]) -> str | None:
     words = words[: words.index("--")] if "--" in words else words
+    if command in ("help", "version"):
+        return _asked_topic(command, words)
     if "-h" in words or "--help" in words:
-        return "usage"
+        return "usage" if command == "live" else command
     if "--help-json" in words:
         return "json"
     if command == "live" and ("-V" in words or "--version" in words):
@@ -219,6 +232,15 @@ def _help_topic(command: str, words: list[str]) -> str | None:
         if option in words and words[words.index(option) + 1 :][:1] == ["help"]:
             return topic
     return None
+
+
+def _asked_topic(command: str, words: list[str]) -> str:
+    names = [word for word in words if not word.startswith("-")]
+    if command == "version" or not names:
+        return "contents" if command == "help" else "version"
+    if len(names) > 1:
+        raise UsageError("nettop help takes one TOPIC or COMMAND (nettop help lists them)")
+    return names[0]
 
 
 def _parser(command: str) -> _Parser:
@@ -320,6 +342,20 @@ def _unknown_option(word: str, parser: argparse.ArgumentParser, command: str) ->
 def _check_misplaced_command(words: list[str]) -> None:
     if words and words[0] in COMMANDS:
         raise UsageError(f"write the command first: nettop {words[0]} …")
+
+
+def _check_command(words: list[str]) -> None:
+    """Refuses a first word that is neither a command nor the beginning of a filter."""
+    word, following = words[0] if words else "", words[1] if len(words) > 1 else ""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", word) or _OPERATOR.match(following):
+        return
+    if word.lower() in _FILTER_WORDS or lookup(word) is not None:
+        return
+    near = nearest(word, list(COMMANDS))
+    hint = take.perhaps([f"nettop {name}" for name in near[:1]])
+    raise UsageError(
+        f"no command '{word}'{hint} (nettop help lists them; a filter begins as: comm = {word})"
+    )
 
 
 def _open_options(space: argparse.Namespace, environ: Mapping[str, str]) -> Options:
