@@ -64,10 +64,11 @@ class Explanation:
 
 
 def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) -> Explanation:
-    """Of the worst verdict; who is `–` when nothing is unusual."""
+    """Of the worst verdict; who is blank when nothing is unusual, `–` when not all is known."""
     verdicts = row.verdicts
     if not verdicts:
-        return Explanation("–", "nothing unusual", _quiet(row), "", None)
+        who = "–" if row.rec.flags & Flag.WAIT_UNTRACED and not row.is_listen else ""
+        return Explanation(who, "nothing unusual", _quiet(row), "", None)
     worst = verdicts[0]
     also = f"; also {SENTENCES[verdicts[1]]}" if len(verdicts) > 1 else ""
     return Explanation(

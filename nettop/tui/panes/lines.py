@@ -401,7 +401,8 @@ def _verdict_lines(data: PaneData, width: int) -> list[Line]:
     said = explain(data.row, data.detail, data.model, data.since_s)
     role = LEVEL_ROLES[data.row.level] if data.row.rec.verdicts else D
     held = f" for {units.time(said.for_s * 1e9)}" if said.for_s is not None else ""
-    lines = [clip(line((f"{said.who}", role), (": ", D), (said.what, B), (held, D)), width)]
+    who: tuple[Part, ...] = ((said.who, role), (": ", D)) if said.who else ()
+    lines = [clip(line(*who, (said.what, B), (held, D)), width)]
     lines += [line(text) for text in _wrap(said.evidence, width)]
     lines += [line((text, D)) for text in _wrap(said.ruled_out, width)]
     return lines
@@ -480,7 +481,7 @@ def _total_lines(data: PaneData, width: int, g: Glyphs) -> list[Line]:
                      (f"{watch:>7}", Role.WATCH if watch else D))
             )  # fmt: skip
     if not any(any(v) for v in t.who.values()):
-        lines.append(line(("–: nothing unusual", D)))
+        lines.append(line(("nothing unusual", D)))
     return lines
 
 

@@ -272,10 +272,11 @@ class DetailScreen(KeyScreen[None]):
         said = explain(row, detail, model, since)
         role = LEVEL_ROLES[row.level] if row.rec.verdicts else Role.DIM
         held = f" for {units.time(since * 1e9)}" if since is not None and row.rec.verdicts else ""
-        head = line((said.who, role), (": ", Role.DIM), (said.what, Role.BOLD), (held, Role.DIM))
+        who: tuple[Part, ...] = ((said.who, role), (": ", Role.DIM)) if said.who else ()
+        head = line(*who, (said.what, Role.BOLD), (held, Role.DIM))
         evidence = [line(text) for text in wrap(said.evidence, width)]
-        told = flow([head, evidence[0]], width) if len(evidence) == 1 else [head, *evidence]
-        return [*told, *(line((text, Role.DIM)) for text in wrap(said.ruled_out, width))]
+        said_lines = flow([head, evidence[0]], width) if len(evidence) == 1 else [head, *evidence]
+        return [*said_lines, *(line((text, Role.DIM)) for text in wrap(said.ruled_out, width))]
 
     def _content(self, row: Row, detail: Detail | None, data: PaneData, width: int) -> list[Line]:
         chosen = self._chosen_field(detail)
