@@ -394,7 +394,7 @@ def _replay_options(space: argparse.Namespace, environ: Mapping[str, str]) -> Op
     if not space.file:
         raise UsageError("nettop replay takes a FILE that nettop record wrote")
     if space.at is not None and (space.since is not None or space.until is not None):
-        raise UsageError("--at is one tick, --from and --to a stretch: choose one")
+        raise UsageError("--at is one tick, --from and --to a range: choose one")
     return Options(
         command="replay", file=space.file[0],
         filter_text=" ".join(space.file[1:]).strip() or None, pids=tuple(space.pid),

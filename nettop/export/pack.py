@@ -45,7 +45,7 @@ _STATE = {name: number for number, name in TCP_STATES.items()}
 _LEVEL = {name: number for number, name in LEVELS.items()}
 _TIMER = {name: number for number, name in TIMERS.items()}
 _OWNER = {name: owner for owner, name in OWNERS.items()}
-# Two verdicts are called reads_late; "of" tells them apart.
+# Two verdicts are called reads_late; "of" distinguishes them.
 _VERDICT = {name: v for v, name in VERDICT_NAMES.items() if v is not Verdict.READS}
 
 _CAUSE = {name: because for because, name in CAUSES.items()}
@@ -361,11 +361,11 @@ def _put_verdicts(rec: dict[str, Any], source: Mapping[str, Any], where: str) ->
     if not details:
         return
     mask = 0
-    told = {text(item, "name", f"{where}verdict_details.") for item in details}
+    named = {text(item, "name", f"{where}verdict_details.") for item in details}
     for at, name in enumerate(sequence(source, "verdicts", where)):
         if type(name) is not str:
             raise Bad(f"{where}verdicts[{at}]", "is no text")
-        if name in _VERDICT and name not in told:
+        if name in _VERDICT and name not in named:
             mask |= 1 << _VERDICT[name]
     known: list[tuple[Verdict, float, int, int]] = []
     for at, item in enumerate(details):

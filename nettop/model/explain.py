@@ -45,8 +45,8 @@ THRESHOLDS = {
         "≥ 100 a second",
     ),
     Verdict.UNCLOSED: ("CLOSE_WAIT for ≥ 60 s", "never"),
-    Verdict.CWND: ("congestion window full ≥ 20 % of the time", "never: a word, not an alarm"),
-    Verdict.READS: ("p99 of the RX queue wait ≥ 20 ms, from 5 samples on", "≥ 200 ms"),
+    Verdict.CWND: ("congestion window full ≥ 20 % of the time", "never: informational"),
+    Verdict.READS: ("p99 of the RX queue wait ≥ 20 ms, at least 5 samples", "≥ 200 ms"),
     Verdict.QDISC: ("p99 of the qdisc stage ≥ 5 ms", "≥ 50 ms"),
     Verdict.NIC: ("p99 of the nic stage ≥ 5 ms", "≥ 50 ms"),
 }
@@ -95,7 +95,7 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             if rec.who & WHO_MAYBE:
                 return (
                     f"{unread}: the program must call recv(), unless it waits for more "
-                    "(SO_RCVLOWAT) or this is urgent data; only the RX wait, as root, tells"
+                    "(SO_RCVLOWAT) or this is urgent data; the RX queue wait (root) shows it"
                 )
             return f"{unread}: the program must call recv()"
         case Verdict.ACCEPT:
@@ -123,8 +123,8 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             return f"{held}: raise SO_SNDBUF or tcp_wmem"
         case Verdict.DROPS:
             said = f"{units.rate(value)} packets a second dropped, {rec.drops} in all"
-            untold = _DROPS_LISTENER if row.is_listen else _DROPS_UNTOLD
-            return f"{said}: {_DROPS.get(Because(rec.because), untold)}"
+            unknown = _DROPS_LISTENER if row.is_listen else _DROPS_UNKNOWN
+            return f"{said}: {_DROPS.get(Because(rec.because), unknown)}"
         case Verdict.UNCLOSED:
             return (
                 f"the peer closed {units.time(value * 1e9)} ago or longer: the program must close()"
@@ -150,12 +150,12 @@ _DROPS = {
     Because.MEMORY: "no memory is left for the protocol (net.ipv4.udp_mem, tcp_mem)",
     Because.OTHER: "for the reasons that the events name",
 }
-_DROPS_UNTOLD = (
-    "a full queue, wrong checksums, a socket filter or udp_mem; only the events, as root and from "
-    "Linux 6.11 on, tell which"
+_DROPS_UNKNOWN = (
+    "a full queue, wrong checksums, a socket filter or udp_mem; only the events (root, Linux 6.11) "
+    "show which"
 )
 _DROPS_LISTENER = (
-    "few connections wait, so the accept queue overflowed between two looks, SYNs were more than "
+    "few connections wait, so the accept queue overflowed between two polls, SYNs were more than "
     "could be kept, or something refuses them (filter, TTL, flags); the counter does not say which"
 )
 
@@ -166,11 +166,11 @@ _HERE = (
 
 _NO_ANSWER = {
     Because.SYN: "SYNs sent again: nothing answers. The host is down or a firewall drops them; "
-    "this end cannot tell which",
+    "not distinguishable from this end",
     Because.PROBE: "probes of the peer's shut window without an answer: the path is cut or the "
-    "peer gone; this end cannot tell which",
+    "peer gone; not distinguishable from this end",
     Because.KEEPALIVE: "keepalive probes without an answer: the path is cut or the peer gone; "
-    "this end cannot tell which",
+    "not distinguishable from this end",
     Because.SILENT_PEER: "time-outs in a row: the host answered the handshake, and nothing since",
 }
 
@@ -186,8 +186,8 @@ def _unanswered(row: Row, detail: Detail | None) -> str:
         said += _NO_ANSWER[Because(rec.because)]
     elif cut:
         said += (
-            f"time-outs in a row, backoff {rec.backoff}: the path is cut or the peer gone; this "
-            "end cannot tell which"
+            f"time-outs in a row, backoff {rec.backoff}: the path is cut or the peer gone; not "
+            "distinguishable from this end"
         )
     else:
         said += f"time-outs, backoff {rec.backoff}, cwnd {rec.snd_cwnd}"

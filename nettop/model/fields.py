@@ -187,7 +187,8 @@ _FIELDS: tuple[Field, ...] = (
           loc=_tcp("rtt_us", _US, absent=0), aliases=("rtt",)),
     Field("rttvar", Kind.TIME, "mean deviation of the round-trip time (tcpi_rttvar)", "±VAR", 6,
           loc=_tcp("rttvar_us", _US, absent=0)),
-    Field("minrtt", Kind.TIME, "least round-trip time of late (tcpi_min_rtt)", "MINRTT", 6,
+    Field("minrtt", Kind.TIME, "windowed minimum round-trip time (tcpi_min_rtt; "
+          "tcp_min_rtt_wlen, 5 min)", "MINRTT", 6,
           loc=_tcp("min_rtt_us", _US, absent=0xFFFFFFFF), aliases=("min_rtt",)),
     Field("cwnd", Kind.COUNT, "congestion window, segments (tcpi_snd_cwnd)", "CWND", 4,
           loc=_tcp("snd_cwnd"), descending=False, aliases=("snd_cwnd",)),

@@ -209,9 +209,9 @@ class NicStage:
     bar_ns: int = 0  # the widest of the interval's
     run_bar_ns: int = 0  # and of the run's
     waiting: int = 0  # stamps whose clock is to be read once more
-    unplaced: int = 0  # stamps so far that could not be told
+    unplaced: int = 0  # timestamps so far that could not be converted
     before_software: int = 0  # that lie before the driver's own stamp by more than the bar
-    reason: str | None = None  # why none is told
+    reason: str | None = None  # why there is none
 
 
 @dataclass(frozen=True, slots=True)

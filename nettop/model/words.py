@@ -87,7 +87,7 @@ _UNANSWERED = {Because.SYN: "SYN", Because.PROBE: "probe", Because.KEEPALIVE: "k
 
 
 def who_name(number: int) -> str:
-    """app, kern, nic, net, peer; `net?`: it looks like it, no more; ?: cannot be told from here."""
+    """app, kern, nic, net, peer; `net?`: likely but not certain; ?: not known from this host."""
     if number & WHO_MAYBE:
         return f"{WHO_NAMES[number & ~WHO_MAYBE]}?"
     return WHO_NAMES[number]
@@ -164,7 +164,7 @@ def why_text(row: Row) -> str | None:
     """The worst verdict with its number; blank while fine.
 
     Without one: `recovering` while the level sinks, `not traced` where the RX wait leaves the
-    socket out, so that nobody would know how late it is read.
+    socket out, so that its RX queue wait is unknown.
     """
     rec = row.rec
     if rec.verdicts:

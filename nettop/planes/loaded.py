@@ -30,7 +30,7 @@ BPF_PLANES = (wait.NAME, stages.NAME, events.NAME, path.NAME)
 
 
 class Planes:
-    """Those that could be loaded; each tells why it is off."""
+    """Those that could be loaded; each has the reason why it is off."""
 
     def __init__(self, options: PlaneOptions) -> None:
         """Loads them, which needs privilege that may be given up afterwards."""
@@ -83,16 +83,16 @@ class Planes:
         """Ends an interval; the engine's next sweep judges by it."""
         waited = self._wait.read(engine) if self._wait is not None else None
         sent = self.stages.read(engine) if self.stages is not None else None
-        told = self.events.read(engine) if self.events is not None else None
-        ticks = ((wait.NAME, waited), (stages.NAME, sent), (events.NAME, told))
+        happened = self.events.read(engine) if self.events is not None else None
+        ticks = ((wait.NAME, waited), (stages.NAME, sent), (events.NAME, happened))
         return PlaneTick(
             tx=sent.all if sent else None,
             nic=sent.nic if sent else None,
             tx_absent=self.stages.absent if self.stages is not None else {},
             runs_per_s=self._rates({name: t.runs for name, t in ticks if t is not None}),
-            events=told,
+            events=happened,
             path=self._path.read() if self._path is not None else None,
-            lost=(told.left_out if told else 0)
+            lost=(happened.left_out if happened else 0)
             + (waited.no_storage + waited.focus_full if waited else 0)
             + (sent.full + sent.nic_lost if sent else 0),
         )

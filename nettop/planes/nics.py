@@ -88,7 +88,7 @@ class NicStamps:
         self._clocks: dict[int, FollowedClock | str] = {}  # by interface; a text: why it has none
         self._waiting: deque[_Waiting] = deque()
         self._unplaced = self._before_software = self._run_bar_ns = 0
-        self._why = ""  # the last stamp could not be told
+        self._why = ""  # the last timestamp could not be converted
         self._raw: Any = ffi.new(f"struct nt_stages_nic[{MOST}]")
 
     def start(self) -> None:
@@ -97,7 +97,7 @@ class NicStamps:
             self._clock_of(index)
 
     def tick(self, stages: Any) -> NicStage:
-        """Takes new stamps, and gives the stages plane those that can be told now."""
+        """Takes new stamps, and gives the stages plane those that can be converted now."""
         n = check(lib.nt_stages_nics(stages, self._raw, MOST), "reading stamps of NICs")
         for raw in self._raw[0:n]:
             self.take(Stamp(raw.cookie, raw.left_ns, raw.hw_ns, raw.ifindex, raw.netns))
@@ -107,14 +107,14 @@ class NicStamps:
         return self.state(placed)
 
     def state(self, placed: Sequence[Placed]) -> NicStage:
-        """After an interval that told these."""
+        """After an interval that had these."""
         bar_ns = max((p.bar_ns for p in placed), default=0)
         self._run_bar_ns = max(self._run_bar_ns, bar_ns)
         reason = None
         if not placed:
-            reason = _NONE_YET if not self._unplaced else f"not told: {self._why}"
+            reason = _NONE_YET if not self._unplaced else f"not converted: {self._why}"
             if self._waiting:
-                reason = "stamps wait for their clock to be read"
+                reason = "timestamps wait for the next reading of their clock"
         return NicStage(
             bar_ns, self._run_bar_ns, len(self._waiting), self._unplaced, self._before_software,
             reason,
@@ -122,7 +122,7 @@ class NicStamps:
 
     def take(self, stamp: Stamp) -> None:
         """A new one; its clock is opened if it is not yet."""
-        clock: FollowedClock | str = "stamped by a NIC of another network namespace"
+        clock: FollowedClock | str = "timestamped by a NIC of another network namespace"
         if stamp.netns == self._netns:
             clock = self._clock_of(stamp.ifindex)
         if len(self._waiting) >= MOST:

@@ -15,8 +15,10 @@ from nettop.planes.wait import off_status
 
 NAME = "path"
 METHOD = "fentry"
-OFF_REASON = "not asked for: --path, which has every received packet of this host stamped"
-ON_REASON = "has every received packet of this host stamped"
+OFF_REASON = (
+    "off unless requested: --path; the kernel then timestamps every received packet of this host"
+)
+ON_REASON = "makes the kernel timestamp every received packet of this host"
 
 
 class PathPlane:
@@ -34,8 +36,10 @@ class PathPlane:
     def _tick(self, hook: Hook) -> HookTick:
         counts = ffi.new("struct nt_path_counts *")
         check(lib.nt_path_counts(self._p, hook, counts), "path plane")
-        told = PathCounts(counts.unstamped, counts.foreign, counts.impossible, counts.head_of_line)
-        return HookTick(self._histogram(hook, False), self._histogram(hook, True), told)
+        skipped = PathCounts(
+            counts.unstamped, counts.foreign, counts.impossible, counts.head_of_line
+        )
+        return HookTick(self._histogram(hook, False), self._histogram(hook, True), skipped)
 
     def _histogram(self, hook: Hook, run: bool) -> Histogram:
         buckets, dist = ffi.new("uint64_t[]", FINE), ffi.new("struct nt_dist *")
@@ -73,7 +77,7 @@ def ability() -> SourceStatus:
     if plane is None:
         return status
     plane.close()
-    return replace(status, reason=f"off until asked for: --path; {status.reason}")
+    return replace(status, reason=f"off unless requested: --path; {status.reason}")
 
 
 def _open(*, stamp: bool) -> tuple[PathPlane | None, SourceStatus]:

@@ -97,7 +97,7 @@ def header_lines(model: Model, filter_text: str | None, file: str | None) -> lis
     lines = ["   ".join(first)]
     second = [f"{t.matched} shown"]
     if short:
-        seen = "one look" if not model.intervals else "one interval"
+        seen = "one poll" if not model.intervals else "one interval"
         second.append(f"verdicts of {seen}: most must hold in two intervals (add -d SECS)")
     if file:
         second.append(f"file {clean(file)}")

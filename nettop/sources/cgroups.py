@@ -291,7 +291,7 @@ _ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
 def container_of(path: str) -> str | None:
     """Short name of the container, service or session that a cgroup path stands for.
 
-    Told from the path alone: docker:4f5e…, pod:1a2b3c4d/4f5e…, podman:…, lxc:NAME,
+    From the path alone: docker:4f5e…, pod:1a2b3c4d/4f5e…, podman:…, lxc:NAME,
     nspawn:NAME, machine:NAME, nginx.service, user-1000/session-3. None: nothing is known.
     """
     parts = [p for p in path.split("/") if p]

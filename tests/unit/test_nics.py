@@ -110,9 +110,12 @@ def test_reasons() -> None:
     stamps = NicStamps()
     assert "no NIC stamped" in (stamps.state([]).reason or "")
     stamps.take(Stamp(7, 1, 2, LO, NETNS))
-    assert stamps.state([]).reason == "not told: the driver of lo names no clock"
+    assert stamps.state([]).reason == "not converted: the driver of lo names no clock"
     stamps.take(Stamp(7, 1, 2, LO, NETNS + 1))
-    assert stamps.state([]).reason == "not told: stamped by a NIC of another network namespace"
+    assert (
+        stamps.state([]).reason
+        == "not converted: timestamped by a NIC of another network namespace"
+    )
     stamps.take(Stamp(7, 1, 2, 1 << 30, NETNS))
     assert "interface 1073741824 cannot be asked" in (stamps.state([]).reason or "")
     assert stamps.state([]).unplaced == 3
@@ -123,7 +126,7 @@ def test_nothing_is_left_of_sends_that_are_not_stamped_any_more(
 ) -> None:
     monkeypatch.setattr(nics, "lib", Lib(0))
     stamps.take(stamp(1_000, 300))
-    assert stamps.state([]).reason == "stamps wait for their clock to be read"
+    assert stamps.state([]).reason == "timestamps wait for the next reading of their clock"
     stamps.stop(None)
     clock.read_ns = 1 << 60
     assert clock.closed

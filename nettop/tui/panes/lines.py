@@ -197,7 +197,7 @@ def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
 def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     """What happened, newest first; with view 1 the sockets that closed."""
     if data.model.told is not None:
-        return _told_lines(data.model.told, data.cookies)[:height]
+        return _file_event_lines(data.model.told, data.cookies)[:height]
     if data.events is None:
         return _off(data, "events", width)[:height]
     now_ns = data.model.mono_ns
@@ -205,8 +205,8 @@ def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
     if data.closed and data.view % 2:
         for last in data.closed:
             age = units.time(max(0, now_ns - last.event.at_ns))
-            told = closed_numbers(last)
-            lines.append(line((f"-{age:<6} ", D), f"{event_who(last.event)}  ", (told, D)))
+            numbers = closed_numbers(last)
+            lines.append(line((f"-{age:<6} ", D), f"{event_who(last.event)}  ", (numbers, D)))
     else:
         lines += [
             line((event_line(e, now_ns), Role.WATCH if e.type in LOUD_EVENTS else Role.NORMAL))
@@ -264,10 +264,12 @@ def _nothing(memory: EventMemory, data: PaneData) -> str:
     return f"no event of {what} in the last {_age(since_ns, data)}; older ones are not kept"
 
 
-def _told_lines(told: Sequence[Mapping[str, Any]], cookies: Sequence[int] | None) -> list[Line]:
+def _file_event_lines(
+    written: Sequence[Mapping[str, Any]], cookies: Sequence[int] | None
+) -> list[Line]:
     """Events as a file has them, of these sockets or (None) of all."""
     lines: list[Line] = []
-    for event in told:
+    for event in written:
         if cookies is None or event.get("cookie") in cookies:
             at, kind, text = (clean(str(event.get(word, ""))) for word in ("at", "type", "text"))
             lines.append(line((at[11:23], D), f" {kind:<15}", text))
