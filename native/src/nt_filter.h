@@ -19,7 +19,7 @@ struct nt_filter_view {
 	uint32_t info_len;
 	const uint32_t *skmem;
 	uint32_t skmem_words;
-	const char *cong;	/* NUL-terminated, or NULL */
+	const char *cong;	  /* NUL-terminated, or NULL */
 	struct nt_engine *engine; /* for further owners; NULL: only proc counts */
 };
 

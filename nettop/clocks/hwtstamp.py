@@ -1,8 +1,8 @@
 """Switching a NIC's hardware stamping on for a while, and putting back what was there.
 
-A NIC has one setting, and it outlives whoever made it: ptp4l and its like rely on theirs. So this
-refuses where somebody else is at work, and a small process of its own puts the setting back when
-this one ends, even if it is killed.
+A NIC has one setting, and it outlives the program that made it: ptp4l and similar daemons rely on
+theirs. So this refuses where another program uses it, and a small process of its own restores the
+setting when this one ends, even if it is killed.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something missing or odd, and the command that mends it."""
+    """Something missing or odd, and the command that fixes it."""
 
     text: str
     fix: str | None = None

@@ -28,7 +28,7 @@ KEYS = {
     "interfaces[].tx_stats.lost": "that were asked for and never came",
     "interfaces[].tx_stats.errors": "that failed",
     "interfaces[].remarks[].text": "what is missing or odd",
-    "interfaces[].remarks[].fix": "the command that mends it",
+    "interfaces[].remarks[].fix": "the command that fixes it",
     "phcs[].device": "path",
     "phcs[].index": "its number",
     "phcs[].name": "as its driver calls it",
@@ -37,7 +37,7 @@ KEYS = {
     "phcs[].state": "not readable, not read yet, stands still, runs wrong, stepped, "
     "locked (within 1 µs of its time scale at each reading), drifts, steady",
     "phcs[].reason": "why it cannot be read",
-    "phcs[].fix": "the command that mends it",
+    "phcs[].fix": "the command that fixes it",
     "phcs[].method": "precise, extended or basic: PTP_SYS_OFFSET_*",
     "phcs[].phc_minus_system_ns": "PHC minus CLOCK_REALTIME, at the last reading",
     "phcs[].bar_ns": "± of it",

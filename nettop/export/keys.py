@@ -66,7 +66,7 @@ _TOP = {
     "sources[].state": "ok, partial or off",
     "sources[].method": "how it reads",
     "sources[].reason": "why it is off or partial",
-    "sources[].fix": "the command that would mend it",
+    "sources[].fix": "the command that would fix it",
     "cost": "what nettop itself took",
     "cost.cpu_pct": "CPU of the whole process, percent of one core",
     "cost.poll_ms": "CPU of this poll, ms",

@@ -167,8 +167,8 @@ def pack_socket(source: Mapping[str, Any], where: str) -> Packed:
     flags |= plane_flags
     rec["oldest_unread_ms"] = min(plane.oldest_unread_ns // 1_000_000, 0xFFFFFFFF)
     rec["flags"] = int(flags)
-    nobody = Proc(0, 0, _owner(source, where), 0, "")
-    proc = holders[0]._replace(more=more) if holders else nobody
+    no_holder = Proc(0, 0, _owner(source, where), 0, "")
+    proc = holders[0]._replace(more=more) if holders else no_holder
     return Packed(
         row=pack_row(EMPTY_REC._replace(**rec), proc, plane),
         detail=bytes(ffi.buffer(detail)),

@@ -233,7 +233,7 @@ _FIELDS: tuple[Field, ...] = (
           "window",
           "CWND%", 5, loc=_tcp("lim_cwnd_pct", need=Flag.LIMITED)),
     Field("limited.in_flight", Kind.PERCENT, "share of this interval waiting for an ACK, for "
-          "pacing, or (Nagle, a cork) for more to send: nobody's fault", "INFL%", 5,
+          "pacing, or (Nagle, a cork) for more to send: no fault", "INFL%", 5,
           loc=_tcp("lim_in_flight_pct", need=Flag.LIMITED)),
     Field("limited.idle", Kind.PERCENT, "share of this interval with nothing to send: neither good "
           "nor bad", "IDLE%", 5, loc=_tcp("lim_idle_pct", need=Flag.LIMITED)),
@@ -293,7 +293,7 @@ def lookup(name: str) -> Field | None:
 
 
 def nearest(name: str, candidates: list[str] | None = None) -> list[str]:
-    """Up to three names that somebody who wrote this may have meant."""
+    """Up to three names that this may have been meant to be."""
     from difflib import get_close_matches
 
     return get_close_matches(name.lower(), candidates or [*FIELDS, *ALIASES], n=3, cutoff=0.5)

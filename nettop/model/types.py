@@ -339,7 +339,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """Whether a plane works; if not, why, and the command that would mend it."""
+    """Whether a plane works; if not, why, and the command that would fix it."""
 
     name: str  # diag procs wait stages path events stamps clocks
     state: str  # ok, partial, off
@@ -424,8 +424,8 @@ class Model:
     nic: NicStage | None = None
     tx_absent: Mapping[Stage, str] = field(default_factory=dict)  # stages not measured here: why
     events: EventsTick | None = None  # None: the plane is off
-    told: tuple[Mapping[str, Any], ...] | None = None  # events of an opened file, as written
-    untold: Mapping[str, int] = field(default_factory=dict)  # of an opened file
+    file_events: tuple[Mapping[str, Any], ...] | None = None  # events of an opened file, as written
+    file_events_dropped: Mapping[str, int] = field(default_factory=dict)  # of an opened file
     intervals: int | None = None  # ended so far: verdicts must hold in two; None: a file without
 
     def source(self, name: str) -> SourceStatus | None:

@@ -97,7 +97,7 @@ WHO_NUMBERS = {who_name(n): n for n in (*range(6), *(n | WHO_MAYBE for n in rang
 
 
 def owner_text(row: Row) -> str | None:
-    """nginx/812, nginx/812+7 when shared, (orphan) and the like, (user) if only that is known."""
+    """nginx/812, nginx/812+7 when shared, (orphan) or another reason, or (user)."""
     proc = row.proc
     if proc.pid:
         return f"{proc.comm}/{proc.pid}" + (f"+{proc.more}" if proc.more else "")

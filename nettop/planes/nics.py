@@ -101,7 +101,7 @@ class NicStamps:
         n = check(lib.nt_stages_nics(stages, self._raw, MOST), "reading stamps of NICs")
         for raw in self._raw[0:n]:
             self.take(Stamp(raw.cookie, raw.left_ns, raw.hw_ns, raw.ifindex, raw.netns))
-        placed = self.ripe()
+        placed = self.convertible()
         given = ffi.new("struct nt_stages_placed[]", [tuple(p) for p in sorted(placed)])
         check(lib.nt_stages_place(stages, given, len(placed)), "placing stamps of NICs")
         return self.state(placed)
@@ -161,7 +161,7 @@ class NicStamps:
                 return f"{clean(name)}: {why_not(error, path)[0]}"
         return self._phcs[phc]
 
-    def ripe(self) -> list[Placed]:
+    def convertible(self) -> list[Placed]:
         """Those whose clock was read again by now, as the system's time."""
         now, out = time.monotonic(), []
         for _ in range(len(self._waiting)):

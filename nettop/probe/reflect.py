@@ -195,7 +195,7 @@ class Reflector:
             self._drop(port)
 
     def _file(self, port: Port) -> None:
-        """Stamps of answers that were sent: their clients hear of them with the next."""
+        """Stamps of answers that were sent: their clients get them with the next answer."""
         stamps = port.stamped.stamps()
         # A lone ACK says nothing of what left, and may belong to an answer before the one reported.
         left = [s.key for s in stamps if s.key is not None and s.type is StampType.SND]

@@ -56,7 +56,7 @@ def columns_for(width: int, model: Model) -> tuple[tuple[Field, int], ...]:
 
 
 def cells_of(field: Field) -> int:
-    """Cells of a column that somebody chose: its title and every number of it fit."""
+    """Cells of a column that the user chose: its title and every number of it fit."""
     if field.id == "why":
         return _WHY_CELLS
     return field.width or max(_CELLS[field.kind], len(title_of(field)))

@@ -1,4 +1,4 @@
-"""What is missing when the kernel answers EPERM or EACCES, and who could mend it."""
+"""What is missing when the kernel answers EPERM or EACCES, and who could grant it."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def _wrap(text: str, width: int) -> list[str]:
 
 
 def _off(data: PaneData, plane: str, width: int) -> list[Line]:
-    """Why a plane is off, or off for these sockets, and the command that would mend it."""
+    """Why a plane is off, or off for these sockets, and the command that would fix it."""
     status = data.model.source(plane)
     reason = (status.reason if status else None) or "not measured"
     if plane == "wait" and status is not None and status.state != "off":
@@ -196,8 +196,8 @@ def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
 
 def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     """What happened, newest first; with view 1 the sockets that closed."""
-    if data.model.told is not None:
-        return _file_event_lines(data.model.told, data.cookies)[:height]
+    if data.model.file_events is not None:
+        return _file_event_lines(data.model.file_events, data.cookies)[:height]
     if data.events is None:
         return _off(data, "events", width)[:height]
     now_ns = data.model.mono_ns
