@@ -224,7 +224,7 @@ class LiveFeed(EngineFeed):
         self._collector.refresh_namespaces()
 
     def tick(self, missed: int = 0) -> Model:
-        """Polls once, now; the first time after a look at who holds the sockets."""
+        """Polls once, now; the first time it scans /proc for owners before."""
         self._missed += missed
         if self._model is None:
             # A filter on pid or name needs the owners while the sweep is matched.

@@ -92,7 +92,7 @@ class NicStamps:
         self._raw: Any = ffi.new(f"struct nt_stages_nic[{MOST}]")
 
     def start(self) -> None:
-        """Sends are stamped from now on: clocks are read before their first stamps come."""
+        """Sends are timestamped from now on: reads the clocks before the first timestamps come."""
         for index in stamping():
             self._clock_of(index)
 
@@ -191,7 +191,7 @@ class NicStamps:
         self._run_bar_ns = 0
 
     def stop(self, stages: Any) -> None:
-        """Sends are not stamped any more: what is left of them is thrown away."""
+        """Sends are no longer timestamped: discards the timestamps that are left."""
         while lib.nt_stages_nics(stages, self._raw, MOST) == MOST:
             pass
         lib.nt_stages_place(stages, ffi.new("struct nt_stages_placed[]", []), 0)
