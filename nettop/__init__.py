@@ -1,3 +1,83 @@
-"""nettop: top for the kernel's network path."""
+"""nettop: top for the kernel's network path.
+
+This file is the map: it imports nothing, so that every start stays cheap.
+
+Rooms
+    cli            reads the command line, opens a feed, chooses a screen or plain output
+    options        argv to Options; optionvalues, ssargs; probe has a command line of its own
+    helptext       usage and the help of commands; helptopics: reference from the registries
+    keys           the keys of the screen
+    commands/      record and replay
+    headless       tables, JSON, CSV and snapshots without a screen; doctor: what works here
+    sources/       this host by /proc and system calls: namespaces, names, counters, refusals
+    planes/        one module per plane: loads it, reads it each tick, says why it is off
+    ffi/           the only importer of the compiled helper (native/): engine, records, frames
+    sample         Sample and Facts: a tick's raw input
+    collect        Collector: sweeps this host, makes samples
+    poller         LiveFeed: the thread that polls; enginefeed: what it shares with replay
+    derive         Deriver: the model of a tick from what the engine took
+    replay         ReplayFeed: the same engine fed by a recording
+    filefeed       the feed of an opened snapshot
+    feed           the protocol of all feeds
+    store/         frames and the recording file
+    model/         pure values: records, fields, verdicts and their words
+    query/         filters: grammar, tree, program for the helper
+    render/        units, cells, tables, cleaning of foreign text
+    export/        JSON, CSV, SVG, text; reading a snapshot back
+    clocks/        PHCs against the system clock: nettop clocks
+    probe/         nettop probe and reflect; stamps/: SO_TIMESTAMPING for any program
+    tui/           screens; the only importer of textual and rich
+    privilege      giving up capabilities; users: names of users; ending: signals and undoing
+    groups, history, times, errors
+
+Import contracts (pyproject.toml, lint-imports) fix the layers; nothing imports towards the screen.
+
+Data flow
+    kernel -> fetch (native: netlink, BPF maps, /proc) -> sections -> engine (nt_apply: tables,
+    rates, percentiles, verdicts) -> Deriver -> Model and Rows -> screen | export
+
+    A section is raw bytes of one source. The fetch part of a plane makes the system calls and
+    hands the engine sections; the engine's state between intervals comes from sections alone.
+    Recording: the same sections and Facts become a Sample, a Sample becomes a frame, frames go
+    into one SQLite file. Replay: frames back to Samples, which the same engine takes; what it
+    shows follows from them, so no privilege, BPF or clock is needed.
+
+Threads
+    main            the screen's event loop, or the headless loop; draws, asks the feed
+    nettop-poller   LiveFeed: sweeps, ends intervals, publishes models
+    nettop-ending   waits for signals; undoes what was set in the kernel when another thread hangs
+    users           asks a directory service for names, so that nothing else waits for it
+    further ones    nettop-phc and the watch of clocks; prober; an undo with a time limit
+
+Locks
+    LiveFeed._wake       condition: options changed, the feed ended
+    LiveFeed._sweeping   one sweep at a time, and none while rows are copied
+    LiveFeed._exporting  one export at a time; an end waits for it shortly
+    native               each plane has its lock, the engine has one. Order: the plane's
+                         (w->lock) before the engine's (e->lock), never the other way. The helper
+                         releases the GIL in calls, so the lock order holds without it.
+
+Glossary (used literally, in code and texts)
+    sample       a tick's raw input of one host: sections and facts, nothing derived
+    section      raw bytes of one source inside a sample (a dump, counters, a plane's records)
+    frame        a sample as bytes: packed against the frame before
+    key frame    a frame that needs none before it: replay can begin there
+    tick         one poll with its model: what is drawn, written or recorded together
+    interval     the time between two ticks: rates and percentiles are of the last one
+    run          from the start, or the last clear, until now: distributions over many intervals
+    delivery     data that became readable at once; the unit that RX queue wait counts
+    stage        a part of a send's time: copy, sndbuf, tcp, qdisc, nic, ack, total
+    source       what is read: sock_diag, /proc, a BPF program, a clock; its status has a reason
+    plane        a source with its state and switch: diag, procs, wait, stages, path, events,
+                 stamps, clocks
+    focus        the sockets on the screen: they get fine percentiles
+    bound        a value that the truth is not below (>=) or not outside of
+    uncertainty  the +- of a converted time: the truth is expected inside, not guaranteed
+    owner        the process that holds a socket, or the reason why none is known
+    cookie       SO_COOKIE: the identity of a socket, unique until reboot
+    level        ok, watch or unwell: the loudest verdict, sinking 10 s after it ended
+    verdict      one named thing that is wrong with a socket, with its number
+    WHO          whose fault a verdict is: app, kern, nic, net, peer; ? not known
+"""
 
 __version__ = "0.1.0"

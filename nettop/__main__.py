@@ -19,7 +19,7 @@ def run() -> None:
             if stream is not None:
                 stream.flush()
         except (OSError, ValueError):
-            pass  # nobody reads it any more
+            pass  # its reader is gone
     if ending.number is not None:
         ending.die(ending.number)
     os._exit(code)

@@ -112,18 +112,16 @@ def _main(argv: Sequence[str]) -> int:
 
 
 def _help(asked: Help) -> int:
-    from nettop import __version__, helptext
+    from nettop import __version__, helptext, helptopics
 
-    if asked.topic == "version":
-        text = f"nettop {__version__}\n"
-    else:
-        text = {
-            "usage": lambda: helptext.USAGE,
-            "sort": helptext.sort_help,
-            "columns": helptext.columns_help,
-            "json": helptext.json_help,
-        }[asked.topic]()
-    _print(text)
+    texts = {
+        "version": lambda: f"nettop {__version__}\n",
+        "usage": helptext.usage,
+        "contents": helptopics.contents,
+        "sort": helptopics.sort_keys,
+        "columns": helptopics.columns,
+    }
+    _print(texts[asked.topic]() if asked.topic in texts else helptopics.topic(asked.topic))
     return EXIT_OK
 
 
@@ -231,7 +229,7 @@ def open_live(options: Options, *, screen: bool) -> LiveFeed:
     """The live feed, with all privileges given up that it no longer needs.
 
     Raises:
-        UsageError: a mistake in the filter; told before anything is opened.
+        UsageError: a mistake in the filter; raised before anything is opened.
     """
     poll = poll_options(options, screen=screen)
     from nettop.poller import LiveFeed
@@ -252,9 +250,9 @@ def open_live(options: Options, *, screen: bool) -> LiveFeed:
 
 
 def _wait_no_more_for_users(*, screen: bool) -> None:
-    """What comes from a directory service is there when it comes from now on.
+    """From now on names of a directory service are shown once they have arrived.
 
-    Output that is written once may wait a moment for one that answers at all.
+    Output that is written once waits a moment for them.
     """
     from nettop.users import USERS
 
@@ -284,7 +282,7 @@ def _one_tick(options: Options) -> bool:
 
 
 def poll_options(options: Options, *, screen: bool = False) -> PollOptions:
-    """What the poller is told; both or neither of -t and -u mean both."""
+    """The poller's options; both or neither of -t and -u mean both."""
     compiled = compile_options_filter(options)
     from nettop.collect import PollOptions
     from nettop.planes import PlaneOptions
@@ -400,7 +398,7 @@ def _complain(text: str, *below: str) -> None:
         sys.stderr.write("".join(f"{line}\n" for line in lines))
         sys.stderr.flush()
     except (OSError, UnicodeError):
-        pass  # nobody hears it: the exit code still tells
+        pass  # standard error is gone too; the exit code remains
 
 
 def _os_text(error: OSError) -> str:

@@ -289,7 +289,7 @@ class Collector:
         self._refresh_filter(now)
 
     def _find_kernel_sockets(self, now: float) -> None:
-        """After searches in vain: a walk over the sockets says which are the kernel's own."""
+        """After searches without a result: finds the kernel's own among all sockets."""
         found_none = self._procs_stats.not_found
         if (
             found_none == self._not_found

@@ -1,4 +1,4 @@
-"""`nettop doctor`: tries every plane and says what works, why not, and what would mend it."""
+"""`nettop doctor`: tries every plane and says what works, why not, and what would fix it."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def examine() -> Report:
 def clear_flags() -> str:
     """Clears SK_BPF_CB_FLAGS on every socket of every namespace that can be entered.
 
-    A nettop that was killed leaves it set; it does nothing until somebody attaches a sockops
+    A nettop that was killed leaves it set; it does nothing until a program attaches a sockops
     program. Returns one line for the user.
 
     Raises:

@@ -1,9 +1,9 @@
-"""How nettop ends on a signal: a thread of its own takes them, asks, and in the end does not ask.
+"""How nettop ends on a signal: a thread of its own takes it, asks the command to end, then ends it.
 
 SIGTERM, SIGHUP, SIGINT and SIGQUIT are blocked in all threads and waited for in this one, so that
 nothing the program does can keep them away. The command is asked to end; one that has not after
-ASK_S is ended: its terminal is put right, what it left in the kernel taken back as far as that
-goes in UNDO_S, and the process exits.
+ASK_S is ended: its terminal is restored, what it set in the kernel is undone if that takes no
+longer than UNDO_S, and the process exits.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ EXIT_INTERRUPTED = 130
 
 
 class NettopError(Exception):
-    """A failure told in one line: what, why, what to do."""
+    """A failure in one line: what, why, what to do."""
 
     exit_code = EXIT_FAILURE
     below: tuple[str, ...] = ()  # lines to show under it: a broken filter and its mark

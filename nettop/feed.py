@@ -51,7 +51,7 @@ class Feed(Protocol):
         """Ends the poller and waits for it, but not for long."""
 
     def undo(self) -> None:
-        """Takes back what was set in the kernel, whatever hangs; for any thread, at the end."""
+        """Undoes what was set in the kernel, though another thread hangs; for any thread."""
 
     def latest(self) -> Model | None:
         """The newest model, the same object until there is a newer one."""
@@ -95,7 +95,7 @@ class Feed(Protocol):
         """The last sockets that closed, newest first; none named: of those that match."""
 
     def select_tx(self, cookies: Sequence[int]) -> None:
-        """Sends of these sockets are stamped from soon on; all others' no more."""
+        """Selects these sockets, and no others, for timestamping of their sends."""
 
     def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
         """TX stages (by Stage) of these sockets, or (None) of every stamped send."""

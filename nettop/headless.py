@@ -213,7 +213,7 @@ class Pace:
 
 
 def _sleep_until(deadline: float, feed: RowFeed) -> None:
-    """The feed has something to do now and then."""
+    """Sleeps until a moment of the monotonic clock; lets the feed do its housekeeping."""
     while (left := deadline - time.monotonic()) > 0:
         time.sleep(min(left, BETWEEN_S))
         if left > BETWEEN_S:
@@ -228,7 +228,7 @@ def _check(model: Model, feed: RowFeed) -> None:
 
 
 def _warn(model: Model, options: Options, feed: RowFeed) -> None:
-    """Says of an option that was given when its plane is off."""
+    """Warns of an option that was given while its plane is off."""
     for name, plane in _PLANE_OPTIONS if feed.live else ():
         status = model.source(plane)
         if getattr(options, name) and status is not None and status.state == "off":

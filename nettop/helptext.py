@@ -1,154 +1,266 @@
-"""What --help, -s help, --columns help and --help-json print."""
+"""The usage text and the help of each command, made from one table of options."""
 
 from __future__ import annotations
 
 import textwrap
+from dataclasses import dataclass
 
-from nettop.model.fields import FIELDS, Field, Kind
+WIDTH = 80
+_TITLE = "nettop - top for the kernel's network path: TCP_INFO health of every socket"
 
-USAGE = """\
-nettop - top for the kernel's network path: TCP_INFO health of every socket
 
-  nettop [OPTIONS] [FILTER ...]       live screen; without a terminal, or with
-                                      TERM=dumb: like --once
-  nettop snapshot [-o FILE] [--for SECS] [FILTER ...]
-                                      write a snapshot and say where; the file's
-                                      ending chooses .json .csv .txt .svg
-  nettop open FILE                    browse a snapshot, read only
-  nettop record [-o FILE] [--for TIME] [--ndjson] [FILTER ...]
-                                      record what the kernel says into one file;
-                                      FILTER is of --ndjson alone
-  nettop replay FILE [--at TIME | --from TIME --to TIME] [FILTER ...]
-                                      a recording in every format of live ticks;
-                                      TIME: 14:02, 14:02:30, -10m before its end
-  nettop doctor [--json] [--verbose] [--clear-tx-flags]
-                                      what works here, what does not and why;
-                                      exit 0 all, 1 some
-  nettop probe tcp|udp HOST:PORT      measure the way there and back from a
-                                      stamped socket of its own
-  nettop reflect [tcp|udp] ADDR:PORT  the far end of probe; tells its queue wait
-  nettop clocks [--json] [-d SECS] [INTERFACE|/dev/ptpN ...]
-                                      what the NICs can stamp; their clocks
-                                      against the system's, watched SECS long
+@dataclass(frozen=True, slots=True)
+class Command:
+    """synopsis: without `nettop`; about: a sentence, for the usage text and the command's own."""
 
-When and how often
-  -d, --delay SECS          interval in seconds, default 1
-  -n, --iterations N        stop after N ticks
-  -1, --once                one tick and exit; with -d: observe that long first,
-                            in three intervals for the verdicts, and show the
-                            rates of the last (without: none, and few verdicts)
+    synopsis: str
+    about: str
+    more: str = ""  # in the command's own help alone
 
-What is written
-  -b, --batch               plain text tables, one per tick
-      --json                one object; keys: nettop --help-json
-      --ndjson              one such object per tick and line
-      --csv                 one row per socket per tick; names end in the unit
-  -o, --output FILE         write there, mode 0600: one object atomically, many
-                            ticks as they come; - is standard output; without
-                            a format the ending chooses it
-  -s, --sort KEY[:asc|desc] -s help lists the keys; default: unwell first
-      --columns LIST        columns of text and CSV; --columns help lists them
 
-Which sockets (default: connected TCP, UDP with unread data or drops, and
-listeners whose queue is nearly full)
-  -t, --tcp   -u, --udp   -4   -6
-  -l, --listen              listeners only
-  -a, --all                 listeners and all states too
-  -p, --pid PID             sockets of a process; PID,PID for several
-  -U, --user USER           sockets of a user, by name or uid
-  -N, --netns NAME|PID|all  network namespaces, default own; may be repeated
+COMMANDS: dict[str, Command] = {
+    "live": Command(
+        "[OPTIONS] [FILTER ...]",
+        "live screen; without a terminal, or with TERM=dumb: like --once",
+    ),
+    "snapshot": Command(
+        "snapshot [-o FILE] [--for SECS] [FILTER ...]",
+        "write a snapshot and print its name; the file's ending chooses .json .csv .txt .svg",
+        "Takes every option that chooses sockets and planes.",
+    ),
+    "open": Command("open FILE", "browse a snapshot, read only"),
+    "record": Command(
+        "record [-o FILE] [--for TIME] [--ndjson] [FILTER ...]",
+        "record the kernel's raw data into one file; FILTER applies to --ndjson alone",
+        "TIME is 90s, 15m or 2h. Without -o the file is nettop-HOST-DATE-TIME.nettop.",
+    ),
+    "replay": Command(
+        "replay FILE [--at TIME | --from TIME --to TIME] [FILTER ...]",
+        "a recording in every format of live ticks; TIME: 14:02, 14:02:30, -10m before its end",
+    ),
+    "doctor": Command(
+        "doctor [--json] [--verbose] [--clear-tx-flags]",
+        "what works here, what does not and why; exit 0 all, 1 some",
+    ),
+    "probe": Command(
+        "probe tcp|udp HOST:PORT",
+        "measure one-way and round-trip latency with SO_TIMESTAMPING",
+        "Against nettop reflect all parts are measured; a UDP echo or any TCP service gives "
+        "the round trip.",
+    ),
+    "reflect": Command(
+        "reflect [tcp|udp] ADDR:PORT",
+        "the far end of probe; prints its own queue wait",
+        "Without ADDR it listens on loopback only.",
+    ),
+    "clocks": Command(
+        "clocks [--json] [-d SECS] [INTERFACE|/dev/ptpN ...]",
+        "what the NICs can timestamp; their clocks against the system clock, watched for SECS",
+    ),
+    "help": Command("help [TOPIC|COMMAND]", "reference: nettop help lists the topics"),
+    "version": Command("version", "the version, as --version"),
+}
 
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """spelled: as the help shows it; text: what it does; only: the commands it belongs to alone."""
+
+    section: str
+    spelled: str
+    text: str
+    only: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        words = self.spelled.replace(",", " ").split()
+        return tuple(w.partition("[")[0] for w in words if w.startswith("-"))
+
+
+_WHEN, _WRITTEN, _WHICH = "When and how often", "What is written", "Which sockets"
+_BPF, _SCREEN = "BPF planes", "Screen"
+_OPTIONS: tuple[Option, ...] = (
+    Option(_WHEN, "-d, --delay SECS", "interval in seconds, default 1", ("live", "record")),
+    Option(_WHEN, "-n, --iterations N", "stop after N ticks", ("live", "record")),
+    Option(
+        _WHEN, "-1, --once", "one tick and exit; with -d: observe that long first, in three "
+        "intervals for the verdicts, and show the rates of the last (without: none, and few "
+        "verdicts)",
+        ("live", "open", "replay"),
+    ),
+    Option(
+        "", "    --for, -d, --delay SECS",
+        "observe that long, in intervals of about 1 s; default 2", ("snapshot",),
+    ),
+    Option("", "    --for TIME", "stop after that time: 90s, 15m, 2h", ("record",)),
+    Option("", "    --at TIME", "one tick: the last at or before TIME", ("replay",)),
+    Option("", "    --from TIME", "from this moment", ("replay",)),
+    Option("", "    --to TIME", "up to this moment", ("replay",)),
+    Option("", "    --json", "the same as one JSON object", ("doctor",)),
+    Option("", "    --verbose", "what libbpf prints where a plane does not load", ("doctor",)),
+    Option(
+        "", "    --clear-tx-flags", "clear the BPF timestamping flag that a nettop killed with "
+        "SIGKILL left on sockets", ("doctor",),
+    ),
+    Option("", "    --json", "one object; keys: nettop help json", ("clocks",)),
+    Option("", "-d, --delay SECS", "watch the clocks that long", ("clocks",)),
+    Option(_WRITTEN, "-b, --batch", "plain text tables, one per tick", ("live", "open", "replay")),
+    Option(
+        _WRITTEN, "    --json", "one object; keys: nettop help json", ("live", "open", "replay")
+    ),
+    Option(
+        _WRITTEN, "    --ndjson", "one such object per tick and line",
+        ("live", "open", "record", "replay"),
+    ),
+    Option(
+        _WRITTEN, "    --csv", "one row per socket per tick; names end in the unit",
+        ("live", "open", "replay"),
+    ),
+    Option(
+        _WRITTEN, "-o, --output FILE", "write there, mode 0600: one object atomically, many ticks "
+        "as they come; - is standard output; without a format the ending chooses it",
+        ("live", "snapshot", "open", "record", "replay"),
+    ),
+    Option(
+        _WRITTEN, "-s, --sort KEY[:asc|desc]", "-s help lists the keys; default: unwell first",
+        ("live", "snapshot", "open", "record", "replay"),
+    ),
+    Option(
+        _WRITTEN, "    --columns LIST", "columns of text and CSV; --columns help lists them",
+        ("live", "snapshot", "open", "record", "replay"),
+    ),
+    Option(_WHICH, "-t, --tcp   -u, --udp   -4   -6", "", ("live", "snapshot", "record")),
+    Option(_WHICH, "-l, --listen", "listeners only", ("live", "snapshot", "record")),
+    Option(_WHICH, "-a, --all", "listeners and all states too", ("live", "snapshot", "record")),
+    Option(
+        _WHICH, "-p, --pid PID", "sockets of a process; PID,PID for several",
+        ("live", "snapshot", "record", "replay"),
+    ),
+    Option(
+        _WHICH, "-U, --user USER", "sockets of a user, by name or uid",
+        ("live", "snapshot", "record"),
+    ),
+    Option(
+        _WHICH, "-N, --netns NAME|PID|all", "network namespaces, default own; may be repeated",
+        ("live", "snapshot", "record"),
+    ),
+    Option(_BPF, "    --no-bpf", "none of them", ("live", "snapshot", "record")),
+    Option(
+        _BPF, "    --rx-method M", "exact; before Linux 6.3 fentry or tcp_probe",
+        ("live", "snapshot", "record"),
+    ),
+    Option(
+        _BPF, "    --tx-sample N", "timestamp one send in N of all TCP sockets",
+        ("live", "snapshot", "record"),
+    ),
+    Option(
+        _BPF, "    --bpf-budget PCT", "of one CPU, for the RX queue wait; default 5",
+        ("live", "snapshot", "record"),
+    ),
+    Option(
+        _BPF, "    --path", "time received packets from the NIC to the socket (fentry); the "
+        "kernel then timestamps every packet of the host",
+        ("live", "snapshot", "record"),
+    ),
+    Option("", "-c, --count N", "stop after N probes (then no screen)", ("probe",)),
+    Option("", "-i, --interval SECS", "default 0.2", ("probe",)),
+    Option("", "    --rate N", "probes per second, instead of -i", ("probe",)),
+    Option("", "-s, --size BYTES", "of a probe, default 128", ("probe",)),
+    Option("", "-W, --timeout SECS", "lost when unanswered for that long; default 2",
+           ("probe",)),
+    Option("", "-I, --interface NAME", "send through this interface", ("probe",)),
+    Option("", "-4   -6", "IPv4 or IPv6 only", ("probe",)),
+    Option(
+        "", "    --hw", "hardware timestamps of the NIC too: enabled for the run "
+        "(CAP_NET_ADMIN) and then restored", ("probe",),
+    ),
+    Option("", "    --json", "one object at the end", ("probe",)),
+    Option("", "-o, --output FILE", "that object into FILE", ("probe",)),
+    Option("", "-d, --delay SECS", "between two reports; default 1", ("reflect",)),
+    Option("", "-n, --iterations N", "stop after N reports", ("reflect",)),
+    Option("", "    --json", "reports as JSON, one per line", ("reflect",)),
+    Option(
+        _SCREEN, "    --ascii", "no character beyond ASCII (also when the locale is not UTF-8)",
+        ("live", "snapshot", "open", "record", "replay", "clocks", "probe", "reflect"),
+    ),
+    Option(
+        _SCREEN, "    --no-color", "no colour (also when NO_COLOR is not empty)",
+        ("live", "snapshot", "open", "record", "replay", "probe"),
+    ),
+    Option(_SCREEN, "    --no-mouse   --theme T   --readonly", "", ("live", "open")),
+)  # fmt: skip
+
+_SECTIONS = (_WHEN, _WRITTEN, _WHICH, _BPF, _SCREEN)
+_WHICH_NOTE = (
+    "default: connected TCP, UDP with unread data or drops, and listeners whose queue is nearly "
+    "full"
+)
+_FILTER = """\
 FILTER is the grammar of ss and comparisons on every field with units, anywhere
-after the options (quote what the shell would take):
+after the options (quote what the shell would take); nettop help filter:
   nettop state established and dport = :443 and 'srtt > 50ms'
   nettop 'comm = nginx and (retr/s > 1 or unread > 200ms)'
   nettop 'src 10.0.0.0/8 and level >= watch and srtt > 2*minrtt'
-
-BPF planes
-      --no-bpf              none of them
-      --rx-method M         exact; before Linux 6.3 fentry or tcp_probe
-      --tx-sample N         stamp one send in N of all TCP sockets
-      --bpf-budget PCT      of one CPU, for the RX wait; default 5
-      --path                time received packets on their way to the sockets
-                            (fentry), which has all packets of the host stamped
-
-probe
-  -c, --count N             stop after N probes (then no screen)
-  -i, --interval SECS       default 0.2;  --rate N  so many per second
-  -s, --size BYTES          of a probe, default 128
-  -W, --timeout SECS        lost after so long, default 2
-  -I, --interface NAME      leave through it;  -4  -6
-      --hw                  the NIC's stamps too: switches them on for the run
-                            (CAP_NET_ADMIN) and puts back what was there
-      --json                one object at the end;  -o FILE  as e writes it
-reflect
-      without ADDR on loopback only
-  -d, --delay SECS          a line of each protocol so often;  -n N  so many
-                            times, then stop;  --json
-
-Screen
-      --ascii               no character beyond ASCII (also when the locale is
-                            not UTF-8)
-      --no-color            no colour (also when NO_COLOR is not empty)
-      --no-mouse   --theme T   --readonly
-
+"""
+_MORE = """\
   -h, --help   -V, --version   --help-json
       --debug FILE          what each source did and how long it took
-
+nettop COMMAND --help: the options of a command; nettop help: reference by topic
+"""
+_EXITS = """\
 Exit codes: 0 ok; 1 failure; 2 wrong command line or filter; 130 on SIGINT.
 A screen ends with 128 + the number of the signal.
 A closed pipe is no error.
 """
 
-_UNITS = {
-    Kind.TIME: "time: 5ms",
-    Kind.SIZE: "bytes: 64K",
-    Kind.BITRATE: "bit/s: 10M",
-    Kind.RATE: "per second",
-    Kind.PERCENT: "percent",
-}
+
+def usage() -> str:
+    """What --help prints."""
+    parts = [_TITLE + "\n", "".join(map(_synopsis, COMMANDS.values()))]
+    for section in _SECTIONS:
+        title = f"{section} ({_WHICH_NOTE})" if section == _WHICH else section
+        options = [o for o in _OPTIONS if o.section == section]
+        parts.append("\n".join(textwrap.wrap(title, WIDTH)) + "\n" + "".join(map(_line, options)))
+        if section == _WHICH:
+            parts.append(_FILTER)
+    parts += [_MORE, _EXITS]
+    return "\n".join(parts)
 
 
-def sort_help() -> str:
-    """The sort keys, one a line."""
-    head = "unwell         the default: loudest verdicts first, then the busiest\n"
-    return head + "".join(_line(f, _UNITS.get(f.kind)) for f in FIELDS.values() if f.sortable)
+def command_help(name: str) -> str:
+    """What `nettop NAME --help` prints."""
+    command = COMMANDS[name]
+    parts = [f"nettop {command.synopsis}\n", _filled(f"{_sentence(command.about)} {command.more}")]
+    options = "".join(_line(o) for o in _OPTIONS if name in o.only)
+    parts += [options] if options else []
+    parts += [_FILTER] if "FILTER" in command.synopsis else []
+    parts.append("Everything else: nettop --help, nettop help\n")
+    return "\n".join(parts)
 
 
-def columns_help() -> str:
-    """The columns of text and CSV with the names that CSV has for them."""
-    return "".join(
-        _line(f, None if f.csv_name == f.id else f"CSV: {f.csv_name}") for f in FIELDS.values()
-    )
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
-def _line(field: Field, unit: str | None) -> str:
-    also = f" (also {', '.join(field.aliases)})" if field.aliases else ""
-    text = f"{field.help}{f' [{unit}]' if unit else ''}{also}"
-    name = field.id.ljust(15) if len(field.id) < 15 else f"{field.id} "
-    return textwrap.fill(text, 100, initial_indent=name, subsequent_indent=" " * 15) + "\n"
+def _filled(text: str) -> str:
+    return textwrap.fill(text.strip(), WIDTH) + "\n"
 
 
-def json_help() -> str:
-    """Every key of the JSON, with its unit and meaning."""
-    from nettop.clocks.keys import KEYS as CLOCKS
-    from nettop.export.keys import KEYS
-
-    lines = [
-        "nettop.snapshot/1: one object per snapshot. A key that is left out is unknown or does",
-        "not apply; nothing unknown is null or 0. Counts and sums are of the interval unless a",
-        "text says otherwise. Readers must ignore keys that they do not know.",
-        "",
-    ]
-    lines += _keys(KEYS)
-    lines += ["", "nettop.clocks/1: what nettop clocks --json writes.", "", *_keys(CLOCKS)]
-    return "\n".join(lines) + "\n"
+def _synopsis(command: Command) -> str:
+    head = f"  nettop {command.synopsis}"
+    return _two_columns(head, command.about, 38)
 
 
-def _keys(keys: dict[str, str]) -> list[str]:
-    width = 34
-    names = {key: key.ljust(width) if len(key) < width else f"{key} " for key in keys}
-    return [
-        textwrap.fill(text, 100, initial_indent=names[key], subsequent_indent=" " * width)
-        for key, text in keys.items()
-    ]
+def _line(option: Option) -> str:
+    return _two_columns(f"  {option.spelled}", option.text, 28)
+
+
+def _two_columns(head: str, text: str, at: int) -> str:
+    """text from column `at` on, below head where head is too long."""
+    if not text:
+        return f"{head}\n"
+    body = textwrap.wrap(text, WIDTH - at)
+    if len(head) + 1 > at:
+        return f"{head}\n" + "".join(f"{'':{at}}{row}\n" for row in body)
+    first, *rest = body
+    return f"{head:<{at}}{first}\n" + "".join(f"{'':{at}}{row}\n" for row in rest)

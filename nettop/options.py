@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from nettop import optionvalues as take
 from nettop.errors import UsageError
-from nettop.model.fields import Field, nearest
+from nettop.model.fields import Field, lookup, nearest
 from nettop.optionvalues import SortKey as SortKey
 from nettop.ssargs import check_ss_arguments
 
@@ -22,8 +22,15 @@ if TYPE_CHECKING:
     from nettop.times import Moment
 
 # To add a command: its name here, its options in parse() below, a file in nettop/commands with
-# run(options), a line of cli.py that calls it, one in helptext.USAGE.
-COMMANDS = ("snapshot", "open", "record", "replay", "probe", "reflect", "clocks", "doctor")
+# run(options), a line of cli.py that calls it, its synopsis and options in helptext.
+COMMANDS = (
+    "snapshot", "open", "record", "replay", "probe", "reflect", "clocks", "doctor", "help",
+    "version",
+)  # fmt: skip
+# Words that a filter may begin with, beside the names of fields.
+_FILTER_WORDS = frozenset({"state", "exclude", "src", "dst", "sport", "dport", "dev", "not",
+                           "verdict", "autobound"})  # fmt: skip
+_OPERATOR = re.compile(r"[<>=!]|(eq|neq?|lt|leq?|gt|geq?)$", re.IGNORECASE)
 AF_INET, AF_INET6 = 2, 10
 
 
@@ -124,7 +131,7 @@ def _any_of(field: str, numbers: Sequence[int]) -> str:
 class Help:
     """The command line asks for a text instead of a run."""
 
-    topic: str  # usage, version, sort, columns or json
+    topic: str  # usage, version, contents, sort, columns, a topic of helptopics or a command
 
 
 class _Parser(argparse.ArgumentParser):
@@ -160,6 +167,8 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> Options | Hel
     topic = _help_topic(command, words)
     if topic:
         return Help(topic)
+    if command == "live":
+        _check_command(list(argv))
     if command in {"probe", "reflect"}:
         return Options(command=command)
     parser = _parser(command)
@@ -204,6 +213,8 @@ def _options(
         )
     _check_misplaced_command(space.filter)
     space.filter += rest
+    if command == "live":
+        _check_command(space.filter)
     if command == "record":
         return _record_options(space)
     return _poll_options(command, space, environ)
@@ -222,8 +233,10 @@ def _joined_moments(words: list[str]) -> list[str]:
 
 def _help_topic(command: str, words: list[str]) -> str | None:
     words = words[: words.index("--")] if "--" in words else words
+    if command in ("help", "version"):
+        return _asked_topic(command, words)
     if "-h" in words or "--help" in words:
-        return "usage"
+        return "usage" if command == "live" else command
     if "--help-json" in words:
         return "json"
     if command == "live" and ("-V" in words or "--version" in words):
@@ -234,6 +247,15 @@ def _help_topic(command: str, words: list[str]) -> str | None:
         if option in words and words[words.index(option) + 1 :][:1] == ["help"]:
             return topic
     return None
+
+
+def _asked_topic(command: str, words: list[str]) -> str:
+    names = [word for word in words if not word.startswith("-")]
+    if command == "version" or not names:
+        return "contents" if command == "help" else "version"
+    if len(names) > 1:
+        raise UsageError("nettop help takes one TOPIC or COMMAND (nettop help lists them)")
+    return names[0]
 
 
 def _parser(command: str) -> _Parser:
@@ -339,6 +361,20 @@ def _check_misplaced_command(words: list[str]) -> None:
         raise UsageError(f"write the command first: nettop {words[0]} …")
 
 
+def _check_command(words: list[str]) -> None:
+    """Refuses a first word that is neither a command nor the beginning of a filter."""
+    word, following = words[0] if words else "", words[1] if len(words) > 1 else ""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", word) or _OPERATOR.match(following):
+        return
+    if word.lower() in _FILTER_WORDS or lookup(word) is not None:
+        return
+    near = nearest(word, list(COMMANDS))
+    hint = take.perhaps([f"nettop {name}" for name in near[:1]])
+    raise UsageError(
+        f"no command '{word}'{hint} (nettop help lists them; a filter begins as: comm = {word})"
+    )
+
+
 def _open_options(space: argparse.Namespace, environ: Mapping[str, str]) -> Options:
     if len(space.file) != 1:
         raise UsageError("nettop open takes one FILE, a snapshot that nettop wrote (.json)")
@@ -375,7 +411,7 @@ def _replay_options(space: argparse.Namespace, environ: Mapping[str, str]) -> Op
     if not space.file:
         raise UsageError("nettop replay takes a FILE that nettop record wrote")
     if space.at is not None and (space.since is not None or space.until is not None):
-        raise UsageError("--at is one tick, --from and --to a stretch: choose one")
+        raise UsageError("--at is one tick, --from and --to a range: choose one")
     return Options(
         command="replay", file=space.file[0],
         filter_text=" ".join(space.file[1:]).strip() or None, pids=tuple(space.pid),

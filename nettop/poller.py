@@ -53,7 +53,7 @@ class LiveFeed(EngineFeed):
         self._interval_s = options.delay_s
         self._model: Model | None = None
         self._on_model: Callable[[], None] | None = None
-        self._told = False  # on_model was called and latest() not yet
+        self._announced = False  # on_model was called, and latest() not since
         self._sort = Sort(options.sort_field, options.sort_descending)
         self._held = False
         self._paused = False
@@ -204,9 +204,9 @@ class LiveFeed(EngineFeed):
     def _publish(self, model: Model | None) -> None:
         self._model = model
         with self._wake:
-            tell = not self._told
-            self._told = True
-        if tell and self._on_model:
+            announce = not self._announced
+            self._announced = True
+        if announce and self._on_model:
             self._on_model()
 
     def record(self, on: bool) -> None:
@@ -223,7 +223,7 @@ class LiveFeed(EngineFeed):
         self._collector.refresh_namespaces()
 
     def tick(self, missed: int = 0) -> Model:
-        """Polls once, now; the first time after a look at who holds the sockets."""
+        """Polls once, now; the first time it scans /proc for owners before."""
         self._missed += missed
         if self._model is None:
             # A filter on pid or name needs the owners while the sweep is matched.
@@ -278,7 +278,7 @@ class LiveFeed(EngineFeed):
 
     def latest(self) -> Model | None:
         with self._wake:
-            self._told = False
+            self._announced = False
         if self._error is not None:
             raise self._error
         return self._model

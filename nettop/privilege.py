@@ -22,7 +22,7 @@ PR_SET_KEEPCAPS = 8
 _THREAD_ENDS_S = 0.5
 
 _FOR_NAMES = {
-    "CAP_SYS_PTRACE": "to tell which processes of other users hold a socket",
+    "CAP_SYS_PTRACE": "to see which processes of other users hold a socket",
     "CAP_DAC_READ_SEARCH": "to list other users' /proc/PID/fd; to open cgroups and NICs' clocks",
 }
 _FOR_NETNS = {"CAP_SYS_ADMIN": "to enter the other network namespaces of -N"}
@@ -125,7 +125,7 @@ def _sudo_caller(environ: Mapping[str, str]) -> tuple[int, int] | None:
 def _become(uid: int, gid: int) -> str | None:
     """Changes to that user for good but keeps the permitted capabilities; why not, if not."""
     if not {"CAP_SETUID", "CAP_SETGID"} <= held():
-        return f"stays uid {os.geteuid()} for want of CAP_SETUID and CAP_SETGID"
+        return f"stays uid {os.geteuid()} without CAP_SETUID and CAP_SETGID"
     groups = _groups(uid, gid)
     keep_capabilities(True)
     try:

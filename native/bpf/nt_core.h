@@ -70,7 +70,7 @@ struct sock_common {
 	volatile unsigned char skc_state;
 	possible_net_t skc_net;
 	unsigned long skc_flags;
-	atomic64_t skc_cookie; /* 0 until somebody asks for it */
+	atomic64_t skc_cookie; /* 0 until it is first requested */
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 };

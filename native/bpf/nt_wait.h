@@ -53,7 +53,7 @@ struct nt_ws {
 	__u16 merged[NT_RING];
 };
 
-/* One socket as the iterator tells it. */
+/* One socket as the iterator reports it. */
 struct nt_ws_out {
 	__u64 cookie;
 	__u64 sum_ns;

@@ -76,7 +76,7 @@ static __always_inline void note_tcp(struct nt_ws *s, struct nt_wait_cpu *c, u32
 	s->used++;
 }
 
-/* The data waited for accept() too: its listener is told. Verified once, not in every turn. */
+/* The data waited for accept() too: it counts for its listener. Verified once, not in every turn. */
 __attribute__((noinline)) int nt_wait_early(struct nt_accept_key *at, struct nt_wait_cpu *c,
 					    u64 wait_ns, u32 weight)
 {

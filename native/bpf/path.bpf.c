@@ -4,7 +4,7 @@
  * reception to functions of the IP, UDP and TCP layers. Host-wide, by fentry; the stamps are there
  * only while some socket asks for them.
  *
- * A stamp is a time of CLOCK_REALTIME; programs can read CLOCK_TAI, and the helper tells how far
+ * A stamp is a time of CLOCK_REALTIME; programs can read CLOCK_TAI, and the helper sets how far
  * apart the two are.
  */
 #include "nt_core.h"

@@ -362,7 +362,7 @@ int BPF_PROG(wait_udp_consumed, struct sock *sk, struct sk_buff *skb, int len)
 	return len < 0 || skb->next || !is_inet(sk) ? 0 : taken_udp(sk);
 }
 
-/* Sockets that hold unread data when nettop comes: older than now, nobody knows by how much. */
+/* Sockets that hold unread data when nettop starts: it is older by an unknown time. */
 SEC("iter/tcp")
 int wait_seed(struct bpf_iter__tcp *ctx)
 {

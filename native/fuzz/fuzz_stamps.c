@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Any bytes as control data of recvmsg: nothing outside them is read, no wrong value told. */
+/* Any bytes as control data of recvmsg: nothing outside them is read, no wrong value results. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -16,7 +16,7 @@ void nt_procs_free(struct nt_procs *p);
 /* Re-reads the descriptors of the processes that changed since the scan before. */
 int nt_procs_scan(struct nt_procs *p, struct nt_procs_stats *ret);
 /*
- * 1 and the first owner (lowest pid), or 0 if nobody known holds the inode; then ret->owner is
+ * 1 and the first owner (lowest pid), or 0 if no known process holds the inode; then ret->owner is
  * NOT_FOUND once every process was searched since the first question, HIDDEN if some of them
  * cannot be, else UNKNOWN, and the next scan looks harder.
  */
@@ -25,14 +25,14 @@ int nt_procs_find(struct nt_procs *p, uint32_t inode, struct nt_proc *ret);
 int nt_procs_complete(struct nt_procs *p);
 /* Grows when any owner changed. */
 uint32_t nt_procs_generation(struct nt_procs *p);
-/* Tells that owners are missing: the next scan re-reads more, recently active processes first. */
+/* Reports that owners are missing: the next scan re-reads more, recently active processes first. */
 int nt_procs_hint(struct nt_procs *p);
 /*
- * Tells that a socket's inode left the kernel's tables: the next scan looks at its descriptors
+ * Reports that a socket's inode left the kernel's tables: the next scan looks at its descriptors
  * again, where another socket may be by now. Returns how many descriptors those are.
  */
 int nt_procs_gone(struct nt_procs *p, uint32_t inode);
-/* The sockets known to be the kernel's own, in place of those told before. */
+/* The sockets known to be the kernel's own, in place of those reported before. */
 int nt_procs_kernel(struct nt_procs *p, const uint32_t *inodes, uint32_t n);
 /* All owners of an inode, by pid; returns how many there are, fills at most max. */
 int nt_procs_owners(struct nt_procs *p, uint32_t inode, struct nt_proc *ret, uint32_t max);

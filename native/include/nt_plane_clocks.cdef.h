@@ -62,7 +62,7 @@ struct nt_hwtstamp {
 
 /* adjtimex, read only. */
 struct nt_timex {
-	int32_t tai_s;	/* TAI - UTC; 0: nobody told the kernel */
+	int32_t tai_s;	/* TAI - UTC; 0: not set in the kernel */
 	int32_t status; /* STA_* */
 	int32_t state;	/* TIME_* */
 	int64_t max_error_us;
@@ -110,7 +110,7 @@ int nt_timex(struct nt_timex *ret);
 /* Sets what `now` asks for, with a process in charge of putting back what was before. */
 int nt_hwtstamp_guard(const char *ifname, struct nt_hwtstamp_guard *inout);
 /*
- * Ends it and waits at most 5 s. Returns 0: put back; 1: somebody has set it anew, so it was left
+ * Ends it and waits at most 5 s. Returns 0: restored; 1: another program set it since, so it was left
  * alone; -errno of putting it back.
  */
 int nt_hwtstamp_unguard(struct nt_hwtstamp_guard *guard);

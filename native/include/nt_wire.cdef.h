@@ -61,7 +61,7 @@ enum nt_who {
 	NT_WHO_NIC = 2,
 	NT_WHO_NET = 3,
 	NT_WHO_PEER = 4,
-	NT_WHO_UNKNOWN = 5, /* cannot be told from here */
+	NT_WHO_UNKNOWN = 5, /* not known from this host */
 	NT_WHO_COUNT = 6,
 	NT_WHO_MAYBE = 8, /* added to one of the first five: it looks like it, no more */
 };
@@ -78,7 +78,7 @@ enum nt_because {
 	NT_B_CHECKSUM = 7,     /* ... bad checksums */
 	NT_B_MEMORY = 8,       /* ... no memory left for the protocol */
 	NT_B_OTHER = 9,	       /* ... for reasons that are none of these */
-	NT_B_UNTOLD = 10,      /* ... nobody says why */
+	NT_B_UNTOLD = 10,      /* ... the reason is unknown */
 	NT_B_HERE = 11,	       /* lost on this host, before the wire */
 };
 
@@ -175,7 +175,7 @@ struct nt_rec {
 	uint32_t loss_at_ms;  /* engine milliseconds when loss_*[0] was taken */
 	uint32_t loss_retrans[2], loss_dsacks[2]; /* segments; newest first */
 	uint32_t loss_lag;    /* segments resent in the interval before loss_*[0] were taken */
-	uint32_t loss_dups_s; /* 1 + engine seconds when DSACKs last told of the network's duplicates */
+	uint32_t loss_dups_s; /* 1 + engine seconds when DSACKs last showed duplicates made by the network */
 	uint64_t loss_sent[2], loss_resent[2]; /* bytes, before Linux 4.19 segments */
 };
 
@@ -415,5 +415,5 @@ struct nt_procs_stats {
 	uint32_t hidden; /* 1: /proc does not list every process (hidepid, or a PID namespace) */
 	uint32_t unlooked; /* threads' tables and io_uring instances that could not be looked into */
 	uint32_t refused_pid; /* first of the unreadable; 0 none */
-	uint32_t not_found;   /* sockets whose search has ended in vain, since the beginning */
+	uint32_t not_found;   /* sockets whose search ended without a holder, since the start */
 };

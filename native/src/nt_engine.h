@@ -94,7 +94,7 @@ struct nt_holders {
 
 /* Why a socket's packets were dropped in an interval, as far as the events plane saw it. */
 enum nt_drop_cause {
-	NT_D_REFUSED, /* a filter, TTL, flags: not wanted, so nobody's fault */
+	NT_D_REFUSED, /* a filter, TTL, flags: not wanted, so no fault */
 	NT_D_FULL,
 	NT_D_CHECKSUM,
 	NT_D_MEMORY,
@@ -245,7 +245,7 @@ struct nt_detail *nt_detail_new(struct nt_engine *e);
 void nt_detail_fill(struct nt_detail *d, const struct nt_diag_view *v);
 
 /* nt_absent.c; the lock is held. */
-/* The last counters of a socket that closed, told before the sweep that finds it gone. */
+/* The last counters of a socket that closed, reported before the sweep that finds it gone. */
 void nt_final(struct nt_engine *e, uint64_t cookie, uint64_t bytes_acked, uint64_t bytes_received,
 	      uint32_t total_retrans);
 /* What a socket without tcp_info moved since the sweep before: its last rates, or none. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Frames: the sections of a sample, each packed against its like of the frame before. */
+/* Frames: the sections of a sample, each packed against the same section of the frame before. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

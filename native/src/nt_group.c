@@ -156,9 +156,9 @@ static void add(struct sums *s, const struct nt_rec *rec, uint16_t port)
 	bool worse = rec->level > s->worst_level ||
 		     (rec->level == s->worst_level && rec->strength > s->worst_strength);
 
-	bool tells = rec->level == s->worst_level && !g->has_verdict && rec->verdicts;
+	bool explains = rec->level == s->worst_level && !g->has_verdict && rec->verdicts;
 
-	if (!g->worst_cookie || worse || tells) {
+	if (!g->worst_cookie || worse || explains) {
 		s->worst_level = rec->level;
 		s->worst_strength = rec->strength;
 		g->worst_cookie = rec->cookie;

@@ -51,7 +51,7 @@ uint64_t nt_quantile(const uint64_t *buckets, uint32_t n, int fine, double q)
 	return count ? quantile(buckets, n, fine, count, q) : 0;
 }
 
-/* The last bucket has no upper edge: what lies there is told as the maximum. */
+/* The last bucket has no upper edge: what lies there counts as the maximum. */
 static bool is_open(uint64_t edge, int fine)
 {
 	return edge >= nt_bucket_ns(fine ? NT_FINE : NT_OCTAVES, fine);

@@ -12,7 +12,7 @@ struct nt_holder {
 	uint64_t inode; /* 0: an empty slot */
 	uint32_t n;	/* how many hold it; all[] has at most NT_HOLDER_PROCS of them */
 	uint32_t pad;
-	struct nt_proc first; /* n 0: owner says why nobody is known */
+	struct nt_proc first; /* n 0: owner says why no holder is known */
 	struct nt_proc all[NT_HOLDER_PROCS];
 };
 

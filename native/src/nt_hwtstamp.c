@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A NIC's stamping is global state that outlives whoever set it. So a child process puts it back:
+ * A NIC's stamping is global state that outlives the process that set it. So a child process restores it:
  * it waits for the end of a pipe that only its owner holds, which also comes when the owner is
  * killed. The child keeps the privilege that the owner may give up meanwhile.
  */
@@ -17,7 +17,7 @@
 
 enum { LEFT_ALONE = 255, WAIT_MS = 5000, STEP_MS = 5, MOST_FDS = 65536 };
 
-/* What the child tells of its start; small enough to be written in one piece. */
+/* What the child reports of its start; small enough to be written in one piece. */
 struct answer {
 	int err;
 	struct nt_hwtstamp now;
@@ -51,7 +51,7 @@ static void close_from(unsigned int first, unsigned int last)
 		close((int)fd);
 }
 
-/* Keeps nothing of the owner's open but two pipes: a reader of its output waits for nobody else. */
+/* Keeps nothing of the owner's open but two pipes: a reader of its output waits for no other process. */
 static void close_others(int a, int b)
 {
 	unsigned int low = (unsigned int)(a < b ? a : b), high = (unsigned int)(a < b ? b : a);
@@ -65,7 +65,7 @@ static void close_others(int a, int b)
 	close_from(high < 3 ? 3 : high + 1, ~0U);
 }
 
-/* The child: sets, tells, waits for the end of the pipe, puts back. */
+/* The child: sets, reports, waits for the end of the pipe, restores. */
 static _Noreturn void run_guard(const char *ifname, struct nt_hwtstamp_guard *guard, int hold_fd,
 				int told_fd)
 {
@@ -95,7 +95,7 @@ static _Noreturn void run_guard(const char *ifname, struct nt_hwtstamp_guard *gu
 int nt_hwtstamp_guard(const char *ifname, struct nt_hwtstamp_guard *inout)
 {
 	struct answer answer;
-	int hold[2], told[2], err;
+	int hold[2], answers[2], err;
 	ssize_t n;
 	pid_t pid;
 
@@ -104,7 +104,7 @@ int nt_hwtstamp_guard(const char *ifname, struct nt_hwtstamp_guard *inout)
 		return err;
 	if (pipe2(hold, O_CLOEXEC))
 		return -errno;
-	if (pipe2(told, O_CLOEXEC)) {
+	if (pipe2(answers, O_CLOEXEC)) {
 		err = -errno;
 		goto close_hold;
 	}
@@ -114,14 +114,14 @@ int nt_hwtstamp_guard(const char *ifname, struct nt_hwtstamp_guard *inout)
 		goto close_told;
 	}
 	if (!pid)
-		run_guard(ifname, inout, hold[0], told[1]);
+		run_guard(ifname, inout, hold[0], answers[1]);
 	close(hold[0]);
-	close(told[1]);
+	close(answers[1]);
 	do
-		n = read(told[0], &answer, sizeof(answer));
+		n = read(answers[0], &answer, sizeof(answer));
 	while (n < 0 && errno == EINTR);
 	err = n == (ssize_t)sizeof(answer) ? answer.err : -ESRCH;
-	close(told[0]);
+	close(answers[0]);
 	if (err) {
 		close(hold[1]);
 		waitpid(pid, NULL, 0);
@@ -133,8 +133,8 @@ int nt_hwtstamp_guard(const char *ifname, struct nt_hwtstamp_guard *inout)
 	return 0;
 
 close_told:
-	close(told[0]);
-	close(told[1]);
+	close(answers[0]);
+	close(answers[1]);
 close_hold:
 	close(hold[0]);
 	close(hold[1]);

@@ -8,7 +8,7 @@
 
 #include "nt_wire.h"
 
-/* What tells that a descriptor table changed without reading it. */
+/* Signs that a descriptor table changed, without reading it. */
 struct nt_fdkey {
 	uint64_t ino; /* of /proc/PID/fd: another one means another process */
 	int64_t size; /* number of descriptors, Linux >= 6.2 (proc_fd_getattr) */
@@ -115,10 +115,10 @@ void nt_misses_free(struct nt_misses *m);
 /* Whether a search for it has ended. The first question begins one. */
 bool nt_misses_ask(struct nt_misses *m, uint32_t inode, uint32_t scan);
 /*
- * Forgets those that are found by now or that nobody asked for in a long time, and ends the
+ * Forgets those that are found by now or that were not asked for in a long time, and ends the
  * searches that began before `oldest`, the scan in which the longest unread process was last
  * read. What was not found is searched for again, ever more seldom, since it may come to light
- * where nothing tells of a change.
+ * where nothing shows a change.
  */
 void nt_misses_sweep(struct nt_misses *m, const struct nt_owners *o, uint32_t oldest,
 		     uint32_t scan);

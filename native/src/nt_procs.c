@@ -353,7 +353,7 @@ int nt_procs_scan(struct nt_procs *p, struct nt_procs_stats *ret)
 		pthread_mutex_unlock(&p->scan_lock);
 		return (int)n_pid;
 	}
-	/* The own process has descriptors, so a size of 0 means that sizes are not told. */
+	/* The own process has descriptors, so a size of 0 means that sizes are not reported. */
 	p->sized = fstatat(p->root, "self/fd", &self, 0) ? !p->procfs : self.st_size > 0;
 	whole = lists_all(p, (uint32_t)n_pid);
 	p->compares = own_numbers(p);

@@ -34,7 +34,7 @@ struct nt_procs {
 	uint32_t generation, scan;
 	uint32_t oldest;    /* every process was read completely in this scan or later */
 	bool hinted, whole; /* whole: the last scan could read every process there is */
-	bool reports;	    /* somebody tells of closed sockets, see nt_procs_gone */
+	bool reports;	    /* closed sockets are reported, see nt_procs_gone */
 
 	/* Of the scanning thread alone. */
 	int root;

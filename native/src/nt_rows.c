@@ -16,7 +16,7 @@ void nt_owner_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *
 	if (rec->inode) {
 		const struct nt_holder *h;
 
-		/* On a miss it says whether nobody holds the socket or nobody could be asked. */
+		/* On a miss it says whether no process holds the socket, or not all could be read. */
 		if (e->procs) {
 			if (nt_procs_find(e->procs, rec->inode, ret) == 1)
 				ret->owner = NT_OWNER_PROC;
@@ -34,7 +34,7 @@ void nt_owner_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *
 	switch (rec->state) {
 	case NT_TCP_ESTABLISHED:
 	case NT_TCP_CLOSE_WAIT:
-		/* close() would have left these states, so nobody has accepted it yet. */
+		/* close() would have left these states, so it is not accepted yet. */
 		ret->owner = NT_OWNER_NOT_ACCEPTED;
 		break;
 	case NT_TCP_FIN_WAIT1:

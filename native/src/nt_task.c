@@ -48,7 +48,7 @@ static int read_link(struct nt_procs *p, struct nt_task *t, int dir, const char 
 	if (n < 0 && (errno == EACCES || errno == EPERM))
 		return -EACCES;
 	if (n < 0)
-		/* Closed meanwhile; any other failure (a path too long to be told) is no socket. */
+		/* Closed meanwhile; any other failure (a path too long to be read) is no socket. */
 		return errno != ENOENT && errno != ESRCH;
 	if (nt_is_ring(link, n) && nt_more_ring(t, fd))
 		return -ENOMEM;
@@ -108,7 +108,7 @@ int nt_task_commit(struct nt_procs *p, struct nt_task *t, uint32_t lo, uint64_t 
 {
 	int64_t n;
 
-	/* A new owner needs its name before anybody can find it. */
+	/* A new owner needs its name before a lookup can find it. */
 	if (p->n_fd && !t->n_own)
 		nt_task_read_name(p, t);
 	pthread_mutex_lock(&p->lock);
@@ -237,7 +237,7 @@ static int read_gaps(struct nt_procs *p, struct nt_task *t, int dir)
 	char name[NT_PROCS_NAME];
 
 	for (uint32_t fd = 0; seen < t->key.size; fd++) {
-		/* Nobody but this thread changes what a process is known to hold. */
+		/* Only this thread changes what a process is known to hold. */
 		while (i < t->n_own && p->owners.sock[t->own[i]].fd < fd)
 			i++;
 		if (fd == own || (i < t->n_own && p->owners.sock[t->own[i]].fd == fd))
@@ -354,7 +354,7 @@ int nt_task_check_suspects(struct nt_procs *p, struct nt_task *t)
 	nt_task_path(path, t->tid, "fd");
 	dir = openat(p->root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
-		return 0; /* ended or changed hands: the next stat tells */
+		return 0; /* ended or changed hands: the next stat shows which */
 	err = read_suspects(p, t, dir);
 	/* Where one closes others open; the count may be the same by chance. */
 	if (!err && counted(p, t) && read_gaps(p, t, dir))

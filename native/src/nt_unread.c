@@ -74,7 +74,7 @@ void nt_take_unread(const struct nt_engine *e, struct nt_rec *rec, const struct 
 	if (!plane || !(plane->has & NT_P_UNREAD)) {
 		if (!(rec->flags & NT_F_OLDEST_UNREAD))
 			return;
-		/* Of a socket that the table did not know the plane has told nothing yet. */
+		/* Of a socket that the table did not know the plane has reported nothing yet. */
 		f->readable = e->waits_whole && !(rec->flags & NT_F_NEW) ? 0 :
 									   readable_by_size(rec, v);
 		if (!f->readable)

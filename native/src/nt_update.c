@@ -110,11 +110,11 @@ static void sent_words(const struct nt_diag_view *v, uint64_t *sent, uint64_t *r
 static bool network_duplicates(struct nt_rec *rec, uint32_t retrans, uint32_t dsacks,
 			       uint32_t now_s, float dt_s)
 {
-	uint32_t told = dsacks - rec->loss_dsacks[0];
+	uint32_t reported = dsacks - rec->loss_dsacks[0];
 	uint32_t resent = retrans - rec->loss_retrans[0] + rec->loss_lag;
 
 	/* One too many may be a chance. */
-	if (dsacks > retrans + 1 || (told > resent + 1 && (float)rec->rtt_us * 2e-6f < dt_s))
+	if (dsacks > retrans + 1 || (reported > resent + 1 && (float)rec->rtt_us * 2e-6f < dt_s))
 		rec->loss_dups_s = now_s + 1;
 	return rec->loss_dups_s && now_s + 1 - rec->loss_dups_s < NETWORK_DUPLICATES_S;
 }
@@ -273,7 +273,7 @@ static void roll_rates(struct nt_rec *rec, const struct nt_diag_view *v, struct 
 	uint64_t received = nt_info64(v, TI_BYTES_RECEIVED) - rec->bytes_received;
 
 	f->new_retrans = nt_info32(v, TI_TOTAL_RETRANS) - rec->total_retrans;
-	/* Before Linux 6.7 nobody counts time-outs; only they lead to this state. */
+	/* Before Linux 6.7 the kernel does not count time-outs; only they lead to this state. */
 	if (v->info_len >= TI_TOTAL_RTO + 2)
 		f->new_rto = (uint16_t)(nt_info16(v, TI_TOTAL_RTO) - rec->total_rto);
 	else
@@ -332,7 +332,7 @@ static void update_drops(const struct nt_engine *e, struct nt_rec *rec,
 	rec->drops = drops;
 }
 
-/* Seldom the longer nobody answers, so it is remembered for as long as the kernel backs off. */
+/* Rarer the longer no answer comes, so it is remembered for as long as the kernel backs off. */
 static void note_lost_here(const struct nt_engine *e, struct nt_rec *rec, uint32_t now_s,
 			   struct nt_facts *f)
 {

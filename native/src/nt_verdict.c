@@ -78,8 +78,8 @@ static void hold(struct held *h, enum nt_verdict v, float value, float threshold
 
 /*
  * A sender with little to say sees its peer's delayed ACK, or an answer that carries
- * the ACK, as round-trip time: up to TCP_DELACK_MIN, two ticks and a timer that is late, that
- * blames nobody.
+ * the ACK, as round-trip time: up to TCP_DELACK_MIN, two ticks and a timer that is late; that
+ * is no fault.
  */
 #define DELAYED_ACK_US 50000
 
@@ -97,7 +97,7 @@ static bool may_be_delayed_ack(const struct nt_rec *r, const struct nt_facts *f)
 
 /*
  * What was sent and is not answered. Time-outs in a row are a state: their events get rarer the
- * longer nobody answers, and end when the kernel gives up.
+ * longer no answer comes, and end when the kernel gives up.
  */
 static void hold_unanswered(const struct nt_rec *r, const struct nt_facts *f, struct held *h)
 {
@@ -237,7 +237,7 @@ static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const st
 
 /*
  * Drops by what is known of their reasons. A counter alone says none, and what a filter or the
- * TTL refuses is nobody's fault.
+ * TTL refuses is no fault.
  */
 static void hold_drops(const struct nt_config *c, const struct nt_rec *r, const struct nt_facts *f,
 		       struct held *h)
@@ -280,7 +280,7 @@ static void hold_drops(const struct nt_config *c, const struct nt_rec *r, const 
 
 	if (per_s < c->drops_per_s[0])
 		return;
-	/* A listener that drops for a reason that nobody tells may be scanned, and is well. */
+	/* A listener that drops for an unknown reason may be scanned, and is well. */
 	hold(h, NT_V_DROPS, per_s, 1,
 	     per_s >= c->drops_per_s[1] && !(listens && who == NT_WHO_UNKNOWN));
 	h->because[NT_V_DROPS] = because;

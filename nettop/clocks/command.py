@@ -1,4 +1,4 @@
-"""`nettop clocks`: watches for a while, then tells."""
+"""`nettop clocks`: watches for a while, then prints."""
 
 from __future__ import annotations
 

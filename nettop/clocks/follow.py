@@ -11,7 +11,7 @@ from nettop.clocks.offset import SECOND_NS, Tracker, estimate
 from nettop.clocks.phc import Phc
 
 _PERIOD_S = 1.0
-_FIRST_READINGS = 3  # a stamp is told between readings, and by how they differ
+_FIRST_READINGS = 3  # a timestamp is converted between two readings, from their difference
 _FIRST_PAUSE_S = 0.1
 
 
@@ -70,12 +70,12 @@ class FollowedClock:
 
     @property
     def steps_seen(self) -> int:
-        """Steps of either clock so far: a stamp from before one cannot be told after it."""
+        """Steps of either clock so far: none converts a timestamp from before it."""
         with self._lock:
             return self._tracker.steps_seen
 
     def is_between(self, hw_ns: int) -> bool:
-        """Whether a reading later than this stamp is known: it will not be told better."""
+        """Whether a reading later than this stamp is known: its conversion cannot get better."""
         with self._lock:
             last = self._tracker.last
             return last is not None and last.phc_ns >= hw_ns
@@ -88,7 +88,7 @@ class FollowedClock:
 
     def to_monotonic(self, hw_ns: int, after_ns: int) -> SystemTime | None:
         """CLOCK_MONOTONIC, likewise; after_ns: the stamp is of later than this. Readings from after
-        a step tell nothing of what was stamped before it."""
+        a step say nothing about timestamps from before it."""
         with self._lock:
             found, line = self._tracker.to_system(hw_ns), self._tracker.line
             if found is None or line[0].sys_ns - line[0].realtime_minus_mono_ns > after_ns:

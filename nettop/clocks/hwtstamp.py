@@ -1,8 +1,8 @@
 """Switching a NIC's hardware stamping on for a while, and putting back what was there.
 
-A NIC has one setting, and it outlives whoever made it: ptp4l and its like rely on theirs. So this
-refuses where somebody else is at work, and a small process of its own puts the setting back when
-this one ends, even if it is killed.
+A NIC has one setting, and it outlives the program that made it: ptp4l and similar daemons rely on
+theirs. So this refuses where another program uses it, and a small process of its own restores the
+setting when this one ends, even if it is killed.
 """
 
 from __future__ import annotations
@@ -113,8 +113,9 @@ def hardware_stamping(name: str, proc: Path = Path("/proc")) -> Iterator[Stampin
         return
     if not before.is_off:
         raise NettopError(
-            f"{name}: somebody has set its stamping (tx {before.tx_type}, rx {before.rx_filter}) "
-            f"and may rely on it; if nobody does: hwstamp_ctl -i {name} -t 0 -r 0"
+            f"{name}: another program has set its timestamping (tx {before.tx_type}, "
+            f"rx {before.rx_filter}) "
+            f"and may rely on it; if nothing does: hwstamp_ctl -i {name} -t 0 -r 0"
         )
     guard = ffi.new("struct nt_hwtstamp_guard *")
     guard.pipe_fd = -1
@@ -155,8 +156,8 @@ def _setting(name: str) -> Setting:
     result = lib.nt_hwtstamp_get(os.fsencode(name), raw)
     if result:
         raise NettopError(
-            f"{name}: its driver does not tell what it is set to stamp, so it could not be put "
-            f"back ({os.strerror(-result)})"
+            f"{name}: its driver does not report its timestamping setting, so it "
+            f"could not be restored ({os.strerror(-result)})"
         )
     return _of(raw)
 
@@ -174,10 +175,10 @@ def _wanted(nic: Interface) -> Setting:
 def _refuse_owners(name: str, proc: Path) -> None:
     owners = find_owners(proc)
     if owners:
-        told = ", ".join(f"{o.comm} (pid {o.pid}) {o.why}" for o in owners[:3])
+        named = ", ".join(f"{o.comm} (pid {o.pid}) {o.why}" for o in owners[:3])
         more = f" and {len(owners) - 3} more" if len(owners) > 3 else ""
         raise NettopError(
-            f"{name}: {told}{more}, and changing the NIC's stamping could break it; "
+            f"{name}: {named}{more}, and changing the NIC's stamping could break it; "
             "stop it first, or go without hardware stamps"
         )
 
@@ -190,7 +191,7 @@ def _why_not_set(name: str, number: int) -> str:
         case errno.ERANGE | errno.EOPNOTSUPP | errno.EINVAL:
             return f"{name}: its driver refused to stamp in hardware ({os.strerror(number)})"
         case errno.EBUSY:
-            return f"{name}: its stamping is in use by somebody else"
+            return f"{name}: its timestamping is in use by another program"
     return f"{name}: its stamping could not be set: {os.strerror(number)}"
 
 

@@ -46,7 +46,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something missing or odd, and the command that mends it."""
+    """Something missing or odd, and the command that fixes it."""
 
     text: str
     fix: str | None = None
@@ -113,7 +113,7 @@ def interface(name: str, index: int | None = None) -> Interface:
     if result:
         raise OSError(-result, os.strerror(-result), name)
     setting = ffi.new("struct nt_hwtstamp *")
-    told = lib.nt_hwtstamp_get(os.fsencode(name), setting)
+    failed = lib.nt_hwtstamp_get(os.fsencode(name), setting)
     plain = Interface(
         name=clean(name),
         index=socket.if_nametoindex(name) if index is None else index,
@@ -122,7 +122,7 @@ def interface(name: str, index: int | None = None) -> Interface:
         capabilities=words(raw.so_timestamping, CAPABILITIES),
         tx_types=words(raw.tx_types, TX_TYPES),
         rx_filters=words(raw.rx_filters, RX_FILTERS),
-        setting=None if told else _setting(setting.tx_type, setting.rx_filter, setting.flags),
+        setting=None if failed else _setting(setting.tx_type, setting.rx_filter, setting.flags),
     )
     if plain.stamps_tx:
         plain = replace(plain, tx_stats=tsstats.read(name))
@@ -155,7 +155,7 @@ def judge(nic: Interface) -> tuple[Remark, ...]:
         text = "hardware receive stamps are for PTP packets only: no filter `all`"
         remarks.append(Remark(text))
     if hardware and nic.setting is None:
-        remarks.append(Remark("the driver does not tell what it is set to stamp now"))
+        remarks.append(Remark("the driver does not report its timestamping setting"))
     elif hardware and nic.setting is not None and nic.setting.is_off:
         text = "hardware stamping is off now, so no packet carries a hardware stamp"
         remarks.append(Remark(text, f"sudo nettop probe udp HOST:PORT --hw -I {nic.name}"))
@@ -170,7 +170,8 @@ def _delivery(stats: TxStats) -> list[Remark]:
         return []
     if not stats.delivered:
         text = (
-            f"{missing} transmit stamps were asked for and none came: it claims what it does not do"
+            f"{missing} transmit stamps were requested and none came, though the "
+            "driver claims to support them"
         )
         return [Remark(text, odd=True)]
     asked = missing + stats.delivered

@@ -23,7 +23,7 @@ from nettop.clocks.phc import Caps, Device, Phc, device, devices, why_not
 from nettop.clocks.system import SystemClock, read_system_clock
 
 LOCKED_NS = 1000  # nearer than this to its time scale at every reading
-STEPPED_FOR_NS = 60 * SECOND_NS  # a step is told so long
+STEPPED_FOR_NS = 60 * SECOND_NS  # a step is reported for so long
 _SCALE_NS = SECOND_NS // 2  # nearer than this to a time scale: it counts that
 _LOOKS_LIKE_DRIFT = 2  # times its bar
 _SAME = 0.02  # speeds that differ by less are one
@@ -118,7 +118,7 @@ class _Watched:
 
 
 class Observer:
-    """Reads all PHCs, or those that were named, each time that it is told to look."""
+    """Reads all PHCs, or those that were named, each time that it is called."""
 
     def __init__(self, only: Sequence[str] | None = None, period_ns: int = SECOND_NS) -> None:
         """only: paths of PHCs; None: all that the system lists, and that interfaces name."""

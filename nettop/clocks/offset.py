@@ -20,7 +20,7 @@ MOST_PPB = 1_000_000
 WANDER_PPB = 100
 _KEPT = 600
 _GAP_PERIODS = 4
-_BENDS = 8  # so many changes of slope tell what the frequency does
+_BENDS = 8  # changes of slope from which the frequency is estimated
 
 
 class Method(IntEnum):
@@ -184,9 +184,9 @@ class Tracker:
         return None
 
     def to_system(self, hw_ns: int) -> tuple[int, int] | None:
-        """CLOCK_REALTIME of a hardware stamp, and its bar; None if it cannot be told.
+        """CLOCK_REALTIME of a hardware stamp, and its bar; None if it cannot be converted.
 
-        The bar is what the readings on both sides have, and how far the offset moved of late
+        The bar is what the readings on both sides have, and how far the offset moved recently
         otherwise than on a straight line: changes of frequency, steps too small to be seen as such.
         """
         line = self._line
@@ -222,7 +222,7 @@ class Tracker:
         return hw_ns + offset, int(bar) + 1
 
     def frequency(self, window_ns: int = 60 * SECOND_NS) -> Frequency | None:
-        """Between the two readings of the window that tell it best; None before there are two."""
+        """Between the two readings of the window that bound it best; None before there are two."""
         if len(self._line) < 2:
             return None
         end = self._line[-1].sys_ns

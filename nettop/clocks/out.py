@@ -117,9 +117,9 @@ def to_text(report: Report, ascii_only: bool = False) -> str:
         f"{_SIGNS.get(row.level, ' ')} {_joined(cell, widths)}"
         for row, cell in zip(rows, cells, strict=True)
     ]
-    told = _remarks(rows)
-    if told:
-        lines += ["", *told]
+    remarks = _remarks(rows)
+    if remarks:
+        lines += ["", *remarks]
     text = "\n".join(clean(line.rstrip()) for line in lines) + "\n"
     return _plain(text) if ascii_only else text
 

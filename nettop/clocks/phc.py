@@ -91,7 +91,7 @@ def _read(path: Path) -> str | None:
 
 
 def why_not(error: OSError, path: str) -> tuple[str, str | None]:
-    """Why a PHC cannot be used, and the command that would mend it."""
+    """Why a PHC cannot be used, and the command that would fix it."""
     match error.errno:
         case errno.EACCES | errno.EPERM:
             why, fix = refusal.explain(("CAP_DAC_READ_SEARCH",), f"nettop clocks {path}")

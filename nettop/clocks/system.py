@@ -15,7 +15,7 @@ class SystemClock:
     """CLOCK_REALTIME: how well it is kept, and TAI − UTC."""
 
     synchronized: bool
-    tai_minus_utc_s: int | None  # None: nobody told the kernel
+    tai_minus_utc_s: int | None  # None: not set in the kernel
     max_error_ns: int
     frequency_ppm: float  # as steered
 

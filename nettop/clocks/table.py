@@ -159,12 +159,14 @@ def system_text(report: Report) -> str:
     """One line on the system clock."""
     system = report.system
     if system is None:
-        return "system clock: the kernel does not tell how it is kept"
-    kept = "synchronized" if system.synchronized else "not synchronized by anybody"
+        return "system clock: adjtimex does not report its state"
+    kept = "synchronized" if system.synchronized else "not synchronized"
     tai = system.tai_minus_utc_s
-    told = f"TAI-UTC {tai} s" if tai is not None else f"TAI-UTC {ABSENT} (nobody told the kernel)"
+    tai_text = (
+        f"TAI-UTC {tai} s" if tai is not None else f"TAI-UTC {ABSENT} (not set in the kernel)"
+    )
     worst = f", error at most {units.time(system.max_error_ns)}" if system.synchronized else ""
-    return f"CLOCK_REALTIME {kept}{worst}   {told}"
+    return f"CLOCK_REALTIME {kept}{worst}   {tai_text}"
 
 
 def sentences(row: Row) -> list[Remark]:

@@ -164,7 +164,7 @@ class AtomicFile:
             os.close(self._fd)
             self._fd = -1
         if self._name:
-            with contextlib.suppress(OSError):  # somebody else has removed it
+            with contextlib.suppress(OSError):  # another process has removed it
                 os.unlink(self._name, dir_fd=self._dir_fd)
             self._name = ""
         if self._dir_fd >= 0:

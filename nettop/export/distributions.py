@@ -81,7 +81,7 @@ def tx_of(source: Mapping[str, Any], where: str) -> tuple[Dist, ...]:
 
 
 def host_tx_object(dists: Sequence[Dist], nic: NicStage) -> dict[str, Any]:
-    """Of every stamped send, and the NICs' stamps that were not told."""
+    """Of every stamped send, and the NICs' timestamps that could not be converted."""
     out = tx_object(dists, nic.bar_ns)
     rest = {name: n for name in _NIC_REST if (n := getattr(nic, name))}
     if rest:

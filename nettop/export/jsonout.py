@@ -93,8 +93,11 @@ def write_json(
     if model.events is not None:
         outer["events"] = [event_object(event, model) for event in events]
         outer["events_untold"] = untold_object(model.events, beyond or {})
-    elif model.told is not None:
-        outer["events"], outer["events_untold"] = list(model.told), dict(model.untold)
+    elif model.file_events is not None:
+        outer["events"], outer["events_untold"] = (
+            list(model.file_events),
+            dict(model.file_events_dropped),
+        )
     head = _encode(outer)
     chunk = [head[:-1], ',"sockets":[']
     size = len(head)

@@ -29,9 +29,9 @@ _STAGES = {
 }
 
 _LAST = {
-    "rtt": "smoothed round trip time, µs",
+    "rtt": "smoothed round-trip time, µs",
     "rttvar": "its mean deviation, µs",
-    "min_rtt": "least round trip time, µs",
+    "min_rtt": "windowed minimum round-trip time, µs",
     "bytes_sent": "payload sent, with retransmissions",
     "bytes_acked": "payload that the peer acknowledged; a SYN or FIN counts as a byte",
     "bytes_received": "payload received; a FIN counts as a byte",
@@ -42,14 +42,14 @@ _LAST = {
     "data_segs_in": "segments received that carried data",
     "total_retrans": "segments sent again",
     "lost": "segments that were ever marked lost",
-    "delivered": "segments that arrived, as far as ACKs told",
+    "delivered": "segments that arrived, according to ACKs",
     "delivered_ce": "of these, marked by ECN",
     "snd_ssthresh": "slow start threshold, segments",
     "snd_mss": "bytes of a full segment",
     "unread": "bytes received that the program never took",
     "unacked": "bytes written that the peer never acknowledged",
     "reord_seen": "reordering events",
-    "dsack_dups": "duplicates that the peer told of",
+    "dsack_dups": "duplicates that the peer reported (DSACK)",
     "rcv_ooopack": "segments that came out of order",
 }
 
@@ -65,7 +65,7 @@ _TOP = {
     "interval_s": "seconds between this poll and the one before; left out in the first, which "
     "has no rates",
     "intervals": "ended so far; most verdicts must hold in two of three, so that with fewer than 2 "
-    "none of those can be told",
+    "none of those is known",
     "host": "name of the host",
     "kernel": "release of its kernel",
     "nettop": "version that wrote this",
@@ -75,7 +75,7 @@ _TOP = {
     "sources[].state": "ok, partial or off",
     "sources[].method": "how it reads",
     "sources[].reason": "why it is off or partial",
-    "sources[].fix": "the command that would mend it",
+    "sources[].fix": "the command that would fix it",
     "cost": "what nettop itself took",
     "cost.cpu_pct": "CPU of the whole process, percent of one core",
     "cost.poll_ms": "CPU of this poll, ms",
@@ -141,7 +141,8 @@ _TOP = {
     },
     "tx.nic.bar_ns": "± of it: the NIC's clock and the system's were read one after the other",
     "tx.nic.waiting": "NICs' stamps whose clock is to be read once more; left out if 0",
-    "tx.nic.unplaced": "NICs' stamps so far that could not be told: no clock, or not known then",
+    "tx.nic.unplaced": "hardware timestamps so far that could not be converted to system "
+    "time: no clock, or no reading around them",
     "tx.nic.before_software": "that lie before the driver's own stamp by more than the bar",
     "events": "what happened in the interval to sockets that match (without a filter: in the "
     "polled namespaces; what closed matches by its ends, state and process), newest first, at most "
@@ -249,8 +250,8 @@ _SOCKET = {
     "level": "ok, watch or unwell; sinks 10 s after the last verdict",
     "strength": "log2 of value / threshold of the worst verdict",
     "verdicts": f"what is wrong now, worst first: {', '.join(NAMES)}",
-    "who": "whose fault the worst is: app, kern, nic, net or peer; with ? it looks like theirs, "
-    "? alone: it cannot be told from here",
+    "who": "whose fault the worst is: app, kern, nic, net or peer; with ? it is likely but not "
+    "certain, ? alone: not known from this host",
     "why": "the worst in words with its number",
     "verdict_details": "the worst two",
     "verdict_details[].name": "as in verdicts",

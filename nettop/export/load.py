@@ -283,8 +283,8 @@ def model_of(head: Mapping[str, Any]) -> Model:
         chosen="filter" in head or mapping(head, "rx_wait", "").get("octaves") is True,
         tx=tx_of(head, "") if head.get("tx") else None,
         nic=nic_of(head) if head.get("tx") else None,
-        told=tuple(objects(head, "events", "")) if "events" in head else None,
-        untold={
+        file_events=tuple(objects(head, "events", "")) if "events" in head else None,
+        file_events_dropped={
             k: integer(mapping(head, "events_untold", ""), k, "events_untold.", 64)
             for k in mapping(head, "events_untold", "")
         },

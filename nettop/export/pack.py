@@ -166,8 +166,8 @@ def pack_socket(source: Mapping[str, Any], where: str) -> Packed:
     flags |= plane_flags
     rec["oldest_unread_ms"] = min(plane.oldest_unread_ns // 1_000_000, 0xFFFFFFFF)
     rec["flags"] = int(flags)
-    nobody = Proc(0, 0, _owner(source, where), 0, "")
-    proc = holders[0]._replace(more=more) if holders else nobody
+    no_holder = Proc(0, 0, _owner(source, where), 0, "")
+    proc = holders[0]._replace(more=more) if holders else no_holder
     return Packed(
         row=pack_row(EMPTY_REC._replace(**rec), proc, plane),
         detail=bytes(ffi.buffer(detail)),
@@ -360,14 +360,14 @@ def _put_verdicts(rec: dict[str, Any], source: Mapping[str, Any], where: str) ->
     if not details:
         return
     mask = 0
-    told = {text(item, "name", f"{where}verdict_details.") for item in details}
+    detailed = {text(item, "name", f"{where}verdict_details.") for item in details}
     last = -1
     for at, name in enumerate(sequence(source, "verdicts", where)):
         if type(name) is not str:
             raise Bad(f"{where}verdicts[{at}]", "is no text")
-        if name in told:
+        if name in detailed:
             continue
-        # Behind the worst two they stand by number, which tells those of one name apart.
+        # Behind the worst two they stand by number, which distinguishes those of one name.
         verdict = next((v for v in sorted(named(name)) if v > last), None)
         if verdict is not None:
             mask |= 1 << verdict

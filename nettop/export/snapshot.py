@@ -63,7 +63,7 @@ def write_tick(
         model: the tick that the rows belong to.
         form: the format.
         style: of text and pictures; its columns also of CSV.
-        filter_text: the filter in force, told in the output.
+        filter_text: the filter in force, written into the output.
         shown: only sockets that pass the filter; else all.
         file: name of the file that the feed shows.
     """

@@ -19,7 +19,7 @@ class Bad(ValueError):
         self.where, self.what = where, what
 
     def inside(self, outer: str) -> Bad:
-        """The same, told from one object further out."""
+        """The same, named from one object further out."""
         dot = "." if self.where and not self.where.startswith("[") else ""
         return Bad(f"{outer}{dot}{self.where}", self.what)
 

@@ -114,7 +114,7 @@ class Engine:
         check(lib.nt_keep(self._e, on), "keeping samples")
 
     def keep_owners(self, *, everything: bool) -> None:
-        """Keeps who holds the sockets: where it changed since the call before, or of all."""
+        """Keeps the owners of sockets: those that changed since the call before, or all."""
         check(lib.nt_keep_owners(self._e, everything), "keeping owners")
 
     def owners(self, inode: int, limit: int = 256) -> list[Proc]:
@@ -126,7 +126,7 @@ class Engine:
         return [proc_of(raw, i * size) for i in range(n)]
 
     def owners_changed(self) -> None:
-        """The process table has changed: what a filter asks of processes is asked again."""
+        """The process table has changed: filters on processes are evaluated again."""
         lib.nt_owners_changed(self._e)
 
     def numbers(self, what: int) -> list[int]:

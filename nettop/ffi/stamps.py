@@ -36,8 +36,8 @@ def stamp_of(raw: bytes, at: int = 0) -> Stamp:
     stats = None
     if has & StampHas.STATS:
         values = dict(zip(_stat_names, _STATS.unpack(m["stats"]), strict=True))
-        told = values.pop("has")
-        stats = {name: values[name] for bit, name in _STAT_OF.items() if told >> bit & 1}
+        known = values.pop("has")
+        stats = {name: values[name] for bit, name in _STAT_OF.items() if known >> bit & 1}
     return Stamp(
         software_ns=m["software_ns"] if has & StampHas.SOFTWARE else None,
         hardware_ns=m["hardware_ns"] if has & StampHas.HARDWARE else None,

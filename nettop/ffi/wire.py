@@ -49,7 +49,7 @@ DIST = struct.Struct("<6Q")
 assert DIST.size == ffi.sizeof("struct nt_dist")
 assert ROW_SIZE == _PLANE_AT + PLANE.size == _PROC_AT + PROC.size + PLANE.size
 
-# Values of struct nt_rec for a record that nobody has seen: where to start when packing one.
+# Values of struct nt_rec for a record never seen: where to start when packing one.
 EMPTY_REC = Rec._make(REC.unpack(bytes(REC.size)))
 
 

@@ -23,10 +23,11 @@ class Explanation:
 
 
 def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) -> Explanation:
-    """Of the worst verdict; who is `–` when nothing is unusual."""
+    """Of the worst verdict; who is blank when nothing is unusual, `–` when not all is known."""
     verdicts = row.verdicts
     if not verdicts:
-        return Explanation("–", "nothing unusual", _quiet(row), "", None)
+        who = "–" if row.rec.flags & Flag.WAIT_UNTRACED and not row.is_listen else ""
+        return Explanation(who, "nothing unusual", _quiet(row), "", None)
     worst = verdicts[0]
     also = f"; also {VERDICTS[verdicts[1]].sentence}" if len(verdicts) > 1 else ""
     return Explanation(
@@ -53,7 +54,7 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             if rec.who & WHO_MAYBE:
                 return (
                     f"{unread}: the program must call recv(), unless it waits for more "
-                    "(SO_RCVLOWAT) or this is urgent data; only the RX wait, as root, tells"
+                    "(SO_RCVLOWAT) or this is urgent data; the RX queue wait (root) shows it"
                 )
             return f"{unread}: the program must call recv()"
         case Verdict.ACCEPT:
@@ -81,8 +82,8 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             return f"{held}: raise SO_SNDBUF or tcp_wmem"
         case Verdict.DROPS:
             said = f"{units.rate(value)} packets a second dropped, {rec.drops} in all"
-            untold = _DROPS_LISTENER if row.is_listen else _DROPS_UNTOLD
-            return f"{said}: {_DROPS.get(Because(rec.because), untold)}"
+            unknown = _DROPS_LISTENER if row.is_listen else _DROPS_UNKNOWN
+            return f"{said}: {_DROPS.get(Because(rec.because), unknown)}"
         case Verdict.UNCLOSED:
             return (
                 f"the peer closed {units.time(value * 1e9)} ago or longer: the program must close()"
@@ -108,12 +109,12 @@ _DROPS = {
     Because.MEMORY: "no memory is left for the protocol (net.ipv4.udp_mem, tcp_mem)",
     Because.OTHER: "for the reasons that the events name",
 }
-_DROPS_UNTOLD = (
-    "a full queue, wrong checksums, a socket filter or udp_mem; only the events, as root and from "
-    "Linux 6.11 on, tell which"
+_DROPS_UNKNOWN = (
+    "a full queue, wrong checksums, a socket filter or udp_mem; only the events (root, Linux 6.11) "
+    "show which"
 )
 _DROPS_LISTENER = (
-    "few connections wait, so the accept queue overflowed between two looks, SYNs were more than "
+    "few connections wait, so the accept queue overflowed between two polls, SYNs were more than "
     "could be kept, or something refuses them (filter, TTL, flags); the counter does not say which"
 )
 
@@ -124,11 +125,11 @@ _HERE = (
 
 _NO_ANSWER = {
     Because.SYN: "SYNs sent again: nothing answers. The host is down or a firewall drops them; "
-    "this end cannot tell which",
+    "not distinguishable from this end",
     Because.PROBE: "probes of the peer's shut window without an answer: the path is cut or the "
-    "peer gone; this end cannot tell which",
+    "peer gone; not distinguishable from this end",
     Because.KEEPALIVE: "keepalive probes without an answer: the path is cut or the peer gone; "
-    "this end cannot tell which",
+    "not distinguishable from this end",
     Because.SILENT_PEER: "time-outs in a row: the host answered the handshake, and nothing since",
 }
 
@@ -144,8 +145,8 @@ def _unanswered(row: Row, detail: Detail | None) -> str:
         said += _NO_ANSWER[Because(rec.because)]
     elif cut:
         said += (
-            f"time-outs in a row, backoff {rec.backoff}: the path is cut or the peer gone; this "
-            "end cannot tell which"
+            f"time-outs in a row, backoff {rec.backoff}: the path is cut or the peer gone; not "
+            "distinguishable from this end"
         )
     else:
         said += f"time-outs, backoff {rec.backoff}, cwnd {rec.snd_cwnd}"

@@ -225,7 +225,8 @@ _FIELDS: tuple[Field, ...] = (
           loc=_tcp("rtt_us", _US, absent=ABSENT["rtt"]), aliases=("rtt",)),
     Field("rttvar", Kind.TIME, "mean deviation of the round-trip time (tcpi_rttvar)", "±VAR", 6,
           loc=_tcp("rttvar_us", _US, absent=0)),
-    Field("minrtt", Kind.TIME, "least round-trip time of late (tcpi_min_rtt)", "MINRTT", 6,
+    Field("minrtt", Kind.TIME, "windowed minimum round-trip time (tcpi_min_rtt; "
+          "tcp_min_rtt_wlen, 5 min)", "MINRTT", 6,
           loc=_tcp("min_rtt_us", _US, absent=ABSENT["min_rtt"]), aliases=("min_rtt",)),
     Field("srtt/minrtt", Kind.RATIO, "smoothed round-trip time as a multiple of its minimum",
           "SRTT×", 5, formula="srtt / minrtt"),
@@ -272,7 +273,7 @@ _FIELDS: tuple[Field, ...] = (
           "window",
           "CWND%", 5, loc=_tcp("lim_cwnd_pct", need=Flag.LIMITED)),
     Field("limited.in_flight", Kind.PERCENT, "share of this interval waiting for an ACK, for "
-          "pacing, or (Nagle, a cork) for more to send: nobody's fault", "INFL%", 5,
+          "pacing, or (Nagle, a cork) for more to send: no fault", "INFL%", 5,
           loc=_tcp("lim_in_flight_pct", need=Flag.LIMITED)),
     Field("limited.idle", Kind.PERCENT, "share of this interval with nothing to send: neither good "
           "nor bad", "IDLE%", 5, loc=_tcp("lim_idle_pct", need=Flag.LIMITED)),
@@ -346,7 +347,7 @@ def lookup(name: str) -> Field | None:
 
 
 def nearest(name: str, candidates: list[str] | None = None) -> list[str]:
-    """Up to three names that somebody who wrote this may have meant."""
+    """Up to three names that this may have been meant to be."""
     from difflib import get_close_matches
 
     return get_close_matches(name.lower(), candidates or [*FIELDS, *ALIASES], n=3, cutoff=0.5)

@@ -96,7 +96,7 @@ TCP_INFO: tuple[InfoField, ...] = (
     _f("segs_out", 136, 4, "packets", C, "bytes", "segments sent, pure ACKs too"),
     _f("segs_in", 140, 4, "packets", C, "bytes", "segments received"),
     _f("notsent_bytes", 144, 4, "bytes", G, "bytes", "written by the program, not yet sent"),
-    _f("min_rtt", 148, 4, "us", G, "time", "least round-trip time of late", absent=U32_MAX),
+    _f("min_rtt", 148, 4, "us", G, "time", "windowed minimum round-trip time", absent=U32_MAX),
     _f("data_segs_in", 152, 4, "packets", C, "bytes", "segments with payload received"),
     _f("data_segs_out", 156, 4, "packets", C, "bytes", "segments with payload sent, resent too"),
     _f("delivery_rate", 160, 8, "bytes_per_s", G, "cong", "goodput, last measured", absent=0),

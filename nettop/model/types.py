@@ -209,9 +209,9 @@ class NicStage:
     bar_ns: int = 0  # the widest of the interval's
     run_bar_ns: int = 0  # and of the run's
     waiting: int = 0  # stamps whose clock is to be read once more
-    unplaced: int = 0  # stamps so far that could not be told
+    unplaced: int = 0  # timestamps so far that could not be converted
     before_software: int = 0  # that lie before the driver's own stamp by more than the bar
-    reason: str | None = None  # why none is told
+    reason: str | None = None  # why there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +343,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """Whether a plane works; if not, why, and the command that would mend it."""
+    """Whether a plane works; if not, why, and the command that would fix it."""
 
     name: str  # diag procs wait stages path events stamps clocks
     state: str  # ok, partial, off
@@ -428,8 +428,8 @@ class Model:
     nic: NicStage | None = None
     tx_absent: Mapping[Stage, str] = field(default_factory=dict)  # stages not measured here: why
     events: EventsTick | None = None  # None: the plane is off
-    told: tuple[Mapping[str, Any], ...] | None = None  # events of an opened file, as written
-    untold: Mapping[str, int] = field(default_factory=dict)  # of an opened file
+    file_events: tuple[Mapping[str, Any], ...] | None = None  # events of an opened file, as written
+    file_events_dropped: Mapping[str, int] = field(default_factory=dict)  # of an opened file
     intervals: int | None = None  # ended so far: verdicts must hold in two; None: a file without
 
     def source(self, name: str) -> SourceStatus | None:

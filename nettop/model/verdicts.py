@@ -1,7 +1,7 @@
 """The one table of verdicts: what each is called, whom it blames, where it begins, how it reads.
 
 JSON, the filter's `verdict = …`, help, `--help-json` and the WHY column are made from it;
-README's table, the round trip, the schema and the compiled helper are compared with it.
+README, the round trip, the schema and the compiled helper are compared with it.
 
 To add a verdict:
 1. native/include/nt_wire.cdef.h: a number in enum nt_verdict, its thresholds in struct nt_config.
@@ -196,7 +196,7 @@ _TABLE = (
 )  # fmt: skip
 
 VERDICTS: dict[Verdict, VerdictSpec] = {spec.number: spec for spec in _TABLE}
-# Two may have one name; in JSON `of` tells which of them a number is.
+# Two may have one name; in JSON `of` says which of them a number is.
 NAMES = tuple(dict.fromkeys(spec.name for spec in _TABLE))
 
 

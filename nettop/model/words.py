@@ -34,7 +34,7 @@ WHO_NAMES = ("app", "kern", "nic", "net", "peer", "?")  # by Who
 
 
 def who_name(number: int) -> str:
-    """app, kern, nic, net, peer; `net?`: it looks like it, no more; ?: cannot be told from here."""
+    """app, kern, nic, net, peer; `net?`: likely but not certain; ?: not known from this host."""
     if number & WHO_MAYBE:
         return f"{WHO_NAMES[number & ~WHO_MAYBE]}?"
     return WHO_NAMES[number]
@@ -44,7 +44,7 @@ WHO_NUMBERS = {who_name(n): n for n in (*range(6), *(n | WHO_MAYBE for n in rang
 
 
 def owner_text(row: Row) -> str | None:
-    """nginx/812, nginx/812+7 when shared, (orphan) and the like, (user) if only that is known."""
+    """nginx/812, nginx/812+7 when shared, (orphan) or another reason, or (user)."""
     proc = row.proc
     if proc.pid:
         return f"{proc.comm}/{proc.pid}" + (f"+{proc.more}" if proc.more else "")
@@ -74,7 +74,7 @@ def why_text(row: Row) -> str | None:
     """The worst verdict with its number; blank while fine.
 
     Without one: `recovering` while the level sinks, `not traced` where the RX wait leaves the
-    socket out, so that nobody would know how late it is read.
+    socket out, so that its RX queue wait is unknown.
     """
     rec = row.rec
     if rec.verdicts:

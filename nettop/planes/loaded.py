@@ -39,7 +39,7 @@ def libbpf_log() -> str:
 
 
 class Planes:
-    """Those that could be loaded; each tells why it is off."""
+    """Those that could be loaded; each has the reason why it is off."""
 
     def __init__(self, options: PlaneOptions) -> None:
         """Loads them, which needs privilege that may be given up afterwards."""
@@ -98,13 +98,13 @@ class Planes:
         """Ends an interval; the engine's next sweep judges by it."""
         waited = self._wait.read(engine) if self._wait is not None else None
         sent = self.stages.read(engine) if self.stages is not None else None
-        told = self.events.read(engine) if self.events is not None else None
+        happened = self.events.read(engine) if self.events is not None else None
         if self._path is not None:
             self._path.read(engine)
-        ticks = ((wait.NAME, waited), (stages.NAME, sent), (events.NAME, told))
+        ticks = ((wait.NAME, waited), (stages.NAME, sent), (events.NAME, happened))
         return PlaneTick(
             runs_per_s=self._rates({name: t.runs for name, t in ticks if t is not None}),
-            lost=(told.left_out if told else 0)
+            lost=(happened.left_out if happened else 0)
             + (waited.no_storage + waited.focus_full if waited else 0)
             + (sent.full + sent.nic_lost if sent else 0),
         )

@@ -1,7 +1,7 @@
 """What the BPF programs cost by the kernel's own statistics.
 
 Those are host-wide and slow every BPF program of the machine while they are on, so they are held
-for about a second, and only while somebody looks.
+for about a second, and only while its screen is open.
 """
 
 from __future__ import annotations

@@ -88,33 +88,33 @@ class NicStamps:
         self._clocks: dict[int, FollowedClock | str] = {}  # by interface; a text: why it has none
         self._waiting: deque[_Waiting] = deque()
         self._unplaced = self._before_software = self._run_bar_ns = 0
-        self._why = ""  # the last stamp could not be told
+        self._why = ""  # the last timestamp could not be converted
         self._raw: Any = ffi.new(f"struct nt_stages_nic[{MOST}]")
 
     def start(self) -> None:
-        """Sends are stamped from now on: clocks are read before their first stamps come."""
+        """Sends are timestamped from now on: reads the clocks before the first timestamps come."""
         for index in stamping():
             self._clock_of(index)
 
     def tick(self, stages: Any) -> NicStage:
-        """Takes new stamps, and gives the stages plane those that can be told now."""
+        """Takes new stamps, and gives the stages plane those that can be converted now."""
         n = check(lib.nt_stages_nics(stages, self._raw, MOST), "reading stamps of NICs")
         for raw in self._raw[0:n]:
             self.take(Stamp(raw.cookie, raw.left_ns, raw.hw_ns, raw.ifindex, raw.netns))
-        placed = self.ripe()
+        placed = self.convertible()
         given = ffi.new("struct nt_stages_placed[]", [tuple(p) for p in sorted(placed)])
         check(lib.nt_stages_place(stages, given, len(placed)), "placing stamps of NICs")
         return self.state(placed)
 
     def state(self, placed: Sequence[Placed]) -> NicStage:
-        """After an interval that told these."""
+        """After an interval that had these."""
         bar_ns = max((p.bar_ns for p in placed), default=0)
         self._run_bar_ns = max(self._run_bar_ns, bar_ns)
         reason = None
         if not placed:
-            reason = _NONE_YET if not self._unplaced else f"not told: {self._why}"
+            reason = _NONE_YET if not self._unplaced else f"not converted: {self._why}"
             if self._waiting:
-                reason = "stamps wait for their clock to be read"
+                reason = "timestamps wait for the next reading of their clock"
         return NicStage(
             bar_ns, self._run_bar_ns, len(self._waiting), self._unplaced, self._before_software,
             reason,
@@ -122,7 +122,7 @@ class NicStamps:
 
     def take(self, stamp: Stamp) -> None:
         """A new one; its clock is opened if it is not yet."""
-        clock: FollowedClock | str = "stamped by a NIC of another network namespace"
+        clock: FollowedClock | str = "timestamped by a NIC of another network namespace"
         if stamp.netns == self._netns:
             clock = self._clock_of(stamp.ifindex)
         if len(self._waiting) >= MOST:
@@ -161,7 +161,7 @@ class NicStamps:
                 return f"{clean(name)}: {why_not(error, path)[0]}"
         return self._phcs[phc]
 
-    def ripe(self) -> list[Placed]:
+    def convertible(self) -> list[Placed]:
         """Those whose clock was read again by now, as the system's time."""
         now, out = time.monotonic(), []
         for _ in range(len(self._waiting)):
@@ -191,7 +191,7 @@ class NicStamps:
         self._run_bar_ns = 0
 
     def stop(self, stages: Any) -> None:
-        """Sends are not stamped any more: what is left of them is thrown away."""
+        """Sends are no longer timestamped: discards the timestamps that are left."""
         while lib.nt_stages_nics(stages, self._raw, MOST) == MOST:
             pass
         lib.nt_stages_place(stages, ffi.new("struct nt_stages_placed[]", []), 0)

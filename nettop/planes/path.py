@@ -15,8 +15,10 @@ from nettop.planes.wait import off_status
 
 NAME = "path"
 METHOD = "fentry"
-OFF_REASON = "not asked for: --path, which has every received packet of this host stamped"
-ON_REASON = "has every received packet of this host stamped"
+OFF_REASON = (
+    "off unless requested: --path; the kernel then timestamps every received packet of this host"
+)
+ON_REASON = "makes the kernel timestamp every received packet of this host"
 
 
 class PathPlane:
@@ -57,7 +59,7 @@ def ability() -> SourceStatus:
     if plane is None:
         return status
     plane.close()
-    return replace(status, reason=f"off until asked for: --path; {status.reason}")
+    return replace(status, reason=f"off unless requested: --path; {status.reason}")
 
 
 def _open(*, stamp: bool) -> tuple[PathPlane | None, SourceStatus]:

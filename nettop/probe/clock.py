@@ -21,7 +21,7 @@ def boot_number() -> int:
 
 def clock_error_ns() -> int | None:
     """How far CLOCK_REALTIME may be off, by adjtimex(2)'s maxerror; None: not synchronised, or not
-    told here."""
+    known here."""
     try:
         clock = read_system_clock()
     except OSError:

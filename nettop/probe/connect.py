@@ -98,7 +98,7 @@ def connect(sock: socket.socket, address: Any, deadline_ns: int) -> None:
 def why(error: OSError) -> str:
     """The kernel's answer in words."""
     known = {
-        errno.ECONNREFUSED: "connection refused: nobody listens there",
+        errno.ECONNREFUSED: "connection refused: nothing listens there",
         errno.ETIMEDOUT: "no answer within the time limit",
         errno.EHOSTUNREACH: "host unreachable",
         errno.ENETUNREACH: "network unreachable: no route",

@@ -21,7 +21,7 @@ class Hardware:
     """The NIC set to stamp, and its clock; a context manager.
 
     Raises:
-        NettopError: why not; the NIC is then as it was.
+        NettopError: the reason; the NIC's setting is then restored.
     """
 
     def __init__(self, interface: str) -> None:
@@ -39,7 +39,7 @@ class Hardware:
             raise
 
     def close(self) -> None:
-        """The NIC is set as it was."""
+        """Restores the NIC's setting."""
         self._stack.close()
 
     def __enter__(self) -> Self:

@@ -80,7 +80,7 @@ class Round:
 
 
 def near_legs(r: Round) -> dict[Leg, int]:
-    """What this end and the answer tell; a leg without both of its ends is left out."""
+    """What follows from this end and the answer; a leg without both of its ends is left out."""
     out: dict[Leg, int] = {}
     f = r.flight
     _between(out, Leg.SEND, f.clocks.before_ns, f.sched_ns)
@@ -104,12 +104,12 @@ def near_legs(r: Round) -> dict[Leg, int]:
     return out
 
 
-def told_legs(r: Round, told: FarTimes) -> dict[Leg, int]:
-    """What a later answer tells of the answer to this probe."""
+def late_legs(r: Round, later: FarTimes) -> dict[Leg, int]:
+    """What a later answer adds about the answer to this probe."""
     out: dict[Leg, int] = {}
     if r.far is not None:
-        _between(out, Leg.FAR_OUT, r.far.send_ns, told.told_snd_ns)
-    _between(out, Leg.BACK, told.told_snd_ns, r.arrived_ns)
+        _between(out, Leg.FAR_OUT, r.far.send_ns, later.told_snd_ns)
+    _between(out, Leg.BACK, later.told_snd_ns, r.arrived_ns)
     return out
 
 

@@ -20,7 +20,7 @@ LEAST_INTERVAL_S, MOST_INTERVAL_S = 0.0005, 3600.0
 
 @dataclass(frozen=True, slots=True)
 class ProbeOptions:
-    """What `nettop probe` is told."""
+    """The command line of `nettop probe`."""
 
     proto: str  # tcp or udp
     host: str
@@ -45,7 +45,7 @@ class ProbeOptions:
 
 @dataclass(frozen=True, slots=True)
 class ReflectOptions:
-    """What `nettop reflect` is told."""
+    """The command line of `nettop reflect`."""
 
     protos: tuple[str, ...]
     host: str  # empty: the loopback addresses
@@ -59,7 +59,7 @@ class ReflectOptions:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         message = message.removeprefix("argument ")
-        raise UsageError(f"{self.prog}: {message} (nettop --help)")
+        raise UsageError(f"{self.prog}: {message} (nettop help {self.prog})")
 
 
 def parse_probe(words: Sequence[str], environ: Mapping[str, str]) -> ProbeOptions:
@@ -68,6 +68,20 @@ def parse_probe(words: Sequence[str], environ: Mapping[str, str]) -> ProbeOption
     Raises:
         UsageError: in one line.
     """
+    space = probe_parser().parse_intermixed_args(words)
+    host, port = split_target(space.target, "probe")
+    if not host:
+        raise UsageError(f"probe: {space.target!r} names no host; write HOST:PORT")
+    family = {(True, False): AF_INET, (False, True): AF_INET6}.get((space.inet, space.inet6), 0)
+    return ProbeOptions(
+        space.proto, host, port, space.count,
+        DEFAULT_INTERVAL_S if space.interval is None else space.interval,
+        space.size, space.timeout, family, space.interface, space.hw, space.json, space.output,
+        space.ascii or ascii_wanted(environ), not space.no_color and color_wanted(environ),
+    )  # fmt: skip
+
+
+def probe_parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="probe", add_help=False, allow_abbrev=False)
     add = parser.add_argument
     add("proto", choices=("tcp", "udp"))
@@ -86,17 +100,7 @@ def parse_probe(words: Sequence[str], environ: Mapping[str, str]) -> ProbeOption
     add("-o", "--output", type=_json_name)
     add("--ascii", action="store_true")
     add("--no-color", action="store_true")
-    space = parser.parse_intermixed_args(words)
-    host, port = split_target(space.target, "probe")
-    if not host:
-        raise UsageError(f"probe: {space.target!r} names no host; write HOST:PORT")
-    family = {(True, False): AF_INET, (False, True): AF_INET6}.get((space.inet, space.inet6), 0)
-    return ProbeOptions(
-        space.proto, host, port, space.count,
-        DEFAULT_INTERVAL_S if space.interval is None else space.interval,
-        space.size, space.timeout, family, space.interface, space.hw, space.json, space.output,
-        space.ascii or ascii_wanted(environ), not space.no_color and color_wanted(environ),
-    )  # fmt: skip
+    return parser
 
 
 def parse_reflect(words: Sequence[str], environ: Mapping[str, str]) -> ReflectOptions:
@@ -105,14 +109,7 @@ def parse_reflect(words: Sequence[str], environ: Mapping[str, str]) -> ReflectOp
     Raises:
         UsageError: in one line.
     """
-    parser = _Parser(prog="reflect", add_help=False, allow_abbrev=False)
-    add = parser.add_argument
-    add("words", nargs="+", metavar="[tcp|udp] ADDR:PORT")
-    add("-d", "--delay", type=_interval, default=1.0)
-    add("-n", "--iterations", type=_count)
-    add("--json", action="store_true")
-    add("--ascii", action="store_true")
-    space = parser.parse_intermixed_args(words)
+    space = reflect_parser().parse_intermixed_args(words)
     given = list(space.words)
     protos = (given.pop(0),) if given[0] in ("tcp", "udp") else ("tcp", "udp")
     if len(given) != 1:
@@ -122,6 +119,17 @@ def parse_reflect(words: Sequence[str], environ: Mapping[str, str]) -> ReflectOp
         protos, host, port, space.delay, space.iterations, space.json,
         space.ascii or ascii_wanted(environ),
     )  # fmt: skip
+
+
+def reflect_parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="reflect", add_help=False, allow_abbrev=False)
+    add = parser.add_argument
+    add("words", nargs="+", metavar="[tcp|udp] ADDR:PORT")
+    add("-d", "--delay", type=_interval, default=1.0)
+    add("-n", "--iterations", type=_count)
+    add("--json", action="store_true")
+    add("--ascii", action="store_true")
+    return parser
 
 
 def split_target(text: str, program: str) -> tuple[str, int]:

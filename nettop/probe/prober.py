@@ -108,7 +108,7 @@ class Prober:
         """Probes until the count is reached and answered, or stopped.
 
         Raises:
-            KeyboardInterrupt: after all that was answered has been told.
+            KeyboardInterrupt: after all answers have been reported.
         """
         try:
             self._probe(on_point)
@@ -178,10 +178,10 @@ class Prober:
         self.tally.sent += 1
 
     def _refused(self) -> None:
-        """The port is not open: told once for a probe that was sent before."""
+        """The port is not open: reported once for a probe that was sent before."""
         if not self.was_answered:
             self._stop.set()
-            self.failure = f"{self.target.text}: port unreachable: nobody listens there"
+            self.failure = f"{self.target.text}: port unreachable: nothing listens there"
         self.tally.refused += 1
 
     def _listen(self, due_ns: int) -> None:
@@ -285,14 +285,14 @@ class Prober:
         stages = self._stages
         if self.hardware is not None:
             stages = (*stages, "hardware")
-            told: list[SystemTime | None] = []
+            times: list[SystemTime | None] = []
             if r.flight.hardware_ns is not None:
                 r.left_hw = self._as_system(self.hardware, r, r.flight.hardware_ns)
-                told.append(r.left_hw)
+                times.append(r.left_hw)
             if r.arrived_hw_ns is not None:
                 r.arrived_hw = self._as_system(self.hardware, r, r.arrived_hw_ns)
-                told.append(r.arrived_hw)
-            self.tally.hardware(told)
+                times.append(r.arrived_hw)
+            self.tally.hardware(times)
         return self.tally.settle(r, stages=stages)
 
     @staticmethod

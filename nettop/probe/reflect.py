@@ -1,4 +1,4 @@
-"""The far end of probe: answers requests with its own stamps, and tells its own queue wait.
+"""The far end of probe: answers requests with its own timestamps, and reports its own queue wait.
 
 Only requests of probe are answered, never with more bytes than they have, and never an answer:
 two reflectors cannot keep each other busy.
@@ -195,9 +195,9 @@ class Reflector:
             self._drop(port)
 
     def _file(self, port: Port) -> None:
-        """Stamps of answers that were sent: their clients hear of them with the next."""
+        """Stamps of answers that were sent: their clients get them with the next answer."""
         stamps = port.stamped.stamps()
-        # A lone ACK says nothing of what left, and may be of an answer before the one told.
+        # A lone ACK says nothing of what left, and may belong to an answer before the one reported.
         left = [s.key for s in stamps if s.key is not None and s.type is StampType.SND]
         flights = {key: port.flights.get(key) for key in left}
         port.flights.take(stamps)

@@ -48,7 +48,7 @@ def run_probe(options: ProbeOptions) -> int:
 
 
 def result(prober: AnyProber) -> int:
-    """The exit code; what went wrong is raised so that it is told in one line.
+    """The exit code; errors are raised, to be printed in one line.
 
     Raises:
         NettopError: the run ended by itself, or nothing was answered.
@@ -99,7 +99,7 @@ def run_reflect(options: ReflectOptions) -> int:
     """Answers until interrupted; one line, or one JSON object, per interval."""
     reflector = Reflector(options)
 
-    def tell() -> None:
+    def print_report() -> None:
         if options.as_json:
             _print(json.dumps(report.reflect_object(reflector, reflector.counts)))
         else:
@@ -109,7 +109,7 @@ def run_reflect(options: ReflectOptions) -> int:
     if not options.as_json:
         _print(f"reflect on {', '.join(reflector.bound)}; Ctrl-C ends")
     try:
-        reflector.run(tell)
+        reflector.run(print_report)
     finally:
         reflector.close()
     return EXIT_OK

@@ -27,7 +27,7 @@ _TCP_INFO_BYTES = 512
 
 
 class ServiceProber:
-    """A connection per probe; the same face as Prober."""
+    """A connection per probe; the same interface as Prober."""
 
     def __init__(self, options: ProbeOptions, target: Target) -> None:
         self.options = options

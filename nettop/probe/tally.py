@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from nettop.clocks.follow import SystemTime
 from nettop.probe.clock import boot_number, clock_error_ns
-from nettop.probe.legs import Leg, Round, near_legs, one_way_bar_ns, told_legs, within_bar
+from nettop.probe.legs import Leg, Round, late_legs, near_legs, one_way_bar_ns, within_bar
 from nettop.probe.times import Times
 from nettop.probe.wire import FarTimes
 
-_KNOWN = 64  # settled probes that a later answer may still tell of
+_KNOWN = 64  # settled probes that a later answer may still add to
 _LAST = 600
 LATE_FACTOR = 3  # late: a round over so many times the median
 _LATE_FROM = 20  # rounds before anything is called late
@@ -51,7 +51,7 @@ class Tally:
     points: deque[Point] = field(default_factory=lambda: deque(maxlen=_LAST))
     one_way_bar_ns: int | None = None  # the widest; None: that of an answer is not known
     hardware_bar_ns: int | None = None  # the widest
-    hardware_unknown: int = 0  # stamps that could not be told as system time: the clock stepped
+    hardware_unknown: int = 0  # timestamps not converted to system time: the clock stepped
     has_far: bool = False
     same_kernel: bool = False  # every answer came from this kernel
     _settled: OrderedDict[int, Round] = field(default_factory=OrderedDict)
@@ -110,9 +110,9 @@ class Tally:
         boot = boot_number()
         bar_ns = one_way_bar_ns(far, boot, clock_error_ns())
         self._trust(bar_ns, same_kernel=bool(boot) and far.boot == boot)
-        told = self._settled.pop(far.told_seq, None) if far.told_snd_ns else None
-        if told is not None:
-            for leg, ns in within_bar(told_legs(told, far), bar_ns).items():
+        settled = self._settled.pop(far.told_seq, None) if far.told_snd_ns else None
+        if settled is not None:
+            for leg, ns in within_bar(late_legs(settled, far), bar_ns).items():
                 self.add(leg, ns)
         return bar_ns
 

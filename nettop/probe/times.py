@@ -36,6 +36,6 @@ class Times:
         dist = ffi.new("struct nt_dist *", {"sum_ns": self.sum_ns, "max_ns": self.max_ns})
         check(lib.nt_dist_of(self._buckets, FINE, 1, dist), "percentiles")
         if not self.max_ns:
-            # The helper takes a max of 0 for one that is not known, and tells the bucket's edge.
+            # The helper takes a max of 0 for one that is not known, and gives the bucket's edge.
             dist.sum_ns = dist.p50_ns = dist.p90_ns = dist.p99_ns = dist.max_ns = 0
         return filled(self._buckets, FINE_EDGES, dist)

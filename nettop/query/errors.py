@@ -13,14 +13,14 @@ class FilterError(UsageError):
         self.column = max(0, min(column, len(text)))
         self.message = message
         self.hint = hint
-        super().__init__(f"filter, column {self.column + 1}: {self.told()}")
+        super().__init__(f"filter, column {self.column + 1}: {self.sentence()}")
 
-    def told(self) -> str:
+    def sentence(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
     def caret(self) -> str:
         """The mark for the line below the filter, with the message behind it."""
-        return " " * self.column + f"^ column {self.column + 1}: {self.told()}"
+        return " " * self.column + f"^ column {self.column + 1}: {self.sentence()}"
 
     def with_caret(self) -> UsageError:
         """The same for a command line: the filter and the mark stand below it."""

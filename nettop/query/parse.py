@@ -1,4 +1,4 @@
-"""Filter text to a tree; every mistake is told with its column."""
+"""Filter text to a tree; every mistake has its column."""
 
 from __future__ import annotations
 
@@ -123,9 +123,7 @@ class _Builder:
             case "group":
                 return self.node(tree.children[0], depth + 1)
             case "alone":
-                raise self.fail(
-                    tree.children[0], "autobound cannot be told from outside the kernel"
-                )
+                raise self.fail(tree.children[0], "autobound is not visible outside the kernel")
             case "named":
                 head, value = tree.children
                 return self.named(head, value.children[0])

@@ -13,7 +13,7 @@ def clean(text: bytes | str) -> str:
     """Printable text of the same length in characters.
 
     Control characters (so escape sequences lose their ESC), separators, private and unassigned
-    characters, and the invisible format characters that turn or hide text (U+202E and its like)
+    characters, and the invisible format characters that turn or hide text (such as U+202E)
     become `?`; bytes that are no UTF-8 become U+FFFD.
     """
     if isinstance(text, bytes):

@@ -59,7 +59,7 @@ def columns_for(width: int, model: Model) -> tuple[tuple[Field, int], ...]:
 
 
 def cells_of(field: Field) -> int:
-    """Cells of a column that somebody chose: its title and every number of it fit."""
+    """Cells of a column that the user chose: its title and every number of it fit."""
     if field.id == "why":
         return WHY_CELLS
     return field.width or max(_CELLS[field.kind], len(title_of(field)))
@@ -121,7 +121,7 @@ def cell(field: Field, row: Row, detail: Detail | None) -> str:
         return endpoint(row, local=field.id == "local")
     value = reader(field)(row, detail)
     if value is None:
-        return "" if field.id == "why" else units.ABSENT
+        return "" if _is_well(field, row) else units.ABSENT
     if isinstance(value, str):
         return value
     if field.kind is Kind.LEVEL:
@@ -136,6 +136,13 @@ def cell(field: Field, row: Row, detail: Detail | None) -> str:
     if field.kind is Kind.TIME and is_rough(field, row, value):
         return units.time(value, rough=True)
     return _FORMATS[field.kind](value)
+
+
+def _is_well(field: Field, row: Row) -> bool:
+    """WHO and WHY without a verdict: blank is well, and – where a verdict may be missing."""
+    if field.id == "who":
+        return not row.rec.flags & Flag.WAIT_UNTRACED or row.is_listen
+    return field.id == "why"
 
 
 def is_rough(field: Field, row: Row, value: float) -> bool:

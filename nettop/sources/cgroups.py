@@ -30,7 +30,7 @@ MOUNT_ATTRS = 1 | 2 | 4 | 8  # read-only, nosuid, nodev, noexec
 WALK_SHARE = 50  # a walk at most so many times its own duration after the one before
 WALK_LEAST_S = 2.0
 RETRY_FIRST_S, RETRY_MOST_S = 5.0, 300.0
-KEPT_MOST = 65536  # ids in vain, so that a host that makes and ends cgroups costs no memory
+KEPT_MOST = 65536  # ids not found, so that a host that makes and ends cgroups costs no memory
 
 
 def find_mount(mounts: Iterable[Mount]) -> str | None:
@@ -97,7 +97,7 @@ def _visible() -> Iterator[str]:
 
 
 def _detached() -> Iterator[str]:
-    """A mount of nettop's own that nobody else sees, gone with its descriptor."""
+    """A mount of nettop's own that no other process sees, gone with its descriptor."""
     with suppress(OSError):  # not allowed, or gone: the next way is tried
         yield from _kept(_mount_detached())
 
@@ -224,7 +224,7 @@ class Cgroups:
                 continue  # removed meanwhile
         end = self._clock()
         self._walk_after = end + max(WALK_LEAST_S, (end - begin) * WALK_SHARE)
-        # The ids that were asked for in vain may be there now.
+        # The ids that were not found may be there now.
         self._retry = {i: r for i, r in self._retry.items() if i not in self._paths}
 
     def close(self) -> None:
@@ -291,7 +291,7 @@ _ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
 def container_of(path: str) -> str | None:
     """Short name of the container, service or session that a cgroup path stands for.
 
-    Told from the path alone: docker:4f5e…, pod:1a2b3c4d/4f5e…, podman:…, lxc:NAME,
+    From the path alone: docker:4f5e…, pod:1a2b3c4d/4f5e…, podman:…, lxc:NAME,
     nspawn:NAME, machine:NAME, nginx.service, user-1000/session-3. None: nothing is known.
     """
     parts = [p for p in path.split("/") if p]

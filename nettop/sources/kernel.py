@@ -1,4 +1,4 @@
-"""What the running kernel is, where its structures cannot tell by themselves."""
+"""What the running kernel is, where its structures do not show it."""
 
 from __future__ import annotations
 

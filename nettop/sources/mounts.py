@@ -43,7 +43,7 @@ def read_mounts(path: Path = MOUNTINFO) -> list[Mount]:
 
 
 class MountWatch:
-    """Tells when mounts came or went: poll(2) on mountinfo reports it as an error condition."""
+    """Detects that mounts came or went: poll(2) on mountinfo reports it as an error condition."""
 
     def __init__(self, path: Path = MOUNTINFO) -> None:
         self._path = path

@@ -150,7 +150,7 @@ class Named:
         return ALL in self.specs
 
     def resolve(self, *, strict: bool = False) -> dict[int, str]:
-        """inode → path to open; what is not there is left out and told in `gone`.
+        """inode → path to open; what is not there is left out and named in `gone`.
 
         Raises:
             NettopError: if strict, of the first that is not there.

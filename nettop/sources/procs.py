@@ -24,7 +24,7 @@ def procs_status(stats: Any, held: frozenset[str]) -> SourceStatus:
 
     Args:
         stats: of the last scan.
-        held: capabilities in effect, to tell what would help.
+        held: capabilities in effect, to name what would help.
     """
     reasons, fix = [], None
     if stats.unreadable:

@@ -1,4 +1,4 @@
-"""What is missing when the kernel answers EPERM or EACCES, and who could mend it."""
+"""What is missing when the kernel answers EPERM or EACCES, and who could grant it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def explain(
     if missing and uid:
         return f"needs {names}", f"sudo {command}"
     if missing:
-        return f"needs {names}, which root has not got here", f"give the container {names}"
+        return f"needs {names}, which root lacks here", f"give the container {names}"
     lockdown = _read(root / "sys/kernel/security/lockdown")
     if "[confidentiality]" in lockdown and set(needed) & _BY_SYS_ADMIN:
         return "kernel lockdown is set to confidentiality", "boot without lockdown=confidentiality"

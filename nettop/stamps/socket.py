@@ -58,7 +58,7 @@ class Message:
     @property
     def queue_wait_ns(self) -> int | None:
         """Time that it lay in the socket's queue; None if the kernel did not stamp it. Of TCP it
-        is the newest segment's: several that arrived together tell the shortest wait."""
+        is the newest segment's: of several that arrived together it is the shortest wait."""
         return self.stamp.queue_wait_ns
 
 

@@ -79,7 +79,7 @@ class NettopApp(ScreenApp):
 
     def _on_model(self) -> None:
         """Called from the poller thread."""
-        self.tell(ModelReady())
+        self.send_message(ModelReady())
 
     def on_unmount(self) -> None:
         self.feed.stop()

@@ -82,7 +82,7 @@ class ScreenApp(App[int]):
             else:
                 screen.press(event)
 
-    def tell(self, message: Message) -> None:
+    def send_message(self, message: Message) -> None:
         """Posts a message from another thread; one that comes after the end is lost."""
         with suppress(RuntimeError):  # the loop has ended
             self.post_message(message)

@@ -22,7 +22,7 @@ _PATH = re.compile(r"(?:^|[\s'\"])/\S")  # in a message: a word that begins at t
 
 @dataclass(frozen=True, slots=True)
 class HeaderState:
-    """What the user set, as the header tells it."""
+    """What the user set, as the header shows it."""
 
     filter_text: str | None = None
     sort: Field | None = None

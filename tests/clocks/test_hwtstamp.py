@@ -182,7 +182,7 @@ def test_a_setting_of_somebody_unseen_is_left_alone(fake: Fake, quiet: Path) -> 
     fake.set(tx_type=1, rx_filter=12)
     held = Held(fake, quiet)
     held.end()
-    assert held.first.startswith("refused: fake0: somebody has set its stamping")
+    assert held.first.startswith("refused: fake0: another program has set its timestamping")
     assert "hwstamp_ctl" in held.first
     assert fake.world.sets == 0
 
@@ -212,7 +212,7 @@ def test_a_driver_that_does_not_tell_its_setting_is_not_set(fake: Fake, quiet: P
     fake.set(refuse_get=95)
     held = Held(fake, quiet)
     held.end()
-    assert "could not be put back" in held.first
+    assert "could not be restored" in held.first
     assert fake.world.sets == 0
 
 

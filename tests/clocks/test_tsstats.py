@@ -89,5 +89,5 @@ def test_what_they_mean() -> None:
     [some] = judge(replace(nic, tx_stats=TxStats(95, 4, 1)))
     assert (some.text[:8], some.odd) == ("5 of 100", False)
     [none] = judge(replace(nic, tx_stats=TxStats(0, 12, 0)))
-    assert "12 transmit stamps were asked for and none came" in none.text
+    assert "12 transmit stamps were requested and none came" in none.text
     assert none.odd

@@ -101,7 +101,7 @@ def test_keys_that_nobody_knows_are_left_out(tmp_path: Path) -> None:
     tree = put(["sockets", 0, HOSTILE], {"deep": [[[[[[1]]]]]]})
     tree["events"][0]["future"] = HOSTILE
     assert refusal(tmp_path / "x.json", tree) is None
-    told = load_snapshot(str(tmp_path / "x.json")).model.told
+    told = load_snapshot(str(tmp_path / "x.json")).model.file_events
     assert told is not None
     assert "future" not in told[0]
 

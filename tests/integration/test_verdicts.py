@@ -89,7 +89,7 @@ def test_what_nobody_answers_is_said_also_between_two_time_outs(
         assert (why_text(row) or "").startswith(f"{word} x")
         assert who_text(row) == "net"
         assert row.level is Level.UNWELL
-        assert "this end cannot tell" in sentence(row), sentence(row)
+        assert "not distinguishable from this end" in sentence(row), sentence(row)
 
 
 def test_one_look_is_enough_where_the_number_itself_spans_more(
@@ -328,7 +328,7 @@ def test_one_table_after_a_second_judges(space: str) -> None:
 def test_one_look_says_that_it_cannot(space: str) -> None:
     said = once(space)
     assert "! ≥0 unwell  ▲ ≥0 watch" in said
-    assert "verdicts of one look" in said
+    assert "verdicts of one poll" in said
     assert json.loads(once(space, "--json"))["intervals"] == 0
 
 

@@ -374,8 +374,8 @@ def test_reflect_stays_on_loopback_unless_told() -> None:
 
 @pytest.mark.parametrize(
     ("words", "code", "says"),
-    [("probe tcp 127.0.0.1:1 -c 2", 1, "connection refused: nobody listens there"),
-     ("probe udp 127.0.0.1:1 -c 5", 1, "port unreachable: nobody listens there"),
+    [("probe tcp 127.0.0.1:1 -c 2", 1, "connection refused: nothing listens there"),
+     ("probe udp 127.0.0.1:1 -c 5", 1, "port unreachable: nothing listens there"),
      ("probe udp nosuch.invalid:9", 1, "nosuch.invalid: no such host"),
      ("probe udp 127.0.0.1:9 -6", 1, "127.0.0.1: no such host with an IPv6 address"),
      ("probe udp 127.0.0.1:9 -I nosuch0 -c 1", 1, "-I nosuch0: no such interface (here: lo"),

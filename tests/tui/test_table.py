@@ -78,7 +78,7 @@ def _feed_with_events() -> tuple[FakeFeed, list[Row]]:
         {"at": f"2026-01-01T10:00:0{i}.000000000Z", "type": "drop", "cookie": row.cookie,
          "text": f"event of socket {i}"} for i, row in enumerate(rows)
     )  # fmt: skip
-    feed._model = replace(feed._model, told=(*told, {"type": "drop", "text": "of nobody"}))
+    feed._model = replace(feed._model, file_events=(*told, {"type": "drop", "text": "of nobody"}))
     return feed, rows
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from nettop.model.explain import explain
 from nettop.model.fields import FIELDS, Kind
 from nettop.model.types import Flag
 from nettop.render.columns import cell, cells_of, cut, title_of, to_ascii
@@ -51,3 +52,15 @@ def test_ascii_titles_keep_their_width() -> None:
     for field in FIELDS.values():
         assert len(to_ascii(title_of(field))) == len(title_of(field))
     assert to_ascii("±VAR") == "+VAR"
+
+
+def test_blank_is_well_and_a_dash_is_unknown() -> None:
+    who, why = FIELDS["who"], FIELDS["why"]
+    well, untraced = make_row(), make_row(flags=int(Flag.MATCH | Flag.WAIT_UNTRACED))
+    listener = make_row(state=10, flags=int(Flag.MATCH | Flag.WAIT_UNTRACED))
+    assert [cell(f, well, None) for f in (who, why)] == ["", ""]
+    assert [cell(f, listener, None) for f in (who, why)] == ["", ""]
+    assert [cell(f, untraced, None) for f in (who, why)] == ["–", "not traced"]
+    assert cell(FIELDS["cgroup"], well, None) == "–"
+    assert explain(well, None, make_model(), None).who == ""
+    assert explain(untraced, None, make_model(), None).who == "–"

@@ -12,7 +12,7 @@ from nettop.export.csvout import write_header, write_rows
 from nettop.export.jsonout import socket_object
 from nettop.export.keys import KEYS
 from nettop.feed import Sort
-from nettop.helptext import columns_help, sort_help
+from nettop.helptopics import columns, sort_keys
 from nettop.model import fields as registry
 from nettop.model.fields import DERIVED, FIELDS, Field, Formula, Kind, Loc, lookup, resolved
 from nettop.model.tcpinfo import ABSENT
@@ -99,8 +99,8 @@ def test_table_csv_json_and_help_have_it(engine: FedEngine) -> None:
     objects = [socket_object(row, detail, lambda inode: []) for row, detail in rows]
     assert [o.get("derived", {}).get("srtt_per_minrtt") for o in objects] == list(RATIOS.values())
     assert "sockets[].derived.srtt_per_minrtt" in KEYS
-    assert "\nsrtt/minrtt" in sort_help()
-    assert "\nsrtt/minrtt" in columns_help()
+    assert "\nsrtt/minrtt" in sort_keys()
+    assert "\nsrtt/minrtt" in columns()
 
 
 FORMULAS = [

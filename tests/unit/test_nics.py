@@ -62,10 +62,10 @@ def stamp(left_ns: int, late_ns: int, cookie: int = 7) -> Stamp:
 
 def test_a_stamp_waits_for_the_next_reading_of_its_clock(stamps: NicStamps, clock: Clock) -> None:
     stamps.take(stamp(1_000, 300))
-    assert stamps.ripe() == []
+    assert stamps.convertible() == []
     clock.read_ns = PHC_AHEAD + 10_000
-    assert stamps.ripe() == [Placed(7, 300, BAR)]
-    assert stamps.ripe() == []
+    assert stamps.convertible() == [Placed(7, 300, BAR)]
+    assert stamps.convertible() == []
     told = stamps.state([Placed(7, 300, BAR), Placed(8, 1, 90)])
     assert told == NicStage(bar_ns=90, run_bar_ns=90)
     assert stamps.state([]).run_bar_ns == 90
@@ -79,14 +79,14 @@ def test_a_stamp_before_softwares_is_zero_within_the_bar_alone(
 ) -> None:
     clock.read_ns = 1 << 60
     stamps.take(stamp(1_000, late_ns))
-    assert [p.ns for p in stamps.ripe()] == ([] if told is None else [told])
+    assert [p.ns for p in stamps.convertible()] == ([] if told is None else [told])
     assert stamps.state([]).before_software == (told is None)
 
 
 def test_a_step_of_the_clock_discards(stamps: NicStamps, clock: Clock) -> None:
     stamps.take(stamp(1_000, 300))
     clock.first_ns, clock.read_ns = 1_001, 1 << 60  # its line began anew
-    assert stamps.ripe() == []
+    assert stamps.convertible() == []
     assert stamps.state([]).unplaced == 1
 
 
@@ -96,7 +96,7 @@ def test_a_clock_that_is_not_read_any_more(
     stamps.take(stamp(1_000, 300))
     monkeypatch.setattr(nics, "_LATER_S", -1.0)
     stamps.take(stamp(2_000, 300))
-    assert stamps.ripe() == []
+    assert stamps.convertible() == []
     assert stamps.state([]).unplaced == 1, "the other still waits"
 
 
@@ -110,9 +110,12 @@ def test_reasons() -> None:
     stamps = NicStamps()
     assert "no NIC stamped" in (stamps.state([]).reason or "")
     stamps.take(Stamp(7, 1, 2, LO, NETNS))
-    assert stamps.state([]).reason == "not told: the driver of lo names no clock"
+    assert stamps.state([]).reason == "not converted: the driver of lo names no clock"
     stamps.take(Stamp(7, 1, 2, LO, NETNS + 1))
-    assert stamps.state([]).reason == "not told: stamped by a NIC of another network namespace"
+    assert (
+        stamps.state([]).reason
+        == "not converted: timestamped by a NIC of another network namespace"
+    )
     stamps.take(Stamp(7, 1, 2, 1 << 30, NETNS))
     assert "interface 1073741824 cannot be asked" in (stamps.state([]).reason or "")
     assert stamps.state([]).unplaced == 3
@@ -123,11 +126,11 @@ def test_nothing_is_left_of_sends_that_are_not_stamped_any_more(
 ) -> None:
     monkeypatch.setattr(nics, "lib", Lib(0))
     stamps.take(stamp(1_000, 300))
-    assert stamps.state([]).reason == "stamps wait for their clock to be read"
+    assert stamps.state([]).reason == "timestamps wait for the next reading of their clock"
     stamps.stop(None)
     clock.read_ns = 1 << 60
     assert clock.closed
-    assert stamps.ripe() == []
+    assert stamps.convertible() == []
 
 
 class Lib:

@@ -92,9 +92,14 @@ def test_snapshot_and_open_and_doctor() -> None:
     assert doctor.clear_tx_flags
 
 
-@pytest.mark.parametrize("line", ["-h", "snapshot --help", "open x -h", "--once --help"])
-def test_help_wins(line: str) -> None:
-    assert parse_args(line.split(), UTF8) == Help("usage")
+@pytest.mark.parametrize(
+    ("line", "topic"),
+    [("-h", "usage"), ("snapshot --help", "snapshot"), ("open x -h", "open"),
+     ("--once --help", "usage"), ("snapsot --help", "usage"), ("help", "contents"),
+     ("help json", "json"), ("help --help", "contents"), ("version", "version")],
+)  # fmt: skip
+def test_help_wins(line: str, topic: str) -> None:
+    assert parse_args(line.split(), UTF8) == Help(topic)
 
 
 def test_words_after_two_dashes_ask_for_no_help() -> None:

@@ -22,7 +22,7 @@ NONE = (0,) * len(EventType)
 def said(memory: EventMemory, width: int = 100) -> str:
     feed = FakeFeed()
     row = feed.window(0, 1)[0]
-    model = replace(feed.tick(), told=None, mono_ns=NOW)
+    model = replace(feed.tick(), file_events=None, mono_ns=NOW)
     data = PaneData(model, row, None, (), None, events=(), memory=memory, cookies=(row.cookie,))
     lines = events_lines(data, width, 8, UTF8)
     return "\n".join("".join(text for text, _ in line) for line in lines)

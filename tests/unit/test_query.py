@@ -284,7 +284,7 @@ def test_mistakes_point_at_their_column(text: str, column: int, message: str) ->
     with pytest.raises(FilterError) as caught:
         compile_filter(text, Names())
     assert caught.value.column == column
-    assert message in caught.value.told()
+    assert message in caught.value.sentence()
     assert caught.value.caret().index("^") == column
     assert caught.value.exit_code == 2
 

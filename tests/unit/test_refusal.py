@@ -19,7 +19,7 @@ HOST = "         0          0 4294967295\n"
     [
         ({}, frozenset(), 1000, "needs CAP_BPF and CAP_PERFMON", "sudo nettop"),
         ({}, ALL - {"CAP_SYS_ADMIN", "CAP_BPF"}, 1000, "needs CAP_BPF", "sudo nettop"),
-        ({}, frozenset(), 0, "needs CAP_BPF and CAP_PERFMON, which root has not got here",
+        ({}, frozenset(), 0, "needs CAP_BPF and CAP_PERFMON, which root lacks here",
          "give the container CAP_BPF and CAP_PERFMON"),
         ({}, frozenset({"CAP_SYS_ADMIN"}), 0, "refused in spite of every capability", None),
         ({"proc/self/uid_map": "0 1000 1\n"}, ALL, 0, "needs CAP_BPF and CAP_PERFMON on the host: "
@@ -60,7 +60,7 @@ for s in Planes(PlaneOptions()).statuses():
 @pytest.mark.parametrize(
     ("how", "why", "fix"),
     [
-        (["setpriv", "--bounding-set=-bpf,-perfmon,-sys_admin"], "which root has not got here",
+        (["setpriv", "--bounding-set=-bpf,-perfmon,-sys_admin"], "which root lacks here",
          "give the container CAP_BPF and CAP_PERFMON"),
         (["unshare", "--user", "--map-root-user"], "capabilities of a user namespace do not count",
          "outside of the user namespace"),

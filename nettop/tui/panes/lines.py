@@ -58,7 +58,7 @@ def _wrap(text: str, width: int) -> list[str]:
 
 
 def _off(data: PaneData, plane: str, width: int) -> list[Line]:
-    """Why a plane is off, or off for these sockets, and the command that would mend it."""
+    """Why a plane is off, or off for these sockets, and the command that would fix it."""
     status = data.model.source(plane)
     reason = (status.reason if status else None) or "not measured"
     if plane == "wait" and status is not None and status.state != "off":
@@ -196,8 +196,8 @@ def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
 
 def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     """What happened, newest first; with view 1 the sockets that closed."""
-    if data.model.told is not None:
-        return _told_lines(data.model.told, data.cookies)[:height]
+    if data.model.file_events is not None:
+        return _file_event_lines(data.model.file_events, data.cookies)[:height]
     if data.events is None:
         return _off(data, "events", width)[:height]
     now_ns = data.model.mono_ns
@@ -205,8 +205,8 @@ def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
     if data.closed and data.view % 2:
         for last in data.closed:
             age = units.time(max(0, now_ns - last.event.at_ns))
-            told = closed_numbers(last)
-            lines.append(line((f"-{age:<6} ", D), f"{event_who(last.event)}  ", (told, D)))
+            numbers = closed_numbers(last)
+            lines.append(line((f"-{age:<6} ", D), f"{event_who(last.event)}  ", (numbers, D)))
     else:
         lines += [
             line((event_line(e, now_ns), Role.WATCH if e.type in LOUD_EVENTS else Role.NORMAL))
@@ -264,10 +264,12 @@ def _nothing(memory: EventMemory, data: PaneData) -> str:
     return f"no event of {what} in the last {_age(since_ns, data)}; older ones are not kept"
 
 
-def _told_lines(told: Sequence[Mapping[str, Any]], cookies: Sequence[int] | None) -> list[Line]:
+def _file_event_lines(
+    written: Sequence[Mapping[str, Any]], cookies: Sequence[int] | None
+) -> list[Line]:
     """Events as a file has them, of these sockets or (None) of all."""
     lines: list[Line] = []
-    for event in told:
+    for event in written:
         if cookies is None or event.get("cookie") in cookies:
             at, kind, text = (clean(str(event.get(word, ""))) for word in ("at", "type", "text"))
             lines.append(line((at[11:23], D), f" {kind:<15}", text))
@@ -400,7 +402,8 @@ def _verdict_lines(data: PaneData, width: int) -> list[Line]:
     said = explain(data.row, data.detail, data.model, data.since_s)
     role = LEVEL_ROLES[data.row.level] if data.row.rec.verdicts else D
     held = f" for {units.time(said.for_s * 1e9)}" if said.for_s is not None else ""
-    lines = [clip(line((f"{said.who}", role), (": ", D), (said.what, B), (held, D)), width)]
+    who: tuple[Part, ...] = ((said.who, role), (": ", D)) if said.who else ()
+    lines = [clip(line(*who, (said.what, B), (held, D)), width)]
     lines += [line(text) for text in _wrap(said.evidence, width)]
     lines += [line((text, D)) for text in _wrap(said.ruled_out, width)]
     return lines
@@ -479,7 +482,7 @@ def _total_lines(data: PaneData, width: int, g: Glyphs) -> list[Line]:
                      (f"{watch:>7}", Role.WATCH if watch else D))
             )  # fmt: skip
     if not any(any(v) for v in t.who.values()):
-        lines.append(line(("–: nothing unusual", D)))
+        lines.append(line(("nothing unusual", D)))
     return lines
 
 

@@ -27,11 +27,11 @@ _HEAT_TITLE = "round trips over time"
 BLAME = {
     Leg.SEND: ("kern", "the send call takes longest"),
     Leg.QDISC: ("kern", "the packet scheduler of this host holds the probes"),
-    Leg.OUT: ("net", "the way there takes longest"),
+    Leg.OUT: ("net", "the network towards the far host takes longest"),
     Leg.FAR_IN: ("peer", "the far program reads late"),
     Leg.FAR_APP: ("peer", "the far program takes longest to answer"),
     Leg.FAR_OUT: ("peer", "the far host is slow to send"),
-    Leg.BACK: ("net", "the way back takes longest"),
+    Leg.BACK: ("net", "the network back takes longest"),
     Leg.NET: ("net", "the network and the far host take longest"),
     Leg.WAIT: ("app", "this host is late to read the answers"),
 }

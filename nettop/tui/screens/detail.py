@@ -272,10 +272,11 @@ class DetailScreen(KeyScreen[None]):
         said = explain(row, detail, model, since)
         role = LEVEL_ROLES[row.level] if row.rec.verdicts else Role.DIM
         held = f" for {units.time(since * 1e9)}" if since is not None and row.rec.verdicts else ""
-        head = line((said.who, role), (": ", Role.DIM), (said.what, Role.BOLD), (held, Role.DIM))
+        who: tuple[Part, ...] = ((said.who, role), (": ", Role.DIM)) if said.who else ()
+        head = line(*who, (said.what, Role.BOLD), (held, Role.DIM))
         evidence = [line(text) for text in wrap(said.evidence, width)]
-        told = flow([head, evidence[0]], width) if len(evidence) == 1 else [head, *evidence]
-        return [*told, *(line((text, Role.DIM)) for text in wrap(said.ruled_out, width))]
+        said_lines = flow([head, evidence[0]], width) if len(evidence) == 1 else [head, *evidence]
+        return [*said_lines, *(line((text, Role.DIM)) for text in wrap(said.ruled_out, width))]
 
     def _content(self, row: Row, detail: Detail | None, data: PaneData, width: int) -> list[Line]:
         chosen = self._chosen_field(detail)
@@ -320,8 +321,8 @@ class DetailScreen(KeyScreen[None]):
 
     def _foot(self, detail: Detail | None, width: int, more: bool) -> list[Line]:
         field = self._chosen_field(detail) if self.explains else None
-        told = self._message(width)
-        if field is not None and not told:
+        shown = self._message(width)
+        if field is not None and not shown:
             kind = "cumulative" if field.kind == "counter" else field.kind
             sent = detail.tcp_info.get(field.name) if detail else None
             absent = (
@@ -329,7 +330,7 @@ class DetailScreen(KeyScreen[None]):
                 if sent is not None
                 else f"; not sent: this kernel gives {detail.tcp_info_len if detail else 0} bytes"
             )
-            told = clip(line((f"tcpi_{field.name} ", Role.FOCUS), field.help,
+            shown = clip(line((f"tcpi_{field.name} ", Role.FOCUS), field.help,
                              (f" ({field.unit}, {kind}{absent})", Role.DIM)), width)  # fmt: skip
         keys: list[Part] = []
         for key, text in FOOT_KEYS:
@@ -339,7 +340,7 @@ class DetailScreen(KeyScreen[None]):
             keys += more_keys
         place = self.main.feed.position(self.cookie)
         right = f"{'↓ more  ' if more else ''}{(place or 0) + 1} of {self.main.feed.count()} "
-        return [told, spread(tuple(keys), ((right, Role.DIM),), width)]
+        return [shown, spread(tuple(keys), ((right, Role.DIM),), width)]
 
     def _message(self, width: int) -> Line:
         """What a key's work came to, for some seconds."""

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
+from nettop.helptopics import WHO_WORDS
+from nettop.keys import GROUPS, KEYS
 from nettop.model.fields import FIELDS
 from nettop.model.verdicts import VERDICTS
 from nettop.model.words import who_name
-from nettop.tui.keys import GROUPS, KEYS
 from nettop.tui.screens.overlay import Overlay
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import BLANK, Line, line
 
-WHO_WORDS = (
-    ("app", "our program: reads or accepts late, too small a buffer, leaks"),
-    ("kern", "this kernel: qdisc, memory"),
-    ("nic", "this card"),
-    ("net", "the path: loss, round-trip time, congestion window"),
-    ("peer", "the other end: its window is shut or small, or it never answered"),
-    ("net?", "looks like it, no more; ? alone: cannot be told from here"),
-)
 FILTERS = (
     "state established and dport = :443 and srtt > 50ms",
     "retr/s > 1 or level >= watch",

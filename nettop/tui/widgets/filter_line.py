@@ -137,7 +137,7 @@ class FilterLine(LineWidget):
         boxes = boxed("history", used, keys, left, height, g)
         if width < 90:
             return boxes
-        told: list[Line] = [line(("a comparison: a field, an operator, a value", Role.DIM)),
+        shown: list[Line] = [line(("a comparison: a field, an operator, a value", Role.DIM)),
                             line("srtt > 50ms and retr/s > 1"), line("comm = nginx"),
                             line("dport = :443 and dst 10.0.0.0/8"),
                             line("srtt > 2*minrtt")]  # fmt: skip
@@ -145,10 +145,10 @@ class FilterLine(LineWidget):
         if field is not None:
             what, how = help_of(field)
             title, room = field.id, width - left - 5
-            told = [line(text) for text in wrap(what, room)]
-            told += [line(("write  ", Role.DIM), how)]
-            told += [line(("sort   ", Role.DIM), "yes" if field.sortable else "no")]
-        right = boxed(title, told, "Tab completes", width - left - 1, height, g)
+            shown = [line(text) for text in wrap(what, room)]
+            shown += [line(("write  ", Role.DIM), how)]
+            shown += [line(("sort   ", Role.DIM), "yes" if field.sortable else "no")]
+        right = boxed(title, shown, "Tab completes", width - left - 1, height, g)
         return [(*a, (" ", Role.NORMAL), *b) for a, b in zip(boxes, right, strict=True)]
 
     def _unfinished(self, error: FilterError) -> bool:

@@ -113,7 +113,7 @@ class GroupTable(LineWidget):
             if title == "UNW" and group.unwell:
                 role = Role.UNWELL
             parts.append((f" {text:>{width}}", role))
-        who, why = units.ABSENT, ""
+        who, why = "", ""  # blank: well
         if group.verdict is not None and group.who is not None:
             who, why = group.who, self._why(group.verdict, group)
         role = loud if group.verdict is not None else Role.DIM

@@ -1,0 +1,302 @@
+"""What `nettop help TOPIC` prints: reference made from the registries."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+
+from nettop.model.fields import FIELDS, Field, Kind
+from nettop.model.types import Verdict
+from nettop.model.verdicts import VERDICTS
+from nettop.model.words import who_name
+
+WIDTH = 100
+
+WHO_WORDS = (
+    ("app", "our program: reads or accepts late, too small a buffer, leaks"),
+    ("kern", "this kernel: qdisc, memory"),
+    ("nic", "this card"),
+    ("net", "the path: loss, round-trip time, congestion window"),
+    ("peer", "the other end: its window is shut or small, or it never answered"),
+    ("net?", "likely but not certain; ? alone: not known from this host"),
+)
+
+_UNITS = {
+    Kind.TIME: "time: 5ms",
+    Kind.SIZE: "bytes: 64K",
+    Kind.BITRATE: "bit/s: 10M",
+    Kind.RATE: "per second",
+    Kind.PERCENT: "percent",
+}
+
+_RULES = """\
+A verdict needs its condition in 2 of the last 3 intervals; unread data (2 s), an unnoticed close
+(60 s) and several time-outs in a row hold at once. The mark in front of a row (watch, unwell)
+stays for 10 s after the cause has gone. Two causes that alternate each keep the blame for 5 s.
+Shares and rates are of the last interval; retr% is of the last 5 to 10 s. `nettop -1` without
+`-d` polls once: few verdicts hold in one poll.
+
+WHO and WHY are blank for a healthy socket. WHY is `recovering` while the level sinks; `not traced`,
+with – as WHO, where the RX queue wait leaves a socket out to save CPU.
+"""
+
+# What the thresholds leave out.
+_NOTES = {
+    Verdict.UNREAD: "Readable as poll() has it: neither urgent data nor fewer bytes than "
+    "SO_RCVLOWAT. Without the RX queue wait that is certain only where the queue takes half of its "
+    "buffer; otherwise WHO is app? and the level at most watch.",
+    Verdict.DROPS: "WHO follows the reason: app a full queue, net wrong checksums, kern no memory "
+    "for the protocol. The reasons come from the events (root, Linux 6.11); without them only a "
+    "queue that is full now is app, anything else ?. A listener whose drops have no known reason "
+    "is never unwell.",
+    Verdict.LOSS: "kern where the events saw most of it dropped on this host (firewall, qdisc, "
+    "device).",
+    Verdict.RTO: "Shown as RTO, SYN, probe or keepal. It holds until something is acknowledged. "
+    "This end cannot distinguish a cut path from a dead peer: peer only where nothing was "
+    "acknowledged since the handshake; kern as for loss.",
+    Verdict.RTT: "More than a delayed ACK explains.",
+    Verdict.CWND: "Informational: normal for a bulk transfer.",
+    Verdict.UNCLOSED: "The peer closed, the program has not.",
+}
+
+
+def verdicts() -> str:
+    """Each verdict: its word, whose fault, when it holds, what it is called in filters."""
+    parts = [_RULES, "WHO\n" + "".join(_row(who, text, 10) for who, text in WHO_WORDS)]
+    rows = []
+    for verdict, spec in VERDICTS.items():
+        watch, unwell = spec.conditions
+        whos = ", ".join(who_name(who) for who in spec.whos)
+        text = f"{whos}: {spec.sentence}. watch: {watch}; unwell: {unwell}."
+        note = _NOTES.get(verdict)
+        name = f"In filters and JSON: verdict = {spec.name}."
+        rows.append(_row(spec.words[0], f"{text} {note} {name}" if note else f"{text} {name}", 10))
+    return "\n".join([*parts, "WHY\n" + "".join(rows)])
+
+
+def filters() -> str:
+    """The grammar, units, and names of fields."""
+    from nettop.query.values import STATE_NAMES
+
+    names = [f.id for f in FIELDS.values() if f.kind is not Kind.ADDRESS]
+    states = _filled(f"States: {', '.join(STATE_NAMES)}.")
+    return "\n".join([_FILTER, states, _filled(f"Fields (nettop help fields): {' '.join(names)}")])
+
+
+_FILTER = """\
+The grammar of ss (state, exclude, src, dst, sport, dport, dev, and, or, not, parentheses), and
+comparisons (= != < <= > >=) of any field with a value, with another field, or with a multiple of
+one:
+
+  state established and ( dport = :443 or dst 10.0.0.0/8 ) and not comm = sshd
+  srtt > 2*minrtt        retr% >= 1        limited.rwnd > 20        sndq > 64K        rx > 10M
+  comm = ngin*           pid = 812         user = www-data          level >= watch    verdict = loss
+  dev = eth0             dst = [fe80::2%eth0]:8080                  netns = web       proto = mptcp
+
+Times need a unit: ns, us, ms, s, m, h. Sizes take K, M, G (of 1024 bytes); rates take K, M, G
+bit/s, or bytes where B/s is written. An unknown value matches no comparison. `rxwait.*` and
+`tx.*` need the BPF planes. An error names its column. `/` on the screen completes with Tab and
+keeps a history.
+"""
+
+
+def fields() -> str:
+    """Every field: a column, a sort key, a name in filters."""
+    head = (
+        "Every field is a name in filters; [TITLE] marks a usual column, and all can be one "
+        "(--columns); (no sort) marks those that are no sort key. Every member of the kernel's "
+        "tcp_info is a field. – means unknown, >= (≥) a lower bound, ~ an approximation."
+    )
+    return "\n".join([_filled(head), "".join(_field(f) for f in FIELDS.values())])
+
+
+def _field(field: Field) -> str:
+    title = f"[{field.title}] " if field.title else ""
+    facts = [_UNITS[field.kind]] if field.kind in _UNITS else []
+    facts += [f"also {', '.join(field.aliases)}"] if field.aliases else []
+    facts += [] if field.source == "diag" else [f"plane {field.source}"]
+    facts += [] if field.sortable else ["no sort"]
+    extra = f" ({'; '.join(facts)})" if facts else ""
+    return _row(field.id, f"{title}{field.help}{extra}", 20)
+
+
+def sort_keys() -> str:
+    """The sort keys, one a line."""
+    head = "unwell         the default: loudest verdicts first, then the busiest\n"
+    return head + "".join(_listed(f, _UNITS.get(f.kind)) for f in FIELDS.values() if f.sortable)
+
+
+def columns() -> str:
+    """The columns of text and CSV with the names that CSV has for them."""
+    return "".join(
+        _listed(f, None if f.csv_name == f.id else f"CSV: {f.csv_name}") for f in FIELDS.values()
+    )
+
+
+def _listed(field: Field, unit: str | None) -> str:
+    also = f" (also {', '.join(field.aliases)})" if field.aliases else ""
+    return _row(field.id, f"{field.help}{f' [{unit}]' if unit else ''}{also}", 15)
+
+
+def keys() -> str:
+    """The keys of the screen."""
+    from nettop.keys import GROUPS, KEYS
+
+    return "\n".join(
+        f"{group}\n" + "".join(_row(k.shown, k.help, 15) for k in KEYS if k.group == group)
+        for group in GROUPS
+    )
+
+
+def json_keys() -> str:
+    """Every key of the JSON, with its unit and meaning."""
+    from nettop.clocks.keys import KEYS as CLOCKS
+    from nettop.export.keys import KEYS
+
+    head = (
+        "nettop.snapshot/1: one object per snapshot. A key that is left out is unknown or does\n"
+        "not apply; nothing unknown is null or 0. Counts and sums are of the interval unless a\n"
+        "text says otherwise. Readers must ignore keys that they do not know.\n"
+    )
+    clocks = "nettop.clocks/1: what nettop clocks --json writes.\n"
+    return "\n".join([head, _keys(KEYS), clocks, _keys(CLOCKS)])
+
+
+def _keys(registry: dict[str, str]) -> str:
+    return "".join(_row(key, text, 34) for key, text in registry.items())
+
+
+def planes() -> str:
+    return _PLANES
+
+
+_PLANES = """\
+A plane is one way of reading the kernel. P on the screen, `nettop doctor` and `sources` in JSON
+say which are on, how they read, why one is off and which command would enable it.
+
+diag     Every socket with its tcp_info, by sock_diag, as ss reads it. Any user.
+
+procs    Which process holds a socket, from /proc. Sockets of other users' processes need root, or
+         CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.
+
+wait     RX queue wait: from the moment data is readable as poll() has it to the moment its last
+         byte was copied to the program. Root, or CAP_BPF and CAP_PERFMON. Two tracepoints time
+         every delivery of every TCP and UDP socket. Blocking and polling readers, MSG_WAITALL,
+         splice and in-kernel readers are measured correctly: the timestamp is taken when data is
+         copied, not at the system call. Data before accept() counts its time in the accept queue,
+         on the connection and on the listener. Percentiles count deliveries: exact to 1.6 % for
+         sockets on the screen; of others, and of all that a filter matches, the upper edge of an
+         octave, at most twice too high and marked ~. The tracepoints came with Linux 6.3. On
+         older kernels, fentry on the surrounding functions gives the same numbers (except for
+         sockets of kTLS, sockmap and the kernel's own); where that does not load, tcp_probe gives
+         TCP alone, approximately. Cost: 704 bytes of kernel memory per traced socket, about 200
+         ns per delivery. Above 2 % of a CPU fewer sockets are traced, above --bpf-budget none;
+         header, pane and JSON say so.
+
+stages   Where a send spends its time: copy (the call, without the wait for buffer space, which is
+         sndbuf), tcp (copied, but held by the congestion window, pacing, Nagle or TSQ), qdisc
+         (from the stack to the driver), nic (from the driver to the wire; part of ack), ack (last
+         departure to ACK: the network and the peer's delayed ACK), total. Root. All stages of TCP
+         need Linux 6.15 (BPF timestamping); before, qdisc and ack of TCP come from tracepoints.
+         Of UDP qdisc alone, through stacked devices from the first queue to the last driver. Off
+         until sockets are selected, because the kernel then timestamps their sends: mark some
+         (x), open one (Enter), set a filter that matches fewer than 256, or start with
+         --tx-sample N. A selection takes effect after 1 s; at most one change per 10 s. Programs
+         notice nothing: no error queue, no changed keys; sends that a program timestamps itself
+         are left alone. One flag is set on the selected sockets and cleared at exit. After kill
+         -9 it stays without effect; nettop doctor --clear-tx-flags clears it. nic needs a NIC
+         that is set to timestamp what it sends; its times are converted to system time with a ±
+         uncertainty. Beside ptp4l and similar daemons nettop requests no hardware timestamps.
+
+path     With --path: how long received packets of the whole host took to IP, to TCP or UDP, to
+         the socket's queue and to their read, by fentry (Linux 6.1, no kernel lockdown). It makes
+         the kernel timestamp every received packet, so it is off unless requested.
+
+events   Retransmissions with the state they happened in, drops with the kernel's reason, resets,
+         socket errors, state changes, and the last numbers of every TCP socket that closes. Root.
+         All are counted in the kernel; at most 1000 a second of each type are recorded, and what
+         was left out is counted. Of 4096 sockets the last 32 events are kept.
+
+stamps   SO_TIMESTAMPING of nettop probe and reflect. Any user.
+
+clocks   Hardware clocks (PHC) against the system clock: nettop clocks. Reading /dev/ptpN.
+
+         When nettop ends, by whatever signal, the kernel removes its BPF programs.
+"""
+
+
+def files() -> str:
+    return _FILES
+
+
+_FILES = """\
+snapshot   e on the screen, `nettop snapshot`, --json. One object, nettop.snapshot/1 (nettop help
+           json); --ndjson one per tick. The file's ending chooses: .json .csv .txt .svg. `nettop
+           open FILE.json` browses one.
+CSV        --csv: a row per socket and tick, in base units that end the names of the columns
+           (tx_bytes_per_s, srtt_ns). Empty is unknown.
+recording  `nettop record`: the raw bytes that the kernel sent, in SQLite; valid at every instant,
+           also after kill -9 or on a full disk. Table frames has a row per tick, meta says which
+           host, kernel and nettop it is of. `nettop replay` runs it through the same engine, on
+           any machine and as any user. Every socket that was polled is in it; a filter of
+           `record` is for its --ndjson. 10,000 sockets of which 400 are busy take about 6 KB a
+           tick; an idle socket takes nothing. A second recorder of the same file is refused.
+
+Files are written atomically (a recording: appended) with mode 0600, for the user who called sudo.
+They hold addresses, process names and users of the machine: look before sharing. A socket's
+identity is its cookie (SO_COOKIE), not its addresses.
+"""
+
+TOPICS: dict[str, tuple[str, Callable[[], str]]] = {
+    "verdicts": ("WHO and WHY: what each means and when it holds", verdicts),
+    "filter": ("the filter language, its units and names", filters),
+    "fields": ("every column, sort key and name in filters", fields),
+    "keys": ("the keys of the screen", keys),
+    "planes": ("what is measured how, what it needs and costs", planes),
+    "files": ("snapshots, CSV, recordings", files),
+    "json": ("every key of the JSON", json_keys),
+}
+
+
+def contents() -> str:
+    """What `nettop help` prints."""
+    from nettop.helptext import COMMANDS
+
+    topics = "".join(_row(name, about, 12) for name, (about, _) in TOPICS.items())
+    commands = "".join(
+        _row(name, c.about, 12) for name, c in COMMANDS.items() if name not in ("live", "help")
+    )
+    return (
+        f"nettop help TOPIC\n{topics}\nnettop help COMMAND, nettop COMMAND --help\n{commands}\n"
+        "nettop --help lists the options.\n"
+    )
+
+
+def topic(name: str) -> str:
+    """The text of a topic, a command, or one of the lists that options ask for.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    from nettop import helptext
+
+    if name in TOPICS:
+        return TOPICS[name][1]()
+    if name in helptext.COMMANDS:
+        return helptext.command_help(name)
+    from nettop.errors import UsageError
+    from nettop.model.fields import nearest
+    from nettop.optionvalues import perhaps
+
+    hint = perhaps(nearest(name, [*TOPICS, *helptext.COMMANDS]))
+    raise UsageError(f"no help topic '{name}'{hint} (nettop help lists them)")
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, WIDTH) + "\n"
+
+
+def _row(name: str, text: str, indent: int) -> str:
+    head = name.ljust(indent) if len(name) < indent else f"{name} "
+    body = textwrap.fill(text, WIDTH, initial_indent=head, subsequent_indent=" " * indent)
+    return body + "\n"
