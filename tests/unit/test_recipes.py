@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,8 @@ def test_a_command_is_called_and_in_help(command: str) -> None:
 def test_a_format_is_written_and_has_a_suffix(form: Format) -> None:
     assert SUFFIXES[f".{form.value}"] is form
     out = io.BytesIO()
-    write_tick(out.write, Rows([(make_row(), None)], []), make_model(), form)
+    feed: Any = Rows([(make_row(), None)], [])
+    write_tick(out.write, feed, make_model(), form)
     assert out.getvalue()
     assert f".{form.value}" in USAGE or f"--{form.value}" in USAGE
 
