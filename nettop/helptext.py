@@ -78,7 +78,7 @@ class Option:
 
 
 _WHEN, _WRITTEN, _WHICH = "When and how often", "What is written", "Which sockets"
-_BPF, _SCREEN = "BPF planes", "Screen"
+_BPF, _SCREEN, _DEBUGGING = "BPF planes", "Screen", "When nettop itself is at fault"
 _OPTIONS: tuple[Option, ...] = (
     Option(_WHEN, "-d, --delay SECS", "interval in seconds, default 1", ("live", "record")),
     Option(_WHEN, "-n, --iterations N", "stop after N ticks", ("live", "record")),
@@ -188,9 +188,13 @@ _OPTIONS: tuple[Option, ...] = (
         ("live", "snapshot", "open", "record", "replay", "probe"),
     ),
     Option(_SCREEN, "    --no-mouse   --theme T   --readonly", "", ("live", "open")),
+    Option(
+        _DEBUGGING, "    --debug FILE", "append what each source did and how long it took",
+        ("live", "snapshot", "open", "record", "replay", "clocks", "doctor"),
+    ),
 )  # fmt: skip
 
-_SECTIONS = (_WHEN, _WRITTEN, _WHICH, _BPF, _SCREEN)
+_SECTIONS = (_WHEN, _WRITTEN, _WHICH, _BPF, _SCREEN, _DEBUGGING)
 _WHICH_NOTE = (
     "default: connected TCP, UDP with unread data or drops, and listeners whose queue is nearly "
     "full"
@@ -204,7 +208,6 @@ after the options (quote what the shell would take); nettop help filter:
 """
 _MORE = """\
   -h, --help   -V, --version   --help-json
-      --debug FILE          what each source did and how long it took
 nettop COMMAND --help: the options of a command; nettop help: reference by topic
 """
 _EXITS = """\

@@ -22,13 +22,16 @@ static void must(int holds)
 static void there_and_back(struct nt_packer *to, struct nt_packer *from, const uint8_t *bytes,
 			   uint64_t n)
 {
-	struct nt_sections *frame, *once, *twice;
+	struct nt_sections *frame = NULL, *once = NULL, *twice = NULL;
 
-	must(!nt_sections_new(&frame) && !nt_sections_new(&once) && !nt_sections_new(&twice));
+	must(!nt_sections_new(&frame));
+	must(!nt_sections_new(&once));
+	must(!nt_sections_new(&twice));
 	if (!nt_pack(to, bytes, n, frame) && !nt_unpack(from, frame->v, frame->n, 8 * MOST, once)) {
-		struct nt_packer *to2, *from2;
+		struct nt_packer *to2 = NULL, *from2 = NULL;
 
-		must(!nt_packer_new(&to2) && !nt_packer_new(&from2));
+		must(!nt_packer_new(&to2));
+		must(!nt_packer_new(&from2));
 		nt_sections_clear(frame);
 		must(!nt_pack(to2, once->v, once->n, frame));
 		must(!nt_unpack(from2, frame->v, frame->n, 8 * MOST, twice));

@@ -138,34 +138,23 @@ static int read_counters(struct nt_events *s, struct nt_events_totals *t)
 	return 0;
 }
 
-static void deliver(struct nt_engine *e, uint64_t at_ns, enum nt_section_kind kind, size_t arg,
-		    const void *bytes, size_t n)
-{
-	struct nt_section s = {
-		.at_ns = at_ns, .kind = kind, .bytes = (uint32_t)n, .arg = (uint32_t)arg
-	};
-
-	if (n)
-		nt_apply(e, &s, bytes);
-}
-
 static void deliver_all(struct nt_events *s, struct nt_engine *e, uint64_t at_ns,
 			struct nt_events_totals *t)
 {
 	struct nt_events_head head = {
 		.begun_ns = s->begun_ns, .read = ++s->reads, .before = s->totals, .now = *t
 	};
-	const size_t event = sizeof(struct nt_event), closed = sizeof(struct nt_closed);
-	const size_t reason = sizeof(struct nt_reason), drop = sizeof(struct nt_drop);
+	const uint32_t event = sizeof(struct nt_event), closed = sizeof(struct nt_closed);
+	const uint32_t reason = sizeof(struct nt_reason), drop = sizeof(struct nt_drop);
 
 	s->begun_ns = at_ns;
 	s->totals = *t;
 	pthread_mutex_lock(&e->lock);
-	deliver(e, at_ns, NT_S_EVENTS, 0, &head, sizeof(head));
-	deliver(e, at_ns, NT_S_EVENT_RECORDS, event | closed << 16, s->records.v, s->records.n);
-	deliver(e, at_ns, NT_S_DROP_REASONS, reason, s->dropped.v, s->dropped.n * reason);
-	deliver(e, at_ns, NT_S_RESET_REASONS, reason, s->reset.v, s->reset.n * reason);
-	deliver(e, at_ns, NT_S_DROPS, drop, s->drops, s->n_drops * drop);
+	nt_deliver(e, at_ns, NT_S_EVENTS, 0, &head, sizeof(head));
+	nt_deliver(e, at_ns, NT_S_EVENT_RECORDS, event | closed << 16, s->records.v, s->records.n);
+	nt_deliver(e, at_ns, NT_S_DROP_REASONS, reason, s->dropped.v, s->dropped.n * reason);
+	nt_deliver(e, at_ns, NT_S_RESET_REASONS, reason, s->reset.v, s->reset.n * reason);
+	nt_deliver(e, at_ns, NT_S_DROPS, drop, s->drops, s->n_drops * drop);
 	if (e->events)
 		memcpy(t->overrun, e->events->head.now.overrun, sizeof(t->overrun));
 	pthread_mutex_unlock(&e->lock);
