@@ -5,13 +5,11 @@ This file is the map: it imports nothing, so that every start stays cheap.
 Rooms
     cli            reads the command line, opens a feed, chooses a screen or plain output
     options        argv to Options; optionvalues, ssargs; probe has a command line of its own
-    helptext       usage and the help of commands; helptopics: reference from the registries
-    keys           the keys of the screen
-    commands/      record and replay
+    commands/      record, replay, and the topics of nettop help
     headless       tables, JSON, CSV and snapshots without a screen; doctor: what works here
-    sources/       this host by /proc and system calls: namespaces, names, counters, refusals
-    planes/        one module per plane: loads it, reads it each tick, says why it is off
-    ffi/           the only importer of the compiled helper (native/): engine, records, frames
+    sources/       what is read: /proc and system calls (namespaces, names, counters), and a module
+                   per plane that loads it, reads it each tick and says why it is off
+    engine/        the only importer of the compiled helper (native/): handle, records, frames
     sample         Sample and Facts: a tick's raw input
     collect        Collector: sweeps this host, makes samples
     poller         LiveFeed: the thread that polls; enginefeed: what it shares with replay
@@ -20,14 +18,16 @@ Rooms
     filefeed       the feed of an opened snapshot
     feed           the protocol of all feeds
     store/         frames and the recording file
-    model/         pure values: records, fields, verdicts and their words
+    model/         pure values: rows, records, histograms, tcp_info; no words
+    text/          every word of output: fields, verdicts, units, cells, tables, keys, usage,
+                   explanations, cleaning of foreign text
     query/         filters: grammar, tree, program for the helper
-    render/        units, cells, tables, cleaning of foreign text
     export/        JSON, CSV, SVG, text; reading a snapshot back
     clocks/        PHCs against the system clock: nettop clocks
     probe/         nettop probe and reflect; stamps/: SO_TIMESTAMPING for any program
     tui/           screens; the only importer of textual and rich
-    privilege      giving up capabilities; users: names of users; ending: signals and undoing
+    privilege      giving up capabilities; users: names of users; refusal: what an errno lacks;
+                   ending: signals and undoing
     groups, history, times, errors
 
 Import contracts (pyproject.toml, lint-imports) fix the layers; nothing imports towards the screen.

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from nettop.collect import PollOptions
     from nettop.export.snapshot import RowFeed
     from nettop.options import Help, Options
-    from nettop.planes import PlaneOptions
-    from nettop.planes.loaded import Planes
     from nettop.poller import LiveFeed
     from nettop.query.compile import Filter
+    from nettop.sources import PlaneOptions
+    from nettop.sources.loaded import Planes
     from nettop.tui.app import ScreenOptions
 
 
@@ -112,16 +112,18 @@ def _main(argv: Sequence[str]) -> int:
 
 
 def _help(asked: Help) -> int:
-    from nettop import __version__, helptext, helptopics
+    from nettop import __version__
+    from nettop.commands import topics
+    from nettop.text.usage import usage
 
     texts = {
         "version": lambda: f"nettop {__version__}\n",
-        "usage": helptext.usage,
-        "contents": helptopics.contents,
-        "sort": helptopics.sort_keys,
-        "columns": helptopics.columns,
+        "usage": usage,
+        "contents": topics.contents,
+        "sort": topics.sort_keys,
+        "columns": topics.columns,
     }
-    _print(texts[asked.topic]() if asked.topic in texts else helptopics.topic(asked.topic))
+    _print(texts[asked.topic]() if asked.topic in texts else topics.topic(asked.topic))
     return EXIT_OK
 
 
@@ -261,7 +263,7 @@ def _wait_no_more_for_users(*, screen: bool) -> None:
 
 def _load_planes(options: PlaneOptions, *, screen: bool) -> Planes:
     """Loads the BPF planes, beside the import of the screen, which takes as long."""
-    from nettop.planes.loaded import Planes
+    from nettop.sources.loaded import Planes
 
     if not screen or not options.bpf:
         return Planes(options)
@@ -285,7 +287,7 @@ def poll_options(options: Options, *, screen: bool = False) -> PollOptions:
     """The poller's options; both or neither of -t and -u mean both."""
     compiled = compile_options_filter(options)
     from nettop.collect import PollOptions
-    from nettop.planes import PlaneOptions
+    from nettop.sources import PlaneOptions
 
     delay = options.delay_s
     if options.command == "snapshot":
@@ -389,7 +391,7 @@ def _drop_output() -> None:
 
 
 def _complain(text: str, *below: str) -> None:
-    from nettop.render.clean import clean
+    from nettop.text.clean import clean
 
     if sys.stderr is None:
         return

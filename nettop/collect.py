@@ -12,24 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 from nettop import __version__, debug, privilege
 from nettop.derive import Deriver
+from nettop.engine import lib
+from nettop.engine.handle import Engine, Procs
 from nettop.errors import NettopError
-from nettop.ffi import lib
-from nettop.ffi.engine import Engine, Procs
 from nettop.model.cost import Cost
-from nettop.model.fields import Field
 from nettop.model.types import (
     Model,
     SourceStatus,
 )
-from nettop.planes import PlaneOptions
-from nettop.planes.loaded import Planes
-from nettop.planes.tick import PlaneTick
 from nettop.sample import Asked, Facts, Sample
 from nettop.sample import Names as SampleNames
-from nettop.sources import cgroups, diag, hostnet, kernel, netns
+from nettop.sources import PlaneOptions, cgroups, diag, hostnet, kernel, netns
 from nettop.sources.devices import Devices
+from nettop.sources.loaded import Planes
 from nettop.sources.names import Names
 from nettop.sources.procs import procs_status
+from nettop.sources.tick import PlaneTick
+from nettop.text.fields import Field
 
 if TYPE_CHECKING:
     from nettop.query.compile import Filter

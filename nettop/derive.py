@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 
+from nettop.engine.edges import OctaveSum
+from nettop.engine.eventlog import EventLog
+from nettop.engine.handle import Engine
+from nettop.engine.pathtick import path_tick
 from nettop.feed import Grouping
-from nettop.ffi.edges import OctaveSum
-from nettop.ffi.engine import Engine
-from nettop.ffi.eventlog import EventLog
-from nettop.ffi.pathtick import path_tick
 from nettop.groups import groups_of, matched_totals
 from nettop.model.types import (
     TCP_STATES,

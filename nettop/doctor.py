@@ -11,15 +11,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
 from nettop import __version__, privilege
+from nettop.engine.handle import Engine, Procs
 from nettop.errors import EXIT_FAILURE, EXIT_OK, NettopError
-from nettop.ffi.engine import Engine, Procs
 from nettop.model.types import SourceStatus
-from nettop.planes import PlaneOptions, path, stages
-from nettop.planes.loaded import Planes, libbpf_log
-from nettop.render.clean import clean
-from nettop.render.units import ABSENT
-from nettop.sources import cgroups, diag, hostnet, netns
+from nettop.sources import PlaneOptions, cgroups, diag, hostnet, netns, path, stages
+from nettop.sources.loaded import Planes, libbpf_log
 from nettop.sources.procs import procs_status
+from nettop.text.clean import clean
+from nettop.text.units import ABSENT
 
 SCHEMA = "nettop.doctor/1"
 PLANES = ("diag", "procs", "wait", "stages", "path", "events", "stamps", "clocks")

@@ -8,8 +8,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
 from nettop.model.events import Closed, Event, EventMemory, EventType
-from nettop.model.fields import Field
 from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row
+from nettop.text.fields import Field
 
 if TYPE_CHECKING:
     from nettop.query.compile import Filter, NameSets

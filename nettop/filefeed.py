@@ -7,10 +7,10 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from nettop.engine import ffi
+from nettop.engine.handle import Engine
 from nettop.export.load import LoadedSnapshot
 from nettop.feed import Grouping, Sort
-from nettop.ffi import ffi
-from nettop.ffi.engine import Engine
 from nettop.groups import groups_of, matched_totals
 from nettop.model.events import Closed, Event, EventMemory, EventType
 from nettop.model.types import (

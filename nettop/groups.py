@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from nettop.engine import ffi
+from nettop.engine.wire import proc_of
 from nettop.feed import Grouping
-from nettop.ffi import ffi
-from nettop.ffi.wire import proc_of
 from nettop.model.types import (
     AF_INET,
     AF_INET6,
@@ -19,8 +19,8 @@ from nettop.model.types import (
     Verdict,
     address_text,
 )
-from nettop.model.words import OWNER_WORDS, WHO_NAMES, who_name
-from nettop.render import units
+from nettop.text import units
+from nettop.text.words import OWNER_WORDS, WHO_NAMES, who_name
 
 _UNKNOWN = units.ABSENT
 

@@ -14,9 +14,9 @@ from nettop.errors import EXIT_OK, NettopError
 from nettop.export.snapshot import RowFeed, default_path, write_header, write_tick
 from nettop.model.types import Model
 from nettop.options import Format, Options
-from nettop.render.clean import clean
-from nettop.render.columns import DEFAULT_WIDTH
-from nettop.render.table import TableStyle
+from nettop.text.clean import clean
+from nettop.text.columns import DEFAULT_WIDTH
+from nettop.text.table import TableStyle
 
 # A verdict must hold in two of three intervals; a shorter one than this makes no rates.
 ONCE_INTERVALS = 3

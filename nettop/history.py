@@ -6,10 +6,10 @@ import struct
 from collections import deque
 from collections.abc import Sequence
 
-from nettop.ffi.engine import Engine
+from nettop.engine.handle import Engine
 from nettop.model.buckets import octaves_of
-from nettop.model.fields import FIELDS
 from nettop.model.types import Detail, Model, Point, Row
+from nettop.text.fields import FIELDS
 
 LENGTH = 300
 OCTAVES = struct.Struct("<32I")

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from nettop import optionvalues as take
 from nettop.errors import UsageError
-from nettop.model.fields import Field, lookup, nearest
 from nettop.optionvalues import SortKey as SortKey
 from nettop.ssargs import check_ss_arguments
+from nettop.text.fields import Field, lookup, nearest
 
 if TYPE_CHECKING:
     from nettop.times import Moment
 
 # To add a command: its name here, its options in parse() below, a file in nettop/commands with
-# run(options), a line of cli.py that calls it, its synopsis and options in helptext.
+# run(options), a line of cli.py that calls it, its synopsis and options in text/usage.py.
 COMMANDS = (
     "snapshot", "open", "record", "replay", "probe", "reflect", "clocks", "doctor", "help",
     "version",
@@ -38,7 +38,7 @@ class Format(Enum):
     """What is written when there is no screen.
 
     To add a format: its suffix here, its writer in export/ called by export/snapshot.write_tick,
-    `--NAME` in parse() if it has an option, and helptext.USAGE.
+    `--NAME` in parse() if it has an option, and text/usage.py.
     """
 
     TEXT = "txt"
@@ -131,7 +131,7 @@ def _any_of(field: str, numbers: Sequence[int]) -> str:
 class Help:
     """The command line asks for a text instead of a run."""
 
-    topic: str  # usage, version, contents, sort, columns, a topic of helptopics or a command
+    topic: str  # usage, version, contents, sort, columns, a topic or a command
 
 
 class _Parser(argparse.ArgumentParser):

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nettop.model.fields import FIELDS, Field, lookup, nearest
+from nettop.text.fields import FIELDS, Field, lookup, nearest
 
 if TYPE_CHECKING:
     from nettop.times import Moment
@@ -75,7 +75,7 @@ def netns(text: str) -> str:
 
 
 def rx_method(text: str) -> str:
-    from nettop.planes import RX_METHODS
+    from nettop.sources import RX_METHODS
 
     if text not in RX_METHODS:
         raise argparse.ArgumentTypeError(f"{text!r} is none of: {', '.join(RX_METHODS)}")

@@ -15,10 +15,10 @@ from nettop.feed import Sort
 from nettop.model.types import Detail, Model, Row
 
 if TYPE_CHECKING:
-    from nettop.ffi.engine import PackedRows
-    from nettop.planes.loaded import Planes
+    from nettop.engine.handle import PackedRows
     from nettop.query.compile import Filter, NameSets
     from nettop.sample import Sample
+    from nettop.sources.loaded import Planes
 
 # Share of one CPU that polling may take before the interval is lengthened.
 POLL_SHARE = 0.25

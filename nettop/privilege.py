@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nettop.ffi import check, ffi, lib
-from nettop.sources.refusal import CAPABILITIES as CAPABILITIES
+from nettop.engine import check, ffi, lib
+from nettop.refusal import CAPABILITIES as CAPABILITIES
 from nettop.users import USERS
 
 PR_SET_KEEPCAPS = 8

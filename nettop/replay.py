@@ -7,15 +7,15 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from nettop.derive import Deriver
+from nettop.engine.handle import Engine
 from nettop.enginefeed import EngineFeed
 from nettop.errors import NettopError
 from nettop.feed import Sort
-from nettop.ffi.engine import Engine
 from nettop.model.types import Detail, Model, Row
-from nettop.render.clean import clean
 from nettop.sample import Asked, Facts, Sample
 from nettop.sources.cgroups import container_of
 from nettop.sources.namesets import path_matches
+from nettop.text.clean import clean
 
 if TYPE_CHECKING:
     from nettop.query.compile import Filter

@@ -60,8 +60,8 @@ class Sample:
     seq: int  # from 1
     mono_ns: int  # CLOCK_MONOTONIC
     wall_ns: int  # CLOCK_REALTIME
-    # nettop.ffi.frames.Sections, in the order in which they were read. A live one's are a view of
-    # the engine's memory, valid until its next sample is made: pack it before.
+    # nettop.engine.frames.Sections, in the order in which they were read. A live one's are a view
+    # of the engine's memory, valid until its next sample is made: pack it before.
     sections: bytes | memoryview = b""
     facts: Facts = field(default_factory=Facts)
     whole: bool = False  # it says all that is known, not only what changed since the one before

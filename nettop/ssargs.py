@@ -104,7 +104,7 @@ def _fits(letter: str, value: str) -> bool:
     if letter == "d":
         return re.fullmatch(r"[0-9.]+", value) is not None
     if letter == "s":
-        from nettop.model.fields import lookup
+        from nettop.text.fields import lookup
 
         name = value.split(":")[0]
         return name in ("unwell", "help") or lookup(name) is not None

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from nettop.render.clean import clean
+from nettop.text.clean import clean
 
 PASSWD = Path("/etc/passwd")
 NOT_FOUND_S = 300.0  # so long it is not asked for again

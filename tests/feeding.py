@@ -7,9 +7,9 @@ import os
 import struct
 from typing import Any
 
-from nettop.ffi import lib
-from nettop.ffi.engine import Engine
-from nettop.ffi.frames import Section, Sections
+from nettop.engine import lib
+from nettop.engine.frames import Section, Sections
+from nettop.engine.handle import Engine
 from nettop.model.types import Proto
 
 _DUMP_END = struct.Struct("<iII")

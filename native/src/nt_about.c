@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "nt_api.h"
 
-/* Made by the build: a hash of all of the interface (nettop/ffi/abi.py). */
+/* Made by the build: a hash of all of the interface (nettop/engine/abi.py). */
 #if __has_include("nt_abi.h")
 #include "nt_abi.h"
 #else

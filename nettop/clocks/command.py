@@ -17,7 +17,7 @@ from nettop.clocks.offset import SECOND_NS
 from nettop.clocks.out import to_json, to_text
 from nettop.clocks.phc import Phc, why_not
 from nettop.errors import EXIT_OK, NettopError
-from nettop.render.clean import clean
+from nettop.text.clean import clean
 
 OBSERVE_S = 1.0
 _LOOKS = 11  # readings of a short observation; a long one has one a second

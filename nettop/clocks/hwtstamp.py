@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from nettop import refusal
 from nettop.clocks.interfaces import (
     NET,
     RX_FILTERS,
@@ -23,10 +24,9 @@ from nettop.clocks.interfaces import (
     interface,
     word,
 )
+from nettop.engine import ffi, lib
 from nettop.errors import NettopError
-from nettop.ffi import ffi, lib
-from nettop.render.clean import clean
-from nettop.sources import refusal
+from nettop.text.clean import clean
 
 # Programs that set stamping or steer clocks, by the name that the kernel has of them.
 OWNERS = frozenset({"ptp4l", "phc2sys", "ts2phc", "timemaster", "chronyd", "ptpd", "ptpd2", "ptp4u",

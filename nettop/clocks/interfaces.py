@@ -11,8 +11,8 @@ from pathlib import Path
 
 from nettop.clocks import tsstats
 from nettop.clocks.tsstats import TxStats
-from nettop.ffi import ffi, lib
-from nettop.render.clean import clean
+from nettop.engine import ffi, lib
+from nettop.text.clean import clean
 
 # By bit of SOF_TIMESTAMPING_*, HWTSTAMP_TX_* and HWTSTAMP_FILTER_*: net/ethtool/common.c.
 CAPABILITIES = (

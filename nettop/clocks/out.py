@@ -13,8 +13,8 @@ from nettop.clocks.interfaces import Interface, Remark
 from nettop.clocks.keys import SCHEMA
 from nettop.clocks.observer import PhcReport, Report
 from nettop.clocks.offset import SECOND_NS, Method
-from nettop.render.clean import clean
-from nettop.render.units import ABSENT
+from nettop.text.clean import clean
+from nettop.text.units import ABSENT
 
 
 def to_json(report: Report) -> dict[str, Any]:

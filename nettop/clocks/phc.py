@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from nettop import refusal
 from nettop.clocks.offset import Method, Reading, Sample
-from nettop.ffi import ffi, lib
-from nettop.render.clean import clean
-from nettop.sources import refusal
+from nettop.engine import ffi, lib
+from nettop.text.clean import clean
 
 SAMPLES = 25  # of EXTENDED and BASIC: the narrowest counts
 PRECISE_SAMPLES = 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nettop.ffi import check, ffi, lib
+from nettop.engine import check, ffi, lib
 
 STA_UNSYNC = 0x40
 TIME_ERROR = 5

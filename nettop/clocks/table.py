@@ -9,8 +9,8 @@ from nettop.clocks.interfaces import Interface, Remark
 from nettop.clocks.observer import PhcReport, Report, Scale, State
 from nettop.clocks.offset import Method, Stepped
 from nettop.clocks.phc import METHOD_NAMES
-from nettop.render import units
-from nettop.render.units import ABSENT
+from nettop.text import units
+from nettop.text.units import ABSENT
 
 
 class Level(IntEnum):

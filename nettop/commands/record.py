@@ -12,9 +12,9 @@ from nettop.errors import EXIT_OK
 from nettop.export.snapshot import write_tick
 from nettop.options import Format, Options
 from nettop.poller import LiveFeed
-from nettop.render import units
-from nettop.render.clean import clean
 from nettop.store.recording import RecordingWriter
+from nettop.text import units
+from nettop.text.clean import clean
 
 SUFFIX = ".nettop"
 

@@ -10,9 +10,9 @@ from nettop.errors import EXIT_OK, NettopError
 from nettop.export.snapshot import write_header, write_tick
 from nettop.feed import Sort
 from nettop.options import Format, Options
-from nettop.render import units
 from nettop.replay import ReplayFeed
 from nettop.store.recording import FrameInfo, Recording
+from nettop.text import units
 from nettop.times import check_order, local_text
 
 # Rates need the tick before, verdicts three, losses ten seconds: what comes before a stretch is

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from nettop.export.jsonout import neat
 from nettop.export.times import utc_text
-from nettop.model.fields import FIELDS, Field, Kind, Value
 from nettop.model.types import Detail, Model, Row
-from nettop.render.columns import endpoint, reader
+from nettop.text.columns import endpoint, reader
+from nettop.text.fields import FIELDS, Field, Kind, Value
 
 Write = Callable[[bytes], object]
 

@@ -7,17 +7,9 @@ from typing import Any
 
 from nettop.export.distributions import histogram_object
 from nettop.export.times import utc_text
-from nettop.model.events import (
-    EVENT_NAMES,
-    Closed,
-    Event,
-    EventFlag,
-    EventsTick,
-    EventType,
-    closed_why,
-    event_numbers,
-)
+from nettop.model.events import EVENT_NAMES, Closed, Event, EventFlag, EventsTick, EventType
 from nettop.model.types import TCP_LISTEN, TCP_STATES, Model, address_text
+from nettop.text.events import closed_why, event_numbers
 
 _IPPROTO_TCP = 6
 # Members of Closed that are written as they are.

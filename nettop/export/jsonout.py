@@ -22,7 +22,6 @@ from nettop.export.happenings import event_object, untold_object
 from nettop.export.keys import SCHEMA
 from nettop.export.times import utc_text
 from nettop.model.events import Event, EventType
-from nettop.model.fields import DERIVED, TCP_ALIVE, Field
 from nettop.model.tcpinfo import ABSENT, LISTEN_FIELDS
 from nettop.model.types import (
     AF_INET,
@@ -40,8 +39,9 @@ from nettop.model.types import (
     Verdict,
     address_text,
 )
-from nettop.model.verdicts import CAUSES, VERDICTS
-from nettop.model.words import who_name, who_text, why_text
+from nettop.text.fields import DERIVED, TCP_ALIVE, Field
+from nettop.text.verdicts import CAUSES, VERDICTS
+from nettop.text.words import who_name, who_text, why_text
 
 Write = Callable[[bytes], object]
 Owners = Callable[[int], Sequence[Proc]]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from nettop.model.fields import DERIVED
 from nettop.model.path import Hook
 from nettop.model.tcpinfo import TAIL_6_18, TAIL_7_0, TCP_INFO, InfoField
-from nettop.model.verdicts import CAUSES, NAMES, VERDICTS
+from nettop.text.fields import DERIVED
+from nettop.text.verdicts import CAUSES, NAMES, VERDICTS
 
 SCHEMA = "nettop.snapshot/1"
 

@@ -35,7 +35,7 @@ from nettop.export.values import (
 from nettop.model.cost import Cost
 from nettop.model.tcpinfo import InfoField
 from nettop.model.types import Model, Proc, SourceStatus, Totals
-from nettop.render.clean import clean
+from nettop.text.clean import clean
 
 _STATES = {state: number for number, state in enumerate(("ok", "partial", "off"))}
 MOST_BYTES = 1 << 30

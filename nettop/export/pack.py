@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Any
 
+from nettop.engine import ffi
+from nettop.engine.wire import EMPTY_REC, pack_row
 from nettop.export.distributions import plane_of
 from nettop.export.jsonout import FAMILIES, LEVELS, OWNERS, PROTOS, TIMERS
 from nettop.export.values import (
@@ -21,9 +23,6 @@ from nettop.export.values import (
     text,
     word,
 )
-from nettop.ffi import ffi
-from nettop.ffi.wire import EMPTY_REC, pack_row
-from nettop.model.fields import TCP_ALIVE
 from nettop.model.tcpinfo import ABSENT, TAIL_6_18, TAIL_7_0, TCP_INFO, InfoField
 from nettop.model.types import (
     AF_INET,
@@ -37,8 +36,9 @@ from nettop.model.types import (
     Verdict,
     Who,
 )
-from nettop.model.verdicts import CAUSES, named
-from nettop.model.words import WHO_NUMBERS
+from nettop.text.fields import TCP_ALIVE
+from nettop.text.verdicts import CAUSES, named
+from nettop.text.words import WHO_NUMBERS
 
 _FAMILY = {name: number for number, name in FAMILIES.items()}
 _PROTO = {name: number for number, name in PROTOS.items()}

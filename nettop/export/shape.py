@@ -14,7 +14,7 @@ from typing import Any
 
 from nettop.export.keys import KEYS
 from nettop.export.values import Bad
-from nettop.render.clean import clean
+from nettop.text.clean import clean
 
 MOST_TEXT = 4096
 MOST_NAME = 64  # of a key that the registry knows as `*`

@@ -17,8 +17,8 @@ from nettop.feed import Feed
 from nettop.model.events import Event, EventType
 from nettop.model.types import Detail, Model, Row
 from nettop.options import SUFFIXES, Format
-from nettop.render.columns import DEFAULT_WIDTH
-from nettop.render.table import TableStyle
+from nettop.text.columns import DEFAULT_WIDTH
+from nettop.text.table import TableStyle
 
 EVENTS_MOST = 1000
 SNAPSHOT_STYLE = TableStyle(width=DEFAULT_WIDTH)

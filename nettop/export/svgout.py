@@ -12,7 +12,7 @@ from itertools import islice
 from xml.sax.saxutils import escape
 
 from nettop.model.types import Detail, Model, Row
-from nettop.render.table import TableStyle, table_lines
+from nettop.text.table import TableStyle, table_lines
 
 MOST_ROWS = 2000
 _CELL_W, _CELL_H, _MARGIN = 8.4, 18, 12

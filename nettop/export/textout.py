@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from nettop.model.types import Detail, Model, Row
-from nettop.render.table import TableStyle, table_lines
+from nettop.text.table import TableStyle, table_lines
 
 _CHUNK_LINES = 128
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nettop.render.clean import clean
+from nettop.text.clean import clean
 
 
 class Bad(ValueError):

@@ -229,7 +229,7 @@ NO_HISTOGRAM = Histogram(NO_DIST, ())
 class Row:
     """One socket of the window: the packed record, its owner and its names."""
 
-    rec: Any  # nettop.ffi.wire.Rec: a named tuple with the members of struct nt_rec
+    rec: Any  # nettop.engine.wire.Rec: a named tuple with the members of struct nt_rec
     proc: Proc
     plane: Plane = NO_PLANE
     cong: str | None = None

@@ -16,7 +16,7 @@ from nettop.probe.reflect import Counts, Reflector
 from nettop.probe.service import ServiceProber
 from nettop.probe.tally import Point, Tally
 from nettop.probe.wire import LEAST_BYTES, STAMPED_BYTES
-from nettop.render import units
+from nettop.text import units
 
 PROBE_SCHEMA = "nettop.probe/1"
 REFLECT_SCHEMA = "nettop.reflect/1"

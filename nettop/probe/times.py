@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from nettop.ffi import check, ffi, lib
-from nettop.ffi.edges import FINE, FINE_EDGES, filled
+from nettop.engine import check, ffi, lib
+from nettop.engine.edges import FINE, FINE_EDGES, filled
 from nettop.model.types import Histogram
 
 

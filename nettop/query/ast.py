@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
-from nettop.model.fields import Field
+from nettop.text.fields import Field
 
 
 @dataclass(frozen=True, slots=True)

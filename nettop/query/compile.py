@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Network
 from typing import Any, Protocol
 
-from nettop.model.fields import FIELDS, Field, Formula, Loc
 from nettop.model.types import AF_INET, AF_INET6, Proto
-from nettop.model.verdicts import NAMES, named
-from nettop.model.words import WHO_NUMBERS
 from nettop.query import values
 from nettop.query.ast import Address, And, Compare, Node, Not, Or, OwnedBy, States, Text
 from nettop.query.errors import FilterError
 from nettop.query.parse import VERDICT, parse
+from nettop.text.fields import FIELDS, Field, Formula, Loc
+from nettop.text.verdicts import NAMES, named
+from nettop.text.words import WHO_NUMBERS
 from nettop.users import USERS, PendingError
 
 # enum nt_opcode, nt_cmp, nt_text
@@ -72,7 +72,7 @@ class Filter:
 
     def to_ffi(self, ffi: Any) -> tuple[Any, int, bytes]:
         """struct nt_op[], its length, and the data blob."""
-        from nettop.ffi.wire import fill_number
+        from nettop.engine.wire import fill_number
 
         out = ffi.new("struct nt_op[]", len(self.ops))
         for raw, op in zip(out, self.ops, strict=True):

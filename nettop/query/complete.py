@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from nettop.model.fields import FIELDS, Field, Kind, lookup
-from nettop.model.verdicts import NAMES
-from nettop.model.words import WHO_NUMBERS
 from nettop.query.values import STATE_NAMES, example
+from nettop.text.fields import FIELDS, Field, Kind, lookup
+from nettop.text.verdicts import NAMES
+from nettop.text.words import WHO_NUMBERS
 
 _WORD = re.compile(r"[^\s()<>=!&|\"']*$")
 _OPERATORS = ("=", "!=", "<", "<=", ">", ">=")

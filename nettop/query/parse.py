@@ -7,10 +7,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from nettop.model.fields import FIELDS, Field, Kind, lookup, nearest
 from nettop.query import values
 from nettop.query.ast import Address, And, Compare, Node, Not, Or, OwnedBy, States, Text
 from nettop.query.errors import FilterError
+from nettop.text.fields import FIELDS, Field, Kind, lookup, nearest
 
 CMP_WORDS = {"eq": "=", "==": "=", "ne": "!=", "neq": "!=", "lt": "<", "le": "<=", "leq": "<=",
              "gt": ">", "ge": ">=", "geq": ">="}  # fmt: skip

@@ -6,7 +6,7 @@ import re
 import socket
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from nettop.model.fields import Kind
+from nettop.text.fields import Kind
 
 BEYOND = 1 << 64  # larger than any number that a record holds
 
@@ -118,7 +118,7 @@ def state_mask(text: str) -> int:
         mask = 1 << _STATES[name]
         # The kernel shows a request as SYN_RECV, and keeps it as NEW_SYN_RECV.
         return mask | 1 << 12 if name == "syn-recv" else mask
-    from nettop.model.fields import nearest
+    from nettop.text.fields import nearest
 
     near = nearest(name, list(STATE_NAMES))
     raise ValueMistake(f"no state '{text}'", f"perhaps {' or '.join(near)}" if near else

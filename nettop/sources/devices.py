@@ -7,7 +7,7 @@ import struct
 import time
 from collections.abc import Callable, Mapping
 
-from nettop.render.clean import clean
+from nettop.text.clean import clean
 
 SIOCGIFNAME, SIOCGIFINDEX = 0x8910, 0x8933
 AGAIN_S = 5.0  # interfaces are renamed, and their numbers used again

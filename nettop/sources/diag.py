@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nettop.ffi.engine import Engine
+from nettop import refusal
+from nettop.engine.handle import Engine
 from nettop.model.types import Proto, SourceStatus
-from nettop.sources import refusal
 
 NAME, METHOD = "diag", "sock_diag"
 _MODULES = {Proto.TCP: "tcp_diag", Proto.UDP: "udp_diag", Proto.MPTCP: "mptcp_diag"}

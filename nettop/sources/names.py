@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from nettop.render.clean import clean
 from nettop.sources.cgroups import Cgroups, container_of
 from nettop.sources.devices import Devices
 from nettop.sources.mounts import MOUNTINFO, MountWatch
 from nettop.sources.netns import mounted
+from nettop.text.clean import clean
 from nettop.users import USERS, Users
 
 NETNS_AGAIN_S = 2.0  # how often the mounts are checked for changes

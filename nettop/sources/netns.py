@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from nettop import refusal
+from nettop.engine import check, ffi, lib
 from nettop.errors import NettopError
-from nettop.ffi import check, ffi, lib
-from nettop.render.clean import clean
-from nettop.sources import refusal
 from nettop.sources.mounts import Mount, MountWatch, read_mounts
+from nettop.text.clean import clean
 
 if TYPE_CHECKING:
-    from nettop.ffi.engine import Procs
+    from nettop.engine.handle import Procs
 
 OWN_PATH = "/proc/self/ns/net"
 ALL = "all"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nettop.model.types import SourceStatus
-from nettop.render.clean import clean
+from nettop.text.clean import clean
 
 NEEDED_FOR_PROCS = frozenset({"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"})
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import IntFlag
 from typing import Any
 
-from nettop.ffi.stamps import Buffers, enable
+from nettop.engine.stamps import Buffers, enable
 from nettop.model.stamps import Sent, Stamp, StampError
 
 Address = Any  # as socket.socket has it: (host, port) or (host, port, flowinfo, scope)

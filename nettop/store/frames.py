@@ -15,8 +15,8 @@ from typing import Any
 
 import zstandard
 
+from nettop.engine.frames import UNPACKED_MOST_BYTES, Packer
 from nettop.errors import NettopError
-from nettop.ffi.frames import UNPACKED_MOST_BYTES, Packer
 from nettop.sample import Sample
 from nettop.store.facts import changed, changes, facts_of, plain_of
 

@@ -20,9 +20,9 @@ from urllib.parse import quote
 
 from nettop.errors import NettopError
 from nettop.invoker import invoking_user
-from nettop.render.clean import clean
 from nettop.sample import Sample
 from nettop.store.frames import FrameError, FrameReader, FrameWriter
+from nettop.text.clean import clean
 
 APPLICATION_ID = 0x6E657474  # "nett": what file(1) and SQLite see
 USER_VERSION = 1

@@ -13,7 +13,7 @@ from textual.message import Message
 
 from nettop.errors import UsageError
 from nettop.feed import Feed
-from nettop.model.fields import Field, nearest
+from nettop.text.fields import Field, nearest
 from nettop.tui import NO_COLOR
 from nettop.tui.base import ScreenApp, run_screen
 from nettop.tui.glyphs import ASCII, UTF8

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nettop.model.fields import FIELDS, Field, Kind
 from nettop.model.types import Detail, Level, Model, Proto, Row, Verdict
-from nettop.render.columns import WHY_CELLS, cell, cells_of, columns_for, cut, title_of
-from nettop.render.units import ABSENT
+from nettop.text.columns import WHY_CELLS, cell, cells_of, columns_for, cut, title_of
+from nettop.text.fields import FIELDS, Field, Kind
+from nettop.text.units import ABSENT
 from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import Line, Part
 

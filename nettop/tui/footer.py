@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nettop.keys import KEYS
+from nettop.text.keys import KEYS
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, Part, spread
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from nettop.model.fields import Field
 from nettop.model.types import Model
-from nettop.render import units
-from nettop.render.clean import clean
+from nettop.text import units
+from nettop.text.clean import clean
+from nettop.text.fields import Field
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, Part, spread, width_of

@@ -17,10 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from nettop.engine import ffi
+from nettop.engine.handle import Engine
+from nettop.engine.wire import EMPTY_REC, pack_row
 from nettop.feed import Grouping, Sort
-from nettop.ffi import ffi
-from nettop.ffi.engine import Engine
-from nettop.ffi.wire import EMPTY_REC, pack_row
 from nettop.model.cost import Cost
 from nettop.model.events import Closed, Event, EventMemory, EventType
 from nettop.model.types import (
@@ -38,8 +38,8 @@ from nettop.model.types import (
     SourceStatus,
     Totals,
 )
-from nettop.planes import NAMES, off
 from nettop.query.compile import Filter
+from nettop.sources import NAMES, off
 from nettop.tui.app import ScreenOptions, run_app
 
 KNOWN = int(Flag.RATES | Flag.LIMITED | Flag.INFO | Flag.RETR_PCT | Flag.MATCH)

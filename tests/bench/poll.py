@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import median
 
-from nettop.ffi.engine import Engine, Procs
+from nettop.engine.handle import Engine, Procs
 from nettop.sources import netns
 from tests.bench.harness import Result, cpu_ms, floor, load, ratio, run
 

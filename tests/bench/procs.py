@@ -20,8 +20,8 @@ from statistics import median
 
 import psutil
 
-from nettop.ffi import lib
-from nettop.ffi.engine import Procs
+from nettop.engine import lib
+from nettop.engine.handle import Procs
 from tests.bench.harness import Result, cpu_ms, load, ratio
 
 SOCKETS, PROCESSES = 20_000, 300

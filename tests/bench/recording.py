@@ -13,8 +13,8 @@ from contextlib import closing
 from pathlib import Path
 
 from nettop.collect import PollOptions
-from nettop.planes import PlaneOptions
 from nettop.poller import LiveFeed
+from nettop.sources import PlaneOptions
 from nettop.store.recording import RecordingWriter
 
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
-from nettop.planes import stages, wait
+from nettop.sources import stages, wait
 from nettop.sources.cgroups import Reached, find_mount
 from nettop.sources.mounts import read_mounts
 from tests.bench.harness import HERE, Result, compiled

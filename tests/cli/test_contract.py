@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from nettop.helptext import command_help, usage
-from nettop.helptopics import TOPICS
-from nettop.keys import KEYS
-from nettop.model.fields import FIELDS
-from nettop.model.verdicts import VERDICTS
+from nettop.commands.topics import TOPICS
 from nettop.options import COMMANDS, Options, _parser, parse_args
-from nettop.planes import NAMES
 from nettop.probe.options import probe_parser, reflect_parser
+from nettop.sources import NAMES
+from nettop.text.fields import FIELDS
+from nettop.text.keys import KEYS
+from nettop.text.usage import command_help, usage
+from nettop.text.verdicts import VERDICTS
 from tests.cli.conftest import Run, environment
 
 GOLDEN = Path(__file__).parent / "golden"

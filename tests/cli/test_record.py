@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from nettop.render import units
+from nettop.text import units
 from tests.cli.conftest import NETTOP, environment
 
 UNPRIVILEGED = ["--no-bpf", "-d", "0.2"]

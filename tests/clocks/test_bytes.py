@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nettop.clocks.interfaces import CAPABILITIES, RX_FILTERS, TX_TYPES, words
-from nettop.ffi import ffi, lib
+from nettop.engine import ffi, lib
 
 EBADMSG, EINVAL = 74, 22
 PRECISE, EXTENDED, BASIC = 0, 1, 2

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from nettop.model.types import SourceStatus
-from nettop.planes import clocks
+from nettop.sources import clocks
 from tests.clocks.fake import DEVICE, Fake
 
 LOOK = """
 import json, pathlib, sys
 from dataclasses import asdict
 import nettop.clocks.phc
-from nettop.planes import clocks
+from nettop.sources import clocks
 nettop.clocks.phc.CLASS = pathlib.Path(sys.argv[1])
 clocks.CLASS = sys.argv[1]
 print(json.dumps(asdict(clocks.look())))

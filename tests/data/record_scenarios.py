@@ -18,12 +18,12 @@ from pathlib import Path
 
 from nettop import __version__
 from nettop.collect import PollOptions
-from nettop.ffi import ffi, lib
+from nettop.engine import ffi, lib
 from nettop.model.types import NicStage
-from nettop.planes import PlaneOptions
-from nettop.planes.nics import Placed
 from nettop.poller import LiveFeed
 from nettop.sample import Names, Sample
+from nettop.sources import PlaneOptions
+from nettop.sources.nics import Placed
 from nettop.store.recording import RecordingWriter
 from tests.integration.namespaces import namespace
 from tests.integration.namespaces import pair as veth_pair

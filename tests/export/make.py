@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from nettop.ffi.wire import EMPTY_REC
+from nettop.engine.wire import EMPTY_REC
 from nettop.model.cost import Cost
 from nettop.model.tcpinfo import TAIL_6_18, decode
 from nettop.model.types import (
@@ -20,7 +20,7 @@ from nettop.model.types import (
     SourceStatus,
     Totals,
 )
-from nettop.model.verdicts import VERDICTS
+from nettop.text.verdicts import VERDICTS
 
 HOSTILE = "a\x1b[31m\x07\n\r\t\x9b2J\u202e\u200b\ud800\x00,\"'<&>]]>=1+1"
 

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from nettop.export.keys import KEYS
-from nettop.model.verdicts import CAUSES, NAMES, VERDICTS
-from nettop.model.words import WHO_NUMBERS
+from nettop.text.verdicts import CAUSES, NAMES, VERDICTS
+from nettop.text.words import WHO_NUMBERS
 
 _UNSIGNED = re.compile(
     r"(port|pid|fd|uid|inode|cookie|netns|rqueue|wqueue|tcp|udp|mptcp|matched|unwell|watch|opened|"

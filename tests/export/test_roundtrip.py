@@ -22,7 +22,6 @@ from nettop.export.load import load_snapshot
 from nettop.export.snapshot import default_path, write_snapshot
 from nettop.feed import Grouping, Sort
 from nettop.filefeed import FileFeed
-from nettop.model.fields import FIELDS
 from nettop.model.path import Hook, HookTick, PathCounts
 from nettop.model.tcpinfo import TCP_INFO
 from nettop.model.types import (
@@ -44,8 +43,9 @@ from nettop.model.types import (
     Row,
     Verdict,
 )
-from nettop.model.words import WHO_NUMBERS
 from nettop.query import compile_filter
+from nettop.text.fields import FIELDS
+from nettop.text.words import WHO_NUMBERS
 from nettop.tui.panes.path import path_lines
 from tests.export.make import HOSTILE, Rows, make_detail, make_model, make_row
 from tests.export.schema import check

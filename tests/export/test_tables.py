@@ -13,7 +13,6 @@ import pytest
 from nettop.export.csvout import write_header, write_rows
 from nettop.export.svgout import MOST_ROWS, write_svg
 from nettop.export.textout import write_text
-from nettop.model.fields import FIELDS, Kind, Loc
 from nettop.model.tcpinfo import LISTEN_FIELDS
 from nettop.model.types import (
     AF_INET6,
@@ -26,9 +25,10 @@ from nettop.model.types import (
     SourceStatus,
     Verdict,
 )
-from nettop.model.words import why_text
-from nettop.render.columns import WHY_CELLS, columns_for, cut, reader, to_ascii
-from nettop.render.table import TableStyle
+from nettop.text.columns import WHY_CELLS, columns_for, cut, reader, to_ascii
+from nettop.text.fields import FIELDS, Kind, Loc
+from nettop.text.table import TableStyle
+from nettop.text.words import why_text
 from nettop.tui.columns import GUTTER, choose
 from tests.export.make import HOSTILE, make_detail, make_model, make_row
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from nettop.clocks.offset import Method
+from nettop.engine import ffi, wire
 from nettop.feed import Grouping
-from nettop.ffi import ffi, wire
 from nettop.model.events import EventFlag, EventType
 from nettop.model.path import Hook
 from nettop.model.stamps import StampError, StampHas, StampType
@@ -27,8 +27,8 @@ from nettop.model.types import (
     Verdict,
     Who,
 )
-from nettop.planes import RX_METHODS
 from nettop.query import compile as compiler
+from nettop.sources import RX_METHODS
 
 INCLUDE = Path(__file__).resolve().parents[2] / "native" / "include"
 Members = Mapping[str, int]

@@ -108,4 +108,4 @@ def test_only_ffi_imports_the_helper() -> None:
         for path in (ROOT / "nettop").rglob("*.py")
         if any(name == "nettop._native" for name in imports(path))
     }
-    assert found == {"nettop/ffi/__init__.py"}
+    assert found == {"nettop/engine/__init__.py"}

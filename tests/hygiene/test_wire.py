@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from nettop.ffi import ffi, lib, wire
-from nettop.ffi.abi import version_of
+from nettop.engine import ffi, lib, wire
+from nettop.engine.abi import version_of
 
 INCLUDE = Path(__file__).resolve().parents[2] / "native" / "include"
 
@@ -73,7 +73,7 @@ def test_a_helper_of_other_headers_is_refused(tmp_path: Path) -> None:
     shutil.copytree(root / "nettop", tmp_path / "nettop")
     helper = Path(str(importlib.import_module("nettop._native").__file__))
     shutil.copy(helper, tmp_path / "nettop" / helper.name)
-    command = [sys.executable, "-S", "-c", "import nettop.ffi"]
+    command = [sys.executable, "-S", "-c", "import nettop.engine"]
     paths = os.pathsep.join([str(tmp_path), *site.getsitepackages()])
     environment = {**os.environ, "PYTHONPATH": paths}
 

@@ -43,7 +43,7 @@ APART = (
     "native/src/nt_stages*", "native/src/nt_events*", "native/bpf/nt_stages*",
     "native/bpf/nt_event*", "native/bpf/stages*", "native/bpf/events*",
     "native/include/nt_plane_stages*", "native/include/nt_plane_events*",
-    "nettop/planes/stages.py", "nettop/planes/events.py", "nettop/model/events.py",
+    "nettop/sources/stages.py", "nettop/sources/events.py", "nettop/model/events.py",
 )  # fmt: skip
 SEARCHED = ("README.md", "native", "nettop", "tests/README.md", "tests/cli/golden")
 

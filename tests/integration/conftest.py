@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nettop.planes import stages
 from nettop.poller import LiveFeed
+from nettop.sources import stages
 from tests.integration.disturbance import Disturbance
 from tests.integration.namespaces import namespace
 from tests.integration.namespaces import pair as veth_pair

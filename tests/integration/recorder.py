@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from nettop.ffi.engine import Engine
-from nettop.ffi.eventlog import EventLog
+from nettop.engine.eventlog import EventLog
+from nettop.engine.handle import Engine
 from nettop.model.events import EventMemory, EventsTick
-from nettop.planes.events import EventsPlane, open_plane
+from nettop.sources.events import EventsPlane, open_plane
 
 
 class Recorder(EventLog):

@@ -13,8 +13,8 @@ import pytest
 
 from nettop.collect import PollOptions
 from nettop.model.types import Plane
-from nettop.planes import PlaneOptions, stages
 from nettop.poller import LiveFeed
+from nettop.sources import PlaneOptions, stages
 from nettop.sources.cgroups import Reached, find_mount
 from nettop.sources.mounts import read_mounts
 from tests.integration.namespaces import inside, run

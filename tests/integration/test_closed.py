@@ -10,9 +10,10 @@ import time
 import pytest
 
 from nettop.export.happenings import event_object, last_object
-from nettop.model.events import Closed, EventType, closed_numbers
+from nettop.model.events import Closed, EventType
 from nettop.model.types import Stage
 from nettop.poller import LiveFeed
+from nettop.text.events import closed_numbers
 from tests.integration.namespaces import needs_root
 from tests.integration.sends import MS, connection, cookie_of, feed_of, near, take
 

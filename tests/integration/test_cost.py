@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from nettop.ffi import lib
+from nettop.engine import lib
 from nettop.model.cost import Cost
-from nettop.planes import meter
 from nettop.poller import LiveFeed
+from nettop.sources import meter
 from tests.integration.namespaces import needs_root
 from tests.integration.sends import connection, feed_of, take
 

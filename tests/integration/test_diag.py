@@ -22,15 +22,14 @@ from nettop import headless
 from nettop.collect import PollOptions
 from nettop.export.snapshot import write_tick
 from nettop.feed import Grouping
-from nettop.model.ss_command import ss_command
 from nettop.model.types import Model, Proto, Row, SourceStatus
 from nettop.options import Format
-from nettop.planes import PlaneOptions
-from nettop.planes.loaded import Planes
 from nettop.poller import LiveFeed
 from nettop.query import compile_filter
-from nettop.render.columns import endpoint
-from nettop.sources import netns
+from nettop.sources import PlaneOptions, netns
+from nettop.sources.loaded import Planes
+from nettop.text.columns import endpoint
+from nettop.text.ss_command import ss_command
 from tests.integration.namespaces import inside, namespace, needs_root, run
 
 pytestmark = needs_root
@@ -182,11 +181,11 @@ from nettop.collect import PollOptions
 from nettop.export.snapshot import write_tick
 from nettop.feed import Grouping
 from nettop.options import Format
-from nettop.planes import PlaneOptions
-from nettop.planes.loaded import Planes
+from nettop.sources import PlaneOptions
+from nettop.sources.loaded import Planes
 from nettop.poller import LiveFeed
 from nettop.query import compile_filter
-from nettop.render.columns import endpoint
+from nettop.text.columns import endpoint
 from nettop.sources import netns
 listener = socket.create_server(("127.0.0.1", 0))
 ends = []

@@ -14,16 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from nettop.model.events import (
-    Closed,
-    Event,
-    EventFlag,
-    EventType,
-    TypeCount,
-    closed_why,
-    event_line,
-    retransmit_kind,
-)
+from nettop.model.events import Closed, Event, EventFlag, EventType, TypeCount
+from nettop.text.events import closed_why, event_line, retransmit_kind
 from tests.integration.namespaces import inside, namespace, needs_root, run
 from tests.integration.namespaces import pair as veth_pair
 from tests.integration.recorder import Recorder, recorder

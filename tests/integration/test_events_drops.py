@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from nettop.model.events import Event, EventType, event_line
+from nettop.model.events import Event, EventType
+from nettop.text.events import event_line
 from tests.integration.namespaces import inside, needs_root, run
 from tests.integration.recorder import Recorder, recorder
 

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import time
 
-from nettop.ffi.engine import Engine
-from nettop.planes.events import open_plane
+from nettop.engine.handle import Engine
+from nettop.sources.events import open_plane
 from tests.integration.bpfobjects import held, left_of, until
 from tests.integration.namespaces import needs_root
 
@@ -31,7 +31,7 @@ def test_nothing_stays_in_the_kernel(space: str) -> None:
 
 def test_nothing_stays_after_a_kill() -> None:
     child = subprocess.Popen(
-        [sys.executable, "-c", "from nettop.planes.events import open_plane\n"
+        [sys.executable, "-c", "from nettop.sources.events import open_plane\n"
          "p, _ = open_plane()\nprint(p is not None, flush=True)\nimport time\ntime.sleep(60)"],
         stdout=subprocess.PIPE,
     )  # fmt: skip

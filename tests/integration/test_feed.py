@@ -19,11 +19,11 @@ from nettop.collect import PollOptions
 from nettop.errors import NettopError
 from nettop.export.snapshot import write_snapshot
 from nettop.feed import Grouping, Sort
-from nettop.model.fields import FIELDS
 from nettop.model.types import Model, Owner, Verdict
 from nettop.options import Options, parse_args
 from nettop.poller import LiveFeed
 from nettop.query import compile_filter
+from nettop.text.fields import FIELDS
 from tests.integration.namespaces import inside, namespace, needs_root
 
 pytestmark = needs_root

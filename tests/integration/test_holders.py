@@ -16,11 +16,11 @@ import pytest
 pytest.importorskip("nettop._native", reason="the C helper is not built")
 
 from nettop.collect import PollOptions
-from nettop.ffi import lib
-from nettop.ffi.engine import Procs
+from nettop.engine import lib
+from nettop.engine.handle import Procs
 from nettop.model.types import Owner
-from nettop.planes import PlaneOptions
 from nettop.poller import LiveFeed
+from nettop.sources import PlaneOptions
 from tests.integration.namespaces import inside, namespace, needs_root, run
 from tests.native import holders
 

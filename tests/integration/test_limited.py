@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
 from nettop.collect import PollOptions
-from nettop.planes import PlaneOptions
 from nettop.poller import LiveFeed
+from nettop.sources import PlaneOptions
 from tests.integration.namespaces import inside, needs_root
 from tests.integration.relay import relayed
 from tests.integration.sends import cookie_of

@@ -16,8 +16,8 @@ import pytest
 
 pytest.importorskip("nettop._native", reason="the C helper is not built")
 
+from nettop.engine.handle import Procs
 from nettop.errors import NettopError
-from nettop.ffi.engine import Procs
 from nettop.sources import hostnet, netns
 from nettop.sources.mounts import parse_mountinfo
 

@@ -6,9 +6,9 @@ import os
 
 import pytest
 
-from nettop.ffi.engine import Engine
-from nettop.ffi.pathtick import path_tick
-from nettop.planes.path import METHOD, OFF_REASON, ability, open_plane
+from nettop.engine.handle import Engine
+from nettop.engine.pathtick import path_tick
+from nettop.sources.path import METHOD, OFF_REASON, ability, open_plane
 from tests.integration.namespaces import needs_root
 
 

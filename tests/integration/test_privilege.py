@@ -21,7 +21,7 @@ PRELUDE = f"""
 import ctypes, json, os, socket, subprocess, sys, threading
 sys.path[:0] = {[str(Path(p).absolute()) for p in sys.path if p]!r}
 from nettop import privilege
-from nettop.ffi.engine import Procs
+from nettop.engine.handle import Procs
 def status():
     lines = open("/proc/self/status").read().splitlines()
     return dict(line.split(":\\t") for line in lines if ":\\t" in line)
@@ -168,7 +168,7 @@ def test_nonsense_from_the_environment_changes_no_user(uid: str, gid: str) -> No
 @needs_root
 def test_a_container_without_setuid_says_that_it_stays_root() -> None:
     got = run(
-        "from nettop.ffi import lib\n"
+        "from nettop.engine import lib\n"
         "keep = privilege._mask({'CAP_SYS_PTRACE': ''})\n"
         "assert lib.nt_caps_keep(keep) == 0\n"
         "kept = privilege.drop(False)\n"

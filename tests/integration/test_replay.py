@@ -17,10 +17,10 @@ import pytest
 from nettop.collect import PollOptions
 from nettop.export.snapshot import write_tick
 from nettop.options import Format
-from nettop.planes import PlaneOptions
 from nettop.poller import LiveFeed
 from nettop.query import compile_filter
 from nettop.replay import ReplayFeed
+from nettop.sources import PlaneOptions
 from nettop.store.recording import Recording, RecordingWriter
 from tests.integration.namespaces import inside, namespace
 from tests.integration.trouble import Trouble

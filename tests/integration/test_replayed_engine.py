@@ -10,14 +10,13 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from nettop.ffi import ffi, lib
-from nettop.ffi.engine import Engine
-from nettop.ffi.frames import Packer
+from nettop.engine import ffi, lib
+from nettop.engine.frames import Packer
+from nettop.engine.handle import Engine
 from nettop.model.types import NicStage, PlaneHas, Stage
-from nettop.planes import stages, wait
-from nettop.planes.nics import Placed
-from nettop.sources import netns
+from nettop.sources import netns, stages, wait
 from nettop.sources.cgroups import Reached
+from nettop.sources.nics import Placed
 from tests.integration.namespaces import inside
 from tests.integration.sends import cgroup_root, connection, cookie_of, inside_walk, take
 

@@ -11,15 +11,14 @@ from typing import Any
 
 import pytest
 
-from nettop.ffi import ffi, lib
-from nettop.ffi.engine import Engine, Procs
-from nettop.ffi.eventlog import EventLog
-from nettop.ffi.frames import Packer
-from nettop.ffi.pathtick import path_tick
+from nettop.engine import ffi, lib
+from nettop.engine.eventlog import EventLog
+from nettop.engine.frames import Packer
+from nettop.engine.handle import Engine, Procs
+from nettop.engine.pathtick import path_tick
 from nettop.model.events import EventType
 from nettop.model.path import Hook
-from nettop.planes import events
-from nettop.sources import netns
+from nettop.sources import events, netns
 from tests.integration.namespaces import namespace
 from tests.integration.test_replayed_engine import TICKS, rows, sweep
 from tests.integration.trouble import Trouble

@@ -19,14 +19,14 @@ from typing import Any
 import pytest
 
 from nettop.collect import PollOptions
+from nettop.engine import lib
 from nettop.export.jsonout import socket_object
-from nettop.ffi import lib
 from nettop.model.events import EventType
-from nettop.model.fields import FIELDS
 from nettop.model.types import Flag, Row
 from nettop.poller import LiveFeed
 from nettop.query import compile_filter
-from nettop.render.columns import cell
+from nettop.text.columns import cell
+from nettop.text.fields import FIELDS
 from nettop.tui.glyphs import UTF8
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.gather import sends_of, waits_of

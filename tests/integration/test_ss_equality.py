@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from nettop.ffi import check, ffi, lib
-from nettop.ffi.engine import Engine
+from nettop.engine import check, ffi, lib
+from nettop.engine.handle import Engine
 from nettop.model.types import Detail, Row
 from tests.integration.namespaces import inside, namespace, needs_root, run
 

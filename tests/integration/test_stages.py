@@ -10,10 +10,10 @@ from contextlib import suppress
 
 import pytest
 
-from nettop.ffi import check, ffi, lib
+from nettop.engine import check, ffi, lib
 from nettop.model.types import Dist, NicStage, PlaneHas, Stage
-from nettop.planes.nics import Placed
 from nettop.poller import LiveFeed
+from nettop.sources.nics import Placed
 from nettop.stamps import Flight, Flights, StampedSocket
 from tests.integration.namespaces import inside, needs_root
 from tests.integration.sends import (

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from nettop.model.types import PlaneHas
-from nettop.planes import stages
 from nettop.poller import LiveFeed
+from nettop.sources import stages
 from tests.ending.screen import HANGS, Screen
 from tests.integration import sockops
 from tests.integration.bpfobjects import held, left_of, shown, until

@@ -12,8 +12,8 @@ from functools import partial
 import pytest
 
 from nettop.model.types import NO_DIST, Stage
-from nettop.planes import stages
 from nettop.poller import LiveFeed
+from nettop.sources import stages
 from tests.integration.bpfobjects import linked
 from tests.integration.namespaces import inside, needs_root, run
 from tests.integration.sends import (

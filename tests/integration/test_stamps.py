@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from nettop.ffi.stamps import enable
+from nettop.engine.stamps import enable
 from nettop.stamps import Flag, Flight, Flights, Stamp, StampedSocket, StampError, StampType
 from tests.integration.namespaces import inside, needs_root, run
 from tests.integration.sends import (

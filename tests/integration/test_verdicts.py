@@ -17,13 +17,13 @@ from threading import Event, Thread
 import pytest
 
 from nettop.collect import PollOptions
-from nettop.ffi import lib
-from nettop.model.explain import explain
+from nettop.engine import lib
 from nettop.model.types import Level, Row, Verdict
-from nettop.model.words import who_text, why_text
-from nettop.planes import PlaneOptions
-from nettop.planes.wait import WaitPlane
 from nettop.poller import LiveFeed
+from nettop.sources import PlaneOptions
+from nettop.sources.wait import WaitPlane
+from nettop.text.explain import explain
+from nettop.text.words import who_text, why_text
 from tests.integration.namespaces import inside, needs_root, pair, run
 from tests.integration.sends import connection, cookie_of, shaped
 

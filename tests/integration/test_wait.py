@@ -17,8 +17,8 @@ import pytest
 
 from nettop.collect import PollOptions
 from nettop.model.types import Dist, Flag, PlaneHas, Row, Verdict
-from nettop.planes import PlaneOptions
 from nettop.poller import LiveFeed
+from nettop.sources import PlaneOptions
 from tests.integration.bpfobjects import held, left_of, until
 from tests.integration.namespaces import inside, namespace, needs_root, run
 from tests.integration.namespaces import pair as veth_pair

@@ -9,8 +9,8 @@ import pytest
 from textual import events
 
 from nettop.feed import Grouping
-from nettop.keys import ACTIONS, KEYS
-from nettop.model.fields import FIELDS
+from nettop.text.fields import FIELDS
+from nettop.text.keys import ACTIONS, KEYS
 from nettop.tui.screens.main import MainScreen
 from tests.tui.conftest import Running, Screen
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from nettop.model.ss_command import ss_command
+from nettop.text.ss_command import ss_command
 from nettop.tui.header import shortened
 from tests.fakes import FakeFeed
 from tests.tui.conftest import Running, Screen

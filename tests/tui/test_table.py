@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from nettop.model.fields import FIELDS
 from nettop.model.types import Flag, Row, Verdict
-from nettop.render import units
+from nettop.text import units
+from nettop.text.fields import FIELDS
 from nettop.tui.widgets.group_table import GroupTable
 from tests.fakes import FakeFeed
 from tests.tui.conftest import Running

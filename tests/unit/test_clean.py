@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nettop.render.clean import clean
+from nettop.text.clean import clean
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from nettop.model.explain import explain
-from nettop.model.fields import FIELDS, Kind
 from nettop.model.types import Flag
-from nettop.render.columns import cell, cells_of, cut, title_of, to_ascii
-from nettop.render.table import TableStyle, table_lines
+from nettop.text.columns import cell, cells_of, cut, title_of, to_ascii
+from nettop.text.explain import explain
+from nettop.text.fields import FIELDS, Kind
+from nettop.text.table import TableStyle, table_lines
 from tests.export.make import make_detail, make_model, make_row
 
 FEW = tuple(FIELDS[name] for name in ("proc", "comm", "rto", "why", "st"))

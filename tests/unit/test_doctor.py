@@ -18,10 +18,9 @@ pytest.importorskip("nettop._native", reason="the C helper is not built")
 from nettop import doctor
 from nettop.errors import NettopError
 from nettop.model.types import SourceStatus
-from nettop.planes import stages
-from nettop.render.units import ABSENT
-from nettop.sources import netns
+from nettop.sources import netns, stages
 from nettop.sources.procs import procs_status
+from nettop.text.units import ABSENT
 
 ALL_CAPS = frozenset({"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"})
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from nettop.model.fields import FIELDS, Field
 from nettop.model.types import Flag, Level, Owner, Proto, Row, Verdict
-from nettop.model.words import who_text
+from nettop.text.fields import FIELDS, Field
+from nettop.text.words import who_text
 from tests.feeding import FedEngine as Engine
 from tests.netlink import connection, diag, done, message, skmeminfo, tcp_info
 

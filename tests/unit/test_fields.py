@@ -8,17 +8,17 @@ import itertools
 
 import pytest
 
+from nettop.commands.topics import columns, sort_keys
 from nettop.export.csvout import write_header, write_rows
 from nettop.export.jsonout import socket_object
 from nettop.export.keys import KEYS
 from nettop.feed import Sort
-from nettop.helptopics import columns, sort_keys
-from nettop.model import fields as registry
-from nettop.model.fields import DERIVED, FIELDS, Field, Formula, Kind, Loc, lookup, resolved
 from nettop.model.tcpinfo import ABSENT
 from nettop.model.types import Proto, Row
 from nettop.query import compile_filter
-from nettop.render.columns import cell, reader, title_of
+from nettop.text import fields as registry
+from nettop.text.columns import cell, reader, title_of
+from nettop.text.fields import DERIVED, FIELDS, Field, Formula, Kind, Loc, lookup, resolved
 from tests.export.make import make_model
 from tests.feeding import FedEngine
 from tests.netlink import connection, done

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nettop.ffi import lib
-from nettop.ffi.frames import Packer, Section, Sections, sections_of
+from nettop.engine import lib
+from nettop.engine.frames import Packer, Section, Sections, sections_of
 
 CAPTURES = sorted((Path(__file__).parents[1] / "data" / "netlink").glob("*.bin"))
 NLMSG_DONE = 3

@@ -12,12 +12,12 @@ from nettop.clocks import hwtstamp
 from nettop.clocks.follow import SystemTime
 from nettop.clocks.hwtstamp import Owner
 from nettop.clocks.interfaces import TX_TYPES
+from nettop.engine import lib
 from nettop.export.distributions import host_tx_object, nic_of
-from nettop.ffi import lib
 from nettop.model.types import Dist, Histogram, NicStage, Stage
-from nettop.planes import nics
-from nettop.planes.nics import NicStamps, Placed, Stamp
+from nettop.sources import nics
 from nettop.sources.netns import own_inode
+from nettop.sources.nics import NicStamps, Placed, Stamp
 from nettop.tui.glyphs import UTF8
 from nettop.tui.panes.tx import Sends, stage_lines
 

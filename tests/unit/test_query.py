@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nettop.ffi import ffi
-from nettop.ffi.wire import EMPTY_REC, pack_row
-from nettop.model.fields import FIELDS
+from nettop.engine import ffi
+from nettop.engine.wire import EMPTY_REC, pack_row
 from nettop.model.types import Owner, Proc, Proto
 from nettop.query import FilterError, compile_filter
 from nettop.query.complete import complete
+from nettop.text.fields import FIELDS
 from tests.feeding import FedEngine as Engine
 from tests.netlink import connection, diag, done, skmeminfo
 

@@ -9,10 +9,10 @@ from typing import cast
 import pytest
 
 from nettop.export.snapshot import RowFeed, write_tick
-from nettop.helptext import usage
-from nettop.model.fields import FIELDS
 from nettop.options import COMMANDS, SUFFIXES, Format
-from nettop.render.columns import _SETS
+from nettop.text.columns import _SETS
+from nettop.text.fields import FIELDS
+from nettop.text.usage import usage
 from tests.export.make import Rows, make_model, make_row
 
 PACKAGE = Path(__file__).resolve().parents[2] / "nettop"

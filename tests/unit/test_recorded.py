@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from nettop.model.types import Level, Model, Row, Stage, Verdict
-from nettop.model.words import who_text
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording
+from nettop.text.words import who_text
 
 HERE = Path(__file__).parents[1] / "data" / "recordings"
 MS = 1_000_000

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nettop.sources import refusal
+from nettop import refusal
 
 ALL = frozenset(refusal.CAPABILITIES)
 HOST = "         0          0 4294967295\n"
@@ -47,8 +47,8 @@ def test_what_is_missing(
 
 
 SAY = """
-from nettop.planes.loaded import Planes
-from nettop.planes import PlaneOptions
+from nettop.sources.loaded import Planes
+from nettop.sources import PlaneOptions
 for s in Planes(PlaneOptions()).statuses():
     if s.name in ("wait", "stages"):
         print(s.state, s.reason, "|", s.fix)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from nettop.model.fields import FIELDS
 from nettop.model.types import Level, Proto
-from nettop.model.verdicts import VERDICTS
-from nettop.model.words import who_text, why_text
+from nettop.text.fields import FIELDS
+from nettop.text.verdicts import VERDICTS
+from nettop.text.words import who_text, why_text
 from tests.feeding import FedEngine as Engine
 from tests.netlink import connection, diag, done, skmeminfo
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nettop.planes import stages
+from nettop.sources import stages
 
 
 class Kernel:

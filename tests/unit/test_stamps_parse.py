@@ -9,7 +9,7 @@ import struct
 
 import pytest
 
-from nettop.ffi.stamps import parse
+from nettop.engine.stamps import parse
 from nettop.model.stamps import ERROR_TEXTS, Stamp, StampError, StampType
 
 SOL_SOCKET, SOL_IP, SOL_IPV6, SOL_PACKET = 1, 0, 41, 263

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nettop.engine import lib
+from nettop.engine.frames import Section, Sections
 from nettop.errors import NettopError
-from nettop.ffi import lib
-from nettop.ffi.frames import Section, Sections
 from nettop.model.cost import Cost, ProgramCost
 from nettop.model.tcpinfo import TAIL_7_0
 from nettop.model.types import HostCounters, NicStage, SourceStatus, Stage

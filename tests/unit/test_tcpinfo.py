@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from nettop.ffi import ffi
+from nettop.engine import ffi
 from nettop.model import tcpinfo
-from nettop.model.fields import FIELDS
 from nettop.model.tcpinfo import ABSENT, TAIL_6_18, TAIL_7_0, TCP_INFO, InfoField, decode
 from nettop.model.types import Proto
+from nettop.text.fields import FIELDS
 from tests.feeding import FedEngine as Engine
 from tests.netlink import connection, done
 

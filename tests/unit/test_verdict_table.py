@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from nettop.engine import ffi, lib
 from nettop.export.keys import KEYS
-from nettop.ffi import ffi, lib
-from nettop.model.explain import explain
-from nettop.model.fields import Loc
 from nettop.model.types import Because, Verdict
-from nettop.model.verdicts import CAUSES, NAMES, VERDICTS, named, verdict_words
-from nettop.model.words import who_name
 from nettop.query import compile_filter
 from nettop.query.complete import complete
+from nettop.text.explain import explain
+from nettop.text.fields import Loc
+from nettop.text.verdicts import CAUSES, NAMES, VERDICTS, named, verdict_words
+from nettop.text.words import who_name
 from tests.export.make import make_detail, make_model, make_row
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -37,8 +37,8 @@ def subject(data: PaneData, number: int) -> str:
     With nothing selected waits and events are those of all sockets of the polled namespaces, unless
     some are chosen; sends are all that were stamped.
     """
-    from nettop.model.words import owner_text
-    from nettop.render.columns import endpoint
+    from nettop.text.columns import endpoint
+    from nettop.text.words import owner_text
 
     if data.marked is not None:
         return f"* {data.marked.sockets} marked"

@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nettop.model.events import (
-    SHORT_NAMES,
-    EventMemory,
-    EventType,
-    closed_numbers,
-    event_line,
-    event_who,
-)
-from nettop.model.explain import explain, shares
-from nettop.model.fields import FIELDS
+from nettop.model.events import EventMemory, EventType
 from nettop.model.types import CA_STATES, Flag, Point, Proto, Verdict
-from nettop.render import units
-from nettop.render.clean import clean
+from nettop.text import units
+from nettop.text.clean import clean
+from nettop.text.events import SHORT_NAMES, closed_numbers, event_line, event_who
+from nettop.text.explain import explain, shares
+from nettop.text.fields import FIELDS
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.panes import rx
 from nettop.tui.panes.data import PaneData

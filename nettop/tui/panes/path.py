@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nettop.model.path import HOOK_TEXTS, PathTick
-from nettop.render import units
+from nettop.text import units
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, line
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nettop.model.types import Dist, Histogram, Point
-from nettop.render import units
+from nettop.text import units
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, Part, line

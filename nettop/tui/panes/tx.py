@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nettop.model.types import Dist, Histogram, NicStage, Stage
-from nettop.render import units
+from nettop.text import units
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.panes.rx import axis, place
 from nettop.tui.style import Role

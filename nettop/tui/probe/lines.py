@@ -10,7 +10,7 @@ from nettop.probe.legs import LABELS, Leg
 from nettop.probe.opening import AnyProber
 from nettop.probe.report import bar_text, far_text, head_text, histograms, means, notes
 from nettop.probe.tally import Point, Tally
-from nettop.render import units
+from nettop.text import units
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.panes.rx import axis
 from nettop.tui.panes.tx import box_of

@@ -17,7 +17,7 @@ from nettop.clocks.interfaces import Interface, Remark
 from nettop.clocks.observer import PhcReport, Report
 from nettop.clocks.table import Level, Row
 from nettop.clocks.watch import Watch
-from nettop.render.clean import clean
+from nettop.text.clean import clean
 from nettop.tui.base import KeyScreen
 from nettop.tui.screens.clockplot import plot, sparkline
 from nettop.tui.style import Role

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nettop.model.fields import FIELDS, Field
-from nettop.render.columns import title_of
+from nettop.text.columns import title_of
+from nettop.text.fields import FIELDS, Field
 from nettop.tui.screens.overlay import Overlay
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, line

@@ -7,7 +7,7 @@ from textwrap import wrap
 from nettop.feed import Feed
 from nettop.model.cost import Cost
 from nettop.model.types import Model, SourceStatus
-from nettop.render import units
+from nettop.text import units
 from nettop.tui.screens.overlay import Overlay
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import BLANK, Line, line

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, cast
 from textual import events
 from textual.app import ComposeResult
 
-from nettop.model.explain import explain
 from nettop.model.tcpinfo import LISTEN_FIELDS, TAIL_6_18, TAIL_7_0, TCP_INFO, InfoField
 from nettop.model.types import CA_STATES, Detail, Model, Proto, Row
-from nettop.model.words import owner_text
-from nettop.render import units
-from nettop.render.clean import clean
-from nettop.render.columns import endpoint
+from nettop.text import units
+from nettop.text.clean import clean
+from nettop.text.columns import endpoint
+from nettop.text.explain import explain
+from nettop.text.words import owner_text
 from nettop.tui.base import KeyScreen
 from nettop.tui.header import host_line, shortened
 from nettop.tui.panes.data import PaneData

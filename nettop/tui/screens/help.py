@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from nettop.helptopics import WHO_WORDS
-from nettop.keys import GROUPS, KEYS
-from nettop.model.fields import FIELDS
-from nettop.model.verdicts import VERDICTS
-from nettop.model.words import who_name
+from nettop.commands.topics import WHO_WORDS
+from nettop.text.fields import FIELDS
+from nettop.text.keys import GROUPS, KEYS
+from nettop.text.verdicts import VERDICTS
+from nettop.text.words import who_name
 from nettop.tui.screens.overlay import Overlay
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import BLANK, Line, line

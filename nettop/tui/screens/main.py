@@ -13,10 +13,10 @@ from textual.screen import ModalScreen
 from textual.timer import Timer
 
 from nettop.feed import Feed, Grouping, Sort
-from nettop.keys import ACTIONS
-from nettop.model.fields import Field
 from nettop.model.types import Model, Row
 from nettop.query import FilterError, compile_filter
+from nettop.text.fields import Field
+from nettop.text.keys import ACTIONS
 from nettop.tui import columns as table_columns
 from nettop.tui.footer import footer_keys, footer_line, place_of_groups, place_of_rows
 from nettop.tui.header import HeaderState, clock_text, host_line, status_line

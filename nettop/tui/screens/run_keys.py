@@ -12,8 +12,8 @@ from textual.message import Message
 
 from nettop.errors import NettopError
 from nettop.feed import Feed
-from nettop.model.ss_command import ss_command
 from nettop.model.types import Row
+from nettop.text.ss_command import ss_command
 from nettop.tui.base import KeyScreen
 from nettop.tui.style import Role
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from nettop.feed import Sort
-from nettop.model.fields import FIELDS, Field
 from nettop.model.types import Row
+from nettop.text.fields import FIELDS, Field
 from nettop.tui.screens.overlay import Overlay
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import BLANK, Line, line

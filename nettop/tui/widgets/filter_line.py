@@ -8,9 +8,9 @@ from textwrap import wrap
 
 from textual import events
 
-from nettop.model.fields import Field
 from nettop.query import FilterError, compile_filter
 from nettop.query.compile import NameSets
+from nettop.text.fields import Field
 from nettop.tui.style import Role
 from nettop.tui.widgets.box import boxed
 from nettop.tui.widgets.lines import Line, LineWidget, line

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from nettop.feed import Feed, Grouping
 from nettop.model.types import Flag, Group, Verdict
-from nettop.model.verdicts import verdict_words
-from nettop.render import units
+from nettop.text import units
+from nettop.text.verdicts import verdict_words
 from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import Line, LineWidget, Part, line
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from nettop.collect import PollOptions
 from nettop.model.types import Row, Stage
-from nettop.planes import PlaneOptions, stages
 from nettop.poller import LiveFeed
+from nettop.sources import PlaneOptions, stages
 from tests.integration.namespaces import pair, run
 from tests.integration.sends import connection, cookie_of, select
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from nettop.clocks.follow import FollowedClock
 from nettop.clocks.interfaces import RX_FILTERS, interface
-from nettop.ffi import check, ffi, lib
+from nettop.engine import check, ffi, lib
 from nettop.stamps import StampedSocket
 from tests.integration.namespaces import inside, namespace, run
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from nettop.collect import PollOptions
 from nettop.model.path import Hook
-from nettop.planes import PlaneOptions
 from nettop.poller import LiveFeed
+from nettop.sources import PlaneOptions
 from tests.integration.namespaces import inside, pair
 from tests.integration.sends import connection
 
@@ -65,7 +65,7 @@ def stamping_ends() -> dict[str, int]:
 
 def _stamped() -> int:
     """Datagrams of ten that carry a stamp although nobody here asks for stamping."""
-    from nettop.ffi.stamps import Buffers, enable
+    from nettop.engine.stamps import Buffers, enable
     from nettop.stamps import Flag
 
     with (

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from nettop.model.types import Stage
-from nettop.planes import stages
+from nettop.sources import stages
 from tests.integration.namespaces import pair
 from tests.integration.sends import connection, feed_of, select, sent, take
 

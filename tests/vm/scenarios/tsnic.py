@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from nettop.clocks.interfaces import TX_TYPES
+from nettop.engine import check, ffi, lib
 from nettop.export.distributions import host_tx_object
-from nettop.ffi import check, ffi, lib
 from nettop.model.types import Stage
-from nettop.planes import stages
+from nettop.sources import stages
 from tests.integration.namespaces import inside, namespace, run
 from tests.integration.sends import feed_of, select, sent
 

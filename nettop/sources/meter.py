@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
-from nettop.ffi import ffi, lib
+from nettop.engine import ffi, lib
 from nettop.model.cost import ProgramCost
-from nettop.render.clean import clean
+from nettop.text.clean import clean
 
 EVERY_S = 10.0
 _LEAST_S = 0.9

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nettop.model.fields import FIELDS
 from nettop.model.types import WHO_MAYBE, Because, Detail, Flag, Model, Proto, Row, Verdict
-from nettop.model.verdicts import VERDICTS
-from nettop.model.words import who_text
-from nettop.render import units
+from nettop.text import units
+from nettop.text.fields import FIELDS
+from nettop.text.verdicts import VERDICTS
+from nettop.text.words import who_text
 
 
 @dataclass(frozen=True, slots=True)

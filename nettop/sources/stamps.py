@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 from functools import cache
 
-from nettop.ffi import check, lib
+from nettop.engine import check, lib
 from nettop.model.types import SourceStatus
-from nettop.planes import off
+from nettop.sources import off
 
 NAME = "stamps"
 METHOD = "so_timestamping"

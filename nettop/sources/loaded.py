@@ -9,11 +9,12 @@ from functools import partial
 from typing import Any
 
 from nettop import debug
-from nettop.ffi import ffi, lib
-from nettop.ffi.engine import Engine
+from nettop.engine import ffi, lib
+from nettop.engine.handle import Engine
 from nettop.model.types import NicStage, SourceStatus, Stage
-from nettop.planes import (
+from nettop.sources import (
     PlaneOptions,
+    cgroups,
     clocks,
     events,
     off,
@@ -22,9 +23,8 @@ from nettop.planes import (
     stamps,
     wait,
 )
-from nettop.planes.meter import Meter
-from nettop.planes.tick import PlaneTick
-from nettop.sources import cgroups
+from nettop.sources.meter import Meter
+from nettop.sources.tick import PlaneTick
 
 NOWHERE = 0  # inode of no namespace
 BPF_PLANES = (wait.NAME, stages.NAME, events.NAME, path.NAME)

@@ -8,11 +8,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nettop.ffi import check, ffi, lib
-from nettop.ffi.engine import Engine
+from nettop import refusal
+from nettop.engine import check, ffi, lib
+from nettop.engine.handle import Engine
 from nettop.model.types import NO_HISTOGRAM, Histogram, SourceStatus
-from nettop.planes import RX_METHODS
-from nettop.sources import refusal
+from nettop.sources import RX_METHODS
 
 NAME = "wait"
 PROBE_REASON = "TCP alone, and out-of-order data counts from its arrival: no sk_data_ready here"

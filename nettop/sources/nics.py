@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nettop.ffi import check, ffi, lib
+from nettop.engine import check, ffi, lib
 from nettop.model.types import NicStage
-from nettop.render.clean import clean
 from nettop.sources.netns import own_inode
+from nettop.text.clean import clean
 
 if TYPE_CHECKING:  # loaded where a NIC stamps: few hosts have one
     from nettop.clocks.follow import FollowedClock

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from nettop.model.fields import Field
 from nettop.model.types import Detail, Model, Row
-from nettop.render import units
-from nettop.render.clean import clean
-from nettop.render.columns import (
+from nettop.text import units
+from nettop.text.clean import clean
+from nettop.text.columns import (
     cell,
     cells_of,
     columns_for,
@@ -19,6 +18,7 @@ from nettop.render.columns import (
     title_of,
     to_ascii,
 )
+from nettop.text.fields import Field
 
 # So many rows are looked at before the widths of a table that is not cut are settled.
 SAMPLE_ROWS = 500

@@ -10,8 +10,8 @@ import os
 import re
 from pathlib import Path
 
+from nettop.engine.abi import version_of
 from nettop.errors import NettopError
-from nettop.ffi.abi import version_of
 
 try:
     from nettop._native import ffi, lib

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nettop.model.types import Proto, Row
-from nettop.render.columns import endpoint
+from nettop.text.columns import endpoint
 
 
 def ss_command(row: Row) -> str:

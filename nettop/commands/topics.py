@@ -5,10 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable
 
-from nettop.model.fields import FIELDS, Field, Kind
 from nettop.model.types import Verdict
-from nettop.model.verdicts import VERDICTS
-from nettop.model.words import who_name
+from nettop.text.fields import FIELDS, Field, Kind
+from nettop.text.verdicts import VERDICTS
+from nettop.text.words import who_name
 
 WIDTH = 100
 
@@ -140,7 +140,7 @@ def _listed(field: Field, unit: str | None) -> str:
 
 def keys() -> str:
     """The keys of the screen."""
-    from nettop.keys import GROUPS, KEYS
+    from nettop.text.keys import GROUPS, KEYS
 
     return "\n".join(
         f"{group}\n" + "".join(_row(k.shown, k.help, 15) for k in KEYS if k.group == group)
@@ -260,7 +260,7 @@ TOPICS: dict[str, tuple[str, Callable[[], str]]] = {
 
 def contents() -> str:
     """What `nettop help` prints."""
-    from nettop.helptext import COMMANDS
+    from nettop.text.usage import COMMANDS
 
     topics = "".join(_row(name, about, 12) for name, (about, _) in TOPICS.items())
     commands = "".join(
@@ -278,17 +278,17 @@ def topic(name: str) -> str:
     Raises:
         UsageError: there is none of that name.
     """
-    from nettop import helptext
+    from nettop.text.usage import COMMANDS, command_help
 
     if name in TOPICS:
         return TOPICS[name][1]()
-    if name in helptext.COMMANDS:
-        return helptext.command_help(name)
+    if name in COMMANDS:
+        return command_help(name)
     from nettop.errors import UsageError
-    from nettop.model.fields import nearest
     from nettop.optionvalues import perhaps
+    from nettop.text.fields import nearest
 
-    hint = perhaps(nearest(name, [*TOPICS, *helptext.COMMANDS]))
+    hint = perhaps(nearest(name, [*TOPICS, *COMMANDS]))
     raise UsageError(f"no help topic '{name}'{hint} (nettop help lists them)")
 
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from nettop.model.types import SourceStatus
-from nettop.planes import off
+from nettop.sources import off
 
 NAME = "clocks"
 CLASS = "/sys/class/ptp"

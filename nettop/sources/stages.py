@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nettop.ffi import check, ffi, lib
-from nettop.ffi.engine import Engine
+from nettop.engine import check, ffi, lib
+from nettop.engine.handle import Engine
 from nettop.model.types import NicStage, SourceStatus, Stage
-from nettop.planes.nics import NicStamps, claimed
-from nettop.planes.wait import off_status
 from nettop.sources.cgroups import Reached
+from nettop.sources.nics import NicStamps, claimed
+from nettop.sources.wait import off_status
 
 NAME = "stages"
 METHODS = {lib.NT_STAGES_STAMPS: "bpf_timestamping", lib.NT_STAGES_TRACEPOINTS: "tracepoints"}

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from nettop.model.types import Because, Verdict, Who
-from nettop.render import units
+from nettop.text import units
 
 Cell = Callable[[float, Because, bool], str]
 

@@ -7,12 +7,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nettop.ffi import check, ffi, lib
-from nettop.ffi.edges import FINE, FINE_EDGES, OCTAVE_EDGES, OCTAVES, filled
-from nettop.ffi.wire import DIST, ROW_SIZE, detail_of, dist_of, proc_of, rows_of, sort_number
-from nettop.model.fields import Field
+from nettop.engine import check, ffi, lib
+from nettop.engine.edges import FINE, FINE_EDGES, OCTAVE_EDGES, OCTAVES, filled
+from nettop.engine.wire import DIST, ROW_SIZE, detail_of, dist_of, proc_of, rows_of, sort_number
 from nettop.model.tcpinfo import InfoField
 from nettop.model.types import Detail, Dist, Histogram, Proc, Proto, Row, Stage
+from nettop.text.fields import Field
 
 if TYPE_CHECKING:
     from nettop.query.compile import Filter

@@ -7,11 +7,11 @@ from collections import namedtuple
 from collections.abc import Iterator
 from typing import Any
 
-from nettop.ffi import ffi, lib
-from nettop.model.fields import Field, Formula, Loc
+from nettop.engine import ffi, lib
 from nettop.model.tcpinfo import TCP_INFO, InfoField, decode
 from nettop.model.types import NO_PLANE, Detail, Dist, Owner, Plane, Proc, Row, Stage
-from nettop.render.clean import clean
+from nettop.text.clean import clean
+from nettop.text.fields import Field, Formula, Loc
 
 _CODES = {"uint8_t": "B", "uint16_t": "H", "uint32_t": "I", "uint64_t": "Q", "float": "f",
           "double": "d", "int32_t": "i"}  # fmt: skip

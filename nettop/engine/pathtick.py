@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from nettop.ffi import check, ffi, lib
-from nettop.ffi.edges import FINE, FINE_EDGES, filled
-from nettop.ffi.engine import Engine
+from nettop.engine import check, ffi, lib
+from nettop.engine.edges import FINE, FINE_EDGES, filled
+from nettop.engine.handle import Engine
 from nettop.model.path import Hook, HookTick, PathCounts, PathTick
 from nettop.model.types import Histogram
 

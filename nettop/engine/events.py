@@ -6,13 +6,13 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from nettop.ffi import ffi
-from nettop.ffi.edges import octaves_histogram
-from nettop.ffi.wire import layout
+from nettop.engine import ffi
+from nettop.engine.edges import octaves_histogram
+from nettop.engine.wire import layout
 from nettop.model.events import Closed, Drop, Event, EventType
 from nettop.model.tcpinfo import ABSENT
 from nettop.model.types import AF_INET, AF_INET6, Stage
-from nettop.render.clean import clean
+from nettop.text.clean import clean
 
 _names, _format = layout("nt_event")
 EVENT = struct.Struct(_format)

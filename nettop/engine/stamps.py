@@ -7,8 +7,8 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from nettop.ffi import check, ffi, lib
-from nettop.ffi.wire import layout
+from nettop.engine import check, ffi, lib
+from nettop.engine.wire import layout
 from nettop.model.stamps import Sent, Stamp, StampError, StampHas, StampType
 
 _names, _format = layout("nt_stamp")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from nettop.ffi import check, ffi, lib
-from nettop.ffi.engine import Engine
+from nettop.engine import check, ffi, lib
+from nettop.engine.handle import Engine
 from nettop.model.events import EventType
 from nettop.model.types import SourceStatus
-from nettop.planes.stages import StagesPlane
-from nettop.planes.wait import WaitPlane, off_status
+from nettop.sources.stages import StagesPlane
+from nettop.sources.wait import WaitPlane, off_status
 
 NAME = "events"
 METHOD = "tp_btf"
@@ -25,7 +25,7 @@ class EventsRead(NamedTuple):
 
 
 class EventsPlane:
-    """Owns the loaded programs; what they recorded is the engine's (nettop.ffi.eventlog)."""
+    """Owns the loaded programs; what they recorded is the engine's (nettop.engine.eventlog)."""
 
     def __init__(self, handle: Any, types: int, missing: str) -> None:
         self._s = ffi.gc(handle, lib.nt_events_close)

@@ -6,8 +6,8 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from nettop.ffi import check, ffi, lib
-from nettop.render.clean import clean
+from nettop.engine import check, ffi, lib
+from nettop.text.clean import clean
 
 # linux/capability.h, by number.
 CAPABILITIES = (

@@ -6,12 +6,12 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from nettop.ffi import check, ffi, lib
-from nettop.ffi.engine import Engine
+from nettop.engine import check, ffi, lib
+from nettop.engine.handle import Engine
 from nettop.model.path import Hook
 from nettop.model.types import SourceStatus
-from nettop.planes import off
-from nettop.planes.wait import off_status
+from nettop.sources import off
+from nettop.sources.wait import off_status
 
 NAME = "path"
 METHOD = "fentry"

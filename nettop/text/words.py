@@ -13,7 +13,7 @@ from nettop.model.types import (
     Verdict,
     Who,
 )
-from nettop.model.verdicts import verdict_words
+from nettop.text.verdicts import verdict_words
 
 _SHORT_STATES = {
     "ESTABLISHED": "ESTB", "SYN_SENT": "SYNS", "SYN_RECV": "SYNR", "FIN_WAIT1": "FIN1",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nettop.ffi import check, ffi, lib
-from nettop.ffi.wire import DIST, dist_of
+from nettop.engine import check, ffi, lib
+from nettop.engine.wire import DIST, dist_of
 from nettop.model.types import Histogram
 
 FINE = int(lib.NT_FINE_BUCKETS)

@@ -7,10 +7,10 @@ from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
 
-from nettop.model.fields import FIELDS, Field, Formula, Kind, Loc, Value, combined
 from nettop.model.tcpinfo import LISTEN_FIELDS
 from nettop.model.types import AF_INET6, TCP_LISTEN, Detail, Flag, Model, PlaneHas, Proto, Row
-from nettop.render import units
+from nettop.text import units
+from nettop.text.fields import FIELDS, Field, Formula, Kind, Loc, Value, combined
 
 DEFAULT_WIDTH = 120
 # From narrow to wide; a set serves from its width on, and WHY has room for every verdict in it.

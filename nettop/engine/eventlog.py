@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
-from nettop.ffi import check, ffi, lib
-from nettop.ffi.engine import Engine
-from nettop.ffi.events import CLOSED, DROP, EVENT, closed_of, drop_of, event_of
+from nettop.engine import check, ffi, lib
+from nettop.engine.events import CLOSED, DROP, EVENT, closed_of, drop_of, event_of
+from nettop.engine.handle import Engine
 from nettop.model.events import (
     Closed,
     Drop,
@@ -21,7 +21,7 @@ from nettop.model.events import (
     EventType,
     TypeCount,
 )
-from nettop.render.clean import clean
+from nettop.text.clean import clean
 
 ALL_TYPES = frozenset(EventType)
 DROPS_SHOWN = 256

@@ -8,8 +8,8 @@ import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from nettop.ffi import check, ffi, lib
-from nettop.ffi.wire import layout
+from nettop.engine import check, ffi, lib
+from nettop.engine.wire import layout
 
 # A frame that would unpack to more is not one of ours: 200,000 sockets take half of this.
 UNPACKED_MOST_BYTES = 1 << 28

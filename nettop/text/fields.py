@@ -7,7 +7,7 @@ To add a field: one line in _FIELDS. With a loc it is a number of struct nt_rec,
 plane; with a formula it is made of two other fields; with text it is made in Python. With a title
 it is a column with room of its own. Sort, filter, CSV, `--columns` and help follow; a formula is
 in JSON's `derived` too. A member of tcp_info is a line in tcpinfo.py alone. To show a column
-without being asked, name it in render/columns.py (_SETS). tests/unit/test_fields.py holds this.
+without being asked, name it in columns.py (_SETS). tests/unit/test_fields.py holds this.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from nettop.model.tcpinfo import ABSENT, TCP_INFO, InfoField
 from nettop.model.types import Detail, Flag, Proto, Row, Stage
-from nettop.model.words import owner_text, proto_text, state_text, who_text, why_text
+from nettop.text.words import owner_text, proto_text, state_text, who_text, why_text
 
 Value = int | float | str | None
 
