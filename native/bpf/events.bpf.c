@@ -2,7 +2,7 @@
 /*
  * What happens to sockets, as it happens: retransmissions, drops, resets, errors, states, ends.
  *
- * Everything is counted; a record is told as long as its type stays within the limit. Where a
+ * Everything is counted; a record is written as long as its type stays within the limit. Where a
  * tracepoint's arguments differ between kernels there are alternatives, and the helper loads one.
  * A packet belongs to the socket that the kernel names, never to the task that happens to run.
  */
@@ -58,7 +58,7 @@ struct {
 	__type(value, u64);
 } reasons SEC(".maps");
 
-/* Network namespaces to tell of, unless it is all. */
+/* Network namespaces to report, unless it is all. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -78,7 +78,7 @@ const volatile __u64 pidns_dev, pidns_ino;
 /* By type: when the bucket will be full again. */
 __u64 filled_ns[NT_EV_TYPES];
 
-/* --- counting and telling --- */
+/* --- counting and recording --- */
 
 static __always_inline struct nt_ev_cpu *this_cpu(void)
 {
@@ -170,7 +170,7 @@ static __always_inline void note_owner(struct nt_ev_sock *s, struct sock *sk)
 /* --- retransmissions --- */
 
 /*
- * Since 6.17 attempts that failed before the segment was counted are told as well, so the
+ * Since 6.17 attempts that failed before the segment was counted are traced as well, so the
  * segments are those that total_retrans grew by.
  */
 static __always_inline int retransmitted(struct sock *sk, struct sk_buff *skb, int err)
@@ -238,7 +238,7 @@ int BPF_PROG(retransmit_synack, struct sock *sk, struct request_sock *req)
 	e->state = NT_TCP_SYN_RECV;
 	e->flags |= NT_EVF_SYNACK;
 	put_ends(&req->__req_common, &e->sport, &e->dport, e->src, e->dst);
-	e->retransmits = BPF_CORE_READ(req, num_retrans) + 1; /* counted after this is told */
+	e->retransmits = BPF_CORE_READ(req, num_retrans) + 1; /* counted after this is traced */
 	e->segs = 1;
 	end(e);
 	return 0;
@@ -337,7 +337,7 @@ static __always_inline int dropped(struct sk_buff *skb, struct sock *sk, u64 coo
 }
 
 /*
- * Helpers do not take skb->sk, so its cookie is what somebody asked for before: a poll, or the
+ * Helpers do not take skb->sk, so its cookie is what was asked for before: a poll, or the
  * program that follows its states.
  */
 static __always_inline int dropped_with(struct sk_buff *skb, u32 reason)

@@ -9,7 +9,7 @@
 #define NT_EV_REASONS 512U
 #define NT_EV_SPACES 4096U /* network namespaces */
 
-/* A TCP socket from its birth, or from the first event that told of its end. */
+/* A TCP socket from its birth, or from the first event that reported its end. */
 struct nt_ev_sock {
 	__u64 born_ns;
 	__u32 pid;   /* of the process that last connected, listened, or closed */

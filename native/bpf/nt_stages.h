@@ -74,7 +74,7 @@ struct nt_tx_key {
 /* What user space reads of a socket. */
 struct nt_tx_rec {
 	__u64 cookie;
-	__u64 born_ns; /* tells a record from its predecessor of the same cookie */
+	__u64 born_ns; /* distinguishes a record from its predecessor of the same cookie */
 	__u32 epoch[2];
 	__u32 touched; /* in this epoch, last */
 	__u32 sampled; /* sends that were stamped */

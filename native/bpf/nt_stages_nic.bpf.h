@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The part of stages.bpf.c that hears of NICs' stamps. They count in the NIC's own time, which user
- * space alone can tell in the system's: each goes there as it is.
+ * The part of stages.bpf.c that receives NICs' timestamps. They count in the NIC's own time, which user
+ * space alone can convert to the system's: each goes there as it is.
  */
 #ifndef NT_STAGES_NIC_BPF_H
 #define NT_STAGES_NIC_BPF_H
@@ -12,7 +12,7 @@ struct {
 } nics SEC(".maps");
 
 /*
- * The NIC may tell later than the ACK: a place that was given up still knows what it held, until
+ * The NIC may report later than the ACK: a place that was given up still knows what it held, until
  * another send takes it.
  */
 static __always_inline u64 left_at(struct nt_tx_sock *s, u32 tskey)

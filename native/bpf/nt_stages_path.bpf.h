@@ -77,7 +77,7 @@ static __always_inline u32 followed(const struct sock *sk)
 
 #include "nt_stages_udp.bpf.h"
 
-/* ACKs that tcp_probe does not tell of: of connections that are being closed. */
+/* ACKs that tcp_probe does not see: of connections that are being closed. */
 static __always_inline void forget_acknowledged(struct nt_tx_sock *s, u32 snd_una,
 						struct nt_tx_counts *c)
 {
@@ -242,7 +242,7 @@ int stages_walk_udp(struct bpf_iter__udp *ctx)
 {
 	struct udp_sock *sk = ctx->udp_sk;
 
-	if (!sk || clear_alien)
+	if (!sk || clear_every)
 		return 0;
 	u64 cookie = bpf_get_socket_cookie(sk);
 	bool want = everything || bpf_map_lookup_elem(&wanted, &cookie);

@@ -98,7 +98,7 @@ static __always_inline void advance(struct nt_tx_datagrams *d)
 	}
 }
 
-/* Its place is given up: it has left at to, or (0) nobody saw it leave. */
+/* Its place is given up: it has left at to, or (0) its departure was not seen. */
 static __always_inline void settle(u64 key, struct flight *f, u64 to, struct nt_tx_counts *c)
 {
 	u64 cookie = f->cookie;
@@ -162,7 +162,7 @@ static __always_inline void queued_datagram(struct sk_buff *skb, struct nt_tx_ma
 
 	if (!d)
 		return;
-	if (old) /* a buffer of before, whose end another CPU is about to see, or nobody saw */
+	if (old) /* a buffer of before, whose end another CPU is about to see, or was not seen */
 		settle(key, old, old->left_ns, c);
 	if (f.segments) {
 		advance(d);

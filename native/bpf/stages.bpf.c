@@ -2,7 +2,7 @@
 /*
  * Where TCP sends spend their time, through the kernel's BPF timestamping (Linux 6.15).
  *
- * A sockops program at the root cgroup hears of every send on a socket whose SK_BPF_CB_FLAGS
+ * A sockops program at the root cgroup sees every send on a socket whose SK_BPF_CB_FLAGS
  * has the TX bit, and asks for the stamps of one in N. It shares that hook with others: it
  * always returns 1, never writes a reply, and leaves at once for what it does not use.
  */
@@ -130,7 +130,7 @@ volatile __u32 epoch = 1;
 volatile __u32 every = 1;   /* stamp one send in so many */
 volatile __u32 refined;	    /* sockets with fine buckets */
 volatile __u32 everything;  /* all sockets, not the wanted ones */
-volatile __u32 clear_alien; /* the walk clears every flag, whoever set it */
+volatile __u32 clear_every; /* the walk clears every flag, whoever set it */
 /* What the last walk did. */
 __u32 walk_set, walk_cleared, walk_foreign, walk_failed, walk_udp;
 
@@ -222,7 +222,7 @@ static __always_inline bool forget(struct nt_tx_sock *s, u32 tskey)
 
 static __always_inline bool remember(struct nt_tx_sock *s, const struct nt_tx_pending *p)
 {
-	/* Not always the first: a NIC may tell of a send whose place is free already. */
+	/* Not always the first: a NIC may report a send whose place is free already. */
 #pragma unroll
 	for (u32 i = 0; i < NT_TX_RING; i++) {
 		u32 at = (p->nth + i) % NT_TX_RING;
@@ -490,7 +490,7 @@ int stages_walk(struct bpf_iter__tcp *ctx)
 
 	if (!tp)
 		return 0;
-	if (by_stamps && clear_alien) {
+	if (by_stamps && clear_every) {
 		int flags = 0;
 
 		if (bpf_getsockopt(skc, SOL_SOCKET, SK_BPF_CB_FLAGS, &flags, sizeof(flags)) ||

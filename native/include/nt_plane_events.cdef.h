@@ -114,10 +114,10 @@ struct nt_reason {
 /* Of the plane itself; counters only grow. */
 struct nt_events_totals {
 	uint64_t seen[8];	/* by enum nt_event_type */
-	uint64_t suppressed[8]; /* of these, without a record: more than the kernel may tell at once */
+	uint64_t suppressed[8]; /* of these, without a record: more than the limit of records */
 	uint64_t lost[8];	/* of these, without a record: the ring was full */
-	uint64_t missed[8];    /* not seen: they interrupted the program that tells of their like */
-	uint64_t overrun[8];   /* recorded, and gone before anybody could ask: one read had too many */
+	uint64_t missed[8];    /* not seen: they interrupted the program that counts them */
+	uint64_t overrun[8];   /* recorded, and gone before they could be read: one read had too many */
 	uint64_t segs_retrans; /* RetransSegs */
 	uint64_t failed;       /* retransmissions that did not leave; some are no RetransSegs */
 	uint64_t unplaced;     /* drops counted by reason alone: no place left for their socket */
@@ -139,7 +139,7 @@ struct nt_events_head {
 
 /*
  * Loads and attaches; on failure why says in one line what is missing. Returns the types that
- * this kernel can tell, as bits; why then names the others, if any. confined: nothing is recorded
+ * this kernel can report, as bits; why then names the others, if any. confined: nothing is recorded
  * until nt_events_spaces names namespaces; 0: everything, from the start.
  */
 int nt_events_open(struct nt_wait *waits, struct nt_stages *stages, int confined,
@@ -151,9 +151,9 @@ void nt_events_close(struct nt_events *s);
  * held the sockets that closed.
  */
 int nt_events_read(struct nt_events *s, struct nt_engine *e, struct nt_events_totals *ret);
-/* Records per second and type that the kernel tells, and at once after silence. */
+/* Records per second and type that the programs write, and at once after silence. */
 int nt_events_limit(struct nt_events *s, uint32_t per_s);
-/* Tells only of these network namespaces (at most 4096) from now on; n 0: of all. */
+/* Reports only these network namespaces (at most 4096) from now on; n 0: all. */
 int nt_events_spaces(struct nt_events *s, const uint32_t *netns, uint32_t n);
 
 /* --- what was recorded, as of the last interval that the engine took (nt_events_apply.c) --- */

@@ -99,7 +99,7 @@ static void name_pidns(struct events_bpf *skel)
 
 	if (stat("/proc/self/ns/pid", &st) || st.st_ino == FIRST_PIDNS)
 		return;
-	/* The kernel's own dev_t, not the one that stat tells. */
+	/* The kernel's own dev_t, not the one of stat. */
 	skel->rodata->pidns_dev = (uint64_t)major(st.st_dev) << 20 | minor(st.st_dev);
 	skel->rodata->pidns_ino = st.st_ino;
 }
@@ -212,7 +212,7 @@ static void say_missing(int types, char *why, uint32_t n)
 		if (!(types >> i & 1) && used < n)
 			used += (uint32_t)snprintf(
 				why + used, n - used, "%s%s",
-				used ? ", " : "this kernel does not tell: ", type_words[i]);
+				used ? ", " : "this kernel does not report: ", type_words[i]);
 }
 
 int nt_events_open(struct nt_wait *waits, struct nt_stages *stages, int confined,

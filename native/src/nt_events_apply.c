@@ -143,7 +143,7 @@ static int begin(struct nt_engine *e, const struct nt_section *s, const uint8_t 
 	log->seq = head.now.first_seq - 1;
 	log->n_drops = 0;
 	memcpy(log->begun, log->count, sizeof(log->begun));
-	/* Nobody knows whose the records were that the kernel left out. */
+	/* It is not known whose the records were that the kernel left out. */
 	if (missing(&head.now) != missing(&head.before))
 		log->gap_ns = s->at_ns;
 	nt_planes_dropped(e, NULL, 0);

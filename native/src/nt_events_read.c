@@ -127,7 +127,7 @@ static int read_counters(struct nt_events *s, struct nt_events_totals *t)
 		struct bpf_prog_info info = { 0 };
 		uint32_t size = sizeof(info);
 
-		/* Kernels before 5.12 do not count it; to be told of a program that is held cannot fail. */
+		/* Kernels before 5.12 do not count it; asking about a program that is held cannot fail. */
 		if (!s->programs[i] ||
 		    bpf_obj_get_info_by_fd(bpf_program__fd(s->programs[i]), &info, &size))
 			continue;

@@ -399,20 +399,20 @@ static int note_space(struct nt_stages *s, int ns_fd)
 		       0;
 }
 
-static int walk(struct nt_stages *s, int ns_fd, bool alien, struct nt_stages_walk *ret)
+static int walk(struct nt_stages *s, int ns_fd, bool every, struct nt_stages_walk *ret)
 {
 	struct stages_bpf__bss *bss = s->skel->bss;
 
 	pthread_mutex_lock(&s->lock);
 	bss->walk_set = bss->walk_cleared = bss->walk_foreign = bss->walk_failed = 0;
 	bss->walk_udp = 0;
-	bss->clear_alien = alien;
-	int err = alien ? 0 : note_space(s, ns_fd);
+	bss->clear_every = every;
+	int err = every ? 0 : note_space(s, ns_fd);
 
 	if (!err)
 		err = nt_bpf_iter_run(bpf_link__fd(s->skel->links.stages_walk), ns_fd);
-	bss->clear_alien = 0;
-	if (!err && !alien) {
+	bss->clear_every = 0;
+	if (!err && !every) {
 		err = nt_bpf_iter_run(bpf_link__fd(s->skel->links.stages_walk_udp), ns_fd);
 		s->udp += bss->walk_udp;
 		if (!err && (s->udp || bss->everything))

@@ -140,7 +140,7 @@ static bool fill_stage(const struct nt_tx_rec *now, const struct nt_tx_rec *last
 		counted += (uint32_t)buckets[k];
 	}
 	if (count > counted && count - counted > UINT16_MAX / 2) {
-		/* An octave went round, nobody knows which: the maximum is what is sure. */
+		/* An octave went round, it is not known which: the maximum is what is sure. */
 		d->p50_ns = d->p90_ns = d->p99_ns = d->max_ns;
 	} else {
 		nt_dist_of(buckets, NT_OCTAVES, 0, d);

@@ -174,12 +174,12 @@ class TypeCount(NamedTuple):
     seen: int = 0
     suppressed: int = 0  # of these, without a record: too many at once
     lost: int = 0  # of these, without a record: the ring was full
-    missed: int = 0  # not even seen: they interrupted the program that tells of their like
-    overrun: int = 0  # recorded, and gone before anybody could ask: one read had too many
+    missed: int = 0  # not even seen: they interrupted the program that counts them
+    overrun: int = 0  # recorded, and gone before they could be read: one read had too many
 
     @property
     def left_out(self) -> int:
-        """Nobody can list them."""
+        """They cannot be listed."""
         return self.suppressed + self.lost + self.missed + self.overrun
 
 

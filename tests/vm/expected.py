@@ -30,7 +30,7 @@ KERNELS = {
     "6.1": Expected(
         FENTRY, TRACEPOINTS, "tp_btf", 232,
         {"stages": "lacks BPF timestamping (Linux 6.15)",
-         "events": "this kernel does not tell: resets sent"},
+         "events": "this kernel does not report: resets sent"},
     ),
     "6.12": Expected(
         EXACT, TRACEPOINTS, "tp_btf", 248,
