@@ -40,7 +40,7 @@ def _run(recording: Recording, options: Options) -> int:
     frames = recording.frames()
     form = options.format or Format.TEXT
     one = options.once or form in _ONE_OBJECT or options.at is not None or not options.ticks
-    first, last = _stretch(frames, options, one=one)
+    first, last = stretch(frames, options, one=one)
     style = headless.text_style(options, to_file=options.output not in (None, "-"))
     feed = _feed(recording, frames, first, last, options)
 
@@ -104,7 +104,7 @@ def _from(frames: Sequence[FrameInfo], first: FrameInfo, last: FrameInfo) -> Seq
     return [f for f in frames if start.seq <= f.seq <= last.seq]
 
 
-def _stretch(
+def stretch(
     frames: Sequence[FrameInfo], options: Options, *, one: bool
 ) -> tuple[FrameInfo, FrameInfo]:
     """The first and the last tick that are shown."""

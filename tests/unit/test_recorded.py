@@ -1,10 +1,11 @@
 """Recordings of faults whose answer is known, replayed: verdicts and percentiles of the BPF planes.
 
-tests/data/record_scenarios.py makes them.
+tests/data/record_scenarios.py makes them; tests/data/scenario.py cuts one out of any recording.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,7 @@ from nettop.model.types import Level, Model, Row, Stage, Verdict
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording
 from nettop.text.words import who_text
+from tests.data import scenario
 
 HERE = Path(__file__).parents[1] / "data" / "recordings"
 MS = 1_000_000
@@ -94,3 +96,25 @@ def test_the_path_is_not_blamed_for_the_own_queue() -> None:
     row = worst(rows, Verdict.QDISC)
     assert row is not None
     assert row.rec.rtt_us > 5_000
+
+
+SCENARIOS = sorted(path.stem for path in HERE.glob("*.json"))
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_stretch_has_the_verdicts_that_stand_beside_it(name: str) -> None:
+    expected = json.loads((HERE / f"{name}.json").read_text())
+    assert scenario.accused(HERE / f"{name}.nettop") == expected
+
+
+def test_a_stretch_is_cut_out_of_a_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scenario, "HERE", tmp_path)
+    scenario.main([str(HERE / "late-reader.nettop"), "cut", "--to", "-2s"])
+    expected = json.loads((tmp_path / "cut.json").read_text())
+    assert 3 <= expected["ticks"] < 8
+    assert [v for found in expected["accused"].values() for v in found] == ["reads_late app"]
+    whole = scenario.accused(HERE / "late-reader.nettop")
+    assert whole["ticks"] == 8
+    assert set(whole["accused"]) == set(expected["accused"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nettop.commands.replay import _stretch
+from nettop.commands.replay import stretch
 from nettop.options import Options
 from nettop.store.recording import FrameInfo
 from nettop.times import moment
@@ -20,5 +20,5 @@ def test_before_the_end_is_near_the_end_whatever_the_clock_did(step_s: int, expe
         FrameInfo(i, NOON + (i + (step_s if i > 5 else 0)) * S, i * S, i == 1) for i in range(1, 11)
     ]
     options = Options(since=moment("-2"))
-    first, last = _stretch(frames, options, one=False)
+    first, last = stretch(frames, options, one=False)
     assert (first.seq, last.seq) == (expected, 10)
