@@ -144,7 +144,7 @@ def _run(
     pace = Pace(options.delay_s)
     number = 0
     while True:
-        model = feed.tick(pace.missed)
+        model = pace.tick(feed)
         _check(model, feed)
         if number == 0:
             _warn(model, options, feed)
@@ -187,7 +187,7 @@ def _write_tick(
 
 
 class Pace:
-    """Ticks on absolute deadlines, one interval apart from the end of the first on.
+    """Ticks on absolute deadlines, one interval apart from the end of the first poll on.
 
     The first takes longer than others, since all of /proc is read for it: counted from its
     beginning, the first interval would be a short one.
@@ -197,6 +197,13 @@ class Pace:
         self._interval_s = interval_s
         self._deadline: float | None = None
         self.missed = 0  # deadlines that passed while the last tick was polled and written
+
+    def tick(self, feed: RowFeed) -> Model:
+        """Polls; the time of the first is what the others are counted from."""
+        model = feed.tick(self.missed)
+        if self._deadline is None:
+            self._deadline = time.monotonic()
+        return model
 
     @property
     def next_s(self) -> float:

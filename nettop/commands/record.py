@@ -48,7 +48,7 @@ def run(feed: LiveFeed, writer: RecordingWriter, options: Options) -> int:
     feed.record(True)
     try:
         while True:
-            model = feed.tick(pace.missed)
+            model = pace.tick(feed)
             writer.add(feed.sample(model, whole=writer.wants_whole(model.mono_ns)))
             ticks += 1
             if out is not None:

@@ -199,8 +199,11 @@ def is_recording(path: str | Path) -> bool:
 
 
 def _begins_with(path: str | Path, sign: bytes) -> bool:
+    path = Path(path)
     try:
-        with Path(path).open("rb") as f:
+        if not path.is_file():  # a pipe would be waited for
+            return False
+        with path.open("rb") as f:
             return f.read(len(sign)) == sign
     except OSError:
         return False

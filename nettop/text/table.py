@@ -97,7 +97,7 @@ def header_lines(model: Model, filter_text: str | None, file: str | None) -> lis
     lines = ["   ".join(first)]
     second = [f"{t.matched} shown"]
     if short:
-        seen = "one look" if not model.intervals else "one interval"
+        seen = "one poll" if not model.intervals else "one interval"
         more = "" if file else " (add -d SECS)"
         second.append(f"verdicts of {seen}: most must hold in two intervals{more}")
     if file:

@@ -144,7 +144,7 @@ def test_the_size_that_is_said_is_the_file_s(tmp_path: Path) -> None:
     done = nettop("record", "-o", str(path), "-n", "1", *UNPRIVILEGED)
     assert f"1 tick, {units.size(path.stat().st_size)}: nettop replay" in done.stderr
     looked = nettop("replay", str(path), "--at", "2020-01-01")
-    assert "verdicts of one look" in looked.stdout
+    assert "verdicts of one poll" in looked.stdout
     assert "-d SECS" not in looked.stdout
 
 

@@ -470,7 +470,7 @@ def test_namespaces_that_may_not_be_entered_are_left_out(space: str) -> None:
     (diag,) = (s for s in said["sources"] if s["name"] == "diag")
     assert diag["state"] == "partial"
     assert "namespaces left out" in diag["reason"]
-    assert "needs CAP_SYS_ADMIN, which root has not got here" in diag["reason"]
+    assert "needs CAP_SYS_ADMIN, which root lacks here" in diag["reason"]
     done = subprocess.run([*asked, space], capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
