@@ -40,7 +40,7 @@ ALLOWED = {
 }
 # Files whose texts the list has not been applied to.
 APART = (
-    "native/src/nt_stages*", "native/src/nt_events*", "native/bpf/nt_stages*",
+    "native/planes/nt_stages*", "native/planes/nt_events*", "native/bpf/nt_stages*",
     "native/bpf/nt_event*", "native/bpf/stages*", "native/bpf/events*",
     "native/include/nt_plane_stages*", "native/include/nt_plane_events*",
     "nettop/planes/stages.py", "nettop/planes/events.py", "nettop/model/events.py",
