@@ -5,7 +5,7 @@ README, the round trip, the schema and the compiled helper are compared with it.
 
 To add a verdict:
 1. native/include/nt_wire.cdef.h: a number in enum nt_verdict, its thresholds in struct nt_config.
-2. native/src/nt_verdict.c: their defaults, its WHO in who_of, hold() where its condition is met.
+2. native/engine/nt_verdict.c: their defaults, its WHO in who_of, hold() where its condition is met.
 3. Here: a number in types.Verdict and a line below; its evidence in explain.py; a row in README.
 tests/unit/test_verdict_table.py names whatever is still missing.
 """

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.skipif(not COMPILERS, reason="needs gcc or clang")
 
 def build(target: str, where: Path) -> Path:
     """The fuzz target with a main of ours and sanitizers, by the first compiler that has them."""
-    sources = [p for p in NATIVE.glob("src/nt_*.c") if not p.name.endswith(".csrc.c")]
+    sources = sorted(NATIVE.glob("*/nt_*.c"))
+    rooms = sorted({p.parent for p in sources})
     program = where / f"fuzz_{target}"
     for compiler in COMPILERS:
         probe = subprocess.run(
@@ -34,7 +35,7 @@ def build(target: str, where: Path) -> Path:
             continue
         subprocess.run(
             [compiler, "-std=gnu11", "-g", "-O1", "-D_GNU_SOURCE", *SANITIZE,
-             f"-I{NATIVE / 'include'}", f"-I{NATIVE / 'src'}",
+             f"-I{NATIVE / 'include'}", *(f"-I{room}" for room in rooms),
              str(NATIVE / "fuzz" / f"fuzz_{target}.c"), str(NATIVE / "fuzz" / "replay.c"),
              *map(str, sources), "-pthread", "-o", str(program)],
             check=True,

@@ -2,7 +2,6 @@
 /* Which records are rows, and the sums over these. */
 #include <netinet/in.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "nt_engine.h"
 #include "nt_planes.h"
