@@ -21,6 +21,11 @@ class Explanation:
     ruled_out: str
     for_s: float | None
 
+    @property
+    def held(self) -> str:
+        """How long the verdict has held, behind the headline: it is no number of the headline."""
+        return "" if self.for_s is None else f" (held for {units.time(self.for_s * 1e9)})"
+
 
 def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) -> Explanation:
     """Of the worst verdict; who is blank when nothing is unusual, `–` when not all is known."""

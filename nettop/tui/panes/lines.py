@@ -395,9 +395,8 @@ def _verdict_lines(data: PaneData, width: int) -> list[Line]:
     assert data.row is not None
     said = explain(data.row, data.detail, data.model, data.since_s)
     role = LEVEL_ROLES[data.row.level] if data.row.rec.verdicts else D
-    held = f" for {units.time(said.for_s * 1e9)}" if said.for_s is not None else ""
     who: tuple[Part, ...] = ((said.who, role), (": ", D)) if said.who else ()
-    lines = [clip(line(*who, (said.what, B), (held, D)), width)]
+    lines = [clip(line(*who, (said.what, B), (said.held, D)), width)]
     lines += [line(text) for text in _wrap(said.evidence, width)]
     lines += [line((text, D)) for text in _wrap(said.ruled_out, width)]
     return lines

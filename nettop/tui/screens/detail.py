@@ -271,9 +271,8 @@ class DetailScreen(KeyScreen[None]):
     ) -> list[Line]:
         said = explain(row, detail, model, since)
         role = LEVEL_ROLES[row.level] if row.rec.verdicts else Role.DIM
-        held = f" for {units.time(since * 1e9)}" if since is not None and row.rec.verdicts else ""
         who: tuple[Part, ...] = ((said.who, role), (": ", Role.DIM)) if said.who else ()
-        head = line(*who, (said.what, Role.BOLD), (held, Role.DIM))
+        head = line(*who, (said.what, Role.BOLD), (said.held, Role.DIM))
         evidence = [line(text) for text in wrap(said.evidence, width)]
         said_lines = flow([head, evidence[0]], width) if len(evidence) == 1 else [head, *evidence]
         return [*said_lines, *(line((text, Role.DIM)) for text in wrap(said.ruled_out, width))]
