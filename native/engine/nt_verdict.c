@@ -253,7 +253,7 @@ static void hold_drops(const struct nt_config *c, const struct nt_rec *r, const 
 	};
 	bool listens = r->proto == NT_PROTO_TCP;
 	uint32_t seen = 0, most = NT_D_FULL, faults;
-	uint8_t because = NT_B_UNTOLD, who = NT_WHO_UNKNOWN;
+	uint8_t because = NT_B_UNKNOWN, who = NT_WHO_UNKNOWN;
 
 	if (!f->rolled || !f->new_drops)
 		return;

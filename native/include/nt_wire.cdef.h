@@ -78,7 +78,7 @@ enum nt_because {
 	NT_B_CHECKSUM = 7,     /* ... bad checksums */
 	NT_B_MEMORY = 8,       /* ... no memory left for the protocol */
 	NT_B_OTHER = 9,	       /* ... for reasons that are none of these */
-	NT_B_UNTOLD = 10,      /* ... the reason is unknown */
+	NT_B_UNKNOWN = 10,     /* ... the reason is unknown */
 	NT_B_HERE = 11,	       /* lost on this host, before the wire */
 };
 

@@ -109,7 +109,7 @@ class Because(IntEnum):
     CHECKSUM = 7
     MEMORY = 8
     OTHER = 9
-    UNTOLD = 10
+    UNKNOWN = 10
     HERE = 11
 
 

@@ -82,7 +82,7 @@ CAUSES = {
     Because.CHECKSUM: "checksum",
     Because.MEMORY: "memory",
     Because.OTHER: "other",
-    Because.UNTOLD: "untold",
+    Because.UNKNOWN: "unknown",
     Because.HERE: "this_host",
 }
 
@@ -162,7 +162,7 @@ _TABLE = (
         "what comes for it is dropped", {"drops_per_s": (0, 100)},
         "packets for the socket are dropped, less what a filter refuses", "≥ {drops_per_s[1]}",
         also=(Who.NET, Who.KERN, Who.UNKNOWN),
-        causes=(Because.FULL, Because.CHECKSUM, Because.MEMORY, Because.OTHER, Because.UNTOLD,
+        causes=(Because.FULL, Because.CHECKSUM, Because.MEMORY, Because.OTHER, Because.UNKNOWN,
                 Because.HERE),
     ),
     VerdictSpec(

@@ -30,8 +30,6 @@ DIALECT = {
 # Where such a word is right, or is a name that files and programs rely on.
 ALLOWED = {
     "events_untold": "a key of nettop.snapshot/1",
-    '"untold"': "a cause in nettop.snapshot/1",
-    "UNTOLD": "its number in the record of a socket",
     "untold_object": "writes that key",
     "errno_told": "a member of the record of a control message",
     "told_seq": "a member of the probe's message",
