@@ -17,6 +17,7 @@ Rooms
     replay         ReplayFeed: the same engine fed by a recording
     filefeed       the feed of an opened snapshot
     feed           the protocol of all feeds
+    spells         each verdict of a socket from when it began to hold until it ended
     store/         frames and the recording file
     model/         pure values: rows, records, histograms, tcp_info; no words
     text/          every word of output: fields, verdicts, units, cells, tables, keys, usage,
@@ -77,6 +78,7 @@ Glossary (used literally, in code and texts)
     cookie       SO_COOKIE: the identity of a socket, unique until reboot
     level        ok, watch or unwell: the loudest verdict, sinking 10 s after it ended
     verdict      one named thing that is wrong with a socket, with its number
+    spell        one verdict of one socket, from the tick in which it began to hold to its end
     WHO          whose fault a verdict is: app, kern, nic, net, peer; ? not known
 """
 

@@ -8,7 +8,7 @@ from nettop.derive import Deriver
 from nettop.feed import Grouping
 from nettop.history import Histories
 from nettop.model.events import Closed, Event, EventMemory, EventType
-from nettop.model.types import Detail, Group, Histogram, Point, Proc, Row
+from nettop.model.types import Detail, Group, Histogram, Point, Proc, Row, Sick
 
 WINDOW = 256
 
@@ -27,6 +27,10 @@ class EngineFeed:
     def window(self, offset: int, rows: int) -> list[Row]:
         d = self._deriver
         return [d.name(row) for row in d.engine.window(offset, rows)]
+
+    def sick(self, *, matched: bool = True) -> list[Sick]:
+        """The sockets with a verdict that is watch or unwell, in no order."""
+        return self._deriver.engine.sick(matched=matched)
 
     def position(self, cookie: int) -> int | None:
         return self._deriver.engine.position(cookie)

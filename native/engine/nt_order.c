@@ -311,6 +311,40 @@ int nt_window(struct nt_engine *e, uint32_t offset, uint32_t max, struct nt_row 
 	return (int)n;
 }
 
+int nt_sick(struct nt_engine *e, int matched, struct nt_sick *ret, uint32_t max)
+{
+	const uint8_t wanted = NT_M_LIVE | (matched ? NT_M_MATCH : 0);
+	uint32_t n = 0;
+
+	pthread_mutex_lock(&e->lock);
+	for (uint32_t i = 0; i < e->table.high; i++) {
+		if ((e->table.mark[i] & wanted) != wanted)
+			continue;
+		const struct nt_rec *r = nt_rec_at(&e->table, i);
+
+		if (!(r->verdicts & ~(1U << NT_V_CWND)))
+			continue;
+		if (n < max)
+			ret[n] = (struct nt_sick){
+				.cookie = r->cookie,
+				.flags = r->flags,
+				.verdicts = r->verdicts,
+				.verdicts_unwell = r->verdicts_unwell,
+				.verdict = r->verdict,
+				.verdict2 = r->verdict2,
+				.who = r->who,
+				.who2 = r->who2,
+				.because = r->because,
+				.because2 = r->because2,
+				.verdict_value = r->verdict_value,
+				.verdict2_value = r->verdict2_value,
+			};
+		n++;
+	}
+	pthread_mutex_unlock(&e->lock);
+	return (int)n;
+}
+
 static int place_of(const struct nt_engine *e, uint32_t rec)
 {
 	for (uint32_t j = 0; j < e->order.n; j++)

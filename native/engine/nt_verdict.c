@@ -447,7 +447,7 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 		}
 	}
 	if (first == NT_V_COUNT) {
-		rec->verdicts = 0;
+		rec->verdicts = rec->verdicts_unwell = 0;
 		settle(rec, NT_LEVEL_OK, 0, now_s);
 		return;
 	}
@@ -461,6 +461,7 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 	if (!rec->verdicts || rec->who != h.who[first])
 		rec->who_since_s = now_s;
 	rec->verdicts = active;
+	rec->verdicts_unwell = active & h.unwell;
 	rec->verdict = first;
 	rec->verdict_value = h.value[first];
 	rec->verdict2 = second == NT_V_COUNT ? first : second;

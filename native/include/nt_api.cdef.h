@@ -107,6 +107,11 @@ int nt_order(struct nt_engine *e, const struct nt_term *key, int descending, uin
 	     int keep);
 /* Rows offset … of the order; orders further down first if it must. Returns how many were filled. */
 int nt_window(struct nt_engine *e, uint32_t offset, uint32_t max, struct nt_row *ret);
+/*
+ * The sockets with a verdict that is more than a word, whatever the order; matched: only those that
+ * pass the filter. Returns how many there are; at most max are filled.
+ */
+int nt_sick(struct nt_engine *e, int matched, struct nt_sick *ret, uint32_t max);
 /* Index of a socket in the order, or -ENOENT. */
 int nt_position(struct nt_engine *e, uint64_t cookie);
 /* 1 and the row, 0 if it is gone. */

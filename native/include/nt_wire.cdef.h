@@ -170,7 +170,8 @@ struct nt_rec {
 	uint32_t rtt_at_ms; /* engine milliseconds when srtt last had a new sample */
 	uint32_t rtt_low_us[2], rtt_low_at_ms; /* least srtt of a step of time and the one before; 0 – */
 	uint8_t rtt_high; /* intervals with a new sample in a row that were far over the minimum */
-	uint8_t pad[3];
+	uint8_t pad;
+	uint16_t verdicts_unwell; /* of verdicts: those that are unwell by themselves */
 	uint32_t lost_here_s; /* 1 + engine seconds when most of what was resent was dropped on this host */
 	uint32_t loss_at_ms;  /* engine milliseconds when loss_*[0] was taken */
 	uint32_t loss_retrans[2], loss_dsacks[2]; /* segments; newest first */
@@ -218,6 +219,17 @@ struct nt_row {
 	struct nt_rec rec;
 	struct nt_proc proc;
 	struct nt_plane plane; /* all 0 where no BPF plane knows the socket */
+};
+
+/* What is wrong with a socket, in short: the members of its nt_rec that say so. */
+struct nt_sick {
+	uint64_t cookie;
+	uint32_t flags; /* enum nt_flag */
+	uint16_t verdicts, verdicts_unwell;
+	uint8_t verdict, verdict2;
+	uint8_t who, who2;
+	uint8_t because, because2;
+	float verdict_value, verdict2_value;
 };
 
 /* A member of the window when sockets are grouped. */

@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from nettop.engine import check, ffi, lib
 from nettop.engine.edges import FINE, FINE_EDGES, OCTAVE_EDGES, OCTAVES, filled
-from nettop.engine.wire import DIST, ROW_SIZE, detail_of, dist_of, proc_of, rows_of, sort_number
+from nettop.engine.wire import (
+    DIST,
+    ROW_SIZE,
+    SICK,
+    detail_of,
+    dist_of,
+    proc_of,
+    rows_of,
+    sort_number,
+)
 from nettop.model.tcpinfo import InfoField
-from nettop.model.types import Detail, Dist, Histogram, Proc, Proto, Row, Stage
+from nettop.model.types import Detail, Dist, Histogram, Proc, Proto, Row, Sick, Stage
 from nettop.text.fields import Field
 
 if TYPE_CHECKING:
@@ -173,6 +182,20 @@ class Engine:
         buffer = ffi.new("struct nt_row[]", count)
         n = check(lib.nt_window(self._e, offset, count, buffer), "reading rows")
         return [self._named(r) for r in rows_of(bytes(ffi.buffer(buffer, n * ROW_SIZE)), n)]
+
+    def sick(self, *, matched: bool) -> list[Sick]:
+        """The sockets with a verdict that is watch or unwell, in no order.
+
+        Args:
+            matched: only those that pass the filter.
+        """
+        room = 256
+        while True:
+            out = ffi.new("struct nt_sick[]", room)
+            n = lib.nt_sick(self._e, matched, out, room)
+            if n <= room:
+                return [*map(Sick._make, SICK.iter_unpack(ffi.buffer(out, n * SICK.size)))]
+            room = n + 64
 
     def copy(self, count: int, *, with_detail: bool) -> list[PackedRows]:
         """The ordered sockets as they are now, packed, so that they can be read while it polls."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from nettop.engine import ffi, lib
 from nettop.model.tcpinfo import TCP_INFO, InfoField, decode
-from nettop.model.types import NO_PLANE, Detail, Dist, Owner, Plane, Proc, Row, Stage
+from nettop.model.types import NO_PLANE, Detail, Dist, Owner, Plane, Proc, Row, Sick, Stage
 from nettop.text.clean import clean
 from nettop.text.fields import Field, Formula, Loc
 
@@ -44,9 +44,12 @@ _PLANE_AT = ffi.offsetof("struct nt_row", "plane")
 _HAS_AT = _PLANE_AT + ffi.offsetof("struct nt_plane", "has")
 _plane_names, _plane_format = layout("nt_plane")
 PLANE = struct.Struct(_plane_format)
+_sick_names, _sick_format = layout("nt_sick")
+SICK = struct.Struct(_sick_format)
 _U32 = struct.Struct("<I")
 DIST = struct.Struct("<6Q")
 assert DIST.size == ffi.sizeof("struct nt_dist")
+assert tuple(_sick_names) == Sick._fields
 assert ROW_SIZE == _PLANE_AT + PLANE.size == _PROC_AT + PROC.size + PLANE.size
 
 # Values of struct nt_rec for a record never seen: where to start when packing one.

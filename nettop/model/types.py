@@ -295,6 +295,23 @@ class Row:
         return any(self.rec.verdicts >> v & 1 for v in any_of)
 
 
+class Sick(NamedTuple):
+    """struct nt_sick: what is wrong with a socket, in short; members as in struct nt_rec."""
+
+    cookie: int
+    flags: int  # Flag
+    verdicts: int  # 1 << Verdict, of those that hold
+    verdicts_unwell: int  # of these, such as are unwell by themselves
+    verdict: int  # the worst two, equal where there is one
+    verdict2: int
+    who: int
+    who2: int
+    because: int
+    because2: int
+    verdict_value: float
+    verdict2_value: float
+
+
 def address_text(family: int, raw: bytes) -> str:
     """Numeric form of 16 raw bytes; IPv4 lies in the first four."""
     if family == AF_INET:
