@@ -18,7 +18,8 @@ Rooms
     filefeed       the feed of an opened snapshot
     feed           the protocol of all feeds
     spells         each verdict of a socket from when it began to hold until it ended
-    store/         frames and the recording file
+    past           PastFeed: a replay that goes to any tick, forward and back
+    store/         frames, the recording file, and the last minutes as frames in memory
     model/         pure values: rows, records, histograms, tcp_info; no words
     text/          every word of output: fields, verdicts, units, cells, tables, keys, usage,
                    explanations, cleaning of foreign text

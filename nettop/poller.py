@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nettop.query.compile import Filter, NameSets
     from nettop.sample import Sample
     from nettop.sources.loaded import Planes
+    from nettop.store.memory import MemoryFrames
 
 # Share of one CPU that polling may take before the interval is lengthened.
 POLL_SHARE = 0.25
@@ -65,6 +66,7 @@ class LiveFeed(EngineFeed):
         self._wake = threading.Condition()
         self._sweeping = threading.Lock()  # held for a sweep, and while all rows are copied
         self._exporting = threading.Lock()  # held until the last of them was used
+        self._past: MemoryFrames | None = None
         self._ended = False
         self._thread: threading.Thread | None = None
 
@@ -189,6 +191,9 @@ class LiveFeed(EngineFeed):
         self._reorder(time.monotonic())
         self._model = c.model(totals, self._missed, interval, self._interval_s)
         self._histories.add(self._model, self._focus, c.engine)
+        if self._past is not None and not extra:
+            sample = c.sample(self._model, whole=self._past.wants_whole(self._model.mono_ns))
+            self._past.add(sample)
         return self._model
 
     def _reorder(self, now: float, *, force: bool = False) -> None:
@@ -216,6 +221,16 @@ class LiveFeed(EngineFeed):
     def sample(self, model: Model, *, whole: bool) -> Sample:
         """The raw input of the tick that model is of, before the next one is polled."""
         return self._collector.sample(model, whole=whole)
+
+    def look_back(self, past: MemoryFrames) -> None:
+        """Keeps the ticks there, of the screen's polls; from before the first one on."""
+        self._past = past
+        self.record(True)
+
+    @property
+    def past(self) -> MemoryFrames | None:
+        """The last ticks; None: they are not kept."""
+        return self._past
 
     # --- headless: one tick at a time in the caller's thread ---
 

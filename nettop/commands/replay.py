@@ -6,18 +6,17 @@ from collections.abc import Callable, Sequence
 
 from nettop import headless
 from nettop.commands.record import say
-from nettop.errors import EXIT_OK, NettopError
+from nettop.errors import EXIT_OK
 from nettop.export.snapshot import write_header, write_tick
 from nettop.feed import Sort
 from nettop.options import Format, Options
+from nettop.past import start_of
 from nettop.replay import ReplayFeed
-from nettop.store.recording import FrameInfo, Recording
+from nettop.store.recording import Recording
+from nettop.store.source import FrameInfo
 from nettop.text import units
 from nettop.times import check_order, local_text
 
-# Rates need the tick before, verdicts three, losses ten seconds: what comes before a stretch is
-# taken too, and not shown.
-WARM_UP_NS = 15 * 10**9
 _ONE_OBJECT = (Format.JSON, Format.SVG)
 _FAR_NS = 2 * 10**9
 
@@ -79,7 +78,7 @@ def _feed(
 ) -> ReplayFeed:  # fmt: skip
     from nettop.query import FilterError
 
-    start = _start(frames, first)
+    start = start_of(frames, first)
     sort = Sort(options.sort.field, options.sort.descending)
     try:
         return ReplayFeed(
@@ -90,17 +89,8 @@ def _feed(
         raise error.with_caret() from error
 
 
-def _start(frames: Sequence[FrameInfo], first: FrameInfo) -> FrameInfo:
-    """The key frame from which what comes before the stretch is known."""
-    keys = [f for f in frames if f.key and f.seq <= first.seq]
-    if not keys:
-        raise NettopError("the recording has no key frame: it cannot be read")
-    early = [f for f in keys if f.wall_ns <= first.wall_ns - WARM_UP_NS]
-    return early[-1] if early else keys[0]
-
-
 def _from(frames: Sequence[FrameInfo], first: FrameInfo, last: FrameInfo) -> Sequence[FrameInfo]:
-    start = _start(frames, first)
+    start = start_of(frames, first)
     return [f for f in frames if start.seq <= f.seq <= last.seq]
 
 

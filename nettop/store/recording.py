@@ -15,13 +15,13 @@ import sqlite3
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import quote
 
 from nettop.errors import NettopError
 from nettop.invoker import invoking_user
 from nettop.sample import Sample
 from nettop.store.frames import FrameError, FrameReader, FrameWriter
+from nettop.store.source import FrameInfo
 from nettop.text.clean import clean
 
 APPLICATION_ID = 0x6E657474  # "nett": what file(1) and SQLite see
@@ -102,15 +102,6 @@ class RecordingWriter:
         self._db.close()
         os.close(self._lock_fd)
         self._lock_fd = -1
-
-
-class FrameInfo(NamedTuple):
-    """A frame's place in a recording."""
-
-    seq: int
-    wall_ns: int
-    mono_ns: int
-    key: bool
 
 
 class Recording:

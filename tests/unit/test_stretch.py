@@ -6,7 +6,7 @@ import pytest
 
 from nettop.commands.replay import stretch
 from nettop.options import Options
-from nettop.store.recording import FrameInfo
+from nettop.store.source import FrameInfo
 from nettop.times import moment
 
 S = 10**9

@@ -1,0 +1,110 @@
+"""The last ticks as frames in memory: what the live screen looks back on."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from nettop.sample import Sample
+from nettop.store.frames import FrameReader, FrameWriter
+from nettop.store.source import FrameInfo
+
+SPAN_S = 15 * 60.0
+MOST_BYTES = 64 << 20
+KEY_EVERY_S = 15.0
+
+
+@dataclass(slots=True)
+class _Group:
+    """A key frame and those that need it."""
+
+    infos: list[FrameInfo] = field(default_factory=list)
+    frames: list[bytes] = field(default_factory=list)
+    n_bytes: int = 0
+
+
+class MemoryFrames:
+    """A ring: the poller appends, any thread reads. Its seq counts the ticks that it took."""
+
+    def __init__(self, span_s: float = SPAN_S, most_bytes: int = MOST_BYTES) -> None:
+        """
+        Args:
+            span_s: ticks older than this are forgotten.
+            most_bytes: of all frames; the oldest go first.
+        """
+        self.kept_s, self.most_bytes = span_s, most_bytes
+        self._writer = FrameWriter()
+        self._groups: deque[_Group] = deque()
+        self._lock = threading.Lock()
+        self._seq = 0
+        self._bytes = 0
+
+    # --- the poller ---
+
+    def wants_whole(self, mono_ns: int) -> bool:
+        """Whether the sample that is taken at this time has to say all that is known."""
+        newest = self._groups[-1] if self._groups else None
+        return newest is None or mono_ns - newest.infos[0].mono_ns >= KEY_EVERY_S * 1e9
+
+    def add(self, sample: Sample) -> FrameInfo:
+        """Takes one tick in; whole groups of frames that are too old or too many go."""
+        frame = self._writer.frame(replace(sample, seq=self._seq + 1))
+        info = FrameInfo(self._seq + 1, sample.wall_ns, sample.mono_ns, sample.whole)
+        with self._lock:
+            self._seq += 1
+            if sample.whole:
+                self._groups.append(_Group())
+            group = self._groups[-1]
+            group.infos.append(info)
+            group.frames.append(frame)
+            group.n_bytes += len(frame)
+            self._bytes += len(frame)
+            self._forget(sample.mono_ns)
+        return info
+
+    def _forget(self, now_ns: int) -> None:
+        oldest_ns = now_ns - round(self.kept_s * 1e9)
+        while len(self._groups) > 1 and (
+            self._bytes > self.most_bytes or self._groups[1].infos[0].mono_ns <= oldest_ns
+        ):
+            self._bytes -= self._groups.popleft().n_bytes
+
+    # --- readers ---
+
+    @property
+    def bytes(self) -> int:
+        """Of all frames."""
+        return self._bytes
+
+    @property
+    def span_s(self) -> float:
+        """From the oldest tick to the newest."""
+        with self._lock:
+            if not self._groups:
+                return 0.0
+            return (self._groups[-1].infos[-1].mono_ns - self._groups[0].infos[0].mono_ns) / 1e9
+
+    def frames(self) -> list[FrameInfo]:
+        """All of them, oldest first; none before the first tick."""
+        with self._lock:
+            return [info for group in self._groups for info in group.infos]
+
+    def samples(self, first: int = 0, last: int = 2**62) -> Iterator[Sample]:
+        """From the last key frame at or before a seq on, or from the first there is; up to last.
+
+        What is forgotten meanwhile is still read.
+        """
+        with self._lock:
+            before = [g for g in self._groups if g.infos[0].seq <= first]
+            start = before[-1].infos[0].seq if before else 0
+            frames = [
+                frame
+                for group in self._groups
+                for info, frame in zip(group.infos, group.frames, strict=True)
+                if start <= info.seq <= last
+            ]
+        reader = FrameReader()
+        for frame in frames:
+            yield reader.sample(frame)
