@@ -68,9 +68,9 @@ def verdicts() -> str:
         watch, unwell = spec.conditions
         whos = ", ".join(who_name(who) for who in spec.whos)
         text = f"{whos}: {spec.sentence}. watch: {watch}; unwell: {unwell}."
-        note = _NOTES.get(verdict)
+        note = " ".join(filter(None, (_NOTES.get(verdict), f"Next: {spec.step()}.")))
         name = f"In filters and JSON: verdict = {spec.name}."
-        rows.append(_row(spec.words[0], f"{text} {note} {name}" if note else f"{text} {name}", 10))
+        rows.append(_row(spec.words[0], f"{text} {note} {name}", 10))
     return "\n".join([*parts, "WHY\n" + "".join(rows)])
 
 

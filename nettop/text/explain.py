@@ -1,30 +1,53 @@
-"""Verdicts in sentences: what it is, on what evidence, and what was ruled out."""
+"""Verdicts in sentences: what it is, on what evidence, what was ruled out, what to do next."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from nettop.model.types import WHO_MAYBE, Because, Detail, Flag, Model, Proto, Row, Verdict
+from nettop.model.types import WHO_MAYBE, Because, Detail, Flag, Model, Row, Stage, Verdict
 from nettop.text import units
 from nettop.text.fields import FIELDS
-from nettop.text.verdicts import VERDICTS
+from nettop.text.verdicts import VERDICTS, VerdictSpec
 from nettop.text.words import who_text
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)  # goes into a command as it is
+
+
+class Evidence(NamedTuple):
+    """A number with what it says; value None: there is none, or it is in words."""
+
+    source: str  # the plane
+    says: str
+    value: float | None = None
+    unit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """who and what: the headline; evidence and ruled_out: further sentences."""
+    """who and what: the headline; the others: further sentences, "" where there is none."""
 
     who: str
     what: str
     evidence: str
     ruled_out: str
     for_s: float | None
+    unknown: str = ""
+    next_step: str = ""
+    proof: tuple[Evidence, ...] = ()  # of evidence
+    excluded: tuple[Evidence, ...] = ()  # of ruled_out
 
     @property
     def held(self) -> str:
         """How long the verdict has held, behind the headline: it is no number of the headline."""
         return "" if self.for_s is None else f" (held for {units.time(self.for_s * 1e9)})"
+
+    @property
+    def beside(self) -> list[str]:
+        """What stands below the evidence, a sentence each."""
+        return [text for text in (self.ruled_out, self.unknown, self.next_step) if text]
 
 
 def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) -> Explanation:
@@ -34,14 +57,40 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
         who = "–" if row.rec.flags & Flag.WAIT_UNTRACED and not row.is_listen else ""
         return Explanation(who, "nothing unusual", _quiet(row), "", None)
     worst = verdicts[0]
+    spec = VERDICTS[worst]
     also = f"; also {VERDICTS[verdicts[1]].sentence}" if len(verdicts) > 1 else ""
+    evidence = _evidence(worst, row, detail)
+    excluded, unmeasured = _checked(spec, row, model)
+    # What was lost here was not lost on the path.
+    left_open = spec.unknown if row.rec.because != Because.HERE else ""
+    open_ = [*unmeasured, left_open] if left_open else unmeasured
     return Explanation(
         who_text(row) or "–",
-        VERDICTS[worst].sentence + also,
-        _evidence(worst, row, detail),
-        _ruled_out(worst, row, model),
+        spec.sentence + also,
+        evidence,
+        "ruled out: " + ", ".join(e.says for e in excluded) if excluded else "",
         for_s,
+        "not known: " + "; ".join(open_) if open_ else "",
+        f"next: {_next_step(spec, row)}" if spec.next_step else "",
+        (Evidence(_source(spec, row), evidence, row.rec.verdict_value, spec.unit),),
+        tuple(excluded),
     )
+
+
+def _source(spec: VerdictSpec, row: Row) -> str:
+    exact = spec.number is Verdict.UNREAD and row.rec.flags & Flag.UNREAD_EXACT
+    return "wait" if exact else spec.source
+
+
+def _next_step(spec: VerdictSpec, row: Row) -> str:
+    """A command or a place to look; only numbers and addresses go into commands."""
+    rec = row.rec
+    pid = row.proc.pid or "PID"
+    said = spec.step(rec.because, pid=pid, host=row.remote_addr, port=rec.dport, lport=rec.sport)
+    where = row.netns_name
+    if where and _PLAIN_NAME.fullmatch(where):
+        return f"{said} (in its namespace: ip netns exec {where} …)"
+    return said
 
 
 def _number(field: str, row: Row, detail: Detail | None) -> float | None:
@@ -160,31 +209,93 @@ def _unanswered(row: Row, detail: Detail | None) -> str:
     return said
 
 
-def _ruled_out(worst: Verdict, row: Row, model: Model) -> str:
-    """Other causes with their numbers; what no plane measures is called not measured."""
+def _checked(spec: VerdictSpec, row: Row, model: Model) -> tuple[list[Evidence], list[str]]:
+    """Other causes that their numbers exclude, and those that are not measured."""
+    excluded, unmeasured = [], []
+    for name in spec.rules_out:
+        found = _CHECKS[name](row, model)
+        if isinstance(found, str):
+            unmeasured.append(found)
+        elif found is not None:
+            excluded.append(found)
+    return excluded, unmeasured
+
+
+def _arrived(row: Row, model: Model) -> Evidence:
+    return Evidence("diag", "net and peer (the data is in this host's queue)")
+
+
+def _connected(row: Row, model: Model) -> Evidence | None:
+    waiting = row.rec.rqueue
+    if not waiting:
+        return None
+    return Evidence(
+        "diag", f"net ({waiting} connections are established and wait here)", waiting, "count"
+    )
+
+
+def _closed(row: Row, model: Model) -> Evidence:
+    return Evidence("diag", "net and peer (the end of the stream arrived)")
+
+
+def _window(row: Row, model: Model) -> Evidence | str | None:
     rec = row.rec
-    if row.rec.proto == Proto.UDP or row.is_listen:
-        return ""
-    parts = []
-    if worst not in (Verdict.UNREAD, Verdict.READS):
-        wait = row.plane.wait
-        if rec.flags & Flag.UNREADABLE:
-            parts.append("app: nothing that it could read")
-        elif rec.flags & Flag.OLDEST_UNREAD:
-            bounded = not rec.flags & Flag.UNREAD_EXACT
-            parts.append(f"app: unread {units.time(rec.oldest_unread_ms * 1e6, bounded=bounded)}")
-        elif wait.count:
-            parts.append(f"app: reads after {units.time(wait.p99_ns)}")
-        else:
-            parts.append("app: nothing unread")
-    if rec.flags & Flag.LIMITED and worst is not Verdict.WINDOW:
-        parts.append(f"peer window {rec.lim_rwnd_pct}%")
-    if worst not in (Verdict.LOSS, Verdict.RTO) and rec.flags & Flag.RETR_PCT:
-        parts.append(f"loss {units.percent(rec.retr_pct)}")
-    qdisc = row.plane.tx[3]
-    if worst is not Verdict.QDISC:
-        parts.append(f"qdisc {units.time(qdisc.p99_ns)}" if qdisc.count else "qdisc not measured")
-    return "not " + ", ".join(parts) if parts else ""
+    if row.holds(Verdict.WINDOW):
+        return None
+    if not rec.flags & Flag.LIMITED:
+        return "the peer's window"
+    said = f"the peer's window ({rec.lim_rwnd_pct}% of the time)"
+    return Evidence("diag", said, rec.lim_rwnd_pct, "percent")
+
+
+def _sndbuf(row: Row, model: Model) -> Evidence | str | None:
+    rec = row.rec
+    if row.holds(Verdict.SNDBUF) or not rec.flags & Flag.LIMITED:
+        return None
+    said = f"the send buffer ({rec.lim_sndbuf_pct}% of the time)"
+    return Evidence("diag", said, rec.lim_sndbuf_pct, "percent")
+
+
+def _loss(row: Row, model: Model) -> Evidence | str | None:
+    rec = row.rec
+    if row.holds(Verdict.LOSS, Verdict.RTO):
+        return None
+    if not rec.flags & Flag.RETR_PCT:
+        return "loss"
+    return Evidence("diag", f"loss ({units.percent(rec.retr_pct)} resent)", rec.retr_pct, "percent")
+
+
+def _qdisc(row: Row, model: Model) -> Evidence | str | None:
+    qdisc = row.plane.tx[Stage.QDISC]
+    if row.holds(Verdict.QDISC):
+        return None
+    if not qdisc.count:
+        return "this host's own queue (the qdisc stage is not measured)"
+    said = f"this host's own queue (p99 {units.time(qdisc.p99_ns)} of {qdisc.count} sends)"
+    return Evidence("stages", said, qdisc.p99_ns, "ns")
+
+
+def _here(row: Row, model: Model) -> Evidence | str | None:
+    if row.rec.because == Because.HERE:
+        return None
+    events = model.source("events") if model is not None else None
+    if events is None or events.state != "ok":
+        return f"whether this host dropped it (events are {events.state if events else 'off'})"
+    return Evidence(
+        "events", "this host (the events saw it drop less than half of what was resent)"
+    )
+
+
+_CHECKS: dict[str, Callable[[Row, Model], Evidence | str | None]] = {
+    "arrived": _arrived,
+    "connected": _connected,
+    "closed": _closed,
+    "window": _window,
+    "sndbuf": _sndbuf,
+    "loss": _loss,
+    "qdisc": _qdisc,
+    "here": _here,
+}
 
 
 def _quiet(row: Row) -> str:

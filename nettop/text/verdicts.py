@@ -30,6 +30,11 @@ class VerdictSpec:
     who: whom it blames (nt_who_of) where no finding says otherwise; also: whom a finding may.
     limits: members of struct nt_config by their defaults; of two the second is unwell.
     watch, unwell: conditions with the limits filled in, as {member[0]}.
+    next_step: what to run or look at, as explain.py fills it in: {pid}, {host} and {port} of the
+        peer, {lport}; by_cause where a cause has one of its own.
+    rules_out: what explain.py shows with its number where that says it is not the cause.
+    unknown: what this verdict leaves open.
+    source: the plane that the number is from.
     of: the statistic that the number is.
     """
 
@@ -43,6 +48,11 @@ class VerdictSpec:
     limits: Mapping[str, tuple[float, ...]]
     watch: str
     unwell: str
+    next_step: str = ""
+    by_cause: Mapping[Because, str] = field(default_factory=dict)
+    rules_out: tuple[str, ...] = ()
+    unknown: str = ""
+    source: str = "diag"
     also: tuple[Who, ...] = ()
     causes: tuple[Because, ...] = ()
     of: str | None = None
@@ -52,6 +62,11 @@ class VerdictSpec:
         said = {m: [limit_text(m, v) for v in values] for m, values in self.limits.items()}
         both = self.watch.format(**said), self.unwell.format(**said)
         object.__setattr__(self, "conditions", both)
+
+    def step(self, because: int = Because.PLAIN, **named: object) -> str:
+        """What to run or look at; what is not named stands there in capitals."""
+        places = {"pid": "PID", "host": "HOST", "port": "PORT", "lport": "PORT", **named}
+        return self.by_cause.get(Because(because), self.next_step).format(**places)
 
     @property
     def whos(self) -> tuple[Who, ...]:
@@ -110,12 +125,23 @@ def _rtt(value: float, because: Because, bounded: bool) -> str:
     return f"RTT {value:.1f}x min" if value < 100 else f"RTT {value:.0f}x"
 
 
+_BUSY = "whether it was busy, asleep, stopped or not given a CPU"
+_THERE = "where on the path"
+_TRACE = "mtr -T -P {port} {host} shows from which hop on"
+_HERE_STEP = (
+    "tc -s qdisc, ip -s link, nft list ruleset (iptables -vnL): which queue, device or rule counts "
+    "drops"
+)
+
 _TABLE = (
     VerdictSpec(
         Verdict.UNREAD, "reads_late", "ms", Who.APP, ("unread",),
         lambda value, because, bounded: f"unread {units.time(value * 1e6, bounded=bounded)}",
         "does not read", {"unread_ms": (200, 5000)},
         "oldest unread data that poll() calls readable ≥ {unread_ms[0]}", "≥ {unread_ms[1]}",
+        next_step="grep State /proc/{pid}/status (T stopped, D waits for a disk, R runs); then "
+        "strace -fp {pid} shows where it is instead of recv()",
+        rules_out=("arrived",), unknown=_BUSY,
     ),
     VerdictSpec(
         Verdict.ACCEPT, "accept", "percent", Who.APP, ("accept",), _accept,
@@ -123,12 +149,19 @@ _TABLE = (
         "accept queue ≥ {accept_pct[0]} of its limit, or it was in the interval before and "
         "connections are dropped now",
         "≥ {accept_pct[1]}, or drops too",
+        next_step="strace -fe accept4 -p {pid}: how often it accepts; more workers or less work "
+        "between two accept() calls; a longer backlog (listen(), net.core.somaxconn) helps bursts "
+        "alone",
+        rules_out=("connected",),
     ),
     VerdictSpec(
         Verdict.LOSS, "loss", "percent", Who.NET, ("loss",), _share("loss"),
         "loss on the path", {"loss_pct": (1, 2), "loss_retrans": (3,)},
         "≥ {loss_retrans[0]} segments and ≥ {loss_pct[0]} of bytes resent in 5-10 s",
         "≥ {loss_pct[1]}", also=(Who.KERN,), causes=(Because.HERE,),
+        next_step=f"{_TRACE}; look with nettop at the other end too",
+        by_cause={Because.HERE: _HERE_STEP},
+        rules_out=("here", "window", "qdisc"), unknown=_THERE,
     ),
     VerdictSpec(
         Verdict.RTO, "rto", "count", Who.NET, ("RTO", "SYN", "probe", "keepal"),
@@ -138,11 +171,23 @@ _TABLE = (
         "at once", also=(Who.PEER, Who.KERN),
         causes=(Because.RTO, Because.SILENT_PEER, Because.SYN, Because.PROBE, Because.KEEPALIVE,
                 Because.HERE),
+        next_step=f"ping {{host}}, and {_TRACE}; look with nettop at the other end too",
+        by_cause={
+            Because.HERE: _HERE_STEP,
+            Because.SYN: "nc -vz {host} {port} from here and from another host: is it up, does it "
+            "listen, does a firewall drop what comes for that port",
+            Because.SILENT_PEER: "nettop at {host}: does its program accept and read, does a "
+            "firewall there or between drop established connections",
+        },
+        rules_out=("here",),
     ),
     VerdictSpec(
         Verdict.WINDOW, "peer_window", "percent", Who.PEER, ("window",), _window,
         "the peer's window holds us back", {"rwnd_pct": (20, 50)},
         "peer's window holds us back ≥ {rwnd_pct[0]} of the time", "≥ {rwnd_pct[1]}, or shut",
+        next_step="nettop at {host}: its program reads too slowly, or its receive buffer "
+        "(SO_RCVBUF, net.ipv4.tcp_rmem) is too small for this path",
+        rules_out=("loss", "sndbuf", "qdisc"), unknown="why the peer keeps its window small",
     ),
     VerdictSpec(
         Verdict.RTT, "rtt", "ratio", Who.NET, ("RTT",), _rtt,
@@ -150,11 +195,16 @@ _TABLE = (
         {"rtt_ratio": (2, 4), "rtt_over_us": (10000,)},
         "srtt, measured now, ≥ {rtt_ratio[0]} min_rtt and ≥ {rtt_over_us[0]} more",
         "≥ {rtt_ratio[1]}, not where it stands there for 20-40 s",
+        next_step=f"tc -s qdisc: a backlog here is part of the srtt; {_TRACE}",
+        rules_out=("loss", "window", "qdisc"), unknown="which queue on the path",
     ),
     VerdictSpec(
         Verdict.SNDBUF, "send_buffer", "percent", Who.APP, ("sndbuf",), _share("sndbuf"),
         "the send buffer is too small", {"sndbuf_pct": (20, 50)},
         "send buffer holds us back ≥ {sndbuf_pct[0]} of the time", "≥ {sndbuf_pct[1]}",
+        next_step="does the program set SO_SNDBUF; sysctl net.ipv4.tcp_wmem; ss -tmi sport = "
+        ":{lport} shows the limit as tb",
+        rules_out=("loss", "window", "qdisc"),
     ),
     VerdictSpec(
         Verdict.DROPS, "drops", "per_s", Who.APP, ("drops",),
@@ -164,6 +214,14 @@ _TABLE = (
         also=(Who.NET, Who.KERN, Who.UNKNOWN),
         causes=(Because.FULL, Because.CHECKSUM, Because.MEMORY, Because.OTHER, Because.UNKNOWN,
                 Because.HERE),
+        next_step="nettop, pane 4: the reason of each drop; nstat -az | grep -i -e drop -e err",
+        by_cause={
+            Because.FULL: "top -H -p {pid}: is its reader busy; a larger SO_RCVBUF (up to "
+            "net.core.rmem_max), or more sockets by SO_REUSEPORT",
+            Because.CHECKSUM: "ethtool -S of the device: errors; ethtool -k: its checksum offload",
+            Because.MEMORY: "sysctl net.ipv4.udp_mem net.ipv4.tcp_mem, cat /proc/net/sockstat",
+            Because.HERE: _HERE_STEP,
+        },
     ),
     VerdictSpec(
         Verdict.UNCLOSED, "unclosed", "s", Who.APP, ("unclosed",),
@@ -171,27 +229,42 @@ _TABLE = (
         lambda value, because, bounded: f"unclosed {units.time(value * 1e9, bounded=True)}",
         "has not closed what the peer closed", {"unclosed_s": (60,)},
         "CLOSE_WAIT for ≥ {unclosed_s[0]}", "never",
+        next_step="ls /proc/{pid}/fd | wc -l, twice: does it grow towards ulimit -n; the program "
+        "must close() what returned 0 from recv()",
+        rules_out=("closed",),
     ),
     VerdictSpec(
         Verdict.CWND, "cwnd", "percent", Who.NET, ("cwnd",), _share("cwnd"),
         "the congestion window is the limit", {"cwnd_pct": (20,)},
         "congestion window full ≥ {cwnd_pct[0]} of the time", "never: a word, not an alarm",
+        next_step="none for a bulk transfer; else ss -ti dport = :{port}: cwnd, ssthresh, "
+        "congestion control",
+        rules_out=("loss", "window", "qdisc"),
     ),
     VerdictSpec(
         Verdict.READS, "reads_late", "ms", Who.APP, ("reads",), _wait("reads"),
         "reads late", {"wait_ms": (20, 200), "wait_count": (5,)},
         "p99 of the RX queue wait ≥ {wait_ms[0]}, from {wait_count[0]} samples on",
         "≥ {wait_ms[1]}", of="p99",
+        next_step="cat /proc/{pid}/schedstat, twice: if its 2nd number grows it waits for a CPU; "
+        "else strace -cfp {pid} shows what it does between two reads",
+        rules_out=("arrived",), unknown=_BUSY, source="wait",
     ),
     VerdictSpec(
         Verdict.QDISC, "qdisc", "ms", Who.KERN, ("qdisc",), _wait("qdisc"),
         "packets wait in the device's queue", {"qdisc_us": (5000, 50000)},
         "p99 of the qdisc stage ≥ {qdisc_us[0]}", "≥ {qdisc_us[1]}",
+        next_step="tc -s -d qdisc: whose backlog stands, at what rate it is shaped; nettop -s tx: "
+        "who fills it",
+        rules_out=("loss", "window"), source="stages",
     ),
     VerdictSpec(
         Verdict.NIC, "nic", "ms", Who.NIC, ("nic",), _wait("nic"),
         "packets wait for the wire", {"nic_us": (5000, 50000)},
         "p99 of the nic stage ≥ {nic_us[0]}", "≥ {nic_us[1]}",
+        next_step="ethtool -S of the device: pause frames, drops; ethtool -g: its ring; ethtool: "
+        "its speed",
+        rules_out=("qdisc", "window"), source="stages",
     ),
 )  # fmt: skip
 

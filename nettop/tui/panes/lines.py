@@ -398,7 +398,7 @@ def _verdict_lines(data: PaneData, width: int) -> list[Line]:
     who: tuple[Part, ...] = ((said.who, role), (": ", D)) if said.who else ()
     lines = [clip(line(*who, (said.what, B), (said.held, D)), width)]
     lines += [line(text) for text in _wrap(said.evidence, width)]
-    lines += [line((text, D)) for text in _wrap(said.ruled_out, width)]
+    lines += [line((text, D)) for each in said.beside for text in _wrap(each, width)]
     return lines
 
 

@@ -275,7 +275,8 @@ class DetailScreen(KeyScreen[None]):
         head = line(*who, (said.what, Role.BOLD), (said.held, Role.DIM))
         evidence = [line(text) for text in wrap(said.evidence, width)]
         said_lines = flow([head, evidence[0]], width) if len(evidence) == 1 else [head, *evidence]
-        return [*said_lines, *(line((text, Role.DIM)) for text in wrap(said.ruled_out, width))]
+        beside = [text for each in said.beside for text in wrap(each, width)]
+        return [*said_lines, *(line((text, Role.DIM)) for text in beside)]
 
     def _content(self, row: Row, detail: Detail | None, data: PaneData, width: int) -> list[Line]:
         chosen = self._chosen_field(detail)

@@ -1,0 +1,90 @@
+"""What is said beside a verdict: what was ruled out by which number, what is open, what to do."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from nettop.model.types import Because, Dist, Flag, Plane, SourceStatus, Stage, Verdict
+from nettop.text.explain import Explanation, explain
+from nettop.text.verdicts import VERDICTS
+from tests.export.make import HOSTILE, make_model, make_row
+
+LIMITED = int(Flag.MATCH | Flag.LIMITED | Flag.RETR_PCT)
+EVENTS_ON = (SourceStatus("events", "ok"),)
+
+
+def said(
+    verdict: Verdict, sources: tuple[SourceStatus, ...] = (), **changes: object
+) -> Explanation:
+    row = make_row(verdicts=1 << verdict, verdict=verdict, verdict2=verdict, **changes)
+    return explain(row, None, make_model(sources=sources), None)
+
+
+@pytest.mark.parametrize("verdict", Verdict, ids=lambda v: v.name)
+def test_every_verdict_has_a_next_step_with_its_places_filled_in(verdict: Verdict) -> None:
+    for because in (Because.PLAIN, *VERDICTS[verdict].causes):
+        step = said(verdict, because=because).next_step
+        assert step.startswith("next: ")
+        assert not re.search(r"[{}]|\b(PID|HOST|PORT)\b", step), step
+    assert re.search(r"\{", VERDICTS[verdict].step()) is None
+
+
+def test_commands_hold_numbers_and_addresses_and_no_foreign_name() -> None:
+    step = said(Verdict.UNREAD, netns_name=HOSTILE, user=HOSTILE, cgroup=HOSTILE).next_step
+    assert "/proc/12/status" in step
+    assert "netns" not in step
+    assert "ip netns exec web …" in said(Verdict.UNREAD, netns_name="web").next_step
+
+
+def test_what_is_ruled_out_has_the_number_that_excludes_it() -> None:
+    measured = Plane(
+        tx=tuple(Dist(9, 0, 0, 0, 70_000, 0) if s is Stage.QDISC else Dist() for s in Stage)
+    )
+    told = said(Verdict.RTT, flags=LIMITED, lim_rwnd_pct=3, retr_pct=0.2, plane=measured)
+    assert told.ruled_out == (
+        "ruled out: loss (0.20% resent), the peer's window (3% of the time), "
+        "this host's own queue (p99 70.0µs of 9 sends)"
+    )
+    assert [e.value for e in told.excluded] == [0.2, 3, 70_000]
+    assert [e.source for e in told.excluded] == ["diag", "diag", "stages"]
+
+
+def test_what_is_not_measured_is_not_ruled_out() -> None:
+    told = said(Verdict.RTT)
+    assert told.ruled_out == ""
+    for what in ("loss", "the peer's window", "own queue", "which queue on the path"):
+        assert what in told.unknown
+
+
+def test_a_verdict_that_holds_too_rules_nothing_out() -> None:
+    row = make_row(
+        verdicts=1 << Verdict.RTT | 1 << Verdict.LOSS, verdict=Verdict.RTT, verdict2=Verdict.LOSS,
+        flags=LIMITED, retr_pct=4.0,
+    )  # fmt: skip
+    told = explain(row, None, make_model(), None)
+    assert "loss" not in told.ruled_out + told.unknown
+    assert "loss on the path" in told.what
+
+
+def test_this_host_is_excluded_only_where_the_events_would_have_seen_it() -> None:
+    assert "whether this host dropped it (events are off)" in said(Verdict.LOSS).unknown
+    told = said(Verdict.LOSS, EVENTS_ON)
+    assert "this host (the events saw it drop less than half" in told.ruled_out
+    here = said(Verdict.LOSS, EVENTS_ON, because=Because.HERE)
+    assert "this host" not in here.ruled_out
+    assert "on the path" not in here.unknown
+    assert "nft list ruleset" in here.next_step
+
+
+def test_the_proof_is_the_number_with_its_unit_and_source() -> None:
+    (proof,) = said(Verdict.READS, verdict_value=62.5).proof
+    assert (proof.source, proof.value, proof.unit) == ("wait", 62.5, "ms")
+    (proof,) = said(Verdict.UNREAD, flags=int(Flag.UNREAD_EXACT)).proof
+    assert proof.source == "wait"
+
+
+def test_a_healthy_socket_needs_no_next_step() -> None:
+    assert explain(make_row(), None, make_model(), None).beside == []
