@@ -16,9 +16,7 @@ LIMITED = int(Flag.MATCH | Flag.LIMITED | Flag.RETR_PCT)
 EVENTS_ON = (SourceStatus("events", "ok"),)
 
 
-def said(
-    verdict: Verdict, sources: tuple[SourceStatus, ...] = (), **changes: object
-) -> Explanation:
+def said(verdict: Verdict, sources: tuple[SourceStatus, ...] = (), **changes: Any) -> Explanation:
     row = make_row(verdicts=1 << verdict, verdict=verdict, verdict2=verdict, **changes)
     return explain(row, None, make_model(sources=sources), None)
 
