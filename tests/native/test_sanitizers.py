@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,11 +21,7 @@ SANITIZE = ["-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-r
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="needs gcc or clang")
 
 
-def build(target: str, where: Path) -> Path:
-    """The fuzz target with a main of ours and sanitizers, by the first compiler that has them."""
-    sources = sorted(NATIVE.glob("*/nt_*.c"))
-    rooms = sorted({p.parent for p in sources})
-    program = where / f"fuzz_{target}"
+def compiler_that_has_them(where: Path) -> str:
     for compiler in COMPILERS:
         probe = subprocess.run(
             [compiler, *SANITIZE, "-x", "c", "-", "-o", str(where / "probe")],
@@ -31,17 +29,44 @@ def build(target: str, where: Path) -> Path:
             capture_output=True,
             check=False,
         )
-        if probe.returncode:
-            continue
+        if probe.returncode == 0:
+            return compiler
+    pytest.skip("no compiler here has the address and undefined-behaviour sanitizers")
+
+
+class Build:
+    """The fuzz targets with a main of ours and sanitizers; they share the helper's objects."""
+
+    def __init__(self, compiler: str, where: Path) -> None:
+        self.where = where
+        sources = sorted(NATIVE.glob("*/nt_*.c"))
+        rooms = sorted({p.parent for p in sources})
+        self._compile = [
+            compiler, "-std=gnu11", "-g", "-O1", "-D_GNU_SOURCE", *SANITIZE,
+            f"-I{NATIVE / 'include'}", *(f"-I{room}" for room in rooms),
+        ]  # fmt: skip
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            self._objects = list(pool.map(self._object, [*sources, NATIVE / "fuzz/replay.c"]))
+
+    def _object(self, source: Path) -> Path:
+        made = self.where / f"{source.stem}.o"
+        subprocess.run([*self._compile, "-c", str(source), "-o", str(made)], check=True)
+        return made
+
+    def __call__(self, target: str) -> Path:
+        program = self.where / f"fuzz_{target}"
         subprocess.run(
-            [compiler, "-std=gnu11", "-g", "-O1", "-D_GNU_SOURCE", *SANITIZE,
-             f"-I{NATIVE / 'include'}", *(f"-I{room}" for room in rooms),
-             str(NATIVE / "fuzz" / f"fuzz_{target}.c"), str(NATIVE / "fuzz" / "replay.c"),
-             *map(str, sources), "-pthread", "-o", str(program)],
+            [*self._compile, str(NATIVE / "fuzz" / f"fuzz_{target}.c"), *map(str, self._objects),
+             "-pthread", "-o", str(program)],
             check=True,
         )  # fmt: skip
         return program
-    pytest.skip("no compiler here has the address and undefined-behaviour sanitizers")
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    where = tmp_path_factory.mktemp("sanitized")
+    return Build(compiler_that_has_them(where), where)
 
 
 def unpack(archive: Path, where: Path) -> list[Path]:
@@ -58,8 +83,8 @@ def unpack(archive: Path, where: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("target", ["feed", "filter", "stamps", "frame"])
-def test_damaged_input_does_no_harm(target: str, tmp_path: Path) -> None:
-    program = build(target, tmp_path)
+def test_damaged_input_does_no_harm(target: str, build: Build, tmp_path: Path) -> None:
+    program = build(target)
     learned = unpack(DATA / "fuzz" / f"{target}-corpus.tar.gz", tmp_path / "corpus")
     once_bad = sorted((DATA / "fuzz" / target).glob("*.bin"))
     assert len(once_bad) > 1
@@ -78,13 +103,13 @@ def test_damaged_input_does_no_harm(target: str, tmp_path: Path) -> None:
     assert inputs > 400 * (len(CAPTURES) + len(once_bad)) > 0
 
 
-def test_damaged_intervals_do_no_harm(tmp_path: Path) -> None:
+def test_damaged_intervals_do_no_harm(build: Build, tmp_path: Path) -> None:
     """Each takes milliseconds: no more than what the fuzzer learned."""
     learned = unpack(DATA / "fuzz" / "planes-corpus.tar.gz", tmp_path / "corpus")
     once_bad = sorted((DATA / "fuzz" / "planes").glob("*.bin"))
     assert len(learned) > 50
     done = subprocess.run(
-        [build("planes", tmp_path), "--whole", *once_bad, *learned],
+        [build("planes"), "--whole", *once_bad, *learned],
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
@@ -100,16 +125,12 @@ def test_the_build_would_notice(tmp_path: Path) -> None:
         "int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)\n"
         "{\n\tsink = data[size];\n\treturn 0;\n}\n"
     )
-    for compiler in COMPILERS:
-        made = subprocess.run(
-            [compiler, "-g", *SANITIZE, str(tmp_path / "bad.c"),
-             str(NATIVE / "fuzz" / "replay.c"), "-o", str(tmp_path / "bad")],
-            capture_output=True, check=False,
-        )  # fmt: skip
-        if made.returncode == 0:
-            break
-    else:
-        pytest.skip("no compiler here has the address and undefined-behaviour sanitizers")
+    compiler = compiler_that_has_them(tmp_path)
+    subprocess.run(
+        [compiler, "-g", *SANITIZE, str(tmp_path / "bad.c"), str(NATIVE / "fuzz" / "replay.c"),
+         "-o", str(tmp_path / "bad")],
+        check=True,
+    )  # fmt: skip
     done = subprocess.run(
         [str(tmp_path / "bad"), *CAPTURES], capture_output=True, text=True, check=False
     )

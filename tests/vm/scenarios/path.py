@@ -42,7 +42,7 @@ def late_readers() -> dict[str, Any]:
             feed.tick()
             late: dict[str, list[int]] = {"TCP_READ": [], "UDP_READ": []}
             for _ in range(5):
-                for hook, source, reader in (
+                for name, source, reader in (
                     ("TCP_READ", sender, receiver),
                     ("UDP_READ", near, far),
                 ):
@@ -50,8 +50,8 @@ def late_readers() -> dict[str, Any]:
                     source.send(b"x" * 100)
                     time.sleep(LATE_S)
                     reader.recv(100)
-                    late[hook].append(time.monotonic_ns() - sent_ns)
-            told["late"] = {hook: sorted(ns) for hook, ns in late.items()}
+                    late[name].append(time.monotonic_ns() - sent_ns)
+            told["late"] = {name: sorted(ns) for name, ns in late.items()}
             model = feed.tick()
             assert model.path is not None
             for hook, seen in model.path.items():
