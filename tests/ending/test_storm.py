@@ -6,7 +6,7 @@ import random
 
 from tests.ending import storm
 
-ROUNDS, SECONDS = 40, 30
+ROUNDS, SECONDS = 20, 15
 
 
 def test_random_keys_and_signals() -> None:
