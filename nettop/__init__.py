@@ -19,6 +19,7 @@ Rooms
     feed           the protocol of all feeds
     spells         each verdict of a socket from when it began to hold until it ended
     past           PastFeed: a replay that goes to any tick, forward and back
+    stretches      FILE@FROM..TO and the ticks that it means
     store/         frames, the recording file, and the last minutes as frames in memory
     model/         pure values: rows, records, histograms, tcp_info; no words
     text/          every word of output: fields, verdicts, units, cells, tables, keys, usage,

@@ -14,11 +14,9 @@ from nettop.past import start_of
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording
 from nettop.store.source import FrameInfo
-from nettop.text import units
-from nettop.times import check_order, local_text
+from nettop.stretches import nearest, ticks_between
 
 _ONE_OBJECT = (Format.JSON, Format.SVG)
-_FAR_NS = 2 * 10**9
 
 
 def run(options: Options) -> int:
@@ -98,35 +96,9 @@ def stretch(
     frames: Sequence[FrameInfo], options: Options, *, one: bool
 ) -> tuple[FrameInfo, FrameInfo]:
     """The first and the last tick that are shown."""
-    end_ns = frames[-1].wall_ns
     if options.at is not None:
-        at = _nearest(frames, options.at.wall_ns(end_ns), f"--at {options.at.text}")
+        at_ns = options.at.wall_ns(frames[-1].wall_ns)
+        at = nearest(frames, at_ns, f"--at {options.at.text}", say)
         return at, at
-    check_order(options.since, options.until, end_ns)
-    first, last = frames[0], frames[-1]
-    if options.since is not None:
-        at_ns = options.since.wall_ns(end_ns)
-        # What follows the last tick before it: a clock that was set back had these times twice.
-        begin = max((i + 1 for i, f in enumerate(frames) if f.wall_ns < at_ns), default=0)
-        later = frames[begin:]
-        first = later[0] if later else _nearest(frames, at_ns, f"--from {options.since.text}")
-    if options.until is not None:
-        at_ns = options.until.wall_ns(end_ns)
-        earlier = [f for f in frames if f.wall_ns <= at_ns]
-        last = earlier[-1] if earlier else _nearest(frames, at_ns, f"--to {options.until.text}")
-    if last.seq < first.seq:
-        last = first
+    first, last = ticks_between(frames, options.since, options.until, say)
     return (last, last) if one else (first, last)
-
-
-def _nearest(frames: Sequence[FrameInfo], at_ns: int, what: str) -> FrameInfo:
-    """The tick nearest to a time; how far it is is said where it is not near."""
-    found = min(frames, key=lambda f: abs(f.wall_ns - at_ns))
-    apart_ns = found.wall_ns - at_ns
-    if abs(apart_ns) > _FAR_NS:
-        side = "later" if apart_ns > 0 else "earlier"
-        say(
-            f"{what}: no tick of that time; the nearest is of {local_text(found.wall_ns)}, "
-            f"{units.time(abs(apart_ns))} {side}"
-        )
-    return found

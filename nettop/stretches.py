@@ -1,0 +1,109 @@
+"""A stretch of a recording as a user writes it, FILE@FROM..TO, and the ticks that it means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nettop.errors import UsageError
+from nettop.store.source import FrameInfo
+from nettop.text import units
+from nettop.times import Moment, check_order, local_text, moment
+
+AROUND_NS = 30 * 10**9  # FILE@TIME: so much before and after
+_FAR_NS = 2 * 10**9
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What a user named; where it lies depends on the recording."""
+
+    text: str  # as it was written
+    file: str
+    since: Moment | None = None
+    until: Moment | None = None
+    around: Moment | None = None
+
+    @property
+    def whole(self) -> bool:
+        """No times are named: all of the file."""
+        return self.since is None and self.until is None and self.around is None
+
+    def ticks(self, frames: Sequence[FrameInfo], say: Say) -> tuple[FrameInfo, FrameInfo]:
+        """The first and the last tick of it; say: where a time is not in the recording.
+
+        Raises:
+            UsageError: it ends before it begins.
+        """
+        if self.around is None:
+            return ticks_between(frames, self.since, self.until, say, at=self.text)
+        at_ns = self.around.wall_ns(frames[-1].wall_ns)
+        inside = [f for f in frames if abs(f.wall_ns - at_ns) <= AROUND_NS]
+        if not inside:
+            found = nearest(frames, at_ns, self.text, say)
+            return found, found
+        return inside[0], inside[-1]
+
+
+def stretch_of(text: str) -> Stretch:
+    """FILE, FILE@FROM..TO, FILE@FROM.., FILE@..TO or FILE@TIME; a file of just that name is it.
+
+    Raises:
+        UsageError: in one line.
+    """
+    file, at, times = text.rpartition("@")
+    if not at or not file or Path(text).exists():
+        return Stretch(text, text)
+    first, dots, last = times.partition("..")
+    try:
+        if not dots:
+            return Stretch(text, file, around=moment(times))
+        return Stretch(text, file, moment(first) if first else None, moment(last) if last else None)
+    except ValueError as error:
+        raise UsageError(f"{text}: after @ it {error}, or two of them: FROM..TO") from None
+
+
+def ticks_between(
+    frames: Sequence[FrameInfo], since: Moment | None, until: Moment | None, say: Say,
+    *, at: str | None = None,
+) -> tuple[FrameInfo, FrameInfo]:  # fmt: skip
+    """The first and the last tick between two moments, or where there is none the nearest.
+
+    Args:
+        frames: all of the recording.
+        say: hears where a time is not in it.
+        at: how the user wrote both; None: as --from and --to.
+
+    Raises:
+        UsageError: the second is the earlier one.
+    """
+    end_ns = frames[-1].wall_ns
+    check_order(since, until, end_ns)
+    first, last = frames[0], frames[-1]
+    if since is not None:
+        at_ns = since.wall_ns(end_ns)
+        # What follows the last tick before it: a clock that was set back had these times twice.
+        begin = max((i + 1 for i, f in enumerate(frames) if f.wall_ns < at_ns), default=0)
+        later = frames[begin:]
+        first = later[0] if later else nearest(frames, at_ns, at or f"--from {since.text}", say)
+    if until is not None:
+        at_ns = until.wall_ns(end_ns)
+        earlier = [f for f in frames if f.wall_ns <= at_ns]
+        last = earlier[-1] if earlier else nearest(frames, at_ns, at or f"--to {until.text}", say)
+    return first, max(first, last, key=lambda f: f.seq)
+
+
+def nearest(frames: Sequence[FrameInfo], at_ns: int, what: str, say: Say) -> FrameInfo:
+    """The tick nearest to a time; how far it is is said where it is not near."""
+    found = min(frames, key=lambda f: abs(f.wall_ns - at_ns))
+    apart_ns = found.wall_ns - at_ns
+    if abs(apart_ns) > _FAR_NS:
+        side = "later" if apart_ns > 0 else "earlier"
+        say(
+            f"{what}: no tick of that time; the nearest is of {local_text(found.wall_ns)}, "
+            f"{units.time(abs(apart_ns))} {side}"
+        )
+    return found
