@@ -32,7 +32,7 @@ async def test_each_member_of_a_socket_may_be_missing(running: Running, tmp_path
     path.write_text(json.dumps(tree))
     async with running(feed=FakeFeed(path), width=200) as screen:
         assert screen.feed.count() == len(places) > 60
-        for number in range(0, len(places) + 1, 8):
+        for _ in range(0, len(places) + 1, 8):
             await screen.pilot.press(*["down"] * 8)
             await screen.press("v")
         await screen.press("G", "enter")
