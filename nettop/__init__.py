@@ -18,6 +18,7 @@ Rooms
     filefeed       the feed of an opened snapshot
     feed           the protocol of all feeds
     spells         each verdict of a socket from when it began to hold until it ended
+    changes        ticks in which something changed; lookback: what the screen keeps of ticks
     past           PastFeed: a replay that goes to any tick, forward and back
     stretches      FILE@FROM..TO and the ticks that it means
     store/         frames, the recording file, and the last minutes as frames in memory

@@ -314,6 +314,7 @@ def poll_options(options: Options, *, screen: bool = False) -> PollOptions:
             rx_method=options.rx_method,
             path=options.path,
         ),
+        lookback_s=options.lookback_s if screen else 0.0,
         all_details=options.once or options.batch or options.format is not None,
     )
 

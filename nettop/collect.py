@@ -58,6 +58,7 @@ class PollOptions:
     sort_field: Field | None = None
     sort_descending: bool = True
     planes: PlaneOptions = field(default_factory=PlaneOptions)
+    lookback_s: float = 0.0  # ticks that are kept to look back; 0: none
     all_details: bool = False  # every matched socket is exported, not only looked at
 
 

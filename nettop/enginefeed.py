@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from nettop.derive import Deriver
 from nettop.feed import Grouping
@@ -61,6 +61,13 @@ class EngineFeed:
         self, most: int, *, everything: bool = False
     ) -> tuple[Sequence[Event], Mapping[EventType, int]]:
         return self._deriver.log.of_interval(most, filtered=not everything)
+
+    def sockets_of_events(
+        self, types: Collection[EventType], *, everything: bool = False
+    ) -> tuple[set[int], int]:
+        """Cookies of the sockets that events of these types befell in the last interval, chosen as
+        tick_events does; and how many events were not looked at."""
+        return self._deriver.log.sockets_of_interval(types, filtered=not everything)
 
     def events_memory(self, cookies: Sequence[int]) -> EventMemory | None:
         return self._deriver.log.memory(cookies)

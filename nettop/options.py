@@ -32,6 +32,7 @@ _FILTER_WORDS = frozenset({"state", "exclude", "src", "dst", "sport", "dport", "
                            "verdict", "autobound"})  # fmt: skip
 _OPERATOR = re.compile(r"[<>=!]|(eq|neq?|lt|leq?|gt|geq?)$", re.IGNORECASE)
 AF_INET, AF_INET6 = 2, 10
+LOOKBACK_S = 15 * 60.0
 
 
 class Format(Enum):
@@ -88,6 +89,7 @@ class Options:
     mouse: bool = True
     theme: str | None = None
     readonly: bool = False
+    lookback_s: float = LOOKBACK_S  # 0: nothing is kept
     # subcommands
     file: str | None = None  # open, replay
     observe_s: float | None = None  # snapshot --for, clocks -d
@@ -297,6 +299,8 @@ def _parser(command: str) -> _Parser:
         add("--no-mouse", action="store_true")
         add("--theme")
         add("--readonly", action="store_true")
+    if command == "live":
+        add("--lookback", type=take.lookback, default=LOOKBACK_S, metavar="TIME")
     if command == "open":
         add("file", nargs="*")
         return parser
@@ -469,6 +473,7 @@ def _poll_options(command: str, space: argparse.Namespace, environ: Mapping[str,
         mouse=snapshot or not space.no_mouse,
         theme=None if snapshot else space.theme,
         readonly=not snapshot and space.readonly,
+        lookback_s=LOOKBACK_S if snapshot else space.lookback,
         observe_s=space.observe_s if snapshot else None,
     )
 

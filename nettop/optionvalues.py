@@ -58,6 +58,11 @@ def duration(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def lookback(text: str) -> float:
+    """As duration; 0: none."""
+    return 0.0 if text == "0" else duration(text)
+
+
 def moment(text: str) -> Moment:
     """A time in a recording."""
     from nettop import times

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from nettop import debug
 from nettop.collect import Collector, PollOptions
 from nettop.ending import UNDO_S, within
 from nettop.enginefeed import EngineFeed
@@ -16,10 +17,10 @@ from nettop.model.types import Detail, Model, Row
 
 if TYPE_CHECKING:
     from nettop.engine.handle import PackedRows
+    from nettop.lookback import LookBack
     from nettop.query.compile import Filter, NameSets
     from nettop.sample import Sample
     from nettop.sources.loaded import Planes
-    from nettop.store.memory import MemoryFrames
 
 # Share of one CPU that polling may take before the interval is lengthened.
 POLL_SHARE = 0.25
@@ -66,7 +67,9 @@ class LiveFeed(EngineFeed):
         self._wake = threading.Condition()
         self._sweeping = threading.Lock()  # held for a sweep, and while all rows are copied
         self._exporting = threading.Lock()  # held until the last of them was used
-        self._past: MemoryFrames | None = None
+        self._lookback_s = options.lookback_s
+        self._past: LookBack | None = None
+        self.record(options.lookback_s > 0)
         self._ended = False
         self._thread: threading.Thread | None = None
 
@@ -116,6 +119,7 @@ class LiveFeed(EngineFeed):
             self._publish(self._model)
             self._collector.scan_procs()
             self._publish(self._model)
+            self._look_back()
             while True:
                 interval = self._effective_interval()
                 deadline += interval
@@ -192,8 +196,9 @@ class LiveFeed(EngineFeed):
         self._model = c.model(totals, self._missed, interval, self._interval_s)
         self._histories.add(self._model, self._focus, c.engine)
         if self._past is not None and not extra:
-            sample = c.sample(self._model, whole=self._past.wants_whole(self._model.mono_ns))
-            self._past.add(sample)
+            with debug.timed("lookback"):
+                sample = c.sample(self._model, whole=self._past.wants_whole(self._model.mono_ns))
+                self._past.take(self._model, sample, self)
         return self._model
 
     def _reorder(self, now: float, *, force: bool = False) -> None:
@@ -222,14 +227,16 @@ class LiveFeed(EngineFeed):
         """The raw input of the tick that model is of, before the next one is polled."""
         return self._collector.sample(model, whole=whole)
 
-    def look_back(self, past: MemoryFrames) -> None:
-        """Keeps the ticks there, of the screen's polls; from before the first one on."""
-        self._past = past
-        self.record(True)
+    def _look_back(self) -> None:
+        """From the next tick on the ticks are kept; it says what the first sweep did, too."""
+        if self._lookback_s > 0:
+            from nettop.lookback import LookBack
+
+            self._past = LookBack(self._lookback_s)
 
     @property
-    def past(self) -> MemoryFrames | None:
-        """The last ticks; None: they are not kept."""
+    def past(self) -> LookBack | None:
+        """The last ticks; None: they are not kept, or the first is still to come."""
         return self._past
 
     # --- headless: one tick at a time in the caller's thread ---

@@ -129,6 +129,28 @@ class EventLog:
             events = [e._replace(last=last.get(e.seq)) if e.seq in last else e for e in events]
         return tuple(events)
 
+    def sockets_of_interval(
+        self, types: Collection[EventType], *, filtered: bool, most: int = 1024
+    ) -> tuple[set[int], int]:
+        """Cookies of the sockets that events of these types befell in the last interval, as
+        of_interval() chooses; and how many of the events were not looked at, as there were more
+        than most."""
+        head, at_ns = ffi.new("struct nt_events_head *"), ffi.new("uint64_t *")
+        if lib.nt_events_last(self._e, head, at_ns):
+            return set(), 0
+        now, before = head.now, head.before
+        if all(now.seen[t] == before.seen[t] for t in types):
+            return set(), 0
+        room, more = ffi.new("struct nt_event[]", most), ffi.new("uint64_t[]", len(EventType))
+        bits = sum(1 << t for t in types)
+        n = check(
+            lib.nt_events_recent(
+                self._e, ffi.NULL, 0, filtered, bits, now.first_seq, room, most, more
+            ),
+            "looking back",
+        )
+        return {room[i].cookie for i in range(n)} - {0}, sum(more)
+
     def memory(self, cookies: Sequence[int] = ()) -> EventMemory | None:
         """What is remembered of these sockets together (none named: of one that is not); None: the
         plane is off."""

@@ -11,7 +11,6 @@ from nettop.sample import Sample
 from nettop.store.frames import FrameReader, FrameWriter
 from nettop.store.source import FrameInfo
 
-SPAN_S = 15 * 60.0
 MOST_BYTES = 64 << 20
 KEY_EVERY_S = 15.0
 
@@ -28,7 +27,7 @@ class _Group:
 class MemoryFrames:
     """A ring: the poller appends, any thread reads. Its seq counts the ticks that it took."""
 
-    def __init__(self, span_s: float = SPAN_S, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, span_s: float, most_bytes: int = MOST_BYTES) -> None:
         """
         Args:
             span_s: ticks older than this are forgotten.
@@ -77,6 +76,12 @@ class MemoryFrames:
     def bytes(self) -> int:
         """Of all frames."""
         return self._bytes
+
+    @property
+    def oldest_seq(self) -> int:
+        """Of the tick that is forgotten next; 0 before the first."""
+        with self._lock:
+            return self._groups[0].infos[0].seq if self._groups else 0
 
     @property
     def span_s(self) -> float:

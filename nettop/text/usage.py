@@ -189,6 +189,10 @@ _OPTIONS: tuple[Option, ...] = (
     ),
     Option(_SCREEN, "    --no-mouse   --theme T   --readonly", "", ("live", "open")),
     Option(
+        _SCREEN, "    --lookback TIME", "keep the last ticks in memory, to look back on, at most "
+        "64 MB; default 15m; 0: none", ("live",),
+    ),
+    Option(
         _DEBUGGING, "    --debug FILE", "append what each source did and how long it took",
         ("live", "snapshot", "open", "record", "replay", "clocks", "doctor"),
     ),

@@ -20,7 +20,7 @@ def sample(seq: int, *, whole: bool, body: bytes = b"") -> Sample:
 
 
 def filled(count: int, **limits: float) -> MemoryFrames:
-    ring = MemoryFrames(**limits)  # type: ignore[arg-type]
+    ring = MemoryFrames(**{"span_s": 900.0, **limits})  # type: ignore[arg-type]
     for seq in range(1, count + 1):
         ring.add(sample(seq, whole=ring.wants_whole(seq * S)))
     return ring

@@ -62,6 +62,8 @@ def test_nothing_means_the_screen() -> None:
         ("--rx-method tcp_probe --bpf-budget 2", {"rx_method": "tcp_probe", "bpf_budget_pct": 2.0}),
         ("--ascii --no-color", {"ascii": True, "color": False}),
         ("--no-mouse --theme x --readonly", {"mouse": False, "theme": "x", "readonly": True}),
+        ("--lookback 90s", {"lookback_s": 90.0}),
+        ("--lookback 0", {"lookback_s": 0.0}),
         ("state established -1 dport = :443", {"once": True,
                                                "filter_text": "state established dport = :443"}),
         ("-1 -- -x", {"once": True, "filter_text": "-x"}),
