@@ -14,6 +14,7 @@ Rooms
     collect        Collector: sweeps this host, makes samples
     poller         LiveFeed: the thread that polls; enginefeed: what it shares with replay
     derive         Deriver: the model of a tick from what the engine took
+    heldrows       HeldRows: what the screen shows, while a long sweep replaces it
     replay         ReplayFeed: the same engine fed by a recording
     filefeed       the feed of an opened snapshot
     feed           the protocol of all feeds
@@ -55,7 +56,8 @@ Threads
 
 Locks
     LiveFeed._wake       condition: options changed, the feed ended
-    LiveFeed._sweeping   one sweep at a time, and none while rows are copied
+    EngineFeed._changing one tick at a time is replaced, and none while a frame is gathered or
+                         rows are copied
     LiveFeed._exporting  one export at a time; an end waits for it shortly
     native               each plane has its lock, the engine has one. Order: the plane's
                          (w->lock) before the engine's (e->lock), never the other way. The helper

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from nettop.derive import Deriver
 from nettop.feed import Grouping
+from nettop.heldrows import HeldRows
 from nettop.history import Histories
 from nettop.model.events import Closed, Event, EventMemory, EventType
-from nettop.model.types import Detail, Group, Histogram, Point, Proc, Row, Sick
+from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row, Sick
 
 WINDOW = 256
+# Sweeps of fewer sockets are waited for, and not longer than this.
+LONG_SOCKETS = 10_000
+FRAME_WAIT_S = 0.25
 
 
 class EngineFeed:
@@ -20,12 +26,68 @@ class EngineFeed:
         self._deriver = deriver
         self._histories = Histories()
         self._count = 0
+        self._model: Model | None = None
+        # Held while a tick is replaced, while all rows are copied, and while a frame is gathered.
+        self._changing = threading.RLock()
+        self._looked = (0, 0)  # the window that was asked for last
+        self._focus: tuple[int, ...] = ()
+        self._held: HeldRows | None = None  # while a long sweep is under way
+        self._shown: HeldRows | None = None  # while a frame is gathered meanwhile
+        self._torn = False  # such a frame is being gathered
+
+    def latest(self) -> Model | None:
+        return self._model
+
+    # --- one frame, one tick ---
+
+    @contextmanager
+    def frame(self) -> Iterator[Model | None]:
+        if self._torn:  # nested: this frame stays what it is
+            yield None
+            return
+        held = self._held
+        long = self._sockets() > LONG_SOCKETS
+        if self._changing.acquire(timeout=0 if long else FRAME_WAIT_S):
+            try:
+                yield self._model
+            finally:
+                self._changing.release()
+            return
+        self._torn, self._shown = True, held or self._held
+        try:
+            yield None
+        finally:
+            self._torn, self._shown = False, None
+
+    @contextmanager
+    def _replacing(self) -> Iterator[None]:
+        """The tick is replaced by the next; if that may take long its rows on the screen stay."""
+        if self._sockets() > LONG_SOCKETS:
+            d = self._deriver
+            self._held = HeldRows(d.engine, d.name, self._looked, self._focus, self._count)
+        with self._changing:
+            try:
+                yield
+            finally:
+                self._held = None
+
+    def _sockets(self) -> int:
+        """How many a sweep reads, about."""
+        return 0
+
+    def _reordered(self) -> None:
+        """Rows that are held do not have their places any more."""
+        self._held = self._shown = None
 
     def count(self) -> int:
-        return self._count
+        return self._shown.count if self._shown is not None else self._count
 
     def window(self, offset: int, rows: int) -> list[Row]:
         d = self._deriver
+        self._looked = offset, rows
+        held = self._shown.window(offset, rows) if self._shown is not None else None
+        if held is not None:
+            return held
         return [d.name(row) for row in d.engine.window(offset, rows)]
 
     def sick(self, *, matched: bool = True) -> list[Sick]:
@@ -33,13 +95,22 @@ class EngineFeed:
         return self._deriver.engine.sick(matched=matched)
 
     def position(self, cookie: int) -> int | None:
+        place = self._shown.position(cookie) if self._shown is not None else None
+        if place is not None:
+            return place
         return self._deriver.engine.position(cookie)
 
     def find(self, cookie: int) -> Row | None:
+        held = self._shown.find(cookie) if self._shown is not None else None
+        if held is not None:
+            return held[0]
         row = self._deriver.engine.find(cookie)
         return self._deriver.name(row) if row else None
 
     def detail(self, cookie: int) -> Detail | None:
+        held = self._shown.find(cookie) if self._shown is not None else None
+        if held is not None:
+            return held[1]
         return self._deriver.detail(cookie)
 
     def owners(self, inode: int) -> list[Proc]:

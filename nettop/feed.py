@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
@@ -55,6 +56,15 @@ class Feed(Protocol):
 
     def latest(self) -> Model | None:
         """The newest model, the same object until there is a newer one."""
+
+    def frame(self) -> AbstractContextManager[Model | None]:
+        """All that is asked inside is of one tick, whose model it gives; for the UI thread, nested
+        or not. A short sweep is waited for.
+
+        None: a long one is under way. Rows and details around the window that was asked for last
+        are still those of the tick before; other rows, distributions, groups and events may be of
+        either.
+        """
 
     def count(self) -> int:
         """Rows in the order: the sockets that pass the filter."""

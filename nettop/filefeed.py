@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -138,6 +139,9 @@ class FileFeed:
 
     def latest(self) -> Model | None:
         return self._model
+
+    def frame(self) -> AbstractContextManager[Model | None]:
+        return nullcontext(self._model)
 
     def count(self) -> int:
         return self._count

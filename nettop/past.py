@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
+from nettop.enginefeed import LONG_SOCKETS
 from nettop.errors import NettopError
 from nettop.feed import Sort
 from nettop.model.types import Model
@@ -85,6 +86,13 @@ class PastFeed(ReplayFeed):
         return self._go(frames, frames[min(max(0, at + n), len(frames) - 1)])
 
     def _go(self, frames: Sequence[FrameInfo], to: FrameInfo) -> Model:
+        with self._replacing():
+            return self._take_all(frames, to)
+
+    def _sockets(self) -> int:
+        return LONG_SOCKETS + 1  # many ticks are taken for one
+
+    def _take_all(self, frames: Sequence[FrameInfo], to: FrameInfo) -> Model:
         start = start_of(frames, to)
         self._restart(self._source.samples(start.seq, to.seq))
         model: Model | None = None

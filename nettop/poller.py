@@ -53,19 +53,16 @@ class LiveFeed(EngineFeed):
         self._collector = Collector(options, planes)
         super().__init__(self._collector.deriver)
         self._interval_s = options.delay_s
-        self._model: Model | None = None
         self._on_model: Callable[[], None] | None = None
         self._announced = False  # on_model was called, and latest() not since
         self._sort = Sort(options.sort_field, options.sort_descending)
-        self._held = False
+        self._settled = False  # the order is held
         self._paused = False
         self._sorted_at = 0.0
-        self._focus: tuple[int, ...] = ()
         self._missed = 0
         self._resweep = False
         self._error: BaseException | None = None
         self._wake = threading.Condition()
-        self._sweeping = threading.Lock()  # held for a sweep, and while all rows are copied
         self._exporting = threading.Lock()  # held until the last of them was used
         self._lookback_s = options.lookback_s
         self._past: LookBack | None = None
@@ -81,7 +78,7 @@ class LiveFeed(EngineFeed):
         The screen's first picture then has sockets in it; beside the first layout the sweep would
         wait for the interpreter at each step.
         """
-        with self._sweeping:
+        with self._changing:
             # It must not wait for all of /proc to be read.
             self._poll(scan_procs=False)
 
@@ -116,9 +113,9 @@ class LiveFeed(EngineFeed):
         try:
             if self._model is None:
                 self.look()
-            self._publish(self._model)
+            self._publish()
             self._collector.scan_procs()
-            self._publish(self._model)
+            self._publish()
             self._look_back()
             while True:
                 interval = self._effective_interval()
@@ -132,9 +129,9 @@ class LiveFeed(EngineFeed):
                 if woken is None:
                     return
                 deadline = woken
-                with self._sweeping:
-                    model = self._poll()
-                self._publish(model)
+                with self._replacing():
+                    self._poll()
+                self._publish()
         except BaseException as e:  # the screen shows it and ends
             self._error = e
             if self._on_model:
@@ -162,9 +159,9 @@ class LiveFeed(EngineFeed):
             if left > BETWEEN_S:
                 self.between()
             if again:
-                with self._sweeping:
-                    model = self._poll(extra=True)
-                self._publish(model)
+                with self._replacing():
+                    self._poll(extra=True)
+                self._publish()
 
     def _effective_interval(self) -> float:
         cost = self._collector.poll_cpu_s
@@ -201,8 +198,12 @@ class LiveFeed(EngineFeed):
                 self._past.take(self._model, sample, self)
         return self._model
 
+    def _sockets(self) -> int:
+        # The first sweep of a thread has nothing on the screen to wait for it.
+        return self._collector.sockets if self._thread is not None else 0
+
     def _reorder(self, now: float, *, force: bool = False) -> None:
-        keep = self._held
+        keep = self._settled
         if self._sort.field is not None and not force and self._thread is not None:
             keep = keep or now - self._sorted_at < RESORT_S
         if not keep:
@@ -211,8 +212,7 @@ class LiveFeed(EngineFeed):
             self._sort.field, self._sort.descending, 512, keep
         )
 
-    def _publish(self, model: Model | None) -> None:
-        self._model = model
+    def _publish(self) -> None:
         with self._wake:
             announce = not self._announced
             self._announced = True
@@ -282,7 +282,7 @@ class LiveFeed(EngineFeed):
 
     def _copied(self, with_detail: bool, everything: bool) -> Iterator[PackedRows]:
         """Of the sockets in order; each is forgotten as the next is asked for."""
-        with self._sweeping:
+        with self._replacing():
             try:
                 with self._collector.exporting(everything):
                     if self._thread is not None and not self._paused:
@@ -317,6 +317,7 @@ class LiveFeed(EngineFeed):
             stages.select(cookies)
 
     def set_filter(self, compiled: Filter | None) -> None:
+        self._reordered()
         self._collector.set_filter(compiled)
         self._reorder(time.monotonic(), force=True)
         # Sockets in other states, or numbers that are only in tcp_info, need a dump at once.
@@ -329,11 +330,12 @@ class LiveFeed(EngineFeed):
 
     def set_sort(self, sort: Sort) -> None:
         self._sort = sort
-        self._held = False
+        self._settled = False
+        self._reordered()
         self._reorder(time.monotonic(), force=True)
 
     def hold_order(self, held: bool) -> None:
-        self._held = held
+        self._settled = held
 
     def set_interval(self, seconds: float) -> None:
         self._interval_s = max(0.1, seconds)

@@ -95,7 +95,6 @@ class ReplayFeed(EngineFeed):
         self._sort = sort or Sort()
         self._asked: Asked | None = None
         self._filter: Filter | None = None
-        self._model: Model | None = None
         self._set_filter_text()
 
     def _new_deriver(self) -> Deriver:
@@ -172,9 +171,6 @@ class ReplayFeed(EngineFeed):
 
     close = stop
 
-    def latest(self) -> Model | None:
-        return self._model
-
     def rows_all(
         self, *, with_detail: bool = True, everything: bool = False
     ) -> Iterator[tuple[Row, Detail | None]]:
@@ -196,6 +192,7 @@ class ReplayFeed(EngineFeed):
 
     def set_filter(self, compiled: Filter | None) -> None:
         self.filter_text = compiled.text if compiled is not None else None
+        self._reordered()
         self._set_filter_text()
         self._reorder()
         if self._model is not None:
@@ -203,6 +200,7 @@ class ReplayFeed(EngineFeed):
 
     def set_sort(self, sort: Sort) -> None:
         self._sort = sort
+        self._reordered()
         self._reorder()
 
     def clear(self) -> None:

@@ -197,25 +197,28 @@ class Engine:
                 return [*map(Sick._make, SICK.iter_unpack(ffi.buffer(out, n * SICK.size)))]
             room = n + 64
 
+    def packed(self, offset: int, count: int, *, with_detail: bool = True) -> PackedRows:
+        """A window of the ordered sockets as they are now, which unpacked() reads later."""
+        rows = ffi.new("struct nt_row[]", count)
+        n = check(lib.nt_window(self._e, offset, count, rows), "reading rows")
+        details = ffi.new("struct nt_detail[]", n if with_detail else 0)
+        known = [
+            with_detail and bool(lib.nt_detail_of(self._e, rows[i].rec.cookie, details + i))
+            for i in range(n)
+        ]
+        return bytes(ffi.buffer(rows, n * ROW_SIZE)), details, known
+
     def copy(self, count: int, *, with_detail: bool) -> list[PackedRows]:
-        """The ordered sockets as they are now, packed, so that they can be read while it polls."""
+        """All ordered sockets as they are now, so many at a time, for while it polls."""
         out: list[PackedRows] = []
         offset = 0
-        while True:
-            rows = ffi.new("struct nt_row[]", count)
-            n = check(lib.nt_window(self._e, offset, count, rows), "reading rows")
-            if not n:
-                return out
-            details = ffi.new("struct nt_detail[]", n if with_detail else 0)
-            known = [
-                with_detail and bool(lib.nt_detail_of(self._e, rows[i].rec.cookie, details + i))
-                for i in range(n)
-            ]
-            out.append((bytes(ffi.buffer(rows, n * ROW_SIZE)), details, known))
-            offset += n
+        while (some := self.packed(offset, count, with_detail=with_detail))[2]:
+            out.append(some)
+            offset += len(some[2])
+        return out
 
     def unpacked(self, packed: PackedRows) -> Iterator[tuple[Row, Detail | None]]:
-        """What copy() holds, as a window and its details give it."""
+        """What packed() holds, as a window and its details give it."""
         raw, details, known = packed
         for at, row in enumerate(rows_of(raw, len(known))):
             detail = None

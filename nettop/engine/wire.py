@@ -97,6 +97,11 @@ def rows_of(raw: bytes, count: int) -> Iterator[Row]:
         yield row
 
 
+def cookies_of(raw: bytes) -> set[int]:
+    """Which sockets a buffer of struct nt_row has."""
+    return {cookie for (cookie,) in struct.iter_unpack(f"<Q{ROW_SIZE - 8}x", raw)}
+
+
 def pack_row(rec: Any, proc: Proc, plane: Plane = NO_PLANE) -> bytes:
     """The inverse of rows_of for one row; rec is a Rec (EMPTY_REC._replace(...))."""
     return (

@@ -14,6 +14,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -138,6 +139,9 @@ class DosedFeed:
 
     def latest(self) -> Model | None:
         return self._model
+
+    def frame(self) -> AbstractContextManager[Model | None]:
+        return nullcontext(self._model)
 
     def count(self) -> int:
         return self._count

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from nettop.model.path import Hook, HookTick, PathCounts
 from nettop.model.types import Dist, Histogram
 from nettop.tui.panes.path import path_lines
@@ -38,9 +36,8 @@ async def test_v_comes_to_it_only_while_the_plane_is_on(running: Running) -> Non
     async with running() as screen:
         await screen.press("1", "z", "v", "v", "v")
         assert screen.main.view == 0
-        model = screen.feed.latest()
-        assert model is not None
-        screen.main.show_model(replace(model, path=TICK))
+        screen.feed.publish(path=TICK)
+        await screen.settle()
         await screen.press("v", "v", "v")
         assert screen.main.view == 3
         assert "received → read from TCP" in screen.text

@@ -171,6 +171,7 @@ class DetailScreen(KeyScreen[None]):
         self.top = 0
         self.chosen = 0
         self.explains = False
+        self._data: PaneData | None = None  # as it was drawn last
 
     @property
     def nettop(self) -> NettopApp:
@@ -193,6 +194,10 @@ class DetailScreen(KeyScreen[None]):
         self.redraw()
 
     def redraw(self) -> None:
+        with self.main.frame() as whole:
+            self._redraw(whole)
+
+    def _redraw(self, whole: bool) -> None:
         model = self.main.model
         if model is None or not self.is_mounted:
             return
@@ -208,22 +213,13 @@ class DetailScreen(KeyScreen[None]):
             gone = line(("   closed: this socket is gone. Esc goes back", Role.WATCH))
             self.body.set_lines([*head, BLANK, gone, BLANK, self._message(width)])
             return
-        detail = feed.detail(self.cookie)
-        since = feed.seconds_since(row.rec.verdict_since_s)
-        data = PaneData(
-            model=model,
-            row=row,
-            detail=detail,
-            history=tuple(feed.history(self.cookie)),
-            marked=None,
-            waits=waits_of(feed, model, [self.cookie]),
-            sends=sends_of(feed, model, [self.cookie]),
-            events=events_of(feed, model, [self.cookie]),
-            memory=memory_of(feed, [self.cookie]),
-            cookies=(self.cookie,),
-            view=self.main.view,
-            since_s=since,
-        )
+        if whole:
+            self._data = self._gather(model, row)
+        elif self._data is not None and self._data.cookies != (self.cookie,):
+            self._data = None
+        data = self._data
+        detail = data.detail if data is not None else feed.detail(self.cookie)
+        since = data.since_s if data is not None else None
         head += self._identity(row, detail, width)
         head.append(line((g.rule * width, Role.DIM)))
         head += self._verdict(row, detail, model, since, width)
@@ -235,6 +231,23 @@ class DetailScreen(KeyScreen[None]):
         shown += [BLANK] * (room - len(shown))
         foot = self._foot(detail, width, len(content) > room)
         self.body.set_lines([*head, *shown, *foot])
+
+    def _gather(self, model: Model, row: Row) -> PaneData:
+        feed = self.main.feed
+        return PaneData(
+            model=model,
+            row=row,
+            detail=feed.detail(self.cookie),
+            history=tuple(feed.history(self.cookie)),
+            marked=None,
+            waits=waits_of(feed, model, [self.cookie]),
+            sends=sends_of(feed, model, [self.cookie]),
+            events=events_of(feed, model, [self.cookie]),
+            memory=memory_of(feed, [self.cookie]),
+            cookies=(self.cookie,),
+            view=self.main.view,
+            since_s=feed.seconds_since(row.rec.verdict_since_s),
+        )
 
     def _identity(self, row: Row, detail: Detail | None, width: int) -> list[Line]:
         rec = row.rec
@@ -278,7 +291,9 @@ class DetailScreen(KeyScreen[None]):
         beside = [text for each in said.beside for text in wrap(each, width)]
         return [*said_lines, *(line((text, Role.DIM)) for text in beside)]
 
-    def _content(self, row: Row, detail: Detail | None, data: PaneData, width: int) -> list[Line]:
+    def _content(
+        self, row: Row, detail: Detail | None, data: PaneData | None, width: int
+    ) -> list[Line]:
         chosen = self._chosen_field(detail)
         name = chosen.name if chosen and self.explains else None
         if width < 110:
@@ -300,7 +315,9 @@ class DetailScreen(KeyScreen[None]):
             out.append((*a, pad, (self.nettop.glyphs.bar + " ", Role.DIM), *b))
         return out
 
-    def _side(self, data: PaneData, width: int) -> list[Line]:
+    def _side(self, data: PaneData | None, width: int) -> list[Line]:
+        if data is None:
+            return [line(("the rest follows: the sockets are being read", Role.DIM))]
         g = self.nettop.glyphs
         lines = health_lines(data, width - 1, 8, g)
         for title, make in PARTS:
@@ -348,6 +365,10 @@ class DetailScreen(KeyScreen[None]):
         return line((shortened(clean(text), width), role)) if text else BLANK
 
     def press(self, event: events.Key) -> None:
+        with self.main.frame():
+            self._press(event)
+
+    def _press(self, event: events.Key) -> None:
         match event.key:
             case "escape" | "enter" | "backspace":
                 self.main.opened = None

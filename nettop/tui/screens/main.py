@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partialmethod
 from typing import TYPE_CHECKING, Any, cast
 
@@ -75,6 +78,7 @@ class MainScreen(RunKeys):
         self._g_at = 0.0
         self._key = ""  # the last one
         self._panes_at = 0.0
+        self._pane_data: PaneData | None = None  # as it was drawn last
 
     def compose(self) -> ComposeResult:
         # Kept as they are made: an end in the middle of the start finds no children to ask for.
@@ -143,6 +147,10 @@ class MainScreen(RunKeys):
     def show_model(self, model: Model) -> None:
         """Draws a tick; behind an overlay too, but not behind another screen."""
         self.model = model
+        with self.frame():
+            self._show()
+
+    def _show(self) -> None:
         if not isinstance(self.app.screen, MainScreen | ModalScreen):
             # What is drawn below would make that screen paint all of itself.
             self.select_tx()
@@ -153,7 +161,20 @@ class MainScreen(RunKeys):
             self._panes_at = now
         self.refresh_all(panes=panes)
 
+    @contextmanager
+    def frame(self) -> Iterator[bool]:
+        """What is asked of the feed inside is of one tick, that of self.model; False: a long sweep
+        is under way, and only the rows on the screen are."""
+        with self.feed.frame() as model:
+            if model is not None and self.model is not None:
+                self.model = model
+            yield model is not None
+
     def refresh_all(self, *, panes: bool = True) -> None:
+        with self.frame():
+            self._refresh_all(panes)
+
+    def _refresh_all(self, panes: bool) -> None:
         if self.model is None or not self.is_mounted:
             return
         width = self.app.size.width
@@ -220,14 +241,21 @@ class MainScreen(RunKeys):
         return place_of_rows(table.offset_row, table.page, self.feed.count(), len(table.marked))
 
     def refresh_panes(self) -> None:
+        """While a long sweep is under way they stay as they are; the tick brings new ones."""
         if self.model is None:
             return
-        data = self._pane_data()
+        with self.frame() as whole:
+            if whole or self._pane_data is None:
+                self._pane_data = self._gather()
+            else:
+                self._panes_at = 0.0
+                self._pane_data = replace(self._pane_data, view=self.view)
+            data = self._pane_data
         for pane in self.panes:
             if pane.display:
                 pane.show(data)
 
-    def _pane_data(self) -> PaneData:
+    def _gather(self) -> PaneData:
         assert self.model is not None
         marked = self.feed.sum(list(self.table.marked)) if self.table.marked else None
         row = self._subject()
@@ -279,9 +307,10 @@ class MainScreen(RunKeys):
     # --- messages of the widgets ---
 
     def on_socket_table_moved(self) -> None:
-        self._set_focus()
-        self.refresh_panes()
-        self.refresh_header()
+        with self.frame():
+            self._set_focus()
+            self.refresh_panes()
+            self.refresh_header()
 
     def on_socket_table_opened(self) -> None:
         if self.app.screen is self:
@@ -327,7 +356,8 @@ class MainScreen(RunKeys):
         self._key = event.key
         action = ACTIONS.get(event.key) or ACTIONS.get(event.character or "")
         if action is not None:
-            getattr(self, f"do_{action}")()
+            with self.frame():
+                getattr(self, f"do_{action}")()
 
     def paste(self, text: str) -> None:
         if self.filter_line.display:

@@ -46,6 +46,7 @@ class GroupTable(LineWidget):
         self.feed = feed
         self.grouping = Grouping.NONE
         self.groups: list[Group] = []
+        self._read = Grouping.NONE  # what they are groups by
         self.at = 0
         self.top = 0
         self._titles: dict[Grouping, str | None] = {}  # where the cursor stands in each
@@ -69,7 +70,11 @@ class GroupTable(LineWidget):
         return line((text.ljust(width)[:width], Role.TITLE))
 
     def reload(self) -> None:
-        self.groups = self.feed.groups(self.grouping)
+        """Reads the groups anew; while a long sweep is under way those at hand stay."""
+        with self.feed.frame() as model:
+            if model is not None or self._read is not self.grouping:
+                self.groups = self.feed.groups(self.grouping)
+                self._read = self.grouping
         for i, group in enumerate(self.groups):
             if group.title == self._titles.get(self.grouping):
                 self.at = i

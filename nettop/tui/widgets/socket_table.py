@@ -52,6 +52,10 @@ class SocketTable(LineWidget):
 
     def reload(self) -> None:
         """Reads the window anew and redraws what differs."""
+        with self.feed.frame():
+            self._reload()
+
+    def _reload(self) -> None:
         count = self.feed.count()
         if self.follow and self.cursor is not None:
             place = self.feed.position(self.cursor)

@@ -1,0 +1,70 @@
+"""Keys pressed while a long sweep is under way are answered at once; what is read follows."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+from nettop.model.types import Model
+from tests.fakes import FakeFeed
+from tests.tui.conftest import Running
+
+FOLLOWS = "the rest follows: the sockets are being read"
+
+
+class Sweeping(FakeFeed):
+    sweeping = False
+
+    def frame(self) -> AbstractContextManager[Model | None]:
+        return nullcontext(None if self.sweeping else self._model)
+
+
+async def test_the_cursor_moves_and_the_panes_follow(running: Running) -> None:
+    feed = Sweeping()
+    async with running(feed=feed) as screen:
+        await screen.press("down")
+        first = screen.main.table.cursor
+        assert screen.main.panes[0].data.cookies == (first,)
+        feed.sweeping = True
+        await screen.press("down")
+        second = screen.main.table.cursor
+        assert second != first
+        assert screen.lines[4].startswith("▌")
+        assert screen.main.panes[0].data.cookies == (first,), "one tick's, and its title says whose"
+        await screen.press("v")
+        assert screen.main.panes[0].data.view == 1
+        feed.sweeping = False
+        feed.publish()
+        await screen.settle()
+        assert screen.main.panes[0].data.cookies == (second,)
+
+
+async def test_the_detail_of_a_socket(running: Running) -> None:
+    feed = Sweeping()
+    async with running(feed=feed) as screen:
+        await screen.press("down")
+        feed.sweeping = True
+        await screen.press("enter")
+        assert FOLLOWS in screen.text
+        assert "bytes_sent" in screen.text
+        feed.sweeping = False
+        feed.publish()
+        await screen.settle()
+        assert FOLLOWS not in screen.text
+        feed.sweeping = True
+        await screen.press("right")  # the same socket: nothing is asked anew
+        assert FOLLOWS not in screen.text
+        await screen.press("down")
+        assert FOLLOWS in screen.text
+
+
+async def test_groups_at_hand_stay(running: Running) -> None:
+    feed = Sweeping()
+    async with running(feed=feed) as screen:
+        await screen.press("t")
+        before = screen.main.groups.groups
+        feed.sweeping = True
+        screen.main.refresh_all()
+        assert screen.main.groups.groups is before
+        await screen.press("t")
+        assert screen.main.groups.groups is not before
+        assert screen.main.groups.groups
