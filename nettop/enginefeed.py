@@ -140,6 +140,11 @@ class EngineFeed:
         tick_events does; and how many events were not looked at."""
         return self._deriver.log.sockets_of_interval(types, filtered=not everything)
 
+    def listed_events(self, most: int, types: Collection[EventType]) -> tuple[Sequence[Event], int]:
+        """Of the last interval, of these types and of sockets that match, newest first; and how
+        many more there are records of."""
+        return self._deriver.log.listed(most, types)
+
     def events_memory(self, cookies: Sequence[int]) -> EventMemory | None:
         return self._deriver.log.memory(cookies)
 

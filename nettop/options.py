@@ -94,6 +94,8 @@ class Options:
     file: str | None = None  # open, replay
     observe_s: float | None = None  # snapshot --for, clocks -d
     for_s: float | None = None  # record --for
+    keep_s: float | None = None  # record --keep
+    max_bytes: int | None = None  # record --max-size
     at: Moment | None = None  # replay
     since: Moment | None = None  # replay --from
     until: Moment | None = None  # replay --to
@@ -319,6 +321,8 @@ def _record_parser(parser: _Parser) -> _Parser:
     add("-d", "--delay", type=take.seconds, metavar="SECS")
     add("-n", "--iterations", type=take.at_least_one, metavar="N")
     add("--for", type=take.duration, dest="for_s", metavar="DURATION")
+    add("--keep", type=take.duration, dest="keep_s", metavar="DURATION")
+    add("--max-size", type=take.file_size, dest="max_bytes", metavar="SIZE")
     _add_sources(parser)
     return parser
 
@@ -406,6 +410,8 @@ def _record_options(space: argparse.Namespace) -> Options:
         iterations=space.iterations,
         format=Format.NDJSON if space.ndjson else None,
         for_s=space.for_s,
+        keep_s=space.keep_s,
+        max_bytes=space.max_bytes,
         **_source_options(space),
         output=space.output,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 UNWELL = "unwell"  # the sort key of the default order, which is no field
 LEAST_DELAY_S = 0.1
 MOST_DELAY_S = 3600.0
+LEAST_FILE_BYTES = 4 << 20  # of a recording: two key frames of a small host, and SQLite's -wal
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,17 @@ def duration(text: str) -> float:
 def lookback(text: str) -> float:
     """As duration; 0: none."""
     return 0.0 if text == "0" else duration(text)
+
+
+def file_size(text: str) -> int:
+    """Bytes of 64M or 2G."""
+    match = re.fullmatch(r"(\d{1,15})([KMGT])B?", text, re.ASCII | re.IGNORECASE)
+    n_bytes = int(match[1]) << 10 * (1 + "KMGT".index(match[2].upper())) if match else 0
+    if not LEAST_FILE_BYTES <= n_bytes < 1 << 60:
+        raise argparse.ArgumentTypeError(
+            f"takes a size such as 64M or 2G, at least 4M, not '{text}'"
+        )
+    return n_bytes
 
 
 def moment(text: str) -> Moment:

@@ -13,6 +13,8 @@ from nettop.export.snapshot import write_tick
 from nettop.options import Format, Options
 from nettop.poller import LiveFeed
 from nettop.store.recording import RecordingWriter
+from nettop.store.retention import Limits
+from nettop.store.tables import TickTables
 from nettop.text import units
 from nettop.text.clean import clean
 
@@ -23,9 +25,9 @@ def writer_of(options: Options) -> RecordingWriter:
     """The file, opened before the planes are loaded: what is wrong with it is said at once."""
     uname = os.uname()
     target = options.output or default_name(uname.nodename)
-    return RecordingWriter(
-        target, {"host": uname.nodename, "kernel": uname.release, "nettop": __version__}
-    )
+    about = {"host": uname.nodename, "kernel": uname.release, "nettop": __version__}
+    about["filter"] = options.whole_filter or ""
+    return RecordingWriter(target, about, Limits(options.keep_s, options.max_bytes))
 
 
 def default_name(host: str) -> str:
@@ -45,11 +47,13 @@ def run(feed: LiveFeed, writer: RecordingWriter, options: Options) -> int:
     ticks = 0
     began = time.monotonic()
     pace = headless.Pace(options.delay_s)
+    tables = TickTables()
     feed.record(True)
     try:
         while True:
             model = pace.tick(feed)
-            writer.add(feed.sample(model, whole=writer.wants_whole(model.mono_ns)))
+            sample = feed.sample(model, whole=writer.wants_whole(model.mono_ns))
+            writer.add(sample, tables.take(model, feed))
             ticks += 1
             if out is not None:
                 write_tick(out.write, feed, model, Format.NDJSON, filter_text=options.whole_filter)

@@ -236,11 +236,36 @@ snapshot   e on the screen, `nettop snapshot`, --json. One object, nettop.snapsh
 CSV        --csv: a row per socket and tick, in base units that end the names of the columns
            (tx_bytes_per_s, srtt_ns). Empty is unknown.
 recording  `nettop record`: the raw bytes that the kernel sent, in SQLite; valid at every instant,
-           also after kill -9 or on a full disk. Table frames has a row per tick, meta says which
-           host, kernel and nettop it is of. `nettop replay` runs it through the same engine, on
-           any machine and as any user. Every socket that was polled is in it; a filter of
-           `record` is for its --ndjson. 10,000 sockets of which 400 are busy take about 6 KB a
-           tick; an idle socket takes nothing. A second recorder of the same file is refused.
+           also after kill -9 or on a full disk. While it is written, FILE-wal and FILE-shm stand
+           beside it: copy all three, or what is newest is missing. `nettop replay` runs it
+           through the same engine, on any machine and as any user. Every socket that was polled
+           is in the frames; a filter of `record` is for its tables and its --ndjson. 10,000
+           sockets of which 400 are busy take about 6 KB a tick; an idle socket takes nothing. A
+           second recorder of the same file is refused; one that comes later goes on with it.
+
+           --keep and --max-size delete the oldest ticks, up to a key frame (a minute, less in a
+           small file), with each tick that is written; FILE-wal counts. A program that keeps a
+           transaction of its own open on the file makes FILE-wal grow until it ends.
+
+Tables     Any SQLite reads them: sqlite3 FILE 'SELECT * FROM spells_local'. Times *_ns are wall
+           clock in nanoseconds; NULL is unknown. The views ticks_local, spells_local and
+           events_local have local time and fewer columns.
+
+           spells  A row per verdict of a socket, from the tick in which it began: from_ns, to_ns
+                   (NULL: it held when last written), cut (1: the recorder ended before it did),
+                   level, who, why, what (in words), verdict, worst (its largest number) and unit,
+                   ticks, process, pid, local, remote, proto, cgroup, container, netns, host,
+                   cookie. While it holds, worst and ticks may be ten ticks old. worst is NULL
+                   where the verdict never was one of the socket's worst two.
+           events  What happened to sockets: at_ns, type, what (in words), process, pid, local,
+                   remote, state, new_state, reason, errno, bytes … At most 128 a tick, states
+                   and congestion states last; the frames have all that were recorded.
+           ticks   A row per tick: sockets by protocol, matched, unwell and watch, unwell_app …
+                   by WHO, rates, RX wait, events_* by type (all that were seen), events_listed
+                   and events_not_listed (no record or no room), nettop's own cost. mark says what
+                   is wrong with the time line: a clock that was set, a host that slept or
+                   restarted, a recorder that went on later. elapsed_ns is not touched by that.
+           frames, meta  A frame per tick, which only nettop reads; host, kernel and nettop.
 
 Files are written atomically (a recording: appended) with mode 0600, for the user who called sudo.
 They hold addresses, process names and users of the machine: look before sharing. A socket's

@@ -102,6 +102,16 @@ class EventLog:
             self._beyond[kind] += more[kind]
         return found, self._beyond
 
+    def listed(self, most: int, types: Collection[EventType]) -> tuple[tuple[Event, ...], int]:
+        """The last interval's of these types that pass the filter, newest first, and how many
+        further records there are."""
+        head, at_ns = ffi.new("struct nt_events_head *"), ffi.new("uint64_t *")
+        if lib.nt_events_last(self._e, head, at_ns):
+            return (), 0
+        more = ffi.new("uint64_t[]", len(EventType))
+        found = self._recent((), most, types, head.now.first_seq, True, more)
+        return found, sum(more)
+
     def _recent(
         self,
         cookies: Sequence[int],

@@ -1,48 +1,41 @@
 """A recording: one SQLite file with a frame a tick, valid at every instant.
 
-SQLite in WAL mode survives kill -9 and a power cut; a reader never waits for the writer. Tables:
-`meta` (name, value: schema, host, kernel, nettop) and `frames` (seq, wall_ns, mono_ns, key, frame).
-Times are nanoseconds; frames are those of nettop.store.frames.
+SQLite in WAL mode survives kill -9 and a power cut; a reader never waits for the writer. What the
+tables hold: nettop.store.schema.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
 import sqlite3
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from urllib.parse import quote
 
 from nettop.errors import NettopError
-from nettop.invoker import invoking_user
 from nettop.sample import Sample
 from nettop.store.frames import FrameError, FrameReader, FrameWriter
+from nettop.store.gaps import Clocks, passed
+from nettop.store.place import create, is_recording, opened, plain_errors, wal_of
+from nettop.store.retention import NO_LIMITS, Limits, Retention
+from nettop.store.schema import check, insert_events, insert_tick, prepare
 from nettop.store.source import FrameInfo
-from nettop.text.clean import clean
+from nettop.store.spelltable import SpellTable
+from nettop.store.tables import TickRows
 
-APPLICATION_ID = 0x6E657474  # "nett": what file(1) and SQLite see
-USER_VERSION = 1
+__all__ = ["KEY_EVERY_S", "Recording", "RecordingWriter", "is_recording"]
+
 KEY_EVERY_S = 60.0
-
-_TABLES = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS frames (
-    seq INTEGER PRIMARY KEY, wall_ns INTEGER NOT NULL, mono_ns INTEGER NOT NULL,
-    key INTEGER NOT NULL, frame BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS frames_by_time ON frames (wall_ns);
-CREATE INDEX IF NOT EXISTS frames_key ON frames (seq) WHERE key;
-"""
+_PAGE = 32  # frames that are read at a time: between two the writer may tidy up
+_WAL_PAGES = 128  # then what is in the -wal moves into the file
 
 
 class RecordingWriter:
     """Appends samples; one writer a file. Times of a host that was restarted go on after a gap."""
 
-    def __init__(self, path: str | Path, about: Mapping[str, str]) -> None:
+    def __init__(
+        self, path: str | Path, about: Mapping[str, str], limits: Limits = NO_LIMITS
+    ) -> None:
         """
         Args:
             about: what `meta` says beside the schema: host, kernel, nettop.
@@ -51,46 +44,106 @@ class RecordingWriter:
             NettopError: in one line, when the file cannot be written or is something else.
         """
         self.path = Path(path)
-        self._lock_fd = _create(self.path)
+        self._lock_fd = create(self.path)
         self._writer = FrameWriter()
         self._keyed_ns: int | None = None
         try:
-            self._db = _opened(self.path, write=True)
-            self._prepare(about)
+            self._db = opened(self.path, write=True)
+            self._prepare(about, limits)
         except BaseException:
             os.close(self._lock_fd)
             raise
 
-    def _prepare(self, about: Mapping[str, str]) -> None:
-        with _plain_errors(self.path, "cannot write"):
-            # Before WAL: the file alone, without what stands beside it, says what it is.
-            self._db.executescript(
-                f"BEGIN;{_TABLES}PRAGMA application_id = {APPLICATION_ID};"
-                f"PRAGMA user_version = {USER_VERSION};COMMIT;"
-            )
+    def _prepare(self, about: Mapping[str, str], limits: Limits) -> None:
+        with plain_errors(self.path, "cannot write"):
+            prepare(self._db, self.path)
             self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            with self._db:
+            # Each tick reaches the disk before the next: a power cut takes the last one at most.
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+            self._retention = Retention(self._db, wal_of(self.path), limits)
+            last = self._db.execute(
+                "SELECT seq, wall_ns, mono_ns, slept_ns, elapsed_ns FROM ticks "
+                "ORDER BY seq DESC LIMIT 1"
+            ).fetchone()
+            (boot,) = self._db.execute(
+                "SELECT coalesce(max(value), '') FROM meta WHERE name = 'boot'"
+            ).fetchone()
+            with self._all_or_nothing():
                 self._db.executemany(
                     "INSERT OR REPLACE INTO meta VALUES (?, ?)", sorted(about.items())
                 )
-            (last,) = self._db.execute("SELECT max(seq) FROM frames").fetchone()
-        self._seq = last or 0
+                if last is not None:
+                    SpellTable.cut(self._db, seq=last[0], wall_ns=last[1])
+        self._seq, self._elapsed_ns, self._before = 0, 0, None
+        if last is not None:
+            if not all(isinstance(number, int) for number in last):
+                raise NettopError(f"{self.path}: its ticks are damaged; name another file")
+            self._seq, wall_ns, mono_ns, slept_ns, self._elapsed_ns = last
+            self._before = Clocks(wall_ns, mono_ns, slept_ns, boot)
+        self._resumed = True  # until the first tick of this writer
+        self._spells = SpellTable(self._db)
+
+    @contextlib.contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:  # a full disk ended it already
+                self._db.execute("ROLLBACK")
+            raise
 
     def wants_whole(self, mono_ns: int) -> bool:
         """Whether the sample that is taken at this time has to say all that is known."""
-        return self._keyed_ns is None or mono_ns - self._keyed_ns >= KEY_EVERY_S * 1e9
+        due = self._keyed_ns is None or mono_ns - self._keyed_ns >= KEY_EVERY_S * 1e9
+        return due or self._retention.wants_key
 
-    def add(self, sample: Sample) -> int:
-        """Takes one tick in; returns the bytes of its frame."""
+    def add(self, sample: Sample, rows: TickRows | None = None) -> int:
+        """Takes one tick in, all of it or nothing, and deletes what is not to be kept.
+
+        Args:
+            rows: what the tables say of it; None: only the times.
+
+        Returns:
+            The bytes of its frame.
+
+        Raises:
+            NettopError: in one line, when it cannot be written; what was before is there.
+        """
         frame = self._writer.frame(sample)
+        seq = self._seq + 1
+        clocks = rows.clocks if rows else Clocks(sample.wall_ns, sample.mono_ns)
+        elapsed_ns, mark = self._since_before(clocks, rows.interval_ns if rows else 0)
+        times = {
+            "seq": seq, "wall_ns": sample.wall_ns, "mono_ns": sample.mono_ns,
+            "slept_ns": clocks.slept_ns, "elapsed_ns": elapsed_ns, "mark": mark,
+        }  # fmt: skip
+        db = self._db
+        with plain_errors(self.path, "cannot write"), self._all_or_nothing():
+            db.execute(
+                "INSERT INTO frames VALUES (?, ?, ?, ?, ?)",
+                (seq, sample.wall_ns, sample.mono_ns, sample.whole, frame),
+            )
+            insert_tick(db, {**times, **rows.tick} if rows else times)
+            if rows is not None:
+                self._spells.write(seq, rows)
+                insert_events(db, seq, rows.events)
+            if self._resumed and clocks.boot:
+                db.execute("INSERT OR REPLACE INTO meta VALUES ('boot', ?)", (clocks.boot,))
+            self._retention.tick(seq, elapsed_ns, key=sample.whole, n_bytes=len(frame))
         if sample.whole:
             self._keyed_ns = sample.mono_ns
-        self._seq += 1
-        row = (self._seq, sample.wall_ns, sample.mono_ns, sample.whole, frame)
-        with _plain_errors(self.path, "cannot write"), self._db:
-            self._db.execute("INSERT INTO frames VALUES (?, ?, ?, ?, ?)", row)
+        self._seq, self._elapsed_ns, self._before = seq, elapsed_ns, clocks
+        self._resumed = False
         return len(frame)
+
+    def _since_before(self, now: Clocks, interval_ns: int) -> tuple[int, str | None]:
+        if self._before is None:
+            return 0, None
+        gap = passed(self._before, now, interval_ns=interval_ns, resumed=self._resumed)
+        return self._elapsed_ns + gap.elapsed_ns, gap.mark
 
     def close(self) -> None:
         """Leaves one file: what stands beside it is taken in. Again: nothing."""
@@ -98,6 +151,8 @@ class RecordingWriter:
             return
         # Where that fails, as on a full disk, the two files together are as valid.
         with contextlib.suppress(sqlite3.Error):
+            if self._before is not None:
+                SpellTable.cut(self._db, seq=self._seq, wall_ns=self._before.wall_ns)
             self._db.execute("PRAGMA journal_mode = DELETE")
         self._db.close()
         os.close(self._lock_fd)
@@ -113,23 +168,10 @@ class Recording:
             NettopError: in one line, when it cannot be read or is no recording.
         """
         self.path = Path(path)
-        self._db = _opened(self.path, write=False)
-        with _plain_errors(self.path, "cannot read"):
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            (application,) = self._db.execute("PRAGMA application_id").fetchone()
-            if application != APPLICATION_ID:
+        self._db = opened(self.path, write=False)
+        with plain_errors(self.path, "cannot read"):
+            if not check(self._db, self.path):
                 raise NettopError(f"{self.path}: not a recording of nettop")
-            if version > USER_VERSION:
-                raise NettopError(
-                    f"{self.path}: a recording of a newer nettop (schema {version}, this one "
-                    f"reads up to {USER_VERSION}): open it with that version"
-                )
-            # A view of that name could take for ever.
-            kinds = self._db.execute(
-                "SELECT type FROM sqlite_master WHERE name IN ('meta', 'frames')"
-            ).fetchall()
-            if kinds != [("table",)] * 2:
-                raise NettopError(f"{self.path}: not a recording of nettop: it lacks its tables")
             self.about = {
                 str(name): str(value)
                 for name, value in self._db.execute("SELECT name, value FROM meta")
@@ -141,7 +183,7 @@ class Recording:
         Raises:
             NettopError: in one line, when there is none, or they cannot be read.
         """
-        with _plain_errors(self.path, "cannot read"):
+        with plain_errors(self.path, "cannot read"):
             rows = self._db.execute("SELECT seq, wall_ns, mono_ns, key FROM frames ORDER BY seq")
             found = []
             for seq, wall_ns, mono_ns, key in rows:
@@ -156,110 +198,40 @@ class Recording:
             return found
 
     def _beside(self) -> str:
-        wal = _wal_of(self.path)
+        wal = wal_of(self.path)
         if wal.exists() and wal.stat().st_size:  # a reader makes an empty one
             return ""
         return f"; those of a recorder that was killed are in {wal.name}, to be copied with it"
 
     def samples(self, first: int = 0, last: int = 2**62) -> Iterator[Sample]:
         """From the last key frame at or before a seq on, or from the first there is; up to last."""
-        with _plain_errors(self.path, "cannot read"):
+        with plain_errors(self.path, "cannot read"):
             (start,) = self._db.execute(
                 "SELECT coalesce(max(seq), 0) FROM frames WHERE key AND seq <= ?", (first,)
             ).fetchone()
-            rows = self._db.execute(
-                "SELECT seq, frame FROM frames WHERE seq >= ? AND seq <= ? ORDER BY seq",
-                (start, last),
-            )
-            reader = FrameReader()
-            for seq, frame in rows:
-                try:
-                    if not isinstance(frame, bytes):
-                        raise FrameError("a frame of the recording is damaged: it is no blob")
-                    yield reader.sample(frame)
-                except FrameError as error:
-                    raise NettopError(f"{self.path}: tick {seq}: {error}") from None
+            reader, before = FrameReader(), None
+            while page := self._page(start, last):
+                for seq, frame in page:
+                    if before is not None and seq != before + 1:
+                        raise NettopError(
+                            f"{self.path}: tick {before + 1} is gone: its recorder deleted it "
+                            "meanwhile (--keep, --max-size)"
+                        )
+                    try:
+                        if not isinstance(frame, bytes):
+                            raise FrameError("a frame of the recording is damaged: it is no blob")
+                        yield reader.sample(frame)
+                    except FrameError as error:
+                        raise NettopError(f"{self.path}: tick {seq}: {error}") from None
+                    before = seq
+                start = page[-1][0] + 1
+
+    def _page(self, first: int, last: int) -> list[tuple[int, object]]:
+        """A few frames, read at once: a reader that stays in the middle would keep the -wal."""
+        return self._db.execute(
+            "SELECT seq, frame FROM frames WHERE seq >= ? AND seq <= ? ORDER BY seq LIMIT ?",
+            (first, last, _PAGE),
+        ).fetchall()
 
     def close(self) -> None:
         self._db.close()
-
-
-def is_recording(path: str | Path) -> bool:
-    """Whether the file begins as SQLite's do."""
-    return _begins_with(path, b"SQLite format 3\0")
-
-
-def _begins_with(path: str | Path, sign: bytes) -> bool:
-    path = Path(path)
-    try:
-        if not path.is_file():  # a pipe would be waited for
-            return False
-        with path.open("rb") as f:
-            return f.read(len(sign)) == sign
-    except OSError:
-        return False
-
-
-def _create(path: Path) -> int:
-    """Makes the file, mode 0600 and the invoking user's, or opens it; locked against other
-    recorders. Returns the descriptor that holds the lock."""
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-    made = False
-    try:
-        try:
-            fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
-            made = True
-        except FileExistsError:
-            fd = os.open(path, flags)
-    except OSError as error:
-        if path.is_symlink():
-            raise NettopError(f"{path}: is a symbolic link; name the file itself") from None
-        raise NettopError(f"cannot write {path}: {os.strerror(error.errno or 0)}") from None
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise NettopError(f"{path}: is not a regular file; name a file")
-        owner = invoking_user(os.environ)
-        if made and owner is not None:
-            os.fchown(fd, *owner)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise NettopError(f"{path}: another nettop records to it; name another file") from None
-        if not made and os.fstat(fd).st_size and not is_recording(path):
-            raise NettopError(f"{path}: exists and is no recording; name another file")
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
-
-
-def _opened(path: Path, *, write: bool) -> sqlite3.Connection:
-    if not write and not path.is_file():  # SQLite would wait for a pipe for ever
-        why = "is not a regular file" if path.exists() else os.strerror(errno.ENOENT)
-        raise NettopError(f"cannot read {path}: {why}")
-    options = "mode=rw" if write else "mode=ro"
-    if not write and not os.access(path.parent, os.W_OK) and not _wal_of(path).exists():
-        options = "immutable=1"  # else SQLite would make its files beside it
-    with _plain_errors(path, "cannot write" if write else "cannot read"):
-        db = sqlite3.connect(
-            f"file:{quote(str(path.absolute()))}?{options}", uri=True, timeout=5,
-            isolation_level=None, check_same_thread=False,
-        )  # fmt: skip
-        db.execute("PRAGMA trusted_schema = OFF")
-        return db
-
-
-def _wal_of(path: Path) -> Path:
-    return path.with_name(path.name + "-wal")
-
-
-@contextlib.contextmanager
-def _plain_errors(path: Path, what: str) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        text = clean(str(error).encode())  # it may quote the file
-        if "not a database" in text:
-            other = ": a snapshot? nettop open shows it" if _begins_with(path, b"{") else ""
-            raise NettopError(f"{path}: not a recording of nettop{other}") from None
-        raise NettopError(f"{what} {path}: {text}") from None

@@ -30,9 +30,11 @@ COMMANDS: dict[str, Command] = {
     ),
     "open": Command("open FILE", "browse a snapshot, read only"),
     "record": Command(
-        "record [-o FILE] [--for TIME] [--ndjson] [FILTER ...]",
-        "record the kernel's raw data into one file; FILTER applies to --ndjson alone",
-        "TIME is 90s, 15m or 2h. Without -o the file is nettop-HOST-DATE-TIME.nettop.",
+        "record [-o FILE] [--for TIME] [--keep TIME] [--max-size SIZE] [FILTER]",
+        "record the kernel's raw data into one file, with tables for SQL; FILTER applies to the "
+        "tables and --ndjson",
+        "TIME is 90s, 15m, 2h or 7d, SIZE 64M or 2G. Without -o the file is "
+        "nettop-HOST-DATE-TIME.nettop. nettop help files: the tables, and a systemd unit.",
     ),
     "replay": Command(
         "replay FILE [--at TIME | --from TIME --to TIME] [FILTER ...]",
@@ -93,6 +95,13 @@ _OPTIONS: tuple[Option, ...] = (
         "observe that long, in intervals of about 1 s; default 2", ("snapshot",),
     ),
     Option("", "    --for TIME", "stop after that time: 90s, 15m, 2h", ("record",)),
+    Option(
+        "", "    --keep TIME", "delete what is older, at every tick: 48h, 7d", ("record",)
+    ),
+    Option(
+        "", "    --max-size SIZE", "delete the oldest so that the file stays below it: 64M, 2G",
+        ("record",),
+    ),
     Option("", "    --at TIME", "one tick: the last at or before TIME", ("replay",)),
     Option("", "    --from TIME", "from this moment", ("replay",)),
     Option("", "    --to TIME", "up to this moment", ("replay",)),

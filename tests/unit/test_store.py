@@ -22,6 +22,7 @@ from nettop.sample import Facts, Names, Sample
 from nettop.store.facts import changed, changes, facts_of
 from nettop.store.frames import HEAD, KEY, SCHEMA, FrameError, FrameReader, FrameWriter
 from nettop.store.recording import KEY_EVERY_S, Recording, RecordingWriter
+from nettop.store.schema import USER_VERSION
 
 ABOUT = {"host": "web-1", "kernel": "6.18", "nettop": "0"}
 
@@ -152,7 +153,9 @@ def test_a_newer_schema_names_both(tmp_path: Path) -> None:
     db = sqlite3.connect(path)
     db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(NettopError, match=r"newer nettop \(schema 99, this one reads up to 1\)"):
+    with pytest.raises(
+        NettopError, match=rf"newer nettop \(schema 99, this one reads up to {USER_VERSION}\)"
+    ):
         Recording(path)
 
 
