@@ -51,6 +51,7 @@ Threads
     main            the screen's event loop, or the headless loop; draws, asks the feed
     nettop-poller   LiveFeed: sweeps, ends intervals, publishes models
     nettop-ending   waits for signals; undoes what was set in the kernel when another thread hangs
+    nettop-past     Timeline: seeks with a second feed, while the one that is shown answers
     users           asks a directory service for names, so that nothing else waits for it
     further ones    nettop-phc and the watch of clocks; prober; an undo with a time limit
 

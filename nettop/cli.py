@@ -83,19 +83,13 @@ def _main(argv: Sequence[str]) -> int:
         return _clocks(options)
     if options.command == "record":
         return _record(options)
-    if options.command == "replay":
-        from nettop.commands.replay import run
-
-        ending.raises()
-        return run(options)
+    if _is_replay(options):
+        return _replay(options, environ)
     if options.command == "probe":
         return _probe(argv[1:], environ)
     if options.command == "reflect":
         return _reflect(argv[1:], environ)
-    if options.theme is not None:
-        from nettop.tui.app import check_theme
-
-        check_theme(options.theme)
+    _check_theme(options)
     screen = _wants_screen(options) and has_terminal(environ)
     # Imports make no garbage, but looking for it costs a tenth of the start.
     gc.disable()
@@ -177,6 +171,35 @@ def _record(options: Options) -> int:
             feed.close()
 
 
+def _is_replay(options: Options) -> bool:
+    if options.command == "replay":
+        return True
+    from nettop.store.recording import is_recording
+
+    return options.command == "open" and is_recording(options.file or "")
+
+
+def _replay(options: Options, environ: Mapping[str, str]) -> int:
+    from nettop.options import has_terminal
+
+    if not (_wants_screen(options) and has_terminal(environ)):
+        from nettop.commands.replay import run
+
+        ending.raises()
+        return run(options)
+    from nettop.tui.replay import run_replay
+
+    _check_theme(options)
+    return run_replay(options, screen_options(options), at_end=options.command == "open")
+
+
+def _check_theme(options: Options) -> None:
+    if options.theme is not None:
+        from nettop.tui.app import check_theme
+
+        check_theme(options.theme)
+
+
 def _reflect(words: Sequence[str], environ: Mapping[str, str]) -> int:
     from nettop.probe.options import parse_reflect
     from nettop.probe.run import run_reflect
@@ -210,13 +233,8 @@ def _open_feed(options: Options, *, screen: bool) -> RowFeed:
     if options.command == "open":
         from nettop.export.load import load_snapshot
         from nettop.filefeed import FileFeed
-        from nettop.store.recording import is_recording
 
         assert options.file is not None
-        if is_recording(options.file):
-            raise NettopError(
-                f"{options.file}: a recording, not a snapshot: nettop replay {options.file}"
-            )
         _wait_no_more_for_users(screen=screen)
         feed = FileFeed(load_snapshot(options.file))
         if options.sort.field is not None:

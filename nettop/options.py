@@ -290,6 +290,10 @@ def _parser(command: str) -> _Parser:
         add("--json", action="store_true")
         add("--ndjson", action="store_true")
         add("--csv", action="store_true")
+    if command != "snapshot":
+        add("--no-mouse", action="store_true")
+        add("--theme")
+        add("--readonly", action="store_true")
     if command == "replay":
         add("--at", type=take.moment)
         add("--from", type=take.moment, dest="since")
@@ -297,10 +301,6 @@ def _parser(command: str) -> _Parser:
         add("-p", "--pid", type=take.pids, action="extend", default=[])
         add("file", nargs="*")
         return parser
-    if command != "snapshot":
-        add("--no-mouse", action="store_true")
-        add("--theme")
-        add("--readonly", action="store_true")
     if command == "live":
         add("--lookback", type=take.lookback, default=LOOKBACK_S, metavar="TIME")
     if command == "open":
@@ -385,7 +385,7 @@ def _check_command(words: list[str]) -> None:
 
 def _open_options(space: argparse.Namespace, environ: Mapping[str, str]) -> Options:
     if len(space.file) != 1:
-        raise UsageError("nettop open takes one FILE, a snapshot that nettop wrote (.json)")
+        raise UsageError("nettop open takes one FILE, a snapshot (.json) or a recording")
     return Options(
         command="open", file=space.file[0], readonly=True, batch=space.batch,
         once=space.once, format=_format(space), output=space.output, columns=space.columns,
@@ -427,7 +427,8 @@ def _replay_options(space: argparse.Namespace, environ: Mapping[str, str]) -> Op
         filter_text=" ".join(space.file[1:]).strip() or None, pids=tuple(space.pid),
         batch=space.batch, once=space.once, format=_format(space), output=space.output,
         columns=space.columns, sort=space.sort, at=space.at, since=space.since,
-        until=space.until, ascii=space.ascii or ascii_wanted(environ),
+        until=space.until, theme=space.theme, mouse=not space.no_mouse,
+        readonly=space.readonly, ascii=space.ascii or ascii_wanted(environ),
         color=not space.no_color and color_wanted(environ),
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ class Key:
     group: str
     help: str
     footer: str = ""  # word in the footer; "" keeps it out
+    past: bool = False  # in the footer only while the past is shown
 
 
 KEYS: tuple[Key, ...] = (
@@ -27,7 +28,14 @@ KEYS: tuple[Key, ...] = (
     Key(("x",), "x", "mark", "CHOOSE", "mark; the panes show the marked together", "mark"),
     Key(("t",), "t", "group", "CHOOSE", "group: process remote local cgroup netns", "group"),
     Key(("e",), "e", "export", "RUN", "export what is shown", "export"),
-    Key(("space", "p"), "space p", "pause", "RUN", "pause the table", "pause"),
+    Key(
+        ("space", "p"),
+        "space p",
+        "pause",
+        "RUN",
+        "pause the table; in the past: play, stop",
+        "pause",
+    ),
     Key(("q", "ctrl+c"), "q ^C", "quit", "RUN", "quit", "quit"),
     Key(("down", "j"), "↓ j", "down", "MOVE", "next line"),
     Key(("up", "k"), "↑ k", "up", "MOVE", "line before"),
@@ -50,11 +58,32 @@ KEYS: tuple[Key, ...] = (
     Key(("tab",), "Tab", "next_pane", "PANES", "next pane"),
     Key(("v",), "v", "view", "PANES", "view of the pane: histogram, heatmap, CDF, path"),
     Key(("z",), "z", "zoom", "PANES", "pane at full size"),
+    Key(
+        ("left_square_bracket",),
+        "[",
+        "tick_back",
+        "TIME",
+        "one tick back; the last minutes are kept",
+        "back",
+    ),
+    Key(("right_square_bracket",), "]", "tick_on", "TIME", "one tick forward", "on", past=True),
+    Key(
+        ("left_curly_bracket",),
+        "{",
+        "change_back",
+        "TIME",
+        "the change before: a verdict that began or ended, an event",
+        "change",
+        past=True,
+    ),
+    Key(("right_curly_bracket",), "}", "change_on", "TIME", "the next change"),
+    Key(("J",), "J", "jump", "TIME", "to a time: 14:02, 14:02:30, -10m", "time", past=True),
+    Key(("L",), "L", "live", "TIME", "live again; of a recording its end", "live", past=True),
     Key(("C",), "C", "clocks", "RUN", "clocks of the NICs and what they stamp"),
     Key(("E",), "E", "export_all", "RUN", "export everything, unfiltered"),
     Key(("y",), "y", "copy", "RUN", "ss command of this socket"),
-    Key(("plus",), "+", "slower", "RUN", "longer interval"),
-    Key(("minus",), "-", "faster", "RUN", "shorter interval"),
+    Key(("plus",), "+", "slower", "RUN", "longer interval; in the past: play faster"),
+    Key(("minus",), "-", "faster", "RUN", "shorter interval; in the past: play slower"),
     Key(("d",), "d", "delay", "RUN", "next usual interval: 0.5 1 2 5 10 s"),
     Key(("r",), "r", "reset", "RUN", "reset view: no filter, group, sort"),
     Key(("P",), "P", "cost", "RUN", "planes: how, why not; what nettop costs"),
@@ -63,4 +92,15 @@ KEYS: tuple[Key, ...] = (
 )
 
 ACTIONS: dict[str, str] = {name: key.action for key in KEYS for name in key.names}
-GROUPS = ("MOVE", "CHOOSE", "PANES", "RUN")
+GROUPS = ("MOVE", "CHOOSE", "PANES", "TIME", "RUN")
+_GROUP_OF = {key.action: key.group for key in KEYS}
+
+
+def action_of(name: str, character: str | None) -> str | None:
+    """What a key does, by Textual's name for it or by its character; None: nothing."""
+    return ACTIONS.get(name) or ACTIONS.get(character or "")
+
+
+def group_of(action: str | None) -> str | None:
+    """Where help lists an action."""
+    return _GROUP_OF.get(action or "")

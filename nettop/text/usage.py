@@ -28,7 +28,7 @@ COMMANDS: dict[str, Command] = {
         "write a snapshot and print its name; the file's ending chooses .json .csv .txt .svg",
         "Takes every option that chooses sockets and planes.",
     ),
-    "open": Command("open FILE", "browse a snapshot, read only"),
+    "open": Command("open FILE", "browse a snapshot, or a recording from its end, read only"),
     "record": Command(
         "record [-o FILE] [--for TIME] [--keep TIME] [--max-size SIZE] [FILTER]",
         "record the kernel's raw data into one file, with tables for SQL; FILTER applies to the "
@@ -38,7 +38,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "replay": Command(
         "replay FILE [--at TIME | --from TIME --to TIME] [FILTER ...]",
-        "a recording in every format of live ticks; TIME: 14:02, 14:02:30, -10m before its end",
+        "a recording on the live screen, or in every format of live ticks; TIME: 14:02, "
+        "14:02:30, -10m before its end",
+        "The screen plays it from its beginning, or stands at --at TIME: ? lists the keys.",
     ),
     "doctor": Command(
         "doctor [--json] [--verbose] [--clear-tx-flags]",
@@ -196,7 +198,7 @@ _OPTIONS: tuple[Option, ...] = (
         _SCREEN, "    --no-color", "no colour (also when NO_COLOR is not empty)",
         ("live", "snapshot", "open", "record", "replay", "probe"),
     ),
-    Option(_SCREEN, "    --no-mouse   --theme T   --readonly", "", ("live", "open")),
+    Option(_SCREEN, "    --no-mouse   --theme T   --readonly", "", ("live", "open", "replay")),
     Option(
         _SCREEN, "    --lookback TIME", "keep the last ticks in memory, to look back on, at most "
         "64 MB; default 15m; 0: none", ("live",),

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 from nettop.errors import UsageError
-from nettop.feed import Feed
+from nettop.feed import Feed, Sort
 from nettop.text.fields import Field, nearest
 from nettop.tui import NO_COLOR
 from nettop.tui.base import ScreenApp, run_screen
 from nettop.tui.glyphs import ASCII, UTF8
 from nettop.tui.screens.main import MainScreen
 from nettop.tui.style import styles
+from nettop.tui.timeline import Arrival, Chosen, Kept, Timeline
 
 if TYPE_CHECKING:
     from nettop.export.snapshot import RowFeed
@@ -41,19 +42,43 @@ class ScreenOptions:
     theme: str | None = None
     readonly: bool = False
 
+    @property
+    def whole_filter(self) -> str | None:
+        """The filter with what is in force whatever is typed."""
+        return both(self.filter_text, self.fixed_filter)
+
+
+def both(text: str | None, extra: str | None) -> str | None:
+    """Two filters, either of which may be none."""
+    return f"({text}) and ({extra})" if text and extra else text or extra
+
 
 class ModelReady(Message):
     """The poller has a newer model than the one on the screen."""
 
 
+class Arrived(Message):
+    """A move through the ticks that are kept has ended."""
+
+    def __init__(self, arrival: Arrival) -> None:
+        super().__init__()
+        self.arrival = arrival
+
+
 class NettopApp(ScreenApp):
-    """One feed, one main screen."""
+    """One main screen, on what its timeline shows."""
 
     CSS = "Screen { background: ansi_default; }"
 
-    def __init__(self, feed: Feed, options: ScreenOptions) -> None:
+    def __init__(self, feed: Feed, options: ScreenOptions, kept: Kept | None = None) -> None:
+        """kept: the ticks of a recording; a live feed has its own."""
         super().__init__()
-        self.feed = feed
+        self.timeline = Timeline(
+            feed,
+            self._on_arrival,
+            chosen=Chosen(options.whole_filter, Sort(options.sort_field, options.sort_descending)),
+            kept=kept,
+        )
         self.options = options
         self.glyphs = ASCII if options.ascii else UTF8
         self.styles_of = styles(options.color and not NO_COLOR)
@@ -67,39 +92,52 @@ class NettopApp(ScreenApp):
     @property
     def history_file(self) -> Path | None:
         home = os.environ.get("XDG_STATE_HOME") or os.environ.get("HOME", "") + "/.local/state"
-        return (
-            Path(home) / "nettop" / "filters" if home.startswith("/") and self.feed.live else None
-        )
+        if not home.startswith("/") or not self.timeline.base.live:
+            return None
+        return Path(home) / "nettop" / "filters"
+
+    @property
+    def feed(self) -> Feed:
+        """What is shown now."""
+        return self.timeline.feed
 
     def on_mount(self) -> None:
         self.theme = self.options.theme or "ansi-dark"
-        self.main = MainScreen(self.feed)
+        self.main = MainScreen()
         self.push_screen(self.main)
-        self.feed.start(self._on_model)
+        self.timeline.base.start(self._on_model)
 
     def _on_model(self) -> None:
         """Called from the poller thread."""
         self.send_message(ModelReady())
 
+    def _on_arrival(self, arrival: Arrival) -> None:
+        """Called from the timeline's thread."""
+        self.send_message(Arrived(arrival))
+
     def on_unmount(self) -> None:
-        self.feed.stop()
+        self.timeline.close()
+        self.timeline.base.stop()
+
+    def on_arrived(self, message: Arrived) -> None:
+        if not self._exit:
+            self.main.arrived(message.arrival)
 
     def on_model_ready(self) -> None:
         if self._exit:
             return
         try:
-            model = self.feed.latest()
+            model = self.timeline.base.latest()
         except BaseException as error:
             self.failure = error
             self.exit(1)
             return
         if model is None:
             return
-        self.main.show_model(model)
-        from nettop.tui.screens.detail import DetailScreen
-
-        if isinstance(self.screen, DetailScreen):
-            self.screen.show_model(model)
+        if self.timeline.feed is self.timeline.base:
+            self.main.show_model(model)
+        else:  # the past stands still; how far it is away does not
+            self.main.refresh_header()
         if not self._ticks:
             gc.freeze()
             gc.enable()
@@ -120,9 +158,9 @@ class NettopApp(ScreenApp):
         """Writes a snapshot file; NettopError says why not."""
         from nettop.export.snapshot import write_snapshot
 
-        model = self.feed.latest()
+        feed: RowFeed = self.timeline.to_export()  # type: ignore[assignment]
+        model = feed.latest()
         assert model is not None
-        feed: RowFeed = self.feed  # type: ignore[assignment]
         return write_snapshot(None, feed, model, shown, filter_text=filter_text)
 
 
@@ -141,14 +179,14 @@ def exit_code(result: int | None, return_code: int | None) -> int:
     return result or return_code or 0
 
 
-def run_app(feed: Feed, options: ScreenOptions) -> int:
-    """Runs the live screen until it ends; returns the exit code.
+def run_app(feed: Feed, options: ScreenOptions, kept: Kept | None = None) -> int:
+    """Runs the screen until it ends; returns the exit code.
 
     Raises:
         the poller's error, after the terminal is restored.
     """
     mouse = options.mouse and "SSH_CONNECTION" not in os.environ
-    app = NettopApp(feed, options)
+    app = NettopApp(feed, options, kept)
     code = run_screen(app, mouse=mouse, undo=feed.undo)
     if app.failure is not None:
         raise app.failure

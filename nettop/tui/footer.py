@@ -12,18 +12,39 @@ _PLACE_CELLS = 16
 _ALWAYS = ("help", "quit")
 
 
-def footer_keys(*, paused: bool, grouped: bool, readonly: bool) -> list[tuple[str, str]]:
-    """(key, word) by weight; words follow the state of the screen."""
+def footer_keys(
+    *,
+    paused: bool,
+    grouped: bool,
+    readonly: bool,
+    kept: bool = False,
+    past: bool = False,
+    playing: bool = False,
+    live: bool = True,
+) -> list[tuple[str, str]]:
+    """(key, word) by weight; words follow the state of the screen.
+
+    kept: there are ticks to go back to; past: one of them is shown, and the keys of time come
+    first; live: L goes back to the present.
+    """
     words = {"pause": "go on"} if paused else {}
+    if past:
+        words["pause"] = "stop" if playing else "play"
+        words["live"] = "live" if live else "end"
     if grouped:
         words["open"] = "open"
-    return [
-        (key.shown.split()[0], words.get(key.action, key.footer))
+    shown = [
+        key
         for key in KEYS
         if key.footer
+        and (past or not key.past)
+        and (kept or key.group != "TIME")
         and not (key.action.startswith("export") and readonly)
         and not (key.action == "mark" and grouped)
     ]
+    if past:
+        shown.sort(key=lambda key: key.group != "TIME" and key.action not in ("help", "pause"))
+    return [(key.shown.split()[0], words.get(key.action, key.footer)) for key in shown]
 
 
 def footer_line(keys: Sequence[tuple[str, str]], place: str, width: int) -> Line:

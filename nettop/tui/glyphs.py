@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 _ASCII = str.maketrans(
     {"–": "-", "µ": "u", "×": "x", "±": "+", "…": "~", "↑": "^", "↓": "v", "→": ">", "⇄": "<",
-     "▲": "+", "≥": ">", "Δ": "d", "÷": "/", "·": ".", "│": "|", "─": "-"}
+     "▲": "+", "≥": ">", "−": "-", "Δ": "d", "÷": "/", "·": ".", "│": "|", "─": "-"}
 )  # fmt: skip
 
 
@@ -29,6 +29,9 @@ class Glyphs:
     bar: str
     down: str
     up: str
+    position: str  # of the time line: where one stands
+    happened: str  # a drop, reset or error
+    quiet: str  # a tick with nothing unwell
 
     def text(self, text: str) -> str:
         """A text as this terminal can show it."""
@@ -40,8 +43,10 @@ class Glyphs:
 UTF8 = Glyphs(
     ascii=False, unwell="!", watch="▲", cursor="▌", mark="*", ellipsis="…", on="●", partly="◐",
     off="–", spark=" ▁▂▃▄▅▆▇", shades="░▒▓█", rule="─", bar="│", down="▼", up="▲",
+    position="┃", happened="•", quiet="·",
 )  # fmt: skip
 ASCII = Glyphs(
     ascii=True, unwell="!", watch="+", cursor=">", mark="*", ellipsis="~", on=" ", partly="~",
     off="-", spark=" _.-=+*%", shades=":=%#", rule="-", bar="|", down="v", up="^",
+    position="|", happened="o", quiet="'",
 )  # fmt: skip

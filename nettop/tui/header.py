@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -34,6 +33,7 @@ class HeaderState:
     message: str = ""
     message_role: Role = Role.BOLD
     file: str | None = None
+    past: str = ""  # which tick of the past is shown
 
 
 def host_line(model: Model, width: int, g: Glyphs) -> Line:
@@ -128,9 +128,17 @@ def status_line(model: Model, state: HeaderState, width: int, g: Glyphs) -> Line
         left += [("  ", D), *_planes(model, g)]
     right: list[Part]
     if state.message:
-        right = [(shortened(clean(state.message), width - 1), state.message_role)]
+        # Which tick is shown stands there in any case.
+        badge: list[Part] = [("  ", D), (f" {clean(state.past)} ", Role.REVERSE)]
+        badge = badge if state.past else []
+        room_message = width - 1 - width_of(tuple(badge))
+        right = [(shortened(clean(state.message), room_message), state.message_role), *badge]
         room_left = width - width_of(tuple(right)) - 2
         while left and width_of(tuple(left)) > room_left:
+            left.pop()
+    elif state.past:
+        right = [(f" {clean(state.past)} ", Role.REVERSE)]
+        while left and width_of(tuple(left)) + width_of(tuple(right)) >= width:
             left.pop()
     elif state.paused_at is not None:
         ago = units.time(state.paused_for_s * 1e9)
@@ -160,7 +168,3 @@ def shortened(text: str, cells: int) -> str:
     while cell_len(tail) > kept:
         tail = tail[1:]
     return f"{head}…{tail}"
-
-
-def clock_text(wall_ns: int) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(wall_ns / 1e9))

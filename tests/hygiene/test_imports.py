@@ -99,7 +99,8 @@ def test_only_the_screen_imports_its_libraries() -> None:
         for name in imports(path)
         if name in SCREEN or name.startswith(tuple(f"{s}." for s in SCREEN))
     }
-    assert found <= {("nettop/cli.py", f"nettop.tui.{name}") for name in ("app", "probe.app")}
+    screens = ("app", "probe.app", "replay")
+    assert found <= {("nettop/cli.py", f"nettop.tui.{name}") for name in screens}
 
 
 def test_only_ffi_imports_the_helper() -> None:

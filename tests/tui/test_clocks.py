@@ -264,6 +264,6 @@ async def test_a_file_has_no_clocks(running: Running, observer: type[FakeObserve
     feed.live = False
     async with running(feed=feed) as screen:
         await screen.press("C")
-        assert "a snapshot has no clocks" in screen.text
+        assert "a file has no clocks" in screen.text
         assert "PROC" in screen.text
     assert observer.asked == []

@@ -91,8 +91,8 @@ class ClocksReady(Message):
 
 def open_clocks(main: MainScreen) -> None:
     """The screen, unless this is a file: clocks are of the machine that nettop runs on."""
-    if not main.feed.live:
-        main.say("a snapshot has no clocks: nettop clocks shows this machine's", Role.WATCH)
+    if not main.timeline.base.live:
+        main.say("a file has no clocks: nettop clocks shows this machine's", Role.WATCH)
         return
     main.app.push_screen(ClocksScreen())
 

@@ -14,6 +14,7 @@ from nettop.text import units
 from nettop.text.clean import clean
 from nettop.text.columns import endpoint
 from nettop.text.explain import explain
+from nettop.text.keys import action_of, group_of
 from nettop.text.words import owner_text
 from nettop.tui.base import KeyScreen
 from nettop.tui.header import host_line, shortened
@@ -210,8 +211,11 @@ class DetailScreen(KeyScreen[None]):
         row = feed.find(self.cookie)
         head: list[Line] = [host_line(model, width, g)]
         if row is None:
-            gone = line(("   closed: this socket is gone. Esc goes back", Role.WATCH))
-            self.body.set_lines([*head, BLANK, gone, BLANK, self._message(width)])
+            text = "   closed: this socket is gone. Esc goes back"
+            if self.main.timeline.current is not None:
+                text = "   this socket is not in this tick. [ ] another tick, Esc back"
+            gone = line((text, Role.WATCH))
+            self.body.set_lines([*head, BLANK, gone, BLANK, self._message(width), *self._where()])
             return
         if whole:
             self._data = self._gather(model, row)
@@ -224,13 +228,21 @@ class DetailScreen(KeyScreen[None]):
         head.append(line((g.rule * width, Role.DIM)))
         head += self._verdict(row, detail, model, since, width)
         head.append(line((g.rule * width, Role.DIM)))
-        room = height - len(head) - 2
+        where = self._where()
+        room = height - len(head) - 2 - len(where)
         content = self._content(row, detail, data, width)
         self.top = max(0, min(self.top, len(content) - room))
         shown = content[self.top : self.top + room]
         shown += [BLANK] * (room - len(shown))
         foot = self._foot(detail, width, len(content) > room)
-        self.body.set_lines([*head, *shown, *foot])
+        self.body.set_lines([*head, *shown, *where, *foot])
+
+    def _where(self) -> list[Line]:
+        """Which tick of the past this is, and where it stands among them."""
+        badge = self.main.badge()
+        if not badge:
+            return []
+        return [line((f" {clean(badge)} ", Role.REVERSE)), self.main.strip()]
 
     def _gather(self, model: Model, row: Row) -> PaneData:
         feed = self.main.feed
@@ -272,7 +284,11 @@ class DetailScreen(KeyScreen[None]):
         place.append(line(("cgroup ", Role.DIM), row.cgroup or units.ABSENT))
         owners = self.main.feed.owners(rec.inode) if rec.inode else []
         place += [
-            line((f"pid {proc.pid} ", Role.DIM), _command(proc.pid) or proc.comm)
+            # Of the past another process may have the number by now, or this is another host.
+            line(
+                (f"pid {proc.pid} ", Role.DIM),
+                (_command(proc.pid) if self.main.feed.live else None) or proc.comm,
+            )
             for proc in owners[:3]
         ]
         if len(owners) > 3:
@@ -400,6 +416,10 @@ class DetailScreen(KeyScreen[None]):
                 self.main.do_help()
             case "ctrl+l":
                 self.app.refresh(repaint=True, layout=True)
+            case "plus" | "minus" | "d" if self.main.timeline.away:
+                self.main.do(event)
+            case _ if group_of(action_of(event.key, event.character)) == "TIME":
+                self.main.do(event)
             case _:
                 return
         self.redraw()

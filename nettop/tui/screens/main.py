@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partialmethod
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from textual import events
 from textual.app import ComposeResult
@@ -15,41 +15,38 @@ from textual.containers import Horizontal
 from textual.screen import ModalScreen
 from textual.timer import Timer
 
-from nettop.feed import Feed, Grouping, Sort
+from nettop.feed import Grouping, Sort
 from nettop.model.types import Model, Row
 from nettop.query import FilterError, compile_filter
 from nettop.text.fields import Field
-from nettop.text.keys import ACTIONS
+from nettop.text.keys import action_of
+from nettop.text.moments import clock_text
 from nettop.tui import columns as table_columns
 from nettop.tui.footer import footer_keys, footer_line, place_of_groups, place_of_rows
-from nettop.tui.header import HeaderState, clock_text, host_line, status_line
+from nettop.tui.header import HeaderState, host_line, status_line
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.gather import events_of, memory_of, sends_of, waits_of
 from nettop.tui.panes.pane import Pane
-from nettop.tui.panes.rx import VIEWS
-from nettop.tui.screens.run_keys import RunKeys
+from nettop.tui.screens.view_keys import LEAST_PANES, ViewKeys
 from nettop.tui.style import Role
 from nettop.tui.widgets.filter_line import FilterLine
 from nettop.tui.widgets.group_table import GroupTable
 from nettop.tui.widgets.lines import LEAST_HEIGHT, LEAST_WIDTH, Line, LineWidget, line
 from nettop.tui.widgets.socket_table import SocketTable
-
-if TYPE_CHECKING:
-    pass
+from nettop.tui.widgets.strip import StripLine
 
 HOLD_S = 3.0
 NARROW_SOCKETS = 256
-LEAST_PANES = 16  # lines of a terminal that has room for panes
 GROUPINGS = tuple(Grouping)
 
 
-class MainScreen(RunKeys):
+class MainScreen(ViewKeys):
     """State of the view lives here; widgets draw what they are given."""
 
     AUTO_FOCUS = ""
     CSS = """
     MainScreen { layout: vertical; overflow: hidden; }
-    #host, #status, #titles, #footer { height: 1; }
+    #host, #status, #titles, #footer, #strip { height: 1; }
     #filter { height: 2; display: none; }
     #table { height: 1fr; }
     #groups { height: 1fr; display: none; }
@@ -57,9 +54,8 @@ class MainScreen(RunKeys):
     .pane { width: 1fr; height: 100%; display: none; }
     """
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.feed = feed
         self.model: Model | None = None
         self.filter_text: str | None = None
         # Below opened groups: the filter and the grouping that Esc goes back to.
@@ -85,13 +81,17 @@ class MainScreen(RunKeys):
         self.host = LineWidget(id="host")
         self.status = LineWidget(id="status")
         self.filter_line = FilterLine(
-            self.nettop.history_file, self.feed.names, self._apply_filter, self._close_filter
+            self.nettop.history_file,
+            lambda: self.feed.names,
+            self._apply_filter,
+            self._close_filter,
         )
         self.titles = LineWidget(id="titles")
-        self.table = SocketTable(self.feed, lambda: self.column_set, id="table")
-        self.groups = GroupTable(self.feed)
+        self.table = SocketTable(lambda: self.column_set, id="table")
+        self.groups = GroupTable()
         self.panes = [Pane(number) for number in (1, 2, 3, 4)]
         self.pane_box = Horizontal(*self.panes, id="panes")
+        self.strip_line = StripLine(self.to_cell)
         self.footer = LineWidget(id="footer")
         yield self.host
         yield self.status
@@ -100,6 +100,7 @@ class MainScreen(RunKeys):
         yield self.table
         yield self.groups
         yield self.pane_box
+        yield self.strip_line
         yield self.footer
 
     def on_mount(self) -> None:
@@ -107,6 +108,11 @@ class MainScreen(RunKeys):
         self.filter_text = options.filter_text
         self.sort = Sort(options.sort_field, options.sort_descending)
         self._arrange()
+        kept = self.timeline.kept
+        if kept is not None and kept.message:
+            self.say(kept.message, Role.WATCH)
+        if kept is not None and kept.plays:
+            self.toggle_playing()
 
     # --- layout ---
 
@@ -130,8 +136,9 @@ class MainScreen(RunKeys):
             pane.bordered = on and not first
             pane.focused_pane = pane.number == self.pane_number
             first = first and not on
+        self.strip_line.display = self.timeline.away and self.timeline.current is not None
         if zoomed:
-            pane_height = height - 4
+            pane_height = height - 4 - self.strip_line.display
         else:
             pane_height = 12 if height >= 34 else 10 if height >= 22 else 7
             pane_height = min(pane_height + max(0, (height - 44) // 4), 18)
@@ -148,9 +155,13 @@ class MainScreen(RunKeys):
         """Draws a tick; behind an overlay too, but not behind another screen."""
         self.model = model
         with self.frame():
-            self._show()
+            self._show(model)
 
-    def _show(self) -> None:
+    def _show(self, model: Model) -> None:
+        from nettop.tui.screens.detail import DetailScreen
+
+        if isinstance(self.app.screen, DetailScreen):
+            self.app.screen.show_model(model)
         if not isinstance(self.app.screen, MainScreen | ModalScreen):
             # What is drawn below would make that screen paint all of itself.
             self.select_tx()
@@ -169,6 +180,17 @@ class MainScreen(RunKeys):
             if model is not None and self.model is not None:
                 self.model = model
             yield model is not None
+
+    def show_tick(self) -> None:
+        model = self.feed.latest()
+        if model is None:
+            return
+        self._panes_at = 0.0
+        past = self.timeline.current is not None
+        if past != self.strip_line.display:
+            self._arrange()
+            self.call_after_refresh(self.refresh_all)
+        self.show_model(model)
 
     def refresh_all(self, *, panes: bool = True) -> None:
         with self.frame():
@@ -216,6 +238,7 @@ class MainScreen(RunKeys):
             message=message,
             message_role=role,
             file=None if self.feed.live else self.feed.title,
+            past=self.badge(),
         )
         self.status.set_lines([status_line(self.model, state, width, g)])
         if self.grouping is Grouping.NONE:
@@ -225,12 +248,19 @@ class MainScreen(RunKeys):
         else:
             titles = self.groups.titles(width)
         self.titles.set_lines([titles])
+        self.strip_line.set_lines([self.strip()])
         self.footer.set_lines([self._footer(width)])
 
     def _footer(self, width: int) -> Line:
         options = self.nettop.options
         keys = footer_keys(
-            paused=self.paused, grouped=bool(self.grouping), readonly=options.readonly
+            paused=self.paused,
+            grouped=bool(self.grouping),
+            readonly=options.readonly,
+            kept=self.timeline.kept is not None,
+            past=self.timeline.current is not None,
+            playing=self.playing,
+            live=self.timeline.base.live,
         )
         return footer_line(keys, self._place(), width)
 
@@ -334,12 +364,9 @@ class MainScreen(RunKeys):
         except FilterError as error:
             self.say(str(error), Role.UNWELL)
             return False
-        extra = self.nettop.options.fixed_filter
-        if extra:
-            whole = f"({text}) and ({extra})" if text else extra
-            compiled = compile_filter(whole, self.feed.names)
+        whole = replace(self.nettop.options, filter_text=text).whole_filter
         self.filter_text = text
-        self.feed.set_filter(compiled)
+        self.timeline.choose(replace(self.timeline.chosen, filter_text=whole))
         if compiled is not None and compiled.planes:
             self.say(f"never true: plane {', '.join(sorted(compiled.planes))} is off", Role.WATCH)
         self.table.to_top()
@@ -354,7 +381,11 @@ class MainScreen(RunKeys):
             self.filter_line.press(event)
             return
         self._key = event.key
-        action = ACTIONS.get(event.key) or ACTIONS.get(event.character or "")
+        self.do(event)
+
+    def do(self, event: events.Key) -> None:
+        """What the key stands for; another screen's too."""
+        action = action_of(event.key, event.character)
         if action is not None:
             with self.frame():
                 getattr(self, f"do_{action}")()
@@ -365,14 +396,14 @@ class MainScreen(RunKeys):
 
     def _moved(self) -> None:
         """The order stands still while the user looks."""
-        self.feed.hold_order(True)
+        self.timeline.base.hold_order(True)
         if self._hold_timer is not None:
             self._hold_timer.stop()
         self._hold_timer = self.set_timer(HOLD_S, self._release)
 
     def _release(self) -> None:
         if not self.held:
-            self.feed.hold_order(False)
+            self.timeline.base.hold_order(False)
 
     def _move(self, by: int) -> None:
         if self.grouping:
@@ -447,6 +478,9 @@ class MainScreen(RunKeys):
             self.refresh_panes()
 
     def do_pause(self) -> None:
+        if self.timeline.current is not None:
+            self.toggle_playing()
+            return
         if not self.feed.live:
             return
         self.paused = not self.paused
@@ -470,7 +504,7 @@ class MainScreen(RunKeys):
 
     def _use_sort(self, sort: Sort) -> None:
         self.sort = sort
-        self.feed.set_sort(sort)
+        self.timeline.choose(replace(self.timeline.chosen, sort=sort))
         self.table.to_top()
         self.refresh_all()
 
@@ -492,7 +526,7 @@ class MainScreen(RunKeys):
 
     def do_hold(self) -> None:
         self.held = not self.held
-        self.feed.hold_order(self.held)
+        self.timeline.base.hold_order(self.held)
         self.refresh_header()
 
     def do_mark(self) -> None:
@@ -518,48 +552,6 @@ class MainScreen(RunKeys):
         self._arrange()
         self.call_after_refresh(self.refresh_all)
 
-    def _pane(self, number: int) -> None:
-        self.pane_number = number
-        self._arrange()
-        self.call_after_refresh(self.refresh_panes)
-
-    do_pane_1 = partialmethod(_pane, 1)
-    do_pane_2 = partialmethod(_pane, 2)
-    do_pane_3 = partialmethod(_pane, 3)
-    do_pane_4 = partialmethod(_pane, 4)
-
-    def do_next_pane(self) -> None:
-        self._pane(self.pane_number % 4 + 1)
-
-    def do_view(self) -> None:
-        paths = self.model is not None and self.model.path is not None
-        self.view = (self.view + 1) % (len(VIEWS) + paths)
-        self.refresh_panes()
-
-    def do_zoom(self) -> None:
-        if not self.zoomed and self.app.size.height < LEAST_PANES:
-            self.say(f"panes need {LEAST_PANES} lines", Role.WATCH)
-            return
-        self.zoomed = not self.zoomed
-        self._arrange()
-        self.call_after_refresh(self.refresh_all)
-
-    def do_columns(self) -> None:
-        from nettop.tui.screens.columns import ColumnsScreen
-
-        shown = tuple(f for f, _ in self.column_set.columns)
-        self.app.push_screen(ColumnsScreen(shown, self._use_columns))
-
-    def _use_columns(self, chosen: tuple[Field, ...]) -> None:
-        self.nettop.set_columns(chosen or None)
-        self._columns_for = None
-        self.refresh_all()
-
-    def do_names(self) -> None:
-        self.nettop.numeric = not self.nettop.numeric
-        self.say(f"users and namespaces by {'number' if self.nettop.numeric else 'name'}")
-        self.refresh_all()
-
     def do_reset(self) -> None:
         self.below.clear()
         self.held = False
@@ -573,5 +565,8 @@ class MainScreen(RunKeys):
         self._use_filter(None)
 
     def do_clear(self) -> None:
+        if self.timeline.away:
+            self.say("what is kept of the past cannot be cleared", Role.WATCH)
+            return
         self.feed.clear()
         self.refresh_panes()

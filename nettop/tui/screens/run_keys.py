@@ -19,6 +19,7 @@ from nettop.tui.style import Role
 
 if TYPE_CHECKING:
     from nettop.tui.app import NettopApp
+    from nettop.tui.timeline import Timeline
 
 MESSAGE_S = 6.0
 INTERVALS = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -35,7 +36,6 @@ class Exported(Message):
 class RunKeys(KeyScreen[None]):
     """Export, interval, help and the other screens; the state that they need is the subclass's."""
 
-    feed: Feed
     filter_text: str | None
 
     def __init__(self) -> None:
@@ -47,7 +47,19 @@ class RunKeys(KeyScreen[None]):
     def nettop(self) -> NettopApp:
         return cast("NettopApp", self.app)
 
+    @property
+    def timeline(self) -> Timeline:
+        return self.nettop.timeline
+
+    @property
+    def feed(self) -> Feed:
+        """What is shown now."""
+        return self.timeline.feed
+
     def refresh_header(self) -> None:
+        raise NotImplementedError
+
+    def set_speed(self, up: int) -> None:
         raise NotImplementedError
 
     def _subject(self) -> Row | None:
@@ -110,16 +122,25 @@ class RunKeys(KeyScreen[None]):
 
     def _interval(self, seconds: float) -> None:
         self.nettop.interval_s = max(0.1, min(60.0, round(seconds, 2)))
-        self.feed.set_interval(self.nettop.interval_s)
+        self.timeline.base.set_interval(self.nettop.interval_s)
         self.say(f"interval {self.nettop.interval_s:g} s")
 
     def do_slower(self) -> None:
-        self._interval(self.nettop.interval_s * 2)
+        if self.timeline.away:
+            self.set_speed(1)
+        else:
+            self._interval(self.nettop.interval_s * 2)
 
     def do_faster(self) -> None:
-        self._interval(self.nettop.interval_s / 2)
+        if self.timeline.away:
+            self.set_speed(-1)
+        else:
+            self._interval(self.nettop.interval_s / 2)
 
     def do_delay(self) -> None:
+        if self.timeline.away:
+            self.set_speed(0)
+            return
         self._interval(next((i for i in INTERVALS if i > self.nettop.interval_s), INTERVALS[0]))
 
     def do_redraw(self) -> None:
@@ -133,7 +154,7 @@ class RunKeys(KeyScreen[None]):
     def do_cost(self) -> None:
         from nettop.tui.screens.cost import CostScreen
 
-        self.app.push_screen(CostScreen(self.feed))
+        self.app.push_screen(CostScreen(self.timeline.base))
 
     def do_help(self) -> None:
         from nettop.tui.screens.help import HelpScreen

@@ -25,7 +25,7 @@ class FilterLine(LineWidget):
     def __init__(
         self,
         history_file: Path | None,
-        names: NameSets | None,
+        names: Callable[[], NameSets | None],
         apply: Callable[[str], object],
         cancel: Callable[[], object],
     ) -> None:
@@ -74,7 +74,7 @@ class FilterLine(LineWidget):
 
     def _mistake(self) -> FilterError | None:
         try:
-            compile_filter(self.text, self._names)
+            compile_filter(self.text, self._names())
         except FilterError as e:
             return e
         return None
@@ -245,7 +245,7 @@ class FilterLine(LineWidget):
 
     def _apply(self) -> None:
         try:
-            compiled = compile_filter(self.text, self._names)
+            compiled = compile_filter(self.text, self._names())
         except FilterError as error:
             pad = " " * len("filter ")
             caret = line((pad + error.caret(), Role.UNWELL))

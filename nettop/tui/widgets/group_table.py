@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nettop.feed import Feed, Grouping
+from nettop.feed import Grouping
 from nettop.model.types import Flag, Group, Verdict
 from nettop.text import units
 from nettop.text.verdicts import verdict_words
@@ -41,9 +41,8 @@ def _name_cells(width: int) -> int:
 class GroupTable(LineWidget):
     """The groups of the feed's matched sockets; the cursor follows the group."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self) -> None:
         super().__init__(id="groups")
-        self.feed = feed
         self.grouping = Grouping.NONE
         self.groups: list[Group] = []
         self._read = Grouping.NONE  # what they are groups by
@@ -71,9 +70,10 @@ class GroupTable(LineWidget):
 
     def reload(self) -> None:
         """Reads the groups anew; while a long sweep is under way those at hand stay."""
-        with self.feed.frame() as model:
+        feed = self.nettop.feed
+        with feed.frame() as model:
             if model is not None or self._read is not self.grouping:
-                self.groups = self.feed.groups(self.grouping)
+                self.groups = feed.groups(self.grouping)
                 self._read = self.grouping
         for i, group in enumerate(self.groups):
             if group.title == self._titles.get(self.grouping):
@@ -127,7 +127,7 @@ class GroupTable(LineWidget):
 
     def _why(self, verdict: Verdict, group: Group) -> str:
         """The words of the worst member; only of unread data it matters how it was measured."""
-        worst = self.feed.find(group.worst_cookie) if verdict is Verdict.UNREAD else None
+        worst = self.nettop.feed.find(group.worst_cookie) if verdict is Verdict.UNREAD else None
         bounded = worst is None or not worst.flags & Flag.UNREAD_EXACT
         return verdict_words(verdict, group.verdict_value, group.because, bounded=bounded)
 

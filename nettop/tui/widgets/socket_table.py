@@ -7,7 +7,6 @@ from collections.abc import Callable
 from textual import events
 from textual.message import Message
 
-from nettop.feed import Feed
 from nettop.model.types import Row
 from nettop.tui.columns import ColumnSet, row_line
 from nettop.tui.widgets.lines import Line, LineWidget, line
@@ -25,9 +24,8 @@ class SocketTable(LineWidget):
     class Opened(Message):
         """The row under the mouse was asked for."""
 
-    def __init__(self, feed: Feed, columns: Callable[[], ColumnSet], id: str | None = None) -> None:
+    def __init__(self, columns: Callable[[], ColumnSet], id: str | None = None) -> None:
         super().__init__(id=id)
-        self.feed = feed
         self._columns = columns
         self.rows: list[Row] = []
         self.offset_row = 0
@@ -35,6 +33,9 @@ class SocketTable(LineWidget):
         self.cursor_at = 0
         self.marked: dict[int, None] = {}
         self.follow = False  # the user chose a socket: the cursor keeps to it
+        # Its cookie. In a tick of the past that it is not in, the cursor stands elsewhere; in
+        # another tick it is there again.
+        self.chosen: int | None = None
 
     @property
     def page(self) -> int:
@@ -43,7 +44,7 @@ class SocketTable(LineWidget):
     @property
     def selected(self) -> Row | None:
         """The chosen socket, while it is on the screen."""
-        return self.at_cursor if self.follow else None
+        return self.at_cursor if self.follow and self.cursor == self.chosen else None
 
     @property
     def at_cursor(self) -> Row | None:
@@ -52,13 +53,13 @@ class SocketTable(LineWidget):
 
     def reload(self) -> None:
         """Reads the window anew and redraws what differs."""
-        with self.feed.frame():
+        with self.nettop.feed.frame():
             self._reload()
 
     def _reload(self) -> None:
-        count = self.feed.count()
-        if self.follow and self.cursor is not None:
-            place = self.feed.position(self.cursor)
+        count = self.nettop.feed.count()
+        if self.follow and self.chosen is not None:
+            place = self.nettop.feed.position(self.chosen)
             if place is not None:
                 self.cursor_at = place
         self.cursor_at = max(0, min(self.cursor_at, count - 1))
@@ -67,11 +68,13 @@ class SocketTable(LineWidget):
         if self.cursor_at >= self.offset_row + self.page:
             self.offset_row = self.cursor_at - self.page + 1
         self.offset_row = max(0, min(self.offset_row, count - self.page))
-        self.rows = self.feed.window(self.offset_row, self.page)
+        self.rows = self.nettop.feed.window(self.offset_row, self.page)
         at = self.cursor_at - self.offset_row
         cursor = self.rows[at].cookie if 0 <= at < len(self.rows) else None
         moved = cursor != self.cursor
         self.cursor = cursor
+        if self.nettop.timeline.current is None or not self.follow:
+            self.chosen = cursor
         self.redraw()
         if moved:
             self.post_message(self.Moved())
@@ -84,8 +87,8 @@ class SocketTable(LineWidget):
         detailed = columns.detailed
         lines: list[Line] = [
             row_line(
-                columns, row, self.feed.detail(row.cookie) if detailed else None,
-                selected=self.follow and row.cookie == self.cursor,
+                columns, row, self.nettop.feed.detail(row.cookie) if detailed else None,
+                selected=self.follow and row.cookie == self.cursor == self.chosen,
                 marked=row.cookie in self.marked, numeric=numeric, cursor=g.cursor, mark=g.mark,
                 signs=signs,
             )
@@ -103,14 +106,15 @@ class SocketTable(LineWidget):
     def move_to(self, place: int) -> None:
         """Puts the cursor on a place of the order; the order holds still meanwhile."""
         self.follow = False
-        self.cursor_at = max(0, min(place, self.feed.count() - 1))
+        self.cursor_at = max(0, min(place, self.nettop.feed.count() - 1))
         self.reload()
         self.follow = True
+        self.chosen = self.cursor
         self.redraw()
         self.post_message(self.Moved())
 
     def select(self, cookie: int) -> None:
-        place = self.feed.position(cookie)
+        place = self.nettop.feed.position(cookie)
         if place is not None:
             self.move_to(place)
 
@@ -125,6 +129,7 @@ class SocketTable(LineWidget):
         if self.cursor is None:
             return
         self.follow = True
+        self.chosen = self.cursor
         if self.cursor in self.marked:
             del self.marked[self.cursor]
         else:

@@ -1,0 +1,475 @@
+"""Which tick is on the screen: the newest of a live feed, or one of those that are kept."""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from nettop.errors import NettopError
+from nettop.feed import Feed, Sort
+from nettop.query import compile_filter
+from nettop.store.readable import Abandoned, Damaged, ReadableFrames
+from nettop.store.source import FrameInfo
+from nettop.stretches import nearest
+from nettop.text.moments import clock_text
+from nettop.times import local_text
+
+if TYPE_CHECKING:
+    from nettop.changes import Changes
+    from nettop.lookback import LookBack
+    from nettop.past import PastFeed
+    from nettop.spells import TickSummary
+
+SEARCH_S = 5.0
+_CHANGES = 16  # that may be asked for while one is looked for
+_TRIES = 16  # ticks that cannot be read, one after the other
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What the user chose of the sockets; in force in every feed that is shown."""
+
+    filter_text: str | None = None  # the whole of it
+    sort: Sort = field(default_factory=Sort)
+
+
+class Said(Protocol):
+    """What is known of ticks without reading them."""
+
+    changes: Changes
+
+    def summaries(self) -> list[TickSummary]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The ticks that the screen can go to."""
+
+    source: ReadableFrames
+    said: Said | None = None
+    within: tuple[int, int] = (0, 2**62)  # first and last seq
+    plays: bool = False  # from the start
+    message: str = ""  # what the user must know of where it begins
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A way through the ticks that was asked for."""
+
+    seq: int
+    back: bool  # where the tick cannot be read, one before it is taken, else one after
+    change: bool = False  # from there to the nearest tick in which a matched socket changed
+
+
+@dataclass(slots=True)
+class Arrival:
+    """What a move came to: a feed that stands at the tick, or (None) why there is none."""
+
+    run: int
+    feed: PastFeed | None
+    chosen: Chosen
+    message: str = ""
+
+
+class Timeline:
+    """Moves are made by a thread of their own, with a second feed: the one that is shown stands
+    still and answers until the other is there."""
+
+    def __init__(
+        self,
+        base: Feed,
+        arrived: Callable[[Arrival], None],
+        *,
+        chosen: Chosen,
+        kept: Kept | None = None,
+    ) -> None:
+        """
+        Args:
+            base: what the screen begins with; of a recording a PastFeed.
+            arrived: called by the thread.
+            chosen: what is in force in base.
+            kept: the ticks of a recording; None: those that a live feed keeps, or none.
+        """
+        self.base: Feed = base
+        self.feed: Feed = base  # what is shown now
+        self.chosen = chosen
+        self._kept = kept
+        self._arrived = arrived
+        self._spare: PastFeed | None = None
+        # What is in force in each of them.
+        self._base_chosen = self._feed_chosen = self._spare_chosen = chosen
+        self._asked: deque[Move] = deque()
+        self._moving: Move | None = None
+        self._run = 0  # moves that were asked for before `live` came are of an earlier one
+        self._wake = threading.Condition()
+        self._given: tuple[int, Move, PastFeed | None, Chosen, Chosen] | None = None
+        self._thread: threading.Thread | None = None
+
+    # --- where it stands ---
+
+    @property
+    def away(self) -> bool:
+        """Whether a tick of the past is shown, not the newest of a live feed."""
+        return not self.base.live or self.feed is not self.base
+
+    @property
+    def moving(self) -> bool:
+        return self._moving is not None
+
+    @property
+    def kept(self) -> Kept | None:
+        """The ticks that can be shown; None: there are none, or not yet."""
+        if self._kept is None:
+            past: LookBack | None = getattr(self.base, "past", None)
+            if past is not None:
+                self._kept = Kept(ReadableFrames(past), past)
+        return self._kept
+
+    @property
+    def source(self) -> ReadableFrames | None:
+        """Their frames."""
+        kept = self.kept
+        return kept.source if kept is not None else None
+
+    def frames(self) -> list[FrameInfo]:
+        """The ticks that can be shown, oldest first."""
+        if self.kept is None or self.source is None:
+            return []
+        first, last = self.kept.within
+        frames = self.source.frames()
+        if frames and first <= frames[0].seq and frames[-1].seq <= last:
+            return frames
+        return [f for f in frames if first <= f.seq <= last]
+
+    @property
+    def current(self) -> FrameInfo | None:
+        """The tick of the past that is shown; None: the newest of a live feed, or a snapshot."""
+        return getattr(self.feed, "current", None) if self.away else None
+
+    def _from(self) -> int | None:
+        """The seq that the next step begins at."""
+        if self._asked:
+            return self._asked[-1].seq
+        if self._moving is not None:
+            return self._moving.seq
+        return self.current.seq if self.current is not None else None
+
+    # --- moves; all are of the screen's thread ---
+
+    def step(self, n: int) -> str:
+        """n ticks forward, or (negative) back.
+
+        Returns what the user must know; empty: the move is under way. Past the newest tick of a
+        live feed it is live again.
+        """
+        frames = self._fresh()
+        if not frames:
+            return self.nothing()
+        at = self._from()
+        place = len(frames) - 1
+        if at is not None:
+            place = bisect_right(frames, at, key=lambda f: f.seq) - 1
+        wanted = place + n
+        if wanted >= len(frames):
+            if self.base.live:
+                self.live()
+                return "this is the newest tick"
+            if place == len(frames) - 1:
+                return f"the end: the newest tick is of {self._text(frames[-1])}"
+        if wanted < 0 and place == 0:
+            return self.reach(frames)
+        target = frames[min(max(0, wanted), len(frames) - 1)]
+        self._ask(Move(target.seq, back=n < 0))
+        return ""
+
+    def seek(self, wall_ns: int, written: str) -> str:
+        """To the tick nearest to a time, which the user wrote so; returns what he must know."""
+        frames = self._fresh()
+        if not frames:
+            return self.nothing()
+        said: list[str] = []
+        target = nearest(frames, wall_ns, written, said.append)
+        self._ask(Move(target.seq, back=False))
+        if not said or (target is frames[-1] and self.base.live):
+            return ""
+        return self.reach(frames) if target is frames[0] else said[0]
+
+    def to(self, seq: int, *, back: bool) -> None:
+        self._ask(Move(seq, back))
+
+    def live(self) -> str:
+        """The newest tick: of a live feed as it comes, of a recording its last."""
+        if not self.base.live:
+            frames = self._fresh()
+            if not frames:
+                return self.nothing()
+            self._ask(Move(frames[-1].seq, back=True))
+            return ""
+        self._run += 1
+        self._asked.clear()
+        self._moving = None
+        if self.feed is not self.base:
+            self.feed = self.base
+            self._use(self.base, self._base_chosen)
+            self._base_chosen = self.chosen
+        self._spare = None
+        return ""
+
+    def reach(self, frames: list[FrameInfo]) -> str:
+        """How far back what is kept reaches."""
+        first = self._text(frames[0])
+        if self.base.live:
+            return f"nothing older is kept: the first tick is of {first}"
+        return f"the beginning: the first tick is of {first}"
+
+    def _text(self, frame: FrameInfo) -> str:
+        return clock_text(frame.wall_ns) if self.base.live else local_text(frame.wall_ns)
+
+    def nothing(self) -> str:
+        if not self.base.live:
+            return "a snapshot is one tick: nothing comes before or after it"
+        return "no tick is kept to look back on"
+
+    def change(self, *, back: bool) -> str:
+        """To the nearest tick in which a verdict of a matched socket began or ended, or an event
+        of it happened; returns what the user must know."""
+        frames = self._fresh()
+        if not frames:
+            return self.nothing()
+        if self.kept is None or self.kept.said is None:
+            return "this recording does not say in which ticks something changed"
+        self._ask(Move(frames[-1].seq + 1, back, change=True))
+        return ""
+
+    def spots(self) -> Sequence[TickSummary]:
+        """What is known of the ticks, oldest first."""
+        if self.kept is None or self.kept.said is None:
+            return ()
+        return self.kept.said.summaries()
+
+    def _fresh(self) -> list[FrameInfo]:
+        if self.source is not None:
+            self.source.refresh()
+        return self.frames()
+
+    # --- filter and sort ---
+
+    def choose(self, chosen: Chosen) -> None:
+        """Puts a filter and an order in force in the feed that is shown.
+
+        Raises:
+            FilterError: the filter is wrong.
+        """
+        before, self.chosen = self.chosen, chosen
+        try:
+            self._use(self.feed, before)
+        except BaseException:
+            self.chosen = before
+            raise
+        self._feed_chosen = chosen
+        if self.feed is self.base:
+            self._base_chosen = chosen
+
+    def _use(self, feed: Feed, before: Chosen) -> None:
+        chosen = self.chosen
+        if chosen.filter_text != before.filter_text:
+            text = chosen.filter_text
+            feed.set_filter(compile_filter(text, feed.names) if text else None)
+        if chosen.sort != before.sort:
+            feed.set_sort(chosen.sort)
+
+    def to_export(self) -> Feed:
+        """The tick that is shown, by a feed that no other thread moves; for any thread.
+
+        Raises:
+            NettopError: it is kept no more.
+        """
+        current, chosen = self.current, self.chosen
+        if current is None or self.source is None:
+            return self.feed
+        from nettop.past import PastFeed
+
+        feed = PastFeed(
+            self.source, seq=current.seq, title=self.base.title,
+            filter_text=chosen.filter_text, sort=chosen.sort,
+        )  # fmt: skip
+        if feed.current != current:
+            raise NettopError(f"the tick of {self._text(current)} is kept no more")
+        return feed
+
+    # --- the thread ---
+
+    def _ask(self, move: Move) -> None:
+        """The last of several wins while one is under way; changes are counted."""
+        if not (move.change and len(self._asked) < _CHANGES and self._last_is_change()):
+            self._asked.clear()
+        self._asked.append(move)
+        self._next()
+
+    def _last_is_change(self) -> bool:
+        last = self._asked[-1] if self._asked else self._moving
+        return last is not None and last.change
+
+    def _next(self) -> None:
+        if self._moving is not None or not self._asked:
+            return
+        move = self._asked.popleft()
+        if move.change and self.current is not None:
+            move = replace(move, seq=self.current.seq)
+        self._moving = move
+        spare, self._spare = self._spare, None
+        with self._wake:
+            self._given = (self._run, self._moving, spare, self._spare_chosen, self.chosen)
+            self._wake.notify()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="nettop-past", daemon=True)
+            self._thread.start()
+
+    def stale(self, arrival: Arrival) -> bool:
+        """It was asked for before the screen went live again."""
+        return arrival.run != self._run
+
+    def take(self, arrival: Arrival) -> bool:
+        """A move has ended; True: another tick is shown now."""
+        if self.stale(arrival):
+            return False
+        self._moving = None
+        if arrival.feed is not None:
+            if self.away and self.feed is not arrival.feed:
+                self._spare, self._spare_chosen = self.feed, self._feed_chosen  # type: ignore[assignment]
+            self.feed = arrival.feed
+            with suppress(NettopError):  # it was in force before
+                self._use(self.feed, arrival.chosen)
+            self._feed_chosen = self.chosen
+        self._next()
+        return arrival.feed is not None
+
+    def close(self) -> None:
+        """Ends what is under way; it is not waited for."""
+        if self.source is not None:
+            self.source.abandon()
+
+    def _work(self) -> None:
+        while True:
+            with self._wake:
+                while self._given is None:
+                    self._wake.wait()
+                run, move, spare, has, chosen = self._given
+                self._given = None
+            try:
+                feed, message = self._moved(move, spare, has, chosen)
+                self._arrived(Arrival(run, feed, chosen, message))
+            except Abandoned:
+                return
+            except (NettopError, EOFError) as error:
+                self._arrived(Arrival(run, None, chosen, str(error) or "that tick is gone"))
+
+    def _moved(
+        self, move: Move, spare: PastFeed | None, has: Chosen, chosen: Chosen
+    ) -> tuple[PastFeed, str]:
+        """A feed that stands there, or at the nearest tick that can be read, and what to say."""
+        from nettop.past import PastFeed
+
+        source = self.source
+        assert source is not None
+        if spare is not None and has.filter_text != chosen.filter_text:
+            text = chosen.filter_text
+            spare.set_filter(compile_filter(text, spare.names) if text else None)
+        if spare is not None and has.sort != chosen.sort:
+            spare.set_sort(chosen.sort)
+
+        def there(seq: int) -> PastFeed:
+            if spare is not None:
+                spare.seek(seq)
+                return spare
+            return PastFeed(
+                source, seq=seq, title=self.base.title, filter_text=chosen.filter_text,
+                sort=chosen.sort,
+            )  # fmt: skip
+
+        if move.change:
+            return self._changed(move, chosen, there)
+        return standing(source, move.seq, there, back=move.back)
+
+    def _changed(
+        self, move: Move, chosen: Chosen, there: Callable[[int], PastFeed]
+    ) -> tuple[PastFeed, str]:
+        """At the nearest tick in which a socket that passes the filter changed.
+
+        Raises:
+            NettopError: there is none.
+        """
+        assert self.kept is not None
+        assert self.kept.said is not None
+        changes, source = self.kept.said.changes, self.kept.source
+        first, last = self.kept.within
+        found = changes.before(move.seq) if move.back else changes.after(move.seq)
+        until = time.monotonic() + SEARCH_S
+        seq = move.seq
+        for tick in found:
+            seq = tick.seq
+            if not first <= seq <= last:
+                break
+            if chosen.filter_text is None:
+                return standing(source, seq, there, back=move.back)
+            # A verdict may have ended as the socket closed, or as it passed the filter no more.
+            for at in (seq - 1, seq):
+                feed, _ = standing(source, at, there, back=move.back)
+                if tick.left_out or any(feed.position(c) is not None for c in tick.cookies):
+                    return standing(source, seq, there, back=move.back)
+            if time.monotonic() > until:
+                raise NettopError(
+                    f"no change of a matched socket found in {SEARCH_S:g} s: go on from "
+                    f"{self._at(seq)} with J"
+                )
+        side = "before" if move.back else "after"
+        what = "a matched socket" if chosen.filter_text else "any socket"
+        raise NettopError(f"no change of {what} is kept {side} this tick")
+
+    def _at(self, seq: int) -> str:
+        return next((self._text(f) for f in self.frames() if f.seq == seq), "there")
+
+
+def standing(
+    source: ReadableFrames, seq: int, there: Callable[[int], PastFeed], *, back: bool
+) -> tuple[PastFeed, str]:
+    """A feed at a tick, or at the nearest one that can be read, and what to say of that.
+
+    Args:
+        there: makes the feed stand at a seq.
+        back: where the tick cannot be read, one before it is taken, else one after.
+
+    Raises:
+        NettopError: none can be read.
+    """
+    message = ""
+    for _ in range(_TRIES):
+        try:
+            return there(seq), message
+        except Damaged as error:
+            near = _readable(source, seq, back)
+            if near != seq:
+                message = f"{error}; the nearest is shown"
+            seq = near
+        except EOFError:  # forgotten meanwhile
+            source.refresh()
+    raise NettopError(message or "these ticks are kept no more")
+
+
+def _readable(source: ReadableFrames, seq: int, back: bool) -> int:
+    """The tick nearest to one that cannot be read, on the side that the move goes to."""
+    frames = source.frames()
+    at = bisect_left(frames, seq, key=lambda f: f.seq)
+    if not frames:
+        raise NettopError("no tick of the recording can be read")
+    if at < len(frames) and frames[at].seq == seq:
+        return seq  # only what came before it is damaged
+    if (back and at > 0) or at == len(frames):
+        at -= 1
+    return frames[at].seq
