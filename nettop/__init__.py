@@ -33,6 +33,7 @@ Rooms
     tui/           screens; the only importer of textual and rich
     privilege      giving up capabilities; users: names of users; refusal: what an errno lacks;
                    ending: signals and undoing
+    data/          what is put in place elsewhere: the systemd unit of nettop record
     groups, history, times, errors
 
 Import contracts (pyproject.toml, lint-imports) fix the layers; nothing imports towards the screen.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable
 
+from nettop.commands import unit
 from nettop.model.types import Verdict
 from nettop.text.fields import FIELDS, Field, Kind
 from nettop.text.verdicts import VERDICTS
@@ -247,6 +248,9 @@ recording  `nettop record`: the raw bytes that the kernel sent, in SQLite; valid
            small file), with each tick that is written; FILE-wal counts. A program that keeps a
            transaction of its own open on the file makes FILE-wal grow until it ends.
 
+           Day and night: nettop help systemd | sudo tee /etc/systemd/system/nettop-record.service,
+           then sudo systemctl enable --now nettop-record.
+
 Tables     Any SQLite reads them: sqlite3 FILE 'SELECT * FROM spells_local'. Times *_ns are wall
            clock in nanoseconds; NULL is unknown. The views ticks_local, spells_local and
            events_local have local time and fewer columns.
@@ -279,6 +283,7 @@ TOPICS: dict[str, tuple[str, Callable[[], str]]] = {
     "keys": ("the keys of the screen", keys),
     "planes": ("what is measured how, what it needs and costs", planes),
     "files": ("snapshots, CSV, recordings", files),
+    "systemd": ("a unit that records day and night, to be put in place", unit.service),
     "json": ("every key of the JSON", json_keys),
 }
 
