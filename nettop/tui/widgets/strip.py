@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Protocol
 
 from textual import events
@@ -51,7 +51,7 @@ def cells_of(spots: Sequence[Spot], first_ns: int, last_ns: int, count: int) -> 
     apart = [b.wall_ns - a.wall_ns for a, b in pairwise(spots)]
     gap_ns = GAP * sorted(apart)[len(apart) // 2] if apart else 0
     free = 0  # the first cell that no tick has filled
-    for spot, since_ns in zip(spots, [0, *apart], strict=True):
+    for spot, since_ns in zip(spots, chain((0,), apart), strict=False):
         if not first_ns <= spot.wall_ns <= last_ns:
             continue
         at = place_of(spot.wall_ns, first_ns, last_ns, count)
