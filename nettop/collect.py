@@ -40,6 +40,7 @@ QUIET_STATES = 1 << 6 | 1 << 3 | 1 << 12  # TIME_WAIT, SYN_RECV: dumped only whe
 NETNS_EVERY_S = 5.0
 NAMES_EVERY_S = 5.0
 WALK_EVERY_S = 10.0  # it takes every socket's lock
+OWN_MEMORY = Path("/proc/self/statm")
 PROC_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -467,7 +468,6 @@ class Collector:
 
 def _rss_bytes() -> int | None:
     try:
-        with Path("/proc/self/statm").open("rb") as f:
-            return int(f.read().split()[1]) * PROC_PAGE_BYTES
+        return int(OWN_MEMORY.read_bytes().split()[1]) * PROC_PAGE_BYTES
     except (OSError, ValueError, IndexError):
         return None

@@ -70,9 +70,10 @@ class Deriver:
         self.seq += 1
         self.facts = facts
         self._unlisted = frozenset(Proto(f.proto) for f in self.engine.failures())
-        if interval and self.chooses:
-            waits = self._matched_now()
-            if waits is not None:
+        waits = waits_all = self.engine.rx_wait(())
+        if self.chooses and waits is not None:
+            waits = self.engine.rx_wait_matched()
+            if interval:
                 self._matched_waits.add(waits)
         return Model(
             seq=self.seq,
@@ -84,8 +85,8 @@ class Deriver:
             sources=facts.sources,
             cost=facts.cost,
             totals=self._totals(facts),
-            rx_wait=self.rx_wait(None, run=False),
-            rx_wait_all=self.engine.rx_wait(()),
+            rx_wait=waits,
+            rx_wait_all=waits_all,
             chosen=self.chooses,
             tx=self.engine.tx_interval(),
             nic=facts.nic,

@@ -63,24 +63,23 @@ def close_counters(files: NetFiles) -> None:
             setattr(files, name, -1)
 
 
-def parse_sockstat(raw: bytes) -> dict[str, dict[str, int]]:
+def parse_sockstat(raw: bytes) -> dict[str, dict[str, str]]:
     """`TCP: inuse 5 orphan 0 …` lines of sockstat and sockstat6."""
-    found: dict[str, dict[str, int]] = {}
+    found: dict[str, dict[str, str]] = {}
     for line in raw.decode("ascii", "replace").splitlines():
         title, _, rest = line.partition(":")
         words = rest.split()
-        values = {}
-        for name, number in zip(words[::2], words[1::2], strict=False):
-            value = _number(number)
-            if value is not None:
-                values[name] = value
-        found[title] = values
+        found[title] = dict(zip(words[::2], words[1::2], strict=False))
     return found
 
 
-def parse_snmp(raw: bytes) -> dict[str, dict[str, int]]:
-    """Pairs of lines of snmp and netstat: `Tcp: Name …`, then `Tcp: number …` in the same order."""
-    found: dict[str, dict[str, int]] = {}
+def parse_snmp(raw: bytes) -> dict[str, dict[str, str]]:
+    """Pairs of lines of snmp and netstat: `Tcp: Name …`, then `Tcp: number …` in the same order.
+
+    The numbers are left as they stand there: of three hundred some twenty are used, every tick and
+    in every namespace.
+    """
+    found: dict[str, dict[str, str]] = {}
     names: tuple[str, list[str]] = ("", [])
     for line in raw.decode("ascii", "replace").splitlines():
         title, _, rest = line.partition(":")
@@ -88,21 +87,9 @@ def parse_snmp(raw: bytes) -> dict[str, dict[str, int]]:
         if title != names[0]:
             names = (title, words)
             continue
-        values = found.setdefault(title, {})
-        for name, number in zip(names[1], words, strict=False):
-            value = _number(number)
-            if value is not None:
-                values[name] = value
+        found.setdefault(title, {}).update(zip(names[1], words, strict=False))
         names = ("", [])
     return found
-
-
-def _number(text: str) -> int | None:
-    # MaxConn is -1, every counter is unsigned.
-    try:
-        return int(text)
-    except ValueError:
-        return None
 
 
 def counters(sockstat: bytes, sockstat6: bytes, snmp: bytes, netstat: bytes) -> HostCounters:
@@ -118,8 +105,12 @@ def counters(sockstat: bytes, sockstat6: bytes, snmp: bytes, netstat: bytes) -> 
     return HostCounters(**values)
 
 
-def _pick(table: Mapping[str, Mapping[str, int]], line: str, word: str) -> int | None:
-    return table.get(line, {}).get(word)
+def _pick(table: Mapping[str, Mapping[str, str]], line: str, word: str) -> int | None:
+    text = table.get(line, {}).get(word)
+    try:
+        return int(text) if text is not None else None
+    except ValueError:
+        return None
 
 
 def total(parts: Iterable[HostCounters]) -> HostCounters:

@@ -59,12 +59,13 @@ def test_what_is_missing_is_none_and_not_zero() -> None:
 )
 def test_damaged_files_do_not_raise(raw: bytes) -> None:
     for values in hostnet.parse_snmp(raw).values():
-        assert set(values) <= {"A", "B"}
+        assert set(values) <= {"A", "B", "x"}
     hostnet.parse_sockstat(raw)
+    assert hostnet.counters(raw, raw, raw, raw) == HostCounters()
 
 
 def test_names_and_numbers_of_different_blocks_do_not_mix() -> None:
-    assert hostnet.parse_snmp(b"A: x\nB: y\nB: 1\nA: 2\n") == {"B": {"y": 1}}
+    assert hostnet.parse_snmp(b"A: x\nB: y\nB: 1\nA: 2\n") == {"B": {"y": "1"}}
 
 
 def test_sum_counts_host_wide_numbers_once() -> None:
