@@ -67,6 +67,16 @@ _TAIL_NAMES_7_0 = {f.name for f in TAIL_7_0} - {f.name for f in TAIL_6_18}
 _GAUGES = frozenset({"snd_cwnd", "lost"})
 
 
+# Members of the record that are copies of tcp_info's.
+COPIES = {
+    "rtt_us": "rtt", "rttvar_us": "rttvar", "min_rtt_us": "min_rtt", "snd_cwnd": "snd_cwnd",
+    "lost": "lost", "ca_state": "ca_state", "retransmits": "retransmits", "backoff": "backoff",
+    "bytes_sent": "bytes_sent", "bytes_acked": "bytes_acked", "bytes_received": "bytes_received",
+    "bytes_retrans": "bytes_retrans", "total_retrans": "total_retrans",
+    "dsack_dups": "dsack_dups", "total_rto": "total_rto",
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Hole:
     """Members of tcp_info that the file leaves out though its length covers them."""
@@ -269,15 +279,8 @@ def _put_info(
 
 
 def _gauges(rec: dict[str, Any], info: Mapping[str, int]) -> None:
-    """The members of the record that are copies of tcp_info; their ranges were checked."""
-    for member, name in (
-        ("rtt_us", "rtt"), ("rttvar_us", "rttvar"), ("min_rtt_us", "min_rtt"),
-        ("snd_cwnd", "snd_cwnd"), ("lost", "lost"), ("ca_state", "ca_state"),
-        ("retransmits", "retransmits"), ("backoff", "backoff"), ("bytes_sent", "bytes_sent"),
-        ("bytes_acked", "bytes_acked"), ("bytes_received", "bytes_received"),
-        ("bytes_retrans", "bytes_retrans"), ("total_retrans", "total_retrans"),
-        ("dsack_dups", "dsack_dups"), ("total_rto", "total_rto"),
-    ):  # fmt: skip
+    """Members of the record that follow from tcp_info; their ranges were checked."""
+    for member, name in COPIES.items():
         if name in info:
             rec[member] = info[name]
     for member, name in (

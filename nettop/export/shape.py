@@ -33,6 +33,7 @@ class Kind(Enum):
     TEXT = "text"
     WHOLE = "whole number"
     NUMBER = "number"
+    SIGNED = "number of either sign"  # a difference of two others
     FLAG = "true or false"
     OPEN = "any"  # described in words alone: whatever reads it looks closer
 
@@ -50,6 +51,7 @@ _OPEN = frozenset({
 _NUMBER = re.compile(r"(^|_)(per_s|pct|ms|s|ns_per_run)$|^value$")
 _SHARES = "sockets[].limited."
 _KERNEL = "sockets[].tcp_info."
+_DERIVED = "sockets[].derived."
 _WHOLE = frozenset({
     "cookie", "netns", "port", "pid", "fd", "procs_more", "uid", "inode", "cgroup_id",
     "ifindex", "rqueue", "wqueue", "retrans", "tcp_info_len", "drops", "strength", "errno",
@@ -148,7 +150,8 @@ def _scalar(kind: Kind, value: Any) -> Any:
         if type(value) not in (int, float):
             raise Bad("", "is no number")
         # An integer may be too large for a float, so it is compared before it becomes one.
-        if not 0 <= value <= MOST_NUMBER or math.isnan(value):
+        least = -MOST_NUMBER if kind is Kind.SIGNED else 0
+        if not least <= value <= MOST_NUMBER or math.isnan(value):
             raise Bad("", "is out of range")
     return value
 
@@ -186,6 +189,8 @@ def _kind(path: str) -> Kind:
         return Kind.FLAG
     if path.startswith(_KERNEL):
         return Kind.WHOLE
+    if path.startswith(_DERIVED):
+        return Kind.SIGNED
     if name in _TEXTS:
         return Kind.TEXT
     if path.startswith(_SHARES) or _NUMBER.search(name):

@@ -7,8 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
 
-from nettop.model.tcpinfo import LISTEN_FIELDS
-from nettop.model.types import AF_INET6, TCP_LISTEN, Detail, Flag, Model, PlaneHas, Proto, Row
+from nettop.model.types import AF_INET6, Detail, Flag, Model, PlaneHas, Proto, Row
 from nettop.text import units
 from nettop.text.fields import FIELDS, Field, Formula, Kind, Loc, Value, combined
 
@@ -72,7 +71,7 @@ def title_of(field: Field) -> str:
 
 @lru_cache(maxsize=512)
 def reader(field: Field) -> Callable[[Row, Detail | None], Value]:
-    """Reads a field of many rows: Field.value, and None for what a listener does not have."""
+    """Reads a field of many rows, as Field.value does."""
     loc = field.loc
     if isinstance(loc, Formula):
         sign = loc.sign
@@ -83,8 +82,6 @@ def reader(field: Field) -> Callable[[Row, Detail | None], Value]:
         return field.value
     base, get = loc.base, attrgetter(loc.member)
     need, protos, states = int(loc.need), loc.protos, loc.states
-    if base == "info" and loc.member not in LISTEN_FIELDS:
-        states &= ~(1 << TCP_LISTEN)
     member, absent, scale = loc.member, loc.absent, loc.scale
     whole = scale >= 1
 

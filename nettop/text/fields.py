@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from nettop.model.tcpinfo import ABSENT, TCP_INFO, InfoField
-from nettop.model.types import Detail, Flag, Proto, Row, Stage
+from nettop.model.tcpinfo import ABSENT, LISTEN_FIELDS, TCP_INFO, InfoField
+from nettop.model.types import TCP_LISTEN, Detail, Flag, Proto, Row, Stage
 from nettop.text.words import owner_text, proto_text, state_text, who_text, why_text
 
 Value = int | float | str | None
@@ -309,7 +309,10 @@ _INFO_KIND = {
 
 def _info_field(item: InfoField) -> Field:
     kind, scale = _INFO_KIND.get(item.unit, (Kind.COUNT, 1.0))
-    loc = Loc("info", item.name, scale, need=Flag.INFO, absent=item.absent, protos=TCP_ONLY)
+    # Of a listener the kernel leaves the rest at 0.
+    states = ALL_STATES if item.name in LISTEN_FIELDS else ALL_STATES & ~(1 << TCP_LISTEN)
+    loc = Loc("info", item.name, scale, need=Flag.INFO, absent=item.absent, protos=TCP_ONLY,
+              states=states)  # fmt: skip
     return Field(item.name, kind, f"{item.help} (tcpi_{item.name})", loc=loc)
 
 

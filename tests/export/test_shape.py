@@ -14,6 +14,7 @@ from nettop.errors import NettopError
 from nettop.export.keys import KEYS
 from nettop.export.load import load_snapshot
 from nettop.export.shape import MOST_TEXT, SNAPSHOT, Kind
+from nettop.export.values import Bad
 from nettop.filefeed import FileFeed
 from tests.tui.fuzz_files import HOSTILE, base
 
@@ -51,6 +52,16 @@ def refusal(path: Path, tree: Any) -> str | None:
         return None
     assert why.isprintable()
     return why
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if key.startswith("sockets[].derived.")])
+def test_what_is_derived_may_be_negative(key: str) -> None:
+    shape = SNAPSHOT.inner["sockets"].inner["derived"]
+    name = key.rsplit(".", 1)[-1]
+    shape.check({name: -1.5})
+    for wrong in (-1e31, float("nan"), "1", True, None):
+        with pytest.raises(Bad):
+            shape.check({name: wrong})
 
 
 def small() -> Any:
