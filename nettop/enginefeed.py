@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from nettop.derive import Deriver
 from nettop.feed import Grouping
@@ -12,6 +13,9 @@ from nettop.heldrows import HeldRows
 from nettop.history import Histories
 from nettop.model.events import Closed, Event, EventMemory, EventType
 from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row, Sick
+
+if TYPE_CHECKING:
+    from nettop.query.compile import Filter
 
 WINDOW = 256
 # Sweeps of fewer sockets are waited for, and not longer than this.
@@ -93,6 +97,10 @@ class EngineFeed:
     def sick(self, *, matched: bool = True) -> list[Sick]:
         """The sockets with a verdict that is watch or unwell, in no order."""
         return self._deriver.engine.sick(matched=matched)
+
+    def matching(self, compiled: Filter | None = None) -> list[int]:
+        """Cookies of the sockets that a filter (None: the one in force) lets through now."""
+        return self._deriver.engine.matching(compiled)
 
     def position(self, cookie: int) -> int | None:
         place = self._shown.position(cookie) if self._shown is not None else None

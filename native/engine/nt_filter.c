@@ -400,3 +400,25 @@ int nt_filter_row(const struct nt_op *ops, uint32_t n_ops, const uint8_t *data, 
 	}
 	return nt_filter_eval(ops, n_ops, data, n_data, &v);
 }
+
+bool nt_filter_reads_proc(const struct nt_op *ops, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		const struct nt_op *op = &ops[i];
+
+		if (op->code == NT_OP_OWNER ||
+		    (op->code == NT_OP_TEXT && op->side == NT_TEXT_COMM) ||
+		    nt_term_reads(&op->left, NT_BASE_PROC) ||
+		    nt_term_reads(&op->right, NT_BASE_PROC))
+			return true;
+	}
+	return false;
+}
+
+bool nt_filter_names_states(const struct nt_op *ops, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (ops[i].code == NT_OP_STATES)
+			return true;
+	return false;
+}

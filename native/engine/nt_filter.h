@@ -25,6 +25,10 @@ struct nt_filter_view {
 
 /* 0, or -EINVAL for a program that eval must not be given. */
 int nt_filter_check(const struct nt_op *ops, uint32_t n, const uint8_t *data, uint32_t n_data);
+/* Whether it asks who holds a socket. */
+bool nt_filter_reads_proc(const struct nt_op *ops, uint32_t n);
+/* Whether it names states of TCP. */
+bool nt_filter_names_states(const struct nt_op *ops, uint32_t n);
 int nt_filter_eval(const struct nt_op *ops, uint32_t n, const uint8_t *data, uint32_t n_data,
 		   const struct nt_filter_view *view);
 /* 1 and the number in the field's base unit, 0 if it is unknown. */

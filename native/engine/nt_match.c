@@ -6,11 +6,12 @@
 #include "nt_engine.h"
 #include "nt_planes.h"
 
-static bool default_row(const struct nt_engine *e, const struct nt_rec *rec)
+/* named: the filter names states, so that its choice stands. */
+static bool default_row(const struct nt_engine *e, const struct nt_rec *rec, bool named)
 {
 	bool listens = rec->state == NT_TCP_LISTEN;
 
-	if (e->config.rows_all || e->filter_has_states)
+	if (e->config.rows_all || named)
 		return true;
 	if (rec->proto == NT_PROTO_UDP) {
 		if (e->config.listen_only)
@@ -90,7 +91,7 @@ struct nt_filter_view nt_view_of(struct nt_engine *e, const struct nt_rec *rec,
 
 bool nt_match(struct nt_engine *e, struct nt_rec *rec, const struct nt_filter_view *fv)
 {
-	bool yes = default_row(e, rec) &&
+	bool yes = default_row(e, rec, e->filter_has_states) &&
 		   (!e->n_ops || nt_filter_eval(e->ops, e->n_ops, e->data, e->n_data, fv));
 
 	if (yes)
@@ -195,4 +196,42 @@ void nt_rematch(struct nt_engine *e)
 	}
 	nt_tally_close(e, &t);
 	e->last = t;
+}
+
+int nt_matching(struct nt_engine *e, const struct nt_op *ops, uint32_t n_ops, const uint8_t *data,
+		uint32_t n_data, uint64_t *ret, uint32_t max)
+{
+	int err = n_ops ? nt_filter_check(ops, n_ops, data, n_data) : 0;
+	bool named = nt_filter_names_states(ops, n_ops);
+	bool owners = nt_filter_reads_proc(ops, n_ops);
+	struct nt_proc proc;
+	uint32_t n = 0;
+
+	if (err)
+		return err;
+	pthread_mutex_lock(&e->lock);
+	for (uint32_t i = 0; i < e->table.high; i++) {
+		if (!(e->table.mark[i] & NT_M_LIVE))
+			continue;
+		const struct nt_rec *rec = nt_rec_at(&e->table, i);
+
+		if (n_ops) {
+			struct nt_filter_view fv = nt_view_of(e, rec, NULL, &proc);
+
+			if (owners && !fv.proc) {
+				nt_owner_of(e, rec, &proc);
+				fv.proc = &proc;
+			}
+			if (!default_row(e, rec, named) ||
+			    !nt_filter_eval(ops, n_ops, data, n_data, &fv))
+				continue;
+		} else if (!(e->table.mark[i] & NT_M_MATCH)) {
+			continue;
+		}
+		if (n < max)
+			ret[n] = rec->cookie;
+		n++;
+	}
+	pthread_mutex_unlock(&e->lock);
+	return (int)n;
 }

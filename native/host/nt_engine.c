@@ -112,11 +112,6 @@ int nt_engine_configure(struct nt_engine *e, const struct nt_config *config)
 	return 0;
 }
 
-static bool needs_proc(const struct nt_term *n)
-{
-	return nt_term_reads(n, NT_BASE_PROC);
-}
-
 int nt_engine_set_filter(struct nt_engine *e, const struct nt_op *ops, uint32_t n_ops,
 			 const uint8_t *data, uint32_t n_data)
 {
@@ -145,15 +140,8 @@ int nt_engine_set_filter(struct nt_engine *e, const struct nt_op *ops, uint32_t 
 	e->n_ops = n_ops;
 	e->data = new_data;
 	e->n_data = n_data;
-	e->filter_needs_proc = e->filter_has_states = false;
-	for (uint32_t i = 0; i < n_ops; i++) {
-		const struct nt_op *op = &ops[i];
-
-		e->filter_has_states |= op->code == NT_OP_STATES;
-		e->filter_needs_proc |= op->code == NT_OP_OWNER ||
-					(op->code == NT_OP_TEXT && op->side == NT_TEXT_COMM) ||
-					needs_proc(&op->left) || needs_proc(&op->right);
-	}
+	e->filter_needs_proc = nt_filter_reads_proc(ops, n_ops);
+	e->filter_has_states = nt_filter_names_states(ops, n_ops);
 	e->next_stale = true;
 	e->next_whole = false;
 	nt_rematch(e);

@@ -59,6 +59,13 @@ int nt_engine_configure(struct nt_engine *e, const struct nt_config *config);
 /* Replaces the filter and matches all known sockets again; n_ops 0: no filter. */
 int nt_engine_set_filter(struct nt_engine *e, const struct nt_op *ops, uint32_t n_ops,
 			 const uint8_t *data, uint32_t n_data);
+/*
+ * The sockets that another filter lets through (n_ops 0: the one in force), by cookie, in no order.
+ * Of one that is not in force, numbers of tcp_info alone are known where the detail was kept.
+ * Returns how many there are; at most max are filled.
+ */
+int nt_matching(struct nt_engine *e, const struct nt_op *ops, uint32_t n_ops, const uint8_t *data,
+		uint32_t n_data, uint64_t *ret, uint32_t max);
 /* A sweep: begin, step until it returns 0, end. step reads up to `reads` buffers; returns 1 if there is more. */
 int nt_sweep_begin(struct nt_engine *e);
 int nt_sweep_step(struct nt_engine *e, uint32_t reads);

@@ -94,6 +94,22 @@ class Engine:
         ops, count, data = compiled.to_ffi(ffi)
         check(lib.nt_engine_set_filter(self._e, ops, count, data, len(data)), "setting the filter")
 
+    def matching(self, compiled: Filter | None = None) -> list[int]:
+        """Cookies of the sockets that a filter (None: the one in force) lets through.
+
+        Of another than the one in force, numbers that only tcp_info has are known of the sockets
+        whose detail was kept.
+        """
+        ops, count, data = compiled.to_ffi(ffi) if compiled else (ffi.NULL, 0, b"")
+        most = 256
+        while True:
+            out = ffi.new("uint64_t[]", most)
+            found = lib.nt_matching(self._e, ops, count, data, len(data), out, most)
+            n = check(found, "matching sockets")
+            if n <= most:
+                return list(out[0:n])
+            most = n + 64
+
     def begin(self) -> None:
         check(lib.nt_sweep_begin(self._e), "starting a dump")
 
