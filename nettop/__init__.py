@@ -4,7 +4,7 @@ This file is the map: it imports nothing, so that every start stays cheap.
 
 Rooms
     cli            reads the command line, opens a feed, chooses a screen or plain output
-    options        argv to Options; optionvalues, ssargs; probe has a command line of its own
+    options        argv to Options; optionvalues, ssargs; probe, watch have their own
     commands/      record, replay, and the topics of nettop help
     headless       tables, JSON, CSV and snapshots without a screen; doctor: what works here
     sources/       what is read: /proc and system calls (namespaces, names, counters), and a module
@@ -30,6 +30,7 @@ Rooms
     export/        JSON, CSV, SVG, text; reading a snapshot back
     clocks/        PHCs against the system clock: nettop clocks
     probe/         nettop probe and reflect; stamps/: SO_TIMESTAMPING for any program
+    watch/         nettop watch: waits until a condition has held, writes, calls a command
     tui/           screens; the only importer of textual and rich
     privilege      giving up capabilities; users: names of users; refusal: what an errno lacks;
                    ending: signals and undoing
@@ -53,6 +54,7 @@ Threads
     nettop-poller   LiveFeed: sweeps, ends intervals, publishes models
     nettop-ending   waits for signals; undoes what was set in the kernel when another thread hangs
     nettop-past     Timeline: seeks with a second feed, while the one that is shown answers
+    nettop-then     starts the command of watch --then, without capabilities, and waits for it
     users           asks a directory service for names, so that nothing else waits for it
     further ones    nettop-phc and the watch of clocks; prober; an undo with a time limit
 

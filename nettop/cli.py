@@ -72,9 +72,7 @@ def _main(argv: Sequence[str]) -> int:
     options = parse_args(argv, environ)
     if isinstance(options, Help):
         return _help(options)
-    if options.debug is not None:
-        debug.begin(options.debug)
-        debug.note("nettop", f"{__version__} on {os.uname().release}: {' '.join(argv)}")
+    _begin_debug(options.debug, argv)
     if not sys.platform.startswith("linux"):
         raise NettopError(f"runs on Linux only, not on {sys.platform}: it asks Linux's sock_diag")
     if options.command == "doctor":
@@ -85,6 +83,8 @@ def _main(argv: Sequence[str]) -> int:
         return _record(options)
     if _is_replay(options):
         return _replay(options, environ)
+    if options.command == "watch":
+        return _watch(argv, environ)
     if options.command == "probe":
         return _probe(argv[1:], environ)
     if options.command == "reflect":
@@ -103,6 +103,12 @@ def _main(argv: Sequence[str]) -> int:
         return _run_screen(feed, options) if screen else _run_headless(feed, options)
     finally:
         feed.close()
+
+
+def _begin_debug(path: str | None, argv: Sequence[str]) -> None:
+    if path is not None:
+        debug.begin(path)
+        debug.note("nettop", f"{__version__} on {os.uname().release}: {' '.join(argv)}")
 
 
 def _help(asked: Help) -> int:
@@ -198,6 +204,23 @@ def _check_theme(options: Options) -> None:
         from nettop.tui.app import check_theme
 
         check_theme(options.theme)
+
+
+def _watch(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    from nettop.watch import command
+    from nettop.watch.options import parse_watch
+
+    options = parse_watch(argv[1:], environ)
+    _begin_debug(options.poll.debug, argv)
+    ending.raises()
+    compiled = compile_options_filter(options.poll)
+    with command.unanswered():
+        command.check(options, compiled)
+        feed = open_live(options.poll, screen=False)
+        try:
+            return command.Watch(feed, options, compiled).run()
+        finally:
+            feed.close()
 
 
 def _reflect(words: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -349,11 +372,12 @@ def compile_options_filter(options: Options) -> Filter | None:
 
     try:
         # What the user wrote goes first and alone, so that the caret stands where it should.
-        own = compile_filter(options.filter_text or "")
+        level_now = options.command == "watch"
+        own = compile_filter(options.filter_text or "", level_now=level_now)
         if options.whole_filter == options.filter_text:
             return own
         rest = replace(options, filter_text=None) if own is None else options
-        return compile_filter(rest.whole_filter or "")
+        return compile_filter(rest.whole_filter or "", level_now=level_now)
     except FilterError as error:
         raise error.with_caret() from error
 

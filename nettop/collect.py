@@ -229,7 +229,9 @@ class Collector:
         from nettop.query.compile import compile_filter
         from nettop.sources.namesets import LiveNames
 
-        return compile_filter(compiled.text, LiveNames(self.names.devices))
+        return compile_filter(
+            compiled.text, LiveNames(self.names.devices), level_now=compiled.level_now
+        )
 
     def _refresh_filter(self, now: float) -> None:
         compiled = self._filter

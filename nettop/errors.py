@@ -5,6 +5,7 @@ from __future__ import annotations
 EXIT_OK = 0
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
+EXIT_NOT_KNOWN = 3  # of commands whose 0 and 1 are answers
 EXIT_INTERRUPTED = 130
 
 

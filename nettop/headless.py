@@ -86,7 +86,7 @@ def observe(feed: RowFeed, interval_s: float, intervals: int) -> Model:
     for _ in range(intervals if feed.live else 0):
         pace.wait(feed)
         model = feed.tick()
-    _check(model, feed)
+    check_readable(model, feed)
     return model
 
 
@@ -145,7 +145,7 @@ def _run(
     number = 0
     while True:
         model = pace.tick(feed)
-        _check(model, feed)
+        check_readable(model, feed)
         if number == 0:
             _warn(model, options, feed)
         elif form is Format.TEXT:
@@ -227,7 +227,11 @@ def _sleep_until(deadline: float, feed: RowFeed) -> None:
             feed.between()
 
 
-def _check(model: Model, feed: RowFeed) -> None:
+def check_readable(model: Model, feed: RowFeed) -> None:
+    """
+    Raises:
+        NettopError: no socket can be read.
+    """
     diag = model.source("diag")
     if feed.live and diag is not None and diag.state == "off":
         fix = f": {diag.fix}" if diag.fix else ""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # To add a command: its name here, its options in parse() below, a file in nettop/commands with
 # run(options), a line of cli.py that calls it, its synopsis and options in text/usage.py.
 COMMANDS = (
-    "snapshot", "open", "record", "replay", "probe", "reflect", "clocks", "doctor", "help",
+    "snapshot", "open", "record", "replay", "watch", "probe", "reflect", "clocks", "doctor", "help",
     "version",
 )  # fmt: skip
 # Words that a filter may begin with, beside the names of fields.
@@ -138,7 +138,7 @@ class Help:
     topic: str  # usage, version, contents, sort, columns, a topic or a command
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """argparse whose complaints are UsageErrors in our words."""
 
     def error(self, message: str) -> NoReturn:
@@ -173,11 +173,22 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> Options | Hel
         return Help(topic)
     if command == "live":
         _check_command(list(argv))
-    if command in {"probe", "reflect"}:
+    if command in {"probe", "reflect", "watch"}:
         return Options(command=command)
-    parser = _parser(command)
-    rest: list[str] = []
-    if "--" in words:  # what follows is no option, whatever it looks like
+    space, rest = parse_words(_parser(command), command, words)
+    return replace(_options(command, space, rest, environ), debug=space.debug)
+
+
+def parse_words(
+    parser: Parser, command: str, words: Sequence[str]
+) -> tuple[argparse.Namespace, list[str]]:
+    """What the options say, and the words after --, which are none whatever they look like.
+
+    Raises:
+        UsageError: in one line.
+    """
+    words, rest = list(words), []
+    if "--" in words:
         at = words.index("--")
         words, rest = words[:at], words[at + 1 :]
     if command == "live":  # ss has no commands
@@ -187,7 +198,7 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> Options | Hel
     space, unknown = parser.parse_known_intermixed_args(words)
     if unknown:
         raise _unknown_option(unknown[0], parser, command)
-    return replace(_options(command, space, rest, environ), debug=space.debug)
+    return space, rest
 
 
 def _options(
@@ -262,8 +273,8 @@ def _asked_topic(command: str, words: list[str]) -> str:
     return names[0]
 
 
-def _parser(command: str) -> _Parser:
-    parser = _Parser(prog="nettop", add_help=False, allow_abbrev=False)
+def _parser(command: str) -> Parser:
+    parser = Parser(prog="nettop", add_help=False, allow_abbrev=False)
     add = parser.add_argument
     add("--debug", type=take.file_name, metavar="FILE")
     if command == "doctor":
@@ -311,11 +322,11 @@ def _parser(command: str) -> _Parser:
     else:
         add("-d", "--delay", type=take.seconds, metavar="SECS")
         add("-n", "--iterations", type=take.at_least_one, metavar="N")
-    _add_sources(parser)
+    add_sources(parser)
     return parser
 
 
-def _record_parser(parser: _Parser) -> _Parser:
+def _record_parser(parser: Parser) -> Parser:
     add = parser.add_argument
     add("--ndjson", action="store_true")
     add("-d", "--delay", type=take.seconds, metavar="SECS")
@@ -323,11 +334,11 @@ def _record_parser(parser: _Parser) -> _Parser:
     add("--for", type=take.duration, dest="for_s", metavar="DURATION")
     add("--keep", type=take.duration, dest="keep_s", metavar="DURATION")
     add("--max-size", type=take.file_size, dest="max_bytes", metavar="SIZE")
-    _add_sources(parser)
+    add_sources(parser)
     return parser
 
 
-def _add_sources(parser: _Parser) -> None:
+def add_sources(parser: Parser) -> None:
     """Which sockets are polled, and the planes."""
     add = parser.add_argument
     add("-p", "--pid", type=take.pids, action="extend", default=[])
@@ -412,7 +423,7 @@ def _record_options(space: argparse.Namespace) -> Options:
         for_s=space.for_s,
         keep_s=space.keep_s,
         max_bytes=space.max_bytes,
-        **_source_options(space),
+        **source_options(space),
         output=space.output,
     )
 
@@ -433,7 +444,7 @@ def _replay_options(space: argparse.Namespace, environ: Mapping[str, str]) -> Op
     )  # fmt: skip
 
 
-def _source_options(space: argparse.Namespace) -> dict[str, Any]:
+def source_options(space: argparse.Namespace) -> dict[str, Any]:
     """Which sockets are polled, and the planes."""
     family = {(True, False): AF_INET, (False, True): AF_INET6}.get((space.inet, space.inet6), 0)
     return {
@@ -474,7 +485,7 @@ def _poll_options(command: str, space: argparse.Namespace, environ: Mapping[str,
         output=space.output,
         columns=space.columns,
         sort=space.sort,
-        **_source_options(space),
+        **source_options(space),
         ascii=space.ascii or ascii_wanted(environ),
         color=not space.no_color and color_wanted(environ),
         mouse=snapshot or not space.no_mouse,

@@ -261,9 +261,10 @@ class LiveFeed(EngineFeed):
     ) -> Iterator[tuple[Row, Detail | None]]:
         """Every matched socket in order, a few hundred at a time; everything: all known ones.
 
-        While the thread polls, one more sweep keeps the details of all of them (unless paused:
-        then the file says what the screen does). They are copied as they are packed, which takes
-        a hundredth of the time that the caller needs for them, and the thread polls on meanwhile.
+        While the thread polls, and for everything, one more sweep keeps the details of all of them
+        (unless paused: then the file says what the screen does). They are copied as they are
+        packed, which takes a hundredth of the time that the caller needs for them, and the thread
+        polls on meanwhile.
 
         Raises:
             NettopError: the feed ended before the last was read.
@@ -285,7 +286,8 @@ class LiveFeed(EngineFeed):
         with self._replacing():
             try:
                 with self._collector.exporting(everything):
-                    if self._thread is not None and not self._paused:
+                    # Of those beyond the filter no details were kept.
+                    if (self._thread is not None or everything) and not self._paused:
                         self._poll(extra=True)
                     self._reorder(time.monotonic(), force=True)
                     copied = self._collector.engine.copy(COPY_ROWS, with_detail=with_detail)

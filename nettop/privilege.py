@@ -97,9 +97,18 @@ def drop(
     kept = to_keep(permitted(), keep_netns=keep_netns)
     check(lib.nt_caps_keep(_mask(kept)), "giving up capabilities")
     if elsewhere is not None:
-        elsewhere(lambda: check(lib.nt_caps_keep(0), "giving up capabilities"))
+        elsewhere(drop_all)
     uid = os.geteuid()
     return KeptPrivilege(kept, uid, USERS.filed(uid), no_new_privs=True, note=note)
+
+
+def drop_all() -> None:
+    """Gives up every capability of the calling thread, and of what it starts.
+
+    Raises:
+        OSError: a call that must not fail did.
+    """
+    check(lib.nt_caps_keep(0), "giving up capabilities")
 
 
 def _alone(but_for: int) -> bool:

@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 
 from nettop.errors import UsageError
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)?", re.ASCII)
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?", re.ASCII)
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?", re.ASCII)
 MOST_S = 10 * 365 * 86400.0
 
 
 def duration_s(text: str) -> float:
-    """Seconds of 90, 90s, 15m, 2h or 1d.
+    """Seconds of 90, 90s, 500ms, 15m, 2h or 1d.
 
     Raises:
         ValueError: it is none of these.

@@ -172,6 +172,20 @@ class AtomicFile:
             self._dir_fd = -1
 
 
+def check_writable(target: str | Path) -> None:
+    """Tries whether a file could be made there; leaves nothing behind.
+
+    Raises:
+        NettopError: in one line, when it could not.
+    """
+    with contextlib.suppress(_TriedError), AtomicFile(target):  # leaving it so removes it
+        raise _TriedError
+
+
+class _TriedError(Exception):
+    pass
+
+
 def _cannot(target: Path, error: OSError) -> NettopError:
     reason = os.strerror(error.errno) if error.errno else str(error)
     return NettopError(f"cannot write {target}: {reason}")

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import operator
 import re
 import struct
 from dataclasses import dataclass, field
 from ipaddress import IPv6Network
 from typing import Any, Protocol
 
-from nettop.model.types import AF_INET, AF_INET6, Proto
+from nettop.model.types import AF_INET, AF_INET6, Level, Proto, Verdict
 from nettop.query import values
 from nettop.query.ast import Address, And, Compare, Node, Not, Or, OwnedBy, States, Text
 from nettop.query.errors import FilterError
 from nettop.query.parse import VERDICT, parse
-from nettop.text.fields import FIELDS, Field, Formula, Loc
-from nettop.text.verdicts import NAMES, named
+from nettop.text.fields import FIELDS, Field, Formula, Kind, Loc
+from nettop.text.verdicts import NAMES, VERDICTS, named
 from nettop.text.words import WHO_NUMBERS
 from nettop.users import USERS, PendingError
 
@@ -24,6 +25,17 @@ CMPS = {"=": 1, "!=": 2, "<": 3, "<=": 4, ">": 5, ">=": 6}
 TEXT_COMM, TEXT_CONG = 1, 2
 DEEPEST_STACK = 64
 ALL_STATES = (1 << 14) - 2
+_CMP_CALLS = {
+    "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt,
+    ">=": operator.ge,
+}  # fmt: skip
+# A full congestion window is a word, not an alarm. All of a test hold; of OK one.
+_WORD = 1 << Verdict.CWND
+_LEVEL_TESTS = {
+    Level.OK: (("verdicts", "=", 0), ("verdicts", "=", _WORD)),
+    Level.WATCH: (("verdicts_unwell", "=", 0), ("verdicts", "!=", 0), ("verdicts", "!=", _WORD)),
+    Level.UNWELL: (("verdicts_unwell", "!=", 0),),
+}
 _PROTOS = "tcp, udp or mptcp"
 
 
@@ -69,6 +81,7 @@ class Filter:
     needs_info: bool = False  # numbers that only a sweep has at hand
     dynamic: bool = False  # made of names that may come to stand for more
     planes: frozenset[str] = field(default_factory=frozenset)  # that it needs beside diag
+    level_now: bool = False  # `level` is of the tick itself
 
     def to_ffi(self, ffi: Any) -> tuple[Any, int, bytes]:
         """struct nt_op[], its length, and the data blob."""
@@ -87,8 +100,14 @@ class Filter:
         return out, len(self.ops), self.data
 
 
-def compile_filter(text: str, names: NameSets | None = None) -> Filter | None:
+def compile_filter(
+    text: str, names: NameSets | None = None, *, level_now: bool = False
+) -> Filter | None:
     """The program of a filter; None of a blank one.
+
+    Args:
+        level_now: `level` is what the verdicts of the tick are worth, without the 10 s for which a
+            socket's level stays after them: for what asks how long something has held.
 
     Raises:
         FilterError: with the column of the first mistake.
@@ -96,7 +115,7 @@ def compile_filter(text: str, names: NameSets | None = None) -> Filter | None:
     node = parse(text)
     if node is None:
         return None
-    compiler = _Compiler(text, names)
+    compiler = _Compiler(text, names, level_now)
     compiler.add(node)
     if _depth(compiler.ops) > DEEPEST_STACK:
         raise FilterError(text, 0, "too deeply nested")
@@ -108,6 +127,7 @@ def compile_filter(text: str, names: NameSets | None = None) -> Filter | None:
         needs_info=compiler.needs_info,
         dynamic=compiler.dynamic,
         planes=frozenset(compiler.planes),
+        level_now=level_now,
     )
 
 
@@ -123,8 +143,9 @@ def _depth(ops: list[Op]) -> int:
 
 
 class _Compiler:
-    def __init__(self, text: str, names: NameSets | None) -> None:
+    def __init__(self, text: str, names: NameSets | None, level_now: bool) -> None:
         self.text = text
+        self.level_now = level_now
         self.names = names
         self.ops: list[Op] = []
         self.data = bytearray()
@@ -199,12 +220,27 @@ class _Compiler:
         return item.loc
 
     def compare(self, node: Compare) -> None:
+        if self.level_now and node.field.kind is Kind.LEVEL:
+            self.level_of_tick(node)
+            return
         left = self.operand(node.field)
         right = self.operand(node.other) if node.other else None
         if left is None or (node.other and right is None):
             self.never()  # its plane is not there: unknown is never true
             return
         self.ops.append(Op(CMP, cmp=CMPS[node.cmp], left=left, right=right, number=node.number))
+
+    def level_of_tick(self, node: Compare) -> None:
+        holds = _CMP_CALLS[node.cmp]
+        self.never()
+        for level, tests in _LEVEL_TESTS.items():
+            if not holds(level, node.number):
+                continue
+            for i, (member, cmp, number) in enumerate(tests):
+                self.ops.append(Op(CMP, cmp=CMPS[cmp], left=Loc("rec", member), number=number))
+                if i:
+                    self.ops.append(Op(AND if level else OR))
+            self.ops.append(Op(OR))
 
     def pattern(self, node: Text) -> None:
         item, pattern = node.field, node.pattern
@@ -260,6 +296,9 @@ class _Compiler:
             raise self.fail(
                 node.pattern_at, f"no verdict '{node.pattern}'", f"verdicts are {known}"
             )
+        planes = [VERDICTS[verdict].source for verdict in wanted]
+        if all(plane != "diag" for plane in planes):
+            self.planes |= set(planes)
         for i, verdict in enumerate(wanted):
             loc = Loc("rec", "verdicts", bit=int(verdict))
             self.ops.append(Op(CMP, cmp=CMPS["="], left=loc, number=1))

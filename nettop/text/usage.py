@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 
+from nettop.text.variables import VARIABLES
+
 WIDTH = 80
 _TITLE = "nettop - top for the kernel's network path: TCP_INFO health of every socket"
 
@@ -16,7 +18,15 @@ class Command:
     synopsis: str
     about: str
     more: str = ""  # in the command's own help alone
+    last: str = ""  # as it is, behind its options
 
+
+_WATCH_THEN = """\
+CMD is run by /bin/sh without any capability (with no_new_privs, so that sudo
+does not work in it: for more write nettop watch ... && CMD). It reads nothing
+and is ended after 10 minutes, or together with nettop, which says its exit
+code. Values are in its environment alone, never in its text:
+""" + "".join(f"  {name:<18}{what}\n" for name, what in VARIABLES.items())
 
 COMMANDS: dict[str, Command] = {
     "live": Command(
@@ -41,6 +51,19 @@ COMMANDS: dict[str, Command] = {
         "a recording on the live screen, or in every format of live ticks; TIME: 14:02, "
         "14:02:30, -10m before its end",
         "The screen plays it from its beginning, or stands at --at TIME: ? lists the keys.",
+    ),
+    "watch": Command(
+        "watch EXPR [--for TIME] [--within TIME] [--then CMD] [-o FILE]",
+        "wait until a socket has matched for TIME; exit 0 it has, 1 --within ended, 3 not known",
+        "EXPR is a FILTER, looked at in each tick from the end of the first interval on. With "
+        "--for one and the same socket has to match in every tick for so long; with --any "
+        "another may take its place, for connections that are short. `level` is here that of "
+        "the tick, which the screen keeps for 10 s longer. When it has held, one line says "
+        "which socket, WHO, WHY and since when, and all sockets of that tick are written: into "
+        "nettop-HOST-DATE-TIME.json, or -o FILE; with -o FILE.nettop as a recording of the "
+        "minute before and the 10 seconds after. Exit 3: what EXPR needs cannot be read. TIME "
+        "is 90s, 15m or 2h.",
+        _WATCH_THEN,
     ),
     "doctor": Command(
         "doctor [--json] [--verbose] [--clear-tx-flags]",
@@ -83,8 +106,10 @@ class Option:
 
 _WHEN, _WRITTEN, _WHICH = "When and how often", "What is written", "Which sockets"
 _BPF, _SCREEN, _DEBUGGING = "BPF planes", "Screen", "When nettop itself is at fault"
+_POLLING = ("live", "record", "watch")
+_SOURCES = ("live", "snapshot", "record", "watch")
 _OPTIONS: tuple[Option, ...] = (
-    Option(_WHEN, "-d, --delay SECS", "interval in seconds, default 1", ("live", "record")),
+    Option(_WHEN, "-d, --delay SECS", "interval in seconds, default 1", _POLLING),
     Option(_WHEN, "-n, --iterations N", "stop after N ticks", ("live", "record")),
     Option(
         _WHEN, "-1, --once", "one tick and exit; with -d: observe that long first, in three "
@@ -103,6 +128,14 @@ _OPTIONS: tuple[Option, ...] = (
     Option(
         "", "    --max-size SIZE", "delete the oldest so that the file stays below it: 64M, 2G",
         ("record",),
+    ),
+    Option("", "    --for TIME", "so long it has to match, in every tick", ("watch",)),
+    Option("", "    --within TIME", "wait no longer: exit 1", ("watch",)),
+    Option("", "    --any", "not the same socket all the time", ("watch",)),
+    Option("", "    --then CMD", "run CMD, with what held in NETTOP_ variables", ("watch",)),
+    Option(
+        "", "-o, --output FILE", "the snapshot (.json .csv .txt .svg), or a recording (.nettop)",
+        ("watch",),
     ),
     Option("", "    --at TIME", "one tick: the last at or before TIME", ("replay",)),
     Option("", "    --from TIME", "from this moment", ("replay",)),
@@ -140,38 +173,38 @@ _OPTIONS: tuple[Option, ...] = (
         _WRITTEN, "    --columns LIST", "columns of text and CSV; --columns help lists them",
         ("live", "snapshot", "open", "record", "replay"),
     ),
-    Option(_WHICH, "-t, --tcp   -u, --udp   -4   -6", "", ("live", "snapshot", "record")),
-    Option(_WHICH, "-l, --listen", "listeners only", ("live", "snapshot", "record")),
-    Option(_WHICH, "-a, --all", "listeners and all states too", ("live", "snapshot", "record")),
+    Option(_WHICH, "-t, --tcp   -u, --udp   -4   -6", "", _SOURCES),
+    Option(_WHICH, "-l, --listen", "listeners only", _SOURCES),
+    Option(_WHICH, "-a, --all", "listeners and all states too", _SOURCES),
     Option(
         _WHICH, "-p, --pid PID", "sockets of a process; PID,PID for several",
-        ("live", "snapshot", "record", "replay"),
+        ("live", "snapshot", "record", "watch", "replay"),
     ),
     Option(
         _WHICH, "-U, --user USER", "sockets of a user, by name or uid",
-        ("live", "snapshot", "record"),
+        _SOURCES,
     ),
     Option(
         _WHICH, "-N, --netns NAME|PID|all", "network namespaces, default own; may be repeated",
-        ("live", "snapshot", "record"),
+        _SOURCES,
     ),
-    Option(_BPF, "    --no-bpf", "none of them", ("live", "snapshot", "record")),
+    Option(_BPF, "    --no-bpf", "none of them", _SOURCES),
     Option(
         _BPF, "    --rx-method M", "exact; before Linux 6.3 fentry or tcp_probe",
-        ("live", "snapshot", "record"),
+        _SOURCES,
     ),
     Option(
         _BPF, "    --tx-sample N", "timestamp one send in N of all TCP sockets",
-        ("live", "snapshot", "record"),
+        _SOURCES,
     ),
     Option(
         _BPF, "    --bpf-budget PCT", "of one CPU, for the RX queue wait; default 5",
-        ("live", "snapshot", "record"),
+        _SOURCES,
     ),
     Option(
         _BPF, "    --path", "time received packets from the NIC to the socket (fentry); the "
         "kernel then timestamps every packet of the host",
-        ("live", "snapshot", "record"),
+        _SOURCES,
     ),
     Option("", "-c, --count N", "stop after N probes (then no screen)", ("probe",)),
     Option("", "-i, --interval SECS", "default 0.2", ("probe",)),
@@ -192,7 +225,7 @@ _OPTIONS: tuple[Option, ...] = (
     Option("", "    --json", "reports as JSON, one per line", ("reflect",)),
     Option(
         _SCREEN, "    --ascii", "no character beyond ASCII (also when the locale is not UTF-8)",
-        ("live", "snapshot", "open", "record", "replay", "clocks", "probe", "reflect"),
+        ("live", "snapshot", "open", "record", "replay", "watch", "clocks", "probe", "reflect"),
     ),
     Option(
         _SCREEN, "    --no-color", "no colour (also when NO_COLOR is not empty)",
@@ -205,7 +238,7 @@ _OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         _DEBUGGING, "    --debug FILE", "append what each source did and how long it took",
-        ("live", "snapshot", "open", "record", "replay", "clocks", "doctor"),
+        ("live", "snapshot", "open", "record", "replay", "watch", "clocks", "doctor"),
     ),
 )  # fmt: skip
 
@@ -227,6 +260,7 @@ nettop COMMAND --help: the options of a command; nettop help: reference by topic
 """
 _EXITS = """\
 Exit codes: 0 ok; 1 failure; 2 wrong command line or filter; 130 on SIGINT.
+nettop watch: 0 held, 1 did not within the time, 3 not known.
 A screen ends with 128 + the number of the signal.
 A closed pipe is no error.
 """
@@ -251,7 +285,8 @@ def command_help(name: str) -> str:
     parts = [f"nettop {command.synopsis}\n", _filled(f"{_sentence(command.about)} {command.more}")]
     options = "".join(_line(o) for o in _OPTIONS if name in o.only)
     parts += [options] if options else []
-    parts += [_FILTER] if "FILTER" in command.synopsis else []
+    parts += [command.last] if command.last else []
+    parts += [_FILTER] if "FILTER" in f"{command.synopsis} {command.more}" else []
     parts.append("Everything else: nettop --help, nettop help\n")
     return "\n".join(parts)
 

@@ -9,6 +9,8 @@ import os
 import re
 import subprocess
 import sys
+from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from nettop.text.fields import FIELDS
 from nettop.text.keys import KEYS
 from nettop.text.usage import command_help, usage
 from nettop.text.verdicts import VERDICTS
+from nettop.watch.options import watch_parser
 from tests.cli.conftest import Run, environment
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -36,7 +39,9 @@ def test_help_is_as_written(run: Run) -> None:
 
 
 def _options(command: str) -> set[str]:
-    parsers = {"probe": probe_parser, "reflect": reflect_parser}
+    parsers: dict[str, Callable[[], ArgumentParser]] = {
+        "probe": probe_parser, "reflect": reflect_parser, "watch": watch_parser,
+    }  # fmt: skip
     parser = parsers[command]() if command in parsers else _parser(command)
     return {option for action in parser._actions for option in action.option_strings}
 

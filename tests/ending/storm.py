@@ -83,6 +83,7 @@ def plan(rng: random.Random, port: int) -> Plan:
         (["--ndjson", "-d", "0.1"], False), (["--batch", "-a", "-d", "0.2"], False),
         (["--ndjson", "-d", "0.1", "-o", "out.ndjson"], False),
         (["snapshot", "--for", "30", "-o", "out.json"], False), (["-1", "-d", "20"], False),
+        (["watch", "srtt > 1h", "-d", "0.1"], False),
         (["probe", "udp", f"127.0.0.1:{port}", "--json"], False),
         (["reflect", "udp", f"127.0.0.2:{port}"], False),
     ])  # fmt: skip

@@ -225,6 +225,8 @@ def test_an_export_that_hangs_leaves_no_file(start: Callable[..., Screen], tmp_p
         ["--ndjson", "-d", "0.1", "-a"],
         ["snapshot", "--for", "30", "-o", "x.json"],
         ["-1", "-d", "30"],
+        ["watch", "srtt > 1h", "-d", "0.1"],
+        ["watch", "srtt > 1h", "-d", "0.1", "-o", "x.nettop"],
         ["probe", "udp", "127.0.0.1:PORT", "--json"],
         ["reflect", "udp", "127.0.0.2:PORT"],
         ["clocks"],

@@ -108,9 +108,15 @@ def engine() -> Engine:
 
 
 def matching(engine: Engine, text: str) -> set[int]:
-    engine.set_filter(compile_filter(text, Names()))
+    compiled = compile_filter(text, Names())
+    engine.set_filter(None)
+    beside = engine.matching(compiled)  # the same without putting it in force
+    engine.set_filter(compiled)
     n = engine.order(None, True, 100, False)
-    return {row.cookie for row in engine.window(0, n)}
+    found = {row.cookie for row in engine.window(0, n)}
+    assert set(beside) == found
+    assert sorted(engine.matching()) == sorted(beside)
+    return found
 
 
 ALL = {1, 2, 3, 4, 5, 6, 7, 20}
