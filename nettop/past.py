@@ -27,8 +27,15 @@ def start_of(frames: Sequence[FrameInfo], first: FrameInfo) -> FrameInfo:
     keys = [f for f in frames if f.key and f.seq <= first.seq]
     if not keys:
         raise NettopError("the recording has no key frame: it cannot be read")
-    early = [f for f in keys if f.wall_ns <= first.wall_ns - WARM_UP_NS]
-    return early[-1] if early else keys[0]
+    start = keys[-1]
+    for key in reversed(keys):
+        # By a clock that cannot be set; before a restart of the host it was another one.
+        if key.mono_ns > first.mono_ns:
+            break
+        start = key
+        if first.mono_ns - key.mono_ns >= WARM_UP_NS:
+            break
+    return start
 
 
 class PastFeed(ReplayFeed):

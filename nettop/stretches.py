@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from nettop.errors import UsageError
@@ -84,26 +85,52 @@ def ticks_between(
     check_order(since, until, end_ns)
     first, last = frames[0], frames[-1]
     if since is not None:
-        at_ns = since.wall_ns(end_ns)
+        since_ns = since.wall_ns(end_ns)
         # What follows the last tick before it: a clock that was set back had these times twice.
-        begin = max((i + 1 for i, f in enumerate(frames) if f.wall_ns < at_ns), default=0)
-        later = frames[begin:]
-        first = later[0] if later else nearest(frames, at_ns, at or f"--from {since.text}", say)
+        begin = max((i + 1 for i, f in enumerate(frames) if f.wall_ns < since_ns), default=0)
+        first = frames[min(begin, len(frames) - 1)]
     if until is not None:
-        at_ns = until.wall_ns(end_ns)
-        earlier = [f for f in frames if f.wall_ns <= at_ns]
-        last = earlier[-1] if earlier else nearest(frames, at_ns, at or f"--to {until.text}", say)
-    return first, max(first, last, key=lambda f: f.seq)
+        until_ns = until.wall_ns(end_ns)
+        last = next((f for f in reversed(frames) if f.wall_ns <= until_ns), frames[0])
+    if since is not None and until is not None:
+        named = at or f"--from {since.text} --to {until.text}"
+        if first.seq > last.seq:  # a gap holds all of it
+            earlier = abs(since_ns - last.wall_ns) < abs(first.wall_ns - until_ns)
+            first = last = last if earlier else first
+        if first == last and not since_ns <= first.wall_ns <= until_ns:
+            edge_ns = since_ns if first.wall_ns < since_ns else until_ns
+            _say_apart(first, edge_ns, frames, named, say)
+            return first, last
+    elif first.seq > last.seq:
+        last = first
+    if since is not None:
+        _say_apart(first, since_ns, frames, at or f"--from {since.text}", say)
+    if until is not None:
+        _say_apart(last, until_ns, frames, at or f"--to {until.text}", say)
+    return first, last
 
 
 def nearest(frames: Sequence[FrameInfo], at_ns: int, what: str, say: Say) -> FrameInfo:
     """The tick nearest to a time; how far it is is said where it is not near."""
     found = min(frames, key=lambda f: abs(f.wall_ns - at_ns))
+    _say_apart(found, at_ns, frames, what, say)
+    return found
+
+
+def _say_apart(
+    found: FrameInfo, at_ns: int, frames: Sequence[FrameInfo], what: str, say: Say
+) -> None:
     apart_ns = found.wall_ns - at_ns
-    if abs(apart_ns) > _FAR_NS:
+    if abs(apart_ns) > max(_FAR_NS, _usual_ns(frames)):
         side = "later" if apart_ns > 0 else "earlier"
         say(
             f"{what}: no tick of that time; the nearest is of {local_text(found.wall_ns)}, "
             f"{units.time(abs(apart_ns))} {side}"
         )
-    return found
+
+
+def _usual_ns(frames: Sequence[FrameInfo]) -> int:
+    """What lies between two ticks: the median of some at the end."""
+    some = frames[-100:]
+    apart = sorted(b.mono_ns - a.mono_ns for a, b in pairwise(some))
+    return apart[len(apart) // 2] if apart else 0

@@ -95,4 +95,17 @@ def plain_errors(path: Path, what: str) -> Iterator[None]:
         if "not a database" in text:
             other = ": a snapshot? nettop open shows it" if begins_with(path, b"{") else ""
             raise NettopError(f"{path}: not a recording of nettop{other}") from None
-        raise NettopError(f"{what} {path}: {text}") from None
+        name = getattr(error, "sqlite_errorname", "")
+        plain = next((words for begins, words in _SAID if name.startswith(begins)), text)
+        raise NettopError(f"{what} {path}: {plain}") from None
+
+
+# By the beginning of what SQLite calls its errors.
+_SAID = (
+    ("SQLITE_FULL", "the disk is full; what was recorded before is in it"),
+    (
+        "SQLITE_READONLY",
+        "its folder must be writable too, for the files that SQLite puts beside it",
+    ),
+    ("SQLITE_BUSY", "another program keeps it locked"),
+)

@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
+from nettop.store.recording import RecordingWriter
 from nettop.text import units
+from tests.bench import killed
 from tests.cli.conftest import NETTOP, environment
 
 UNPRIVILEGED = ["--no-bpf", "-d", "0.2"]
@@ -118,6 +120,9 @@ def test_filters_and_formats(recorded: tuple[Path, str]) -> None:
         (["record", "-o", "x.json"], "a recording is no .json file"),
         (["record", "-o", "-"], "a recording is a file"),
         (["record", "--for", "1w"], "takes a time such as 90s"),
+        (["record", "--keep", "forever"], "takes a time such as 90s"),
+        (["record", "--max-size", "1M"], "takes a size such as 64M or 2G, at least 4M"),
+        (["record", "--max-size", "64"], "takes a size such as 64M or 2G"),
     ],
 )
 def test_wrong_command_lines_are_usage(
@@ -202,9 +207,64 @@ sys.exit(done.returncode)
     assert done.returncode == 1, done.stderr
     last = done.stderr.splitlines()[-1]
     assert "cannot write" in last
-    assert "full" in last
+    assert "the disk is full; what was recorded before is in it" in last
     copied = tmp_path / "full.copy" / "a.nettop"
-    assert ticks(nettop("replay", str(copied), "--ndjson").stdout)
+    replayed = ticks(nettop("replay", str(copied), "--ndjson").stdout)
+    assert replayed
+    assert len(replayed) == int(re.findall(r"(\d+) ticks?, ", done.stderr)[0])
+    with closing(sqlite3.connect(copied)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert db.execute("SELECT count(*) FROM ticks").fetchone() == (len(replayed),)
+
+
+def test_recorders_that_are_killed_lose_no_tick_that_was_written(tmp_path: Path) -> None:
+    """tests/bench/killed.py does it more often, and with a full disk."""
+    for found in killed.killed(tmp_path, 5, UNPRIVILEGED, environment()):
+        assert found.error is None
+        assert found.lost == 0
+        assert found.ticks >= found.said >= 1
+
+
+def test_a_recorder_that_comes_later_goes_on_after_a_mark(tmp_path: Path) -> None:
+    path = tmp_path / "a.nettop"
+    for _ in range(2):
+        nettop("record", "-o", str(path), "-n", "2", "--keep", "1h", *UNPRIVILEGED)
+    with closing(sqlite3.connect(path)) as db:
+        marks = db.execute("SELECT seq, mark FROM ticks WHERE mark IS NOT NULL").fetchall()
+        assert [seq for seq, _ in marks] == [3]
+        assert marks[0][1].startswith("recording goes on after ")
+        elapsed = [n for (n,) in db.execute("SELECT elapsed_ns FROM ticks ORDER BY seq")]
+        assert elapsed == sorted(elapsed)
+        assert elapsed[0] == 0
+    assert len(ticks(nettop("replay", str(path), "--ndjson").stdout)) == 4
+
+
+def test_a_second_recorder_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.nettop"
+    with closing(RecordingWriter(path, {})):
+        done = nettop("record", "-o", str(path), "-n", "1", *UNPRIVILEGED, code=1)
+    assert done.stderr == (f"nettop: {path}: another nettop records to it; name another file\n")
+
+
+@pytest.mark.needs_root
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.nettop"
+    nettop("record", "-o", str(path), "-n", "1", *UNPRIVILEGED)
+    before = path.read_bytes()
+    os.chown(path, 65534, 65534)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    alone = ["setpriv", "--reuid", "65534", "--clear-groups", "--inh-caps=-all"]
+    done = subprocess.run(
+        [*alone, *NETTOP, "record", "-o", str(path), "-n", "1", *UNPRIVILEGED],
+        capture_output=True, text=True, timeout=60, check=False, env=environment(),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"nettop: cannot write {path}: its folder must be writable too, for the files that SQLite "
+        "puts beside it\n"
+    )
+    assert path.read_bytes() == before
 
 
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
