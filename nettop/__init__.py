@@ -26,6 +26,7 @@ Rooms
     model/         pure values: rows, records, histograms, tcp_info; no words
     text/          every word of output: fields, verdicts, units, cells, tables, keys, usage,
                    explanations, cleaning of foreign text
+    compare/       nettop diff: what both sides counted, its error, and what is said of it
     query/         filters: grammar, tree, program for the helper
     export/        JSON, CSV, SVG, text; reading a snapshot back
     clocks/        PHCs against the system clock: nettop clocks

@@ -83,6 +83,8 @@ def _main(argv: Sequence[str]) -> int:
         return _record(options)
     if _is_replay(options):
         return _replay(options, environ)
+    if options.command == "diff":
+        return _diff(argv[1:], environ)
     if options.command == "watch":
         return _watch(argv, environ)
     if options.command == "probe":
@@ -145,6 +147,14 @@ def _doctor(options: Options) -> int:
         clear_tx_flags=options.clear_tx_flags,
         verbose=options.verbose,
     )
+
+
+def _diff(words: Sequence[str], environ: Mapping[str, str]) -> int:
+    from nettop.commands.diff import run
+    from nettop.compare.options import parse_diff
+
+    ending.raises()
+    return run(parse_diff(words, environ))
 
 
 def _probe(words: Sequence[str], environ: Mapping[str, str]) -> int:

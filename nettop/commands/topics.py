@@ -152,6 +152,7 @@ def keys() -> str:
 def json_keys() -> str:
     """Every key of the JSON, with its unit and meaning."""
     from nettop.clocks.keys import KEYS as CLOCKS
+    from nettop.compare.keys import KEYS as DIFF
     from nettop.export.keys import KEYS
 
     head = (
@@ -160,7 +161,8 @@ def json_keys() -> str:
         "text says otherwise. Readers must ignore keys that they do not know.\n"
     )
     clocks = "nettop.clocks/1: what nettop clocks --json writes.\n"
-    return "\n".join([head, _keys(KEYS), clocks, _keys(CLOCKS)])
+    diff = "nettop.diff/1: what nettop diff --json writes.\n"
+    return "\n".join([head, _keys(KEYS), clocks, _keys(CLOCKS), diff, _keys(DIFF)])
 
 
 def _keys(registry: dict[str, str]) -> str:
@@ -226,6 +228,12 @@ clocks   Hardware clocks (PHC) against the system clock: nettop clocks. Reading 
 """
 
 
+def comparing() -> str:
+    from nettop.compare.topic import comparing
+
+    return comparing()
+
+
 def files() -> str:
     return _FILES
 
@@ -284,6 +292,7 @@ TOPICS: dict[str, tuple[str, Callable[[], str]]] = {
     "planes": ("what is measured how, what it needs and costs", planes),
     "files": ("snapshots, CSV, recordings", files),
     "systemd": ("a unit that records day and night, to be put in place", unit.service),
+    "comparing": ("nettop diff: what is compared, when a change counts, --fail", comparing),
     "json": ("every key of the JSON", json_keys),
 }
 

@@ -92,10 +92,11 @@ def _read(path: str) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise NettopError(f"cannot open {path}: {reason}") from error
+    about = os.fstat(fd)
+    if not stat.S_ISREG(about.st_mode):
+        os.close(fd)
+        raise NettopError(f"{path}: is not a regular file")
     with os.fdopen(fd, "rb") as file:
-        about = os.fstat(fd)
-        if not stat.S_ISREG(about.st_mode):
-            raise NettopError(f"{path}: is not a regular file")
         if about.st_size > MOST_BYTES:
             raise NettopError(f"{path}: too large: {about.st_size} bytes, at most {MOST_BYTES}")
         try:

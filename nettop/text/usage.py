@@ -65,6 +65,13 @@ COMMANDS: dict[str, Command] = {
         "is 90s, 15m or 2h.",
         _WATCH_THEN,
     ),
+    "diff": Command(
+        "diff A B [--by GROUPING] [--fail EXPR]... [FILTER ...]",
+        "what got worse from A to B, two snapshots or recordings (FILE@FROM..TO)",
+        "Exit codes: 0 nothing worse, or no --fail holds; 1 something is, or one does; 2 wrong "
+        "command line or unreadable file; 3 cannot tell. nettop help comparing: stretches, "
+        "groups, what is compared and when a change counts, EXPR.",
+    ),
     "doctor": Command(
         "doctor [--json] [--verbose] [--clear-tx-flags]",
         "what works here, what does not and why; exit 0 all, 1 some",
@@ -140,6 +147,12 @@ _OPTIONS: tuple[Option, ...] = (
     Option("", "    --at TIME", "one tick: the last at or before TIME", ("replay",)),
     Option("", "    --from TIME", "from this moment", ("replay",)),
     Option("", "    --to TIME", "up to this moment", ("replay",)),
+    Option(
+        "", "    --by GROUPING", "process (with the port of the service; default), remote, local, "
+        "cgroup, netns, all", ("diff",),
+    ),
+    Option("", "    --fail EXPR", "exit 1 where this holds; may be repeated", ("diff",)),
+    Option("", "    --json", "one object; keys: nettop help json", ("diff",)),
     Option("", "    --json", "the same as one JSON object", ("doctor",)),
     Option("", "    --verbose", "what libbpf prints where a plane does not load", ("doctor",)),
     Option(
@@ -225,7 +238,8 @@ _OPTIONS: tuple[Option, ...] = (
     Option("", "    --json", "reports as JSON, one per line", ("reflect",)),
     Option(
         _SCREEN, "    --ascii", "no character beyond ASCII (also when the locale is not UTF-8)",
-        ("live", "snapshot", "open", "record", "replay", "watch", "clocks", "probe", "reflect"),
+        ("live", "snapshot", "open", "record", "replay", "watch", "diff", "clocks", "probe",
+         "reflect"),
     ),
     Option(
         _SCREEN, "    --no-color", "no colour (also when NO_COLOR is not empty)",

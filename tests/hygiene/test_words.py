@@ -29,6 +29,7 @@ DIALECT = {
 
 # Where such a word is right, or is a name that files and programs rely on.
 ALLOWED = {
+    "cannot tell": "a verdict of nettop diff, and of nettop.diff/1",
     "events_untold": "a key of nettop.snapshot/1",
     "untold_object": "writes that key",
     "errno_told": "a member of the record of a control message",

@@ -1,0 +1,119 @@
+"""nettop diff: two snapshots or stretches of recordings, and what got worse."""
+
+from __future__ import annotations
+
+from nettop.commands.record import say
+from nettop.compare import out
+from nettop.compare.gather import Gatherer
+from nettop.compare.options import DiffOptions
+from nettop.compare.outcome import outcome_of
+from nettop.compare.tally import MOST_BLOCKS, Side
+from nettop.compare.verdict import compare
+from nettop.errors import EXIT_USAGE, NettopError, UsageError
+from nettop.headless import standard_output
+from nettop.model.types import Model
+from nettop.past import start_of
+from nettop.replay import ReplayFeed
+from nettop.store.recording import Recording, is_recording
+from nettop.stretches import Stretch
+
+
+def run(options: DiffOptions) -> int:
+    """Compares, writes, and returns the exit code.
+
+    Raises:
+        NettopError: in one line.
+        BrokenPipeError: the reader of standard output went away.
+    """
+    try:
+        a, b = (side_of(stretch, options) for stretch in (options.a, options.b))
+    except NettopError as error:
+        error.exit_code = EXIT_USAGE  # 1 would say that something got worse
+        raise
+    found = compare(a, b)
+    outcome = outcome_of(found, options.fails)
+    target = standard_output()
+    if options.as_json:
+        text = out.json_text(found, outcome, options)
+    else:
+        text = out.text(found, outcome, options)
+    target.write(text.encode())
+    target.flush()
+    return outcome.exit_code
+
+
+def side_of(stretch: Stretch, options: DiffOptions) -> Side:
+    """
+    Raises:
+        NettopError: in one line, when the file cannot be read.
+    """
+    if is_recording(stretch.file):
+        return _of_recording(stretch, options)
+    if not stretch.whole:
+        raise UsageError(f"{stretch.text}: a snapshot is one moment, so that it takes no @TIME")
+    return _of_snapshot(stretch, options)
+
+
+def _of_recording(stretch: Stretch, options: DiffOptions) -> Side:
+    recording = Recording(stretch.file)
+    try:
+        frames = recording.frames()
+        first, last = stretch.ticks(frames, say)
+        start = start_of(frames, first)
+        feed = ReplayFeed(
+            recording.samples(start.seq, last.seq), title=recording.path.name,
+            filter_text=options.filter_text,
+        )  # fmt: skip
+        inside = [f for f in frames if start.seq <= f.seq <= last.seq]
+        counted = sum(1 for f in inside if f.seq >= first.seq)
+        side = Side(
+            stretch.text, str(recording.path.resolve()), recording.about.get("host", ""),
+            first.wall_ns, last.wall_ns, counted, 0.0,
+        )  # fmt: skip
+        gatherer = Gatherer(side, options.grouping, whole=options.filter_text is None)
+        each = -(-counted // MOST_BLOCKS)
+        model: Model | None = None
+        for at, frame in enumerate(inside):
+            model = feed.tick()
+            if frame.seq >= first.seq:
+                block = (at - (len(inside) - counted)) // each
+                gatherer.take(model, feed.rows_all(with_detail=False), feed, block)
+            elif at + 1 < len(inside) and inside[at + 1].seq >= first.seq:
+                gatherer.baseline(feed.rows_all(with_detail=False))
+        assert model is not None
+        _note_absent(side, model)
+        return gatherer.finish()
+    finally:
+        recording.close()
+
+
+def _of_snapshot(stretch: Stretch, options: DiffOptions) -> Side:
+    from nettop.export.load import load_snapshot
+    from nettop.filefeed import FileFeed
+    from nettop.query import compile_filter
+
+    snapshot = load_snapshot(stretch.file)
+    feed = FileFeed(snapshot)
+    model = feed.tick()
+    chosen = snapshot.filter_text is not None or model.chosen
+    if options.filter_text is not None:
+        feed.set_filter(compile_filter(options.filter_text, feed.names))
+        model = feed.tick()
+        chosen = True
+    side = Side(
+        stretch.text, stretch.file, model.host, model.wall_ns, model.wall_ns, 1, 0.0
+    )  # fmt: skip
+    gatherer = Gatherer(side, options.grouping, whole=not chosen)
+    gatherer.snapshot(model, feed.rows_all(), feed)
+    if model.interval_s is None:
+        side.absent["all"] = "a snapshot of one poll alone has no rates: nettop snapshot --for 5"
+    _note_absent(side, model)
+    return gatherer.finish()
+
+
+def _note_absent(side: Side, model: Model) -> None:
+    """Why what a plane gives is missing."""
+    for plane, name in (("wait", "rxwait"), ("stages", "stages")):
+        source = model.source(plane)
+        if source is not None and source.state == "off":
+            side.absent[name] = source.reason or "off"
