@@ -92,7 +92,7 @@ KEYS: tuple[Key, ...] = (
 )
 
 ACTIONS: dict[str, str] = {name: key.action for key in KEYS for name in key.names}
-GROUPS = ("MOVE", "CHOOSE", "PANES", "TIME", "RUN")
+GROUPS = ("MOVE", "CHOOSE", "PANES", "RUN", "TIME")
 _GROUP_OF = {key.action: key.group for key in KEYS}
 
 

@@ -36,6 +36,8 @@ def start(peer: int) -> Iterator[Callable[..., Screen]]:
 
 
 LIVE, FILE = ["-d", "0.1"], ["open", str(SESSION)]
+RECORDING = Path(__file__).parents[1] / "data" / "recordings" / "late-reader.nettop"
+REPLAY = ["replay", str(RECORDING)]
 PROBE = ["probe", "udp", "127.0.0.1:PORT", "-i", "0.01"]
 
 
@@ -47,7 +49,7 @@ def peer() -> Iterator[int]:
 
 @pytest.mark.parametrize(
     ("argv", "number"),
-    [(LIVE, signal.SIGINT), (FILE, signal.SIGHUP), (PROBE, signal.SIGTERM)],
+    [(LIVE, signal.SIGINT), (REPLAY, signal.SIGHUP), (PROBE, signal.SIGTERM)],
 )
 def test_a_terminal_that_takes_no_output(
     start: Callable[..., Screen], argv: list[str], number: signal.Signals
@@ -202,6 +204,26 @@ def test_whatever_hangs(
     assert screen.ended() in (128 + number, -number)
     if method != "_reorder":
         assert screen.is_restored()
+
+
+@pytest.mark.parametrize("argv", [LIVE, REPLAY])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_seek_that_hangs(
+    start: Callable[..., Screen], argv: list[str], number: signal.Signals
+) -> None:
+    code = HANGS.format(
+        module="past", name="PastFeed", method="seek", after=0 if argv is LIVE else 1
+    )
+    screen = start(*argv, code=code)
+    screen.until(b"TCP health")
+    screen.read(0.5 * SLOW)
+    screen.press("[")
+    screen.read(0.2)
+    screen.press("?")
+    screen.until(b"this help")
+    screen.child.send_signal(number)
+    assert screen.ended() == 128 + number
+    assert screen.is_restored()
 
 
 def test_an_export_that_hangs_leaves_no_file(start: Callable[..., Screen], tmp_path: Path) -> None:
