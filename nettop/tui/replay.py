@@ -10,6 +10,7 @@ from nettop.past import PastFeed
 from nettop.query import FilterError
 from nettop.store.readable import ReadableFrames
 from nettop.store.recording import Recording
+from nettop.store.saidticks import SaidTicks
 from nettop.stretches import nearest, ticks_between
 from nettop.tui.app import ScreenOptions, run_app
 from nettop.tui.timeline import Kept, standing
@@ -25,7 +26,10 @@ def run_replay(options: Options, screen: ScreenOptions, *, at_end: bool) -> int:
         NettopError: in one line, when it cannot be read; UsageError for a wrong filter.
     """
     assert options.file is not None
-    with closing(Recording(options.file)) as recording:
+    with (
+        closing(Recording(options.file)) as recording,
+        closing(SaidTicks(recording.path)) as ticks,
+    ):
         frames = recording.frames()
         said: list[str] = []
         first, last = ticks_between(frames, options.since, options.until, said.append)
@@ -46,7 +50,10 @@ def run_replay(options: Options, screen: ScreenOptions, *, at_end: bool) -> int:
         except FilterError as error:
             raise error.with_caret() from error
         kept = Kept(
-            source, within=(first.seq, last.seq), plays=not at_end and options.at is None,
+            source,
+            ticks if ticks.there else None,
+            within=(first.seq, last.seq),
+            plays=not at_end and options.at is None,
             message="; ".join([*said, damage] if damage else said),
-        )  # fmt: skip
+        )
         return run_app(feed, screen, kept)

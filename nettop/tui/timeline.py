@@ -6,7 +6,7 @@ import threading
 import time
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
@@ -21,10 +21,10 @@ from nettop.text.moments import clock_text
 from nettop.times import local_text
 
 if TYPE_CHECKING:
-    from nettop.changes import Changes
+    from nettop.changes import Changed
     from nettop.lookback import LookBack
     from nettop.past import PastFeed
-    from nettop.spells import TickSummary
+    from nettop.tui.widgets.strip import Spot
 
 SEARCH_S = 5.0
 _CHANGES = 16  # that may be asked for while one is looked for
@@ -39,12 +39,21 @@ class Chosen:
     sort: Sort = field(default_factory=Sort)
 
 
+class Changing(Protocol):
+    """Finds ticks in which something changed; a nettop.changes.Changes is one."""
+
+    def before(self, seq: int) -> Iterator[Changed]: ...
+
+    def after(self, seq: int) -> Iterator[Changed]: ...
+
+
 class Said(Protocol):
     """What is known of ticks without reading them."""
 
-    changes: Changes
+    @property
+    def changes(self) -> Changing: ...
 
-    def summaries(self) -> list[TickSummary]: ...
+    def summaries(self) -> Sequence[Spot]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +256,7 @@ class Timeline:
         self._ask(Move(frames[-1].seq + 1, back, change=True))
         return ""
 
-    def spots(self) -> Sequence[TickSummary]:
+    def spots(self) -> Sequence[Spot]:
         """What is known of the ticks, oldest first."""
         if self.kept is None or self.kept.said is None:
             return ()

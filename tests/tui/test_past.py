@@ -65,6 +65,13 @@ class PastScreen(Screen):
         await super().settle()
 
     @property
+    def seq(self) -> int:
+        """Of the tick of the past."""
+        current = self.app.timeline.current
+        assert current is not None
+        return current.seq
+
+    @property
     def shown(self) -> list[str]:
         """What is said of the tick: without the lines that say which one it is, and blank ones."""
         out = []
@@ -209,10 +216,10 @@ async def test_changes_of_what_passes_the_filter(recording: Recording) -> None:
         assert seqs
         for seq in seqs:
             await screen.press("left_curly_bracket")
-            assert screen.app.timeline.current.seq == seq
+            assert screen.seq == seq
         await screen.press("left_curly_bracket")
         assert "no change of any socket is kept before this tick" in screen.text
-        assert screen.app.timeline.current.seq == seqs[-1]
+        assert screen.seq == seqs[-1]
         await screen.press("L", "slash", *"dport = 1", "enter", "left_curly_bracket")
         assert "no change of a matched socket is kept before this tick" in screen.text
         assert not screen.app.timeline.away
@@ -248,7 +255,7 @@ async def test_keys_are_answered_while_a_seek_takes_long(
             await screen.pilot.press(key)
         go.set()
         await screen.settle()
-        assert screen.app.timeline.current.seq == 5
+        assert screen.seq == 5
         go.clear()
         begun.clear()
         await screen.pilot.press("L")
@@ -262,9 +269,10 @@ async def test_keys_are_answered_while_a_seek_takes_long(
 async def test_a_replay_plays_to_its_end(recording: Recording) -> None:
     feed, kept = replayed(recording, plays=True)
     async with looking(feed, kept=kept) as screen:
-        await screen.press(*["plus"] * 6)
-        assert "plays at 64x" in screen.lines[1]
         assert "space stop" in screen.lines[-1]
+        await screen.press("minus", "plus", "plus")
+        assert "plays at 2x" in screen.lines[1]
+        await screen.press(*["plus"] * 9)
         end = time.monotonic() + 10
         while screen.main.playing and time.monotonic() < end:
             await screen.pilot.pause(0.05)
@@ -285,12 +293,12 @@ async def test_a_damaged_tick_is_left_out(tmp_path: Path) -> None:
         feed, kept = replayed(recording)
         async with looking(feed, kept=kept) as screen:
             await screen.press("L")
-            assert screen.app.timeline.current.seq == 5
+            assert screen.seq == 5
             assert "tick 6: " in screen.lines[1].replace("…", "tick 6: ")
             await screen.press("left_square_bracket")
-            assert screen.app.timeline.current.seq == 4
+            assert screen.seq == 4
             await screen.press("right_square_bracket", "right_square_bracket")
-            assert screen.app.timeline.current.seq == 5
+            assert screen.seq == 5
             assert "the end" in screen.lines[1]
 
 
@@ -301,7 +309,7 @@ async def test_a_stretch_is_not_left(recording: Recording) -> None:
         await screen.press("left_square_bracket")
         assert "the beginning" in screen.lines[1]
         await screen.press("L")
-        assert screen.app.timeline.current.seq == 5
+        assert screen.seq == 5
 
 
 async def test_the_strip_is_clicked(recording: Recording) -> None:
@@ -309,10 +317,10 @@ async def test_the_strip_is_clicked(recording: Recording) -> None:
     async with looking(feed, kept=kept) as screen:
         await screen.pilot.click("#strip", offset=(60, 0))
         await screen.settle()
-        assert 3 <= screen.app.timeline.current.seq <= 6
+        assert 3 <= screen.seq <= 6
         await screen.pilot.click("#strip", offset=(2, 0))
         await screen.settle()
-        assert 3 <= screen.app.timeline.current.seq <= 6, "a label is no time"
+        assert 3 <= screen.seq <= 6, "a label is no time"
 
 
 @pytest.mark.parametrize(
