@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -139,5 +138,4 @@ class SaidTicks:
             return self._db.execute(query, (seq,)).fetchall()
 
     def close(self) -> None:
-        with suppress(Exception):
-            self._db.close()
+        self._db.close()
