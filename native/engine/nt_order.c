@@ -345,6 +345,47 @@ int nt_sick(struct nt_engine *e, int matched, struct nt_sick *ret, uint32_t max)
 	return (int)n;
 }
 
+/* 1: it is among them already. */
+static bool has_pid(const uint32_t *pids, uint32_t n, uint32_t pid)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (pids[i] == pid)
+			return true;
+	return false;
+}
+
+/* So many sockets of a level are asked for their holders. */
+#define SICK_ASKED 512
+
+int nt_sick_pids(struct nt_engine *e, uint32_t *ret, uint32_t max)
+{
+	const uint16_t minor = 1U << NT_V_CWND;
+	uint32_t at[NT_LEVEL_UNWELL + 1][SICK_ASKED], found[NT_LEVEL_UNWELL + 1] = { 0 }, n = 0;
+
+	pthread_mutex_lock(&e->lock);
+	for (uint32_t i = 0; i < e->table.high; i++) {
+		if (!(e->table.mark[i] & NT_M_LIVE))
+			continue;
+		const struct nt_rec *r = nt_rec_at(&e->table, i);
+
+		/* What holds in this interval alone may be a verdict in the next. */
+		if ((r->level || r->verdict_past[0] & ~minor) && r->level <= NT_LEVEL_UNWELL &&
+		    found[r->level] < SICK_ASKED)
+			at[r->level][found[r->level]++] = i;
+	}
+	for (int level = NT_LEVEL_UNWELL; level >= 0; level--) {
+		for (uint32_t k = 0; k < found[level] && n < max; k++) {
+			struct nt_proc proc;
+
+			nt_owner_of(e, nt_rec_at(&e->table, at[level][k]), &proc);
+			if (proc.owner == NT_OWNER_PROC && proc.pid && !has_pid(ret, n, proc.pid))
+				ret[n++] = proc.pid;
+		}
+	}
+	pthread_mutex_unlock(&e->lock);
+	return (int)n;
+}
+
 static int place_of(const struct nt_engine *e, uint32_t rec)
 {
 	for (uint32_t j = 0; j < e->order.n; j++)

@@ -117,12 +117,27 @@ static void ask(struct nt_engine *e, uint64_t how)
 	}
 }
 
+/* The same bytes as what a host says of its devices and qdiscs. */
+static void parse_route(const uint8_t *data, uint32_t n)
+{
+	struct nt_link links[2];
+	struct nt_qdisc qdiscs[2];
+	uint32_t count = 0;
+
+	nt_links_parse(data, n, 0, links, 2, &count);
+	must(count <= n / 16);
+	count = 0;
+	nt_qdiscs_parse(data, n, 0, qdiscs, 2, &count);
+	must(count <= n / 16);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t body[3 * sizeof(struct nt_stages_fine)];
 	uint32_t reads[N_STEPS] = { 0 };
 	struct nt_engine *e;
 
+	parse_route(data, (uint32_t)size);
 	if (nt_engine_new(NULL, &e))
 		return 0;
 	sweep(e);

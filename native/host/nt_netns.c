@@ -44,6 +44,12 @@ static int open_net(const char *path)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
+/* For devices and qdiscs; -1 where a sandbox refuses it. */
+static int open_route(void)
+{
+	return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+}
+
 static void *run(void *arg)
 {
 	struct job *job = arg;
@@ -62,6 +68,8 @@ static void *run(void *arg)
 	fds->sockstat6_fd = open_net("/proc/thread-self/net/sockstat6");
 	fds->snmp_fd = open_net("/proc/thread-self/net/snmp");
 	fds->netstat_fd = open_net("/proc/thread-self/net/netstat");
+	fds->snmp6_fd = open_net("/proc/thread-self/net/snmp6");
+	fds->route_fd = open_route();
 	return NULL;
 }
 

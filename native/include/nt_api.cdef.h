@@ -119,6 +119,11 @@ int nt_window(struct nt_engine *e, uint32_t offset, uint32_t max, struct nt_row 
  * pass the filter. Returns how many there are; at most max are filled.
  */
 int nt_sick(struct nt_engine *e, int matched, struct nt_sick *ret, uint32_t max);
+/*
+ * Processes that hold a socket which is watch or unwell, or may be in the next interval: the worst
+ * first, each once. Returns how many were filled.
+ */
+int nt_sick_pids(struct nt_engine *e, uint32_t *ret, uint32_t max);
 /* Index of a socket in the order, or -ENOENT. */
 int nt_position(struct nt_engine *e, uint64_t cookie);
 /* 1 and the row, 0 if it is gone. */

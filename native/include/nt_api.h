@@ -22,4 +22,6 @@
 
 #include "nt_plane_clocks.cdef.h"
 
+#include "nt_plane_host.cdef.h"
+
 #endif

@@ -414,6 +414,8 @@ struct nt_netns_fds {
 	int snmp_fd;	 /* /proc/net/snmp; -1 none */
 	int netstat_fd;	 /* /proc/net/netstat; -1 none */
 	int sockstat6_fd; /* /proc/net/sockstat6; -1 none */
+	int snmp6_fd;	 /* /proc/net/snmp6; -1 none */
+	int route_fd;	 /* NETLINK_ROUTE socket made inside it; -1 none */
 };
 
 struct nt_procs_stats {

@@ -224,6 +224,11 @@ class Engine:
         ]
         return bytes(ffi.buffer(rows, n * ROW_SIZE)), details, known
 
+    def sick_pids(self, most: int) -> list[int]:
+        """Processes that hold a socket which is watch or unwell, or may soon be; worst first."""
+        out = ffi.new("uint32_t[]", most)
+        return list(out[0 : check(lib.nt_sick_pids(self._e, out, most), "nt_sick_pids")])
+
     def copy(self, count: int, *, with_detail: bool) -> list[PackedRows]:
         """All ordered sockets as they are now, so many at a time, for while it polls."""
         out: list[PackedRows] = []

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* Asks a namespace for its devices and qdiscs. */
+#include <errno.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "nt_api.h"
+#include "nt_links.h"
+
+enum {
+	BUF_BYTES = 1 << 16, /* the kernel fills 32 KB at most */
+	MOST_READS = 4096,
+};
+
+struct request {
+	struct nlmsghdr head;
+	union {
+		struct ifinfomsg link;
+		struct tcmsg qdisc;
+	} body;
+};
+
+typedef int (*parse_fn)(const uint8_t *raw, uint32_t n, uint32_t seq, void *ret, uint32_t max,
+			uint32_t *count);
+
+static int parse_links(const uint8_t *raw, uint32_t n, uint32_t seq, void *ret, uint32_t max,
+		       uint32_t *count)
+{
+	return nt_links_parse(raw, n, seq, ret, max, count);
+}
+
+static int parse_qdiscs(const uint8_t *raw, uint32_t n, uint32_t seq, void *ret, uint32_t max,
+			uint32_t *count)
+{
+	return nt_qdiscs_parse(raw, n, seq, ret, max, count);
+}
+
+/* Reads until the dump ends. Returns how many there are or -errno. */
+static int answers(int fd, uint32_t seq, parse_fn parse, void *ret, uint32_t max)
+{
+	uint8_t *buf = malloc(BUF_BYTES);
+	uint32_t count = 0;
+	int end = buf ? NT_ROUTE_MORE : -ENOMEM;
+
+	for (uint32_t i = 0; end == NT_ROUTE_MORE; i++) {
+		/* MSG_TRUNC: the length of what did not fit. An answer is there at once. */
+		ssize_t n = i < MOST_READS ? recv(fd, buf, BUF_BYTES, MSG_TRUNC | MSG_DONTWAIT) : 0;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			end = errno == EAGAIN ? -EPROTO : -errno;
+		else if (n == 0 || n > BUF_BYTES)
+			end = -EPROTO;
+		else
+			end = parse(buf, (uint32_t)n, seq, ret, max, &count);
+	}
+	free(buf);
+	return end < 0 ? end : (int)count;
+}
+
+static int ask(int fd, struct request *request, uint32_t body_bytes, uint32_t seq)
+{
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	uint32_t n = (uint32_t)NLMSG_LENGTH(body_bytes);
+
+	request->head.nlmsg_len = n;
+	request->head.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	request->head.nlmsg_seq = seq;
+	if (sendto(fd, request, n, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
+		return -errno;
+	return 0;
+}
+
+int nt_links_read(int route_fd, uint32_t seq, struct nt_link *ret, uint32_t max)
+{
+	struct request request = { .head.nlmsg_type = RTM_GETLINK };
+	int err = ask(route_fd, &request, sizeof(request.body.link), seq);
+
+	return err ? err : answers(route_fd, seq, parse_links, ret, max);
+}
+
+int nt_qdiscs_read(int route_fd, uint32_t seq, struct nt_qdisc *ret, uint32_t max)
+{
+	struct request request = { .head.nlmsg_type = RTM_GETQDISC };
+	int err = ask(route_fd, &request, sizeof(request.body.qdisc), seq);
+
+	return err ? err : answers(route_fd, seq, parse_qdiscs, ret, max);
+}

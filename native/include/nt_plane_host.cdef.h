@@ -1,0 +1,59 @@
+/*
+ * What a host says beside its sockets: devices and qdiscs of a namespace, threads of a process.
+ * Functions return how many there are and fill at most max, or -errno.
+ */
+
+/* A device: IFLA_STATS64 and what goes with it, since it was made. */
+struct nt_link {
+	uint32_t ifindex;
+	uint32_t carrier_changes;
+	uint32_t flags; /* IFF_ */
+	uint32_t mtu;	/* bytes */
+	uint64_t rx_packets, tx_packets;
+	uint64_t rx_bytes, tx_bytes;
+	uint64_t rx_errors, tx_errors;
+	uint64_t rx_dropped, tx_dropped;
+	uint64_t rx_missed_errors, rx_fifo_errors, rx_over_errors, rx_crc_errors, rx_nohandler;
+	uint64_t tx_fifo_errors, tx_carrier_errors, tx_aborted_errors;
+	char name[16];
+};
+
+/* A qdisc; what its kind does not count is 0. */
+struct nt_qdisc {
+	uint32_t ifindex;
+	uint32_t handle, parent; /* TC_H_ */
+	uint32_t pad;
+	uint64_t bytes, packets; /* that left it, since it was made */
+	uint32_t drops, overlimits, requeues;
+	uint32_t backlog_bytes, backlog_packets; /* in it now */
+	uint32_t pad2;
+	uint64_t throttled, flows_plimit, horizon_drops; /* fq */
+	uint64_t drop_overlimit, drop_overmemory, ecn_mark; /* fq_codel, codel */
+	uint64_t ce_mark; /* all three */
+	char kind[16];
+};
+
+/* By a NETLINK_ROUTE socket made in the namespace; the numbers of its requests must differ. */
+int nt_links_read(int route_fd, uint32_t seq, struct nt_link *ret, uint32_t max);
+int nt_qdiscs_read(int route_fd, uint32_t seq, struct nt_qdisc *ret, uint32_t max);
+
+/*
+ * Pure: takes the messages of one read of such a dump. *count: of all so far, those beyond max too.
+ * Returns 0: there is more; 1: the dump ended; 2: it ended, and the list changed meanwhile, so that
+ * some may be missing or twice; the dump's own -errno, or -EPROTO for what no kernel writes.
+ */
+int nt_links_parse(const uint8_t *raw, uint32_t n, uint32_t seq, struct nt_link *ret, uint32_t max,
+		   uint32_t *count);
+int nt_qdiscs_parse(const uint8_t *raw, uint32_t n, uint32_t seq, struct nt_qdisc *ret,
+		    uint32_t max, uint32_t *count);
+
+/* A thread by /proc/PID/task/TID/{schedstat,stat}. */
+struct nt_thread {
+	uint32_t tid;
+	uint8_t state; /* the letter of proc_pid_stat(5); 0: not known */
+	uint8_t pad[3];
+	uint64_t cpu_ns;       /* that it ran, since it began */
+	uint64_t run_delay_ns; /* that it was ready and waited for a CPU, since it began */
+};
+/* -ESRCH: the process has ended; -ENOSYS: the kernel keeps no such times. */
+int nt_threads_read(const char *proc_root, uint32_t pid, struct nt_thread *ret, uint32_t max);
