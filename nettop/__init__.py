@@ -7,8 +7,9 @@ Rooms
     options        argv to Options; optionvalues, ssargs; probe, watch have their own
     commands/      record, replay, and the topics of nettop help
     headless       tables, JSON, CSV and snapshots without a screen; doctor: what works here
-    sources/       what is read: /proc and system calls (namespaces, names, counters), and a module
-                   per plane that loads it, reads it each tick and says why it is off
+    sources/       what is read: /proc and system calls (namespaces, names, counters, evidence of
+                   causes), and a module per plane that loads it, reads it each tick and says why
+                   it is off
     engine/        the only importer of the compiled helper (native/): handle, records, frames
     sample         Sample and Facts: a tick's raw input
     collect        Collector: sweeps this host, makes samples
@@ -86,6 +87,8 @@ Glossary (used literally, in code and texts)
     uncertainty  the +- of a converted time: the truth is expected inside, not guaranteed
     owner        the process that holds a socket, or the reason why none is known
     cookie       SO_COOKIE: the identity of a socket, unique until reboot
+    host evidence  what a host says beside its sockets (counters, devices, qdiscs, CPU given):
+                 raw in the facts, with the time of each read; what moved is derived
     level        ok, watch or unwell: the loudest verdict, sinking 10 s after it ended
     verdict      one named thing that is wrong with a socket, with its number
     spell        one verdict of one socket, from the tick in which it began to hold to its end

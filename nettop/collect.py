@@ -24,9 +24,11 @@ from nettop.sample import Asked, Facts, Sample
 from nettop.sample import Names as SampleNames
 from nettop.sources import PlaneOptions, cgroups, diag, hostnet, kernel, netns
 from nettop.sources.devices import Devices
+from nettop.sources.evidence import HostEvidence
 from nettop.sources.loaded import Planes
 from nettop.sources.names import Names
 from nettop.sources.procs import procs_status
+from nettop.sources.threads import MOST_PROCESSES
 from nettop.sources.tick import PlaneTick
 from nettop.text.fields import Field
 
@@ -72,6 +74,7 @@ class Collector:
         self.engine = Engine(self.procs, tail=kernel.tcp_info_tail)
         self.planes = planes or Planes(options.planes)
         self._plane_tick = PlaneTick()
+        self._evidence = HostEvidence()
         cgroups.reached()  # before privileges are given up
         # Namespace inode → its descriptor, -1 for nettop's own: a path ends with its process.
         self._entries: dict[int, int] = {}
@@ -388,13 +391,23 @@ class Collector:
             programs_age_s=time.monotonic() - meter.measured_s if meter.measured_s else None,
             programs_reason=meter.reason,
         )
+        counters = {netns: hostnet.read(files) for netns, files in self._fds.items()}
+        with debug.timed("evidence"):
+            evidence = self._evidence.read(
+                {netns: of.evidence for netns, of in counters.items()},
+                now,
+                self._fds,
+                # One more than are looked at: then it is known that some are left out.
+                self.engine.sick_pids(MOST_PROCESSES + 1),
+            )
         return Facts(
             host=self._host,
             kernel=self._kernel,
             nettop=__version__,
             interval_s=self._interval_s,
-            counters=hostnet.read(list(self._fds.values())),
+            counters=hostnet.total(of.host for of in counters.values()),
             counters_ns=now,
+            evidence=evidence,
             hidden_netns=self._hidden_netns,
             sources=self._statuses(totals),
             cost=cost,

@@ -16,6 +16,7 @@ from nettop.engine.handle import Engine
 from nettop.engine.pathtick import path_tick
 from nettop.feed import Grouping
 from nettop.groups import groups_of, matched_totals
+from nettop.model.evidence import Mover
 from nettop.model.types import (
     TCP_STATES,
     Detail,
@@ -55,6 +56,7 @@ class Deriver:
         self.seq = 0
         self.facts = Facts()
         self._counters: tuple[int, HostCounters] | None = None  # of the tick before, and when
+        self._evidence = Mover()
         self._unlisted: frozenset[Proto] = frozenset()
         self._matched_waits = OctaveSum()
 
@@ -94,13 +96,17 @@ class Deriver:
             events=self.log.tick(),
             path=path_tick(self.engine),
             intervals=self.seq - 1,
+            evidence=self._evidence.tick(facts.evidence),
         )
 
     def header_only(self, last: Model, facts: Facts) -> Model:
         """While paused: the host's counters and our own cost live on, the sockets stand still."""
         self.seq += 1
         self.facts = facts
-        return replace(last, seq=self.seq, cost=facts.cost, totals=self._totals(facts))
+        return replace(
+            last, seq=self.seq, cost=facts.cost, totals=self._totals(facts),
+            evidence=self._evidence.tick(facts.evidence),
+        )  # fmt: skip
 
     def with_totals(self, model: Model) -> Model:
         """The same tick under another filter."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nettop.model.cost import Cost
+from nettop.model.evidence import NO_EVIDENCE, Evidence
 from nettop.model.tcpinfo import InfoField
 from nettop.model.types import HostCounters, NicStage, SourceStatus
 
@@ -43,6 +44,7 @@ class Facts:
     interval_s: float | None = None  # since the sweep before ended; None: the first
     counters: HostCounters = field(default_factory=HostCounters)
     counters_ns: int = 0  # CLOCK_MONOTONIC when they were read
+    evidence: Evidence = NO_EVIDENCE  # what else the host says beside its sockets
     hidden_netns: int = 0  # namespaces that exist and are not polled
     sources: tuple[SourceStatus, ...] = ()
     cost: Cost = field(default_factory=Cost)

@@ -18,6 +18,7 @@ from nettop.export.distributions import (
     path_object,
     put_planes,
 )
+from nettop.export.evidence import evidence_object
 from nettop.export.happenings import event_object, untold_object
 from nettop.export.keys import SCHEMA
 from nettop.export.times import utc_text
@@ -185,6 +186,7 @@ def head_object(model: Model, filter_text: str | None) -> dict[str, Any]:
             malformed=totals.malformed,
             truncated=totals.truncated,
         ),
+        **evidence_object(model.evidence),
         **_known(
             rx_wait=_waits_object(model),
             path=path_object(model.path) if model.path else None,

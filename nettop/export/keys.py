@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nettop.export import evidence
 from nettop.model.path import Hook
 from nettop.model.tcpinfo import TAIL_6_18, TAIL_7_0, TCP_INFO, InfoField
 from nettop.text.fields import DERIVED
@@ -115,6 +116,7 @@ _TOP = {
     "totals.restarts": "dumps begun again",
     "totals.malformed": "messages that were skipped",
     "totals.truncated": "messages cut short",
+    **evidence.KEYS,
     "rx_wait": "how long received data waited for its program: under a filter or a choice of "
     "protocols of the sockets that match; else of "
     "all sockets of the polled namespaces, those that are no rows or that closed too; left out "

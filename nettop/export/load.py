@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from nettop.errors import NettopError
 from nettop.export.distributions import histogram_of, nic_of, path_of, tx_of
+from nettop.export.evidence import evidence_of
 from nettop.export.keys import SCHEMA
 from nettop.export.pack import Hole, pack_socket
 from nettop.export.shape import SNAPSHOT, SOCKET
@@ -279,6 +280,7 @@ def model_of(head: Mapping[str, Any]) -> Model:
             stretched=optional_text(cost, "stretched", "cost."),
         ),
         totals=_totals(mapping(head, "totals", "")),
+        evidence=evidence_of(head),
         path=path_of(head),
         rx_wait=histogram_of(head, "rx_wait"),
         chosen="filter" in head or mapping(head, "rx_wait", "").get("octaves") is True,

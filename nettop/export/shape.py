@@ -12,6 +12,7 @@ import re
 from enum import Enum
 from typing import Any
 
+from nettop.export import evidence
 from nettop.export.keys import KEYS
 from nettop.export.values import Bad
 from nettop.text.clean import clean
@@ -42,7 +43,7 @@ _TEXTS = frozenset({
     "schema", "taken", "host", "kernel", "nettop", "filter", "name", "state", "method",
     "reason", "fix", "stretched", "at", "type", "proto", "addr", "comm", "why", "who", "text",
     "user", "netns_name", "family", "owner", "cgroup", "container", "cong", "kind", "level",
-    "unit", "of",
+    "unit", "of", "path", "handle", "parent",
 })  # fmt: skip
 _OPEN = frozenset({
     "path.*.buckets", "rx_wait.buckets", "totals.who.*", "events[].last.rx_wait",
@@ -55,11 +56,12 @@ _DERIVED = "sockets[].derived."
 _WHOLE = frozenset({
     "cookie", "netns", "port", "pid", "fd", "procs_more", "uid", "inode", "cgroup_id",
     "ifindex", "rqueue", "wqueue", "retrans", "tcp_info_len", "drops", "strength", "errno",
-    "bytes", "lost_events", "missed_ticks", "rss_bytes",
+    "bytes", "lost_events", "missed_ticks", "rss_bytes", "cpu_number", "at_ns", "left_out",
 })  # fmt: skip
 _COUNTS = (
     "totals.", "rx_wait.", "path.", "tx.", "events[].last.", "events_untold.", "sockets[].meminfo.",
     "sockets[].skmem.", "sockets[].cong_info.", "sockets[].rx_wait.", "sockets[].tx.",
+    *evidence.COUNTS,
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nettop.model.cost import Cost
+from nettop.model.evidence import NO_TICK, HostTick
 
 if TYPE_CHECKING:
     from nettop.model.events import EventsTick
@@ -448,6 +449,7 @@ class Model:
     file_events: tuple[Mapping[str, Any], ...] | None = None  # events of an opened file, as written
     file_events_dropped: Mapping[str, int] = field(default_factory=dict)  # of an opened file
     intervals: int | None = None  # ended so far: verdicts must hold in two; None: a file without
+    evidence: HostTick = NO_TICK  # what the host says beside its sockets
 
     def source(self, name: str) -> SourceStatus | None:
         return next((s for s in self.sources if s.name == name), None)

@@ -1,17 +1,19 @@
-"""The host's own TCP and UDP counters: /proc/net/{sockstat,sockstat6,snmp,netstat}.
+"""The host's own counters: /proc/net/{sockstat,sockstat6,snmp,snmp6,netstat} of each namespace.
 
 They hold what no dump of sockets shows: connections that are closed by now, TIME_WAIT,
-refused and overflowed ones. UDP errors are those of IPv4; TCP's cover IPv6 as well.
+refused and overflowed ones. Errors of Udp and Ip are those of IPv4; TCP's cover IPv6 as well.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from typing import Protocol
 
 from nettop.model.types import HostCounters
+from nettop.text.evidence import COUNTERS
 
 _CHUNK = 16384
 
@@ -51,12 +53,17 @@ class NetFiles(Protocol):
     sockstat_fd: int
     sockstat6_fd: int
     snmp_fd: int
+    snmp6_fd: int
     netstat_fd: int
+    route_fd: int  # a socket of NETLINK_ROUTE
+
+
+_FILES = ("sockstat_fd", "sockstat6_fd", "snmp_fd", "snmp6_fd", "netstat_fd", "route_fd")
 
 
 def close_counters(files: NetFiles) -> None:
-    """Closes the four files; a second call does nothing."""
-    for name in ("sockstat_fd", "sockstat6_fd", "snmp_fd", "netstat_fd"):
+    """Closes the files and the socket; a second call does nothing."""
+    for name in _FILES:
         fd = getattr(files, name)
         if fd >= 0:
             os.close(fd)
@@ -76,7 +83,7 @@ def parse_sockstat(raw: bytes) -> dict[str, dict[str, str]]:
 def parse_snmp(raw: bytes) -> dict[str, dict[str, str]]:
     """Pairs of lines of snmp and netstat: `Tcp: Name …`, then `Tcp: number …` in the same order.
 
-    The numbers are left as they stand there: of three hundred some twenty are used, every tick and
+    The numbers are left as they stand there: of three hundred some ninety are used, every tick and
     in every namespace.
     """
     found: dict[str, dict[str, str]] = {}
@@ -92,23 +99,57 @@ def parse_snmp(raw: bytes) -> dict[str, dict[str, str]]:
     return found
 
 
-def counters(sockstat: bytes, sockstat6: bytes, snmp: bytes, netstat: bytes) -> HostCounters:
-    """The counters of one namespace; None for what its files do not hold."""
+def parse_snmp6(raw: bytes) -> dict[str, int]:
+    """Lines `Udp6InErrors   0` of snmp6; those that COUNTERS has."""
+    found = {}
+    for line in raw.decode("ascii", "replace").splitlines():
+        words = line.split()
+        value = _whole(words[1]) if len(words) == 2 and words[0] in COUNTERS else None
+        if value is not None:
+            found[words[0]] = value
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class NetCounters:
+    """What one namespace counts."""
+
+    host: HostCounters = field(default_factory=HostCounters)
+    evidence: Mapping[str, int] = field(default_factory=dict)  # by COUNTERS; what it has of them
+
+
+def counters(
+    sockstat: bytes, sockstat6: bytes, snmp: bytes, netstat: bytes, snmp6: bytes = b""
+) -> NetCounters:
+    """Of one namespace; None, or no entry, for what its files do not hold."""
     sock = parse_sockstat(sockstat) | parse_sockstat(sockstat6)
     mib = parse_snmp(snmp) | parse_snmp(netstat)
     values: dict[str, int | None] = {}
-    for field, places in _SOCKSTAT.items():
+    for name, places in _SOCKSTAT.items():
         parts = [p for line, word in places if (p := _pick(sock, line, word)) is not None]
-        values[field] = sum(parts) if parts else None
-    for field, (line, word) in _SNMP.items():
-        values[field] = _pick(mib, line, word)
-    return HostCounters(**values)
+        values[name] = sum(parts) if parts else None
+    for name, (line, word) in _SNMP.items():
+        values[name] = _pick(mib, line, word)
+    evidence = parse_snmp6(snmp6)
+    for name, (line, word) in _EVIDENCE.items():
+        value = _pick(mib, line, word)
+        if value is not None:
+            evidence[name] = value
+    return NetCounters(HostCounters(**values), evidence)
+
+
+_GROUP = re.compile(r"(TcpExt|IpExt|Tcp|Udp|Ip)(?!6)(\w+)")
+_EVIDENCE = {name: match.groups() for name in COUNTERS if (match := _GROUP.fullmatch(name))}
 
 
 def _pick(table: Mapping[str, Mapping[str, str]], line: str, word: str) -> int | None:
     text = table.get(line, {}).get(word)
+    return _whole(text) if text is not None else None
+
+
+def _whole(text: str) -> int | None:
     try:
-        return int(text) if text is not None else None
+        return int(text)
     except ValueError:
         return None
 
@@ -117,27 +158,25 @@ def total(parts: Iterable[HostCounters]) -> HostCounters:
     """The sum over namespaces; a counter is None only if every namespace lacks it."""
     columns = list(parts)
     values: dict[str, int | None] = {}
-    for field in fields(HostCounters):
-        known = [v for p in columns if (v := getattr(p, field.name)) is not None]
-        merge = max if field.name in _HOST_WIDE else sum
-        values[field.name] = merge(known) if known else None
+    for each in fields(HostCounters):
+        known = [v for p in columns if (v := getattr(p, each.name)) is not None]
+        merge = max if each.name in _HOST_WIDE else sum
+        values[each.name] = merge(known) if known else None
     return HostCounters(**values)
 
 
-def read(namespaces: Iterable[NetFiles]) -> HostCounters:
-    """Reads the counters of these namespaces and adds them up."""
-    return total(
-        counters(
-            _read_fd(n.sockstat_fd),
-            _read_fd(n.sockstat6_fd),
-            _read_fd(n.snmp_fd),
-            _read_fd(n.netstat_fd),
-        )
-        for n in namespaces
+def read(files: NetFiles) -> NetCounters:
+    """Reads what one namespace counts."""
+    return counters(
+        read_fd(files.sockstat_fd),
+        read_fd(files.sockstat6_fd),
+        read_fd(files.snmp_fd),
+        read_fd(files.netstat_fd),
+        read_fd(files.snmp6_fd),
     )
 
 
-def _read_fd(fd: int) -> bytes:
+def read_fd(fd: int) -> bytes:
     """The whole file from its beginning; empty if it is not there."""
     if fd < 0:
         return b""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nettop.engine.wire import EMPTY_REC
 from nettop.model.cost import Cost
+from nettop.model.evidence import SOURCES, Device, Evidence, HostTick, Mover, Process, Qdisc
 from nettop.model.tcpinfo import TAIL_6_18, decode
 from nettop.model.types import (
     AF_INET,
@@ -20,6 +21,7 @@ from nettop.model.types import (
     SourceStatus,
     Totals,
 )
+from nettop.text.evidence import CGROUP, COUNTERS, DEVICE, PRESSURE, QDISC, SOFTNET, Meaning
 from nettop.text.verdicts import VERDICTS
 
 HOSTILE = "a\x1b[31m\x07\n\r\t\x9b2J\u202e\u200b\ud800\x00,\"'<&>]]>=1+1"
@@ -85,3 +87,22 @@ class Rows:
 
     def owners(self, inode: int) -> list[Proc]:
         return self._holders
+
+
+def full_evidence() -> HostTick:
+    """Every source, every number."""
+
+    def numbers(of: Mapping[str, Meaning], by: int) -> dict[str, int]:
+        return {name: by * n for n, name in enumerate(of, 1)}
+
+    mover = Mover()
+    for at in (1, 2):
+        tick = mover.tick(Evidence(
+            {7: numbers(COUNTERS, at)}, {1: numbers(SOFTNET, at)},
+            {"cpu": numbers(PRESSURE, at)}, {7: {4: Device("eth0", numbers(DEVICE, at))}},
+            {7: {"4 1:1 8:": Qdisc(4, "fq", "8:", "1:1", numbers(QDISC, at))}},
+            {12: Process(3, 2, {"S": 2}, "/a", 10**9, 11, 12, 13, 14, 15)},
+            {"/a": numbers(CGROUP, at)}, dict.fromkeys(SOURCES, at * 10**9),
+            {"pressure": "why"}, {"devices": 5},
+        ))  # fmt: skip
+    return tick

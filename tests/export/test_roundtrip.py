@@ -48,7 +48,7 @@ from nettop.query import compile_filter
 from nettop.text.fields import FIELDS, Field, Kind, resolved
 from nettop.text.words import WHO_NUMBERS
 from nettop.tui.panes.path import path_lines
-from tests.export.make import HOSTILE, Rows, make_detail, make_model, make_row
+from tests.export.make import HOSTILE, Rows, full_evidence, make_detail, make_model, make_row
 from tests.export.schema import check
 
 BY_NAME = {item.name: item for item in TCP_INFO}
@@ -197,6 +197,7 @@ def full_model() -> Model:
         3, path=hooks, rx_wait=wait, chosen=True, nic=NicStage(3, 0, 4, 5, 6), intervals=7,
         tx=tuple(Dist(n, 90, 8, 12, 14, 15) for n in range(1, 8)),
         file_events=({"type": "closed", "text": "x"},), file_events_dropped={"drop": 8},
+        evidence=full_evidence(),
     )  # fmt: skip
 
 

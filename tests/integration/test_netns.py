@@ -93,7 +93,7 @@ def test_listener_is_seen_only_inside_its_namespace(listener: tuple[int, int]) -
     try:
         assert listening_ports(fds.diag_fd) == {port: 7}
         assert port not in listening_ports(here.diag_fd)
-        counters = hostnet.read([fds])
+        counters = hostnet.read(fds).host
         assert counters.tcp_inuse == 1
         assert counters.curr_estab == 0
         assert Path("/proc/self/ns/net").stat().st_ino == netns.own_inode() != inside
@@ -107,8 +107,8 @@ def test_listener_is_seen_only_inside_its_namespace(listener: tuple[int, int]) -
 def test_descriptors_stay_readable_after_the_namespace_lost_its_name(space: str) -> None:
     ((inode, path),) = netns.resolve([space]).items()
     fds = netns.open_fds(inode, path)
-    assert hostnet.read([fds]) == hostnet.read([fds])
-    assert hostnet.read([fds]).tcp_inuse == 0
+    assert hostnet.read(fds) == hostnet.read(fds)
+    assert hostnet.read(fds).host.tcp_inuse == 0
     hostnet.close_counters(fds)
     os.close(fds.diag_fd)
 

@@ -35,7 +35,7 @@ IpExt: 0
 
 
 def test_every_counter_has_its_place() -> None:
-    got = hostnet.counters(SOCKSTAT, SOCKSTAT6, SNMP, NETSTAT)
+    got = hostnet.counters(SOCKSTAT, SOCKSTAT6, SNMP, NETSTAT).host
     assert got == HostCounters(
         tcp_inuse=17, tcp_orphan=3, tcp_time_wait=7, tcp_alloc=20, tcp_mem_pages=9, udp_inuse=5,
         curr_estab=104, active_opens=100, passive_opens=101, attempt_fails=102, estab_resets=103,
@@ -47,8 +47,8 @@ def test_every_counter_has_its_place() -> None:
 
 
 def test_what_is_missing_is_none_and_not_zero() -> None:
-    assert hostnet.counters(b"", b"", b"", b"") == HostCounters()
-    got = hostnet.counters(SOCKSTAT, b"", b"Tcp: ActiveOpens\nTcp: 5\n", b"")
+    assert hostnet.counters(b"", b"", b"", b"") == hostnet.NetCounters()
+    got = hostnet.counters(SOCKSTAT, b"", b"Tcp: ActiveOpens\nTcp: 5\n", b"").host
     assert (got.tcp_inuse, got.active_opens) == (12, 5)
     assert (got.retrans_segs, got.listen_drops) == (None, None)
 
@@ -61,7 +61,7 @@ def test_damaged_files_do_not_raise(raw: bytes) -> None:
     for values in hostnet.parse_snmp(raw).values():
         assert set(values) <= {"A", "B", "x"}
     hostnet.parse_sockstat(raw)
-    assert hostnet.counters(raw, raw, raw, raw) == HostCounters()
+    assert hostnet.counters(raw, raw, raw, raw) == hostnet.NetCounters()
 
 
 def test_names_and_numbers_of_different_blocks_do_not_mix() -> None:
@@ -69,7 +69,7 @@ def test_names_and_numbers_of_different_blocks_do_not_mix() -> None:
 
 
 def test_sum_counts_host_wide_numbers_once() -> None:
-    one = hostnet.counters(SOCKSTAT, SOCKSTAT6, SNMP, NETSTAT)
+    one = hostnet.counters(SOCKSTAT, SOCKSTAT6, SNMP, NETSTAT).host
     two = hostnet.total([one, one, HostCounters()])
     assert (two.tcp_inuse, two.tcp_time_wait, two.retrans_segs) == (34, 14, 214)
     assert (two.tcp_orphan, two.tcp_alloc, two.tcp_mem_pages) == (3, 20, 9)
@@ -81,7 +81,9 @@ class Files:
     sockstat_fd: int = -1
     sockstat6_fd: int = -1
     snmp_fd: int = -1
+    snmp6_fd: int = -1
     netstat_fd: int = -1
+    route_fd: int = -1
 
 
 def test_reads_open_files_from_the_beginning_every_time(tmp_path: Path) -> None:
@@ -90,7 +92,7 @@ def test_reads_open_files_from_the_beginning_every_time(tmp_path: Path) -> None:
     fd = os.open(path, os.O_RDONLY)
     files = Files(snmp_fd=fd)
     for _ in range(2):
-        assert hostnet.read([files]) == hostnet.counters(b"", b"", path.read_bytes(), b"")
+        assert hostnet.read(files) == hostnet.counters(b"", b"", path.read_bytes(), b"")
     hostnet.close_counters(files)
     hostnet.close_counters(files)
     assert files == Files()
@@ -102,6 +104,20 @@ def test_the_running_kernel_has_every_counter() -> None:
     net = Path("/proc/self/net")
     raw = [(net / n).read_bytes() if (net / n).exists() else b""
            for n in ("sockstat", "sockstat6", "snmp", "netstat")]  # fmt: skip
-    got = hostnet.counters(*raw)
+    got = hostnet.counters(*raw).host
     missing = [f.name for f in fields(HostCounters) if getattr(got, f.name) is None]
     assert missing == []
+
+
+def test_the_evidence_is_named_as_nstat_does() -> None:
+    snmp6 = (
+        b"Ip6OutDiscards                  \t7\nUdp6RcvbufErrors\t8\nUdp6X 9\nbad\nUdp6InErrors x\n"
+    )
+    got = hostnet.counters(b"", b"", SNMP, NETSTAT, snmp6).evidence
+    assert got == {
+        "Ip6OutDiscards": 7, "Udp6RcvbufErrors": 8, "TcpExtSyncookiesSent": 0,
+        "TcpExtListenOverflows": 21, "TcpExtListenDrops": 22, "TcpExtTCPTimeouts": 23,
+        "TcpExtTCPLostRetransmit": 24, "TcpAttemptFails": 102, "TcpRetransSegs": 107,
+        "TcpInErrs": 108, "TcpInCsumErrors": 110, "UdpNoPorts": 2, "UdpInErrors": 3,
+        "UdpRcvbufErrors": 5,
+    }  # fmt: skip

@@ -1,0 +1,275 @@
+"""What a host says beside its sockets, as keys host_* of the snapshot, and back.
+
+A list for each source; `increase` holds what moved since the read before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from nettop.export.values import integer, mapping, objects, optional_integer, optional_text, text
+from nettop.model.evidence import (
+    SOURCES,
+    Device,
+    Evidence,
+    HostTick,
+    Key,
+    Moved,
+    Numbers,
+    Process,
+    Qdisc,
+)
+from nettop.text.evidence import (
+    CGROUP,
+    COUNTERS,
+    DEVICE,
+    PRESSURE,
+    PROCESS,
+    QDISC,
+    SOFTNET,
+    Meaning,
+)
+
+_DELTA = "what moved since the read before, by the same names; left out if nothing did"
+_ZERO = "; left out if 0"
+
+
+def _numbers(key: str, of: Mapping[str, Meaning], about: str, zero: str = "") -> dict[str, str]:
+    """Keys of a list's numbers and of their increases."""
+    out = {f"{key}[].values": about}
+    out |= {f"{key}[].values.{n}": f"{m.unit} {m.says}{zero}" for n, m in of.items()}
+    return out | {f"{key}[].increase": _DELTA, f"{key}[].increase.*": "of the name, in its unit"}
+
+
+KEYS: dict[str, str] = {
+    "host_counters": "the kernel's own counters of each polled namespace, whatever the filter",
+    "host_counters[].netns": "inode of the network namespace",
+    **_numbers("host_counters", COUNTERS, "since it was made, as far as the kernel has them; "
+               "named as nstat does"),
+    "host_softnet": "CPUs that have anything to say of packets coming in (/proc/net/softnet_stat)",
+    "host_softnet[].cpu_number": "number of the CPU",
+    **_numbers("host_softnet", SOFTNET, "since boot", _ZERO),
+    "host_pressure": "stall times of /proc/pressure; left out where the kernel keeps none",
+    "host_pressure[].name": "cpu, memory or io",
+    **_numbers("host_pressure", PRESSURE, "since boot"),
+    "host_devices": "network devices of the polled namespaces (`ip -s link`)",
+    "host_devices[].netns": "inode of the network namespace",
+    "host_devices[].ifindex": "number of the device",
+    "host_devices[].name": "its name",
+    **_numbers("host_devices", DEVICE, "since it was made", _ZERO),
+    "host_qdiscs": "their queueing disciplines but those without a queue (`tc -s qdisc`)",
+    "host_qdiscs[].netns": "inode of the network namespace",
+    "host_qdiscs[].ifindex": "number of the device",
+    "host_qdiscs[].kind": "fq, fq_codel, tbf …",
+    "host_qdiscs[].handle": "as tc writes it",
+    "host_qdiscs[].parent": "root, ingress, or a class",
+    **_numbers("host_qdiscs", QDISC, "since it was made", _ZERO),
+    "host_processes": "those that hold a socket with a verdict, or that may have one soon: whether "
+    "the CPU was given to their threads; times since the read before, left out in the first",
+    "host_processes[].pid": "process id",
+    "host_processes[].cgroup": "path of the cgroup that limits its CPU",
+    "host_processes[].states": "threads by the letter of their state (proc_pid_stat(5))",
+    "host_processes[].states.*": "how many",
+    "host_processes[].since_s": "seconds since the read before",
+    **{f"host_processes[].{n}": f"{m.unit} {m.says}" for n, m in PROCESS.items()},
+    "host_cgroups": "cgroups of these processes, and those above that have a quota",
+    "host_cgroups[].path": "below the mount",
+    **_numbers("host_cgroups", CGROUP, "since it was made"),
+    "host_reads": "when each of these was read: what is dear is not read in every poll",
+    "host_reads[].name": ", ".join(SOURCES),
+    "host_reads[].at_ns": "CLOCK_MONOTONIC of its last read; left out if it was not read",
+    "host_reads[].since_s": "seconds between its last two reads: the time of its increases",
+    "host_reads[].reason": "what it lacks, and why",
+    "host_reads[].left_out": "how many did not fit; left out if 0",
+}  # fmt: skip
+# Keys whose values are counts or numbers, for the shape of the snapshot.
+COUNTS = (
+    "host_processes[].",
+    *(f"host_{source}[].{part}" for source in SOURCES for part in ("values.", "increase.")),
+)
+
+
+def evidence_object(tick: HostTick) -> dict[str, Any]:
+    """The keys host_*; empty if nothing was read."""
+    now, moved = tick.now, tick.moved
+    if not now.read_ns and not now.reasons:
+        return {}
+    lists: dict[str, list[dict[str, Any]]] = {
+        "host_counters": [
+            _with({"netns": netns}, numbers, moved.counters.get(netns))
+            for netns, numbers in now.counters.items()
+        ],
+        "host_softnet": [
+            _with({"cpu_number": cpu}, numbers, moved.softnet.get(cpu))
+            for cpu, numbers in now.softnet.items()
+        ],
+        "host_pressure": [
+            _with({"name": name}, numbers, moved.pressure.get(name))
+            for name, numbers in now.pressure.items()
+        ],
+        "host_devices": [
+            _with({"netns": netns, "ifindex": ifindex, "name": device.name}, device.numbers,
+                  moved.devices.get(netns, {}).get(ifindex))
+            for netns, devices in now.devices.items()
+            for ifindex, device in devices.items()
+        ],
+        "host_qdiscs": [
+            _with({"netns": netns, "ifindex": q.ifindex, "kind": q.kind, "handle": q.handle,
+                   "parent": q.parent}, q.numbers, moved.qdiscs.get(netns, {}).get(key))
+            for netns, qdiscs in now.qdiscs.items()
+            for key, q in qdiscs.items()
+        ],
+        "host_processes": [
+            _process_object(pid, process, now.read_ns.get("processes"))
+            for pid, process in now.processes.items()
+        ],
+        "host_cgroups": [
+            _with({"path": path}, numbers, moved.cgroups.get(path))
+            for path, numbers in now.cgroups.items()
+        ],
+        "host_reads": [_read_object(tick, source) for source in SOURCES],
+    }  # fmt: skip
+    return {key: items for key, items in lists.items() if items}
+
+
+def _with(head: dict[str, Any], numbers: Numbers, up: Numbers | None) -> dict[str, Any]:
+    head["values"] = dict(numbers)
+    if up:
+        head["increase"] = dict(up)
+    return head
+
+
+def _process_object(pid: int, process: Process, read_ns: int | None) -> dict[str, Any]:
+    out: dict[str, Any] = {"pid": pid}
+    for field in fields(Process):
+        value = getattr(process, field.name)
+        if field.name == "since_ns":
+            if value is not None and read_ns is not None and read_ns >= value:
+                out["since_s"] = round((read_ns - value) / 1e9, 9)
+        elif field.name == "states":
+            out["states"] = dict(value)
+        elif value is not None:
+            out[field.name] = value
+    return out
+
+
+def _read_object(tick: HostTick, source: str) -> dict[str, Any]:
+    now = tick.now
+    known = {
+        "at_ns": now.read_ns.get(source),
+        "since_s": tick.moved.since_s.get(source),
+        "reason": now.reasons.get(source),
+        "left_out": now.left_out.get(source),
+    }
+    return {"name": source, **{key: value for key, value in known.items() if value is not None}}
+
+
+def evidence_of(head: Mapping[str, Any]) -> HostTick:
+    """What evidence_object wrote."""
+    counters: dict[int, Numbers] = {}
+    up_counters: dict[int, Numbers] = {}
+    for item, at in _items(head, "host_counters"):
+        _take(item, at, integer(item, "netns", at, 32), counters, up_counters)
+    softnet: dict[int, Numbers] = {}
+    up_softnet: dict[int, Numbers] = {}
+    for item, at in _items(head, "host_softnet"):
+        _take(item, at, integer(item, "cpu_number", at, 32), softnet, up_softnet)
+    pressure: dict[str, Numbers] = {}
+    up_pressure: dict[str, Numbers] = {}
+    for item, at in _items(head, "host_pressure"):
+        _take(item, at, text(item, "name", at), pressure, up_pressure)
+    cgroups: dict[str, Numbers] = {}
+    up_cgroups: dict[str, Numbers] = {}
+    for item, at in _items(head, "host_cgroups"):
+        _take(item, at, text(item, "path", at), cgroups, up_cgroups)
+    devices: dict[int, dict[int, Device]] = {}
+    up_devices: dict[int, dict[int, Numbers]] = {}
+    for item, at in _items(head, "host_devices"):
+        netns, ifindex = integer(item, "netns", at, 32), integer(item, "ifindex", at, 32)
+        device = Device(text(item, "name", at), _map(item, "values", at))
+        devices.setdefault(netns, {})[ifindex] = device
+        if "increase" in item:
+            up_devices.setdefault(netns, {})[ifindex] = _map(item, "increase", at)
+    qdiscs: dict[int, dict[str, Qdisc]] = {}
+    up_qdiscs: dict[int, dict[str, Numbers]] = {}
+    for item, at in _items(head, "host_qdiscs"):
+        netns = integer(item, "netns", at, 32)
+        qdisc = Qdisc(integer(item, "ifindex", at, 32), text(item, "kind", at),
+                      text(item, "handle", at), text(item, "parent", at),
+                      _map(item, "values", at))  # fmt: skip
+        key = qdisc_key(qdisc)
+        qdiscs.setdefault(netns, {})[key] = qdisc
+        if "increase" in item:
+            up_qdiscs.setdefault(netns, {})[key] = _map(item, "increase", at)
+    reads = {text(item, "name", at): (item, at) for item, at in _items(head, "host_reads")}
+
+    def by_source(get: Callable[[Mapping[str, Any], str], Any]) -> dict[str, Any]:
+        found = ((name, get(*reads[name])) for name in SOURCES if name in reads)
+        return {name: value for name, value in found if value is not None}
+
+    read_ns = by_source(lambda item, at: optional_integer(item, "at_ns", at))
+    return HostTick(
+        Evidence(
+            counters, softnet, pressure, devices, qdiscs,
+            dict(_process(item, at, read_ns.get("processes"))
+                 for item, at in _items(head, "host_processes")),
+            cgroups,
+            read_ns,
+            by_source(lambda item, at: optional_text(item, "reason", at)),
+            by_source(lambda item, at: optional_integer(item, "left_out", at)),
+        ),
+        Moved(
+            up_counters, up_softnet, up_pressure, up_devices, up_qdiscs, up_cgroups,
+            by_source(lambda item, _: _seconds(item)),
+        ),
+    )  # fmt: skip
+
+
+def qdisc_key(qdisc: Qdisc) -> str:
+    """What distinguishes a qdisc from the others of its namespace."""
+    return f"{qdisc.ifindex} {qdisc.parent} {qdisc.handle}"
+
+
+def _items(head: Mapping[str, Any], key: str) -> list[tuple[Mapping[str, Any], str]]:
+    return [(item, f"{key}[{at}].") for at, item in enumerate(objects(head, key, ""))]
+
+
+def _take(
+    item: Mapping[str, Any], at: str, key: Key, values: dict[Key, Numbers], ups: dict[Key, Numbers]
+) -> None:
+    values[key] = _map(item, "values", at)
+    if "increase" in item:
+        ups[key] = _map(item, "increase", at)
+
+
+def _map(item: Mapping[str, Any], key: str, at: str) -> Numbers:
+    numbers = mapping(item, key, at)
+    return {name: integer(numbers, name, f"{at}{key}.", 64) for name in numbers}
+
+
+def _seconds(item: Mapping[str, Any]) -> float | None:
+    value = item.get("since_s")
+    return None if value is None else float(value)
+
+
+def _process(item: Mapping[str, Any], at: str, read_ns: int | None) -> tuple[int, Process]:
+    since_s = _seconds(item)
+    since_ns = None
+    if since_s is not None and read_ns is not None:
+        since_ns = max(0, read_ns - round(since_s * 1e9))
+    states = mapping(item, "states", at)
+    numbers = {
+        name: optional_integer(item, name, at)
+        for name in PROCESS
+        if name not in ("threads", "read")
+    }  # fmt: skip
+    return integer(item, "pid", at, 32), Process(
+        threads=integer(item, "threads", at, 32),
+        read=integer(item, "read", at, 32),
+        states={letter: integer(states, letter, f"{at}states.", 32) for letter in states},
+        cgroup=optional_text(item, "cgroup", at),
+        since_ns=since_ns,
+        **numbers,
+    )

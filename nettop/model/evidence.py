@@ -1,0 +1,201 @@
+"""What a host says of itself beside its sockets: evidence of causes, raw and as what moved.
+
+nettop.text.evidence names every number with its unit. A number that is 0 is left out of devices,
+qdiscs and CPUs, so that what never happened costs nothing in a recording.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+Numbers = Mapping[str, int]
+
+SOURCES = (
+    "counters", "softnet", "pressure", "devices", "qdiscs", "processes", "cgroups",
+)  # fmt: skip
+# Numbers that are a state and no count: they have no increase.
+GAUGES = frozenset({
+    "backlog_bytes", "backlog_packets", "flags", "mtu_bytes", "quota_us", "period_us",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A network device; its numbers since it was made."""
+
+    name: str
+    numbers: Numbers = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Qdisc:
+    """A queueing discipline of a device; its numbers since it was made."""
+
+    ifindex: int
+    kind: str
+    handle: str  # as tc writes it: 8001:
+    parent: str  # root, ingress, 1:2
+    numbers: Numbers = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """The threads of a process that holds a socket with a verdict.
+
+    Times are of the threads that were read, between the last two reads; None before the second.
+    """
+
+    threads: int  # there are
+    read: int  # of these
+    states: Mapping[str, int]  # letter of proc_pid_stat(5) → threads
+    cgroup: str | None = None  # path below the mount of the cgroup that limits its CPU
+    since_ns: int | None = None  # CLOCK_MONOTONIC of the read before
+    cpu_ns: int | None = None  # that they ran, all together
+    run_delay_ns: int | None = None  # that they were ready and waited for a CPU, all together
+    longest_tid: int | None = None  # the thread that waited longest; None: none waited
+    longest_run_delay_ns: int | None = None
+    longest_cpu_ns: int | None = None  # that it ran meanwhile
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """As it was read; raw."""
+
+    counters: Mapping[int, Numbers] = field(default_factory=dict)  # netns → since it was made
+    softnet: Mapping[int, Numbers] = field(default_factory=dict)  # CPU → since boot
+    pressure: Mapping[str, Numbers] = field(default_factory=dict)  # cpu memory io → since boot
+    devices: Mapping[int, Mapping[int, Device]] = field(default_factory=dict)  # netns → ifindex →
+    qdiscs: Mapping[int, Mapping[str, Qdisc]] = field(default_factory=dict)  # netns → key →
+    processes: Mapping[int, Process] = field(default_factory=dict)  # pid →
+    cgroups: Mapping[str, Numbers] = field(default_factory=dict)  # path → since it was made
+    read_ns: Numbers = field(default_factory=dict)  # source → CLOCK_MONOTONIC of its last read
+    reasons: Mapping[str, str] = field(default_factory=dict)  # source → what it lacks and why
+    left_out: Numbers = field(default_factory=dict)  # source → what did not fit, how many
+
+
+NO_EVIDENCE = Evidence()
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Increases between the last two reads of each source; what did not move is left out."""
+
+    counters: Mapping[int, Numbers] = field(default_factory=dict)
+    softnet: Mapping[int, Numbers] = field(default_factory=dict)
+    pressure: Mapping[str, Numbers] = field(default_factory=dict)
+    devices: Mapping[int, Mapping[int, Numbers]] = field(default_factory=dict)
+    qdiscs: Mapping[int, Mapping[str, Numbers]] = field(default_factory=dict)
+    cgroups: Mapping[str, Numbers] = field(default_factory=dict)
+    since_s: Mapping[str, float] = field(default_factory=dict)  # source → between the two reads
+
+
+@dataclass(frozen=True, slots=True)
+class HostTick:
+    """The evidence of one tick."""
+
+    now: Evidence = NO_EVIDENCE
+    moved: Moved = Moved()
+
+    def increase(self, counter: str) -> int | None:
+        """Of a counter over all namespaces; None: before the second read, or no kernel has it."""
+        if "counters" not in self.moved.since_s:
+            return None
+        if not any(counter in numbers for numbers in self.now.counters.values()):
+            return None
+        return sum(numbers.get(counter, 0) for numbers in self.moved.counters.values())
+
+    def total(self, numbers: Iterable[Numbers], name: str) -> int:
+        """The sum of one number over CPUs, devices or qdiscs."""
+        return sum(of.get(name, 0) for of in numbers)
+
+
+NO_TICK = HostTick()
+Key = TypeVar("Key", int, str)
+
+
+def increase(before: Numbers, now: Numbers) -> Numbers:
+    """What counted up; empty if anything counted down: it is another of the same name."""
+    out = {}
+    for name, number in now.items():
+        if name in GAUGES:
+            continue
+        up = number - before.get(name, 0)
+        if up < 0:
+            return {}
+        if up:
+            out[name] = up
+    if any(name not in now and name not in GAUGES for name in before):
+        return {}
+    return out
+
+
+def increases(before: Mapping[Key, Numbers], now: Mapping[Key, Numbers]) -> dict[Key, Numbers]:
+    """Of those that are in both."""
+    pairs = ((key, increase(before[key], numbers)) for key, numbers in now.items() if key in before)
+    return {key: up for key, up in pairs if up}
+
+
+class Mover:
+    """Keeps the last two different reads of each source."""
+
+    def __init__(self) -> None:
+        self._before = NO_EVIDENCE
+        self._last = HostTick()
+
+    def tick(self, now: Evidence) -> HostTick:
+        """What moved; a source that was not read again keeps what it had."""
+        was, last = self._before, self._last.moved
+        since = dict(last.since_s)
+        fresh: set[str] = set()
+        for source in SOURCES:
+            at, before = now.read_ns.get(source), was.read_ns.get(source)
+            if at is None:
+                since.pop(source, None)
+            elif before is not None and at > before:
+                since[source] = (at - before) / 1e9
+                fresh.add(source)
+        self._before = now
+        moved = Moved(
+            increases(was.counters, now.counters) if "counters" in fresh else last.counters,
+            # A CPU without any number has all 0.
+            increases({cpu: {} for cpu in now.softnet} | dict(was.softnet), now.softnet)
+            if "softnet" in fresh
+            else last.softnet,
+            increases(was.pressure, now.pressure) if "pressure" in fresh else last.pressure,
+            _of_devices(was, now) if "devices" in fresh else last.devices,
+            _of_qdiscs(was, now) if "qdiscs" in fresh else last.qdiscs,
+            increases(was.cgroups, now.cgroups) if "cgroups" in fresh else last.cgroups,
+            since,
+        )
+        self._last = HostTick(now, moved)
+        return self._last
+
+
+def _of_devices(was: Evidence, now: Evidence) -> dict[int, Mapping[int, Numbers]]:
+    out: dict[int, Mapping[int, Numbers]] = {}
+    for netns, devices in now.devices.items():
+        before = {
+            i: d.numbers
+            for i, d in was.devices.get(netns, {}).items()
+            if i in devices and devices[i].name == d.name
+        }
+        up = increases(before, {i: d.numbers for i, d in devices.items()})
+        if up:
+            out[netns] = up
+    return out
+
+
+def _of_qdiscs(was: Evidence, now: Evidence) -> dict[int, Mapping[str, Numbers]]:
+    out: dict[int, Mapping[str, Numbers]] = {}
+    for netns, qdiscs in now.qdiscs.items():
+        before = {
+            key: q.numbers
+            for key, q in was.qdiscs.get(netns, {}).items()
+            if key in qdiscs and qdiscs[key].kind == q.kind
+        }
+        up = increases(before, {key: q.numbers for key, q in qdiscs.items()})
+        if up:
+            out[netns] = up
+    return out

@@ -1,0 +1,147 @@
+"""The evidence of a tick: what this host says of itself beside its sockets.
+
+Devices and qdiscs are asked for under the kernel's lock of all network configuration, which may be
+busy: what takes long is read more rarely, and each source says when it was read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from nettop.model.evidence import NO_EVIDENCE, Device, Evidence, Numbers, Qdisc
+from nettop.sources import hostcpu, hostnet
+from nettop.sources.links import Links
+from nettop.sources.threads import Threads
+
+SHARE = 0.0002  # of a CPU, that each source may take: 0.2 ms of every second
+SLOW_S = 0.05  # a read that takes longer waited for others: it is spared for
+SLOW_RESTS = 20  # times as long
+REST_MOST_S = 30.0
+NO_ROUTE = "no socket of NETLINK_ROUTE could be made in {} of {} namespaces"
+
+
+T = TypeVar("T")
+
+
+class HostEvidence:
+    """Reads the sources when they are due; one thread calls."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._due: dict[str, float] = {}
+        self._links = Links()
+        self._threads = Threads()
+        self._last = NO_EVIDENCE
+        self._reasons: dict[str, str] = {}
+        self._left_out: dict[str, int] = {}
+        self._read_ns: dict[str, int] = {}
+
+    def read(
+        self,
+        counters: Mapping[int, Numbers],
+        counters_ns: int,
+        files: Mapping[int, hostnet.NetFiles],
+        pids: Sequence[int],
+    ) -> Evidence:
+        """
+        Args:
+            counters: of each namespace, read at counters_ns.
+            files: of each namespace.
+            pids: processes that hold sockets with a verdict, worst first.
+        """
+        last = self._last
+        self._read_ns["counters"] = counters_ns
+        softnet = self._timed("softnet", lambda: self._softnet(last))
+        pressure = self._timed("pressure", lambda: self._pressure(last))
+        devices = self._timed("devices", lambda: self._devices(files))
+        qdiscs = self._timed("qdiscs", lambda: self._qdiscs(files))
+        processes, cgroups = {}, dict[str, Numbers]()
+        if pids:
+            self._read_ns["processes"] = time.monotonic_ns()
+            processes = self._threads.read(pids)
+            self._read_ns["cgroups"] = time.monotonic_ns()
+            cgroups = self._threads.cgroups(processes.values())
+        elif "processes" in self._read_ns:
+            self._threads.read(())
+            del self._read_ns["processes"], self._read_ns["cgroups"]
+        self._say("processes", self._threads.reason, self._threads.left_out)
+        self._say("cgroups", None, self._threads.cgroups_left_out if pids else 0)
+        self._last = Evidence(
+            counters,
+            last.softnet if softnet is None else softnet,
+            last.pressure if pressure is None else pressure,
+            {n: d for n, d in last.devices.items() if n in files} if devices is None else devices,
+            {n: q for n, q in last.qdiscs.items() if n in files} if qdiscs is None else qdiscs,
+            processes,
+            cgroups,
+            dict(self._read_ns),
+            dict(self._reasons),
+            dict(self._left_out),
+        )
+        return self._last
+
+    def _timed(self, source: str, read: Callable[[], T]) -> T | None:
+        """None: it is not due yet."""
+        begun, cpu = self._clock(), time.thread_time()
+        if begun < self._due.get(source, begun):
+            return None
+        out = read()
+        took = self._clock() - begun
+        rest = max((time.thread_time() - cpu) / SHARE, SLOW_RESTS * took * (took > SLOW_S))
+        self._due[source] = begun + min(rest, REST_MOST_S)
+        self._read_ns[source] = time.monotonic_ns()
+        return out
+
+    def _say(self, source: str, reason: str | None, left_out: int = 0) -> None:
+        self._reasons.pop(source, None)
+        self._left_out.pop(source, None)
+        if reason:
+            self._reasons[source] = reason
+        if left_out:
+            self._left_out[source] = left_out
+
+    def _softnet(self, last: Evidence) -> Mapping[int, Numbers]:
+        try:
+            found = hostcpu.read_softnet()
+        except OSError as error:
+            self._say("softnet", f"/proc/net/softnet_stat cannot be read: {error.strerror}")
+            return {}
+        self._say("softnet", None)
+        return last.softnet if found == last.softnet else found
+
+    def _pressure(self, last: Evidence) -> Mapping[str, Numbers]:
+        found = hostcpu.read_pressure()
+        self._say("pressure", None if found else hostcpu.NO_PRESSURE)
+        return last.pressure if found == last.pressure else found
+
+    def _devices(self, files: Mapping[int, hostnet.NetFiles]) -> dict[int, dict[int, Device]]:
+        return self._of_namespaces("devices", self._links.devices, files)
+
+    def _qdiscs(self, files: Mapping[int, hostnet.NetFiles]) -> dict[int, dict[str, Qdisc]]:
+        return self._of_namespaces("qdiscs", self._links.qdiscs, files)
+
+    def _of_namespaces(
+        self,
+        source: str,
+        read: Callable[[int], tuple[T, int]],
+        files: Mapping[int, hostnet.NetFiles],
+    ) -> dict[int, T]:
+        out: dict[int, T] = {}
+        left_out = refused = 0
+        reason = None
+        for netns, of in files.items():
+            if of.route_fd < 0:
+                refused += 1
+                continue
+            try:
+                out[netns], more = read(of.route_fd)
+            except OSError as error:
+                reason = str(error)
+                continue
+            left_out += more
+        if refused:
+            reason = NO_ROUTE.format(refused, len(files))
+        self._say(source, reason, left_out)
+        return out
