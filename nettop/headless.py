@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 from nettop.ending import Stopped
 from nettop.errors import EXIT_OK, NettopError
-from nettop.export.snapshot import RowFeed, default_path, write_header, write_tick
+from nettop.export.snapshot import RowFeed, Ticks, default_path, write_tick
 from nettop.model.types import Model
-from nettop.options import Format, Options
+from nettop.options import MANY_TICKS, Format, Options
 from nettop.text.clean import clean
 from nettop.text.columns import DEFAULT_WIDTH
 from nettop.text.table import TableStyle
@@ -131,31 +131,41 @@ def _run(
 ) -> None:
     form = options.format or Format.TEXT
     style = text_style(options, to_file=options.output not in (None, "-"))
-    ticks = _ticks(feed, options, form)
-    if ticks == 1:
+    most = _ticks(feed, options, form)
+    if most == 1:
         parts = min(ONCE_INTERVALS, max(1, int(options.delay_s / SHORTEST_S)))
         model = observe(feed, options.delay_s / parts, parts if options.delay_given else 0)
         _warn(model, options, feed)
-        write_header(write, form, style)
-        _write_tick(write, feed, model, form, style, options)
+        ticks = Ticks(write, form, style)
+        _add_tick(ticks, feed, model, options)
+        ticks.end()
         done()
         return
-    write_header(write, form, style)
+    ticks = Ticks(write, form, style)
     pace = Pace(options.delay_s)
     number = 0
-    while True:
-        model = pace.tick(feed)
-        check_readable(model, feed)
-        if number == 0:
-            _warn(model, options, feed)
-        elif form is Format.TEXT:
-            write(b"\n")
-        _write_tick(write, feed, model, form, style, options)
-        done()
-        number += 1
-        if ticks is not None and number >= ticks:
-            return
-        pace.wait(feed)
+    try:
+        while True:
+            model = pace.tick(feed)
+            check_readable(model, feed)
+            if number == 0:
+                _warn(model, options, feed)
+            elif form is Format.TEXT:
+                write(b"\n")
+            _add_tick(ticks, feed, model, options)
+            if ticks.whole:
+                done()
+            number += 1
+            if most is not None and number >= most:
+                break
+            pace.wait(feed)
+    except (KeyboardInterrupt, Stopped):
+        if not ticks.whole and number:
+            ticks.end()
+            done()
+        raise
+    ticks.end()
+    done()
 
 
 def _ticks(feed: RowFeed, options: Options, form: Format) -> int | None:
@@ -164,7 +174,7 @@ def _ticks(feed: RowFeed, options: Options, form: Format) -> int | None:
         return 1
     if options.iterations is not None:
         return options.iterations
-    if form in (Format.NDJSON, Format.CSV) or options.batch:
+    if form in MANY_TICKS or options.batch:
         return None
     return 1
 
@@ -174,16 +184,14 @@ def _write_one(
 ) -> None:
     style = text_style(options, to_file=True)
     _warn(model, options, feed)
-    write_header(write, form, style)
-    _write_tick(write, feed, model, form, style, options)
+    ticks = Ticks(write, form, style)
+    _add_tick(ticks, feed, model, options)
+    ticks.end()
 
 
-def _write_tick(
-    write: Callable[[bytes], object], feed: RowFeed, model: Model, form: Format,
-    style: TableStyle, options: Options,
-) -> None:  # fmt: skip
+def _add_tick(ticks: Ticks, feed: RowFeed, model: Model, options: Options) -> None:
     text = options.whole_filter if feed.live else getattr(feed, "filter_text", None)
-    write_tick(write, feed, model, form, style=style, filter_text=text, file=feed.title)
+    ticks.add(feed, model, filter_text=text, file=feed.title)
 
 
 class Pace:

@@ -9,11 +9,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from nettop import optionvalues as take
-from nettop.errors import UsageError
+from nettop.errors import NettopError, UsageError
 from nettop.optionvalues import SortKey as SortKey
 from nettop.ssargs import check_ss_arguments
 from nettop.text.fields import Field, lookup, nearest
@@ -38,8 +39,8 @@ LOOKBACK_S = 15 * 60.0
 class Format(Enum):
     """What is written when there is no screen.
 
-    To add a format: its suffix here, its writer in export/ called by export/snapshot.write_tick,
-    `--NAME` in parse() if it has an option, and text/usage.py.
+    To add a format: its suffix here, its writer in export/ called by export/snapshot.write_tick (or
+    Ticks, if the file has an end), `--NAME` in parse() if it has an option, and text/usage.py.
     """
 
     TEXT = "txt"
@@ -47,9 +48,11 @@ class Format(Enum):
     NDJSON = "ndjson"
     CSV = "csv"
     SVG = "svg"
+    PARQUET = "parquet"
 
 
 SUFFIXES = {f".{f.value}": f for f in Format}
+MANY_TICKS = (Format.NDJSON, Format.CSV, Format.PARQUET)  # that have room for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ class Options:
     @property
     def ticks(self) -> bool:
         """What is written has place for many ticks."""
-        return self.batch or self.format in (Format.NDJSON, Format.CSV)
+        return self.batch or self.format in MANY_TICKS
 
     @property
     def fixed_filter(self) -> str | None:
@@ -519,7 +522,19 @@ def _suffix_format(output: str | None) -> Format:
     if found is None:
         known, hint = ", ".join(SUFFIXES), take.perhaps(nearest(suffix, list(SUFFIXES)))
         raise UsageError(f"-o {output}: the file's ending says what to write: one of {known}{hint}")
+    check_format(found)
     return found
+
+
+def check_format(form: Format) -> None:
+    """
+    Raises:
+        NettopError: what writes it is not installed.
+    """
+    if form is Format.PARQUET and find_spec("pyarrow") is None:
+        raise NettopError(
+            "a .parquet file needs pyarrow, which is not installed: pip install 'nettop[parquet]'"
+        )
 
 
 def color_wanted(environ: Mapping[str, str]) -> bool:

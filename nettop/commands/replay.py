@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from nettop import headless
 from nettop.commands.record import say
 from nettop.errors import EXIT_OK
-from nettop.export.snapshot import write_header, write_tick
+from nettop.export.snapshot import Ticks
 from nettop.feed import Sort
 from nettop.options import Format, Options
 from nettop.past import start_of
@@ -42,7 +42,7 @@ def _run(recording: Recording, options: Options) -> int:
     feed = _feed(recording, frames, first, last, options)
 
     def write_all(write: Callable[[bytes], object], done: Callable[[], object]) -> None:
-        write_header(write, form, style)
+        ticks = Ticks(write, form, style)
         shown = 0
         for frame in _from(frames, first, last):
             model = feed.tick()
@@ -50,12 +50,12 @@ def _run(recording: Recording, options: Options) -> int:
                 continue
             if shown and form is Format.TEXT:
                 write(b"\n")
-            write_tick(
-                write, feed, model, form, style=style, filter_text=options.whole_filter,
-                file=feed.title,
-            )  # fmt: skip
-            done()
+            ticks.add(feed, model, filter_text=options.whole_filter, file=feed.title)
+            if ticks.whole:
+                done()
             shown += 1
+        ticks.end()
+        done()
 
     if options.output in (None, "-"):
         out = headless.standard_output()

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nettop.errors import UsageError
 from nettop.feed import Feed
@@ -19,6 +19,9 @@ from nettop.model.types import Detail, Model, Row
 from nettop.options import SUFFIXES, Format
 from nettop.text.columns import DEFAULT_WIDTH
 from nettop.text.table import TableStyle
+
+if TYPE_CHECKING:
+    from nettop.export.parquetout import ParquetTable
 
 EVENTS_MOST = 1000
 SNAPSHOT_STYLE = TableStyle(width=DEFAULT_WIDTH)
@@ -106,6 +109,52 @@ def write_header(write: Callable[[bytes], object], form: Format, style: TableSty
         csvout.write_header(write, style.columns)
 
 
+class Ticks:
+    """Writes ticks one after the other, in one format."""
+
+    def __init__(
+        self,
+        write: Callable[[bytes], object],
+        form: Format,
+        style: TableStyle = SNAPSHOT_STYLE,
+    ) -> None:
+        """write: takes bytes; its OSError comes through."""
+        self._write, self._form, self._style = write, form, style
+        self._table: ParquetTable | None = None
+        if form is Format.PARQUET:
+            from nettop.export.parquetout import ParquetTable
+
+            self._table = ParquetTable(write, style.columns)
+        write_header(write, form, style)
+
+    @property
+    def whole(self) -> bool:
+        """What is written is good as it is after each tick, not only after end()."""
+        return self._table is None
+
+    def add(
+        self,
+        feed: RowFeed,
+        model: Model,
+        *,
+        filter_text: str | None = None,
+        shown: bool = True,
+        file: str | None = None,
+    ) -> None:
+        """As write_tick."""
+        if self._table is not None:
+            self._table.add(model, feed.rows_all(everything=not shown))
+            return
+        write_tick(
+            self._write, feed, model, self._form, style=self._style, filter_text=filter_text,
+            shown=shown, file=file,
+        )  # fmt: skip
+
+    def end(self) -> None:
+        if self._table is not None:
+            self._table.end()
+
+
 def write_snapshot(
     path: str | Path | None,
     feed: RowFeed,
@@ -133,8 +182,9 @@ def write_snapshot(
     from nettop.export.atomic import AtomicFile
 
     with AtomicFile(target) as file:
-        write_header(file.write, form, SNAPSHOT_STYLE)
-        write_tick(file.write, feed, model, form, filter_text=filter_text, shown=shown)
+        ticks = Ticks(file.write, form)
+        ticks.add(feed, model, filter_text=filter_text, shown=shown)
+        ticks.end()
     return target.absolute()
 
 

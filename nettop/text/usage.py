@@ -175,7 +175,8 @@ _OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         _WRITTEN, "-o, --output FILE", "write there, mode 0600: one object atomically, many ticks "
-        "as they come; - is standard output; without a format the ending chooses it",
+        "as they come; - is standard output; without a format the ending chooses it: .txt .json "
+        ".ndjson .csv .parquet .svg",
         ("live", "snapshot", "open", "record", "replay"),
     ),
     Option(

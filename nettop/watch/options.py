@@ -84,4 +84,6 @@ def _format(output: str | None) -> Format:
     if output == "-" or (suffix != RECORDING and suffix not in SUFFIXES):
         known = ", ".join((*(s for s in SUFFIXES), RECORDING))
         raise UsageError(f"-o {output}: the file's ending says what to write: one of {known}")
-    return SUFFIXES.get(suffix, Format.JSON)
+    form = SUFFIXES.get(suffix, Format.JSON)
+    base.check_format(form)
+    return form
