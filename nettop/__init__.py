@@ -5,7 +5,7 @@ This file is the map: it imports nothing, so that every start stays cheap.
 Rooms
     cli            reads the command line, opens a feed, chooses a screen or plain output
     options        argv to Options; optionvalues, ssargs; probe, watch have their own
-    commands/      record, replay, and the topics of nettop help
+    commands/      record, replay, why, and the topics of nettop help
     headless       tables, JSON, CSV and snapshots without a screen; doctor: what works here
     sources/       what is read: /proc and system calls (namespaces, names, counters, evidence of
                    causes), and a module per plane that loads it, reads it each tick and says why
@@ -20,6 +20,7 @@ Rooms
     filefeed       the feed of an opened snapshot
     feed           the protocol of all feeds
     spells         each verdict of a socket from when it began to hold until it ended
+    findings/      what a look came to: cases that share a cause, as text, HTML and JSON
     changes        ticks in which something changed; lookback: what the screen keeps of ticks
     past           PastFeed: a replay that goes to any tick, forward and back
     stretches      FILE@FROM..TO and the ticks that it means
@@ -92,6 +93,9 @@ Glossary (used literally, in code and texts)
     level        ok, watch or unwell: the loudest verdict, sinking 10 s after it ended
     verdict      one named thing that is wrong with a socket, with its number
     spell        one verdict of one socket, from the tick in which it began to hold to its end
+    look         the ticks that nettop why takes, of this host or of a recording
+    case         the worst verdict of one socket in a look
+    finding      cases that share a cause
     WHO          whose fault a verdict is: app, kern, nic, net, peer; ? not known
 """
 

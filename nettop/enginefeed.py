@@ -12,7 +12,17 @@ from nettop.feed import Grouping
 from nettop.heldrows import HeldRows
 from nettop.history import Histories
 from nettop.model.events import Closed, Event, EventMemory, EventType
-from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row, Sick
+from nettop.model.types import (
+    Detail,
+    Group,
+    Histogram,
+    HostCounters,
+    Model,
+    Point,
+    Proc,
+    Row,
+    Sick,
+)
 
 if TYPE_CHECKING:
     from nettop.query.compile import Filter
@@ -101,6 +111,11 @@ class EngineFeed:
     def matching(self, compiled: Filter | None = None) -> list[int]:
         """Cookies of the sockets that a filter (None: the one in force) lets through now."""
         return self._deriver.engine.matching(compiled)
+
+    @property
+    def counters(self) -> HostCounters:
+        """The host's own, as of the last tick."""
+        return self._deriver.facts.counters
 
     def position(self, cookie: int) -> int | None:
         place = self._shown.position(cookie) if self._shown is not None else None

@@ -13,6 +13,7 @@ from nettop.text.fields import FIELDS
 from nettop.text.verdicts import VERDICTS, VerdictSpec
 from nettop.text.words import who_text
 
+_IN_NAMESPACE = re.compile(r"\b(ping|mtr|nc|tc|ss|ip|ethtool|nstat|sysctl) ")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)  # goes into a command as it is
 
 
@@ -88,7 +89,7 @@ def _next_step(spec: VerdictSpec, row: Row) -> str:
     pid = row.proc.pid or "PID"
     said = spec.step(rec.because, pid=pid, host=row.remote_addr, port=rec.dport, lport=rec.sport)
     where = row.netns_name
-    if where and _PLAIN_NAME.fullmatch(where):
+    if where and _PLAIN_NAME.fullmatch(where) and _IN_NAMESPACE.search(said):
         return f"{said} (in its namespace: ip netns exec {where} …)"
     return said
 
@@ -178,8 +179,8 @@ _HERE = (
 )
 
 _NO_ANSWER = {
-    Because.SYN: "SYNs sent again: nothing answers. The host is down or a firewall drops them; "
-    "not distinguishable from this end",
+    Because.SYN: "SYNs sent again: nothing answers. The host is down, a firewall drops them or the "
+    "listener's queue is full; not distinguishable from this end",
     Because.PROBE: "probes of the peer's shut window without an answer: the path is cut or the "
     "peer gone; not distinguishable from this end",
     Because.KEEPALIVE: "keepalive probes without an answer: the path is cut or the peer gone; "
@@ -261,7 +262,7 @@ def _loss(row: Row, model: Model) -> Evidence | str | None:
     if row.holds(Verdict.LOSS, Verdict.RTO):
         return None
     if not rec.flags & Flag.RETR_PCT:
-        return "loss"
+        return "how much is lost"
     return Evidence("diag", f"loss ({units.percent(rec.retr_pct)} resent)", rec.retr_pct, "percent")
 
 

@@ -174,8 +174,8 @@ _TABLE = (
         next_step=f"ping {{host}}, and {_TRACE}; look with nettop at the other end too",
         by_cause={
             Because.HERE: _HERE_STEP,
-            Because.SYN: "nc -vz {host} {port} from here and from another host: is it up, does it "
-            "listen, does a firewall drop what comes for that port",
+            Because.SYN: "nc -vz {host} {port} from here and from another host; ss -ltn on "
+            "{host}: does it listen, is its queue (Recv-Q) full",
             Because.SILENT_PEER: "nettop at {host}: does its program accept and read, does a "
             "firewall there or between drop established connections",
         },

@@ -34,27 +34,27 @@ def test_commands_hold_numbers_and_addresses_and_no_foreign_name() -> None:
     step = said(Verdict.UNREAD, netns_name=HOSTILE, user=HOSTILE, cgroup=HOSTILE).next_step
     assert "/proc/12/status" in step
     assert "netns" not in step
-    assert "ip netns exec web …" in said(Verdict.UNREAD, netns_name="web").next_step
+    assert "ip netns exec web …" in said(Verdict.LOSS, netns_name="web").next_step
 
 
 def test_what_is_ruled_out_has_the_number_that_excludes_it() -> None:
     measured = Plane(
         tx=tuple(Dist(9, 0, 0, 0, 70_000, 0) if s is Stage.QDISC else Dist() for s in Stage)
     )
-    told = said(Verdict.RTT, flags=LIMITED, lim_rwnd_pct=3, retr_pct=0.2, plane=measured)
-    assert told.ruled_out == (
+    whole = said(Verdict.RTT, flags=LIMITED, lim_rwnd_pct=3, retr_pct=0.2, plane=measured)
+    assert whole.ruled_out == (
         "ruled out: loss (0.20% resent), the peer's window (3% of the time), "
         "this host's own queue (p99 70.0µs of 9 sends)"
     )
-    assert [e.value for e in told.excluded] == [0.2, 3, 70_000]
-    assert [e.source for e in told.excluded] == ["diag", "diag", "stages"]
+    assert [e.value for e in whole.excluded] == [0.2, 3, 70_000]
+    assert [e.source for e in whole.excluded] == ["diag", "diag", "stages"]
 
 
 def test_what_is_not_measured_is_not_ruled_out() -> None:
-    told = said(Verdict.RTT)
-    assert told.ruled_out == ""
-    for what in ("loss", "the peer's window", "own queue", "which queue on the path"):
-        assert what in told.unknown
+    whole = said(Verdict.RTT)
+    assert whole.ruled_out == ""
+    for what in ("how much is lost", "the peer's window", "own queue", "which queue on the path"):
+        assert what in whole.unknown
 
 
 def test_a_verdict_that_holds_too_rules_nothing_out() -> None:
@@ -62,15 +62,15 @@ def test_a_verdict_that_holds_too_rules_nothing_out() -> None:
         verdicts=1 << Verdict.RTT | 1 << Verdict.LOSS, verdict=Verdict.RTT, verdict2=Verdict.LOSS,
         flags=LIMITED, retr_pct=4.0,
     )  # fmt: skip
-    told = explain(row, None, make_model(), None)
-    assert "loss" not in told.ruled_out + told.unknown
-    assert "loss on the path" in told.what
+    whole = explain(row, None, make_model(), None)
+    assert "loss" not in whole.ruled_out + whole.unknown
+    assert "loss on the path" in whole.what
 
 
 def test_this_host_is_excluded_only_where_the_events_would_have_seen_it() -> None:
     assert "whether this host dropped it (events are off)" in said(Verdict.LOSS).unknown
-    told = said(Verdict.LOSS, EVENTS_ON)
-    assert "this host (the events saw it drop less than half" in told.ruled_out
+    whole = said(Verdict.LOSS, EVENTS_ON)
+    assert "this host (the events saw it drop less than half" in whole.ruled_out
     here = said(Verdict.LOSS, EVENTS_ON, because=Because.HERE)
     assert "this host" not in here.ruled_out
     assert "on the path" not in here.unknown

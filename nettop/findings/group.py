@@ -1,0 +1,136 @@
+"""Which cases are one finding, and in what order findings are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+
+from nettop.findings.values import Case, Finding
+from nettop.model.types import Row, Stage, Verdict
+from nettop.text.columns import endpoint
+from nettop.text.verdicts import VERDICTS
+from nettop.text.words import owner_text
+
+Key = tuple[Hashable, ...]
+_AT_A_LISTENER = (Verdict.ACCEPT, Verdict.DROPS)
+_UNOWNED = "a program that is not known"
+
+
+def findings_of(cases: Iterable[Case]) -> tuple[Finding, ...]:
+    """One for each cause, worst first."""
+    alike: dict[Key, list[Case]] = {}
+    for case in cases:
+        # Two verdicts of one name (the age of unread data, the wait of what was read) are one.
+        alike.setdefault((VERDICTS[case.verdict].name, case.who), []).append(case)
+    found = [_finding(kind, group) for each in alike.values() for kind, group in _groups(each)]
+    return tuple(sorted(found, key=_order))
+
+
+def _order(finding: Finding) -> tuple[float, ...]:
+    """Loudest first, then what takes most of its flows, then how many, then how long."""
+    cost = -1.0 if finding.cost is None else finding.cost
+    return (-finding.level, -cost, -finding.sockets, -finding.held_s)
+
+
+def _groups(cases: Sequence[Case]) -> list[tuple[str, list[Case]]]:
+    """Of cases of one verdict and one WHO: what they share, and those that do."""
+    who = cases[0].who.rstrip("?")
+    if who in ("kern", "nic"):
+        return _by("host", cases)
+    if who in ("app", "") or cases[0].verdict in _AT_A_LISTENER:
+        listeners = [case for case in cases if case.row.is_listen]
+        others = [case for case in cases if not case.row.is_listen]
+        return [*_by("listener", listeners), *_by("process", others)]
+    return _by("peer", cases) if who == "peer" else _greedy(cases)
+
+
+def _greedy(cases: Sequence[Case]) -> list[tuple[str, list[Case]]]:
+    """By the peer, or by the process where more of them share that: the largest group first."""
+    left, out = list(cases), []
+    while left:
+        groups = [*_by("peer", left), *_by("process", left)]
+        kind, largest = max(groups, key=lambda group: (len(group[1]), group[0] == "peer"))
+        out.append((kind, largest))
+        taken = {id(case) for case in largest}
+        left = [case for case in left if id(case) not in taken]
+    return out
+
+
+def _by(kind: str, cases: Iterable[Case]) -> list[tuple[str, list[Case]]]:
+    groups: dict[Key, list[Case]] = {}
+    for case in cases:
+        groups.setdefault(_KEYS[kind](case.row), []).append(case)
+    return [(kind, group) for group in groups.values()]
+
+
+_KEYS: dict[str, Callable[[Row], Key]] = {
+    "host": lambda row: (row.rec.netns,),
+    "listener": lambda row: (row.rec.netns, row.rec.sport),
+    "process": lambda row: (row.proc.pid, None if row.proc.pid else owner_text(row)),
+    "peer": lambda row: (row.rec.netns, row.rec.family, row.rec.dst),
+}
+
+
+def _finding(kind: str, cases: Sequence[Case]) -> Finding:
+    ordered = sorted(
+        cases, key=lambda c: (-c.level, -(c.cost if c.cost is not None else -1), -c.value)
+    )
+    costs = [case.cost for case in cases if case.cost is not None]
+    return Finding(
+        who=ordered[0].who,
+        party=_party(kind, ordered),
+        cases=tuple(ordered),
+        level=ordered[0].level,
+        cost=max(costs, default=None),
+        from_ns=min(case.from_ns for case in cases),
+        to_ns=max(case.to_ns for case in cases),
+        held_s=max(case.held_s for case in cases),
+    )
+
+
+def _party(kind: str, cases: Sequence[Case]) -> str:
+    row = cases[0].row
+    owner = owner_text(row) or _UNOWNED
+    if kind == "host":
+        return ""
+    if kind == "listener":
+        return f"{owner} on {endpoint(row, local=True)}"
+    who = cases[0].who.rstrip("?")
+    if kind == "process" or not row.has_remote:
+        return f"for {owner}" if who == "net" else owner
+    peer = row.remote_addr
+    if len({(case.row.rec.dport) for case in cases}) == 1:
+        peer = endpoint(row, local=False)
+    return peer if who == "peer" else f"to {peer}"
+
+
+def cost_of(row: Row, interval_s: float | None) -> float | None:
+    """What the worst verdict takes of the flow, 0 to 1; None where its number does not say.
+
+    Of the time: nothing moves while data stands unread, a send is not answered, a window is shut
+    or an accept queue full. Of the bytes: those that were resent.
+    """
+    rec, value = row.rec, float(row.rec.verdict_value)
+    match Verdict(rec.verdict):
+        case Verdict.UNREAD | Verdict.RTO:
+            return 1.0
+        case Verdict.ACCEPT | Verdict.WINDOW | Verdict.SNDBUF | Verdict.LOSS:
+            return min(1.0, value / 100)
+        case Verdict.RTT:
+            return 1 - 1 / value if value > 1 else 0.0
+        case Verdict.READS:
+            if not interval_s:
+                return None
+            return min(1.0, row.plane.wait.sum_ns / 1e9 / interval_s)
+        case Verdict.QDISC:
+            return _stage_share(row, Stage.QDISC)
+        case Verdict.NIC:
+            return _stage_share(row, Stage.NIC)
+        case Verdict.UNCLOSED | Verdict.CWND:
+            return 0.0  # no flow waits for it
+        case Verdict.DROPS:
+            return None
+
+
+def _stage_share(row: Row, stage: Stage) -> float | None:
+    total = row.plane.tx[Stage.TOTAL]
+    return min(1.0, row.plane.tx[stage].sum_ns / total.sum_ns) if total.sum_ns else None

@@ -1,0 +1,256 @@
+"""A look at a host: takes the ticks of a feed one by one and says what was wrong in them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from nettop import __version__
+from nettop.findings.course import Course, HistogramSum
+from nettop.findings.group import cost_of, findings_of
+from nettop.findings.host import CounterSum, SourceLog
+from nettop.findings.values import Case, Own, Report
+from nettop.model.types import (
+    Detail,
+    Histogram,
+    HostCounters,
+    Level,
+    Model,
+    Proto,
+    Row,
+    Sick,
+    Stage,
+    Verdict,
+)
+from nettop.spells import Spell, SpellTracker
+from nettop.text.explain import explain
+from nettop.text.words import who_name
+
+# What is kept of sockets that were unwell; more are counted.
+MOST_CASES = 10_000
+MOST_SPELLS = 20_000
+# Verdicts for whose cause the stages of a send matter, and how many sockets are measured for it.
+STAGED = (Verdict.LOSS, Verdict.RTO, Verdict.WINDOW, Verdict.RTT, Verdict.SNDBUF)
+MOST_STAMPED = 16
+# A tick in which the stages were measured excludes more than one whose number is a little larger.
+MEASURED_COUNTS = 1.25
+_GAP_INTERVALS, _LEAST_GAP_NS = 3, 5 * 10**9
+
+
+class LookFeed(Protocol):
+    """What a look asks of the feed whose tick it takes."""
+
+    def sick(self, *, matched: bool = True) -> list[Sick]: ...
+
+    def find(self, cookie: int) -> Row | None: ...
+
+    def detail(self, cookie: int) -> Detail | None: ...
+
+    def seconds_since(self, engine_s: int) -> float | None: ...
+
+    def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None: ...
+
+    @property
+    def counters(self) -> HostCounters | None:
+        """The host's counters as of the tick; None: not known."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A case that may go on."""
+
+    case: Case
+    rank: tuple[float, ...]
+
+
+class Look:
+    """Pure but for the feed that it is handed; one thread."""
+
+    def __init__(self, *, file: str | None = None, filter_text: str | None = None) -> None:
+        """filter_text: of the feed; without one sockets that are no rows by default count too."""
+        self._file, self._filter_text = file, filter_text
+        self._matched = filter_text is not None
+        self._tracker = SpellTracker(matched=self._matched)
+        self._spells: list[Spell] = []
+        self._cases: dict[tuple[int, Verdict], _Seen] = {}
+        self._counters, self._sources = CounterSum(), SourceLog()
+        self._course, self._waits = Course(), HistogramSum()
+        self._tx = {stage: HistogramSum() for stage in Stage}
+        self._has_waits = self._has_tx = False
+        self._events: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._gaps: list[tuple[int, int]] = []
+        self._first: Model | None = None
+        self._last: Model | None = None
+        self._began: Model | None = None  # first tick of this run of the recorder
+        self._earlier = Own()  # of runs before it
+        self._most_sockets: int | None = None
+        self._most_matched = 0
+        self._restarts = self._malformed = self._unlisted = 0
+        self.ticks = 0
+        self.stamped = 0  # sockets that were chosen for the TX stages
+        self.dropped_cases = 0
+
+    # --- a tick ---
+
+    def take(self, model: Model, feed: LookFeed) -> None:
+        """The tick of that model, while the feed still is at it."""
+        self._mark_gap(model)
+        before = self._last
+        self._first = self._first or model
+        self._began = self._began or model
+        self.ticks += 1
+        self._spells += self._tracker.take(model, feed)[: MOST_SPELLS - len(self._spells)]
+        found = feed.sick(matched=self._matched)
+        for sick in found:
+            self._take_sick(sick, model, feed)
+        counters = feed.counters
+        if counters is not None:
+            self._counters.take(counters)
+        self._sources.take(model.sources)
+        unwell = sum(bool(sick.verdicts_unwell) for sick in found)
+        from_ns = before.wall_ns if before is not None else model.wall_ns
+        self._course.take(model, from_ns, unwell, len(found) - unwell)
+        self._take_times(model, feed)
+        self._take_sums(model)
+        self._last = model
+
+    def _mark_gap(self, model: Model) -> None:
+        last = self._last
+        if last is None:
+            return
+        interval_ns = (model.interval_s or 1.0) * 1e9
+        apart_ns = model.wall_ns - last.wall_ns
+        restarted = model.seq <= last.seq
+        if restarted or not -1e9 < apart_ns <= max(_LEAST_GAP_NS, _GAP_INTERVALS * interval_ns):
+            self._gaps.append((last.wall_ns, model.wall_ns))
+        if restarted:  # its sockets and counters are others
+            self._spells += self._tracker.finish(last.wall_ns)
+            self._counters.restart()
+            self._earlier = self._own_costs()
+            self._began = None
+
+    def _take_sick(self, sick: Sick, model: Model, feed: LookFeed) -> None:
+        verdict = Verdict(sick.verdict)
+        level = Level.UNWELL if sick.verdicts_unwell >> verdict & 1 else Level.WATCH
+        key = sick.cookie, verdict
+        seen = self._cases.get(key)
+        interval_s = model.interval_s or 0.0
+        if seen is not None:
+            case = seen.case
+            seen.case = replace(
+                case, to_ns=model.wall_ns, held_s=case.held_s + interval_s, ticks=case.ticks + 1
+            )
+            if (level, sick.verdict_value * MEASURED_COUNTS) <= seen.rank:
+                return
+        elif len(self._cases) >= MOST_CASES:
+            self.dropped_cases += 1
+            return
+        row = feed.find(sick.cookie)
+        if row is None or row.rec.verdict != verdict:  # closed, or read anew, meanwhile
+            return
+        measured = row.plane.tx[Stage.QDISC].count
+        rank = (level, sick.verdict_value * (MEASURED_COUNTS if measured else 1))
+        if seen is not None and rank <= seen.rank:
+            return
+        since_s = feed.seconds_since(row.rec.verdict_since_s)
+        case = Case(
+            row=row,
+            verdict=verdict,
+            level=level,
+            who=who_name(row.rec.who),
+            value=sick.verdict_value,
+            said=explain(row, feed.detail(sick.cookie), model, since_s),
+            cost=cost_of(row, model.interval_s),
+            from_ns=seen.case.from_ns if seen else model.wall_ns,
+            to_ns=model.wall_ns,
+            held_s=seen.case.held_s if seen else interval_s,
+            ticks=seen.case.ticks if seen else 1,
+        )
+        self._cases[key] = _Seen(case, rank)
+
+    def _take_times(self, model: Model, feed: LookFeed) -> None:
+        if model.rx_wait is not None:
+            self._has_waits = True
+            self._waits.add(model.rx_wait)
+        stages = feed.tx(None, run=False) if model.tx is not None else None
+        if stages is not None:
+            self._has_tx = True
+            for stage, more in zip(Stage, stages, strict=True):
+                self._tx[stage].add(more)
+
+    def _take_sums(self, model: Model) -> None:
+        summary = self._tracker.summary(model)
+        if summary.sockets is not None:
+            self._most_sockets = max(self._most_sockets or 0, summary.sockets)
+        self._most_matched = max(self._most_matched, summary.matched)
+        self._events.update(summary.events)
+        if model.events is not None:
+            self._reasons.update({r.name: r.interval for r in model.events.reasons if r.interval})
+            self._unlisted += sum(c.left_out for c in model.events.counts)
+        self._restarts += model.totals.restarts
+        self._malformed += model.totals.malformed + model.totals.truncated
+
+    def to_stamp(self) -> list[int]:
+        """Cookies of the sockets whose verdict the TX stages would support or exclude, worst
+        first."""
+        cases = [
+            seen.case
+            for (_, verdict), seen in self._cases.items()
+            if verdict in STAGED and seen.case.row.proto == Proto.TCP
+        ]
+        cases.sort(key=lambda case: (-case.level, -(case.cost or 0), -case.value))
+        return list(dict.fromkeys(case.row.cookie for case in cases))[:MOST_STAMPED]
+
+    # --- what it came to ---
+
+    def report(self) -> Report:
+        """After at least one tick; takes no more then."""
+        first, last = self._first, self._last
+        assert first is not None
+        assert last is not None
+        self._spells += self._tracker.finish(last.wall_ns)[: MOST_SPELLS - len(self._spells)]
+        own = self._own_costs()
+        return Report(
+            host=last.host,
+            kernel=last.kernel,
+            nettop=__version__,
+            file=self._file,
+            filter_text=self._filter_text,
+            from_ns=first.wall_ns,
+            to_ns=last.wall_ns,
+            ticks=self.ticks,
+            sockets=self._most_sockets,
+            matched=self._most_matched,
+            findings=findings_of(seen.case for seen in self._cases.values()),
+            spells=tuple(sorted(self._spells, key=lambda s: s.from_ns)),
+            moved=self._counters.moved(),
+            counters_known=self._counters.known,
+            drop_reasons=tuple(self._reasons.most_common(20)),
+            events=dict(self._events),
+            unknown=self._sources.unknown(last.sources),
+            own=replace(
+                own,
+                unlisted_events=self._unlisted,
+                restarts=self._restarts,
+                malformed=self._malformed,
+                unlisted_cases=self.dropped_cases,
+                gaps=tuple(self._gaps),
+            ),
+            course=self._course.bins,
+            rx_wait=self._waits.total if self._has_waits else None,
+            tx=tuple(self._tx[s].total for s in Stage) if self._has_tx else None,
+            stamped=self.stamped,
+        )
+
+    def _own_costs(self) -> Own:
+        """What cost counts since nettop's start, of this look alone."""
+        began, last, earlier = self._began, self._last, self._earlier
+        if began is None or last is None:
+            return earlier
+        return Own(
+            earlier.missed_ticks + last.cost.missed_ticks - began.cost.missed_ticks,
+            earlier.lost_events + last.cost.lost_events - began.cost.lost_events,
+        )

@@ -1,0 +1,123 @@
+"""Findings and what stands beside them in a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from nettop.model.types import Histogram, Level, Row, SourceStatus, Verdict
+from nettop.spells import Spell
+from nettop.text.explain import Explanation
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """The worst verdict of one socket, as of the tick in which it was worst."""
+
+    row: Row
+    verdict: Verdict
+    level: Level  # watch or unwell
+    who: str  # app, app?, kern …
+    value: float  # in the verdict's own unit
+    said: Explanation
+    cost: float | None  # share of the flow's time or bytes that it takes, 0 to 1; None: not known
+    from_ns: int  # CLOCK_REALTIME of the first tick in which it held
+    to_ns: int  # and of the last
+    held_s: float  # in all, while one looked
+    ticks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Cases that share a cause; worst first."""
+
+    who: str
+    party: str  # whom or what it is about: nginx/812, to 10.0.3.7; "": this host
+    cases: tuple[Case, ...]
+    level: Level
+    cost: float | None
+    from_ns: int
+    to_ns: int
+    held_s: float  # of the case that held longest
+
+    @property
+    def worst(self) -> Case:
+        return self.cases[0]
+
+    @property
+    def sockets(self) -> int:
+        return len({case.row.cookie for case in self.cases})
+
+
+class Moved(NamedTuple):
+    """A counter of the host that grew while one looked."""
+
+    field: str  # of HostCounters
+    name: str  # as nstat has it
+    by: int
+    says: str
+    trouble: bool  # it does not move on a healthy host
+
+
+class Unknown(NamedTuple):
+    """What cannot be said, as a source is off."""
+
+    source: SourceStatus
+    says: str
+    off_ticks: int  # of the look
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What nettop itself left out while one looked."""
+
+    missed_ticks: int = 0
+    lost_events: int = 0
+    unlisted_events: int = 0  # counted, and in no list
+    restarts: int = 0  # dumps begun again
+    malformed: int = 0  # messages that were skipped, or cut short
+    unlisted_cases: int = 0  # ticks of unwell sockets that are in no finding: too many
+    gaps: tuple[tuple[int, int], ...] = ()  # from, to: nothing is known of these times, wall ns
+
+
+class Bin(NamedTuple):
+    """Some ticks of the course."""
+
+    from_ns: int  # CLOCK_REALTIME
+    to_ns: int
+    unwell: int  # the most at once
+    watch: int
+    waits: tuple[int, ...]  # deliveries by octave of their RX queue wait; empty: none
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a look came to."""
+
+    host: str
+    kernel: str
+    nettop: str  # version that looked
+    file: str | None  # name of the recording or snapshot; None: this host, now
+    filter_text: str | None
+    from_ns: int  # CLOCK_REALTIME of the first tick
+    to_ns: int
+    ticks: int
+    sockets: int | None  # that were listed, at most at once; None: not known
+    matched: int  # of these, that passed the filter
+    findings: tuple[Finding, ...]
+    spells: tuple[Spell, ...]  # by the time they began
+    moved: tuple[Moved, ...]
+    counters_known: bool
+    drop_reasons: tuple[tuple[str, int], ...]  # the kernel's name → packets, most first
+    events: Mapping[str, int]  # by type, as JSON names it
+    unknown: tuple[Unknown, ...]
+    own: Own
+    course: tuple[Bin, ...]
+    rx_wait: Histogram | None  # None: not measured
+    tx: tuple[Histogram, ...] | None  # by Stage; None: no sends were stamped
+    stamped: int = 0  # sockets whose sends this look chose for the TX stages
+
+    @property
+    def seconds(self) -> float:
+        return (self.to_ns - self.from_ns) / 1e9

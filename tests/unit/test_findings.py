@@ -1,0 +1,297 @@
+"""Looks: which cases are one finding, in what order, what the host adds, what is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from nettop.findings.course import MOST_BINS, Course, HistogramSum
+from nettop.findings.group import cost_of
+from nettop.findings.host import NOT_SAID, CounterSum
+from nettop.findings.look import MOST_STAMPED, Look
+from nettop.findings.plain import headline, nothing, text_of
+from nettop.findings.values import Report
+from nettop.model.cost import Cost
+from nettop.model.types import (
+    Detail,
+    Dist,
+    Histogram,
+    HostCounters,
+    Level,
+    Model,
+    Owner,
+    Plane,
+    Proc,
+    Row,
+    Sick,
+    SourceStatus,
+    Stage,
+    Verdict,
+)
+from nettop.text.explain import explain
+from nettop.text.verdicts import VERDICTS
+from tests.export.make import HOSTILE, make_model, make_row
+
+S = 10**9
+ALL_ON = tuple(SourceStatus(name, "ok") for name in NOT_SAID)
+
+
+class Feed:
+    """Rows of a tick, as a look asks for them."""
+
+    def __init__(self, rows: Sequence[Row], counters: HostCounters | None = None) -> None:
+        self.rows = {row.cookie: row for row in rows}
+        self.counters = counters
+
+    def sick(self, *, matched: bool = True) -> list[Sick]:
+        return [
+            Sick(r.rec.cookie, r.rec.flags, r.rec.verdicts, (r.rec.level == 2) << r.rec.verdict,
+                 r.rec.verdict, r.rec.verdict2, r.rec.who, r.rec.who2, r.rec.because,
+                 r.rec.because2, r.rec.verdict_value, r.rec.verdict2_value)
+            for r in self.rows.values() if r.rec.verdicts
+        ]  # fmt: skip
+
+    def find(self, cookie: int) -> Row | None:
+        return self.rows.get(cookie)
+
+    def detail(self, cookie: int) -> Detail | None:
+        return None
+
+    def seconds_since(self, engine_s: int) -> float | None:
+        return None
+
+    def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
+        return tuple(
+            Histogram(Dist(2, 10, 5, 5, 5, 5), ((4, 8, 2),)) if s is Stage.ACK
+            else Histogram(Dist(), ()) for s in Stage
+        )  # fmt: skip
+
+
+def sick(
+    cookie: int, verdict: Verdict, value: float = 50.0, level: Level = Level.UNWELL,
+    pid: int = 12, comm: str = "nginx", peer: int = 2, **more: Any,
+) -> Row:  # fmt: skip
+    return make_row(
+        cookie, verdicts=1 << verdict, verdict=verdict, verdict2=verdict, verdict_value=value,
+        level=int(level), proc=Proc(pid, 7, Owner.PROC, 0, comm),
+        dst=bytes((10, 0, 0, peer)) + bytes(12), **more,
+    )  # fmt: skip
+
+
+def model(tick: int = 1, **changes: Any) -> Model:
+    times = {"seq": tick, "mono_ns": tick * S, "wall_ns": (1_795_201_200 + tick) * S}
+    return make_model(**{"sources": ALL_ON, **times, **changes})
+
+
+def look(*ticks: Sequence[Row], **more: Any) -> Report:
+    taken = Look(**more)
+    for number, rows in enumerate(ticks, 1):
+        taken.take(model(number), Feed(rows))
+    return taken.report()
+
+
+def test_sockets_of_one_process_and_verdict_are_one_finding() -> None:
+    rows = [sick(i, Verdict.UNREAD, 300.0 + i, peer=i) for i in range(1, 6)]
+    (finding,) = look(rows).findings
+    assert headline(finding) == "app nginx/12: does not read"
+    assert finding.sockets == 5
+    assert finding.worst.row.cookie == 5
+
+
+def test_reads_late_and_unread_data_are_one_finding_of_the_process() -> None:
+    rows = [sick(1, Verdict.UNREAD), sick(2, Verdict.READS, level=Level.WATCH)]
+    (finding,) = look(rows).findings
+    assert finding.worst.verdict is Verdict.UNREAD
+    assert finding.sockets == 2
+
+
+def test_two_processes_are_two_findings() -> None:
+    rows = [sick(1, Verdict.UNREAD, pid=1, comm="a"), sick(2, Verdict.UNREAD, pid=2, comm="b")]
+    assert len(look(rows).findings) == 2
+
+
+def test_of_the_path_sockets_are_joined_by_the_peer_or_by_the_process_whichever_has_more() -> None:
+    to_one = [sick(i, Verdict.LOSS, pid=i, comm=f"p{i}") for i in range(1, 4)]
+    (finding,) = look(to_one).findings
+    assert headline(finding).startswith("net to 10.0.0.2:41000: loss on the path")
+    of_one = [sick(i, Verdict.LOSS, peer=i) for i in range(1, 4)]
+    (finding,) = look(of_one).findings
+    assert headline(finding).startswith("net for nginx/12: loss")
+    both = look([*to_one, *(sick(i, Verdict.LOSS, peer=i) for i in range(10, 15))])
+    assert [f.sockets for f in both.findings] == [5, 3]
+
+
+def test_workers_of_one_listening_port_are_one_finding() -> None:
+    rows = [sick(i, Verdict.ACCEPT, 100.0, pid=i, state=10, dport=0, sport=443)
+            for i in (1, 2)]  # fmt: skip
+    for row in rows:
+        row.rec = row.rec._replace(dst=bytes(16))
+    (finding,) = look(rows).findings
+    assert finding.sockets == 2
+    assert finding.party == "nginx/1 on 127.0.0.1:443"
+
+
+def test_the_kernel_is_blamed_once_for_a_namespace() -> None:
+    rows = [sick(i, Verdict.QDISC, pid=i, peer=i) for i in range(1, 9)]
+    (finding,) = look(rows).findings
+    assert headline(finding) == "kern: packets wait in the device's queue"
+    assert finding.sockets == 8
+
+
+def test_loudest_first_then_what_costs_most_then_how_many() -> None:
+    watch = sick(1, Verdict.UNREAD, pid=1, level=Level.WATCH)
+    loss = [sick(i, Verdict.LOSS, 3.0, peer=9) for i in (2, 3)]
+    window = sick(4, Verdict.WINDOW, 70.0, peer=8)
+    more = [sick(i, Verdict.WINDOW, 70.0, peer=7) for i in (5, 6)]
+    drops = sick(7, Verdict.DROPS, 900.0, pid=3)  # of which the number says no cost
+    found = [f.worst.row.cookie for f in look([watch, *loss, window, *more, drops]).findings]
+    assert found == [5, 4, 2, 7, 1]
+
+
+@pytest.mark.parametrize("verdict", Verdict, ids=lambda v: v.name)
+def test_a_cost_is_a_share(verdict: Verdict) -> None:
+    for value in (1.0, 60.0, 101.0, 9e9):
+        cost = cost_of(sick(1, verdict, value), 1.0)
+        assert cost is None or 0 <= cost <= 1
+
+
+def test_the_cost_of_late_reads_is_the_time_that_data_waited() -> None:
+    row = sick(1, Verdict.READS, 62.0, plane=Plane(wait=Dist(10, 620_000_000, 1, 1, 1, 1)))
+    assert cost_of(row, 1.0) == pytest.approx(0.62)
+    assert cost_of(row, None) is None
+
+
+def test_the_words_are_those_of_the_detail_screen() -> None:
+    row = sick(1, Verdict.LOSS, 4.0)
+    said = explain(row, None, model(), None)
+    report = look([row])
+    flat = " ".join(text_of(report).split())
+    for text in (said.what, said.evidence, *said.beside):
+        assert text in flat
+    assert report.findings[0].worst.said == said
+
+
+def test_the_worst_tick_is_shown_and_the_time_is_summed() -> None:
+    ticks = [[], [sick(1, Verdict.LOSS, 3.0)], [sick(1, Verdict.LOSS, 9.0)],
+             [sick(1, Verdict.LOSS, 4.0)], []]  # fmt: skip
+    (finding,) = look(*ticks).findings
+    assert finding.worst.value == 9.0
+    assert finding.worst.ticks == 3
+    assert finding.held_s == 3.0
+    assert (finding.to_ns - finding.from_ns) == 2 * S
+
+
+def test_nothing_unwell_is_one_line_that_says_what_could_not_be_seen() -> None:
+    off = SourceStatus("events", "off", reason="needs root", fix="sudo nettop why")
+    taken = Look()
+    for tick in (1, 2):
+        taken.take(model(tick, sources=(*ALL_ON[:-1], off)), Feed([make_row()]))
+    report = taken.report()
+    text = text_of(report)
+    assert text.count("\n") == 1
+    assert text == nothing(report) + "\n"
+    assert text.startswith("nothing unwell: web-1 (Linux 6.18.44), ")
+    assert "8414 sockets" in text
+    assert NOT_SAID["events"] in text
+    assert "(events off: needs root; sudo nettop why)" in text
+    assert NOT_SAID["wait"] not in text
+
+
+def test_a_plane_that_was_off_for_a_while_is_named_with_how_long() -> None:
+    off = tuple(replace(s, state="off", reason="budget") for s in ALL_ON if s.name == "wait")
+    taken = Look()
+    for tick in range(1, 5):
+        sources = ALL_ON if tick != 2 else (*(s for s in ALL_ON if s.name != "wait"), *off)
+        taken.take(model(tick, sources=sources), Feed([sick(1, Verdict.LOSS)]))
+    assert "wait off in 1 of 4 ticks: budget" in " ".join(text_of(taken.report()).split())
+
+
+def test_counters_that_moved_with_what_that_means() -> None:
+    taken = Look()
+    for tick, drops in enumerate((5, 5, 8), 1):
+        counters = HostCounters(listen_drops=drops, out_segs=tick * 1000, retrans_segs=4)
+        taken.take(model(tick), Feed([], counters))
+    report = taken.report()
+    assert [(m.name, m.by, m.trouble) for m in report.moved] == [("TcpExtListenDrops", 3, True)]
+    assert "TcpExtListenDrops +3" in text_of(report)
+
+
+def test_a_namespace_that_went_is_no_growth_and_another_run_begins_anew() -> None:
+    total = CounterSum()
+    for value in (10, 12, 3, 4):
+        total.take(HostCounters(listen_drops=value))
+    assert total.grown == {"listen_drops": 3}
+    total.restart()
+    total.take(HostCounters(listen_drops=900))
+    assert total.grown == {"listen_drops": 3}
+
+
+def test_a_recorder_that_was_restarted_leaves_a_gap_and_its_losses_are_added_up() -> None:
+    taken = Look(file="x.nettop")
+    wall = 1_795_201_200 * S
+    for seq, at_s, lost in ((1, 0, 4), (2, 1, 6), (1, 100, 0), (2, 101, 5)):
+        cost = Cost(lost_events=lost)
+        taken.take(
+            model(seq, wall_ns=wall + at_s * S, cost=cost),
+            Feed([sick(1, Verdict.UNREAD)], HostCounters(listen_drops=lost)),
+        )
+    report = taken.report()
+    assert report.own.gaps == ((wall + S, wall + 100 * S),)
+    assert report.own.lost_events == 2 + 5
+    assert [m.by for m in report.moved] == [2 + 5]
+    assert [(s.from_ns - wall) // S for s in report.spells] == [0, 100]
+    assert "nothing is known from " in text_of(report)
+
+
+def test_sockets_whose_own_queue_would_decide_are_chosen_for_the_stages() -> None:
+    taken = Look()
+    rows = [sick(i, Verdict.LOSS, float(i)) for i in range(1, 40)]
+    taken.take(model(), Feed([*rows, sick(99, Verdict.UNREAD)]))
+    chosen = taken.to_stamp()
+    assert len(chosen) == MOST_STAMPED
+    assert chosen[0] == 39
+    assert 99 not in chosen
+
+
+def test_the_course_keeps_its_counts_as_its_bins_grow_wider() -> None:
+    course = Course()
+    wait = Histogram(Dist(3, 300, 100, 100, 100, 100), ((64, 128, 3),))
+    for tick in range(1, 2001):
+        course.take(model(tick, rx_wait=wait), (1_795_201_199 + tick) * S, tick % 7, 1)
+    bins = course.bins
+    assert len(bins) <= MOST_BINS
+    assert sum(sum(b.waits) for b in bins) == 3 * 2000
+    assert max(b.unwell for b in bins) == 6
+    assert bins[0].from_ns == 1_795_201_200 * S
+    assert bins[-1].to_ns == (1_795_201_200 + 2000) * S
+    assert all(a.to_ns == b.from_ns for a, b in pairwise(bins))
+
+
+def test_distributions_are_added_up_bucket_by_bucket() -> None:
+    total = HistogramSum()
+    total.add(Histogram(Dist(99, 9900, 100, 100, 100, 100), ((64, 128, 99),)))
+    total.add(Histogram(Dist(1, 5000, 5000, 5000, 5000, 5000), ((4096, 8192, 1),)))
+    whole = total.total
+    assert (whole.dist.count, whole.dist.sum_ns, whole.dist.max_ns) == (100, 14_900, 5000)
+    assert (whole.dist.p50_ns, whole.dist.p99_ns) == (128, 128)
+    assert HistogramSum().total.dist.count == 0
+
+
+def test_text_fits_its_width_and_is_clean_and_ascii_where_asked() -> None:
+    rows = [sick(i, Verdict.LOSS, 4.0, comm=HOSTILE, peer=i) for i in range(1, 4)]
+    report = look(rows, rows, rows, file="x\x1b[31m.nettop")
+    for width in (60, 80, 110):
+        lines = text_of(report, width=width).splitlines()
+        assert all(len(line) <= width for line in lines)
+        assert all(line.isprintable() for line in lines)
+    assert text_of(report, ascii_only=True).isascii()
+
+
+@pytest.mark.parametrize("verdict", Verdict, ids=lambda v: v.name)
+def test_each_verdict_can_be_a_finding(verdict: Verdict) -> None:
+    (finding,) = look([sick(1, verdict)]).findings
+    assert VERDICTS[verdict].sentence in headline(finding)
