@@ -16,6 +16,7 @@ from nettop.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
     NettopError,
+    unanswered,
 )
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def _main(argv: Sequence[str]) -> int:
         return _diff(argv[1:], environ)
     if options.command == "watch":
         return _watch(argv, environ)
+    if options.command == "why":
+        return _why(argv, environ)
     if options.command == "probe":
         return _probe(argv[1:], environ)
     if options.command == "reflect":
@@ -224,13 +227,26 @@ def _watch(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     _begin_debug(options.poll.debug, argv)
     ending.raises()
     compiled = compile_options_filter(options.poll)
-    with command.unanswered():
+    with unanswered():
         command.check(options, compiled)
         feed = open_live(options.poll, screen=False)
         try:
             return command.Watch(feed, options, compiled).run()
         finally:
             feed.close()
+
+
+def _why(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    from nettop.commands import why
+    from nettop.commands.why_options import parse_why
+
+    options = parse_why(argv[1:], environ)
+    _begin_debug(options.poll.debug, argv)
+    ending.raises()
+    with unanswered():
+        if options.stretch is not None:
+            return why.run_file(options)
+        return why.run_live(options, lambda: open_live(options.poll, screen=False))
 
 
 def _reflect(words: Sequence[str], environ: Mapping[str, str]) -> int:

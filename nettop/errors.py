@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 EXIT_OK = 0
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -20,3 +23,20 @@ class UsageError(NettopError):
     """The command line, filter or key is wrong."""
 
     exit_code = EXIT_USAGE
+
+
+@contextmanager
+def unanswered() -> Iterator[None]:
+    """Of commands whose exit codes 0 and 1 are answers: a failure is none, and has its own."""
+    try:
+        yield
+    except (UsageError, BrokenPipeError):
+        raise
+    except NettopError as error:
+        error.exit_code = EXIT_NOT_KNOWN
+        raise
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        failure = NettopError(f"{where}{error.strerror or error}")
+        failure.exit_code = EXIT_NOT_KNOWN
+        raise failure from error

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # To add a command: its name here, its options in parse() below, a file in nettop/commands with
 # run(options), a line of cli.py that calls it, its synopsis and options in text/usage.py.
 COMMANDS = (
-    "snapshot", "open", "record", "replay", "watch", "diff", "probe", "reflect", "clocks",
+    "snapshot", "open", "record", "replay", "watch", "why", "diff", "probe", "reflect", "clocks",
     "doctor", "help", "version",
 )  # fmt: skip
 # Words that a filter may begin with, beside the names of fields.
@@ -176,7 +176,7 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> Options | Hel
         return Help(topic)
     if command == "live":
         _check_command(list(argv))
-    if command in {"diff", "probe", "reflect", "watch"}:
+    if command in {"diff", "probe", "reflect", "watch", "why"}:
         return Options(command=command)
     space, rest = parse_words(_parser(command), command, words)
     return replace(_options(command, space, rest, environ), debug=space.debug)

@@ -154,6 +154,7 @@ def json_keys() -> str:
     from nettop.clocks.keys import KEYS as CLOCKS
     from nettop.compare.keys import KEYS as DIFF
     from nettop.export.keys import KEYS
+    from nettop.findings.keys import KEYS as WHY
 
     head = (
         "nettop.snapshot/1: one object per snapshot. A key that is left out is unknown or does\n"
@@ -162,7 +163,9 @@ def json_keys() -> str:
     )
     clocks = "nettop.clocks/1: what nettop clocks --json writes.\n"
     diff = "nettop.diff/1: what nettop diff --json writes.\n"
-    return "\n".join([head, _keys(KEYS), clocks, _keys(CLOCKS), diff, _keys(DIFF)])
+    why = "nettop.why/1: what nettop why --json writes.\n"
+    registries = [clocks, _keys(CLOCKS), diff, _keys(DIFF), why, _keys(WHY)]
+    return "\n".join([head, _keys(KEYS), *registries])
 
 
 def _keys(registry: dict[str, str]) -> str:
@@ -281,6 +284,9 @@ Tables     Any SQLite reads them: sqlite3 FILE 'SELECT * FROM spells_local'. Tim
                    is wrong with the time line: a clock that was set, a host that slept or
                    restarted, a recorder that went on later. elapsed_ns is not touched by that.
            frames, meta  A frame per tick, which only nettop reads; host, kernel and nettop.
+
+report     `nettop why -o FILE.html`: what was wrong, in one file that loads nothing and runs
+           nothing; .json is nettop.why/1, .txt what the terminal shows.
 
 Files are written atomically (a recording: appended) with mode 0600, for the user who called sudo.
 They hold addresses, process names and users of the machine: look before sharing. A socket's

@@ -65,6 +65,15 @@ COMMANDS: dict[str, Command] = {
         "is 90s, 15m or 2h.",
         _WATCH_THEN,
     ),
+    "why": Command(
+        "why [FILE[@FROM..TO]] [--for TIME] [--json] [-o FILE] [FILTER ...]",
+        "look for 10 s, or at a recording: what is wrong, whose fault, on what evidence, what to "
+        "do next; exit 0 nothing, 1 findings",
+        "FILE is a recording, a stretch of one, or a snapshot; without it this host is looked at. "
+        "The file's ending chooses .html, a report to be read without nettop, .json or .txt. The "
+        "sends of at most 16 unwell sockets are timestamped for the TX stages while it looks. Exit "
+        "code 3: nothing could be looked at.",
+    ),
     "diff": Command(
         "diff A B [--by GROUPING] [--fail EXPR]... [FILTER ...]",
         "what got worse from A to B, two snapshots or recordings (FILE@FROM..TO)",
@@ -114,7 +123,7 @@ class Option:
 _WHEN, _WRITTEN, _WHICH = "When and how often", "What is written", "Which sockets"
 _BPF, _SCREEN, _DEBUGGING = "BPF planes", "Screen", "When nettop itself is at fault"
 _POLLING = ("live", "record", "watch")
-_SOURCES = ("live", "snapshot", "record", "watch")
+_SOURCES = ("live", "snapshot", "record", "watch", "why")
 _OPTIONS: tuple[Option, ...] = (
     Option(_WHEN, "-d, --delay SECS", "interval in seconds, default 1", _POLLING),
     Option(_WHEN, "-n, --iterations N", "stop after N ticks", ("live", "record")),
@@ -153,6 +162,9 @@ _OPTIONS: tuple[Option, ...] = (
     ),
     Option("", "    --fail EXPR", "exit 1 where this holds; may be repeated", ("diff",)),
     Option("", "    --json", "one object; keys: nettop help json", ("diff",)),
+    Option("", "    --for TIME", "look that long; default 10s", ("why",)),
+    Option("", "    --json", "one object, nettop.why/1; keys: nettop help json", ("why",)),
+    Option("", "-o, --output FILE", "write there, mode 0600: .html, .json or .txt", ("why",)),
     Option("", "    --json", "the same as one JSON object", ("doctor",)),
     Option("", "    --verbose", "what libbpf prints where a plane does not load", ("doctor",)),
     Option(
@@ -192,7 +204,7 @@ _OPTIONS: tuple[Option, ...] = (
     Option(_WHICH, "-a, --all", "listeners and all states too", _SOURCES),
     Option(
         _WHICH, "-p, --pid PID", "sockets of a process; PID,PID for several",
-        ("live", "snapshot", "record", "watch", "replay"),
+        ("live", "snapshot", "record", "watch", "why", "replay"),
     ),
     Option(
         _WHICH, "-U, --user USER", "sockets of a user, by name or uid",
@@ -239,8 +251,8 @@ _OPTIONS: tuple[Option, ...] = (
     Option("", "    --json", "reports as JSON, one per line", ("reflect",)),
     Option(
         _SCREEN, "    --ascii", "no character beyond ASCII (also when the locale is not UTF-8)",
-        ("live", "snapshot", "open", "record", "replay", "watch", "diff", "clocks", "probe",
-         "reflect"),
+        ("live", "snapshot", "open", "record", "replay", "watch", "why", "diff", "clocks",
+         "probe", "reflect"),
     ),
     Option(
         _SCREEN, "    --no-color", "no colour (also when NO_COLOR is not empty)",
@@ -253,7 +265,7 @@ _OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         _DEBUGGING, "    --debug FILE", "append what each source did and how long it took",
-        ("live", "snapshot", "open", "record", "replay", "watch", "clocks", "doctor"),
+        ("live", "snapshot", "open", "record", "replay", "watch", "why", "clocks", "doctor"),
     ),
 )  # fmt: skip
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from nettop import headless
 from nettop.commands.record import say
-from nettop.errors import EXIT_NOT_KNOWN, EXIT_OK, NettopError, UsageError
+from nettop.errors import EXIT_OK, NettopError, UsageError
 from nettop.export.atomic import check_writable
 from nettop.export.snapshot import write_snapshot
 from nettop.model.types import Model, Row
@@ -25,24 +22,6 @@ EXIT_NOT_HELD = 1
 BEFORE_S, AFTER_S = 60.0, 10.0  # of a recording, around the moment
 # Stamping of sends begins with the first walk over all sockets.
 STAGES_BEGIN_S = 15.0
-
-
-@contextmanager
-def unanswered() -> Iterator[None]:
-    """A failure is none of the answers: it has an exit code of its own."""
-    try:
-        yield
-    except UsageError:
-        raise
-    except NettopError as error:
-        error.exit_code = EXIT_NOT_KNOWN
-        raise
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        failure = NettopError(f"{error.filename or 'watch'}: {error.strerror or error}")
-        failure.exit_code = EXIT_NOT_KNOWN
-        raise failure from error
 
 
 def check(options: WatchOptions, compiled: Filter | None) -> None:

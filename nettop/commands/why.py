@@ -1,0 +1,233 @@
+"""nettop why: what is wrong with this host, or was in a stretch of a recording, in sentences."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from nettop import headless
+from nettop.commands.record import say
+from nettop.commands.why_options import WhyOptions
+from nettop.errors import EXIT_OK
+from nettop.findings.look import Look
+from nettop.findings.values import Report
+from nettop.model.types import HostCounters, Level, Model, Row, Sick
+from nettop.sources.stages import OFF_REASON
+from nettop.text import units
+
+if TYPE_CHECKING:
+    from nettop.filefeed import FileFeed
+    from nettop.poller import LiveFeed
+
+EXIT_FINDINGS = 1
+# How often other sockets are chosen for the TX stages: the plane takes no other selection before.
+CHOOSE_EVERY_TICKS = 12
+
+
+def run_live(options: WhyOptions, open_feed: Callable[[], LiveFeed]) -> int:
+    """Looks at this host.
+
+    Raises:
+        NettopError: in one line.
+    """
+    check_target(options)
+    with closing(open_feed()) as feed:
+        report = look_live(feed, options)
+    return write(report, options)
+
+
+def look_live(feed: LiveFeed, options: WhyOptions) -> Report:
+    """Polls for as long as was asked."""
+    intervals = max(2, round(options.for_s / options.poll.delay_s))
+    look = Look(filter_text=options.poll.whole_filter)
+    progress = Progress(f"looking for {options.for_s:g} s")
+    pace = headless.Pace(options.poll.delay_s)
+    # Verdicts need two intervals, and what is chosen is stamped from a second later on.
+    first_choice = max(2, min(3, intervals // 2))
+    try:
+        for tick in range(intervals + 1):
+            model = pace.tick(feed)
+            headless.check_readable(model, feed)
+            look.take(model, feed)
+            if tick >= first_choice and (tick - first_choice) % CHOOSE_EVERY_TICKS == 0:
+                cookies = look.to_stamp() if options.poll.tx_sample is None else []
+                feed.select_tx(cookies)
+                if _can_stamp(model):
+                    look.stamped = max(look.stamped, len(cookies))
+            progress.show(tick / intervals)
+            if tick < intervals:
+                pace.wait(feed)
+    finally:
+        progress.clear()
+    return look.report()
+
+
+def _can_stamp(model: Model) -> bool:
+    """The stages plane is loaded; it calls itself off while nothing is chosen."""
+    status = model.source("stages")
+    return status is not None and (status.state != "off" or status.reason == OFF_REASON)
+
+
+def run_file(options: WhyOptions) -> int:
+    """Looks at a recording, a stretch of one, or a snapshot.
+
+    Raises:
+        NettopError: in one line.
+    """
+    from nettop.store.recording import is_recording
+
+    assert options.stretch is not None
+    check_target(options)
+    if is_recording(options.stretch.file):
+        return write(look_recording(options), options)
+    return write(look_snapshot(options), options)
+
+
+def look_recording(options: WhyOptions) -> Report:
+    """Replays the stretch, so that it is judged by the rules of this version."""
+    from nettop.past import start_of
+    from nettop.query import FilterError
+    from nettop.replay import ReplayFeed
+    from nettop.store.recording import Recording
+
+    assert options.stretch is not None
+    with closing(Recording(options.stretch.file)) as recording:
+        frames = recording.frames()
+        first, last = options.stretch.ticks(frames, say)
+        start = start_of(frames, first)
+        text = options.poll.whole_filter
+        try:
+            feed = ReplayFeed(
+                recording.samples(start.seq, last.seq), title=recording.path.name, filter_text=text
+            )
+        except FilterError as error:
+            raise error.with_caret() from error
+        look = Look(file=recording.path.name, filter_text=text)
+        inside = [f for f in frames if start.seq <= f.seq <= last.seq]
+        progress = Progress("reading")
+        try:
+            for number, frame in enumerate(inside, 1):
+                model = feed.tick()
+                if frame.seq >= first.seq:
+                    look.take(model, feed)
+                progress.show(number / len(inside))
+        finally:
+            progress.clear()
+    return look.report()
+
+
+def look_snapshot(options: WhyOptions) -> Report:
+    """One moment, as it was judged when it was written."""
+    from nettop.export.load import load_snapshot
+    from nettop.filefeed import FileFeed
+    from nettop.query import FilterError, compile_filter
+
+    assert options.stretch is not None
+    with closing(FileFeed(load_snapshot(options.stretch.file))) as feed:
+        text = options.poll.whole_filter
+        if text:
+            try:
+                feed.set_filter(compile_filter(text, feed.names))
+            except FilterError as error:
+                raise error.with_caret() from error
+        look = Look(file=feed.title, filter_text=text or feed.filter_text)
+        model = feed.latest()
+        assert model is not None
+        look.take(model, _Snapshot(feed))
+    return look.report()
+
+
+class _Snapshot:
+    """A snapshot as a look asks it: its verdicts are in its rows."""
+
+    counters: HostCounters | None = None
+
+    def __init__(self, feed: FileFeed) -> None:
+        self._feed = feed
+        self.find, self.detail, self.tx = feed.find, feed.detail, feed.tx
+        self.seconds_since = feed.seconds_since
+
+    def sick(self, *, matched: bool = True) -> list[Sick]:
+        rows = self._feed.rows_all(with_detail=False, everything=not matched)
+        return [_sick(row) for row, _ in rows if row.verdicts and row.level > Level.OK]
+
+
+def _sick(row: Row) -> Sick:
+    rec = row.rec
+    unwell = 1 << rec.verdict if row.level is Level.UNWELL else 0
+    return Sick(
+        rec.cookie, rec.flags, rec.verdicts, unwell, rec.verdict, rec.verdict2, rec.who, rec.who2,
+        rec.because, rec.because2, rec.verdict_value, rec.verdict2_value,
+    )  # fmt: skip
+
+
+def check_target(options: WhyOptions) -> None:
+    """That the file can be written is known before anything is waited for."""
+    from nettop.export.atomic import check_writable
+
+    if options.output not in (None, "-"):
+        assert options.output is not None
+        check_writable(options.output)
+
+
+def write(report: Report, options: WhyOptions) -> int:
+    """The report where it was asked for; the exit code says whether there are findings."""
+    if options.output in (None, "-"):
+        out = headless.standard_output()
+        out.write(_written(report, options).encode())
+        out.flush()
+    else:
+        from nettop.export.atomic import AtomicFile
+
+        assert options.output is not None
+        with AtomicFile(options.output) as file:
+            file.write(_written(report, options).encode())
+        headless.show_path(options.output)
+    return EXIT_FINDINGS if report.findings else EXIT_OK
+
+
+def _written(report: Report, options: WhyOptions) -> str:
+    if options.kind == "html":
+        from nettop.findings.page import page
+
+        return page(report)
+    if options.kind == "json":
+        from nettop.findings.objects import json_text
+
+        return json_text(report)
+    from nettop.findings.plain import text_of
+
+    return text_of(report, width=_width(), ascii_only=options.poll.ascii)
+
+
+def _width() -> int:
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        return 100
+
+
+class Progress:
+    """How far it is, on standard error where that is a terminal."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._shown = ""
+        self._terminal = sys.stderr is not None and sys.stderr.isatty()
+
+    def show(self, share: float) -> None:
+        text = f"nettop: {self._what} … {units.percent(100 * share)}"
+        if self._terminal and text != self._shown:
+            self._shown = text
+            self._write(f"\r{text}\x1b[K")
+
+    def clear(self) -> None:
+        if self._shown:
+            self._write("\r\x1b[K")
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
