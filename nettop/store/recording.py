@@ -152,7 +152,8 @@ class RecordingWriter:
         # Where that fails, as on a full disk, the two files together are as valid.
         with contextlib.suppress(sqlite3.Error):
             if self._before is not None:
-                SpellTable.cut(self._db, seq=self._seq, wall_ns=self._before.wall_ns)
+                with self._all_or_nothing():
+                    self._spells.close(seq=self._seq, wall_ns=self._before.wall_ns)
             self._db.execute("PRAGMA journal_mode = DELETE")
         self._db.close()
         os.close(self._lock_fd)

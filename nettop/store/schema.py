@@ -1,7 +1,8 @@
 """The tables of a recording, and what changed between their versions.
 
-Version 1 had meta and frames alone. 2 adds ticks, spells and events with a view of each in local
-time; ticks that were recorded before have frames only.
+Version 1 had meta and frames alone, and an index by time that nothing used. 2 adds ticks, spells
+and events with a view of each in local time, and an index in which the frames are listed without
+their pages being read; of ticks that were recorded before only the times are known.
 
 Names of tables and columns are read by other people's SQL: they stay. Times `*_ns` are
 CLOCK_REALTIME in nanoseconds; NULL is unknown.
@@ -47,7 +48,8 @@ CREATE TABLE IF NOT EXISTS frames (
     seq INTEGER PRIMARY KEY, wall_ns INTEGER NOT NULL, mono_ns INTEGER NOT NULL,
     key INTEGER NOT NULL, frame BLOB NOT NULL
 );
-CREATE INDEX IF NOT EXISTS frames_by_time ON frames (wall_ns);
+DROP INDEX IF EXISTS frames_by_time;
+CREATE INDEX IF NOT EXISTS frames_places ON frames (seq, wall_ns, mono_ns, key);
 CREATE INDEX IF NOT EXISTS frames_key ON frames (seq) WHERE key;
 CREATE TABLE IF NOT EXISTS ticks (
     seq INTEGER PRIMARY KEY, wall_ns INTEGER NOT NULL, mono_ns INTEGER NOT NULL,
@@ -55,6 +57,7 @@ CREATE TABLE IF NOT EXISTS ticks (
     {", ".join(TICK_COLUMNS)}
 );
 CREATE TABLE IF NOT EXISTS spells (id INTEGER PRIMARY KEY, {", ".join(SPELL_COLUMNS)});
+CREATE INDEX IF NOT EXISTS spells_began ON spells (from_seq);
 CREATE INDEX IF NOT EXISTS spells_ended ON spells (to_seq) WHERE to_seq IS NOT NULL;
 CREATE TABLE IF NOT EXISTS events (
     {", ".join(EVENT_COLUMNS)}, PRIMARY KEY (seq, n)

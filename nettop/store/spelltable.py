@@ -23,6 +23,7 @@ class _Written:
     """What the file says of a spell that holds."""
 
     id: int
+    spell: Spell
     seq: int
     level: int
     worst: float | None
@@ -47,9 +48,15 @@ class SpellTable:
                 row = {**spell_row(spell, rows.host), "from_seq": seq, "to_seq": None}
                 number = self._db.execute(INSERT_SPELL, row).lastrowid
                 assert number is not None
-                self._rows[_key(spell)] = _Written(number, seq, spell.level, spell.worst)
+                self._rows[_key(spell)] = _Written(number, spell, seq, spell.level, spell.worst)
             elif _differs(spell, written, seq):
                 self._update(spell, written, seq, to_seq=None)
+
+    def close(self, *, seq: int, wall_ns: int) -> None:
+        """The recorder ends, at that tick: what holds is brought up to date and cut there."""
+        for written in self._rows.values():
+            self._update(written.spell, written, seq, to_seq=None)
+        self.cut(self._db, seq=seq, wall_ns=wall_ns)
 
     def _update(self, spell: Spell, written: _Written, seq: int, to_seq: int | None) -> None:
         row = spell_row(spell, "")

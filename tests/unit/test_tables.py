@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Collection, Sequence
 from contextlib import closing
@@ -17,6 +18,7 @@ from nettop.engine.frames import Section, Sections
 from nettop.errors import NettopError
 from nettop.model.events import Event, EventFlag, EventsTick, EventType, TypeCount
 from nettop.model.types import AF_INET, Because, Model, Owner, Proc, Row, Sick, Verdict, Who
+from nettop.replay import ReplayFeed
 from nettop.sample import Facts, Sample
 from nettop.store.frames import FrameWriter
 from nettop.store.place import wal_of
@@ -346,6 +348,10 @@ def test_a_file_of_version_1_opens_and_goes_on(tmp_path: Path) -> None:
         assert len(list(recording.samples())) == 5
     elapsed = [n for (n,) in asked(path, "SELECT elapsed_ns FROM ticks ORDER BY seq")]
     assert elapsed == sorted(elapsed)
+    listing = asked(
+        path, "EXPLAIN QUERY PLAN SELECT seq, wall_ns, mono_ns, key FROM frames ORDER BY seq"
+    )
+    assert "COVERING INDEX frames_places" in listing[0][-1]
     assert asked(path, "SELECT sockets FROM ticks ORDER BY seq") == [
         (None,), (None,), (None,), (None,), (8414,),
     ]  # fmt: skip
@@ -408,3 +414,47 @@ def test_a_reader_that_stays_does_not_keep_the_wal(tmp_path: Path) -> None:
             recorder.tick(second, body=os.urandom(60_000))
         assert wal_of(path).stat().st_size < 2 << 20
     recorder.writer.close()
+
+
+README = Path(__file__).parents[2] / "README.md"
+RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
+
+
+@pytest.fixture
+def late_reader(tmp_path: Path) -> Path:
+    """A program that read 60 ms late, recorded anew from its replay."""
+    path = tmp_path / "again.nettop"
+    with (
+        closing(Recording(RECORDINGS / "late-reader.nettop")) as recording,
+        closing(RecordingWriter(path, recording.about)) as writer,
+    ):
+        tables, (samples, again) = TickTables(), (recording.samples(), recording.samples())
+        feed = ReplayFeed(samples)
+        for sample in again:
+            writer.add(sample, tables.take(feed.tick(), feed))
+    return path
+
+
+def test_sql_answers_what_was_bad(late_reader: Path) -> None:
+    ask = "SELECT who, verdict, level, process, worst, unit, cut FROM spells"
+    ((who, verdict, level, process, worst, unit, cut),) = asked(late_reader, ask)
+    assert (who, verdict, level, unit, cut) == ("app", "reads_late", "watch", "ms", 1)
+    assert 55 <= worst <= 75
+    assert process
+    sums = "SELECT sum(watch), max(watch), sum(unwell), count(*) FROM ticks"
+    ((watch, most, unwell, ticks),) = asked(late_reader, sums)
+    assert (most, unwell, ticks) == (1, 0, 8)
+    assert watch == asked(late_reader, "SELECT ticks FROM spells")[0][0]
+
+
+def test_the_queries_of_the_readme_are_answered(late_reader: Path) -> None:
+    queries = re.findall(r'sqlite3 -box slow.nettop "([^"]*)"', README.read_text())
+    assert len(queries) == 3
+    for query in queries:
+        asked(late_reader, query)
+    loose = queries[0].replace("WHERE level = 'unwell'", "")
+    ((began, seconds, who, why, *_),) = asked(late_reader, loose)
+    assert began[:2] == "20"
+    assert seconds > 0
+    assert who == "app"
+    assert why.startswith("reads ")
