@@ -19,6 +19,7 @@ from tests.vm.expected import KERNELS, STAMPS, Expected
 from tests.vm.guest import Told, scenario
 from tests.vm.kernels import kernel
 from tests.vm.packages import Unavailable
+from tests.vm.scenarios import recordings
 
 SCENARIO_S = 600  # some 100 s on two idle cores
 GUEST_S = 1000  # with what is fetched before, and a second boot
@@ -61,7 +62,7 @@ def run(name: str) -> Told:
         names += ["netem.delay", "netem.loss", "path.late_readers"]
     elif not e.only_sends:
         names += ["privilege"]
-        names += ["netem", "path"] if e.wait is not None else []
+        names += ["netem", "path", "recordings"] if e.wait is not None else []
     if e.stages == STAMPS:
         names += ["sends"]
     environ = {"NETTOP_VM_TESTS": json.dumps(chosen_for(e))}
@@ -160,6 +161,12 @@ def test_the_ladder_of_privilege(told: Told, wanted: Expected) -> None:
         state, _, reason = ladder["nobody"][plane]
         assert (state, reason) == ("off", "needs CAP_BPF and CAP_PERFMON")
     assert ladder["nobody"]["stages"][0] == "off"
+
+
+def test_a_recording_says_the_same_there(told: Told, wanted: Expected) -> None:
+    """As nobody, on a kernel that has other counters, other drop reasons and no such sockets."""
+    skip_unless_judged(wanted)
+    assert fact(told, "recordings.replayed") == recordings.replayed()
 
 
 def test_delay(told: Told, wanted: Expected) -> None:
