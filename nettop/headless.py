@@ -11,9 +11,10 @@ from typing import BinaryIO
 
 from nettop.ending import Stopped
 from nettop.errors import EXIT_OK, NettopError
+from nettop.export.formats import MANY_TICKS, Format
 from nettop.export.snapshot import RowFeed, Ticks, default_path, write_tick
 from nettop.model.types import Model
-from nettop.options import MANY_TICKS, Format, Options
+from nettop.options import Options
 from nettop.text.clean import clean
 from nettop.text.columns import DEFAULT_WIDTH
 from nettop.text.table import TableStyle

@@ -8,13 +8,13 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from nettop import optionvalues as take
 from nettop.errors import NettopError, UsageError
+from nettop.export.formats import MANY_TICKS, SUFFIXES, Format
 from nettop.optionvalues import SortKey as SortKey
 from nettop.ssargs import check_ss_arguments
 from nettop.text.fields import Field, lookup, nearest
@@ -34,25 +34,6 @@ _FILTER_WORDS = frozenset({"state", "exclude", "src", "dst", "sport", "dport", "
 _OPERATOR = re.compile(r"[<>=!]|(eq|neq?|lt|leq?|gt|geq?)$", re.IGNORECASE)
 AF_INET, AF_INET6 = 2, 10
 LOOKBACK_S = 15 * 60.0
-
-
-class Format(Enum):
-    """What is written when there is no screen.
-
-    To add a format: its suffix here, its writer in export/ called by export/snapshot.write_tick (or
-    Ticks, if the file has an end), `--NAME` in parse() if it has an option, and text/usage.py.
-    """
-
-    TEXT = "txt"
-    JSON = "json"
-    NDJSON = "ndjson"
-    CSV = "csv"
-    SVG = "svg"
-    PARQUET = "parquet"
-
-
-SUFFIXES = {f".{f.value}": f for f in Format}
-MANY_TICKS = (Format.NDJSON, Format.CSV, Format.PARQUET)  # that have room for them
 
 
 @dataclass(frozen=True, slots=True)

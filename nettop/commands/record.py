@@ -9,8 +9,9 @@ import time
 
 from nettop import __version__, headless
 from nettop.errors import EXIT_OK
+from nettop.export.formats import Format
 from nettop.export.snapshot import write_tick
-from nettop.options import Format, Options
+from nettop.options import Options
 from nettop.poller import LiveFeed
 from nettop.store.recording import RecordingWriter
 from nettop.store.retention import Limits

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from nettop import headless
 from nettop.commands.record import say
 from nettop.errors import EXIT_OK
+from nettop.export.formats import Format
 from nettop.export.snapshot import Ticks
 from nettop.feed import Sort
-from nettop.options import Format, Options
+from nettop.options import Options
 from nettop.past import start_of
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording

@@ -13,10 +13,10 @@ from tempfile import gettempdir
 from typing import TYPE_CHECKING, Protocol
 
 from nettop.errors import UsageError
+from nettop.export.formats import SUFFIXES, Format
 from nettop.feed import Feed
 from nettop.model.events import Event, EventType
 from nettop.model.types import Detail, Model, Row
-from nettop.options import SUFFIXES, Format
 from nettop.text.columns import DEFAULT_WIDTH
 from nettop.text.table import TableStyle
 

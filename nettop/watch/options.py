@@ -9,7 +9,8 @@ from pathlib import Path
 from nettop import options as base
 from nettop import optionvalues as take
 from nettop.errors import UsageError
-from nettop.options import SUFFIXES, Format, Options
+from nettop.export.formats import SUFFIXES, Format
+from nettop.options import Options
 
 RECORDING = ".nettop"
 

@@ -16,8 +16,9 @@ import pytest
 from nettop import options as command_line
 from nettop.errors import NettopError
 from nettop.export import parquetout
+from nettop.export.formats import Format
 from nettop.export.snapshot import Ticks
-from nettop.options import Format, parse_args
+from nettop.options import parse_args
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording
 from nettop.text.columns import endpoint

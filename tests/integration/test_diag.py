@@ -20,10 +20,10 @@ import pytest
 
 from nettop import headless
 from nettop.collect import PollOptions
+from nettop.export.formats import Format
 from nettop.export.snapshot import write_tick
 from nettop.feed import Grouping
 from nettop.model.types import Model, Proto, Row, SourceStatus
-from nettop.options import Format
 from nettop.poller import LiveFeed
 from nettop.query import compile_filter
 from nettop.sources import PlaneOptions, netns
@@ -180,7 +180,7 @@ import sys
 from nettop.collect import PollOptions
 from nettop.export.snapshot import write_tick
 from nettop.feed import Grouping
-from nettop.options import Format
+from nettop.export.formats import Format
 from nettop.sources import PlaneOptions
 from nettop.sources.loaded import Planes
 from nettop.poller import LiveFeed

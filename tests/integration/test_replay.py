@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from nettop.collect import PollOptions
+from nettop.export.formats import Format
 from nettop.export.snapshot import write_tick
-from nettop.options import Format
 from nettop.poller import LiveFeed
 from nettop.query import compile_filter
 from nettop.replay import ReplayFeed

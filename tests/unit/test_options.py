@@ -7,7 +7,8 @@ import os
 import pytest
 
 from nettop.errors import UsageError
-from nettop.options import Format, Help, Options, SortKey, parse_args
+from nettop.export.formats import Format
+from nettop.options import Help, Options, SortKey, parse_args
 from nettop.text.fields import FIELDS
 
 UTF8 = {"LANG": "en_GB.UTF-8"}

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from nettop.export.formats import Format
 from nettop.export.snapshot import write_tick
-from nettop.options import Format
 from nettop.past import PastFeed
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording

@@ -8,8 +8,9 @@ from typing import cast
 
 import pytest
 
+from nettop.export.formats import SUFFIXES, Format
 from nettop.export.snapshot import RowFeed, write_tick
-from nettop.options import COMMANDS, SUFFIXES, Format
+from nettop.options import COMMANDS
 from nettop.text.columns import _SETS
 from nettop.text.fields import FIELDS
 from nettop.text.usage import usage
