@@ -51,7 +51,7 @@ def table() -> Any:
 
 def test_it_says_what_csv_says(table: Any) -> None:
     lines = list(csv.DictReader(io.StringIO(written(Format.CSV).decode(), newline="")))
-    rows = table.to_pylist()
+    rows = table.drop_columns(["taken"]).to_pylist()
     assert len(rows) == len(lines) == 8
     assert list(lines[0]) == table.column_names
     known = set()
