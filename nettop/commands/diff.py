@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nettop.commands.record import say
 from nettop.compare import out
-from nettop.compare.gather import Gatherer
+from nettop.compare.gather import ACTIVE, Gatherer
 from nettop.compare.options import DiffOptions
 from nettop.compare.outcome import outcome_of
 from nettop.compare.tally import MOST_BLOCKS, Side
@@ -13,6 +13,7 @@ from nettop.errors import EXIT_USAGE, NettopError, UsageError
 from nettop.headless import standard_output
 from nettop.model.types import Model
 from nettop.past import start_of
+from nettop.query import Filter, compile_filter
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording, is_recording
 from nettop.stretches import Stretch
@@ -78,6 +79,8 @@ def _of_recording(stretch: Stretch, options: DiffOptions) -> Side:
             if frame.seq >= first.seq:
                 block = (at - (len(inside) - counted)) // each
                 gatherer.take(model, feed.rows_all(with_detail=False), feed, block)
+                if frame is first:  # all that there are have been listed: idle ones cost time
+                    feed.set_filter(_active(options.filter_text))
             elif at + 1 < len(inside) and inside[at + 1].seq >= first.seq:
                 gatherer.baseline(feed.rows_all(with_detail=False))
         assert model is not None
@@ -87,10 +90,13 @@ def _of_recording(stretch: Stretch, options: DiffOptions) -> Side:
         recording.close()
 
 
+def _active(text: str | None) -> Filter | None:
+    return compile_filter(f"({text}) and ({ACTIVE})" if text else ACTIVE)
+
+
 def _of_snapshot(stretch: Stretch, options: DiffOptions) -> Side:
     from nettop.export.load import load_snapshot
     from nettop.filefeed import FileFeed
-    from nettop.query import compile_filter
 
     snapshot = load_snapshot(stretch.file)
     feed = FileFeed(snapshot)

@@ -6,7 +6,7 @@ import struct
 from collections import Counter as Multiset
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from nettop.compare.bands import Bucket
 from nettop.compare.tally import SEGMENT_BYTES, Key, Side, Tally
@@ -27,6 +27,8 @@ from nettop.model.types import (
 from nettop.text import units
 from nettop.text.words import owner_text
 
+# Sockets that have something to count: bytes, packets, waits, and (unknown rates) new ones.
+ACTIVE = "not tx >= 0 or tx > 0 or rx > 0 or retr/s > 0 or drops/s > 0 or rxwait.n > 0"
 EPHEMERAL = 32768  # where Linux begins to choose ports of clients (ip_local_port_range)
 ALL = ("all",)
 _OCTAVES = struct.Struct("<32I")
@@ -43,8 +45,7 @@ class Waits(Protocol):
     def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None: ...
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(NamedTuple):
     """The counters of a socket when it was last listed."""
 
     sent: int
@@ -124,13 +125,13 @@ class Gatherer:
     # --- groups ---
 
     def _look_for_servers(self, listed: Sequence[tuple[Row, Detail | None]]) -> None:
-        """Ports that something listens on, or that several sockets have in common."""
+        """Ports that something listens on, or from which several clients were accepted."""
         ports: Multiset[tuple[int, int]] = Multiset()
         for row, _ in listed:
             at = (row.rec.netns, row.rec.sport)
             if row.is_listen:
                 self._serving.add(at)
-            elif row.cookie not in self._keys:
+            elif row.cookie not in self._keys and row.rec.dport >= EPHEMERAL:
                 ports[at] += 1
         self._serving.update(at for at, n in ports.items() if n > 1)
 
@@ -196,7 +197,7 @@ class Gatherer:
         self._seen[row.cookie] = now
         if before is None and row.flags & Flag.NEW:
             before = _Seen(0, 0, 0, 0, 0, 0)  # it was opened since the tick before
-        if before is None:
+        if before is None or (before == now and one.counters):
             return
         acked = now.acked - before.acked
         for tally in self._everywhere(one):

@@ -29,6 +29,7 @@ _FORMATS: dict[Kind, Callable[[float | None], str]] = {
     Kind.PERCENT: units.percent,
 }
 _NAMED_MOST = 6
+_UNKNOWN_MOST = 10
 WIDTH = 100
 _TITLE_MOST = 32
 
@@ -109,17 +110,20 @@ def _ratio(value: float) -> str:
 
 def _unknown(found: Comparison) -> Iterator[str]:
     """Each cannot tell, a paragraph for each group."""
-    by_group: dict[str, dict[tuple[str, int], list[str]]] = {}
+    by_group: dict[str, dict[str, tuple[int, list[str]]]] = {}
     for c in found.of(Verdict.CANNOT_TELL):
         stem, dot, part = c.number.id.rpartition(".")
         numbers = by_group.setdefault(c.group, {})
-        numbers.setdefault((stem if dot else part, c.n), []).append(part if dot else "")
-    for group, numbers in by_group.items():
-        named = [
-            f"{' '.join([stem, *parts]).strip()} (n={n:,})" for (stem, n), parts in numbers.items()
-        ]
+        n, parts = numbers.get(stem if dot else part, (c.n, []))
+        numbers[stem if dot else part] = min(n, c.n), [*parts, part] if dot else []
+    # Those that have most come first: they are the nearest to an answer.
+    ordered = sorted(by_group.items(), key=lambda item: -max(n for n, _ in item[1].values()))
+    for group, numbers in ordered[:_UNKNOWN_MOST]:
+        named = [f"{' '.join([stem, *parts])} (n={n:,})" for stem, (n, parts) in numbers.items()]
         text = f"cannot tell  {_cut(group)}  {', '.join(named)}"
         yield from textwrap.wrap(text, WIDTH, subsequent_indent=" " * 13)
+    if len(ordered) > _UNKNOWN_MOST:
+        yield f"cannot tell  {_many(len(ordered) - _UNKNOWN_MOST, 'further group')}"
 
 
 def _rest(found: Comparison) -> Iterator[str]:
