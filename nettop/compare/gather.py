@@ -18,6 +18,7 @@ from nettop.model.types import (
     Dist,
     Flag,
     Histogram,
+    Level,
     Model,
     PlaneHas,
     Proto,
@@ -27,8 +28,11 @@ from nettop.model.types import (
 from nettop.text import units
 from nettop.text.words import owner_text
 
-# Sockets that have something to count: bytes, packets, waits, and (unknown rates) new ones.
-ACTIVE = "not tx >= 0 or tx > 0 or rx > 0 or retr/s > 0 or drops/s > 0 or rxwait.n > 0"
+# Sockets that have something to count; where no rates are known they are new.
+ACTIVE = (
+    "level >= unwell or not tx >= 0 or tx > 0 or rx > 0 or retr/s > 0 or drops/s > 0 "
+    "or rxwait.n > 0"
+)
 EPHEMERAL = 32768  # where Linux begins to choose ports of clients (ip_local_port_range)
 ALL = ("all",)
 _OCTAVES = struct.Struct("<32I")
@@ -53,6 +57,7 @@ class _Seen(NamedTuple):
     segments: int
     acked: int
     received: int
+    dsacks: int
     drops: int | None
 
 
@@ -67,6 +72,7 @@ class Gatherer:
     _keys: dict[int, Key] = field(default_factory=dict)
     _serving: set[tuple[int, int]] = field(default_factory=set)  # netns, port
     _seconds: dict[int, float] = field(default_factory=dict)
+    _ticks: dict[int, float] = field(default_factory=dict)
 
     def baseline(self, rows: Rows) -> None:
         """The tick before the first that counts."""
@@ -83,11 +89,18 @@ class Gatherer:
         self.side.seconds += model.interval_s
         self._seconds[block] = self._seconds.get(block, 0.0) + model.interval_s
         self._look_for_servers(listed)
+        self._ticks[block] = self._ticks.get(block, 0) + 1
         members: dict[Key, list[Row]] = {}
         for row, _ in listed:
-            if row.is_listen:
+            unwell = row.rec.level >= Level.UNWELL
+            if row.is_listen and not unwell:
                 continue
             tally = self._tally(row)
+            if unwell:
+                for one in self._everywhere(tally):
+                    one.counter("unwell").add(block, 1, 0)
+            if row.is_listen:
+                continue
             self._count(tally, row, block)
             if row.plane.wait.count or row.plane.has & PlaneHas.TX:
                 members.setdefault(self._keys[row.cookie], []).append(row)
@@ -115,11 +128,12 @@ class Gatherer:
         if not self.whole and len(groups) == 2 and self.grouping is not Grouping.NONE:
             groups.pop(ALL, None)  # the other is the same
         for tally in groups.values():
+            if self._ticks:
+                tally.counter("unwell").in_all(self._ticks)
             for name in _PER_SECOND:
                 counter = tally.counters.get(name)
                 if counter is not None:
-                    counter.exposures = dict(self._seconds)
-                    counter.events = {b: counter.events.get(b, 0.0) for b in self._seconds}
+                    counter.in_all(self._seconds)
         return self.side
 
     # --- groups ---
@@ -196,7 +210,7 @@ class Gatherer:
         before = self._seen.get(row.cookie)
         self._seen[row.cookie] = now
         if before is None and row.flags & Flag.NEW:
-            before = _Seen(0, 0, 0, 0, 0, 0)  # it was opened since the tick before
+            before = _Seen(0, 0, 0, 0, 0, 0, 0)  # it was opened since the tick before
         if before is None or (before == now and one.counters):
             return
         acked = now.acked - before.acked
@@ -205,7 +219,10 @@ class Gatherer:
             if row.flags & Flag.INFO and row.proto is Proto.TCP and acked >= 0:
                 sent = max(0, now.sent - before.sent)
                 resent, segments = now.resent - before.resent, now.segments - before.segments
-                tally.counter("retr%").add(block, max(0, segments), sent, max(0, resent))
+                retr = tally.counter("retr%")
+                retr.add(block, max(0, segments), sent, max(0, resent))
+                if now.dsacks <= now.segments + 1:  # else the network made the duplicates
+                    retr.spurious += max(0, now.dsacks - before.dsacks)
                 tally.counter("retr/s").add(block, max(0, segments), 0)
                 tally.counter("tx").add(block, acked, 0)
                 tally.counter("rx").add(block, max(0, now.received - before.received), 0)
@@ -223,7 +240,9 @@ class Gatherer:
             if row.proto is Proto.TCP:
                 acked, segments = rec.tx_bytes_per_s * interval_s, rec.retrans_per_s * interval_s
                 mss = detail.tcp_info.get("snd_mss", SEGMENT_BYTES) if detail else SEGMENT_BYTES
-                tally.counter("retr%").add(0, segments, acked + segments * mss, segments * mss)
+                sent, share = acked + segments * mss, rec.retr_pct / 100
+                resent = share * sent if row.flags & Flag.RETR_PCT else segments * mss
+                tally.counter("retr%").add(0, segments, sent, resent)
                 tally.counter("retr/s").add(0, segments, 0)
                 tally.counter("tx").add(0, acked, 0)
                 tally.counter("rx").add(0, rec.rx_bytes_per_s * interval_s, 0)
@@ -322,7 +341,7 @@ def _counters(row: Row) -> _Seen:
     drops = rec.drops if row.flags & Flag.SKMEM else None
     return _Seen(
         rec.bytes_sent, rec.bytes_retrans, rec.total_retrans, rec.bytes_acked,
-        rec.bytes_received, drops,
+        rec.bytes_received, rec.dsack_dups, drops,
     )  # fmt: skip
 
 

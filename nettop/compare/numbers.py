@@ -65,14 +65,16 @@ def _numbers() -> dict[str, Number]:
     for stage in Stage:
         found += _times(f"tx.{stage.name.lower()}", f"the {stage.name.lower()} stage of sends")
     found += [
-        Number("retr%", Kind.PERCENT, "bytes resent of bytes sent, all of the stretch", "retr%",
-               floor=0.1, ratio=1.25, same_floor=0.5, same_ratio=2.0),
+        Number("retr%", Kind.PERCENT, "bytes resent of bytes sent, less what DSACK proved spurious",
+               "retr%", floor=0.1, ratio=1.25, same_floor=0.5, same_ratio=2.0),
         Number("drops/s", Kind.RATE, "packets dropped per second", "drops/s",
                floor=0.1, ratio=1.25, same_floor=0.5, same_ratio=2.0),
         Number("resets/s", Kind.RATE, "connections reset per second (EstabResets), of the host",
                "resets/s", floor=0.1, ratio=1.25, same_floor=0.5, same_ratio=2.0),
         Number("srtt", Kind.TIME, "smoothed round-trip time, mean of sockets with new ACKs", "srtt",
                floor=100e3, same_floor=100e3),
+        Number("unwell", Kind.COUNT, "sockets that are unwell at a time, listeners too", "unwell",
+               floor=0.5, ratio=1.25, same_floor=0.5, same_ratio=2.0),
         Number("retr/s", Kind.RATE, "segments resent per second", "retr/s", worse=0),
         Number("rxwait.n", Kind.RATE, "deliveries read, per second", "rxwait.n", worse=0),
         Number("tx", Kind.BITRATE, "payload acknowledged by the peer", "tx", worse=0),

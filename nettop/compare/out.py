@@ -27,6 +27,7 @@ _FORMATS: dict[Kind, Callable[[float | None], str]] = {
     Kind.BITRATE: units.bits_per_s,
     Kind.RATE: units.rate,
     Kind.PERCENT: units.percent,
+    Kind.COUNT: units.rate,  # a mean: 0.4 sockets
 }
 _NAMED_MOST = 6
 _UNKNOWN_MOST = 10

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nettop.compare.bands import (
@@ -146,15 +147,26 @@ class Counter:
     events: dict[int, float] = field(default_factory=dict)
     exposures: dict[int, float] = field(default_factory=dict)
     weight: float = 0.0  # of all events, in the unit of the exposure; 0: one each
+    spurious: float = 0.0  # of the events, as was found out later
 
     def add(self, block: int, events: float, exposure: float, weight: float = 0.0) -> None:
         self.events[block] = self.events.get(block, 0.0) + events
         self.exposures[block] = self.exposures.get(block, 0.0) + exposure
         self.weight += weight
 
+    def in_all(self, exposures: Mapping[int, float]) -> None:
+        """Of these blocks, also where there was none."""
+        self.exposures = dict(exposures)
+        self.events = {block: self.events.get(block, 0.0) for block in exposures}
+
     @property
     def count(self) -> float:
         return sum(self.events.values())
+
+    @property
+    def genuine(self) -> float:
+        """Share of the events that were not spurious."""
+        return 1 - min(1.0, self.spurious / self.count) if self.count else 1.0
 
     @property
     def exposure(self) -> float:
@@ -167,6 +179,18 @@ class Counter:
         ordered = sorted(self.exposures)
         events = [self.events[b] for b in ordered]
         return effect_of(events, [self.exposures[b] for b in ordered], self.count, most=1)
+
+    def level(self, alpha: float) -> Band:
+        """How many there are at a time: what holds in one block may hold in the next, so that
+        blocks are looked at and not events."""
+        pairs = [(self.events[b], self.exposures[b]) for b in sorted(self.exposures)]
+        n = self.exposure
+        if len(pairs) < 2:
+            return Band(0.0, self.count / n, self.count / n, float("inf"), round(self.count))
+        variance = spread(pairs) / n  # of one tick, from the variance of the sum
+        band = mean_band(self.count, round(n), variance, Effect(1.0, len(pairs)), alpha)
+        least = -math.log(alpha) / n  # that many may be, where none was in n ticks
+        return band._replace(high=max(band.high, least), n=round(self.count))
 
     def rate(self, effect: Effect, alpha: float) -> Band | None:
         if self.exposure <= 0:

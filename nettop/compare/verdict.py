@@ -13,9 +13,10 @@ from enum import Enum
 from nettop.compare.bands import INF, Band, Change, Effect, change
 from nettop.compare.numbers import NUMBERS, Number
 from nettop.compare.tally import SEGMENT_BYTES, Key, Side, Tally
+from nettop.text.fields import Kind
 
 FAMILY = 0.01
-_COUNTERS = {"retr%", "retr/s", "drops/s", "resets/s", "rxwait.n", "tx", "rx"}
+_COUNTERS = {"unwell", "retr%", "retr/s", "drops/s", "resets/s", "rxwait.n", "tx", "rx"}
 
 
 class Verdict(Enum):
@@ -110,8 +111,16 @@ def _pairs(a: Side, b: Side) -> Iterator[tuple[Key, Number]]:
         if theirs is None:
             continue
         for number in NUMBERS.values():
+            if number.of == "unwell" and not (_any(mine) or _any(theirs)):
+                continue
             if _has(mine, number) and _has(theirs, number):
                 yield key, number
+
+
+def _any(tally: Tally) -> bool:
+    """Whether a socket was ever unwell."""
+    counter = tally.counters.get("unwell")
+    return counter is not None and counter.count > 0
 
 
 def _has(tally: Tally, number: Number) -> bool:
@@ -155,16 +164,24 @@ def _counted(a: Tally, b: Tally, number: Number, alpha: float) -> tuple[Band | N
     if None in both:
         return None, None
     one, other = (c for c in both if c is not None)
+    if number.of == "unwell":
+        return one.level(alpha), other.level(alpha)
     # A side with few events does not show how they come in bursts: the other may.
     effect: Effect = max(one.effect, other.effect)
     scales = [1.0, 1.0]
     if number.of == "retr%":
         sizes = [c.weight / c.count if c.count else 0.0 for c in (one, other)]
-        scales = [100 * (size or max(sizes) or SEGMENT_BYTES) for size in sizes]
+        scales = [
+            100 * (size or max(sizes) or SEGMENT_BYTES) * counter.genuine
+            for size, counter in zip(sizes, (one, other), strict=True)
+        ]
     found = []
     for counter, scale in zip((one, other), scales, strict=True):
         band = counter.rate(effect, alpha)
-        found.append(band and _scaled(band, scale))
+        band = band and _scaled(band, scale)
+        if band is not None and number.kind is Kind.PERCENT:
+            band = band._replace(high=min(band.high, max(100.0, band.value)))
+        found.append(band)
     return found[0], found[1]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from nettop.compare.gather import ALL, Gatherer, coarse
 from nettop.compare.tally import Side, Tally
+from nettop.compare.verdict import Verdict, compare
 from nettop.feed import Grouping
 from nettop.model.types import Detail, Dist, Flag, Histogram, Owner, Plane, PlaneHas, Proc, Row
 from tests.export.make import make_model, make_row
@@ -114,6 +115,17 @@ def test_counters_are_of_the_stretch() -> None:
     assert tally.gauges["srtt"].sockets == {1: (1, 20e6)}  # while nothing is acknowledged it is old
 
 
+def test_what_dsack_proved_spurious_is_no_loss() -> None:
+    before = make_row(flags=RATES)
+    resent = make_row(flags=RATES, total_retrans=4, bytes_retrans=4000, bytes_sent=40_000)
+    proved = make_row(flags=RATES, total_retrans=4, bytes_retrans=4000, bytes_sent=40_000,
+                      dsack_dups=3)  # fmt: skip
+    doubled = make_row(flags=RATES, total_retrans=4, bytes_retrans=4000, bytes_sent=40_000,
+                       dsack_dups=9)  # by the network: more than were resent  # fmt: skip
+    assert only(taken([before], [resent], [proved])).counters["retr%"].genuine == 0.25
+    assert only(taken([before], [resent], [doubled])).counters["retr%"].genuine == 1
+
+
 def test_a_socket_opened_in_the_stretch_counts_from_nothing() -> None:
     new = make_row(flags=RATES | Flag.NEW, bytes_sent=500, bytes_acked=400)
     assert only(taken([], [new])).counters["tx"].count == 400
@@ -172,3 +184,29 @@ def test_percentiles_alone_leave_open_what_lies_between() -> None:
 def test_a_listener_counts_nothing() -> None:
     row = make_row(state=10, flags=RATES, plane=Plane(wait=WAITED, has=PlaneHas.WAIT))
     assert titles(taken([row], [row])) == []
+
+
+def test_unwell_sockets_are_counted_by_tick_listeners_too() -> None:
+    well, unwell = make_row(flags=RATES), make_row(flags=RATES, level=2)
+    full = make_row(2, state=10, dport=0, level=2)
+    side = taken([well], [well], [unwell, full], [well, full], [well])
+    counter = only(side).counters["unwell"]
+    assert (counter.events, counter.exposures) == (
+        {0: 0, 1: 2, 2: 1, 3: 0}, {0: 1, 1: 1, 2: 1, 3: 1},
+    )  # fmt: skip
+    assert side.groups[ALL].counters["unwell"].count == 3
+
+
+def test_an_incident_of_verdicts_is_worse_and_one_of_a_moment_is_not_known_to_be() -> None:
+    well, unwell = make_row(flags=RATES), [make_row(n, flags=RATES, level=2) for n in range(1, 9)]
+    before = taken([well], *[[well]] * 60)
+    incident = taken([well], *[[well]] * 30, *[unwell] * 20, *[[well]] * 10)
+    moment = taken([well], *[[well]] * 30, *[unwell] * 2, *[[well]] * 28)
+
+    def verdict(a: Side, b: Side) -> Verdict | None:
+        return next(c.verdict for c in compare(a, b).found if c.number.id == "unwell")
+
+    assert verdict(before, incident) is Verdict.WORSE
+    assert verdict(incident, before) is Verdict.BETTER
+    assert verdict(before, moment) is not Verdict.WORSE
+    assert not [c for c in compare(before, before).found if c.number.id == "unwell"]
