@@ -29,8 +29,15 @@ if TYPE_CHECKING:
 
 WINDOW = 256
 # Sweeps of fewer sockets are waited for, and not longer than this.
-LONG_SOCKETS = 10_000
-FRAME_WAIT_S = 0.25
+LONG_SOCKETS = 5_000
+FRAME_WAIT_S = 0.1
+
+
+class _Frame(threading.local):
+    """What a thread sees while it gathers a frame beside a long sweep; the poller sees all."""
+
+    torn = False
+    shown: HeldRows | None = None
 
 
 class EngineFeed:
@@ -46,8 +53,7 @@ class EngineFeed:
         self._looked = (0, 0)  # the window that was asked for last
         self._focus: tuple[int, ...] = ()
         self._held: HeldRows | None = None  # while a long sweep is under way
-        self._shown: HeldRows | None = None  # while a frame is gathered meanwhile
-        self._torn = False  # such a frame is being gathered
+        self._frame = _Frame()
 
     def latest(self) -> Model | None:
         return self._model
@@ -56,7 +62,8 @@ class EngineFeed:
 
     @contextmanager
     def frame(self) -> Iterator[Model | None]:
-        if self._torn:  # nested: this frame stays what it is
+        mine = self._frame
+        if mine.torn:  # nested: this frame stays what it is
             yield None
             return
         held = self._held
@@ -67,11 +74,11 @@ class EngineFeed:
             finally:
                 self._changing.release()
             return
-        self._torn, self._shown = True, held or self._held
+        mine.torn, mine.shown = True, held or self._held
         try:
             yield None
         finally:
-            self._torn, self._shown = False, None
+            mine.torn, mine.shown = False, None
 
     @contextmanager
     def _replacing(self) -> Iterator[None]:
@@ -91,15 +98,17 @@ class EngineFeed:
 
     def _reordered(self) -> None:
         """Rows that are held do not have their places any more."""
-        self._held = self._shown = None
+        self._held = self._frame.shown = None
 
     def count(self) -> int:
-        return self._shown.count if self._shown is not None else self._count
+        shown = self._frame.shown
+        return shown.count if shown is not None else self._count
 
     def window(self, offset: int, rows: int) -> list[Row]:
         d = self._deriver
         self._looked = offset, rows
-        held = self._shown.window(offset, rows) if self._shown is not None else None
+        shown = self._frame.shown
+        held = shown.window(offset, rows) if shown is not None else None
         if held is not None:
             return held
         return [d.name(row) for row in d.engine.window(offset, rows)]
@@ -118,20 +127,23 @@ class EngineFeed:
         return self._deriver.facts.counters
 
     def position(self, cookie: int) -> int | None:
-        place = self._shown.position(cookie) if self._shown is not None else None
+        shown = self._frame.shown
+        place = shown.position(cookie) if shown is not None else None
         if place is not None:
             return place
         return self._deriver.engine.position(cookie)
 
     def find(self, cookie: int) -> Row | None:
-        held = self._shown.find(cookie) if self._shown is not None else None
+        shown = self._frame.shown
+        held = shown.find(cookie) if shown is not None else None
         if held is not None:
             return held[0]
         row = self._deriver.engine.find(cookie)
         return self._deriver.name(row) if row else None
 
     def detail(self, cookie: int) -> Detail | None:
-        held = self._shown.find(cookie) if self._shown is not None else None
+        shown = self._frame.shown
+        held = shown.find(cookie) if shown is not None else None
         if held is not None:
             return held[1]
         return self._deriver.detail(cookie)
