@@ -101,6 +101,8 @@ class Collector:
         self._open_namespaces()
         self._filter: Filter | None = None
         self._filter_at = 0.0
+        # A filter beside it, the same with names as they were at this time.
+        self._beside: tuple[Filter, Filter | None, float] | None = None
         self.set_filter(options.filter)
 
     # --- namespaces ---
@@ -235,6 +237,19 @@ class Collector:
         return compile_filter(
             compiled.text, LiveNames(self.names.devices), level_now=compiled.level_now
         )
+
+    def matching(self, compiled: Filter) -> list[int]:
+        """The sockets that a filter lets through which is not in force."""
+        if compiled.dynamic:
+            now = time.monotonic()
+            if (
+                self._beside is None
+                or self._beside[0] != compiled
+                or (now - self._beside[2] >= NAMES_EVERY_S)
+            ):
+                self._beside = (compiled, self._resolved(compiled), now)
+            return self.engine.matching(self._beside[1])
+        return self.engine.matching(compiled)
 
     def _refresh_filter(self, now: float) -> None:
         compiled = self._filter

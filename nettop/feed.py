@@ -66,6 +66,9 @@ class Feed(Protocol):
         either.
         """
 
+    def matching(self, compiled: Filter | None = None) -> list[int]:
+        """Cookies of the sockets that a filter (None: the one in force) lets through now."""
+
     def count(self) -> int:
         """Rows in the order: the sockets that pass the filter."""
 

@@ -143,6 +143,9 @@ class FileFeed:
     def frame(self) -> AbstractContextManager[Model | None]:
         return nullcontext(self._model)
 
+    def matching(self, compiled: Filter | None = None) -> list[int]:
+        return self._engine.matching(compiled)
+
     def count(self) -> int:
         return self._count
 

@@ -318,6 +318,9 @@ class LiveFeed(EngineFeed):
         if stages is not None:
             stages.select(cookies)
 
+    def matching(self, compiled: Filter | None = None) -> list[int]:
+        return super().matching() if compiled is None else self._collector.matching(compiled)
+
     def set_filter(self, compiled: Filter | None) -> None:
         self._reordered()
         self._collector.set_filter(compiled)

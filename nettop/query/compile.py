@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Network
 from typing import Any, Protocol
 
-from nettop.model.types import AF_INET, AF_INET6, Level, Proto, Verdict
+from nettop.model.types import AF_INET, AF_INET6, Level, Model, Proto, Verdict
 from nettop.query import values
 from nettop.query.ast import Address, And, Compare, Node, Not, Or, OwnedBy, States, Text
 from nettop.query.errors import FilterError
@@ -129,6 +129,12 @@ def compile_filter(
         planes=frozenset(compiler.planes),
         level_now=level_now,
     )
+
+
+def planes_off(compiled: Filter, model: Model) -> dict[str, str]:
+    """The planes that a filter needs and that are off, with the reason."""
+    found = (model.source(name) for name in sorted(compiled.planes))
+    return {s.name: s.reason or "" for s in found if s is not None and s.state == "off"}
 
 
 def _depth(ops: list[Op]) -> int:

@@ -82,6 +82,7 @@ KEYS: tuple[Key, ...] = (
     Key(("C",), "C", "clocks", "RUN", "clocks of the NICs and what they stamp"),
     Key(("E",), "E", "export_all", "RUN", "export everything, unfiltered"),
     Key(("y",), "y", "copy", "RUN", "ss command of this socket"),
+    Key(("B",), "B", "bell", "RUN", "ring the bell while a condition holds; B again: no more"),
     Key(("plus",), "+", "slower", "RUN", "longer interval; in the past: play faster"),
     Key(("minus",), "-", "faster", "RUN", "shorter interval; in the past: play slower"),
     Key(("d",), "d", "delay", "RUN", "next usual interval: 0.5 1 2 5 10 s"),

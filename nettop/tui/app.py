@@ -134,6 +134,7 @@ class NettopApp(ScreenApp):
             return
         if model is None:
             return
+        self.main.hear(model)
         if self.timeline.feed is self.timeline.base:
             self.main.show_model(model)
         else:  # the past stands still; how far it is away does not

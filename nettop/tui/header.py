@@ -34,6 +34,7 @@ class HeaderState:
     message_role: Role = Role.BOLD
     file: str | None = None
     past: str = ""  # which tick of the past is shown
+    bell: int | None = None  # sockets for which it rings; None: it is off
 
 
 def host_line(model: Model, width: int, g: Glyphs) -> Line:
@@ -124,6 +125,9 @@ def status_line(model: Model, state: HeaderState, width: int, g: Glyphs) -> Line
     left += [("  sort ", D), (state.sort.id if state.sort else "unwell", Role.NORMAL)]
     if state.held:
         left += [(" held", Role.FOCUS)]
+    if state.bell is not None:
+        left += [("  bell", Role.UNWELL if state.bell else Role.FOCUS)]
+        left += [(f" {state.bell}", Role.UNWELL)] if state.bell else []
     if width >= 100:
         left += [("  ", D), *_planes(model, g)]
     right: list[Part]

@@ -143,6 +143,9 @@ class DosedFeed:
     def frame(self) -> AbstractContextManager[Model | None]:
         return nullcontext(self._model)
 
+    def matching(self, compiled: Filter | None = None) -> list[int]:
+        return []
+
     def count(self) -> int:
         return self._count
 

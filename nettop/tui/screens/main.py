@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partialmethod
@@ -18,6 +18,7 @@ from textual.timer import Timer
 from nettop.feed import Grouping, Sort
 from nettop.model.types import Model, Row
 from nettop.query import FilterError, compile_filter
+from nettop.query.compile import planes_off
 from nettop.text.fields import Field
 from nettop.text.keys import action_of
 from nettop.text.moments import clock_text
@@ -27,7 +28,8 @@ from nettop.tui.header import HeaderState, host_line, status_line
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.gather import events_of, memory_of, sends_of, waits_of
 from nettop.tui.panes.pane import Pane
-from nettop.tui.screens.view_keys import LEAST_PANES, ViewKeys
+from nettop.tui.screens.bell_keys import BellKeys
+from nettop.tui.screens.view_keys import LEAST_PANES
 from nettop.tui.style import Role
 from nettop.tui.widgets.filter_line import FilterLine
 from nettop.tui.widgets.group_table import GroupTable
@@ -40,7 +42,7 @@ NARROW_SOCKETS = 256
 GROUPINGS = tuple(Grouping)
 
 
-class MainScreen(ViewKeys):
+class MainScreen(BellKeys):
     """State of the view lives here; widgets draw what they are given."""
 
     AUTO_FOCUS = ""
@@ -239,6 +241,7 @@ class MainScreen(ViewKeys):
             message_role=role,
             file=None if self.feed.live else self.feed.title,
             past=self.badge(),
+            bell=None if self.bell is None or self.paused else self.bell.matching,
         )
         self.status.set_lines([status_line(self.model, state, width, g)])
         if self.grouping is Grouping.NONE:
@@ -367,8 +370,9 @@ class MainScreen(ViewKeys):
         whole = replace(self.nettop.options, filter_text=text).whole_filter
         self.filter_text = text
         self.timeline.choose(replace(self.timeline.chosen, filter_text=whole))
-        if compiled is not None and compiled.planes:
-            self.say(f"never true: plane {', '.join(sorted(compiled.planes))} is off", Role.WATCH)
+        off = planes_off(compiled, self.model) if compiled and self.model else {}
+        if off:
+            self.say(f"never true: plane {', '.join(off)} is off", Role.WATCH)
         self.table.to_top()
         self.model = self.feed.latest() or self.model
         self.refresh_all()
@@ -490,11 +494,14 @@ class MainScreen(ViewKeys):
         self.refresh_header()
 
     def do_filter(self) -> None:
+        self._ask("filter ", self.filter_text or "", self._apply_filter)
+
+    def _ask(self, label: str, text: str, take: Callable[[str], object]) -> None:
         self.status.display = False
         self.titles.display = False
         self.filter_line.display = True
         self.filter_line.styles.height = 12 if self.app.size.height >= 22 else 2
-        self.filter_line.begin(self.filter_text or "")
+        self.filter_line.begin(text, label, take)
         self.call_after_refresh(self.filter_line.redraw)
 
     def do_sort(self) -> None:

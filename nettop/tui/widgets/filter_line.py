@@ -36,6 +36,7 @@ class FilterLine(LineWidget):
         super().__init__(id="filter")
         self._names = names
         self._take, self._cancel = apply, cancel
+        self._label, self._taker = "filter ", apply
         self.text = ""
         self.at = 0
         self._history_file = history_file
@@ -45,8 +46,12 @@ class FilterLine(LineWidget):
         self._choice = 0
         self._start = 0
 
-    def begin(self, text: str) -> None:
+    def begin(
+        self, text: str, label: str = "filter ", take: Callable[[str], object] | None = None
+    ) -> None:
+        """label: what stands before it; take: called instead of apply."""
         self.text, self.at = text, len(text)
+        self._label, self._taker = label, take or self._take
         self._place = len(self.history)
         self._choices = ()
         self.redraw()
@@ -82,7 +87,7 @@ class FilterLine(LineWidget):
     def redraw(self) -> None:
         from nettop.query.complete import complete, help_of
 
-        label = "filter "
+        label = self._label
         before, under, after = (
             self.text[: self.at],
             self.text[self.at : self.at + 1],
@@ -247,10 +252,10 @@ class FilterLine(LineWidget):
         try:
             compiled = compile_filter(self.text, self._names())
         except FilterError as error:
-            pad = " " * len("filter ")
+            pad = " " * len(self._label)
             caret = line((pad + error.caret(), Role.UNWELL))
             self.set_lines([self._lines[0], caret, *self._lines[2:]])
             return
         if compiled is not None:
             self._remember(self.text.strip())
-        self._take(self.text.strip())
+        self._taker(self.text.strip())
