@@ -278,11 +278,12 @@ Tables     Any SQLite reads them: sqlite3 FILE 'SELECT * FROM spells_local'. Tim
            events  What happened to sockets: at_ns, type, what (in words), process, pid, local,
                    remote, state, new_state, reason, errno, bytes … At most 128 a tick, states
                    and congestion states last; the frames have all that were recorded.
-           ticks   A row per tick: sockets by protocol, matched, unwell and watch, unwell_app …
-                   by WHO, rates, RX wait, events_* by type (all that were seen), events_listed
-                   and events_not_listed (no record or no room), nettop's own cost. mark says what
-                   is wrong with the time line: a clock that was set, a host that slept or
-                   restarted, a recorder that went on later. elapsed_ns is not touched by that.
+           ticks   A row per tick: sockets by protocol, matched, unwell and watch (levels, which
+                   sink 10 s after a spell ended), unwell_app … by WHO, rates, RX wait, events_*
+                   by type (all that were seen), events_listed and events_not_listed (no record
+                   or no room), nettop's own cost. mark says what is wrong with the time line: a
+                   clock that was set, a host that slept or restarted, a recorder that went on
+                   later. elapsed_ns is not touched by that.
            frames, meta  A frame per tick, which only nettop reads; host, kernel and nettop.
 
 report     `nettop why -o FILE.html`: what was wrong, in one file that loads nothing and runs

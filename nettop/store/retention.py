@@ -15,8 +15,11 @@ from nettop.text import units
 WAL_BYTES = 1 << 20
 _WAL_CUT_BYTES = 1 << 19
 _SHM_BYTES = 1 << 15
-# The oldest ticks go as far as a key frame: there are always at least as many groups of them.
-GROUPS_LEAST = 8
+# The oldest ticks go as far as a key frame, so that a file has several groups of them; but a key
+# frame is dear, and not every tick is to be one where the file is small.
+_GROUPS = 8
+_GROUPS_LEAST = 3
+_OF_KEYS = 4
 # A file that has become emptier shrinks by this much a tick, one that is too large by more.
 _SHRINK_PAGES = 64
 _CUT_PAGES = 4096
@@ -39,6 +42,7 @@ class _Group:
 
     seq: int
     elapsed_ns: int
+    key_bytes: int = 0
     n_bytes: int = 0
 
 
@@ -63,7 +67,10 @@ class Retention:
         """Whether a group has become too large to be deleted as one."""
         room = self._room()
         newest = self._groups[-1] if self._groups else None
-        return room is not None and newest is not None and newest.n_bytes > room / GROUPS_LEAST
+        if room is None or newest is None:
+            return False
+        most = max(room / _GROUPS, _OF_KEYS * newest.key_bytes)
+        return newest.n_bytes > min(most, room / _GROUPS_LEAST)
 
     def tick(self, seq: int, elapsed_ns: int, *, key: bool, n_bytes: int) -> None:
         """Of the tick that was just written, in its transaction.
@@ -72,7 +79,7 @@ class Retention:
             NettopError: a whole tick does not fit.
         """
         if key:
-            self._groups.append(_Group(seq, elapsed_ns))
+            self._groups.append(_Group(seq, elapsed_ns, n_bytes))
         if self._groups:
             self._groups[-1].n_bytes += n_bytes
         keep_s = self._limits.keep_s

@@ -83,8 +83,8 @@ def spell_row(spell: Spell, host: str) -> dict[str, Any]:
         "what": spell.sentence,
         "process": _safe(spell.comm or spell.owner),
         "pid": spell.pid,
-        "local": spell.local,
-        "remote": spell.remote,
+        "local": _safe(spell.local),  # with the name of a device
+        "remote": _safe(spell.remote),
         "proto": spell.proto,
         "cgroup": _safe(spell.cgroup),
         "container": _safe(spell.container),

@@ -224,11 +224,14 @@ def test_hostile_names_are_text_and_nothing_else(tmp_path: Path) -> None:
     name = "'); DROP TABLE spells; --"
     recorder.feed.row = make_row(1, proc=Proc(7, 3, Owner.PROC, 0, name))
     recorder.feed.row.cgroup = f"/{HOSTILE}"
+    recorder.feed.row.dev = HOSTILE
+    recorder.feed.row.rec = recorder.feed.row.rec._replace(ifindex=3)
     recorder.tick(0, sick((1 << 64) - 1, Verdict.LOSS, 2.0))
     recorder.writer.close()
-    ((process, cgroup, cookie),) = asked(path, "SELECT process, cgroup, cookie FROM spells")
+    ask = "SELECT process, cookie, cgroup, local, remote FROM spells"
+    ((process, cookie, *others),) = asked(path, ask)
     assert (process, cookie) == (name, -1)
-    assert cgroup.isprintable()
+    assert all(text.isprintable() for text in others)
 
 
 def test_what_is_older_than_keep_goes_up_to_a_key_frame(tmp_path: Path) -> None:
@@ -289,6 +292,19 @@ def test_the_size_stays_below_max_size_at_every_tick(tmp_path: Path, bytes_a_tic
     assert path.stat().st_size <= most
     with closing(Recording(path)) as recording:
         assert len(list(recording.samples())) == kept
+
+
+def test_not_every_tick_is_a_key_frame_where_they_are_large(tmp_path: Path) -> None:
+    path, most = tmp_path / "a.nettop", 4 << 20
+    recorder = Recorder(path, Limits(max_bytes=most))
+    for second in range(40):
+        whole = recorder.writer.wants_whole((1000 + second) * S)
+        recorder.tick(second, body=os.urandom(400_000 if whole else 20_000))
+        assert sum(p.stat().st_size for p in tmp_path.iterdir()) <= most
+    keys, ticks = asked(path, "SELECT sum(key), count(*) FROM frames")[0]
+    assert keys >= 2
+    assert keys * 5 < ticks
+    recorder.writer.close()
 
 
 def test_a_tick_that_does_not_fit_is_one_line_and_changes_nothing(tmp_path: Path) -> None:
