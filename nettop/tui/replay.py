@@ -13,7 +13,7 @@ from nettop.store.recording import Recording
 from nettop.store.saidticks import SaidTicks
 from nettop.stretches import nearest, ticks_between
 from nettop.tui.app import ScreenOptions, run_app
-from nettop.tui.timeline import Kept, standing
+from nettop.tui.timeline import NEWEST, Kept, standing
 
 if TYPE_CHECKING:
     from nettop.options import Options
@@ -52,7 +52,8 @@ def run_replay(options: Options, screen: ScreenOptions, *, at_end: bool) -> int:
         kept = Kept(
             source,
             ticks if ticks.there else None,
-            within=(first.seq, last.seq),
+            # One that is being recorded goes on.
+            within=(first.seq, NEWEST if options.until is None else last.seq),
             plays=not at_end and options.at is None,
             message="; ".join([*said, damage] if damage else said),
         )

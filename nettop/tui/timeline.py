@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nettop.tui.widgets.strip import Spot
 
 SEARCH_S = 5.0
+NEWEST = 2**62  # a seq: of the last tick
 _CHANGES = 16  # that may be asked for while one is looked for
 _TRIES = 16  # ticks that cannot be read, one after the other
 
@@ -62,7 +63,7 @@ class Kept:
 
     source: ReadableFrames
     said: Said | None = None
-    within: tuple[int, int] = (0, 2**62)  # first and last seq
+    within: tuple[int, int] = (0, NEWEST)  # first and last seq
     plays: bool = False  # from the start
     message: str = ""  # what the user must know of where it begins
 
@@ -109,6 +110,7 @@ class Timeline:
         self.feed: Feed = base  # what is shown now
         self.chosen = chosen
         self._kept = kept
+        self._spots: Sequence[Spot] | None = None
         self._arrived = arrived
         self._spare: PastFeed | None = None
         # What is in force in each of them.
@@ -154,7 +156,8 @@ class Timeline:
         frames = self.source.frames()
         if frames and first <= frames[0].seq and frames[-1].seq <= last:
             return frames
-        return [f for f in frames if first <= f.seq <= last]
+        begin = bisect_left(frames, first, key=lambda f: f.seq)
+        return frames[begin : bisect_right(frames, last, key=lambda f: f.seq)]
 
     @property
     def current(self) -> FrameInfo | None:
@@ -165,7 +168,7 @@ class Timeline:
         """The seq that the next step begins at."""
         if self._asked:
             return self._asked[-1].seq
-        if self._moving is not None:
+        if self._moving is not None and not self._moving.change:
             return self._moving.seq
         return self.current.seq if self.current is not None else None
 
@@ -215,10 +218,9 @@ class Timeline:
     def live(self) -> str:
         """The newest tick: of a live feed as it comes, of a recording its last."""
         if not self.base.live:
-            frames = self._fresh()
-            if not frames:
+            if self.kept is None:
                 return self.nothing()
-            self._ask(Move(frames[-1].seq, back=True))
+            self._ask(Move(NEWEST, back=True))
             return ""
         self._run += 1
         self._asked.clear()
@@ -260,10 +262,13 @@ class Timeline:
         """What is known of the ticks, oldest first."""
         if self.kept is None or self.kept.said is None:
             return ()
-        return self.kept.said.summaries()
+        if self.base.live or self._spots is None:
+            self._spots = self.kept.said.summaries()
+        return self._spots
 
     def _fresh(self) -> list[FrameInfo]:
-        if self.source is not None:
+        """With those that a live feed has added; of a recording `live` looks for them."""
+        if self.source is not None and self.base.live:
             self.source.refresh()
         return self.frames()
 
@@ -387,6 +392,12 @@ class Timeline:
 
         source = self.source
         assert source is not None
+        if move.seq == NEWEST:
+            source.refresh()
+            if self.kept is not None and self.kept.said is not None:
+                self._spots = self.kept.said.summaries()
+            frames = self.frames()
+            move = replace(move, seq=frames[-1].seq if frames else 0)
         if spare is not None and has.filter_text != chosen.filter_text:
             text = chosen.filter_text
             spare.set_filter(compile_filter(text, spare.names) if text else None)

@@ -12,31 +12,34 @@ from tests.tui.conftest import Running
 
 COST = Cost(1.25, 0.8, 3, 1, 50 << 20, 4100.0, 112.0, 1.0, None, {"wait": 4000.0, "stages": 100.0})
 
+KEPT = "12m03s kept in 4.1M, at most 64M"
+
 
 def texts(lines: list[Line]) -> list[str]:
     return ["".join(text for text, _ in parts).rstrip() for parts in lines]
 
 
 def test_own_counters_always_times_when_measured() -> None:
-    lines = texts(cost_lines(COST, 80))
+    lines = texts(cost_lines(COST, 80, kept=KEPT))
     assert "CPU           1.2% of one core, the whole process" in lines
     assert "lost          1 ticks missed, 3 records without room" in lines
+    assert f"look-back     {KEPT}" in lines
     assert "wait          4.0K runs/s" in lines
     assert lines[-1] == "ns per run: being measured"
     programs = (
         ProgramCost("wait", "wait_ready", 2000.0, 120.0),
         ProgramCost("events", "state", 0, None),
     )
-    lines = texts(cost_lines(replace(COST, programs=programs, programs_age_s=3.0), 80))
+    lines = texts(cost_lines(replace(COST, programs=programs, programs_age_s=3.0), 80, kept=KEPT))
     assert lines[-3].endswith("3.00s ago")
     assert lines[-2].split() == ["wait", "wait_ready", "2.0K", "120", "0.02%"]
     assert lines[-1] == "1 others did not run"
 
 
 def test_why_nothing_is_timed() -> None:
-    lines = texts(cost_lines(replace(COST, programs_reason="needs CAP_SYS_ADMIN"), 80))
+    lines = texts(cost_lines(replace(COST, programs_reason="needs CAP_SYS_ADMIN"), 80, kept=KEPT))
     assert lines[-1].strip() == "needs CAP_SYS_ADMIN"
-    lines = texts(cost_lines(replace(COST, plane_runs_per_s={}), 80))
+    lines = texts(cost_lines(replace(COST, plane_runs_per_s={}), 80, kept=KEPT))
     assert lines[-1] == "none is loaded"
 
 

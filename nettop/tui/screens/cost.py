@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from textwrap import wrap
+from typing import TYPE_CHECKING
 
 from nettop.feed import Feed
 from nettop.model.cost import Cost
@@ -11,6 +12,9 @@ from nettop.text import units
 from nettop.tui.screens.overlay import Overlay
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import BLANK, Line, line
+
+if TYPE_CHECKING:
+    from nettop.lookback import LookBack
 
 D, B = Role.DIM, Role.BOLD
 _LABEL, _NAME, _STATE, _METHOD = 14, 8, 9, 18
@@ -39,20 +43,33 @@ class CostScreen(Overlay[None]):
         model = self.nettop.main.model
         if model is None:
             return [line(("no poll yet", D))]
-        lines = cost_lines(model.cost, width)
+        lines = cost_lines(model.cost, width, kept=kept_text(self.feed))
         lines += [BLANK, line(("PLANES", Role.FOCUS))]
         for status in model.sources:
             lines += plane_lines(status, width)
         return lines
 
 
-def cost_lines(cost: Cost, width: int) -> list[Line]:
-    """The process, then the BPF programs, dearest first."""
+def kept_text(feed: Feed) -> str:
+    """What is kept to look back on, and its memory."""
+    past: LookBack | None = getattr(feed, "past", None)
+    if past is None:
+        return "nothing is kept"
+    span = units.time(past.span_s * 1e9)
+    return f"{span} kept in {units.size(past.bytes)}, at most {units.size(past.most_bytes)}"
+
+
+def cost_lines(cost: Cost, width: int, *, kept: str) -> list[Line]:
+    """The process, then the BPF programs, dearest first.
+
+    kept: what the look-back is.
+    """
     pace = f"every {cost.interval_s:g} s" + (f": {cost.stretched}" if cost.stretched else "")
     rows = [
         ("CPU", f"{units.percent(cost.cpu_pct)} of one core, the whole process"),
         ("poll", f"{_ms(cost.poll_ms)} of CPU, {pace}"),
         ("memory", f"{units.size(cost.rss_bytes)} resident"),
+        ("look-back", kept),
         ("lost", f"{cost.missed_ticks} ticks missed, {cost.lost_events} records without room"),
     ]
     lines = [line(("THIS PROCESS", Role.FOCUS))]

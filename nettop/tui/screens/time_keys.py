@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from bisect import bisect_right
 from functools import partialmethod
 from typing import TYPE_CHECKING
 
@@ -147,10 +148,12 @@ class TimeKeys(RunKeys):
     def _apart_s(self) -> float:
         """From the shown tick to the next."""
         frames, current = self.timeline.frames(), self.timeline.current
-        later = [f for f in frames if current is not None and f.seq > current.seq][:1]
-        if not later or current is None:
+        if current is None:
             return LEAST_STEP_S
-        apart = (later[0].wall_ns - current.wall_ns) / 1e9
+        later = bisect_right(frames, current.seq, key=lambda f: f.seq)
+        if later == len(frames):
+            return LEAST_STEP_S
+        apart = (frames[later].wall_ns - current.wall_ns) / 1e9
         return GAP_SHOWN_S if not 0 < apart <= GAP_S else apart
 
     def _play_on(self, steps: int) -> None:
