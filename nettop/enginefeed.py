@@ -16,7 +16,6 @@ from nettop.model.types import (
     Detail,
     Group,
     Histogram,
-    HostCounters,
     Model,
     Point,
     Proc,
@@ -120,11 +119,6 @@ class EngineFeed:
     def matching(self, compiled: Filter | None = None) -> list[int]:
         """Cookies of the sockets that a filter (None: the one in force) lets through now."""
         return self._deriver.engine.matching(compiled)
-
-    @property
-    def counters(self) -> HostCounters:
-        """The host's own, as of the last tick."""
-        return self._deriver.facts.counters
 
     def position(self, cookie: int) -> int | None:
         shown = self._frame.shown

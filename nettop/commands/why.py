@@ -14,7 +14,7 @@ from nettop.commands.why_options import WhyOptions
 from nettop.errors import EXIT_OK
 from nettop.findings.look import Look
 from nettop.findings.values import Report
-from nettop.model.types import HostCounters, Level, Model, Row, Sick
+from nettop.model.types import Level, Model, Row, Sick
 from nettop.sources.stages import OFF_REASON
 from nettop.text import units
 
@@ -142,8 +142,6 @@ def look_snapshot(options: WhyOptions) -> Report:
 
 class _Snapshot:
     """A snapshot as a look asks it: its verdicts are in its rows."""
-
-    counters: HostCounters | None = None
 
     def __init__(self, feed: FileFeed) -> None:
         self._feed = feed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from nettop.findings.values import Case, Finding
-from nettop.model.types import Row, Stage, Verdict
+from nettop.model.types import Because, Row, Stage, Verdict
 from nettop.text.columns import endpoint
 from nettop.text.verdicts import VERDICTS
 from nettop.text.words import owner_text
@@ -66,7 +66,13 @@ _KEYS: dict[str, Callable[[Row], Key]] = {
     "host": lambda row: (row.rec.netns,),
     "listener": lambda row: (row.rec.netns, row.rec.sport),
     "process": lambda row: (row.proc.pid, None if row.proc.pid else owner_text(row)),
-    "peer": lambda row: (row.rec.netns, row.rec.family, row.rec.dst),
+    # A SYN asks for one listener: where another of that host answers nothing is another cause.
+    "peer": lambda row: (
+        row.rec.netns,
+        row.rec.family,
+        row.rec.dst,
+        row.rec.dport if row.rec.because == Because.SYN else 0,
+    ),
 }
 
 
@@ -90,6 +96,8 @@ def _finding(kind: str, cases: Sequence[Case]) -> Finding:
 def _party(kind: str, cases: Sequence[Case]) -> str:
     row = cases[0].row
     owner = owner_text(row) or _UNOWNED
+    if row.user and owner == f"({row.user})":
+        owner = f"(a program of {row.user})"
     if kind == "host":
         return ""
     if kind == "listener":

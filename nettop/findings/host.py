@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
 from nettop.findings.values import Moved, Unknown
-from nettop.model.types import HostCounters, SourceStatus
-from nettop.text.counters import COUNTERS
+from nettop.model.evidence import HostTick, Numbers
+from nettop.model.types import SourceStatus
+from nettop.text.evidence import (
+    CGROUP,
+    COUNTERS,
+    DEVICE,
+    PRESSURE,
+    QDISC,
+    SOFTNET,
+    Meaning,
+)
 
 # By plane: what stays unknown while it is off. Planes that have to be asked for are not listed.
 NOT_SAID = {
@@ -14,41 +26,115 @@ NOT_SAID = {
     "stages": "whether sends wait in this host's own queues (verdicts qdisc and nic)",
     "events": "why packets were dropped, what this host dropped itself, sockets that closed",
 }
+_LACKING = "what the host's own numbers say"
 _NOT_READ_YET = "not read yet"
 _NONE_STAMPED = "no sends are stamped"  # as the plane says it, with what the screen can do
 
 
-class CounterSum:
-    """How much counters grew, from tick to tick: a namespace that comes or goes is no growth."""
+# What stands still on a healthy host, by source. Anything that grew is shown; this stands out.
+_TROUBLE: Mapping[str, frozenset[str]] = {
+    "counters": frozenset({
+        "TcpExtTCPRetransFail", "IpOutDiscards", "Ip6OutDiscards", "IpOutNoRoutes",
+        "Ip6OutNoRoutes", "IpInDiscards", "Ip6InDiscards", "TcpExtTCPBacklogDrop",
+        "TcpExtTCPRcvQDrop", "TcpExtRcvPruned", "TcpExtPruneCalled", "TcpExtOfoPruned",
+        "TcpExtTCPOFODrop", "TcpExtTCPToZeroWindowAdv", "TcpExtTCPZeroWindowDrop",
+        "TcpExtTCPMemoryPressures", "TcpExtTCPAbortOnMemory", "TcpExtListenOverflows",
+        "TcpExtListenDrops", "TcpExtTCPReqQFullDrop", "TcpExtTCPReqQFullDoCookies",
+        "TcpExtTCPTimeouts", "TcpExtTCPLostRetransmit", "TcpExtTCPAbortOnTimeout", "TcpInErrs",
+        "TcpInCsumErrors", "UdpInErrors", "UdpRcvbufErrors", "UdpSndbufErrors", "UdpMemErrors",
+        "UdpInCsumErrors", "Udp6InErrors", "Udp6RcvbufErrors", "Udp6SndbufErrors",
+        "Udp6MemErrors", "Udp6InCsumErrors",
+    }),
+    "softnet": frozenset({"dropped", "flow_limited"}),
+    "devices": frozenset({
+        "rx_errors", "tx_errors", "tx_dropped", "rx_missed_errors", "rx_fifo_errors",
+        "rx_over_errors", "rx_crc_errors", "tx_fifo_errors", "tx_carrier_errors",
+        "tx_aborted_errors", "carrier_changes",
+    }),
+    "qdiscs": frozenset({
+        "drops", "flows_plimit", "horizon_drops", "drop_overlimit", "drop_overmemory",
+    }),
+    "cgroups": frozenset({"nr_throttled", "throttled_us"}),
+}  # fmt: skip
+# What grows with any traffic.
+_TRAFFIC = frozenset({
+    "bytes", "packets", "rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "nr_periods",
+})  # fmt: skip
+_MEANINGS: Mapping[str, Mapping[str, Meaning]] = {
+    "counters": COUNTERS, "softnet": SOFTNET, "pressure": PRESSURE, "devices": DEVICE,
+    "qdiscs": QDISC, "cgroups": CGROUP,
+}  # fmt: skip
+
+
+class HostSum:
+    """How much the host's own numbers grew over a look."""
 
     def __init__(self) -> None:
-        self.grown: dict[str, int] = {}
-        self.known = False
-        self._last: HostCounters | None = None
+        self._grown: Counter[tuple[str, str, str]] = Counter()  # source, place, name
+        self._read_ns: dict[str, int] = {}
+        self._lacks: dict[str, str] = {}
+        self.known = False  # counters were read twice
 
-    def restart(self) -> None:
-        """The next tick is the first of another run."""
-        self._last = None
-
-    def take(self, now: HostCounters) -> None:
-        last, self._last = self._last, now
-        if last is None:
-            return
-        for field in COUNTERS:
-            was, is_ = getattr(last, field), getattr(now, field)
-            if was is None or is_ is None:
+    def take(self, tick: HostTick) -> None:
+        """A source that was not read again keeps what it had, and is not counted twice."""
+        now, moved = tick.now, tick.moved
+        self._lacks |= now.reasons
+        for source in _MEANINGS:
+            read_ns = now.read_ns.get(source)
+            again = read_ns is not None and self._read_ns.get(source) != read_ns
+            if read_ns is None or not again or source not in moved.since_s:
                 continue
-            self.known = True
-            if is_ > was:
-                self.grown[field] = self.grown.get(field, 0) + is_ - was
+            self._read_ns[source] = read_ns
+            self.known |= source == "counters"
+            for place, numbers in _places(source, tick):
+                self._grown.update(
+                    {(source, place, n): by for n, by in numbers.items() if n not in _TRAFFIC}
+                )
 
     def moved(self) -> tuple[Moved, ...]:
         """Those that grew, trouble first."""
+        found = []
+        for (source, place, name), by in self._grown.items():
+            meaning = _MEANINGS[source].get(name)
+            if meaning is not None and by:
+                trouble = name in _TROUBLE.get(source, ())
+                found.append(Moved(source, place, name, by, meaning.unit, meaning.says, trouble))
+        order = {name: i for names in _MEANINGS.values() for i, name in enumerate(names)}
+        sources = list(_MEANINGS)
         return tuple(
-            Moved(field, counter.name, self.grown[field], counter.says, counter.trouble)
-            for field, counter in COUNTERS.items()
-            if field in self.grown
+            sorted(
+                found,
+                key=lambda m: (not m.trouble, sources.index(m.source), m.place, order[m.name]),
+            )
         )
+
+    def unknown(self) -> tuple[Unknown, ...]:
+        return tuple(
+            Unknown(SourceStatus(source, "partial", reason=reason), f"for some: {_LACKING}", 0)
+            for source, reason in sorted(self._lacks.items())
+        )
+
+
+def _places(source: str, tick: HostTick) -> Iterator[tuple[str, Numbers]]:
+    """What grew, by where: namespaces and CPUs are added up, the others have names."""
+    now, moved = tick.now, tick.moved
+    match source:
+        case "counters" | "softnet":
+            for numbers in getattr(moved, source).values():
+                yield "", numbers
+        case "devices":
+            for netns, devices in moved.devices.items():
+                for index, numbers in devices.items():
+                    yield now.devices[netns][index].name, numbers
+        case "qdiscs":
+            for netns, qdiscs in moved.qdiscs.items():
+                for key, numbers in qdiscs.items():
+                    qdisc = now.qdiscs[netns][key]
+                    device = now.devices.get(netns, {}).get(qdisc.ifindex)
+                    name = device.name if device else f"device {qdisc.ifindex}"
+                    yield f"{name} {qdisc.kind}", numbers
+        case _:
+            yield from getattr(moved, source).items()
 
 
 class SourceLog:

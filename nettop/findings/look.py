@@ -10,12 +10,11 @@ from typing import Protocol
 from nettop import __version__
 from nettop.findings.course import Course, HistogramSum
 from nettop.findings.group import cost_of, findings_of
-from nettop.findings.host import CounterSum, SourceLog
+from nettop.findings.host import HostSum, SourceLog
 from nettop.findings.values import Case, Own, Report
 from nettop.model.types import (
     Detail,
     Histogram,
-    HostCounters,
     Level,
     Model,
     Proto,
@@ -52,10 +51,6 @@ class LookFeed(Protocol):
 
     def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None: ...
 
-    @property
-    def counters(self) -> HostCounters | None:
-        """The host's counters as of the tick; None: not known."""
-
 
 @dataclass(slots=True)
 class _Seen:
@@ -75,7 +70,7 @@ class Look:
         self._tracker = SpellTracker(matched=self._matched)
         self._spells: list[Spell] = []
         self._cases: dict[tuple[int, Verdict], _Seen] = {}
-        self._counters, self._sources = CounterSum(), SourceLog()
+        self._host, self._sources = HostSum(), SourceLog()
         self._course, self._waits = Course(), HistogramSum()
         self._tx = {stage: HistogramSum() for stage in Stage}
         self._has_waits = self._has_tx = False
@@ -106,9 +101,7 @@ class Look:
         found = feed.sick(matched=self._matched)
         for sick in found:
             self._take_sick(sick, model, feed)
-        counters = feed.counters
-        if counters is not None:
-            self._counters.take(counters)
+        self._host.take(model.evidence)
         self._sources.take(model.sources)
         unwell = sum(bool(sick.verdicts_unwell) for sick in found)
         from_ns = before.wall_ns if before is not None else model.wall_ns
@@ -126,9 +119,8 @@ class Look:
         restarted = model.seq <= last.seq
         if restarted or not -1e9 < apart_ns <= max(_LEAST_GAP_NS, _GAP_INTERVALS * interval_ns):
             self._gaps.append((last.wall_ns, model.wall_ns))
-        if restarted:  # its sockets and counters are others
+        if restarted:  # its sockets are others
             self._spells += self._tracker.finish(last.wall_ns)
-            self._counters.restart()
             self._earlier = self._own_costs()
             self._began = None
 
@@ -226,11 +218,11 @@ class Look:
             matched=self._most_matched,
             findings=findings_of(seen.case for seen in self._cases.values()),
             spells=tuple(sorted(self._spells, key=lambda s: s.from_ns)),
-            moved=self._counters.moved(),
-            counters_known=self._counters.known,
+            moved=self._host.moved(),
+            counters_known=self._host.known,
             drop_reasons=tuple(self._reasons.most_common(20)),
             events=dict(self._events),
-            unknown=self._sources.unknown(last.sources),
+            unknown=(*self._sources.unknown(last.sources), *self._host.unknown()),
             own=replace(
                 own,
                 unlisted_events=self._unlisted,

@@ -9,7 +9,7 @@ from nettop.export.distributions import dist_object
 from nettop.export.times import utc_text
 from nettop.findings.keys import SCHEMA
 from nettop.findings.plain import headline
-from nettop.findings.values import Case, Finding, Report
+from nettop.findings.values import Case, Finding, Moved, Report
 from nettop.model.types import Proto, Row, Stage
 from nettop.spells import Spell
 from nettop.text.clean import clean
@@ -52,14 +52,7 @@ def report_object(report: Report) -> dict[str, Any]:
         "matched": report.matched,
         "findings": [_finding(finding) for finding in report.findings],
         "spells": [_spell(spell) for spell in report.spells],
-        "host_counters": (
-            [
-                {"name": m.name, "grew": m.by, "says": m.says, "trouble": m.trouble}
-                for m in report.moved
-            ]
-            if report.counters_known
-            else None
-        ),
+        "host_moved": [_moved(m) for m in report.moved] if report.counters_known else None,
         "drop_reasons": dict(report.drop_reasons) or None,
         "events": dict(report.events) or None,
         "rx_wait": dist_object(report.rx_wait.dist) if report.rx_wait is not None else None,
@@ -90,6 +83,20 @@ def report_object(report: Report) -> dict[str, Any]:
 
 def _known(out: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in out.items() if value is not None}
+
+
+def _moved(moved: Moved) -> dict[str, Any]:
+    return _known(
+        {
+            "source": moved.source,
+            "place": moved.place or None,
+            "name": moved.name,
+            "grew": moved.by,
+            "unit": moved.unit,
+            "says": moved.says,
+            "trouble": moved.trouble,
+        }
+    )
 
 
 def _stages(report: Report) -> dict[str, Any] | None:

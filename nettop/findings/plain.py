@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from nettop.findings.values import Case, Finding, Report, Unknown
+from nettop.findings.values import Case, Finding, Moved, Report, Unknown
 from nettop.model.types import Level, Proto
 from nettop.text import units
 from nettop.text.clean import clean
@@ -18,6 +18,7 @@ from nettop.text.words import owner_text
 LEAST_WIDTH, MOST_WIDTH = 60, 110
 MOST_FINDINGS = 20
 MOST_SPELLS = 30
+STALLED_SHARE = 0.02  # of the time that tasks waited for a CPU, memory or a disk: less is not shown
 _LINE_CELLS, _LEAST_CELLS = 60, 4
 _INDENT = "   "
 # A spell of the time line: nothing, to watch, unwell.
@@ -49,7 +50,7 @@ def _lines(report: Report, width: int) -> Iterable[str]:
         yield f"and {len(report.findings) - len(shown)} further findings (--json lists all)"
     if report.file is not None and len(report.course) > 1:
         yield from _time_line(report, width)
-    yield from _section("Host counters that moved", host_lines(report), width)
+    yield from _section("Numbers of the host that moved", host_lines(report), width)
     yield from _section("Not known", unknown_lines(report), width)
     yield from _section("nettop itself", own_lines(report), width)
 
@@ -93,9 +94,11 @@ def count_of(number: int, noun: str) -> str:
 def nothing(report: Report) -> str:
     """One line: what was looked at, and what could not be seen."""
     text = f"nothing unwell: {subject(report)}"
-    trouble = [f"{moved.name} +{moved.by}" for moved in report.moved if moved.trouble]
+    trouble = [moved_text(moved, report) for moved in report.moved if moved.trouble]
     if trouble:
-        text += f". Host counters that moved: {', '.join(trouble)}"
+        text += f". Numbers of the host that moved: {', '.join(trouble)}"
+    if report.drop_reasons:
+        text += f". Packets dropped: {_reasons(report, 4)}"
     if report.unknown:
         not_said = (f"{u.says} ({_why_off(u, report)})" for u in report.unknown)
         text += f". Not known: {'; '.join(not_said)}"
@@ -139,7 +142,7 @@ def _shared(finding: Finding) -> str:
     owners = list(dict.fromkeys(owner_text(row) or units.ABSENT for row in rows))
     peers = list(dict.fromkeys(row.remote_addr for row in rows if row.has_remote))
     said = []
-    if owners[0] not in finding.party:
+    if not finding.cases[0].who.startswith("app") and owners[0] not in finding.party:
         said.append(f"of {owners[0]}" if len(owners) == 1 else f"of {len(owners)} programs")
     if peers and peers[0] not in finding.party:
         said.append(f"with {peers[0]}" if len(peers) == 1 else f"with {len(peers)} peers")
@@ -200,16 +203,42 @@ def _section(title: str, lines: Sequence[str], width: int) -> Iterable[str]:
 
 
 def host_lines(report: Report) -> list[str]:
-    """Counters that grew with what that means, trouble marked; why packets were dropped."""
-    lines = [f"{'! ' if m.trouble else ''}{m.name} +{m.by}: {m.says}" for m in report.moved]
-    if report.drop_reasons:
-        most = ", ".join(f"{name} {n}" for name, n in report.drop_reasons[:8])
-        lines.append(f"packets dropped, by the kernel's reason: {most}")
-    others = {name: n for name, n in report.events.items() if name != "drop"}
+    """What stands still on a healthy host and grew, with what that means; what else grew; why
+    packets were dropped."""
+    lines = [f"! {moved_text(m, report)} {m.says}" for m in report.moved if m.trouble]
+    stalled = [m for m in report.moved if m.source == "pressure"]
+    lines += [f"{moved_text(m, report)} {m.says}" for m in stalled if _is_much(m, report)]
+    others = [
+        moved_text(m, report) for m in report.moved if not m.trouble and m.source != "pressure"
+    ]
     if others:
-        counts = ", ".join(f"{name} {n}" for name, n in sorted(others.items()))
+        lines.append(f"also, as on healthy hosts: {', '.join(others)}")
+    if report.drop_reasons:
+        lines.append(f"packets dropped, by the kernel's reason: {_reasons(report, 8)}")
+    events = {name: n for name, n in report.events.items() if name != "drop"}
+    if events:
+        counts = ", ".join(f"{name} {n}" for name, n in sorted(events.items()))
         lines.append(f"events of all sockets: {counts}")
     return lines
+
+
+def _reasons(report: Report, most: int) -> str:
+    return ", ".join(f"{name} {n}" for name, n in report.drop_reasons[:most])
+
+
+def moved_text(moved: Moved, report: Report) -> str:
+    """`TcpExtListenDrops +16 SYNs`, `eth0 tx_dropped +3 packets`, `cpu some_us +1.2s (12%)`"""
+    name = f"{moved.place} {moved.name}" if moved.place else moved.name
+    if moved.unit != "µs":
+        return f"{name} +{moved.by} {moved.unit}"
+    spent = units.time(moved.by * 1e3)
+    if report.seconds <= 0:
+        return f"{name} +{spent}"
+    return f"{name} +{spent} ({units.percent(moved.by / 1e4 / report.seconds)} of the time)"
+
+
+def _is_much(moved: Moved, report: Report) -> bool:
+    return report.seconds > 0 and moved.by / 1e6 / report.seconds >= STALLED_SHARE
 
 
 def unknown_lines(report: Report) -> list[str]:

@@ -51,13 +51,15 @@ class Finding:
 
 
 class Moved(NamedTuple):
-    """A counter of the host that grew while one looked."""
+    """A number of the host that grew while one looked."""
 
-    field: str  # of HostCounters
-    name: str  # as nstat has it
+    source: str  # of nettop.model.evidence.SOURCES
+    place: str  # device, device and qdisc, cgroup, cpu memory io; "": the host
+    name: str  # as nettop.text.evidence has it
     by: int
+    unit: str
     says: str
-    trouble: bool  # it does not move on a healthy host
+    trouble: bool  # it stands still on a healthy host
 
 
 class Unknown(NamedTuple):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from nettop.model.types import WHO_MAYBE, Because, Detail, Flag, Model, Row, Stage, Verdict
 from nettop.text import units
+from nettop.text.evidence import STATES
 from nettop.text.fields import FIELDS
 from nettop.text.verdicts import VERDICTS, VerdictSpec
 from nettop.text.words import who_text
@@ -62,20 +63,45 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
     also = f"; also {VERDICTS[verdicts[1]].sentence}" if len(verdicts) > 1 else ""
     evidence = _evidence(worst, row, detail)
     excluded, unmeasured = _checked(spec, row, model)
-    # What was lost here was not lost on the path.
-    left_open = spec.unknown if row.rec.because != Because.HERE else ""
+    holder = holder_evidence(row, model) if spec.by_holder else None
+    # What was lost here was not lost on the path; what the holder did is known where it was read.
+    known = row.rec.because == Because.HERE or holder is not None
+    left_open = "" if known else spec.unknown
     open_ = [*unmeasured, left_open] if left_open else unmeasured
     return Explanation(
         who_text(row) or "–",
         spec.sentence + also,
-        evidence,
+        f"{evidence}; {holder.says}" if holder is not None else evidence,
         "ruled out: " + ", ".join(e.says for e in excluded) if excluded else "",
         for_s,
         "not known: " + "; ".join(open_) if open_ else "",
         f"next: {_next_step(spec, row)}" if spec.next_step else "",
-        (Evidence(_source(spec, row), evidence, row.rec.verdict_value, spec.unit),),
+        (
+            Evidence(_source(spec, row), evidence, row.rec.verdict_value, spec.unit),
+            *((holder,) if holder is not None else ()),
+        ),
         tuple(excluded),
     )
+
+
+def holder_evidence(row: Row, model: Model) -> Evidence | None:
+    """What the threads of the process did that holds the socket; None: they were not read."""
+    process = model.evidence.now.processes.get(row.proc.pid) if model is not None else None
+    if process is None or not process.read:
+        return None
+    one = process.threads == 1
+    for letter, says in STATES.items():
+        if letter in "TtDZ" and process.states.get(letter, 0) == process.read == process.threads:
+            each = "its thread" if one else f"each of its {process.threads} threads"
+            return Evidence("host", f"{each} {says}")
+    if process.run_delay_ns is None or process.since_ns is None:
+        return None
+    read_ns = model.evidence.now.read_ns.get("processes", process.since_ns)
+    span = units.time(read_ns - process.since_ns)
+    waited = units.time(process.run_delay_ns)
+    threads = "its thread" if one else f"its {process.threads} threads"
+    said = f"in {span} {threads} ran {units.time(process.cpu_ns)} and waited {waited} for a CPU"
+    return Evidence("host", said, process.run_delay_ns, "ns")
 
 
 def _source(spec: VerdictSpec, row: Row) -> str:

@@ -34,6 +34,7 @@ class VerdictSpec:
         peer, {lport}; by_cause where a cause has one of its own.
     rules_out: what explain.py shows with its number where that says it is not the cause.
     unknown: what this verdict leaves open.
+    by_holder: what the process that holds the socket did settles that.
     source: the plane that the number is from.
     of: the statistic that the number is.
     """
@@ -52,6 +53,7 @@ class VerdictSpec:
     by_cause: Mapping[Because, str] = field(default_factory=dict)
     rules_out: tuple[str, ...] = ()
     unknown: str = ""
+    by_holder: bool = False
     source: str = "diag"
     also: tuple[Who, ...] = ()
     causes: tuple[Because, ...] = ()
@@ -141,7 +143,7 @@ _TABLE = (
         "oldest unread data that poll() calls readable ≥ {unread_ms[0]}", "≥ {unread_ms[1]}",
         next_step="grep State /proc/{pid}/status (T stopped, D waits for a disk, R runs); then "
         "strace -fp {pid} shows where it is instead of recv()",
-        rules_out=("arrived",), unknown=_BUSY,
+        rules_out=("arrived",), unknown=_BUSY, by_holder=True,
     ),
     VerdictSpec(
         Verdict.ACCEPT, "accept", "percent", Who.APP, ("accept",), _accept,
@@ -152,7 +154,7 @@ _TABLE = (
         next_step="strace -fe accept4 -p {pid}: how often it accepts; more workers or less work "
         "between two accept() calls; a longer backlog (listen(), net.core.somaxconn) helps bursts "
         "alone",
-        rules_out=("connected",),
+        rules_out=("connected",), by_holder=True,
     ),
     VerdictSpec(
         Verdict.LOSS, "loss", "percent", Who.NET, ("loss",), _share("loss"),
@@ -248,7 +250,7 @@ _TABLE = (
         "≥ {wait_ms[1]}", of="p99",
         next_step="cat /proc/{pid}/schedstat, twice: if its 2nd number grows it waits for a CPU; "
         "else strace -cfp {pid} shows what it does between two reads",
-        rules_out=("arrived",), unknown=_BUSY, source="wait",
+        rules_out=("arrived",), unknown=_BUSY, by_holder=True, source="wait",
     ),
     VerdictSpec(
         Verdict.QDISC, "qdisc", "ms", Who.KERN, ("qdisc",), _wait("qdisc"),

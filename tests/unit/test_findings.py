@@ -11,16 +11,17 @@ import pytest
 
 from nettop.findings.course import MOST_BINS, Course, HistogramSum
 from nettop.findings.group import cost_of
-from nettop.findings.host import NOT_SAID, CounterSum
+from nettop.findings.host import _MEANINGS, _TROUBLE, NOT_SAID
 from nettop.findings.look import MOST_STAMPED, Look
 from nettop.findings.plain import headline, nothing, text_of
 from nettop.findings.values import Report
 from nettop.model.cost import Cost
+from nettop.model.evidence import Device, Evidence, HostTick, Mover, Process
 from nettop.model.types import (
+    Because,
     Detail,
     Dist,
     Histogram,
-    HostCounters,
     Level,
     Model,
     Owner,
@@ -43,9 +44,8 @@ ALL_ON = tuple(SourceStatus(name, "ok") for name in NOT_SAID)
 class Feed:
     """Rows of a tick, as a look asks for them."""
 
-    def __init__(self, rows: Sequence[Row], counters: HostCounters | None = None) -> None:
+    def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = {row.cookie: row for row in rows}
-        self.counters = counters
 
     def sick(self, *, matched: bool = True) -> list[Sick]:
         return [
@@ -123,6 +123,14 @@ def test_of_the_path_sockets_are_joined_by_the_peer_or_by_the_process_whichever_
     assert headline(finding).startswith("net for nginx/12: loss")
     both = look([*to_one, *(sick(i, Verdict.LOSS, peer=i) for i in range(10, 15))])
     assert [f.sockets for f in both.findings] == [5, 3]
+
+
+def test_connects_to_two_ports_of_a_host_are_two_findings() -> None:
+    rows = [sick(i, Verdict.RTO, 5.0, pid=i, because=Because.SYN, dport=i) for i in (80, 80, 443)]
+    for number, row in enumerate(rows):
+        row.rec = row.rec._replace(cookie=number)
+    found = look(rows).findings
+    assert [(f.party, f.sockets) for f in found] == [("to 10.0.0.2:80", 2), ("to 10.0.0.2:443", 1)]
 
 
 def test_workers_of_one_listening_port_are_one_finding() -> None:
@@ -210,24 +218,59 @@ def test_a_plane_that_was_off_for_a_while_is_named_with_how_long() -> None:
     assert "wait off in 1 of 4 ticks: budget" in " ".join(text_of(taken.report()).split())
 
 
-def test_counters_that_moved_with_what_that_means() -> None:
-    taken = Look()
-    for tick, drops in enumerate((5, 5, 8), 1):
-        counters = HostCounters(listen_drops=drops, out_segs=tick * 1000, retrans_segs=4)
-        taken.take(model(tick), Feed([], counters))
+def host(mover: Mover, read: int, **of: Any) -> HostTick:
+    """The evidence of a tick in which each source was read as often as that."""
+    return mover.tick(Evidence(read_ns=dict.fromkeys(of, read * S), **of))
+
+
+def test_numbers_of_the_host_that_moved_with_what_that_means() -> None:
+    taken, mover = Look(), Mover()
+    for tick, (read, drops) in enumerate(((1, 5), (2, 5), (3, 8), (3, 8), (4, 12)), 1):
+        counters = {1: {"TcpExtListenDrops": drops, "TcpRetransSegs": 7 * read}}
+        devices = {1: {2: Device("eth0", {"rx_packets": read, "tx_dropped": drops})}}
+        evidence = host(mover, read, counters=counters, devices=devices)
+        taken.take(model(tick, evidence=evidence), Feed([sick(1, Verdict.LOSS)]))
     report = taken.report()
-    assert [(m.name, m.by, m.trouble) for m in report.moved] == [("TcpExtListenDrops", 3, True)]
-    assert "TcpExtListenDrops +3" in text_of(report)
+    assert report.counters_known
+    # The third read is of two ticks, and counts once; traffic is no finding.
+    assert [(m.name, m.place, m.by, m.trouble) for m in report.moved] == [
+        ("TcpExtListenDrops", "", 7, True), ("tx_dropped", "eth0", 7, True),
+        ("TcpRetransSegs", "", 21, False),
+    ]  # fmt: skip
+    text = " ".join(text_of(report).split())
+    assert "! TcpExtListenDrops +7 SYNs and handshakes that listeners dropped" in text
+    assert "! eth0 tx_dropped +7 packets dropped on their way out" in text
+    assert "also, as on healthy hosts: TcpRetransSegs +21 segments" in text
 
 
-def test_a_namespace_that_went_is_no_growth_and_another_run_begins_anew() -> None:
-    total = CounterSum()
-    for value in (10, 12, 3, 4):
-        total.take(HostCounters(listen_drops=value))
-    assert total.grown == {"listen_drops": 3}
-    total.restart()
-    total.take(HostCounters(listen_drops=900))
-    assert total.grown == {"listen_drops": 3}
+def test_what_is_trouble_has_a_meaning() -> None:
+    for source, names in _TROUBLE.items():
+        assert names <= set(_MEANINGS[source]), source
+
+
+def test_time_that_tasks_waited_is_shown_as_a_share_where_it_is_much() -> None:
+    for waited_us, shown in ((300_000, True), (1_000, False)):
+        taken, mover = Look(), Mover()
+        for tick in (1, 2, 3):
+            pressure = {"cpu": {"some_us": tick * waited_us}}
+            evidence = host(mover, tick, pressure=pressure)
+            taken.take(model(tick, evidence=evidence), Feed([sick(1, Verdict.LOSS)]))
+        assert ("cpu some_us +600ms (30% of the time)" in text_of(taken.report())) is shown
+
+
+def test_what_the_threads_of_the_holder_did_settles_what_is_else_not_known() -> None:
+    row = sick(1, Verdict.UNREAD)
+    stopped = HostTick(Evidence(processes={12: Process(1, 1, {"T": 1})}))
+    said = explain(row, None, model(evidence=stopped), None)
+    assert said.evidence.endswith("; its thread is stopped by a signal")
+    assert said.unknown == ""
+    assert [e.source for e in said.proof] == ["diag", "host"]
+    starved = Process(4, 4, {"R": 4}, since_ns=S, cpu_ns=10**7, run_delay_ns=3 * S)
+    now = Evidence(processes={12: starved}, read_ns={"processes": 2 * S})
+    said = explain(row, None, model(evidence=HostTick(now)), None)
+    assert "in 1.00s its 4 threads ran 10.0ms and waited 3.00s for a CPU" in said.evidence
+    assert said.proof[1].value == 3 * S
+    assert "not given a CPU" in explain(row, None, model(), None).unknown
 
 
 def test_a_recorder_that_was_restarted_leaves_a_gap_and_its_losses_are_added_up() -> None:
@@ -237,12 +280,11 @@ def test_a_recorder_that_was_restarted_leaves_a_gap_and_its_losses_are_added_up(
         cost = Cost(lost_events=lost)
         taken.take(
             model(seq, wall_ns=wall + at_s * S, cost=cost),
-            Feed([sick(1, Verdict.UNREAD)], HostCounters(listen_drops=lost)),
+            Feed([sick(1, Verdict.UNREAD)]),
         )
     report = taken.report()
     assert report.own.gaps == ((wall + S, wall + 100 * S),)
     assert report.own.lost_events == 2 + 5
-    assert [m.by for m in report.moved] == [2 + 5]
     assert [(s.from_ns - wall) // S for s in report.spells] == [0, 100]
     assert "nothing is known from " in text_of(report)
 
