@@ -96,7 +96,7 @@ Glossary (used literally, in code and texts)
     look         the ticks that nettop why takes, of this host or of a recording
     case         the worst verdict of one socket in a look
     finding      cases that share a cause
-    WHO          whose fault a verdict is: app, kern, nic, net, peer; ? not known
+    WHO          whose fault a verdict is: app, cpu, kern, nic, net, peer; ? not known
 """
 
 __version__ = "0.1.0"

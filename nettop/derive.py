@@ -16,7 +16,7 @@ from nettop.engine.handle import Engine
 from nettop.engine.pathtick import path_tick
 from nettop.feed import Grouping
 from nettop.groups import groups_of, matched_totals
-from nettop.model.evidence import Mover
+from nettop.model.evidence import CpuWaits, HostTick, Mover
 from nettop.model.types import (
     TCP_STATES,
     Detail,
@@ -56,7 +56,7 @@ class Deriver:
         self.seq = 0
         self.facts = Facts()
         self._counters: tuple[int, HostCounters] | None = None  # of the tick before, and when
-        self._evidence = Mover()
+        self._evidence, self._cpu_waits = Mover(), CpuWaits()
         self._unlisted: frozenset[Proto] = frozenset()
         self._matched_waits = OctaveSum()
 
@@ -96,8 +96,14 @@ class Deriver:
             events=self.log.tick(),
             path=path_tick(self.engine),
             intervals=self.seq - 1,
-            evidence=self._evidence.tick(facts.evidence),
+            evidence=self._judged_by(facts),
         )
+
+    def _judged_by(self, facts: Facts) -> HostTick:
+        """What moved; the next sweep is judged by who waits for a CPU."""
+        tick = self._evidence.tick(facts.evidence)
+        self.engine.cpu_waits(self._cpu_waits.tick(tick))
+        return tick
 
     def header_only(self, last: Model, facts: Facts) -> Model:
         """While paused: the host's counters and our own cost live on, the sockets stand still."""

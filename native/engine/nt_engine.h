@@ -128,6 +128,8 @@ struct nt_job {
 	uint32_t seq;
 };
 
+#define NT_CPU_WAITS 32
+
 struct nt_engine {
 	pthread_mutex_t lock; /* guards all below but the descriptors and the job list */
 	struct nt_procs *procs;
@@ -139,6 +141,8 @@ struct nt_engine {
 	uint32_t sweep;
 	struct nt_totals totals; /* of the running sweep */
 	struct nt_totals last;
+	struct nt_cpu_wait cpu_waits[NT_CPU_WAITS];
+	uint32_t n_cpu_waits;
 	double sent_per_s, resent_per_s; /* of the matched, for their common share */
 	/* Of the running sweep, then of the last: absence from these proves nothing. */
 	struct nt_failure *failures;
@@ -289,7 +293,10 @@ struct nt_facts {
 	bool has_info;
 	int readable; /* what poll() would say of the receive queue: 0 no, 1 yes, -1 unknown */
 	const struct nt_plane *plane; /* NULL: no BPF plane knows the socket */
+	struct nt_cpu_wait cpu;	      /* of its holder; pid 0: none is known */
 };
+/* Of the holder of a socket that is read late; under the engine's lock. */
+void nt_take_cpu_wait(struct nt_engine *e, const struct nt_rec *rec, struct nt_facts *facts);
 void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_facts *facts,
 	      uint64_t now_ms);
 

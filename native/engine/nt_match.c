@@ -42,7 +42,7 @@ void nt_tally(struct nt_engine *e, struct nt_totals *t, const struct nt_rec *rec
 	t->unwell += rec->level == NT_LEVEL_UNWELL;
 	t->watch += rec->level == NT_LEVEL_WATCH;
 	if (rec->verdicts && rec->level > NT_LEVEL_OK)
-		t->who[rec->who < NT_WHO_UNKNOWN ? rec->who : NT_WHO_UNKNOWN][rec->level - 1]++;
+		t->who[rec->who < NT_WHO_COUNT ? rec->who : NT_WHO_UNKNOWN][rec->level - 1]++;
 	if (rec->flags & NT_F_RATES) {
 		t->tx_bytes_per_s += (double)rec->tx_bytes_per_s;
 		t->rx_bytes_per_s += (double)rec->rx_bytes_per_s;

@@ -124,6 +124,18 @@ int nt_sick(struct nt_engine *e, int matched, struct nt_sick *ret, uint32_t max)
  * first, each once. Returns how many were filled.
  */
 int nt_sick_pids(struct nt_engine *e, uint32_t *ret, uint32_t max);
+/* A process whose threads wait for a CPU longer than they run. */
+struct nt_cpu_wait {
+	uint32_t pid;
+	uint32_t sure; /* 0: another of its threads may be the one that reads */
+	uint64_t over_ns; /* of so much time ... */
+	uint64_t run_delay_ns; /* ... it waited so long */
+};
+/*
+ * These and no others do now: what they read late in the next sweeps is judged by it. At most 32
+ * are kept.
+ */
+int nt_cpu_waits(struct nt_engine *e, const struct nt_cpu_wait *v, uint32_t n);
 /* Index of a socket in the order, or -ENOENT. */
 int nt_position(struct nt_engine *e, uint64_t cookie);
 /* 1 and the row, 0 if it is gone. */

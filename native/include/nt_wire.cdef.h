@@ -62,8 +62,9 @@ enum nt_who {
 	NT_WHO_NET = 3,
 	NT_WHO_PEER = 4,
 	NT_WHO_UNKNOWN = 5, /* not known from this host */
-	NT_WHO_COUNT = 6,
-	NT_WHO_MAYBE = 8, /* added to one of the first five: it looks like it, no more */
+	NT_WHO_CPU = 6,	    /* the program was ready, and no CPU was given to it */
+	NT_WHO_COUNT = 7,
+	NT_WHO_MAYBE = 8, /* added to any but UNKNOWN: it looks like it, no more */
 };
 
 /* What a verdict's number was made of, where that is not always the same. */
@@ -80,6 +81,7 @@ enum nt_because {
 	NT_B_OTHER = 9,	       /* ... for reasons that are none of these */
 	NT_B_UNKNOWN = 10,     /* ... the reason is unknown */
 	NT_B_HERE = 11,	       /* lost on this host, before the wire */
+	NT_B_NO_CPU = 12,      /* the wait for a CPU explains half of it or more */
 };
 
 /* One socket as the table keeps it. "–" in a comment: value when unknown. */
@@ -261,7 +263,7 @@ struct nt_totals {
 	uint32_t by_state[16]; /* TCP only */
 	uint32_t matched;      /* pass the filter */
 	uint32_t unwell, watch; /* of the matched */
-	uint32_t who[6][2];    /* [enum nt_who][watch, unwell], of the matched; what only looks like it is unknown */
+	uint32_t who[7][2];    /* [enum nt_who][watch, unwell], of the matched; what only looks like it is unknown */
 	uint32_t opened, closed; /* since the sweep before; valid from the second on */
 	uint32_t netns; /* namespaces in the sweep */
 	double tx_bytes_per_s, rx_bytes_per_s, retrans_per_s; /* of the matched */

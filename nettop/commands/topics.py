@@ -15,6 +15,7 @@ WIDTH = 100
 
 WHO_WORDS = (
     ("app", "our program: reads or accepts late, too small a buffer, leaks"),
+    ("cpu", "no CPU was given to our program: others run, its quota or priority"),
     ("kern", "this kernel: qdisc, memory"),
     ("nic", "this card"),
     ("net", "the path: loss, round-trip time, congestion window"),
@@ -45,7 +46,10 @@ with – as WHO, where the RX queue wait leaves a socket out to save CPU.
 _NOTES = {
     Verdict.UNREAD: "Readable as poll() has it: neither urgent data nor fewer bytes than "
     "SO_RCVLOWAT. Without the RX queue wait that is certain only where the queue takes half of its "
-    "buffer; otherwise WHO is app? and the level at most watch.",
+    "buffer; otherwise WHO is app? and the level at most watch. cpu as for reads.",
+    Verdict.READS: "cpu where a thread of the program waited for a CPU longer than it ran, and for "
+    "half of the time that the data waited or more (/proc/PID/task/*/schedstat, over 5 intervals); "
+    "cpu? if it has several threads and no quota of its cgroup stopped them all.",
     Verdict.DROPS: "WHO follows the reason: app a full queue, net wrong checksums, kern no memory "
     "for the protocol. The reasons come from the events (root, Linux 6.11); without them only a "
     "queue that is full now is app, anything else ?. A listener whose drops have no known reason "

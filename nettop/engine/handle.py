@@ -19,6 +19,7 @@ from nettop.engine.wire import (
     rows_of,
     sort_number,
 )
+from nettop.model.evidence import CpuWait
 from nettop.model.tcpinfo import InfoField
 from nettop.model.types import Detail, Dist, Histogram, Proc, Proto, Row, Sick, Stage
 from nettop.text.fields import Field
@@ -223,6 +224,10 @@ class Engine:
             for i in range(n)
         ]
         return bytes(ffi.buffer(rows, n * ROW_SIZE)), details, known
+
+    def cpu_waits(self, waits: Sequence[CpuWait]) -> None:
+        """These processes and no others wait for a CPU longer than they run: judged from now on."""
+        check(lib.nt_cpu_waits(self._e, [tuple(w) for w in waits], len(waits)), "nt_cpu_waits")
 
     def sick_pids(self, most: int) -> list[int]:
         """Processes that hold a socket which is watch or unwell, or may soon be; worst first."""

@@ -98,7 +98,7 @@ _TOP = {
     "totals.unwell": "of these, unwell",
     "totals.watch": "of these, to be watched",
     "totals.who": "of these, by whose fault",
-    "totals.who.*": "[to be watched, unwell] of app, kern, nic, net, peer; ? is not known, "
+    "totals.who.*": "[to be watched, unwell] of app, cpu, kern, nic, net, peer; ? is not known, "
     "or only likely",
     "totals.opened": "sockets first seen in this poll",
     "totals.closed": "sockets gone since the poll before",
@@ -252,14 +252,14 @@ _SOCKET = {
     "level": "ok, watch or unwell; sinks 10 s after the last verdict",
     "strength": "log2 of value / threshold of the worst verdict",
     "verdicts": f"what is wrong now, worst first: {', '.join(NAMES)}",
-    "who": "whose fault the worst is: app, kern, nic, net or peer; with ? it is likely but not "
-    "certain, ? alone: not known from this host",
+    "who": "whose fault the worst is: app, cpu, kern, nic, net or peer; with ? it is likely but "
+    "not certain, ? alone: not known from this host",
     "why": "the worst in words with its number",
     "verdict_details": "the worst two",
     "verdict_details[].name": "as in verdicts",
     "verdict_details[].who": "whose fault, as in who",
     "verdict_details[].cause": "what the number counts, where that is not always the same: "
-    f"{_CAUSES}; this_host: lost before the wire",
+    f"{_CAUSES}; this_host: lost before the wire; cpu_not_given: it was ready and waited for a CPU",
     "verdict_details[].value": "the number that it was judged by",
     "verdict_details[].unit": ", ".join(dict.fromkeys(v.unit for v in VERDICTS.values())),
     "verdict_details[].of": "p99: the value is the 99th percentile of the interval's waits",

@@ -36,7 +36,7 @@ def _groups(cases: Sequence[Case]) -> list[tuple[str, list[Case]]]:
     who = cases[0].who.rstrip("?")
     if who in ("kern", "nic"):
         return _by("host", cases)
-    if who in ("app", "") or cases[0].verdict in _AT_A_LISTENER:
+    if who in ("app", "cpu", "") or cases[0].verdict in _AT_A_LISTENER:
         listeners = [case for case in cases if case.row.is_listen]
         others = [case for case in cases if not case.row.is_listen]
         return [*_by("listener", listeners), *_by("process", others)]

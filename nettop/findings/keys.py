@@ -35,8 +35,8 @@ KEYS: dict[str, str] = {
     "matched": "of these, that passed the filter, or are rows without one",
     "findings": "what is wrong, worst first; empty: nothing",
     "findings[].level": "watch or unwell",
-    "findings[].who": "whose fault: app, kern, nic, net or peer; with ? likely but not certain, "
-    "? alone: not known from this host",
+    "findings[].who": "whose fault: app, cpu, kern, nic, net or peer; with ? likely but not "
+    "certain, ? alone: not known from this host",
     "findings[].party": "whom or what it is about: program/pid, `to ADDRESS`; left out: this host",
     "findings[].verdict": f"of the worst socket: {', '.join(NAMES)}",
     "findings[].what": "the verdict in words",

@@ -6,9 +6,10 @@ qdiscs and CPUs, so that what never happened costs nothing in a recording.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 Numbers = Mapping[str, int]
 
@@ -171,6 +172,56 @@ class Mover:
         )
         self._last = HostTick(now, moved)
         return self._last
+
+
+class CpuWait(NamedTuple):
+    """A process whose thread waits for a CPU longer than it runs, as struct nt_cpu_wait has it."""
+
+    pid: int
+    sure: bool  # False: another of its threads may be the one that reads
+    over_ns: int  # an interval, the mean of the last
+    run_delay_ns: int  # that the thread that waited longest did in it
+
+
+CPU_INTERVALS = 5  # that are taken together: a wait is counted when it is over
+CPU_LEAST_NS = 20_000_000  # of a wait in an interval: less makes nothing late
+
+
+class CpuWaits:
+    """Keeps what the last intervals of processes were."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, deque[tuple[int, int, int, int]]] = {}
+
+    def tick(self, tick: HostTick) -> list[CpuWait]:
+        """Those that wait for a CPU longer than they run."""
+        processes, read_ns = tick.now.processes, tick.now.read_ns.get("processes")
+        for pid in self._last.keys() - processes.keys():
+            del self._last[pid]
+        out = []
+        for pid, process in processes.items():
+            kept = self._last.setdefault(pid, deque(maxlen=CPU_INTERVALS))
+            since = process.since_ns
+            if since is None or read_ns is None or read_ns <= since:
+                continue
+            if not kept or kept[-1][0] != since:
+                waited, ran = process.longest_run_delay_ns or 0, process.longest_cpu_ns or 0
+                kept.append((since, read_ns - since, waited, ran))
+            _, over, waited, ran = map(sum, zip(*kept, strict=True))
+            if waited >= ran and waited >= CPU_LEAST_NS * len(kept):
+                sure = process.threads == 1 or _throttled(tick.moved, process.cgroup)
+                out.append(CpuWait(pid, sure, over // len(kept), waited // len(kept)))
+        return out
+
+
+def _throttled(moved: Moved, path: str | None) -> bool:
+    """Whether its quota, or one above, stopped the cgroup in half of the periods: all its tasks."""
+    while path:
+        up = moved.cgroups.get(path, {})
+        if up.get("nr_throttled", 0) * 2 >= up.get("nr_periods", 0) > 0:
+            return True
+        path = path.rpartition("/")[0]
+    return False
 
 
 def _of_devices(was: Evidence, now: Evidence) -> dict[int, Mapping[int, Numbers]]:

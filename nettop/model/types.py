@@ -92,6 +92,7 @@ class Who(IntEnum):
     NET = 3
     PEER = 4
     UNKNOWN = 5
+    CPU = 6
 
 
 WHO_MAYBE = 8  # added to a Who: it looks like it, no more
@@ -112,6 +113,7 @@ class Because(IntEnum):
     OTHER = 9
     UNKNOWN = 10
     HERE = 11
+    NO_CPU = 12
 
 
 class Verdict(IntEnum):
@@ -408,7 +410,7 @@ class Totals:
     matched: int
     unwell: int
     watch: int
-    who: Mapping[str, tuple[int, int]]  # app kern nic net peer ? → (watch, unwell)
+    who: Mapping[str, tuple[int, int]]  # app kern nic net peer ? cpu → (watch, unwell)
     opened: int | None
     closed: int | None
     tx_bytes_per_s: float | None  # of the matched sockets

@@ -26,8 +26,9 @@ USER_VERSION = 2
 TICK_COLUMNS = (
     "interval_s", "host", "sockets", "tcp", "udp", "mptcp", "established", "listening", "matched",
     "watch", "unwell", "unwell_app", "unwell_kern", "unwell_nic", "unwell_net", "unwell_peer",
-    "unwell_unknown", "opened", "closed", "tx_bytes_per_s", "rx_bytes_per_s", "retrans_per_s",
-    "resets_per_s", "rx_wait_count", "rx_wait_p50_ns", "rx_wait_p99_ns", "rx_wait_max_ns",
+    "unwell_cpu", "unwell_unknown", "opened", "closed", "tx_bytes_per_s", "rx_bytes_per_s",
+    "retrans_per_s", "resets_per_s", "rx_wait_count", "rx_wait_p50_ns", "rx_wait_p99_ns",
+    "rx_wait_max_ns",
     *(f"events_{name}" for name in EVENT_NAMES.values()), "events_listed", "events_not_listed",
     "cpu_pct", "poll_ms", "missed_ticks",
 )  # fmt: skip

@@ -65,7 +65,7 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
     excluded, unmeasured = _checked(spec, row, model)
     holder = holder_evidence(row, model) if spec.by_holder else None
     # What was lost here was not lost on the path; what the holder did is known where it was read.
-    known = row.rec.because == Because.HERE or holder is not None
+    known = row.rec.because in (Because.HERE, Because.NO_CPU) or holder is not None
     left_open = "" if known else spec.unknown
     open_ = [*unmeasured, left_open] if left_open else unmeasured
     return Explanation(
@@ -132,6 +132,8 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
         case Verdict.UNREAD:
             least = "" if rec.flags & Flag.UNREAD_EXACT else "at least "
             unread = f"{units.size(rec.rqueue)} unread for {least}{units.time(value * 1e6)}"
+            if rec.because == Because.NO_CPU:
+                return f"{unread}{_NO_CPU}"
             if rec.who & WHO_MAYBE:
                 return (
                     f"{unread}: the program must call recv(), unless it waits for more "
@@ -176,6 +178,7 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             return (
                 f"of {w.count} deliveries half waited {units.time(w.p50_ns)}, the worst "
                 f"{units.time(w.max_ns)}, before the program read them"
+                f"{_NO_CPU if rec.because == Because.NO_CPU else ''}"
             )
         case Verdict.QDISC | Verdict.NIC:
             d = row.plane.tx[3 if worst is Verdict.QDISC else 4]
@@ -202,6 +205,11 @@ _DROPS_LISTENER = (
 _HERE = (
     ": most of what was resent was dropped on this host, by its firewall, qdisc or device; the "
     "events name the reason"
+)
+
+_NO_CPU = (
+    "; a thread of it was ready and waited for a CPU longer than it ran, for half of that time or "
+    "more"
 )
 
 _NO_ANSWER = {

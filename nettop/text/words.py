@@ -30,17 +30,19 @@ OWNER_WORDS = {
     Owner.HIDDEN: "(hidden)",
 }
 
-WHO_NAMES = ("app", "kern", "nic", "net", "peer", "?")  # by Who
+WHO_NAMES = ("app", "kern", "nic", "net", "peer", "?", "cpu")  # by Who
 
 
 def who_name(number: int) -> str:
-    """app, kern, nic, net, peer; `net?`: likely but not certain; ?: not known from this host."""
+    """app, cpu, kern, nic, net, peer; `net?`: likely but not certain; ?: not known from here."""
     if number & WHO_MAYBE:
         return f"{WHO_NAMES[number & ~WHO_MAYBE]}?"
     return WHO_NAMES[number]
 
 
-WHO_NUMBERS = {who_name(n): n for n in (*range(6), *(n | WHO_MAYBE for n in range(Who.UNKNOWN)))}
+WHO_NUMBERS = {
+    who_name(n): n for n in (*Who, *(who | WHO_MAYBE for who in Who if who != Who.UNKNOWN))
+}
 
 
 def owner_text(row: Row) -> str | None:

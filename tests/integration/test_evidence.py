@@ -19,11 +19,14 @@ import pytest
 pytest.importorskip("nettop._native", reason="the C helper is not built")
 
 from nettop.model.evidence import Mover
+from nettop.model.types import Verdict
 from nettop.poller import LiveFeed
 from nettop.sources import hostcpu, hostnet, links, netns
 from nettop.sources.evidence import HostEvidence
 from nettop.sources.threads import CpuCgroups, Threads
+from nettop.text.words import who_text
 from tests.integration.namespaces import inside, needs_root, run
+from tests.integration.sends import feed_of
 
 pytestmark = needs_root
 NOBODY = 65534
@@ -285,3 +288,61 @@ def test_who_holds_a_sick_socket_is_looked_at(space: str, feed: LiveFeed) -> Non
         inode = Path(f"/run/netns/{space}").stat().st_ino
         assert model.evidence.now.devices[inode][1].name == "lo"
         assert model.evidence.now.counters[inode]["TcpRetransSegs"] == 0
+
+
+READER = """
+import socket, sys, time
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+sock = server.accept()[0]
+while sock.recv(65536):
+    exec(sys.argv[1])
+"""
+
+
+@contextlib.contextmanager
+def reading(space: str, handler: str) -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
+    """A program that reads from a socket, and the other end of it."""
+    argv = ["ip", "netns", "exec", space, sys.executable, "-c", READER, handler]
+    made = subprocess.Popen(argv, stdout=subprocess.PIPE)
+    assert made.stdout is not None
+    try:
+        port = int(made.stdout.readline())
+        with inside(space, lambda: socket.create_connection(("127.0.0.1", port))) as sock:
+            yield made, sock
+    finally:
+        made.kill()
+        made.wait(10)
+        made.stdout.close()
+
+
+def blamed(space: str, sock: socket.socket, seconds: float) -> list[str]:
+    """WHO of the receiving end in each tick with its verdict, while 100 messages a second come."""
+    port = sock.getpeername()[1]
+    said: list[str] = []
+    with feed_of(space) as feed:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for _ in range(50):
+                sock.sendall(b"x" * 100)
+                time.sleep(0.01)
+            feed.tick()
+            rows = (r for r in feed.window(0, 100) if (r.rec.sport, r.rec.state) == (port, 1))
+            late = (Verdict.READS, Verdict.UNREAD)
+            said += [(who_text(row) or "") if row.holds(*late) else "" for row in rows]
+    return said
+
+
+def test_a_quota_is_blamed_for_what_is_read_late(space: str) -> None:
+    """The handler takes 2 ms of CPU for each of 100 messages a second, its cgroup a tenth of it."""
+    spin = "t = time.thread_time()\nwhile time.thread_time() - t < 0.002: pass"
+    with reading(space, spin) as (program, sock), limited(program.pid, 2000):
+        said = blamed(space, sock, 9)
+    assert said[-4:] == ["cpu"] * 4, said
+
+
+def test_a_program_that_sleeps_is_blamed_itself(space: str) -> None:
+    with reading(space, "time.sleep(0.1)") as (_, sock):
+        said = blamed(space, sock, 5)
+    assert said[-3:] == ["app"] * 3, said
+    assert "cpu" not in said
