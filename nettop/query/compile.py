@@ -83,6 +83,16 @@ class Filter:
     planes: frozenset[str] = field(default_factory=frozenset)  # that it needs beside diag
     level_now: bool = False  # `level` is of the tick itself
 
+    @property
+    def reads_owners(self) -> bool:
+        """It asks which process holds a socket."""
+        return any(
+            op.code == OWNER
+            or (op.code == TEXT and op.side == TEXT_COMM)
+            or any(isinstance(side, Loc) and side.base == "proc" for side in (op.left, op.right))
+            for op in self.ops
+        )
+
     def to_ffi(self, ffi: Any) -> tuple[Any, int, bytes]:
         """struct nt_op[], its length, and the data blob."""
         from nettop.engine.wire import fill_number

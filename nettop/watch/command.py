@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from nettop import headless
 from nettop.commands.record import say
 from nettop.errors import EXIT_OK, NettopError, UsageError
@@ -44,13 +46,21 @@ def check(options: WatchOptions, compiled: Filter | None) -> None:
         check_writable(options.poll.output)
 
 
+def _say(text: str) -> None:
+    """Beside what is done, whether there is a reader or not."""
+    with suppress(OSError):
+        say(text)
+
+
 class Watch:
     """One run."""
 
     def __init__(self, feed: LiveFeed, options: WatchOptions, compiled: Filter | None) -> None:
         """compiled: the condition as it is in force."""
         self._feed, self._options = feed, options
-        self._planes = ("diag", *sorted(compiled.planes if compiled is not None else ()))
+        needed = compiled.planes if compiled is not None else frozenset[str]()
+        owners = ("procs",) if compiled is not None and compiled.reads_owners else ()
+        self._planes = ("diag", *owners, *sorted(needed))
         self._hold = Hold(options.for_s, any_socket=options.any_socket)
         self._warned: set[str] = set()
         self._unseen: str | None = None  # why the condition could not be seen in the last tick
@@ -96,7 +106,7 @@ class Watch:
                     raise NettopError(self._unseen)
             elif status.state == "partial" and name not in self._warned:
                 self._warned.add(name)
-                say(f"{name} is partial: {status.reason}")
+                _say(f"{name} is partial: {status.reason}")
 
     def _held(self, model: Model, held: Standing, pace: headless.Pace) -> None:
         row = self._loudest(held)
@@ -111,9 +121,9 @@ class Watch:
                 self._start(command)
             if self._around is not None and file is not None:
                 self._go_on(self._around, pace)
-                say(f"recording: {file} ({self._around.ticks} ticks): nettop replay {file}")
+                _say(f"recording: {file} ({self._around.ticks} ticks): nettop replay {file}")
             if command is not None and command.started:
-                say(f"--then: {command.wait()}")
+                _say(f"--then: {command.wait()}")
         finally:
             if command is not None:
                 command.end()
@@ -128,13 +138,13 @@ class Watch:
                 pace.wait(self._feed)
                 around.take(pace.tick(self._feed))
         except NettopError as error:  # a full disk: what was written is valid
-            say(str(error))
+            _say(str(error))
 
     def _start(self, command: Command) -> None:
         try:
             command.start()
         except NettopError as error:
-            say(str(error))
+            _say(str(error))
 
     def _loudest(self, held: Standing) -> Row | None:
         """The first of these sockets in the order; the condition is the filter, so it has all."""
@@ -147,10 +157,12 @@ class Watch:
         return None
 
     def _print(self, line: str) -> None:
-        out = headless.standard_output()
         text = to_ascii(line) if self._options.poll.ascii else line
-        out.write(f"{text}\n".encode("utf-8", "backslashreplace"))
-        out.flush()
+        # An alarm is not lost with its reader: the file and the command come after it.
+        with suppress(NettopError, OSError):
+            out = headless.standard_output()
+            out.write(f"{text}\n".encode("utf-8", "backslashreplace"))
+            out.flush()
 
     def _file(self, model: Model) -> str | None:
         """The recording, or all sockets of this tick; what cannot be written keeps no command from
@@ -162,9 +174,9 @@ class Watch:
                 return str(self._around.begin(output))
             path = write_snapshot(output, self._feed, model, shown=False)
         except NettopError as error:
-            say(f"nothing is written: {error}")
+            _say(f"nothing is written: {error}")
             return None
-        say(f"snapshot: {path}")
+        _say(f"snapshot: {path}")
         return str(path)
 
     # --- the end of --within ---
@@ -188,5 +200,5 @@ class Watch:
             )
         if model.cost.missed_ticks:
             text += f" ({model.cost.missed_ticks} ticks were missed)"
-        say(text)
+        _say(text)
         return EXIT_NOT_HELD

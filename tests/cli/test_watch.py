@@ -241,6 +241,30 @@ def test_a_disk_that_is_full_keeps_no_alarm_away(late: int, tmp_path: Path) -> N
     )
 
 
+@pytest.mark.parametrize("end", [">&- 2>&-", "2>&1 | true"])
+def test_an_alarm_is_not_lost_with_its_reader(late: int, tmp_path: Path, end: str) -> None:
+    script = f'{" ".join(NETTOP)} watch "lport = {late}" {" ".join(FAST)} --then "touch a" {end}'
+    subprocess.run(["sh", "-c", script], cwd=tmp_path, timeout=60, check=True, env=environment())
+    deadline = time.monotonic() + 10
+    while len(names := sorted(f.name for f in tmp_path.iterdir())) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert names[0] == "a"
+    assert names[1].startswith("nettop-")
+
+
+def test_owners_that_cannot_be_seen_are_said(late: int, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to give it up")
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", "--no-new-privs", *NETTOP,
+         "watch", "comm = late", "--within", "500ms", *FAST],
+        capture_output=True, text=True, timeout=60, check=False, env=environment(), cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("nettop: procs is partial: ")
+
+
 def test_a_mistake_has_its_column(tmp_path: Path) -> None:
     done = watch("level >= unwel", cwd=tmp_path, code=2)
     assert done.stderr.splitlines()[1:] == [

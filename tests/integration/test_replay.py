@@ -72,6 +72,9 @@ def written(feed: Any, model: Any, filter_text: str | None) -> dict[str, Any]:
     out: list[bytes] = []
     write_tick(out.append, feed, model, Format.NDJSON, filter_text=filter_text)
     tick: dict[str, Any] = json.loads(b"".join(out))
+    lines: list[bytes] = []
+    write_tick(lines.append, feed, model, Format.CSV)
+    tick["csv"] = sorted(b"".join(lines).splitlines())  # as by_cookie
     return tick
 
 
