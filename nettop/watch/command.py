@@ -47,8 +47,8 @@ def check(options: WatchOptions, compiled: Filter | None) -> None:
 
 
 def _say(text: str) -> None:
-    """Beside what is done, whether there is a reader or not."""
-    with suppress(OSError):
+    """Beside what is done."""
+    with suppress(OSError):  # whether there is a reader or not
         say(text)
 
 
@@ -158,8 +158,7 @@ class Watch:
 
     def _print(self, line: str) -> None:
         text = to_ascii(line) if self._options.poll.ascii else line
-        # An alarm is not lost with its reader: the file and the command come after it.
-        with suppress(NettopError, OSError):
+        with suppress(NettopError, OSError):  # an alarm is not lost with the reader of its line
             out = headless.standard_output()
             out.write(f"{text}\n".encode("utf-8", "backslashreplace"))
             out.flush()
