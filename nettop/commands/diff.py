@@ -13,7 +13,7 @@ from nettop.errors import EXIT_USAGE, NettopError, UsageError
 from nettop.headless import standard_output
 from nettop.model.types import Model
 from nettop.past import start_of
-from nettop.query import Filter, compile_filter
+from nettop.query import Filter, FilterError, compile_filter
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording, is_recording
 from nettop.stretches import Stretch
@@ -23,22 +23,31 @@ def run(options: DiffOptions) -> int:
     """Compares, writes, and returns the exit code.
 
     Raises:
-        NettopError: in one line.
+        NettopError: in one line; its exit code is 2, as 1 says that something got worse.
         BrokenPipeError: the reader of standard output went away.
     """
     try:
-        a, b = (side_of(stretch, options) for stretch in (options.a, options.b))
-    except NettopError as error:
-        error.exit_code = EXIT_USAGE  # 1 would say that something got worse
+        return _run(options)
+    except BrokenPipeError:
         raise
+    except FilterError as error:  # a name that the file lacks
+        raise error.with_caret() from error
+    except NettopError as error:
+        error.exit_code = EXIT_USAGE
+        raise
+    except OSError as error:
+        failed = NettopError(f"cannot write the comparison: {error.strerror or error}")
+        failed.exit_code = EXIT_USAGE
+        raise failed from error
+
+
+def _run(options: DiffOptions) -> int:
+    a, b = (side_of(stretch, options) for stretch in (options.a, options.b))
     found = compare(a, b)
     outcome = outcome_of(found, options.fails)
     target = standard_output()
-    if options.as_json:
-        text = out.json_text(found, outcome, options)
-    else:
-        text = out.text(found, outcome, options)
-    target.write(text.encode())
+    write = out.json_text if options.as_json else out.text
+    target.write(write(found, outcome, options).encode())
     target.flush()
     return outcome.exit_code
 

@@ -1,20 +1,20 @@
 """How often diff is right: windows of one load, and of one whose reader is 30 % slower.
 
-python -m tests.bench.sameness BASE.nettop SLOW.nettop [WINDOW_S] [PAIRS]
+python -m tests.bench.sameness [BASE.nettop SLOW.nettop]
 
-BASE and SLOW are recordings of tests.bench.service with 1.0 and 1.3, made side by side:
+BASE and SLOW are recordings of tests.bench.service with 1.0 and 1.3; without them both are made
+first, side by side, which takes some 6 minutes and a tenth of a core each (root).
 
-  python -m tests.bench.service 1.0 400 &        # prints its process id's namespace: -N PID
-  nettop record -o base.nettop --for 380s -N PID
-
-Two windows of BASE that share no tick must be the same, better or not to be told; one of BASE
+Two windows of BASE that share no tick must be the same, better or not to be judged; one of BASE
 against one of SLOW must be worse. Beside it a rule of a fixed percentage on the same numbers.
 """
 
 from __future__ import annotations
 
 import random
+import subprocess
 import sys
+import tempfile
 from collections import Counter
 
 from nettop.commands.diff import side_of
@@ -24,8 +24,32 @@ from nettop.compare.verdict import Comparison, Verdict, compare
 from nettop.store.recording import Recording
 from nettop.stretches import stretch_of
 
+RECORDED_S = 380
 STEP_S = 10
 FIXED = 1.1
+
+
+def recorded(folder: str) -> list[str]:
+    """BASE and SLOW, made now."""
+    services, recorders, paths = [], [], []
+    try:
+        for name, median_ms in (("base", "1.0"), ("slow", "1.3")):
+            load = [sys.executable, "-m", "tests.bench.service", median_ms, str(RECORDED_S + 20)]
+            service = subprocess.Popen(load, stdout=subprocess.PIPE)
+            services.append(service)
+            assert service.stdout is not None
+            service.stdout.readline()  # it is up
+            paths.append(f"{folder}/{name}.nettop")
+            record = [sys.executable, "-m", "nettop", "record", "-o", paths[-1]]
+            record += ["--for", f"{RECORDED_S}s", "-N", str(service.pid)]
+            recorders.append(subprocess.Popen(record))
+        for recorder in recorders:
+            recorder.wait(RECORDED_S + 60)
+    finally:
+        for program in (*recorders, *services):
+            program.terminate()
+            program.wait()
+    return paths
 
 
 def windows(path: str, seconds: float) -> list[tuple[float, Side]]:
@@ -56,7 +80,7 @@ def fixed(found: Comparison) -> str:
     return "worse" if any(c.verdict and c.change.ratio > FIXED for c in found.found) else "same"
 
 
-def main(base: str, slow: str, seconds: float, pairs: int) -> None:
+def main(base: str, slow: str, seconds: float = 60, pairs: int = 100) -> None:
     chance = random.Random(1)
     ours, theirs = windows(base, seconds), windows(slow, seconds)
     print(f"windows of {seconds:g} s: {len(ours)} of the load, {len(theirs)} of the slower one")
@@ -77,5 +101,6 @@ def main(base: str, slow: str, seconds: float, pairs: int) -> None:
 
 
 if __name__ == "__main__":
-    given = dict(enumerate(sys.argv))
-    main(given[1], given[2], float(given.get(3, "60")), int(given.get(4, "100")))
+    with tempfile.TemporaryDirectory() as folder:
+        base, slow = sys.argv[1:3] if len(sys.argv) > 2 else recorded(folder)
+        main(base, slow)

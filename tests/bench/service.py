@@ -7,6 +7,7 @@ readable, sleeps (log-normal, sigma 1: the 99th percentile is ten times the medi
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import select
@@ -37,7 +38,8 @@ def serve(conn: socket.socket, median_s: float, seed: int) -> None:
 def ask(until: float, seed: int) -> None:
     """Requests with random pauses."""
     chance = random.Random(seed)
-    with socket.create_connection(("127.0.0.1", PORT)) as conn:
+    # The service may be ended first.
+    with socket.create_connection(("127.0.0.1", PORT)) as conn, contextlib.suppress(OSError):
         while time.monotonic() < until:
             conn.sendall(b"request")
             conn.recv(4096)

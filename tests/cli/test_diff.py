@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from nettop.compare.keys import KEYS
-from tests.cli.conftest import Run
+from tests.cli.conftest import NETTOP, Run, environment
 
 RECORDINGS = Path(__file__).resolve().parents[1] / "data" / "recordings"
 LATE, NIC = (str(RECORDINGS / f"{name}.nettop") for name in ("late-reader", "slow-nic"))
@@ -145,6 +146,30 @@ def test_a_recording_that_is_cut_is_one_line(run: Run, tmp_path: Path) -> None:
         db.execute("UPDATE frames SET frame = substr(frame, 1, 50) WHERE seq = 4")
     done = run("diff", LATE, str(path))
     assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_does_not_say_that_it_is_worse() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*NETTOP, "diff", LATE, LATE], stdout=full, stderr=subprocess.PIPE, text=True,
+            timeout=30, env=environment(), check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "No space left on device" in done.stderr
+
+
+def test_names_in_a_file_are_only_shown(run: Run, tmp_path: Path) -> None:
+    held = json.loads(run("replay", LATE, "--json").stdout)
+    for socket in held["sockets"]:
+        socket["procs"] = [{"pid": 7, "comm": "\x1b]0;x\x07$(id)", "fd": 3}]
+    path = tmp_path / "evil.json"
+    path.write_text(json.dumps(held))
+    for option in ("--json", "--ascii", "--by=process"):
+        done = run("diff", str(path), str(path), option)
+        assert done.returncode in (0, 3), done.stderr
+        assert "\x1b" not in done.stdout
+        assert "\x07" not in done.stdout
 
 
 def test_the_topic_has_each_number_with_its_floor(run: Run) -> None:
