@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from operator import itemgetter
 from typing import Any
 
 from nettop.export.values import integer, mapping, objects, optional_integer, optional_text, text
@@ -96,42 +97,46 @@ def evidence_object(tick: HostTick) -> dict[str, Any]:
     now, moved = tick.now, tick.moved
     if not now.read_ns and not now.reasons:
         return {}
+    # A recording keeps no order.
     lists: dict[str, list[dict[str, Any]]] = {
         "host_counters": [
             _with({"netns": netns}, numbers, moved.counters.get(netns))
-            for netns, numbers in now.counters.items()
+            for netns, numbers in sorted(now.counters.items(), key=_KEY)
         ],
         "host_softnet": [
             _with({"cpu_number": cpu}, numbers, moved.softnet.get(cpu))
-            for cpu, numbers in now.softnet.items()
+            for cpu, numbers in sorted(now.softnet.items(), key=_KEY)
         ],
         "host_pressure": [
             _with({"name": name}, numbers, moved.pressure.get(name))
-            for name, numbers in now.pressure.items()
+            for name, numbers in sorted(now.pressure.items(), key=_KEY)
         ],
         "host_devices": [
             _with({"netns": netns, "ifindex": ifindex, "name": device.name}, device.numbers,
                   moved.devices.get(netns, {}).get(ifindex))
-            for netns, devices in now.devices.items()
-            for ifindex, device in devices.items()
+            for netns, devices in sorted(now.devices.items(), key=_KEY)
+            for ifindex, device in sorted(devices.items(), key=_KEY)
         ],
         "host_qdiscs": [
             _with({"netns": netns, "ifindex": q.ifindex, "kind": q.kind, "handle": q.handle,
                    "parent": q.parent}, q.numbers, moved.qdiscs.get(netns, {}).get(key))
-            for netns, qdiscs in now.qdiscs.items()
-            for key, q in qdiscs.items()
+            for netns, qdiscs in sorted(now.qdiscs.items(), key=_KEY)
+            for key, q in sorted(qdiscs.items(), key=_KEY)
         ],
         "host_processes": [
             _process_object(pid, process, now.read_ns.get("processes"))
-            for pid, process in now.processes.items()
+            for pid, process in sorted(now.processes.items(), key=_KEY)
         ],
         "host_cgroups": [
             _with({"path": path}, numbers, moved.cgroups.get(path))
-            for path, numbers in now.cgroups.items()
+            for path, numbers in sorted(now.cgroups.items(), key=_KEY)
         ],
         "host_reads": [_read_object(tick, source) for source in SOURCES],
     }  # fmt: skip
     return {key: items for key, items in lists.items() if items}
+
+
+_KEY = itemgetter(0)
 
 
 def _with(head: dict[str, Any], numbers: Numbers, up: Numbers | None) -> dict[str, Any]:

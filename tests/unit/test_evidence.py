@@ -165,6 +165,16 @@ def test_snapshots_bring_it_back() -> None:
     assert evidence_of({}) == HostTick()
 
 
+def test_its_lists_do_not_depend_on_the_order_in_which_it_was_read() -> None:
+    """A recording keeps none."""
+    one, other = Process(1, 1, {"S": 1}, "/a", 1, 2, 3, 4, 5), {"dropped": 1}
+    made = evidence(1, processes={30: one, 4: one}, softnet={1: other, 0: other})
+    turned = evidence(1, processes={4: one, 30: one}, softnet={0: other, 1: other})
+    objects = [evidence_object(Mover().tick(e)) for e in (made, turned)]
+    assert objects[0] == objects[1]
+    assert [p["pid"] for p in objects[0]["host_processes"]] == [4, 30]
+
+
 def test_every_number_has_its_words() -> None:
     link = {f.name for f in fields_of("struct nt_link")} - {"ifindex", "name", "mtu"}
     assert set(DEVICE) - {"mtu_bytes"} == link
