@@ -6,7 +6,9 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,14 @@ def environment(**changes: str | None) -> dict[str, str]:
         if value is not None:
             out[name] = value
     return out
+
+
+def until_swept(notes: Path, sweep: int) -> None:
+    """Waits until a nettop with --debug has polled so often."""
+    deadline = time.monotonic() + 20
+    while not notes.exists() or f" sweep {sweep}:" not in notes.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.fixture

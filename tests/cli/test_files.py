@@ -6,6 +6,7 @@ import json
 import os
 import re
 import resource
+import signal
 import stat
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 
 from nettop.errors import NettopError
 from nettop.export.atomic import AtomicFile
-from tests.cli.conftest import NETTOP, Run, environment
+from tests.cli.conftest import NETTOP, Run, environment, until_swept
 
 ME = ["-p", str(os.getpid())]
 FAST = ["--for", "0.2"]
@@ -275,3 +276,21 @@ def test_names_of_processes_and_files_stay_names(
         assert shown.returncode == 0
         assert all(line.isprintable() for line in shown.stdout.splitlines())
         assert "file ?]0;x??$(id)`.json" in shown.stdout
+
+
+def test_a_parquet_file_is_whole_after_a_signal(tmp_path: Path) -> None:
+    """Its footer comes last; without it the ticks before would be lost."""
+    import pyarrow.parquet
+
+    with subprocess.Popen(
+        [*NETTOP, "-o", "x.parquet", "-a", "--no-bpf", "-d", "0.2", "--debug", "notes"],
+        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        until_swept(tmp_path / "notes", 4)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == -signal.SIGTERM
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    table = pyarrow.parquet.read_table(tmp_path / "x.parquet")
+    assert len(set(table.column("taken").to_pylist())) >= 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes", "x.parquet"]

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from nettop.store.recording import Recording
-from tests.cli.conftest import NETTOP, environment
+from tests.cli.conftest import NETTOP, environment, until_swept
 from tests.unit.test_watch import wait_until_gone
 
 FAST = ["--no-bpf", "-d", "0.2"]
@@ -135,13 +135,6 @@ def test_a_plane_that_is_off_is_no_answer(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 3
     assert done.stderr.startswith("nettop: the condition needs wait, which is off: ")
-
-
-def until_swept(notes: Path, sweep: int) -> None:
-    deadline = time.monotonic() + 20
-    while not notes.exists() or f" sweep {sweep}:" not in notes.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_missed_ticks_end_nothing(late: int, tmp_path: Path) -> None:
