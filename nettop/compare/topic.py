@@ -39,7 +39,8 @@ recordings show more. A single interval cannot show how much the next one would 
 _FAMILY = """\
 However many groups and numbers there are, the chance that any of them is called worse although
 nothing changed is at most {pct:g} %: each bound has that, divided by the number of comparisons
-(Bonferroni).
+(Bonferroni). That holds as far as the stretches show how much the load varies. What differs
+between the two for another reason, such as a neighbour's load, is a change as any other.
 
 """
 _FAIL = """
