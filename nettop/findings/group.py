@@ -66,14 +66,16 @@ _KEYS: dict[str, Callable[[Row], Key]] = {
     "host": lambda row: (row.rec.netns,),
     "listener": lambda row: (row.rec.netns, row.rec.sport),
     "process": lambda row: (row.proc.pid, None if row.proc.pid else owner_text(row)),
-    # A SYN asks for one listener: where another of that host answers nothing is another cause.
-    "peer": lambda row: (
-        row.rec.netns,
-        row.rec.family,
-        row.rec.dst,
-        row.rec.dport if row.rec.because == Because.SYN else 0,
-    ),
+    "peer": lambda row: (row.rec.netns, row.rec.family, row.rec.dst, _service(row)),
 }
+
+
+def _service(row: Row) -> int:
+    """The peer's port where that says which of its programs it is: of one that answers nothing or
+    closes its window, and that we called; else 0, as of the path all of them share."""
+    at_the_program = row.rec.because == Because.SYN or row.rec.verdict == Verdict.WINDOW
+    called = row.rec.dport < row.rec.sport  # clients take high ports
+    return row.rec.dport if at_the_program and called else 0
 
 
 def _finding(kind: str, cases: Sequence[Case]) -> Finding:

@@ -126,11 +126,20 @@ def test_of_the_path_sockets_are_joined_by_the_peer_or_by_the_process_whichever_
 
 
 def test_connects_to_two_ports_of_a_host_are_two_findings() -> None:
-    rows = [sick(i, Verdict.RTO, 5.0, pid=i, because=Because.SYN, dport=i) for i in (80, 80, 443)]
+    rows = [sick(i, Verdict.RTO, 5.0, pid=i, because=Because.SYN, sport=40000, dport=i)
+            for i in (80, 80, 443)]  # fmt: skip
     for number, row in enumerate(rows):
         row.rec = row.rec._replace(cookie=number)
     found = look(rows).findings
     assert [(f.party, f.sockets) for f in found] == [("to 10.0.0.2:80", 2), ("to 10.0.0.2:443", 1)]
+
+
+def test_a_window_is_of_the_program_that_was_called_and_of_clients_together() -> None:
+    called = [sick(i, Verdict.WINDOW, sport=40000 + i, dport=port)
+              for i, port in enumerate((80, 80, 443))]  # fmt: skip
+    assert [f.party for f in look(called).findings] == ["10.0.0.2:80", "10.0.0.2:443"]
+    clients = [sick(i, Verdict.WINDOW, sport=443, dport=40000 + i) for i in range(3)]
+    assert [f.party for f in look(clients).findings] == ["10.0.0.2"]
 
 
 def test_workers_of_one_listening_port_are_one_finding() -> None:
