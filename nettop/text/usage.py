@@ -288,6 +288,7 @@ nettop COMMAND --help: the options of a command; nettop help: reference by topic
 _EXITS = """\
 Exit codes: 0 ok; 1 failure; 2 wrong command line or filter; 130 on SIGINT.
 nettop watch: 0 held, 1 did not within the time, 3 not known.
+nettop why: 0 nothing unwell, 1 findings, 3 nothing could be looked at.
 A screen ends with 128 + the number of the signal.
 A closed pipe is no error.
 """
