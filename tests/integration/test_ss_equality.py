@@ -95,7 +95,8 @@ def engine_of(name: str) -> Engine:
     engine.config.rows_all = 1
     engine.configure()
     engine.add_netns(inode, fds.diag_fd)
-    for fd in (fds.sockstat_fd, fds.snmp_fd, fds.netstat_fd, fds.sockstat6_fd):
+    for fd in (fds.sockstat_fd, fds.snmp_fd, fds.netstat_fd, fds.sockstat6_fd, fds.snmp6_fd,
+               fds.route_fd):  # fmt: skip
         if fd >= 0:
             os.close(fd)
     return engine
