@@ -63,6 +63,7 @@ class Watch:
         self._planes = ("diag", *owners, *sorted(needed))
         self._hold = Hold(options.for_s, any_socket=options.any_socket)
         self._warned: set[str] = set()
+        self._blind = 0  # ticks with no namespace to look at
         self._unseen: str | None = None  # why the condition could not be seen in the last tick
         self._around = Around(feed, BEFORE_S) if options.records else None
 
@@ -104,6 +105,10 @@ class Watch:
                 self._unseen = f"the condition needs {name}, which is off: {status.reason}{fix}"
                 if name != "stages" or age_s > STAGES_BEGIN_S:
                     raise NettopError(self._unseen)
+            elif name == "diag" and not model.totals.netns:
+                # It may come back; if it does not, nothing is seen at the end.
+                self._blind += 1
+                self._unseen = f"no namespace is left to look at: {status.reason}"
             elif status.state == "partial" and name not in self._warned:
                 self._warned.add(name)
                 _say(f"{name} is partial: {status.reason}")
@@ -197,6 +202,8 @@ class Watch:
                 f": a socket matched in {hold.matched} of {hold.ticks} ticks, longest for "
                 f"{units.time(longest.held_ns)}: {report.who_is_it(row)}"
             )
+        if self._blind:
+            text += f"; in {self._blind} ticks there was no namespace to look at"
         if model.cost.missed_ticks:
             text += f" ({model.cost.missed_ticks} ticks were missed)"
         _say(text)

@@ -246,6 +246,27 @@ def test_an_alarm_is_not_lost_with_its_reader(late: int, tmp_path: Path, end: st
     assert names[1].startswith("nettop-")
 
 
+@pytest.mark.needs_root
+@pytest.mark.needs_tools("ip")
+def test_a_namespace_that_is_gone_is_no_health(tmp_path: Path) -> None:
+    name = f"nettop-watch-{os.getpid()}"
+    netns = ["ip", "netns"]
+    subprocess.run([*netns, "add", name], check=True)
+    try:
+        with subprocess.Popen(
+            [*NETTOP, "watch", "level >= unwell", "-N", name, "--within", "2s", *FAST,
+             "--debug", "notes"],
+            stderr=subprocess.PIPE, cwd=tmp_path, text=True, env=environment(),
+        ) as process:  # fmt: skip
+            until_swept(tmp_path / "notes", 2)
+            subprocess.run([*netns, "del", name], check=True)
+            _, err = process.communicate(timeout=30)
+        assert process.returncode == 3, err
+        assert "no namespace is left to look at" in err.splitlines()[-1]
+    finally:
+        subprocess.run([*netns, "del", name], check=False, stderr=subprocess.DEVNULL)
+
+
 def test_owners_that_cannot_be_seen_are_said(late: int, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root to give it up")
