@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from nettop.findings.host import HostSum, SourceLog
 from nettop.findings.values import Case, Own, Report
 from nettop.model.types import (
     Detail,
+    Flag,
     Histogram,
     Level,
     Model,
@@ -24,12 +25,14 @@ from nettop.model.types import (
     Verdict,
 )
 from nettop.spells import Spell, SpellTracker
-from nettop.text.explain import explain
+from nettop.text.explain import Explanation, explain
+from nettop.text.verdicts import verdict_words
 from nettop.text.words import who_name
 
 # What is kept of sockets that were unwell; more are counted.
 MOST_CASES = 10_000
 MOST_SPELLS = 20_000
+MOST_READ_AGAIN = 12  # sockets of a process and verdict, in a tick
 # Verdicts for whose cause the stages of a send matter, and how many sockets are measured for it.
 STAGED = (Verdict.LOSS, Verdict.RTO, Verdict.WINDOW, Verdict.RTT, Verdict.SNDBUF)
 MOST_STAMPED = 16
@@ -54,10 +57,21 @@ class LookFeed(Protocol):
 
 @dataclass(slots=True)
 class _Seen:
-    """A case that may go on."""
+    """A case that may go on; said and row are of the tick in which they were read last."""
 
-    case: Case
-    rank: tuple[float, ...]
+    row: Row
+    said: Explanation
+    cost: float | None
+    rank: tuple[float, float]
+    level: Level
+    value: float
+    who: int
+    because: int
+    bounded: bool
+    from_ns: int
+    to_ns: int
+    held_s: float
+    ticks: int = 1
 
 
 class Look:
@@ -99,8 +113,7 @@ class Look:
         self.ticks += 1
         self._spells += self._tracker.take(model, feed)[: MOST_SPELLS - len(self._spells)]
         found = feed.sick(matched=self._matched)
-        for sick in found:
-            self._take_sick(sick, model, feed)
+        self._take_sick(found, model, feed)
         self._host.take(model.evidence)
         self._sources.take(model.sources)
         unwell = sum(bool(sick.verdicts_unwell) for sick in found)
@@ -124,44 +137,62 @@ class Look:
             self._earlier = self._own_costs()
             self._began = None
 
-    def _take_sick(self, sick: Sick, model: Model, feed: LookFeed) -> None:
-        verdict = Verdict(sick.verdict)
-        level = Level.UNWELL if sick.verdicts_unwell >> verdict & 1 else Level.WATCH
-        key = sick.cookie, verdict
-        seen = self._cases.get(key)
-        interval_s = model.interval_s or 0.0
-        if seen is not None:
-            case = seen.case
-            seen.case = replace(
-                case, to_ns=model.wall_ns, held_s=case.held_s + interval_s, ticks=case.ticks + 1
-            )
-            if (level, sick.verdict_value * MEASURED_COUNTS) <= seen.rank:
-                return
-        elif len(self._cases) >= MOST_CASES:
+    def _take_sick(self, found: Sequence[Sick], model: Model, feed: LookFeed) -> None:
+        worse: list[tuple[tuple[float, float], Sick, Level]] = []
+        for sick in found:
+            level = _level(sick)
+            seen = self._cases.get((sick.cookie, Verdict(sick.verdict)))
+            if seen is None:
+                self._add(sick, level, model, feed)
+                continue
+            seen.to_ns = model.wall_ns
+            seen.held_s += model.interval_s or 0.0
+            seen.ticks += 1
+            rank = (float(level), sick.verdict_value)
+            if rank > seen.rank:
+                worse.append((rank, sick, level))
+        # Reading a socket costs more than looking at its number: of many that are alike, those are
+        # read again that a finding shows.
+        worse.sort(key=lambda entry: entry[0], reverse=True)
+        read: Counter[tuple[int, int]] = Counter()
+        for rank, sick, level in worse:
+            seen = self._cases[sick.cookie, Verdict(sick.verdict)]
+            alike = sick.verdict, seen.row.proc.pid
+            read[alike] += 1
+            if read[alike] > MOST_READ_AGAIN:
+                seen.rank, seen.level = rank, level
+                seen.value, seen.who, seen.because = sick.verdict_value, sick.who, sick.because
+                seen.bounded = _bounded(sick)
+            else:
+                self._read_again(seen, sick, level, model, feed)
+
+    def _add(self, sick: Sick, level: Level, model: Model, feed: LookFeed) -> None:
+        if len(self._cases) >= MOST_CASES:
             self.dropped_cases += 1
             return
         row = feed.find(sick.cookie)
-        if row is None or row.rec.verdict != verdict:  # closed, or read anew, meanwhile
+        if row is None or row.rec.verdict != sick.verdict:  # closed, or read anew, meanwhile
             return
-        measured = row.plane.tx[Stage.QDISC].count
-        rank = (level, sick.verdict_value * (MEASURED_COUNTS if measured else 1))
-        if seen is not None and rank <= seen.rank:
+        self._cases[sick.cookie, Verdict(sick.verdict)] = _Seen(
+            row, self._explained(row, model, feed), cost_of(row, model.interval_s),
+            _rank(level, row), level, sick.verdict_value, sick.who, sick.because, _bounded(sick),
+            model.wall_ns, model.wall_ns, model.interval_s or 0.0,
+        )  # fmt: skip
+
+    def _read_again(
+        self, seen: _Seen, sick: Sick, level: Level, model: Model, feed: LookFeed
+    ) -> None:
+        row = feed.find(sick.cookie)
+        if row is None or row.rec.verdict != sick.verdict or _rank(level, row) <= seen.rank:
             return
+        seen.row, seen.said = row, self._explained(row, model, feed)
+        seen.cost, seen.rank, seen.level = cost_of(row, model.interval_s), _rank(level, row), level
+        seen.value, seen.who, seen.because = sick.verdict_value, sick.who, sick.because
+        seen.bounded = _bounded(sick)
+
+    def _explained(self, row: Row, model: Model, feed: LookFeed) -> Explanation:
         since_s = feed.seconds_since(row.rec.verdict_since_s)
-        case = Case(
-            row=row,
-            verdict=verdict,
-            level=level,
-            who=who_name(row.rec.who),
-            value=sick.verdict_value,
-            said=explain(row, feed.detail(sick.cookie), model, since_s),
-            cost=cost_of(row, model.interval_s),
-            from_ns=seen.case.from_ns if seen else model.wall_ns,
-            to_ns=model.wall_ns,
-            held_s=seen.case.held_s if seen else interval_s,
-            ticks=seen.case.ticks if seen else 1,
-        )
-        self._cases[key] = _Seen(case, rank)
+        return explain(row, feed.detail(row.cookie), model, since_s)
 
     def _take_times(self, model: Model, feed: LookFeed) -> None:
         if model.rx_wait is not None:
@@ -189,12 +220,21 @@ class Look:
         """Cookies of the sockets whose verdict the TX stages would support or exclude, worst
         first."""
         cases = [
-            seen.case
-            for (_, verdict), seen in self._cases.items()
-            if verdict in STAGED and seen.case.row.proto == Proto.TCP
+            (-seen.level, -(seen.cost or 0.0), -seen.value, cookie)
+            for (cookie, verdict), seen in self._cases.items()
+            if verdict in STAGED and seen.row.proto == Proto.TCP
         ]
-        cases.sort(key=lambda case: (-case.level, -(case.cost or 0), -case.value))
-        return list(dict.fromkeys(case.row.cookie for case in cases))[:MOST_STAMPED]
+        return list(dict.fromkeys(entry[-1] for entry in sorted(cases)))[:MOST_STAMPED]
+
+    def _found(self) -> Iterator[Case]:
+        for (_, verdict), seen in self._cases.items():
+            yield Case(
+                row=seen.row, verdict=verdict, level=seen.level, who=who_name(seen.who),
+                value=seen.value,
+                why=verdict_words(verdict, seen.value, seen.because, bounded=seen.bounded),
+                said=seen.said, cost=seen.cost, from_ns=seen.from_ns, to_ns=seen.to_ns,
+                held_s=seen.held_s, ticks=seen.ticks,
+            )  # fmt: skip
 
     # --- what it came to ---
 
@@ -216,7 +256,7 @@ class Look:
             ticks=self.ticks,
             sockets=self._most_sockets,
             matched=self._most_matched,
-            findings=findings_of(seen.case for seen in self._cases.values()),
+            findings=findings_of(self._found()),
             spells=tuple(sorted(self._spells, key=lambda s: s.from_ns)),
             moved=self._host.moved(),
             counters_known=self._host.known,
@@ -246,3 +286,17 @@ class Look:
             earlier.missed_ticks + last.cost.missed_ticks - began.cost.missed_ticks,
             earlier.lost_events + last.cost.lost_events - began.cost.lost_events,
         )
+
+
+def _level(sick: Sick) -> Level:
+    """Of its worst verdict."""
+    return Level.UNWELL if sick.verdicts_unwell >> sick.verdict & 1 else Level.WATCH
+
+
+def _rank(level: Level, row: Row) -> tuple[float, float]:
+    measured = row.plane.tx[Stage.QDISC].count
+    return float(level), row.rec.verdict_value * (MEASURED_COUNTS if measured else 1)
+
+
+def _bounded(sick: Sick) -> bool:
+    return sick.verdict == Verdict.UNREAD and not sick.flags & Flag.UNREAD_EXACT

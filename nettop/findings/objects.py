@@ -16,7 +16,7 @@ from nettop.text.clean import clean
 from nettop.text.columns import endpoint
 from nettop.text.explain import Evidence
 from nettop.text.verdicts import VERDICTS
-from nettop.text.words import owner_text, why_text
+from nettop.text.words import owner_text
 
 MOST_SOCKETS = 100  # of a finding
 
@@ -141,7 +141,7 @@ def _case(case: Case) -> dict[str, Any]:
         "verdict": VERDICTS[case.verdict].name,
         "value": case.value,
         "unit": VERDICTS[case.verdict].unit,
-        "why": why_text(case.row) or "",
+        "why": case.why,
         "held_s": case.held_s,
     }
 

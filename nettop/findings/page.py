@@ -14,7 +14,7 @@ from nettop.findings.values import Case, Finding, Report
 from nettop.model.types import Histogram, Level, Stage
 from nettop.text import units
 from nettop.text.columns import endpoint
-from nettop.text.words import owner_text, why_text
+from nettop.text.words import owner_text
 
 MOST_FINDINGS = 50
 MOST_SOCKETS = 12  # of a finding
@@ -139,7 +139,7 @@ def _sockets(cases: Sequence[Case]) -> Element:
             owner_text(case.row) or units.ABSENT,
             endpoint(case.row, local=True),
             endpoint(case.row, local=False) if case.row.has_remote else "",
-            why_text(case.row) or "",
+            case.why,
             units.time(case.held_s * 1e9) if case.held_s else units.ABSENT,
         ]
         for case in cases[:MOST_SOCKETS]

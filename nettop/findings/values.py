@@ -20,6 +20,7 @@ class Case:
     level: Level  # watch or unwell
     who: str  # app, app?, kern …
     value: float  # in the verdict's own unit
+    why: str  # the verdict with that number
     said: Explanation
     cost: float | None  # share of the flow's time or bytes that it takes, 0 to 1; None: not known
     from_ns: int  # CLOCK_REALTIME of the first tick in which it held

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from nettop.model.evidence import Process
 from nettop.model.types import WHO_MAYBE, Because, Detail, Flag, Model, Row, Stage, Verdict
 from nettop.text import units
 from nettop.text.evidence import STATES
@@ -15,6 +16,7 @@ from nettop.text.verdicts import VERDICTS, VerdictSpec
 from nettop.text.words import who_text
 
 _IN_NAMESPACE = re.compile(r"\b(ping|mtr|nc|tc|ss|ip|ethtool|nstat|sysctl) ")
+_STANDS_STILL = frozenset("TtDZ")  # states of threads that read nothing
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)  # goes into a command as it is
 
 
@@ -75,7 +77,7 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
         "ruled out: " + ", ".join(e.says for e in excluded) if excluded else "",
         for_s,
         "not known: " + "; ".join(open_) if open_ else "",
-        f"next: {_next_step(spec, row)}" if spec.next_step else "",
+        f"next: {_next_step(spec, row, model)}" if spec.next_step else "",
         (
             Evidence(_source(spec, row), evidence, row.rec.verdict_value, spec.unit),
             *((holder,) if holder is not None else ()),
@@ -84,16 +86,23 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
     )
 
 
+def _state_of_all(process: Process) -> str:
+    """The letter of the state that every thread is in; "" where they differ."""
+    if process.read != process.threads or len(process.states) != 1:
+        return ""
+    return next(iter(process.states))
+
+
 def holder_evidence(row: Row, model: Model) -> Evidence | None:
     """What the threads of the process did that holds the socket; None: they were not read."""
     process = model.evidence.now.processes.get(row.proc.pid) if model is not None else None
     if process is None or not process.read:
         return None
     one = process.threads == 1
-    for letter, says in STATES.items():
-        if letter in "TtDZ" and process.states.get(letter, 0) == process.read == process.threads:
-            each = "its thread" if one else f"each of its {process.threads} threads"
-            return Evidence("host", f"{each} {says}")
+    state = _state_of_all(process)
+    if state in _STANDS_STILL:
+        each = "its thread" if one else f"each of its {process.threads} threads"
+        return Evidence("host", f"{each} {STATES[state]}")
     if process.run_delay_ns is None or process.since_ns is None:
         return None
     read_ns = model.evidence.now.read_ns.get("processes", process.since_ns)
@@ -109,10 +118,13 @@ def _source(spec: VerdictSpec, row: Row) -> str:
     return "wait" if exact else spec.source
 
 
-def _next_step(spec: VerdictSpec, row: Row) -> str:
+def _next_step(spec: VerdictSpec, row: Row, model: Model) -> str:
     """A command or a place to look; only numbers and addresses go into commands."""
     rec = row.rec
     pid = row.proc.pid or "PID"
+    process = model.evidence.now.processes.get(row.proc.pid) if model is not None else None
+    if spec.by_holder and process is not None and _state_of_all(process) == "T":
+        return f"kill -CONT {pid} lets it go on, unless it was stopped on purpose"
     said = spec.step(rec.because, pid=pid, host=row.remote_addr, port=rec.dport, lport=rec.sport)
     where = row.netns_name
     if where and _PLAIN_NAME.fullmatch(where) and _IN_NAMESPACE.search(said):

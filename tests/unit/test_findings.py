@@ -18,6 +18,7 @@ from nettop.findings.values import Report
 from nettop.model.cost import Cost
 from nettop.model.evidence import Device, Evidence, HostTick, Mover, Process
 from nettop.model.types import (
+    WHO_MAYBE,
     Because,
     Detail,
     Dist,
@@ -202,6 +203,22 @@ def test_the_worst_tick_is_shown_and_the_time_is_summed() -> None:
     assert (finding.to_ns - finding.from_ns) == 2 * S
 
 
+def test_of_many_sockets_that_grow_worse_the_worst_is_as_in_the_last_tick() -> None:
+    """They are not all read again in each tick; WHO may have become certain meanwhile."""
+    taken = Look()
+    for tick in range(1, 8):
+        rows = [sick(i, Verdict.UNREAD, 1000.0 * tick + i) for i in range(1, 60)]
+        if tick == 1:
+            for row in rows:
+                row.rec = row.rec._replace(who=row.rec.who | WHO_MAYBE)
+        taken.take(model(tick), Feed(rows))
+    (finding,) = taken.report().findings
+    assert finding.who == "app"
+    assert finding.sockets == 59
+    assert finding.worst.value == finding.worst.said.proof[0].value == 7059.0
+    assert min(case.value for case in finding.cases) == 7001.0
+
+
 def test_nothing_unwell_is_one_line_that_says_what_could_not_be_seen() -> None:
     off = SourceStatus("events", "off", reason="needs root", fix="sudo nettop why")
     taken = Look()
@@ -274,6 +291,7 @@ def test_what_the_threads_of_the_holder_did_settles_what_is_else_not_known() -> 
     assert said.evidence.endswith("; its thread is stopped by a signal")
     assert said.unknown == ""
     assert [e.source for e in said.proof] == ["diag", "host"]
+    assert said.next_step.startswith("next: kill -CONT 12 ")
     starved = Process(4, 4, {"R": 4}, since_ns=S, cpu_ns=10**7, run_delay_ns=3 * S)
     now = Evidence(processes={12: starved}, read_ns={"processes": 2 * S})
     said = explain(row, None, model(evidence=HostTick(now)), None)
