@@ -49,7 +49,8 @@ _NOTES = {
     "buffer; otherwise WHO is app? and the level at most watch. cpu as for reads.",
     Verdict.READS: "cpu where a thread of the program waited for a CPU longer than it ran, and for "
     "half of the time that the data waited or more (/proc/PID/task/*/schedstat, over 5 intervals); "
-    "cpu? if it has several threads and no quota of its cgroup stopped them all.",
+    "cpu? if others of its threads ran without such waits and no quota of its cgroup stopped them "
+    "all: one of those may be the reader.",
     Verdict.DROPS: "WHO follows the reason: app a full queue, net wrong checksums, kern no memory "
     "for the protocol. The reasons come from the events (root, Linux 6.11); without them only a "
     "queue that is full now is app, anything else ?. A listener whose drops have no known reason "

@@ -58,6 +58,8 @@ class Process:
     longest_tid: int | None = None  # the thread that waited longest; None: none waited
     longest_run_delay_ns: int | None = None
     longest_cpu_ns: int | None = None  # that it ran meanwhile
+    ran: int | None = None  # threads that ran, new ones too
+    waited_longer: int | None = None  # of these, such as waited for a CPU longer than they ran
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,7 @@ class CpuWaits:
     """Keeps what the last intervals of processes were."""
 
     def __init__(self) -> None:
-        self._last: dict[int, deque[tuple[int, int, int, int]]] = {}
+        self._last: dict[int, deque[tuple[int, int, int, int, bool]]] = {}
 
     def tick(self, tick: HostTick) -> list[CpuWait]:
         """Those that wait for a CPU longer than they run."""
@@ -206,10 +208,15 @@ class CpuWaits:
                 continue
             if not kept or kept[-1][0] != since:
                 waited, ran = process.longest_run_delay_ns or 0, process.longest_cpu_ns or 0
-                kept.append((since, read_ns - since, waited, ran))
-            _, over, waited, ran = map(sum, zip(*kept, strict=True))
+                # Then it waited, whichever of its threads it is that reads.
+                all_waited = (
+                    process.ran == process.waited_longer and process.read == process.threads
+                )
+                sure = all_waited or _throttled(tick.moved, process.cgroup)
+                kept.append((since, read_ns - since, waited, ran, sure))
+            _, over, waited, ran, sure_in = map(sum, zip(*kept, strict=True))
             if waited >= ran and waited >= CPU_LEAST_NS * len(kept):
-                sure = process.threads == 1 or _throttled(tick.moved, process.cgroup)
+                sure = 2 * sure_in >= len(kept)
                 out.append(CpuWait(pid, sure, over // len(kept), waited // len(kept)))
         return out
 

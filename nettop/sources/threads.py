@@ -93,7 +93,7 @@ class Threads:
         known = self._known.setdefault(pid, _Known())
         before, known.times = known.times, {}
         states: Counter[str] = Counter()
-        cpu_ns = run_delay_ns = 0
+        cpu_ns = run_delay_ns = n_ran = waited_longer = 0
         longest = (0, 0, 0)  # run_delay_ns, tid, cpu_ns
         for raw in self._room[0 : min(n, MOST_THREADS)]:
             if not raw.tid:
@@ -102,10 +102,14 @@ class Threads:
             states[chr(raw.state) if raw.state else "?"] += 1
             was = before.get(raw.tid)
             if was is None or ran < was[0] or waited < was[1]:
-                continue  # new, or another thread by the same number
-            cpu_ns += ran - was[0]
-            run_delay_ns += waited - was[1]
-            longest = max(longest, (waited - was[1], raw.tid, ran - was[0]))
+                n_ran += 1  # new, or another thread by the same number
+                continue
+            ran, waited = ran - was[0], waited - was[1]
+            cpu_ns += ran
+            run_delay_ns += waited
+            n_ran += ran > 0
+            waited_longer += waited >= ran > 0
+            longest = max(longest, (waited, raw.tid, ran))
         self._find_cgroup(pid, known)
         second = bool(known.read_ns)
         known.last = Process(
@@ -119,6 +123,8 @@ class Threads:
             longest_tid=longest[1] if longest[0] else None,
             longest_run_delay_ns=longest[0] if longest[0] else None,
             longest_cpu_ns=longest[2] if longest[0] else None,
+            ran=n_ran if second else None,
+            waited_longer=waited_longer if second else None,
         )
         known.read_ns = now
         return None

@@ -173,6 +173,8 @@ PROCESS: Mapping[str, Meaning] = {
     "read": Meaning("threads", "of these, that were read"),
     "cpu_ns": Meaning("ns", "that its threads ran"),
     "run_delay_ns": Meaning("ns", "that its threads were ready before a CPU was given to them"),
+    "ran": Meaning("threads", "that ran, new ones too"),
+    "waited_longer": Meaning("threads", "of these, that waited for a CPU longer than they ran"),
     "longest_tid": Meaning("thread id", "of the thread that waited longest for a CPU"),
     "longest_run_delay_ns": Meaning("ns", "that it was ready before a CPU was given to it"),
     "longest_cpu_ns": Meaning("ns", "that it ran meanwhile"),

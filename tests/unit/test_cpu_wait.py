@@ -111,7 +111,7 @@ def process(ran_ms: int, waited_ms: int, at: int, **more: Any) -> Process:
     made: dict[str, Any] = {"threads": 1, "read": 1, "states": {"R": 1}, "cgroup": "/a/b",
             "since_ns": (at - 1) * SECOND, "cpu_ns": ran_ms * MS, "run_delay_ns": waited_ms * MS,
             "longest_tid": PID, "longest_run_delay_ns": waited_ms * MS,
-            "longest_cpu_ns": ran_ms * MS}  # fmt: skip
+            "longest_cpu_ns": ran_ms * MS, "ran": 1, "waited_longer": 1}  # fmt: skip
     return Process(**made | more)
 
 
@@ -142,7 +142,7 @@ def test_five_intervals_are_taken_together() -> None:
 
 
 def test_of_several_threads_a_quota_stops_all() -> None:
-    several = process(100, 300, 1, threads=4, read=4)
+    several = process(100, 300, 1, threads=4, read=4, ran=3)
     assert [w.sure for w in ticks(CpuWaits(), several)] == [False]
     for path, stopped, sure in (
         ("/a", 5, True),
@@ -152,6 +152,21 @@ def test_of_several_threads_a_quota_stops_all() -> None:
     ):
         moved = Moved(cgroups={path: {"nr_periods": 10, "nr_throttled": stopped}})
         assert [w.sure for w in ticks(CpuWaits(), several, moved=moved)] == [sure]
+
+
+def test_whichever_thread_reads_it_waited_if_all_that_ran_did() -> None:
+    def sure(**more: int) -> list[bool]:
+        return [w.sure for w in ticks(CpuWaits(), process(100, 300, 1, **more))]
+
+    assert sure(threads=4, read=4, ran=2, waited_longer=2) == [True]  # two slept
+    assert sure(threads=4, read=4, ran=2, waited_longer=1) == [False]
+    assert sure(threads=400, read=32, ran=2, waited_longer=2) == [False]
+
+
+def test_a_thread_that_runs_now_and_then_changes_nothing() -> None:
+    of = CpuWaits()
+    said = [ticks(of, process(9, 300, at, ran=1 + (at % 4 == 0))) for at in range(1, 12)]
+    assert [w.sure for got in said for w in got] == [True] * 11
 
 
 def test_the_first_read_says_nothing() -> None:

@@ -320,6 +320,10 @@ def test_threads_of_this_process() -> None:
     assert got.cpu_ns is not None
     assert got.cpu_ns > 0
     assert got.run_delay_ns is not None
+    assert got.ran is not None
+    assert got.waited_longer is not None
+    assert 1 <= got.ran <= got.read
+    assert got.waited_longer <= got.ran
     assert threads.read([]) == {}
 
 
