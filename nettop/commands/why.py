@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nettop import headless
 from nettop.commands.record import say
 from nettop.commands.why_options import WhyOptions
-from nettop.errors import EXIT_OK
+from nettop.errors import EXIT_OK, NettopError
 from nettop.findings.look import Look
 from nettop.findings.values import Report
 from nettop.model.types import Level, Model, Row, Sick
@@ -21,6 +21,8 @@ from nettop.text import units
 if TYPE_CHECKING:
     from nettop.filefeed import FileFeed
     from nettop.poller import LiveFeed
+    from nettop.replay import ReplayFeed
+    from nettop.store.source import FrameInfo
 
 EXIT_FINDINGS = 1
 # How often other sockets are chosen for the TX stages: the plane takes no other selection before.
@@ -97,26 +99,51 @@ def look_recording(options: WhyOptions) -> Report:
     with closing(Recording(options.stretch.file)) as recording:
         frames = recording.frames()
         first, last = options.stretch.ticks(frames, say)
-        start = start_of(frames, first)
         text = options.poll.whole_filter
-        try:
-            feed = ReplayFeed(
-                recording.samples(start.seq, last.seq), title=recording.path.name, filter_text=text
-            )
-        except FilterError as error:
-            raise error.with_caret() from error
         look = Look(file=recording.path.name, filter_text=text)
-        inside = [f for f in frames if start.seq <= f.seq <= last.seq]
-        progress = Progress("reading")
+        rest = [f for f in frames if start_of(frames, first).seq <= f.seq <= last.seq]
+        progress, total = Progress("reading"), len(rest)
         try:
-            for number, frame in enumerate(inside, 1):
-                model = feed.tick()
-                if frame.seq >= first.seq:
-                    look.take(model, feed)
-                progress.show(number / len(inside))
+            while rest:
+                try:
+                    feed = ReplayFeed(
+                        recording.samples(rest[0].seq, last.seq),
+                        title=recording.path.name, filter_text=text,
+                    )  # fmt: skip
+                except FilterError as error:
+                    raise error.with_caret() from error
+                rest = _taken(look, feed, rest, first.seq, lambda n: progress.show(1 - n / total))
         finally:
             progress.clear()
     return look.report()
+
+
+def _taken(
+    look: Look,
+    feed: ReplayFeed,
+    frames: Sequence[FrameInfo],
+    first: int,
+    left: Callable[[int], None],
+) -> Sequence[FrameInfo]:
+    """Takes ticks until one cannot be read; returns those from the next key frame on.
+
+    Raises:
+        NettopError: in one line, when nothing can be read.
+    """
+    for at, frame in enumerate(frames):
+        try:
+            model = feed.tick()
+        except NettopError as error:
+            later = next((i for i, f in enumerate(frames) if i > at and f.key), None)
+            if later is None and not look.ticks:
+                raise
+            goes_on = "nothing behind it" if later is None else "goes on at the next key frame"
+            say(f"{error}: {goes_on}")
+            return frames[later:] if later is not None else []
+        if frame.seq >= first:
+            look.take(model, feed)
+        left(len(frames) - at)
+    return []
 
 
 def look_snapshot(options: WhyOptions) -> Report:

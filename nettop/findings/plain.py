@@ -18,6 +18,7 @@ from nettop.text.words import owner_text
 LEAST_WIDTH, MOST_WIDTH = 60, 110
 MOST_FINDINGS = 20
 MOST_SPELLS = 30
+_STALLS = frozenset({"some_us", "full_us"})  # pressure stall times
 STALLED_SHARE = 0.02  # of the time that tasks waited for a CPU, memory or a disk: less is not shown
 _LINE_CELLS, _LEAST_CELLS = 60, 4
 _INDENT = "   "
@@ -206,10 +207,10 @@ def host_lines(report: Report) -> list[str]:
     """What stands still on a healthy host and grew, with what that means; what else grew; why
     packets were dropped."""
     lines = [f"! {moved_text(m, report)} {m.says}" for m in report.moved if m.trouble]
-    stalled = [m for m in report.moved if m.source == "pressure"]
+    stalled = [m for m in report.moved if m.name in _STALLS]
     lines += [f"{moved_text(m, report)} {m.says}" for m in stalled if _is_much(m, report)]
     others = [
-        moved_text(m, report) for m in report.moved if not m.trouble and m.source != "pressure"
+        moved_text(m, report) for m in report.moved if not m.trouble and m.name not in _STALLS
     ]
     if others:
         lines.append(f"also, as on healthy hosts: {', '.join(others)}")
@@ -228,7 +229,8 @@ def _reasons(report: Report, most: int) -> str:
 
 def moved_text(moved: Moved, report: Report) -> str:
     """`TcpExtListenDrops +16 SYNs`, `eth0 tx_dropped +3 packets`, `cpu some_us +1.2s (12%)`"""
-    name = f"{moved.place} {moved.name}" if moved.place else moved.name
+    place = f"cgroup {moved.place}" if moved.source == "cgroups" else moved.place
+    name = f"{place} {moved.name}" if place else moved.name
     if moved.unit != "µs":
         return f"{name} +{moved.by} {moved.unit}"
     spent = units.time(moved.by * 1e3)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,23 @@ def test_a_recording_has_findings(run: Run) -> None:
     assert " in late-reader.nettop, " in done.stdout
     assert "reads late" in done.stdout
     assert "Time line" in done.stdout
+
+
+def test_what_lies_behind_a_damaged_tick_is_read_from_the_next_key_frame_on(
+    run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.nettop"
+    shutil.copy(LATE, path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE frames SET frame = zeroblob(50) WHERE seq = 6")
+    done = run("why", str(path))
+    assert done.returncode == 1
+    assert "reads late" in done.stdout
+    assert done.stderr.startswith(f"nettop: {path}: tick 6: ")
+    assert done.stderr.endswith(": nothing behind it\n")
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE frames SET frame = zeroblob(50)")
+    assert run("why", str(path)).returncode == 3
 
 
 def test_a_stretch_a_filter_and_json(run: Run) -> None:
