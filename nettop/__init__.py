@@ -63,7 +63,7 @@ Threads
 
 Locks
     LiveFeed._wake       condition: options changed, the feed ended
-    EngineFeed._changing one tick at a time is replaced, and none while a frame is gathered or
+    EngineFeed._changing one tick at a time is replaced, and none while the screen draws or
                          rows are copied
     LiveFeed._exporting  one export at a time; an end waits for it shortly
     native               each plane has its lock, the engine has one. Order: the plane's

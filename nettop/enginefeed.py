@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 WINDOW = 256
 # Sweeps of fewer sockets are waited for, and not longer than this.
 LONG_SOCKETS = 5_000
-FRAME_WAIT_S = 0.1
+TICK_WAIT_S = 0.1
 
 
-class _Frame(threading.local):
-    """What a thread sees while it gathers a frame beside a long sweep; the poller sees all."""
+class _Drawing(threading.local):
+    """What a thread sees while it draws beside a long sweep; the poller sees all."""
 
     torn = False
     shown: HeldRows | None = None
@@ -47,27 +47,27 @@ class EngineFeed:
         self._histories = Histories()
         self._count = 0
         self._model: Model | None = None
-        # Held while a tick is replaced, while all rows are copied, and while a frame is gathered.
+        # Held while a tick is replaced, while all rows are copied, and while a picture is drawn.
         self._changing = threading.RLock()
         self._looked = (0, 0)  # the window that was asked for last
         self._focus: tuple[int, ...] = ()
         self._held: HeldRows | None = None  # while a long sweep is under way
-        self._frame = _Frame()
+        self._drawing = _Drawing()
 
     def latest(self) -> Model | None:
         return self._model
 
-    # --- one frame, one tick ---
+    # --- one picture, one tick ---
 
     @contextmanager
-    def frame(self) -> Iterator[Model | None]:
-        mine = self._frame
-        if mine.torn:  # nested: this frame stays what it is
+    def one_tick(self) -> Iterator[Model | None]:
+        mine = self._drawing
+        if mine.torn:  # nested: the picture stays what it is
             yield None
             return
         held = self._held
         long = self._sockets() > LONG_SOCKETS
-        if self._changing.acquire(timeout=0 if long else FRAME_WAIT_S):
+        if self._changing.acquire(timeout=0 if long else TICK_WAIT_S):
             try:
                 yield self._model
             finally:
@@ -97,16 +97,16 @@ class EngineFeed:
 
     def _reordered(self) -> None:
         """Rows that are held do not have their places any more."""
-        self._held = self._frame.shown = None
+        self._held = self._drawing.shown = None
 
     def count(self) -> int:
-        shown = self._frame.shown
+        shown = self._drawing.shown
         return shown.count if shown is not None else self._count
 
     def window(self, offset: int, rows: int) -> list[Row]:
         d = self._deriver
         self._looked = offset, rows
-        shown = self._frame.shown
+        shown = self._drawing.shown
         held = shown.window(offset, rows) if shown is not None else None
         if held is not None:
             return held
@@ -121,14 +121,14 @@ class EngineFeed:
         return self._deriver.engine.matching(compiled)
 
     def position(self, cookie: int) -> int | None:
-        shown = self._frame.shown
+        shown = self._drawing.shown
         place = shown.position(cookie) if shown is not None else None
         if place is not None:
             return place
         return self._deriver.engine.position(cookie)
 
     def find(self, cookie: int) -> Row | None:
-        shown = self._frame.shown
+        shown = self._drawing.shown
         held = shown.find(cookie) if shown is not None else None
         if held is not None:
             return held[0]
@@ -136,7 +136,7 @@ class EngineFeed:
         return self._deriver.name(row) if row else None
 
     def detail(self, cookie: int) -> Detail | None:
-        shown = self._frame.shown
+        shown = self._drawing.shown
         held = shown.find(cookie) if shown is not None else None
         if held is not None:
             return held[1]

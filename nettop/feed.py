@@ -57,7 +57,7 @@ class Feed(Protocol):
     def latest(self) -> Model | None:
         """The newest model, the same object until there is a newer one."""
 
-    def frame(self) -> AbstractContextManager[Model | None]:
+    def one_tick(self) -> AbstractContextManager[Model | None]:
         """All that is asked inside is of one tick, whose model it gives; for the UI thread, nested
         or not. A short sweep is waited for.
 

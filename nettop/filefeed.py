@@ -140,7 +140,7 @@ class FileFeed:
     def latest(self) -> Model | None:
         return self._model
 
-    def frame(self) -> AbstractContextManager[Model | None]:
+    def one_tick(self) -> AbstractContextManager[Model | None]:
         return nullcontext(self._model)
 
     def matching(self, compiled: Filter | None = None) -> list[int]:

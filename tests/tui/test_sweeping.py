@@ -14,7 +14,7 @@ FOLLOWS = "the rest follows: the sockets are being read"
 class Sweeping(FakeFeed):
     sweeping = False
 
-    def frame(self) -> AbstractContextManager[Model | None]:
+    def one_tick(self) -> AbstractContextManager[Model | None]:
         return nullcontext(None if self.sweeping else self._model)
 
 

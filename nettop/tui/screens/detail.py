@@ -195,7 +195,7 @@ class DetailScreen(KeyScreen[None]):
         self.redraw()
 
     def redraw(self) -> None:
-        with self.main.frame() as whole:
+        with self.main.one_tick() as whole:
             self._redraw(whole)
 
     def _redraw(self, whole: bool) -> None:
@@ -381,7 +381,7 @@ class DetailScreen(KeyScreen[None]):
         return line((shortened(clean(text), width), role)) if text else BLANK
 
     def press(self, event: events.Key) -> None:
-        with self.main.frame():
+        with self.main.one_tick():
             self._press(event)
 
     def _press(self, event: events.Key) -> None:

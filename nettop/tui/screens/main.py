@@ -156,7 +156,7 @@ class MainScreen(BellKeys):
     def show_model(self, model: Model) -> None:
         """Draws a tick; behind an overlay too, but not behind another screen."""
         self.model = model
-        with self.frame():
+        with self.one_tick():
             self._show(model)
 
     def _show(self, model: Model) -> None:
@@ -175,10 +175,10 @@ class MainScreen(BellKeys):
         self.refresh_all(panes=panes)
 
     @contextmanager
-    def frame(self) -> Iterator[bool]:
+    def one_tick(self) -> Iterator[bool]:
         """What is asked of the feed inside is of one tick, that of self.model; False: a long sweep
         is under way, and only the rows on the screen are."""
-        with self.feed.frame() as model:
+        with self.feed.one_tick() as model:
             if model is not None and self.model is not None:
                 self.model = model
             yield model is not None
@@ -195,7 +195,7 @@ class MainScreen(BellKeys):
         self.show_model(model)
 
     def refresh_all(self, *, panes: bool = True) -> None:
-        with self.frame():
+        with self.one_tick():
             self._refresh_all(panes)
 
     def _refresh_all(self, panes: bool) -> None:
@@ -277,7 +277,7 @@ class MainScreen(BellKeys):
         """While a long sweep is under way they stay as they are; the tick brings new ones."""
         if self.model is None:
             return
-        with self.frame() as whole:
+        with self.one_tick() as whole:
             if whole or self._pane_data is None:
                 self._pane_data = self._gather()
             else:
@@ -340,7 +340,7 @@ class MainScreen(BellKeys):
     # --- messages of the widgets ---
 
     def on_socket_table_moved(self) -> None:
-        with self.frame():
+        with self.one_tick():
             self._set_focus()
             self.refresh_panes()
             self.refresh_header()
@@ -391,7 +391,7 @@ class MainScreen(BellKeys):
         """What the key stands for; another screen's too."""
         action = action_of(event.key, event.character)
         if action is not None:
-            with self.frame():
+            with self.one_tick():
                 getattr(self, f"do_{action}")()
 
     def paste(self, text: str) -> None:

@@ -71,7 +71,7 @@ class GroupTable(LineWidget):
     def reload(self) -> None:
         """Reads the groups anew; while a long sweep is under way those at hand stay."""
         feed = self.nettop.feed
-        with feed.frame() as model:
+        with feed.one_tick() as model:
             if model is not None or self._read is not self.grouping:
                 self.groups = feed.groups(self.grouping)
                 self._read = self.grouping

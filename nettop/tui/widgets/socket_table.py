@@ -53,7 +53,7 @@ class SocketTable(LineWidget):
 
     def reload(self) -> None:
         """Reads the window anew and redraws what differs."""
-        with self.nettop.feed.frame():
+        with self.nettop.feed.one_tick():
             self._reload()
 
     def _reload(self) -> None:

@@ -1,4 +1,4 @@
-"""A frame shows one tick, though the poller is in the middle of a sweep."""
+"""A picture shows one tick, though the poller is in the middle of a sweep."""
 
 from __future__ import annotations
 
@@ -107,43 +107,43 @@ def rows_sent(feed: LiveFeed) -> list[int]:
     return [row.rec.bytes_sent for row in feed.window(0, PAIRS)]
 
 
-def test_outside_of_a_frame_two_ticks_may_mix(halfway: Halfway) -> None:
-    """What the frame is for: the rows are of the sweep under way, the model of the tick before."""
+def test_outside_of_it_two_ticks_may_mix(halfway: Halfway) -> None:
+    """What it is for: the rows are of the sweep under way, the model of the tick before."""
     before = halfway.stop_halfway()
     assert halfway.feed.latest() is before
     assert before.totals.tx_bytes_per_s == 0
     assert rows_sent(halfway.feed) == [SENT] * PAIRS
 
 
-def test_a_frame_waits_for_a_short_sweep(halfway: Halfway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enginefeed, "FRAME_WAIT_S", 10)
+def test_a_short_sweep_is_waited_for(halfway: Halfway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(enginefeed, "TICK_WAIT_S", 10)
     before = halfway.stop_halfway()
 
     def drawn() -> tuple[Model | None, list[int]]:
-        with halfway.feed.frame() as model:
+        with halfway.feed.one_tick() as model:
             return model, rows_sent(halfway.feed)
 
     with ThreadPoolExecutor(1) as screen:
-        frame = screen.submit(drawn)
+        picture = screen.submit(drawn)
         time.sleep(0.05)
-        assert not frame.done()
+        assert not picture.done()
         halfway.go_on()
-        model, sent = frame.result(10)
+        model, sent = picture.result(10)
     assert model is not None
     assert model.seq == before.seq + 1
     assert model.totals.tx_bytes_per_s
     assert sent == [SENT] * PAIRS
 
 
-def test_no_tick_is_replaced_inside_a_frame(halfway: Halfway) -> None:
-    with halfway.feed.frame() as model:
+def test_no_tick_is_replaced_inside(halfway: Halfway) -> None:
+    with halfway.feed.one_tick() as model:
         assert model is halfway.feed.latest()
         for client in halfway.clients:
             client.sendall(bytes(SENT))
         time.sleep(0.3)  # some intervals
         assert halfway.feed.latest() is model
         assert rows_sent(halfway.feed) == [0] * PAIRS
-        with halfway.feed.frame() as nested:
+        with halfway.feed.one_tick() as nested:
             assert nested is model
     halfway.ticks(2)
     assert rows_sent(halfway.feed) == [SENT] * PAIRS
@@ -160,7 +160,7 @@ def long(halfway: Halfway, monkeypatch: pytest.MonkeyPatch) -> Halfway:
 def test_a_long_sweep_is_not_waited_for(long: Halfway) -> None:
     before = long.stop_halfway()
     began = time.monotonic()
-    with long.feed.frame() as model:
+    with long.feed.one_tick() as model:
         took_s = time.monotonic() - began
         assert model is None
         assert long.feed.latest() is before
@@ -172,14 +172,14 @@ def test_a_long_sweep_is_not_waited_for(long: Halfway) -> None:
         assert [long.feed.position(cookie) for cookie in order] == [0, 1, 2]
         with ThreadPoolExecutor(1) as poller:  # which keeps what the sweep says, not the screen
             assert poller.submit(rows_sent, long.feed).result(10) == [SENT] * PAIRS
-        with long.feed.frame() as nested:
+        with long.feed.one_tick() as nested:
             assert nested is None
             long.go_on()
             while long.feed.latest() is before:
                 time.sleep(0.01)
-        assert rows_sent(long.feed) == [0] * PAIRS, "this frame stays of one tick"
-    assert took_s < enginefeed.FRAME_WAIT_S / 2
-    with long.feed.frame() as model:
+        assert rows_sent(long.feed) == [0] * PAIRS, "this picture stays of one tick"
+    assert took_s < enginefeed.TICK_WAIT_S / 2
+    with long.feed.one_tick() as model:
         assert model is not None
         assert model.seq == before.seq + 1
         assert rows_sent(long.feed) == [SENT] * PAIRS
@@ -196,7 +196,7 @@ def test_sockets_in_focus_are_held_wherever_they_stand(
     long.feed.window(0, 1)
     long.feed.set_focus([last])
     long.stop_halfway()
-    with long.feed.frame() as model:
+    with long.feed.one_tick() as model:
         assert model is None
         assert long.sent(last) == 0
 
@@ -211,7 +211,7 @@ def test_a_new_order_forgets_the_rows_that_were_held(long: Halfway, change: str)
         "sort": lambda: long.feed.set_sort(Sort(FIELDS["tx"], True)),
     }
     long.stop_halfway()
-    with long.feed.frame() as model:
+    with long.feed.one_tick() as model:
         assert model is None
         ask[change]()
         count = long.feed.count()
