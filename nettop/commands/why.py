@@ -121,10 +121,10 @@ def look_recording(options: WhyOptions) -> Report:
 def _taken(
     look: Look,
     feed: ReplayFeed,
-    frames: Sequence[FrameInfo],
+    frames: list[FrameInfo],
     first: int,
     left: Callable[[int], None],
-) -> Sequence[FrameInfo]:
+) -> list[FrameInfo]:
     """Takes ticks until one cannot be read; returns those from the next key frame on.
 
     Raises:
