@@ -149,11 +149,12 @@ class RecordingWriter:
         """Leaves one file: what stands beside it is taken in. Again: nothing."""
         if self._lock_fd < 0:
             return
-        # Where that fails, as on a full disk, the two files together are as valid.
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(sqlite3.Error):  # the next recorder cuts them
             if self._before is not None:
                 with self._all_or_nothing():
                     self._spells.close(seq=self._seq, wall_ns=self._before.wall_ns)
+        # Where that fails, as on a full disk, the two files together are as valid.
+        with contextlib.suppress(sqlite3.Error):
             self._db.execute("PRAGMA journal_mode = DELETE")
         self._db.close()
         os.close(self._lock_fd)
@@ -210,13 +211,14 @@ class Recording:
             (start,) = self._db.execute(
                 "SELECT coalesce(max(seq), 0) FROM frames WHERE key AND seq <= ?", (first,)
             ).fetchone()
-            reader, before = FrameReader(), None
+            # What comes next; of a recording from its beginning that is not known.
+            reader, due = FrameReader(), start or first or None
             while page := self._page(start, last):
                 for seq, frame in page:
-                    if before is not None and seq != before + 1:
+                    if due is not None and seq != due:
                         raise NettopError(
-                            f"{self.path}: tick {before + 1} is gone: its recorder deleted it "
-                            "meanwhile (--keep, --max-size)"
+                            f"{self.path}: tick {due} is gone: its recorder deleted it meanwhile "
+                            "(--keep, --max-size)"
                         )
                     try:
                         if not isinstance(frame, bytes):
@@ -224,7 +226,7 @@ class Recording:
                         yield reader.sample(frame)
                     except FrameError as error:
                         raise NettopError(f"{self.path}: tick {seq}: {error}") from None
-                    before = seq
+                    due = seq + 1
                 start = page[-1][0] + 1
 
     def _page(self, first: int, last: int) -> list[tuple[int, object]]:

@@ -413,8 +413,13 @@ def test_ticks_that_are_deleted_while_they_are_read_are_one_line(tmp_path: Path)
         next(samples)
         for second in range(100, 250):
             recorder.tick(second)
-        with pytest.raises(NettopError, match="is gone: its recorder deleted it meanwhile"):
+        with pytest.raises(NettopError, match="tick 33 is gone: its recorder deleted it meanwhile"):
             list(samples)
+        # It was listed, and deleted before it could be read.
+        with pytest.raises(NettopError, match="tick 1 is gone: "):
+            list(recording.samples(1))
+        first = recording.frames()[0].seq
+        assert len(list(recording.samples(first))) == 250 - first + 1
     recorder.writer.close()
 
 
