@@ -118,8 +118,10 @@ def test_each_fault_is_one_finding_that_names_the_right_party(
     assert lossy["count"] >= 3
     sender = found["peer", "10.9.0.2:7001"]
     assert (sender["verdict"], sender["count"]) == ("peer_window", 3), parties
-    # The program behind the lossy path is accused of nothing.
-    assert not any("api-server" in f.get("party", "") for f in out["findings"]), parties
+    # The program behind the lossy path is accused of nothing, but for reads that are late while
+    # other programs use the CPU.
+    bystander = [f for f in out["findings"] if "api-server" in f.get("party", "")]
+    assert all((f["verdict"], f["level"]) == ("reads_late", "watch") for f in bystander), parties
 
 
 def test_the_host_confirms_it(faults: tuple[dict[str, Any], str, str]) -> None:
