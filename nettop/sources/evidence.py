@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from nettop.model.evidence import NO_EVIDENCE, Device, Evidence, Numbers, Qdisc
+from nettop.model.evidence import NO_EVIDENCE, Device, Evidence, Numbers, Process, Qdisc
 from nettop.sources import hostcpu, hostnet
 from nettop.sources.links import Links
 from nettop.sources.threads import Threads
@@ -57,15 +57,18 @@ class HostEvidence:
         pressure = self._timed("pressure", lambda: self._pressure(last))
         devices = self._timed("devices", lambda: self._devices(files))
         qdiscs = self._timed("qdiscs", lambda: self._qdiscs(files))
-        processes, cgroups = {}, dict[str, Numbers]()
+        processes: Mapping[int, Process] = {}
+        cgroups: Mapping[str, Numbers] = {}
         if pids:
             self._read_ns["processes"] = time.monotonic_ns()
             processes = self._threads.read(pids)
-            self._read_ns["cgroups"] = time.monotonic_ns()
-            cgroups = self._threads.cgroups(processes.values())
+            fresh = self._timed("cgroups", lambda: self._threads.cgroups(processes.values()))
+            cgroups = last.cgroups if fresh is None else fresh
         elif "processes" in self._read_ns:
             self._threads.read(())
-            del self._read_ns["processes"], self._read_ns["cgroups"]
+            self._read_ns.pop("processes")
+            self._read_ns.pop("cgroups", None)
+            self._due.pop("cgroups", None)
         self._say("processes", self._threads.reason, self._threads.left_out)
         self._say("cgroups", None, self._threads.cgroups_left_out if pids else 0)
         self._last = Evidence(

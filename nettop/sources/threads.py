@@ -23,7 +23,7 @@ from nettop.text.clean import clean
 
 MOST_PROCESSES = 32
 MOST_THREADS = 32  # of a process, that are read
-BUDGET_S = 0.0006  # CPU of a tick; what is left comes first in the next one
+BUDGET_S = 0.0004  # CPU of a tick; what is left comes first in the next one
 CGROUP_AGAIN_S = 10.0
 MOST_CGROUPS = 32
 NO_TIMES = "this kernel keeps no scheduling times of threads (CONFIG_SCHED_INFO)"
