@@ -73,7 +73,6 @@ KEYS: dict[str, str] = {
     "host_processes[].cgroup": "path of the cgroup that limits its CPU",
     "host_processes[].states": "threads by the letter of their state (proc_pid_stat(5))",
     "host_processes[].states.*": "how many",
-    "host_processes[].since_s": "seconds since the read before",
     **{f"host_processes[].{n}": f"{m.unit} {m.says}" for n, m in PROCESS.items()},
     "host_cgroups": "cgroups of these processes, and those above that have a quota",
     "host_cgroups[].path": "below the mount",
@@ -124,7 +123,7 @@ def evidence_object(tick: HostTick) -> dict[str, Any]:
             for key, q in sorted(qdiscs.items(), key=_KEY)
         ],
         "host_processes": [
-            _process_object(pid, process, now.read_ns.get("processes"))
+            _process_object(pid, process)
             for pid, process in sorted(now.processes.items(), key=_KEY)
         ],
         "host_cgroups": [
@@ -146,14 +145,11 @@ def _with(head: dict[str, Any], numbers: Numbers, up: Numbers | None) -> dict[st
     return head
 
 
-def _process_object(pid: int, process: Process, read_ns: int | None) -> dict[str, Any]:
+def _process_object(pid: int, process: Process) -> dict[str, Any]:
     out: dict[str, Any] = {"pid": pid}
     for field in fields(Process):
         value = getattr(process, field.name)
-        if field.name == "since_ns":
-            if value is not None and read_ns is not None and read_ns >= value:
-                out["since_s"] = round((read_ns - value) / 1e9, 9)
-        elif field.name == "states":
+        if field.name == "states":
             out["states"] = dict(value)
         elif value is not None:
             out[field.name] = value
@@ -218,7 +214,7 @@ def evidence_of(head: Mapping[str, Any]) -> HostTick:
     return HostTick(
         Evidence(
             counters, softnet, pressure, devices, qdiscs,
-            dict(_process(item, at, read_ns.get("processes"))
+            dict(_process(item, at)
                  for item, at in _items(head, "host_processes")),
             cgroups,
             read_ns,
@@ -259,11 +255,7 @@ def _seconds(item: Mapping[str, Any]) -> float | None:
     return None if value is None else float(value)
 
 
-def _process(item: Mapping[str, Any], at: str, read_ns: int | None) -> tuple[int, Process]:
-    since_s = _seconds(item)
-    since_ns = None
-    if since_s is not None and read_ns is not None:
-        since_ns = max(0, read_ns - round(since_s * 1e9))
+def _process(item: Mapping[str, Any], at: str) -> tuple[int, Process]:
     states = mapping(item, "states", at)
     numbers = {
         name: optional_integer(item, name, at)
@@ -275,6 +267,5 @@ def _process(item: Mapping[str, Any], at: str, read_ns: int | None) -> tuple[int
         read=integer(item, "read", at, 32),
         states={letter: integer(states, letter, f"{at}states.", 32) for letter in states},
         cgroup=optional_text(item, "cgroup", at),
-        since_ns=since_ns,
         **numbers,
     )

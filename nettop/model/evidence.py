@@ -52,7 +52,7 @@ class Process:
     read: int  # of these
     states: Mapping[str, int]  # letter of proc_pid_stat(5) → threads
     cgroup: str | None = None  # path below the mount of the cgroup that limits its CPU
-    since_ns: int | None = None  # CLOCK_MONOTONIC of the read before
+    over_ns: int | None = None  # between these two reads
     cpu_ns: int | None = None  # that they ran, all together
     run_delay_ns: int | None = None  # that they were ready and waited for a CPU, all together
     longest_tid: int | None = None  # the thread that waited longest; None: none waited
@@ -193,30 +193,27 @@ class CpuWaits:
     """Keeps what the last intervals of processes were."""
 
     def __init__(self) -> None:
-        self._last: dict[int, deque[tuple[int, int, int, int, bool]]] = {}
+        self._last: dict[int, deque[tuple[Process, bool]]] = {}
 
     def tick(self, tick: HostTick) -> list[CpuWait]:
         """Those that wait for a CPU longer than they run."""
-        processes, read_ns = tick.now.processes, tick.now.read_ns.get("processes")
+        processes = tick.now.processes
         for pid in self._last.keys() - processes.keys():
             del self._last[pid]
         out = []
         for pid, process in processes.items():
             kept = self._last.setdefault(pid, deque(maxlen=CPU_INTERVALS))
-            since = process.since_ns
-            if since is None or read_ns is None or read_ns <= since:
-                continue
-            if not kept or kept[-1][0] != since:
-                waited, ran = process.longest_run_delay_ns or 0, process.longest_cpu_ns or 0
+            if process.over_ns is not None and (not kept or kept[-1][0] != process):
                 # Then it waited, whichever of its threads it is that reads.
                 all_waited = (
                     process.ran == process.waited_longer and process.read == process.threads
                 )
-                sure = all_waited or _throttled(tick.moved, process.cgroup)
-                kept.append((since, read_ns - since, waited, ran, sure))
-            _, over, waited, ran, sure_in = map(sum, zip(*kept, strict=True))
-            if waited >= ran and waited >= CPU_LEAST_NS * len(kept):
-                sure = 2 * sure_in >= len(kept)
+                kept.append((process, all_waited or _throttled(tick.moved, process.cgroup)))
+            over = sum(p.over_ns or 0 for p, _ in kept)
+            waited = sum(p.longest_run_delay_ns or 0 for p, _ in kept)
+            ran = sum(p.longest_cpu_ns or 0 for p, _ in kept)
+            if kept and waited >= ran and waited >= CPU_LEAST_NS * len(kept):
+                sure = 2 * sum(sure for _, sure in kept) >= len(kept)
                 out.append(CpuWait(pid, sure, over // len(kept), waited // len(kept)))
         return out
 

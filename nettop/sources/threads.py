@@ -117,7 +117,7 @@ class Threads:
             read=len(known.times),
             states=dict(states),
             cgroup=known.cgroup,
-            since_ns=known.read_ns if second else None,
+            over_ns=now - known.read_ns if second else None,
             cpu_ns=cpu_ns if second else None,
             run_delay_ns=run_delay_ns if second else None,
             longest_tid=longest[1] if longest[0] else None,

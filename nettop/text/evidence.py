@@ -171,6 +171,7 @@ QDISC: Mapping[str, Meaning] = {
 PROCESS: Mapping[str, Meaning] = {
     "threads": Meaning("threads", "there are"),
     "read": Meaning("threads", "of these, that were read"),
+    "over_ns": Meaning("ns", "between its last two reads: what follows is of that time"),
     "cpu_ns": Meaning("ns", "that its threads ran"),
     "run_delay_ns": Meaning("ns", "that its threads were ready before a CPU was given to them"),
     "ran": Meaning("threads", "that ran, new ones too"),

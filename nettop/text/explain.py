@@ -103,10 +103,9 @@ def holder_evidence(row: Row, model: Model) -> Evidence | None:
     if state in _STANDS_STILL:
         each = "its thread" if one else f"each of its {process.threads} threads"
         return Evidence("host", f"{each} {STATES[state]}")
-    if process.run_delay_ns is None or process.since_ns is None:
+    if process.run_delay_ns is None or process.over_ns is None:
         return None
-    read_ns = model.evidence.now.read_ns.get("processes", process.since_ns)
-    span = units.time(read_ns - process.since_ns)
+    span = units.time(process.over_ns)
     waited = units.time(process.run_delay_ns)
     threads = "its thread" if one else f"its {process.threads} threads"
     said = f"in {span} {threads} ran {units.time(process.cpu_ns)} and waited {waited} for a CPU"

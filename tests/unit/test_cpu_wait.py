@@ -109,7 +109,7 @@ def test_the_blame_stays_a_while_and_goes_with_its_cause() -> None:
 
 def process(ran_ms: int, waited_ms: int, at: int, **more: Any) -> Process:
     made: dict[str, Any] = {"threads": 1, "read": 1, "states": {"R": 1}, "cgroup": "/a/b",
-            "since_ns": (at - 1) * SECOND, "cpu_ns": ran_ms * MS, "run_delay_ns": waited_ms * MS,
+            "over_ns": SECOND + at - 1, "cpu_ns": ran_ms * MS, "run_delay_ns": waited_ms * MS,
             "longest_tid": PID, "longest_run_delay_ns": waited_ms * MS,
             "longest_cpu_ns": ran_ms * MS, "ran": 1, "waited_longer": 1}  # fmt: skip
     return Process(**made | more)
@@ -118,8 +118,7 @@ def process(ran_ms: int, waited_ms: int, at: int, **more: Any) -> Process:
 def ticks(of: CpuWaits, *processes: Process, moved: Moved | None = None) -> list[CpuWait]:
     got: list[CpuWait] = []
     for p in processes:
-        at = (p.since_ns or 0) + SECOND
-        evidence = Evidence(processes={PID: p}, read_ns={"processes": at})
+        evidence = Evidence(processes={PID: p})
         got = of.tick(HostTick(evidence, moved or Moved()))
     return got
 
@@ -136,7 +135,7 @@ def test_five_intervals_are_taken_together() -> None:
     """A wait is counted when it is over, so that it may all be in one of them."""
     of = CpuWaits()
     got = ticks(of, *(process(10, 1500 if at == 2 else 0, at) for at in range(1, 6)))
-    assert got == [CpuWait(PID, True, SECOND, 300 * MS)]
+    assert got == [CpuWait(PID, True, SECOND + 2, 300 * MS)]
     assert ticks(of, *(process(10, 0, at) for at in range(6, 8))) == []
     assert of.tick(HostTick()) == []
 
@@ -171,5 +170,5 @@ def test_a_thread_that_runs_now_and_then_changes_nothing() -> None:
 
 def test_the_first_read_says_nothing() -> None:
     first = Process(1, 1, {"R": 1})
-    evidence = Evidence(processes={PID: first}, read_ns={"processes": SECOND})
+    evidence = Evidence(processes={PID: first})
     assert CpuWaits().tick(HostTick(evidence)) == []

@@ -49,7 +49,7 @@ def evidence(at_s: int, **changes: Any) -> Evidence:
         pressure={"cpu": {"some_us": 100, "full_us": 0}},
         devices={7: {2: Device("eth0", {"tx_dropped": 5, "mtu_bytes": 1500})}},
         qdiscs={7: {"2 root 1:": Qdisc(2, "tbf", "1:", "root", {"drops": 3})}},
-        processes={12: Process(2, 2, {"S": 1, "T": 1}, "/a", at_s * SECOND - 2 * SECOND, 8, 9,
+        processes={12: Process(2, 2, {"S": 1, "T": 1}, "/a", 2 * SECOND, 8, 9,
                                13, 9, 1)},
         cgroups={"/a": {"nr_throttled": 1, "throttled_us": 5000}},
         read_ns=dict.fromkeys(SOURCES, at_s * SECOND),
@@ -180,7 +180,7 @@ def test_every_number_has_its_words() -> None:
     assert set(DEVICE) - {"mtu_bytes"} == link
     qdisc = {f.name for f in fields_of("struct nt_qdisc")}
     assert set(QDISC) == qdisc - {"ifindex", "handle", "parent", "pad", "pad2", "kind"}
-    times = {f.name for f in fields(Process)} - {"states", "cgroup", "since_ns"}
+    times = {f.name for f in fields(Process)} - {"states", "cgroup"}
     assert set(PROCESS) == times
     known = set(SOFTNET) | set(PRESSURE) | set(DEVICE) | set(QDISC) | set(CGROUP)
     assert known >= GAUGES
@@ -307,7 +307,7 @@ def test_threads_of_this_process() -> None:
         threads = Threads()
         first = threads.read([os.getpid(), 2**22 + 1])
         assert list(first) == [os.getpid()]
-        assert first[os.getpid()].since_ns is None
+        assert first[os.getpid()].over_ns is None
         assert first[os.getpid()].cpu_ns is None
         sum(range(10**6))
         got = threads.read([os.getpid()])[os.getpid()]

@@ -292,7 +292,7 @@ def test_what_the_threads_of_the_holder_did_settles_what_is_else_not_known() -> 
     assert said.unknown == ""
     assert [e.source for e in said.proof] == ["diag", "host"]
     assert said.next_step.startswith("next: kill -CONT 12 ")
-    starved = Process(4, 4, {"R": 4}, since_ns=S, cpu_ns=10**7, run_delay_ns=3 * S)
+    starved = Process(4, 4, {"R": 4}, over_ns=S, cpu_ns=10**7, run_delay_ns=3 * S)
     now = Evidence(processes={12: starved}, read_ns={"processes": 2 * S})
     said = explain(row, None, model(evidence=HostTick(now)), None)
     assert "in 1.00s its 4 threads ran 10.0ms and waited 3.00s for a CPU" in said.evidence
