@@ -187,7 +187,7 @@ def test_a_full_disk_is_one_line_and_a_valid_file(tmp_path: Path) -> None:
     script = """
 import subprocess, sys
 where, *argv = sys.argv[1:]
-subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "none", where], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "none", where], check=True)
 with open(where + "/filler", "wb") as filler:
     filler.write(bytes(200_000))
 done = subprocess.run(argv, stderr=subprocess.PIPE, text=True, timeout=50)
