@@ -22,7 +22,7 @@ Rooms
     spells         each verdict of a socket from when it began to hold until it ended
     findings/      what a look came to: cases that share a cause, as text, HTML and JSON
     changes        ticks in which something changed; lookback: what the screen keeps of ticks
-    past           PastFeed: a replay that goes to any tick, forward and back
+    past           PastFeed: a replay that goes to any tick, forward and back; warm: its engines
     stretches      FILE@FROM..TO and the ticks that it means
     store/         frames, the recording file, and the last minutes as frames in memory
     model/         pure values: rows, records, histograms, tcp_info; no words

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -59,6 +60,14 @@ class Deriver:
         self._evidence, self._cpu_waits = Mover(), CpuWaits()
         self._unlisted: frozenset[Proto] = frozenset()
         self._matched_waits = OctaveSum()
+
+    def twin(self, engine: Engine, names: RowNames) -> Deriver:
+        """Another one at the same tick, over a twin of the engine."""
+        made = copy(self)
+        made.engine, made.names, made.log = engine, names, self.log.twin(engine)
+        # What a tick changes in place; all else it replaces.
+        made._evidence, made._matched_waits = copy(self._evidence), self._matched_waits.copy()
+        return made
 
     # --- the model ---
 

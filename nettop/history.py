@@ -84,5 +84,10 @@ class Histories:
                 continue  # it was appended to meanwhile
         return []
 
+    def copy(self) -> Histories:
+        made = Histories()
+        made._points = {cookie: points.copy() for cookie, points in self._points.items()}
+        return made
+
     def clear(self) -> None:
         self._points.clear()

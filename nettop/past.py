@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from nettop.enginefeed import LONG_SOCKETS
 from nettop.errors import NettopError
 from nettop.feed import Sort
 from nettop.model.types import Model
 from nettop.replay import ReplayFeed
-from nettop.sample import Sample
 from nettop.store.source import FrameInfo, FrameSource
+from nettop.warm import Gone, Warm, WarmTicks, Wish
 
-# Rates need the tick before, verdicts three, losses ten seconds: what comes before a tick is
-# taken too, and not shown.
-WARM_UP_NS = 15 * 10**9
+if TYPE_CHECKING:
+    from nettop.query.compile import Filter
 
-
-def start_of(frames: Sequence[FrameInfo], first: FrameInfo) -> FrameInfo:
-    """The key frame from which what comes before a tick is known.
-
-    Raises:
-        NettopError: no key frame is at or before it.
-    """
-    keys = [f for f in frames if f.key and f.seq <= first.seq]
-    if not keys:
-        raise NettopError("the recording has no key frame: it cannot be read")
-    start = keys[-1]
-    for key in reversed(keys):
-        # By a clock that cannot be set; before a restart of the host it was another one.
-        if key.mono_ns > first.mono_ns:
-            break
-        start = key
-        if first.mono_ns - key.mono_ns >= WARM_UP_NS:
-            break
-    return start
+_TRIES = 8  # while ticks are forgotten
 
 
 class PastFeed(ReplayFeed):
-    """The tick of a recording, or of memory, that one stands at; any thread may ask."""
+    """The tick of a recording, or of memory, that one stands at.
+
+    One thread moves, any asks. A tick shows the same whichever way one came to it. What is slow
+    and can wait is done beside: under another filter runs, and under another focus histories, are
+    there a moment later.
+    """
 
     current: FrameInfo
 
@@ -51,21 +39,30 @@ class PastFeed(ReplayFeed):
         title: str | None = None,
         filter_text: str | None = None,
         sort: Sort | None = None,
+        beside: PastFeed | None = None,
     ) -> None:
         """
         Args:
             seq: where to stand first; None: at the newest tick.
+            beside: another feed of the same source; what one has read the other need not.
 
         Raises:
             FilterError: filter_text is wrong.
             NettopError: in one line, when there is no tick, or one cannot be read.
+            EOFError: the tick is kept no more.
         """
         super().__init__(iter(()), title=title, filter_text=filter_text, sort=sort)
         self._source = source
+        self._ticks: WarmTicks = beside._ticks if beside is not None else WarmTicks(source)
+        self._on_model: Callable[[], None] | None = None
+        self._moving = threading.RLock()
+        self._engine: Warm | None = None
         frames = self.frames
         if not frames:
             raise NettopError("there is no tick to look back on yet")
         self.seek(frames[-1].seq if seq is None else seq)
+
+    # --- moving ---
 
     @property
     def frames(self) -> list[FrameInfo]:
@@ -77,44 +74,83 @@ class PastFeed(ReplayFeed):
 
         Raises:
             NettopError: in one line, when a tick cannot be read.
+            EOFError: it is kept no more.
         """
-        frames = self.frames
-        at = bisect_right(frames, seq, key=lambda f: f.seq) - 1
-        return self._go(frames, frames[max(0, at)])
+        return self._go(lambda frames: _place(frames, seq))
 
     def step(self, n: int) -> Model:
-        """n ticks forward, or (negative) back; at the ends it stays.
+        """n ticks forward, or (negative) back; at the ends it stays. Raises as seek."""
+        return self._go(lambda frames: _place(frames, self.current.seq) + n)
 
-        Raises:
-            NettopError: in one line, when a tick cannot be read.
-        """
-        frames = self.frames
-        at = bisect_right(frames, self.current.seq, key=lambda f: f.seq) - 1
-        return self._go(frames, frames[min(max(0, at + n), len(frames) - 1)])
+    def _go(self, place: Callable[[Sequence[FrameInfo]], int]) -> Model:
+        with self._moving:
+            for _ in range(_TRIES):
+                frames = self.frames
+                at = min(max(0, place(frames)), len(frames) - 1)
+                with suppress(Gone):  # it was forgotten meanwhile: the oldest is next
+                    focus = frozenset(self._focus)
+                    engine = self._ticks.at(frames, at, self.filter_text, focus)
+                    self._show(engine, frames[at])
+                    if not engine.focus >= focus:
+                        self._look_again()
+                    assert self._model is not None
+                    return self._model
+            raise EOFError
 
-    def _go(self, frames: Sequence[FrameInfo], to: FrameInfo) -> Model:
-        with self._replacing():
-            return self._take_all(frames, to)
+    def _show(self, engine: Warm, at: FrameInfo) -> None:
+        with self._changing:
+            self._engine, self.current = engine, at
+            self.names, self._deriver = engine.names, engine._deriver
+            self._histories = engine._histories
+            self._asked, self._filter, self._seq = engine._asked, engine._filter, engine._seq
+            self._reorder()
+            self._model = engine._model
 
-    def _sockets(self) -> int:
-        return LONG_SOCKETS + 1  # many ticks are taken for one
+    def _look_again(self) -> None:
+        """The same tick, read under the filter and the focus in force, once that is done."""
+        text, at = self.filter_text, self.current
 
-    def _take_all(self, frames: Sequence[FrameInfo], to: FrameInfo) -> Model:
-        start = start_of(frames, to)
-        self._restart(self._source.samples(start.seq, to.seq))
-        model: Model | None = None
-        for frame in frames[frames.index(start) :]:
-            model = self.tick()
-            if frame.seq >= to.seq:
-                break
-        assert model is not None
-        self.current = to
-        return model
+        def ready(engine: Warm) -> None:
+            with self._moving:
+                if text != self.filter_text or at != self.current:
+                    return
+                self._show(engine, at)
+            if self._on_model is not None:
+                self._on_model()
 
-    def _restart(self, samples: Iterator[Sample]) -> None:
-        self._samples = samples
-        self._seq = None
-        self._deriver = self._new_deriver()
-        self._asked = self._filter = None
-        self._histories.clear()
-        self._set_filter_text()
+        self._ticks.wish(id(self), Wish(text, frozenset(self._focus), at.seq, ready))
+
+    def settle(self) -> None:
+        """Waits until all is done that can wait."""
+        self._ticks.settle()
+
+    # --- a feed ---
+
+    def start(self, on_model: Callable[[], None]) -> None:
+        self._on_model = on_model
+        on_model()
+
+    def stop(self) -> None:
+        self._ticks.stop()
+
+    close = stop
+
+    def set_filter(self, compiled: Filter | None) -> None:
+        with self._moving:
+            if self._engine is not None:  # it may be another feed's too
+                self._show(self._engine.twin(), self.current)
+            super().set_filter(compiled)
+            self._look_again()
+
+    def set_focus(self, cookies: Sequence[int]) -> None:
+        with self._moving:
+            self._focus = tuple(cookies)
+            if self._engine is not None and not self._engine.focus >= set(cookies):
+                self._look_again()
+
+    def clear(self) -> None:
+        """What is past stays as it was."""
+
+
+def _place(frames: Sequence[FrameInfo], seq: int) -> int:
+    return max(0, bisect_right(frames, seq, key=lambda f: f.seq) - 1)

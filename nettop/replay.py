@@ -32,6 +32,12 @@ class RecordedNames:
         self.facts = Facts()
         self._containers: dict[str, str | None] = {}
 
+    def twin(self) -> RecordedNames:
+        """The same for another feed."""
+        made = RecordedNames()
+        made.facts, made._containers = self.facts, self._containers
+        return made
+
     def user(self, uid: int) -> str | None:
         return _clean(self.facts.names.users.get(uid))
 
@@ -95,11 +101,12 @@ class ReplayFeed(EngineFeed):
         self._sort = sort or Sort()
         self._asked: Asked | None = None
         self._filter: Filter | None = None
+        self._details = True  # every socket's
         self._set_filter_text()
 
     def _new_deriver(self) -> Deriver:
-        engine = Engine(tail=lambda: self.names.facts.tcp_info_tail)
-        return Deriver(engine, self.names)
+        names = self.names  # not this feed, which then could be freed with the engine at once
+        return Deriver(Engine(tail=lambda: names.facts.tcp_info_tail), names)
 
     # --- time ---
 
@@ -112,9 +119,10 @@ class ReplayFeed(EngineFeed):
         sample = next(self._samples, None)
         if sample is None:
             raise EOFError
-        return self._take(sample)
+        return self.take(sample)
 
-    def _take(self, sample: Sample) -> Model:
+    def take(self, sample: Sample) -> Model:
+        """Takes this sample, the next one or the first of another start."""
         if self._seq is not None and sample.seq != self._seq + 1:
             # The recorder was started anew: cookies of another boot are other sockets.
             self._deriver = self._new_deriver()
@@ -133,7 +141,7 @@ class ReplayFeed(EngineFeed):
             raise NettopError(f"a tick of the recording cannot be read: {error.strerror}") from None
         self._reorder()
         self._model = self._deriver.model(facts, mono_ns=sample.mono_ns, wall_ns=sample.wall_ns)
-        self._histories.add(self._model, (), engine)
+        self._histories.add(self._model, self._focus, engine)
         return self._model
 
     def _configure(self, asked: Asked) -> None:
@@ -142,7 +150,7 @@ class ReplayFeed(EngineFeed):
         c.tcp_states, c.udp, c.mptcp = asked.tcp_states, asked.udp, asked.mptcp
         c.family = asked.family
         c.rows_all, c.listen_only = asked.rows_all, asked.listen_only
-        c.detail_max = _ALL_DETAILS
+        c.detail_max = _ALL_DETAILS if self._details else 0
         self._deriver.engine.configure()
 
     def _set_filter_text(self) -> None:

@@ -270,19 +270,22 @@ void nt_deliver(struct nt_engine *e, uint64_t at_ns, enum nt_section_kind kind, 
 
 int nt_take(struct nt_engine *e, const uint8_t *sections, uint64_t n)
 {
-	/* Netlink messages are read in place, which needs their alignment. */
-	uint8_t *copy = malloc(n ? n : 1);
 	struct nt_section head;
+	uint8_t *copy = NULL;
 	const uint8_t *body;
 	uint64_t at = 0;
 	int more;
 
-	if (!copy)
-		return -ENOMEM;
-	if (n)
+	/* Netlink messages are read in place, which needs their alignment. */
+	if ((uintptr_t)sections % 8 && n) {
+		copy = malloc(n);
+		if (!copy)
+			return -ENOMEM;
 		memcpy(copy, sections, n);
+		sections = copy;
+	}
 	pthread_mutex_lock(&e->lock);
-	while ((more = nt_section_next(copy, n, &at, &head, &body)) == 1)
+	while ((more = nt_section_next(sections, n, &at, &head, &body)) == 1)
 		if (nt_apply(e, &head, body) == -EPROTO && head.kind != NT_S_DIAG) {
 			more = -EPROTO;
 			break;

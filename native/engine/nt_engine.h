@@ -86,10 +86,13 @@ struct nt_planes {
 	uint32_t free_head; /* 1 + slot; 0 none */
 };
 
-/* Who holds sockets (nt_holders.h): open addressing by inode. */
+/* Who holds sockets (nt_holders.h): records as they came, found by inode. */
 struct nt_holders {
 	struct nt_holder *v;
-	uint32_t mask, n;
+	uint32_t n, cap;
+	uint32_t *index; /* open addressing: 1 + record; 0 empty */
+	uint32_t mask;
+	uint32_t *sharers; /* of v and index, which then stay as they are; NULL: own ones */
 };
 
 /* Why a socket's packets were dropped in an interval, as far as the events plane saw it. */

@@ -162,6 +162,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		give(e, head, body);
 		if (how & 0x40)
 			ask(e, data[2]);
+		if (how & 0x10) {
+			struct nt_engine *twin;
+
+			must(!nt_engine_copy(e, &twin));
+			nt_engine_free(e);
+			e = twin;
+		}
 		data += 2 + BODY;
 		size -= 2 + BODY;
 	}

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "nt_api.h"
 
 /* Made by the build: a hash of all of the interface (nettop/engine/abi.py). */
@@ -19,5 +24,12 @@ int nt_bpf_built(void)
 	return 1;
 #else
 	return 0;
+#endif
+}
+
+void nt_memory_give_back(void)
+{
+#ifdef __GLIBC__
+	mallopt(M_MMAP_THRESHOLD, 256 << 10);
 #endif
 }

@@ -9,6 +9,8 @@ struct nt_procs;
 /* A hash of these headers, so that a helper built from others is noticed. */
 int nt_abi_version(void);
 int nt_bpf_built(void); /* 1: the BPF programs are inside */
+/* From now on large blocks go back to the system when they are freed, where the C library can. */
+void nt_memory_give_back(void);
 
 /* --- process table: socket inode -> processes (nt_procs.c) --- */
 int nt_procs_new(const char *proc_root, struct nt_procs **ret);
@@ -49,6 +51,11 @@ int nt_caps_get(uint64_t *effective, uint64_t *permitted);
 /* --- engine: dumps, table, order (nt_engine.c and beside it) --- */
 int nt_engine_new(struct nt_procs *procs, struct nt_engine **ret); /* procs may be NULL */
 void nt_engine_free(struct nt_engine *e);
+/*
+ * Another one at the same tick (nt_copy.c), which gets the room that taking the next one needs;
+ * -EINVAL of one that polls.
+ */
+int nt_engine_copy(struct nt_engine *e, struct nt_engine **ret);
 /* Takes over the descriptors: one for dumps, one for exact look-ups (-1: none). */
 int nt_engine_add_netns(struct nt_engine *e, uint32_t netns, int diag_fd, int lookup_fd);
 int nt_engine_del_netns(struct nt_engine *e, uint32_t netns);

@@ -5,6 +5,7 @@
  * that is not here it is known from when on nothing was recorded.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,7 @@ struct nt_ev_memory {
 	uint32_t next[EVENTS]; /* the next newer of the same socket, or the next free one */
 	uint32_t slots[SLOTS]; /* 1 + socket, by cookie; 0: empty */
 	uint32_t free_event, n_sockets, free_socket;
+	uint32_t used; /* events, up to the last that ever was */
 	uint32_t quietest, loudest;
 	uint64_t since_ns; /* nothing of sockets that are not here was recorded since */
 	uint64_t forgotten;
@@ -46,6 +48,21 @@ struct nt_ev_memory *nt_ev_memory_new(uint64_t since_ns)
 	m->free_socket = m->quietest = m->loudest = NONE;
 	m->since_ns = since_ns;
 	return m;
+}
+
+struct nt_ev_memory *nt_ev_memory_copy(const struct nt_ev_memory *m)
+{
+	struct nt_ev_memory *copy = m ? calloc(1, sizeof(*copy)) : NULL;
+
+	if (!copy)
+		return NULL;
+	/* Most of the room is mostly unused: it is not touched. */
+	size_t rest = offsetof(struct nt_ev_memory, next);
+
+	memcpy(copy->sockets, m->sockets, m->n_sockets * sizeof(*m->sockets));
+	memcpy(copy->events, m->events, m->used * sizeof(*m->events));
+	memcpy((uint8_t *)copy + rest, (const uint8_t *)m + rest, sizeof(*m) - rest);
+	return copy;
 }
 
 static uint32_t home_of(uint64_t cookie)
@@ -167,6 +184,8 @@ void nt_ev_remember(struct nt_ev_memory *m, const struct nt_event *e)
 			forget_quietest(m);
 		at = m->free_event;
 		m->free_event = m->next[at];
+		if (at >= m->used)
+			m->used = at + 1;
 	}
 	m->events[at] = *e;
 	m->next[at] = NONE;

@@ -8,53 +8,97 @@
 
 #define SLOTS_MIN 256
 
-static struct nt_holder *slot_of(const struct nt_holders *h, uint64_t inode)
+static uint32_t *slot_of(const struct nt_holders *h, uint64_t inode)
 {
 	uint32_t i = (uint32_t)(inode * 0x9E3779B97F4A7C15ULL >> 32) & h->mask;
 
-	while (h->v[i].inode && h->v[i].inode != inode)
+	while (h->index[i] && h->v[h->index[i] - 1].inode != inode)
 		i = (i + 1) & h->mask;
-	return &h->v[i];
+	return &h->index[i];
 }
 
 const struct nt_holder *nt_holders_find(const struct nt_holders *h, uint64_t inode)
 {
-	const struct nt_holder *found = h->v ? slot_of(h, inode) : NULL;
+	uint32_t found = h->index ? *slot_of(h, inode) : 0;
 
-	return found && found->inode ? found : NULL;
+	return found ? &h->v[found - 1] : NULL;
 }
 
-static int resize(struct nt_holders *h, uint32_t slots)
+/* A copy of its own, with room for so many records at least. */
+static int copied(const struct nt_holders *h, uint32_t cap, struct nt_holders *ret)
 {
-	struct nt_holders bigger = { .v = calloc(slots, sizeof(*bigger.v)), .mask = slots - 1 };
+	uint32_t slots = SLOTS_MIN;
 
-	if (!bigger.v)
+	while (slots < 2 * cap)
+		slots *= 2;
+	*ret = (struct nt_holders){ .n = h->n, .cap = slots / 2, .mask = slots - 1 };
+	ret->v = malloc(ret->cap * sizeof(*ret->v));
+	ret->index = calloc(slots, sizeof(*ret->index));
+	if (!ret->v || !ret->index) {
+		free(ret->v);
+		free(ret->index);
 		return -ENOMEM;
-	for (uint32_t i = 0; h->v && i <= h->mask; i++) {
-		if (!h->v[i].inode)
-			continue;
-		*slot_of(&bigger, h->v[i].inode) = h->v[i];
-		bigger.n++;
 	}
-	free(h->v);
-	*h = bigger;
+	if (h->n)
+		memcpy(ret->v, h->v, h->n * sizeof(*h->v));
+	for (uint32_t i = 0; i < h->n; i++)
+		*slot_of(ret, ret->v[i].inode) = i + 1;
 	return 0;
 }
 
-/* The slot of an inode, empty if it is new; NULL when memory ends. */
-static struct nt_holder *upsert(struct nt_holders *h, uint64_t inode)
+void nt_holders_deinit(struct nt_holders *h)
 {
-	if (!h->v || (h->n + 1) * 2 > h->mask) {
-		if (resize(h, h->v ? (h->mask + 1) * 2 : SLOTS_MIN))
-			return NULL;
+	if (!h->sharers || !__atomic_sub_fetch(h->sharers, 1, __ATOMIC_ACQ_REL)) {
+		free(h->v);
+		free(h->index);
+		free(h->sharers);
 	}
-	struct nt_holder *slot = slot_of(h, inode);
+	memset(h, 0, sizeof(*h));
+}
 
-	if (!slot->inode) {
-		slot->inode = inode;
-		h->n++;
+int nt_holders_share(struct nt_holders *h, struct nt_holders *ret)
+{
+	if (h->v && !h->sharers) {
+		h->sharers = malloc(sizeof(*h->sharers));
+		if (!h->sharers)
+			return -ENOMEM;
+		*h->sharers = 1;
 	}
-	return slot;
+	if (h->sharers)
+		__atomic_add_fetch(h->sharers, 1, __ATOMIC_RELAXED);
+	*ret = *h;
+	return 0;
+}
+
+/* Room for one more in records that no other engine reads. */
+static int make_own(struct nt_holders *h)
+{
+	struct nt_holders own;
+
+	if (h->n < h->cap && !h->sharers)
+		return 0;
+	if (copied(h, h->n + 1, &own))
+		return -ENOMEM;
+	nt_holders_deinit(h);
+	*h = own;
+	return 0;
+}
+
+/* Notes one; nothing is done where the same is known. */
+static int put(struct nt_holders *h, const struct nt_holder *now)
+{
+	const struct nt_holder *known = nt_holders_find(h, now->inode);
+
+	if (known && !memcmp(known, now, sizeof(*now)))
+		return 0;
+	if (make_own(h))
+		return -ENOMEM;
+	uint32_t *slot = slot_of(h, now->inode);
+
+	if (!*slot)
+		*slot = ++h->n;
+	h->v[*slot - 1] = *now;
+	return 0;
 }
 
 /* Forgets inodes that no socket has any more, once they are the most. */
@@ -68,23 +112,14 @@ static void prune(struct nt_holders *h, const struct nt_engine *e)
 		if (!(e->table.mark[i] & NT_M_LIVE))
 			continue;
 		const struct nt_holder *known = nt_holders_find(h, nt_rec_at(&e->table, i)->inode);
-		struct nt_holder *to = known ? upsert(&kept, known->inode) : NULL;
 
-		if (known && !to) {
+		if (known && put(&kept, known)) {
 			nt_holders_deinit(&kept);
 			return;
 		}
-		if (to)
-			*to = *known;
 	}
 	nt_holders_deinit(h);
 	*h = kept;
-}
-
-void nt_holders_deinit(struct nt_holders *h)
-{
-	free(h->v);
-	memset(h, 0, sizeof(*h));
 }
 
 int nt_holders_apply(struct nt_engine *e, const struct nt_section *s, const uint8_t *body)
@@ -95,12 +130,8 @@ int nt_holders_apply(struct nt_engine *e, const struct nt_section *s, const uint
 		return -EPROTO;
 	for (uint32_t at = 0; at < s->bytes; at += sizeof(one)) {
 		memcpy(&one, body + at, sizeof(one));
-		struct nt_holder *to = one.inode ? upsert(&e->holders, one.inode) : NULL;
-
-		if (one.inode && !to)
+		if (one.inode && put(&e->holders, &one))
 			return -ENOMEM;
-		if (to)
-			*to = one;
 	}
 	prune(&e->holders, e);
 	if (s->kind == NT_S_OWNERS && e->filter_needs_proc)
@@ -132,17 +163,16 @@ int nt_holders_ask(struct nt_engine *e, uint32_t inode, bool always)
 	if (!inode)
 		return 0;
 	ask(e->procs, inode, &now);
-	struct nt_holder *before = upsert(&e->holders, inode);
+	const struct nt_holder *before = nt_holders_find(&e->holders, inode);
 
 	if (before && !always && !memcmp(before, &now, sizeof(now)))
 		return 0;
-	uint8_t *to = before ? nt_sections_room(e->answers, sizeof(now)) : NULL;
+	uint8_t *to = put(&e->holders, &now) ? NULL : nt_sections_room(e->answers, sizeof(now));
 
 	if (!to) {
 		e->kept_lost = true;
 		return -ENOMEM;
 	}
-	*before = now;
 	memcpy(to, &now, sizeof(now));
 	e->answers->n += sizeof(now);
 	return 0;

@@ -9,7 +9,7 @@
 
 /* A record of NT_S_OWNERS: the answers of a process table about one inode. */
 struct nt_holder {
-	uint64_t inode; /* 0: an empty slot */
+	uint64_t inode; /* 0: none */
 	uint32_t n;	/* how many hold it; all[] has at most NT_HOLDER_PROCS of them */
 	uint32_t pad;
 	struct nt_proc first; /* n 0: owner says why no holder is known */
@@ -26,5 +26,7 @@ int nt_holders_ask(struct nt_engine *e, uint32_t inode, bool always);
 /* Makes the answers that were kept a section. */
 void nt_holders_flush(struct nt_engine *e, enum nt_section_kind kind);
 void nt_holders_deinit(struct nt_holders *h);
+/* The same for another engine, until one of the two notes something new. */
+int nt_holders_share(struct nt_holders *h, struct nt_holders *ret);
 
 #endif

@@ -12,11 +12,11 @@ from nettop.compare.verdict import compare
 from nettop.errors import EXIT_USAGE, NettopError, UsageError
 from nettop.headless import standard_output
 from nettop.model.types import Model
-from nettop.past import start_of
 from nettop.query import Filter, FilterError, compile_filter
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording, is_recording
 from nettop.stretches import Stretch
+from nettop.warm import start_of
 
 
 def run(options: DiffOptions) -> int:

@@ -11,11 +11,11 @@ from nettop.export.formats import Format
 from nettop.export.snapshot import Ticks
 from nettop.feed import Sort
 from nettop.options import Options
-from nettop.past import start_of
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording
 from nettop.store.source import FrameInfo
 from nettop.stretches import nearest, ticks_between
+from nettop.warm import start_of
 
 _ONE_OBJECT = (Format.JSON, Format.SVG)
 

@@ -90,10 +90,10 @@ def run_file(options: WhyOptions) -> int:
 
 def look_recording(options: WhyOptions) -> Report:
     """Replays the stretch, so that it is judged by the rules of this version."""
-    from nettop.past import start_of
     from nettop.query import FilterError
     from nettop.replay import ReplayFeed
     from nettop.store.recording import Recording
+    from nettop.warm import start_of
 
     assert options.stretch is not None
     with closing(Recording(options.stretch.file)) as recording:

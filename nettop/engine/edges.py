@@ -40,6 +40,12 @@ class OctaveSum:
         self._sum_ns += more.dist.sum_ns
         self._max_ns = max(self._max_ns, more.dist.max_ns)
 
+    def copy(self) -> OctaveSum:
+        made = OctaveSum()
+        made._counts = self._counts.copy()
+        made._sum_ns, made._max_ns = self._sum_ns, self._max_ns
+        return made
+
     @property
     def total(self) -> Histogram:
         return octaves_histogram(self._counts, self._sum_ns, self._max_ns)

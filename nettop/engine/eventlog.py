@@ -37,6 +37,12 @@ class EventLog:
         self._engine, self._e = engine, engine.handle
         self._beyond = dict.fromkeys(EventType, 0)
 
+    def twin(self, engine: Engine) -> EventLog:
+        """The same over a twin of the engine."""
+        made = EventLog(engine)
+        made._beyond = self._beyond.copy()
+        return made
+
     def tick(self) -> EventsTick | None:
         """The last interval; None: the plane is off."""
         head, at_ns = ffi.new("struct nt_events_head *"), ffi.new("uint64_t *")

@@ -45,10 +45,14 @@ class Sections:
         head.netns, head.arg = section.netns, section.arg
         check(lib.nt_sections_add(self.handle, head, section.body), "adding a section")
 
-    def to_bytes(self) -> bytes:
+    def view(self) -> memoryview:
+        """The bytes where they are, valid until the list is changed."""
         out = ffi.new("uint8_t **")
         n = lib.nt_sections_bytes(self.handle, ffi.cast("const uint8_t **", out))
-        return bytes(ffi.buffer(out[0], n)) if n else b""
+        return memoryview(ffi.buffer(out[0], n)).toreadonly() if n else memoryview(b"")
+
+    def to_bytes(self) -> bytes:
+        return bytes(self.view())
 
 
 def sections_of(raw: bytes) -> Iterator[Section]:
@@ -91,7 +95,11 @@ class Packer:
         return self._out.to_bytes()
 
     def unpack(self, frame: bytes, most: int = UNPACKED_MOST_BYTES) -> bytes:
-        """A frame to sections.
+        """A frame to sections; raises as unpack_in_place."""
+        return bytes(self.unpack_in_place(frame, most))
+
+    def unpack_in_place(self, frame: bytes, most: int = UNPACKED_MOST_BYTES) -> memoryview:
+        """A frame to sections in the packer's memory, valid until it unpacks or packs again.
 
         Raises:
             ValueError: the frame is not one, or one before it is missing; the packer is then new.
@@ -101,4 +109,4 @@ class Packer:
         if result in (-errno.EPROTO, -errno.ENOMEM):
             raise ValueError(f"no frame: {os.strerror(-result)}")
         check(result, "unpacking a frame")
-        return self._out.to_bytes()
+        return self._out.view()

@@ -77,6 +77,20 @@ class Engine:
         self.config = ffi.new("struct nt_config *")
         lib.nt_config_default(self.config)
 
+    def twin(self, tail: Callable[[], tuple[InfoField, ...]]) -> Engine:
+        """Another engine at the same tick, of one that polls nothing; neither changes the other.
+
+        Args:
+            tail: as of a new engine.
+        """
+        out = ffi.new("struct nt_engine **")
+        check(lib.nt_engine_copy(self._e, out), "copying an engine")
+        made = Engine.__new__(Engine)
+        made._e = made.handle = ffi.gc(out[0], lib.nt_engine_free)
+        made._procs, made._tail, made._cong = None, tail, self._cong
+        made.config = ffi.new("struct nt_config *", self.config[0])
+        return made
+
     def add_netns(self, netns: int, diag_fd: int, lookup_fd: int = -1) -> None:
         """Polls a namespace through these descriptors, which the engine closes."""
         check(lib.nt_engine_add_netns(self._e, netns, diag_fd, lookup_fd), "adding a namespace")

@@ -69,8 +69,10 @@ class FrameWriter:
 class FrameReader:
     """The inverse: a key frame, and then each that follows it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_place: bool = False) -> None:
+        """in_place: sections are valid only until the next frame is read, and cheaper."""
         self._packer = Packer()
+        self._unpack = self._packer.unpack_in_place if in_place else self._packer.unpack
         self._zstd = zstandard.ZstdDecompressor()
         self._facts: dict[str, Any] = {}
         self._ready = False
@@ -104,11 +106,11 @@ class FrameReader:
         except zstandard.ZstdError:
             raise FrameError("a frame of the recording is damaged: it cannot be decompressed") \
                 from None  # fmt: skip
-        sections = b""
+        sections: bytes | memoryview = b""
         for tag, part in _parts(raw):
             if tag == _SECTIONS:
                 try:
-                    sections = self._packer.unpack(part)
+                    sections = self._unpack(part)
                 except ValueError:
                     raise FrameError("a frame of the recording is damaged: bad sections") from None
             elif tag == _FACTS:

@@ -14,13 +14,15 @@ from nettop.store.source import FrameInfo
 MOST_BYTES = 64 << 20
 KEY_EVERY_S = 15.0
 
+_Frames = list[bytes]
+
 
 @dataclass(slots=True)
 class _Group:
     """A key frame and those that need it."""
 
     infos: list[FrameInfo] = field(default_factory=list)
-    frames: list[bytes] = field(default_factory=list)
+    frames: _Frames = field(default_factory=list)
     n_bytes: int = 0
 
 
@@ -96,20 +98,24 @@ class MemoryFrames:
         with self._lock:
             return [info for group in self._groups for info in group.infos]
 
-    def samples(self, first: int = 0, last: int = 2**62) -> Iterator[Sample]:
-        """From the last key frame at or before a seq on, or from the first there is; up to last.
-
-        What is forgotten meanwhile is still read.
-        """
+    def samples(
+        self, first: int = 0, last: int = 2**62, *, in_place: bool = False
+    ) -> Iterator[Sample]:
+        """As FrameSource says; ends where the next one is forgotten."""
         with self._lock:
-            before = [g for g in self._groups if g.infos[0].seq <= first]
-            start = before[-1].infos[0].seq if before else 0
-            frames = [
-                frame
-                for group in self._groups
-                for info, frame in zip(group.infos, group.frames, strict=True)
-                if start <= info.seq <= last
-            ]
-        reader = FrameReader()
-        for frame in frames:
-            yield reader.sample(frame)
+            before = [g.infos[0].seq for g in self._groups if g.infos[0].seq <= first]
+            at = before[-1] if before else self._groups[0].infos[0].seq if self._groups else 1
+        reader = FrameReader(in_place=in_place)
+        while frames := self._next(at, last):
+            for frame in frames:
+                yield reader.sample(frame)
+            at += len(frames)
+
+    def _next(self, first: int, last: int) -> _Frames:
+        """From a seq on, of one key frame."""
+        with self._lock:
+            for group in self._groups:
+                begins = group.infos[0].seq
+                if begins <= first <= group.infos[-1].seq:
+                    return group.frames[first - begins : max(0, last + 1 - begins)]
+        return []

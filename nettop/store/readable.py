@@ -46,7 +46,9 @@ class ReadableFrames:
             self._frames = frames
         return frames
 
-    def samples(self, first: int = 0, last: int = 2**62) -> Iterator[Sample]:
+    def samples(
+        self, first: int = 0, last: int = 2**62, *, in_place: bool = False
+    ) -> Iterator[Sample]:
         """As FrameSource says.
 
         Raises:
@@ -67,13 +69,13 @@ class ReadableFrames:
                 and frames[end + 1].seq == frames[end].seq + 1
             ):
                 end += 1
-            yield from self._stretch(frames[at : end + 1])
+            yield from self._stretch(frames[at : end + 1], in_place)
             at = end + 1
 
-    def _stretch(self, frames: list[FrameInfo]) -> Iterator[Sample]:
+    def _stretch(self, frames: list[FrameInfo], in_place: bool) -> Iterator[Sample]:
         read = 0
         try:
-            for sample in self._source.samples(frames[0].seq, frames[-1].seq):
+            for sample in self._source.samples(frames[0].seq, frames[-1].seq, in_place=in_place):
                 if self._abandoned.is_set():
                     raise Abandoned
                 yield sample

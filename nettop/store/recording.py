@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -170,6 +171,7 @@ class Recording:
             NettopError: in one line, when it cannot be read or is no recording.
         """
         self.path = Path(path)
+        self._asking = threading.Lock()  # SQLite must not be closed under a query
         self._db = opened(self.path, write=False)
         with plain_errors(self.path, "cannot read"):
             if not check(self._db, self.path):
@@ -185,7 +187,7 @@ class Recording:
         Raises:
             NettopError: in one line, when there is none, or they cannot be read.
         """
-        with plain_errors(self.path, "cannot read"):
+        with plain_errors(self.path, "cannot read"), self._asking:
             rows = self._db.execute("SELECT seq, wall_ns, mono_ns, key FROM frames ORDER BY seq")
             found = []
             for seq, wall_ns, mono_ns, key in rows:
@@ -205,14 +207,17 @@ class Recording:
             return ""
         return f"; those of a recorder that was killed are in {wal.name}, to be copied with it"
 
-    def samples(self, first: int = 0, last: int = 2**62) -> Iterator[Sample]:
+    def samples(
+        self, first: int = 0, last: int = 2**62, *, in_place: bool = False
+    ) -> Iterator[Sample]:
         """From the last key frame at or before a seq on, or from the first there is; up to last."""
         with plain_errors(self.path, "cannot read"):
-            (start,) = self._db.execute(
-                "SELECT coalesce(max(seq), 0) FROM frames WHERE key AND seq <= ?", (first,)
-            ).fetchone()
+            with self._asking:
+                (start,) = self._db.execute(
+                    "SELECT coalesce(max(seq), 0) FROM frames WHERE key AND seq <= ?", (first,)
+                ).fetchone()
             # What comes next; of a recording from its beginning that is not known.
-            reader, due = FrameReader(), start or first or None
+            reader, due = FrameReader(in_place=in_place), start or first or None
             while page := self._page(start, last):
                 for seq, frame in page:
                     if due is not None and seq != due:
@@ -231,10 +236,12 @@ class Recording:
 
     def _page(self, first: int, last: int) -> list[tuple[int, object]]:
         """A few frames, read at once: a reader that stays in the middle would keep the -wal."""
-        return self._db.execute(
-            "SELECT seq, frame FROM frames WHERE seq >= ? AND seq <= ? ORDER BY seq LIMIT ?",
-            (first, last, _PAGE),
-        ).fetchall()
+        with self._asking:
+            return self._db.execute(
+                "SELECT seq, frame FROM frames WHERE seq >= ? AND seq <= ? ORDER BY seq LIMIT ?",
+                (first, last, _PAGE),
+            ).fetchall()
 
     def close(self) -> None:
-        self._db.close()
+        with self._asking:
+            self._db.close()

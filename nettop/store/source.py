@@ -23,8 +23,13 @@ class FrameSource(Protocol):
     def frames(self) -> list[FrameInfo]:
         """All of them, oldest first."""
 
-    def samples(self, first: int = 0, last: int = 2**62) -> Iterator[Sample]:
+    def samples(
+        self, first: int = 0, last: int = 2**62, *, in_place: bool = False
+    ) -> Iterator[Sample]:
         """From the last key frame at or before a seq on, or from the first there is; up to last.
+
+        Args:
+            in_place: each sample is valid only until the next is asked for, and is cheaper.
 
         Raises:
             NettopError: in one line, when one of them cannot be read.

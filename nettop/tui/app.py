@@ -65,6 +65,10 @@ class Arrived(Message):
         self.arrival = arrival
 
 
+class Filled(Message):
+    """There is more to show of a tick of the past."""
+
+
 class NettopApp(ScreenApp):
     """One main screen, on what its timeline shows."""
 
@@ -78,6 +82,7 @@ class NettopApp(ScreenApp):
             self._on_arrival,
             chosen=Chosen(options.whole_filter, Sort(options.sort_field, options.sort_descending)),
             kept=kept,
+            filled=lambda: self.send_message(Filled()),
         )
         self.options = options
         self.glyphs = ASCII if options.ascii else UTF8
@@ -122,6 +127,10 @@ class NettopApp(ScreenApp):
     def on_arrived(self, message: Arrived) -> None:
         if not self._exit:
             self.main.arrived(message.arrival)
+
+    def on_filled(self) -> None:
+        if not self._exit and self.timeline.away:
+            self.main.show_tick()
 
     def on_model_ready(self) -> None:
         if self._exit:

@@ -98,6 +98,7 @@ class Timeline:
         *,
         chosen: Chosen,
         kept: Kept | None = None,
+        filled: Callable[[], None] | None = None,
     ) -> None:
         """
         Args:
@@ -105,13 +106,14 @@ class Timeline:
             arrived: called by the thread.
             chosen: what is in force in base.
             kept: the ticks of a recording; None: those that a live feed keeps, or none.
+            filled: called by a thread when there is more to show of a tick of the past.
         """
         self.base: Feed = base
         self.feed: Feed = base  # what is shown now
         self.chosen = chosen
         self._kept = kept
         self._spots: Sequence[Spot] | None = None
-        self._arrived = arrived
+        self._arrived, self._filled = arrived, filled
         self._spare: PastFeed | None = None
         # What is in force in each of them.
         self._base_chosen = self._feed_chosen = self._spare_chosen = chosen
@@ -311,11 +313,17 @@ class Timeline:
 
         feed = PastFeed(
             self.source, seq=current.seq, title=self.base.title,
-            filter_text=chosen.filter_text, sort=chosen.sort,
+            filter_text=chosen.filter_text, sort=chosen.sort, beside=self._past_feed(),
         )  # fmt: skip
         if feed.current != current:
             raise NettopError(f"the tick of {self._text(current)} is kept no more")
         return feed
+
+    def _past_feed(self) -> PastFeed | None:
+        """One that is open, so that another need not read what it has read."""
+        from nettop.past import PastFeed
+
+        return next((f for f in (self.feed, self.base) if isinstance(f, PastFeed)), None)
 
     # --- the thread ---
 
@@ -408,10 +416,13 @@ class Timeline:
             if spare is not None:
                 spare.seek(seq)
                 return spare
-            return PastFeed(
+            feed = PastFeed(
                 source, seq=seq, title=self.base.title, filter_text=chosen.filter_text,
-                sort=chosen.sort,
+                sort=chosen.sort, beside=self._past_feed(),
             )  # fmt: skip
+            if self._filled is not None:
+                feed.start(self._filled)
+            return feed
 
         if move.change:
             return self._changed(move, chosen, there)

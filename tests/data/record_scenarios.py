@@ -28,6 +28,7 @@ from nettop.store.recording import RecordingWriter
 from tests.integration.namespaces import namespace
 from tests.integration.namespaces import pair as veth_pair
 from tests.integration.sends import connection, cookie_of, shaped, take
+from tests.integration.trouble import Trouble
 
 HERE = Path(__file__).resolve().parent / "recordings"
 TICKS = 8
@@ -44,18 +45,20 @@ def running(work: Callable[[threading.Event], None]) -> Iterator[None]:
     thread.join()
 
 
-def record(name: str, feed: LiveFeed, before_tick: Callable[[], None] = lambda: None) -> None:
+def record(
+    name: str, feed: LiveFeed, before_tick: Callable[[], None] = lambda: None, *,
+    ticks: int = TICKS, every_s: float = 1.0, key_every: int = TICKS,
+) -> None:  # fmt: skip
     path = HERE / f"{name}.nettop"
     path.unlink(missing_ok=True)
     about = {"host": "host", "kernel": feed._collector._kernel, "nettop": __version__}
     with closing(RecordingWriter(path, about)) as writer:
         feed.record(True)
-        for _ in range(TICKS):
+        for n in range(ticks):
             before_tick()
             model = feed.tick()
-            sample = feed.sample(model, whole=writer.wants_whole(model.mono_ns))
-            writer.add(anonymous(sample))
-            time.sleep(1)
+            writer.add(anonymous(feed.sample(model, whole=n % key_every == 0)))
+            time.sleep(every_s)
     print(f"{path.name}: {path.stat().st_size} bytes")
 
 
@@ -136,7 +139,27 @@ def slow_nic() -> None:
             record("slow-nic", feed)
 
 
-SCENARIOS = {"late-reader": late_reader, "own-queue": own_queue, "slow-nic": slow_nic}
+def moving() -> None:
+    """All planes and many key frames: what each tick says must not depend on the way to it."""
+    with namespace() as space, ExitStack() as stack:
+        trouble = stack.enter_context(closing(Trouble(space)))
+        sender, receiver = (stack.enter_context(s) for s in connection(space, space))
+
+        def send(ended: threading.Event) -> None:
+            while not ended.wait(0.02):
+                sender.sendall(b"x" * 500)
+                time.sleep(0.005)
+                take(receiver, 500)
+
+        planes = PlaneOptions(tx_sample=1, path=True)
+        options = PollOptions(netns=(space,), rows_all=True, planes=planes)
+        with running(send), closing(LiveFeed(options)) as feed:
+            record("moving", feed, trouble.cause, ticks=30, every_s=0.0, key_every=5)
+
+
+SCENARIOS = {
+    "late-reader": late_reader, "own-queue": own_queue, "slow-nic": slow_nic, "moving": moving,
+}  # fmt: skip
 
 
 def main(names: list[str]) -> None:

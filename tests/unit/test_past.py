@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from nettop import warm
 from nettop.export.formats import Format
 from nettop.export.snapshot import write_tick
+from nettop.feed import Grouping
 from nettop.past import PastFeed
+from nettop.query import compile_filter
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording
+from nettop.warm import start_of
 
 HERE = Path(__file__).parents[1] / "data" / "recordings"
 
@@ -69,3 +75,123 @@ def test_at_the_ends_it_stays(recording: Recording) -> None:
     assert feed.current == frames[0]
     feed.seek(10**6)
     assert feed.current == frames[-1]
+
+
+# --- any way, over all planes and several starts ---
+
+
+def shown(feed: PastFeed) -> dict[str, Any]:
+    """All that a screen asks of a tick."""
+    feed.settle()
+    model = feed.latest()
+    assert model is not None
+    rows = feed.window(0, 100)
+    for row in rows:  # places in the engine
+        row.rec = row.rec._replace(detail=0, plane=0)
+    return {
+        "tick": said(feed),
+        "model": model,
+        "order": [row.cookie for row in rows],
+        "rows": {row.cookie: (row, feed.detail(row.cookie)) for row in rows},
+        "runs": (feed.rx_wait(None, run=True), feed.tx(None, run=True)),
+        "of one": [(feed.rx_wait([r.cookie], run=True), feed.tx([r.cookie], run=True),
+                    feed.events([r.cookie], most=20), feed.events_memory([r.cookie]))
+                   for r in rows],
+        "groups": [feed.groups(grouping) for grouping in Grouping if grouping],
+        "closed": feed.closed((), most=50),
+        "events": feed.events((), most=100),
+        "history": (feed.history(None), [feed.history(cookie) for cookie in feed._focus]),
+    }  # fmt: skip
+
+
+@pytest.fixture
+def moving(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recording]:
+    """Thirty ticks in 10 s, with a key frame every 1.7 s."""
+    monkeypatch.setattr(warm, "WARM_UP_NS", 2 * 10**9)
+    with closing(Recording(HERE / "moving.nettop")) as opened:
+        yield opened
+
+
+_direct: dict[tuple[int, str | None], dict[str, Any]] = {}
+
+
+def direct(recording: Recording, seq: int, text: str | None = None) -> dict[str, Any]:
+    """What is shown where one goes there at once."""
+    if (seq, text) not in _direct:
+        _direct[seq, text] = shown(PastFeed(recording, seq=seq, filter_text=text))
+    return _direct[seq, text]
+
+
+FILTERS = (None, "proto = tcp", "state established and total_retrans > 0")
+moves = st.tuples(st.sampled_from(["seek", "step", "step", "filter"]), st.integers(-30, 30))
+
+
+@pytest.mark.parametrize("kept", [4, 16])
+def test_a_tick_does_not_depend_on_the_way(
+    moving: Recording, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr(warm, "_KEPT_MOST", kept)
+    first = moving.frames()[0].seq
+
+    @settings(max_examples=8, deadline=None, derandomize=True)
+    @given(st.lists(moves, max_size=8))
+    def check(way: list[tuple[str, int]]) -> None:
+        feed = PastFeed(moving)
+        for how, n in [*way, ("step", 0)]:
+            if how == "seek":
+                feed.seek(first + n % 30)
+            elif how == "step":
+                feed.step(n if abs(n) < 4 else n // 8)
+            else:
+                text = FILTERS[n % 3]
+                feed.set_filter(compile_filter(text, feed.names) if text else None)
+        assert shown(feed) == direct(moving, feed.current.seq, feed.filter_text)
+
+    check()
+
+
+def test_a_step_at_a_time_through_every_start(moving: Recording) -> None:
+    frames = moving.frames()
+    ticks = [direct(moving, f.seq) for f in frames]
+    starts = {start_of(frames, f).seq for f in frames}
+    assert len(starts) >= 4
+    assert any(t["tick"]["events"] for t in ticks)
+    assert any(t["runs"][0].dist.count for t in ticks)
+    assert any(t["runs"][1] for t in ticks)
+    feed = PastFeed(moving, seq=frames[0].seq)
+    for forth in ticks:
+        assert shown(feed) == forth
+        feed.step(1)
+    for back in reversed(ticks):
+        assert shown(feed) == back
+        feed.step(-1)
+
+
+def test_it_is_the_same_with_a_worker_beside_it(moving: Recording) -> None:
+    ticks = [direct(moving, f.seq) for f in moving.frames()]
+    feed = PastFeed(moving)
+    said_more: list[None] = []
+    with closing(feed):
+        feed.start(lambda: said_more.append(None))
+        for back in reversed(ticks):
+            assert shown(feed) == back
+            feed.step(-1)
+    assert said_more
+    assert feed._ticks._worker is None
+
+
+def test_histories_follow_the_focus(moving: Recording) -> None:
+    frames = moving.frames()
+    feed = PastFeed(moving, seq=frames[20].seq)
+    cookies = [row.cookie for row in feed.window(0, 3)]
+    assert all(feed.history(cookie) == [] for cookie in cookies)
+    feed.set_focus(cookies)
+    feed.settle()
+    points = feed.history(cookies[0])
+    assert points[-1].mono_ns == frames[20].mono_ns
+    assert points[0].mono_ns <= frames[20].mono_ns - warm.WARM_UP_NS
+    feed.step(1)
+    further = feed.history(cookies[0])
+    # At a start no rate is known.
+    assert len(further) > 4
+    assert further[1:-1] == points[-len(further) + 2 :]

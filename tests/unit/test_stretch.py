@@ -6,10 +6,10 @@ import pytest
 
 from nettop.commands.replay import stretch
 from nettop.options import Options
-from nettop.past import WARM_UP_NS, start_of
 from nettop.store.source import FrameInfo
 from nettop.stretches import ticks_between
 from nettop.times import Moment, moment
+from nettop.warm import WARM_UP_NS, start_of
 
 S = 10**9
 NOON = 1_800_000_000 * S
