@@ -125,8 +125,13 @@ class NettopApp(ScreenApp):
         self.timeline.base.stop()
 
     def on_arrived(self, message: Arrived) -> None:
-        if not self._exit:
-            self.main.arrived(message.arrival)
+        if self._exit:
+            return
+        if message.arrival.error is not None:
+            self.failure = message.arrival.error
+            self.exit(1)
+            return
+        self.main.arrived(message.arrival)
 
     def on_filled(self) -> None:
         if not self._exit and self.timeline.away:
@@ -168,10 +173,11 @@ class NettopApp(ScreenApp):
         """Writes a snapshot file; NettopError says why not."""
         from nettop.export.snapshot import write_snapshot
 
-        feed: RowFeed = self.timeline.to_export()  # type: ignore[assignment]
-        model = feed.latest()
-        assert model is not None
-        return write_snapshot(None, feed, model, shown, filter_text=filter_text)
+        with self.timeline.exporting() as shown_feed:
+            feed: RowFeed = shown_feed  # type: ignore[assignment]
+            model = feed.latest()
+            assert model is not None
+            return write_snapshot(None, feed, model, shown, filter_text=filter_text)
 
 
 def check_theme(name: str) -> None:

@@ -7,7 +7,7 @@ import time
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -85,6 +85,7 @@ class Arrival:
     feed: PastFeed | None
     chosen: Chosen
     message: str = ""
+    error: Exception | None = None  # that nothing foresaw: the screen ends with it
 
 
 class Timeline:
@@ -300,7 +301,8 @@ class Timeline:
         if chosen.sort != before.sort:
             feed.set_sort(chosen.sort)
 
-    def to_export(self) -> Feed:
+    @contextmanager
+    def exporting(self) -> Iterator[Feed]:
         """The tick that is shown, by a feed that no other thread moves; for any thread.
 
         Raises:
@@ -308,16 +310,18 @@ class Timeline:
         """
         current, chosen = self.current, self.chosen
         if current is None or self.source is None:
-            return self.feed
+            yield self.feed
+            return
         from nettop.past import PastFeed
 
         feed = PastFeed(
             self.source, seq=current.seq, title=self.base.title,
             filter_text=chosen.filter_text, sort=chosen.sort, beside=self._past_feed(),
         )  # fmt: skip
-        if feed.current != current:
-            raise NettopError(f"the tick of {self._text(current)} is kept no more")
-        return feed
+        with closing(feed):
+            if feed.current != current:
+                raise NettopError(f"the tick of {self._text(current)} is kept no more")
+            yield feed
 
     def _past_feed(self) -> PastFeed | None:
         """One that is open, so that another need not read what it has read."""
@@ -391,6 +395,8 @@ class Timeline:
                 return
             except (NettopError, EOFError) as error:
                 self._arrived(Arrival(run, None, chosen, str(error) or "that tick is gone"))
+            except Exception as error:
+                self._arrived(Arrival(run, None, chosen, error=error))
 
     def _moved(
         self, move: Move, spare: PastFeed | None, has: Chosen, chosen: Chosen
@@ -406,11 +412,10 @@ class Timeline:
                 self._spots = self.kept.said.summaries()
             frames = self.frames()
             move = replace(move, seq=frames[-1].seq if frames else 0)
-        if spare is not None and has.filter_text != chosen.filter_text:
-            text = chosen.filter_text
-            spare.set_filter(compile_filter(text, spare.names) if text else None)
-        if spare is not None and has.sort != chosen.sort:
-            spare.set_sort(chosen.sort)
+        if spare is not None:
+            spare.filter_text = chosen.filter_text  # in force from the next tick on
+            if has.sort != chosen.sort:
+                spare.set_sort(chosen.sort)
 
         def there(seq: int) -> PastFeed:
             if spare is not None:
