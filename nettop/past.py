@@ -24,9 +24,9 @@ _TRIES = 8  # while ticks are forgotten
 class PastFeed(ReplayFeed):
     """The tick of a recording, or of memory, that one stands at.
 
-    One thread moves, any asks. A tick shows the same whichever way one came to it. What is slow
-    and can wait is done beside: under another filter runs, and under another focus histories, are
-    there a moment later.
+    One thread moves, one sets filter, order and focus, any asks. A tick shows the same whichever
+    way one came to it. What is slow and can wait is done beside: under another filter runs, and
+    under another focus histories, are there a moment later.
     """
 
     current: FrameInfo
@@ -39,11 +39,13 @@ class PastFeed(ReplayFeed):
         title: str | None = None,
         filter_text: str | None = None,
         sort: Sort | None = None,
+        focus: Sequence[int] = (),
         beside: PastFeed | None = None,
     ) -> None:
         """
         Args:
             seq: where to stand first; None: at the newest tick.
+            focus: as set_focus.
             beside: another feed of the same source; what one has read the other need not.
 
         Raises:
@@ -57,6 +59,7 @@ class PastFeed(ReplayFeed):
         self._on_model: Callable[[], None] | None = None
         self._moving = threading.RLock()
         self._engine: Warm | None = None
+        self._focus = tuple(focus)
         frames = self.frames
         if not frames:
             raise NettopError("there is no tick to look back on yet")
@@ -111,7 +114,8 @@ class PastFeed(ReplayFeed):
         text, at = self.filter_text, self.current
 
         def ready(engine: Warm) -> None:
-            with self._moving:
+            # Whoever draws holds this one, and may set a filter or a focus meanwhile.
+            with self._changing:
                 if text != self.filter_text or at != self.current:
                     return
                 self._show(engine, at)
@@ -136,17 +140,21 @@ class PastFeed(ReplayFeed):
     close = stop
 
     def set_filter(self, compiled: Filter | None) -> None:
-        with self._moving:
+        with self._changing:
             if self._engine is not None:  # it may be another feed's too
                 self._show(self._engine.twin(), self.current)
             super().set_filter(compiled)
             self._look_again()
 
     def set_focus(self, cookies: Sequence[int]) -> None:
-        with self._moving:
+        with self._changing:
             self._focus = tuple(cookies)
             if self._engine is not None and not self._engine.focus >= set(cookies):
                 self._look_again()
+
+    def choose_next(self, filter_text: str | None, focus: Sequence[int]) -> None:
+        """What is in force from the next move on."""
+        self.filter_text, self._focus = filter_text, tuple(focus)
 
     def clear(self) -> None:
         """What is past stays as it was."""

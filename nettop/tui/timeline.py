@@ -113,6 +113,7 @@ class Timeline:
         self.feed: Feed = base  # what is shown now
         self.chosen = chosen
         self._kept = kept
+        self._focus: tuple[int, ...] = ()
         self._spots: Sequence[Spot] | None = None
         self._arrived, self._filled = arrived, filled
         self._spare: PastFeed | None = None
@@ -293,6 +294,11 @@ class Timeline:
         if self.feed is self.base:
             self._base_chosen = chosen
 
+    def set_focus(self, cookies: Sequence[int]) -> None:
+        """The sockets whose histories are shown, in every feed."""
+        self._focus = tuple(cookies)
+        self.feed.set_focus(cookies)
+
     def _use(self, feed: Feed, before: Chosen) -> None:
         chosen = self.chosen
         if chosen.filter_text != before.filter_text:
@@ -314,9 +320,10 @@ class Timeline:
             return
         from nettop.past import PastFeed
 
+        # Not beside the one that is shown: it puts another filter in force while it writes.
         feed = PastFeed(
             self.source, seq=current.seq, title=self.base.title,
-            filter_text=chosen.filter_text, sort=chosen.sort, beside=self._past_feed(),
+            filter_text=chosen.filter_text, sort=chosen.sort,
         )  # fmt: skip
         with closing(feed):
             if feed.current != current:
@@ -413,7 +420,7 @@ class Timeline:
             frames = self.frames()
             move = replace(move, seq=frames[-1].seq if frames else 0)
         if spare is not None:
-            spare.filter_text = chosen.filter_text  # in force from the next tick on
+            spare.choose_next(chosen.filter_text, self._focus)
             if has.sort != chosen.sort:
                 spare.set_sort(chosen.sort)
 
@@ -423,7 +430,7 @@ class Timeline:
                 return spare
             feed = PastFeed(
                 source, seq=seq, title=self.base.title, filter_text=chosen.filter_text,
-                sort=chosen.sort, beside=self._past_feed(),
+                sort=chosen.sort, focus=self._focus, beside=self._past_feed(),
             )  # fmt: skip
             if self._filled is not None:
                 feed.start(self._filled)

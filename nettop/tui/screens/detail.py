@@ -434,7 +434,8 @@ class DetailScreen(KeyScreen[None]):
         if rows:
             self.cookie = rows[0].cookie
             self._select()
-            self.main.feed.set_focus([self.cookie, *(r.cookie for r in self.main.table.rows)][:256])
+            rows = self.main.table.rows
+            self.main.timeline.set_focus([self.cookie, *(r.cookie for r in rows)][:256])
 
 
 def _command(pid: int) -> str | None:

@@ -335,7 +335,7 @@ class MainScreen(BellKeys):
         return self.table.selected
 
     def _set_focus(self) -> None:
-        self.feed.set_focus([*self.table.marked, *(r.cookie for r in self.table.rows)][:256])
+        self.timeline.set_focus([*self.table.marked, *(r.cookie for r in self.table.rows)][:256])
 
     # --- messages of the widgets ---
 
