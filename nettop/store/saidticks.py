@@ -42,6 +42,10 @@ class SaidTicks:
             kinds = dict(self._db.execute("SELECT name, type FROM sqlite_master"))
         # A view of that name could take for ever.
         self.there = all(kinds.get(name) == "table" for name in ("ticks", "spells", "events"))
+        if self.there:  # ticks of an older version, and of tests, have their times alone
+            said = "SELECT 1 FROM ticks WHERE typeof(unwell) = 'integer' LIMIT 1"
+            with plain_errors(path, "cannot read"):
+                self.there = self._db.execute(said).fetchone() is not None
         self._spots: tuple[int, list[Spot]] = (-1, [])
 
     @property

@@ -87,6 +87,9 @@ def test_many_changes_are_read_page_by_page(path: Path, db: sqlite3.Connection) 
         [(i,) for i in range(1, 1001)],
     )
     with closing(SaidTicks(path)) as said:
+        assert not said.there, "no tick says anything"
+    ticks(db, 1)
+    with closing(SaidTicks(path)) as said:
         assert [c.seq for c in said.changes.before(1001)] == list(range(1000, 0, -1))
         assert [c.seq for c in said.changes.after(0)] == list(range(1, 1001))
 
