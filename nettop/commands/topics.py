@@ -8,7 +8,7 @@ from collections.abc import Callable
 from nettop.commands import unit
 from nettop.model.types import Verdict
 from nettop.text.fields import FIELDS, Field, Kind
-from nettop.text.verdicts import VERDICTS
+from nettop.text.verdicts import VERDICTS, named
 from nettop.text.words import who_name
 
 WIDTH = 100
@@ -76,6 +76,8 @@ def verdicts() -> str:
         text = f"{whos}: {spec.sentence}. watch: {watch}; unwell: {unwell}."
         note = " ".join(filter(None, (_NOTES.get(verdict), f"Next: {spec.step()}.")))
         name = f"In filters and JSON: verdict = {spec.name}."
+        if len(named(spec.name)) > 1:
+            name += f" In filters, this one alone: verdict = {spec.words[0]}."
         rows.append(_row(spec.words[0], f"{text} {note} {name}", 10))
     return "\n".join([*parts, "WHY\n" + "".join(rows)])
 

@@ -15,7 +15,7 @@ from nettop.query.ast import Address, And, Compare, Node, Not, Or, OwnedBy, Stat
 from nettop.query.errors import FilterError
 from nettop.query.parse import VERDICT, parse
 from nettop.text.fields import FIELDS, Field, Formula, Kind, Loc
-from nettop.text.verdicts import NAMES, VERDICTS, named
+from nettop.text.verdicts import NAMES, VERDICTS, named, worded
 from nettop.text.words import WHO_NUMBERS
 from nettop.users import USERS, PendingError
 
@@ -306,12 +306,10 @@ class _Compiler:
         return at
 
     def verdicts(self, node: Text) -> None:
-        wanted = named(node.pattern)
+        wanted = named(node.pattern) or worded(node.pattern)
         if not wanted:
             known = f"verdicts are {', '.join(sorted(NAMES))}"
-            raise self.fail(
-                node.pattern_at, f"no verdict '{node.pattern}'", f"verdicts are {known}"
-            )
+            raise self.fail(node.pattern_at, f"no verdict '{node.pattern}'", known)
         planes = [VERDICTS[verdict].source for verdict in wanted]
         if all(plane != "diag" for plane in planes):
             self.planes |= set(planes)

@@ -288,6 +288,11 @@ def named(name: str | None, of: object = None) -> list[Verdict]:
     return [spec.number for spec in sorted(found, key=lambda spec: spec.of != of)]
 
 
+def worded(word: str) -> list[Verdict]:
+    """The verdict whose WHY begins with that word, as a user who reads the column writes it."""
+    return [spec.number for spec in _TABLE if word.lower() == spec.words[0].lower()]
+
+
 def verdict_words(
     verdict: Verdict, value: float, because: int = Because.PLAIN, *, bounded: bool = True
 ) -> str:

@@ -183,6 +183,8 @@ ALL = {1, 2, 3, 4, 5, 6, 7, 20}
         ("level = unwell", {4, 7}),
         ("verdict = accept", {4}),
         ("verdict = reads_late", {7}),
+        ("verdict = unread", {7}),  # as WHY has it
+        ("verdict = reads", set()),
         ("who = app", {4, 7}),
         ("who != app", ALL - {4, 7}),
         ("comm = nginx", set()),
@@ -293,6 +295,12 @@ def test_mistakes_point_at_their_column(text: str, column: int, message: str) ->
     assert message in caught.value.sentence()
     assert caught.value.caret().index("^") == column
     assert caught.value.exit_code == 2
+
+
+def test_an_unknown_verdict_hears_once_which_there_are() -> None:
+    with pytest.raises(FilterError) as caught:
+        compile_filter("verdict = lots")
+    assert str(caught.value).count("verdicts are") == 1
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\t"])
