@@ -10,7 +10,7 @@ from nettop.model.types import Dist, Histogram, Stage
 from nettop.tui.glyphs import UTF8
 from nettop.tui.header import host_line
 from nettop.tui.panes.data import PaneData
-from nettop.tui.panes.lines import events_lines
+from nettop.tui.panes.lines import events_lines, health_lines
 from nettop.tui.panes.tx import Sends
 from tests.fakes import FakeFeed
 
@@ -84,3 +84,15 @@ def test_a_stage_without_a_number_has_the_reason_that_holds() -> None:
     segments = sends(by_tracepoints=True)
     assert segments.why(Stage.ACK) == "no packet yet"
     assert segments.why(Stage.TCP) == "not by tracepoints"
+
+
+def test_the_rates_of_all_sockets_are_whole_in_a_narrow_pane() -> None:
+    model = FakeFeed().tick()
+    totals = replace(model.totals, opened=1234, closed=1234, resets_per_s=1234.0)
+    data = PaneData(replace(model, totals=totals, interval_s=1.0), None, None, (), None)
+    for width in (37, 48, 80):
+        lines = ["".join(t for t, _ in spans) for spans in health_lines(data, width, 12, UTF8)]
+        text = "\n".join(lines)
+        assert all(f"{name} " in text for name in ("opened", "closed", "resets")), text
+        assert text.count("1.2K/s") == 3, text
+        assert all(len(said.rstrip()) <= width for said in lines if "1.2K/s" in said), text

@@ -429,6 +429,8 @@ def _total_lines(data: PaneData, width: int, g: Glyphs) -> list[Line]:
     def flow(value: int | None) -> str:
         return units.rate(value / per_s if value is not None else None) + "/s"
 
+    resets = units.rate(t.resets_per_s) + "/s"
+    narrow = width < 48  # their numbers in one line at their longest
     lines = [
         _spark_row(
             "tx",
@@ -462,10 +464,9 @@ def _total_lines(data: PaneData, width: int, g: Glyphs) -> list[Line]:
             f"{flow(t.opened):>8}",
             ("   closed ", D),
             flow(t.closed),
-            ("   resets ", D),
-            units.rate(t.resets_per_s) + "/s",
+            *(() if narrow else (("   resets ", D), resets)),
         ),
-        BLANK,
+        line((f"{'resets':<8}", D), f"{resets:>8}") if narrow else BLANK,
         line((f"{'who':<8}", D), (f"{'unwell':>7}{'watch':>7}", D)),
     ]
     for who, (watch, unwell) in t.who.items():
