@@ -40,6 +40,7 @@ from nettop.text.clean import clean
 
 _STATES = {state: number for number, state in enumerate(("ok", "partial", "off"))}
 MOST_BYTES = 1 << 30
+_PARQUET = b"PAR1"  # how such a file begins
 _TAKEN = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
 _SPACE = re.compile(r"[ \t\n\r]*")
 
@@ -109,6 +110,11 @@ def _read(path: str) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
+        if raw.startswith(_PARQUET):
+            raise NettopError(
+                f"{path}: is a table for pandas or duckdb; nettop opens snapshots (.json) and "
+                "recordings (.nettop)"
+            ) from None
         raise NettopError(f"{path}: is not UTF-8 text (byte {error.start})") from None
 
 

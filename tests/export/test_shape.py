@@ -147,3 +147,10 @@ def test_flags_are_taken_wherever_they_are_described(tmp_path: Path, said: bool)
         assert refusal(tmp_path / "a.json", tree) is None, (inner, name)
         at[name] = 1
         assert "neither true nor false" in (refusal(tmp_path / "a.json", tree) or "")
+
+
+def test_a_parquet_file_is_no_snapshot_and_is_called_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "slow.parquet"
+    path.write_bytes(b"PAR1\x15\x04\xff\xfePAR1")
+    with pytest.raises(NettopError, match="a table for pandas or duckdb"):
+        load_snapshot(str(path))
