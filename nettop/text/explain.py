@@ -109,6 +109,8 @@ def holder_evidence(row: Row, model: Model) -> Evidence | None:
     waited = units.time(process.run_delay_ns)
     threads = "its thread" if one else f"its {process.threads} threads"
     said = f"in {span} {threads} ran {units.time(process.cpu_ns)} and waited {waited} for a CPU"
+    if process.cpu_ns == 0 and process.run_delay_ns == 0:
+        said = f"in {span} {threads} neither ran nor waited for a CPU"
     return Evidence("host", said, process.run_delay_ns, "ns")
 
 

@@ -297,6 +297,9 @@ def test_what_the_threads_of_the_holder_did_settles_what_is_else_not_known() -> 
     said = explain(row, None, model(evidence=HostTick(now)), None)
     assert "in 1.00s its 4 threads ran 10.0ms and waited 3.00s for a CPU" in said.evidence
     assert said.proof[1].value == 3 * S
+    asleep = Process(1, 1, {"S": 1}, over_ns=S, cpu_ns=0, run_delay_ns=0)
+    said = explain(row, None, model(evidence=HostTick(Evidence(processes={12: asleep}))), None)
+    assert said.evidence.endswith("; in 1.00s its thread neither ran nor waited for a CPU")
     assert "not given a CPU" in explain(row, None, model(), None).unknown
 
 
