@@ -73,6 +73,7 @@ class HostSum:
         self._grown: Counter[tuple[str, str, str]] = Counter()  # source, place, name
         self._read_ns: dict[str, int] = {}
         self._lacks: dict[str, str] = {}
+        self._seconds: dict[str, float] = {}  # by source: what its growth is of
         self.known = False  # counters were read twice
 
     def take(self, tick: HostTick) -> None:
@@ -86,6 +87,7 @@ class HostSum:
                 continue
             self._read_ns[source] = read_ns
             self.known |= source == "counters"
+            self._seconds[source] = self._seconds.get(source, 0.0) + moved.since_s[source]
             for place, numbers in _places(source, tick):
                 self._grown.update(
                     {(source, place, n): by for n, by in numbers.items() if n not in _TRAFFIC}
@@ -98,7 +100,12 @@ class HostSum:
             meaning = _MEANINGS[source].get(name)
             if meaning is not None and by:
                 trouble = name in _TROUBLE.get(source, ())
-                found.append(Moved(source, place, name, by, meaning.unit, meaning.says, trouble))
+                found.append(
+                    Moved(
+                        source, place, name, by, meaning.unit, meaning.says, trouble,
+                        self._seconds[source],
+                    )
+                )  # fmt: skip
         order = {name: i for names in _MEANINGS.values() for i, name in enumerate(names)}
         sources = list(_MEANINGS)
         return tuple(

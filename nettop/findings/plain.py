@@ -95,7 +95,7 @@ def count_of(number: int, noun: str) -> str:
 def nothing(report: Report) -> str:
     """One line: what was looked at, and what could not be seen."""
     text = f"nothing unwell: {subject(report)}"
-    trouble = [moved_text(moved, report) for moved in report.moved if moved.trouble]
+    trouble = [moved_text(moved) for moved in report.moved if moved.trouble]
     if trouble:
         text += f". Numbers of the host that moved: {', '.join(trouble)}"
     if report.drop_reasons:
@@ -206,12 +206,10 @@ def _section(title: str, lines: Sequence[str], width: int) -> Iterable[str]:
 def host_lines(report: Report) -> list[str]:
     """What stands still on a healthy host and grew, with what that means; what else grew; why
     packets were dropped."""
-    lines = [f"! {moved_text(m, report)} {m.says}" for m in report.moved if m.trouble]
+    lines = [f"! {moved_text(m)} {m.says}" for m in report.moved if m.trouble]
     stalled = [m for m in report.moved if m.name in _STALLS]
-    lines += [f"{moved_text(m, report)} {m.says}" for m in stalled if _is_much(m, report)]
-    others = [
-        moved_text(m, report) for m in report.moved if not m.trouble and m.name not in _STALLS
-    ]
+    lines += [f"{moved_text(m)} {m.says}" for m in stalled if _is_much(m)]
+    others = [moved_text(m) for m in report.moved if not m.trouble and m.name not in _STALLS]
     if others:
         lines.append(f"also, as on healthy hosts: {', '.join(others)}")
     if report.drop_reasons:
@@ -227,20 +225,20 @@ def _reasons(report: Report, most: int) -> str:
     return ", ".join(f"{name} {n}" for name, n in report.drop_reasons[:most])
 
 
-def moved_text(moved: Moved, report: Report) -> str:
+def moved_text(moved: Moved) -> str:
     """`TcpExtListenDrops +16 SYNs`, `eth0 tx_dropped +3 packets`, `cpu some_us +1.2s (12%)`"""
     place = f"cgroup {moved.place}" if moved.source == "cgroups" else moved.place
     name = f"{place} {moved.name}" if place else moved.name
     if moved.unit != "µs":
         return f"{name} +{moved.by} {moved.unit}"
     spent = units.time(moved.by * 1e3)
-    if report.seconds <= 0:
+    if moved.seconds <= 0:
         return f"{name} +{spent}"
-    return f"{name} +{spent} ({units.percent(moved.by / 1e4 / report.seconds)} of the time)"
+    return f"{name} +{spent} ({units.percent(moved.by / 1e4 / moved.seconds)} of the time)"
 
 
-def _is_much(moved: Moved, report: Report) -> bool:
-    return report.seconds > 0 and moved.by / 1e6 / report.seconds >= STALLED_SHARE
+def _is_much(moved: Moved) -> bool:
+    return moved.seconds > 0 and moved.by / 1e6 / moved.seconds >= STALLED_SHARE
 
 
 def unknown_lines(report: Report) -> list[str]:
@@ -293,7 +291,7 @@ def _time_line(report: Report, width: int) -> Iterable[str]:
     for number, finding in enumerate(report.findings[:MOST_FINDINGS], 1):
         yield f"{_INDENT}{line_of(finding, report, cells)}  {number}. {headline(finding)}"[:width]
     yield ""
-    yield "Spells, each verdict of a socket from when it began to hold"
+    yield "Spells, each verdict of a socket while it held (an edge of the stretch may cut it)"
     for spell in report.spells[:MOST_SPELLS]:
         begin, end = clock_text(spell.from_ns), clock_text(spell.to_ns or report.to_ns)
         socket = f"{spell.local} ⇄ {spell.remote}" if spell.remote else spell.local

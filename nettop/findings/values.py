@@ -61,6 +61,7 @@ class Moved(NamedTuple):
     unit: str
     says: str
     trouble: bool  # it stands still on a healthy host
+    seconds: float  # between the first and the last reading
 
 
 class Unknown(NamedTuple):

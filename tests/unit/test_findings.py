@@ -284,6 +284,16 @@ def test_time_that_tasks_waited_is_shown_as_a_share_where_it_is_much() -> None:
         assert ("cpu some_us +600ms (30% of the time)" in text_of(taken.report())) is shown
 
 
+def test_a_stretch_counts_what_its_first_tick_brought_over_the_time_that_it_took() -> None:
+    taken, mover = Look(), Mover()
+    for tick in (1, 2, 3):
+        evidence = host(mover, tick, pressure={"cpu": {"some_us": tick * 10**6}})
+        if tick > 1:  # the tick before is outside the stretch
+            taken.take(model(tick, evidence=evidence), Feed([sick(1, Verdict.LOSS)]))
+    assert taken.report().seconds == 1.0
+    assert "cpu some_us +2.00s (100% of the time)" in text_of(taken.report())
+
+
 def test_what_the_threads_of_the_holder_did_settles_what_is_else_not_known() -> None:
     row = sick(1, Verdict.UNREAD)
     stopped = HostTick(Evidence(processes={12: Process(1, 1, {"T": 1})}))
