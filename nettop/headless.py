@@ -15,6 +15,8 @@ from nettop.export.formats import MANY_TICKS, Format
 from nettop.export.snapshot import RowFeed, Ticks, default_path, write_tick
 from nettop.model.types import Model
 from nettop.options import Options
+from nettop.query import compile_filter
+from nettop.query.compile import planes_off
 from nettop.text.clean import clean
 from nettop.text.columns import DEFAULT_WIDTH
 from nettop.text.table import TableStyle
@@ -248,12 +250,16 @@ def check_readable(model: Model, feed: RowFeed) -> None:
 
 
 def _warn(model: Model, options: Options, feed: RowFeed) -> None:
-    """Warns of an option that was given while its plane is off."""
+    """Warns of an option or a filter that was given while its plane is off."""
     for name, plane in _PLANE_OPTIONS if feed.live else ():
         status = model.source(plane)
         if getattr(options, name) and status is not None and status.state == "off":
             option = "--" + name.replace("_", "-")
             _note(f"{option} has no effect: {plane} is off: {status.reason}")
+    text = options.whole_filter
+    compiled = compile_filter(text, feed.names) if text else None
+    for plane, reason in planes_off(compiled, model).items() if compiled else ():
+        _note(f"what the filter asks of {plane} is never true: {plane} is off: {reason}")
 
 
 def _note(text: str) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nettop import headless
 from nettop.engine import ffi
 from nettop.engine.wire import EMPTY_REC, pack_row
-from nettop.model.types import Owner, Proc, Proto
+from nettop.model.types import Owner, Proc, Proto, SourceStatus
+from nettop.options import Options
 from nettop.query import FilterError, compile_filter
 from nettop.query.complete import complete
 from nettop.text.fields import FIELDS
+from tests.fakes import FakeFeed
 from tests.feeding import FedEngine as Engine
 from tests.netlink import connection, diag, done, skmeminfo
 
@@ -499,3 +504,18 @@ def test_completion(text: str, expects: str, word: str) -> None:
     done_ = complete(text)
     assert done_.expects == expects
     assert word in done_.words
+
+
+def test_a_filter_on_a_plane_that_is_off_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    feed = FakeFeed()
+    model = feed.tick()
+    off = SourceStatus("wait", "off", reason="switched off by --no-bpf")
+    dark = replace(model, sources=(*(s for s in model.sources if s.name != "wait"), off))
+    for shown, text, warned in (
+        (dark, "rxwait.p99 > 5ms", True),
+        (model, "rxwait.p99 > 5ms", False),
+        (dark, "srtt > 5ms", False),
+    ):
+        headless._warn(shown, Options(filter_text=text), feed)
+        said = capsys.readouterr().err
+        assert ("is never true: wait is off: switched off by --no-bpf" in said) is warned, text
