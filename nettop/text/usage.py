@@ -145,6 +145,11 @@ _OPTIONS: tuple[Option, ...] = (
         "", "    --max-size SIZE", "delete the oldest so that the file stays below it: 64M, 2G",
         ("record",),
     ),
+    Option(
+        "", "    --ndjson", "each tick on standard output too, as JSON: nettop help json",
+        ("record",),
+    ),
+    Option("", "-o, --output FILE", "the recording, mode 0600", ("record",)),
     Option("", "    --for TIME", "so long it has to match, in every tick", ("watch",)),
     Option("", "    --within TIME", "wait no longer: exit 1", ("watch",)),
     Option("", "    --any", "not the same socket all the time", ("watch",)),
@@ -179,7 +184,7 @@ _OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         _WRITTEN, "    --ndjson", "one such object per tick and line",
-        ("live", "open", "record", "replay"),
+        ("live", "open", "replay"),
     ),
     Option(
         _WRITTEN, "    --csv", "one row per socket per tick; names end in the unit",
@@ -189,7 +194,7 @@ _OPTIONS: tuple[Option, ...] = (
         _WRITTEN, "-o, --output FILE", "write there, mode 0600: one object atomically, many ticks "
         "as they come; - is standard output; without a format the ending chooses it: .txt .json "
         ".ndjson .csv .parquet .svg",
-        ("live", "snapshot", "open", "record", "replay"),
+        ("live", "snapshot", "open", "replay"),
     ),
     Option(
         _WRITTEN, "-s, --sort KEY[:asc|desc]", "-s help lists the keys; default: unwell first",
