@@ -10,6 +10,7 @@ tests/unit/test_tcpinfo.py compares.
 
 from __future__ import annotations
 
+import re
 import struct
 from functools import lru_cache
 from typing import NamedTuple
@@ -152,6 +153,18 @@ LISTEN_FIELDS = frozenset(
 )
 
 _FORMATS = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+def check_field(item: InfoField) -> None:
+    """
+    Raises:
+        ValueError: no kernel has such a member.
+    """
+    placed = item.offset >= 0 and (item.size == 3 or item.size in _FORMATS)
+    bits = item.bit >= 0 and item.width >= 0 and item.bit + item.width <= 8 * item.size
+    if not (placed and bits and _NAME.fullmatch(item.name)):
+        raise ValueError("a member of tcp_info lies where none can")
 
 
 def read_field(raw: bytes, length: int, item: InfoField) -> int | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from nettop.model.tcpinfo import check_field
 from nettop.sample import Facts
 
 Plain = Mapping[str, Any]
@@ -22,9 +23,12 @@ def facts_of(plain: Plain) -> Facts:
     """The inverse; keys that are not known are of a newer nettop.
 
     Raises:
-        ValueError: a value is of another type than the field's.
+        ValueError: a value is of another type than the field's, or impossible.
     """
-    return msgspec.convert(plain, Facts, str_keys=True)
+    facts = msgspec.convert(plain, Facts, str_keys=True)
+    for item in facts.tcp_info_tail:
+        check_field(item)
+    return facts
 
 
 def changes(before: Plain, now: Plain) -> dict[str, Any]:

@@ -33,9 +33,9 @@ def begins_with(path: str | Path, sign: bytes) -> bool:
         return False
 
 
-def create(path: Path) -> int:
+def create(path: Path) -> tuple[int, bool]:
     """Makes the file, mode 0600 and the invoking user's, or opens it; locked against other
-    recorders. Returns the descriptor that holds the lock."""
+    recorders. Returns the descriptor that holds the lock, and whether the file was made."""
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
     made = False
     try:
@@ -63,7 +63,7 @@ def create(path: Path) -> int:
     except BaseException:
         os.close(fd)
         raise
-    return fd
+    return fd, made
 
 
 def opened(path: Path, *, write: bool) -> sqlite3.Connection:
@@ -75,7 +75,7 @@ def opened(path: Path, *, write: bool) -> sqlite3.Connection:
         options = "immutable=1"  # else SQLite would make its files beside it
     with plain_errors(path, "cannot write" if write else "cannot read"):
         db = sqlite3.connect(
-            f"file:{quote(str(path.absolute()))}?{options}", uri=True, timeout=5,
+            f"file:{quote(os.fsencode(path.absolute()))}?{options}", uri=True, timeout=5,
             isolation_level=None, check_same_thread=False,
         )  # fmt: skip
         db.execute("PRAGMA trusted_schema = OFF")
@@ -98,6 +98,8 @@ def plain_errors(path: Path, what: str) -> Iterator[None]:
         name = getattr(error, "sqlite_errorname", "")
         plain = next((words for begins, words in _SAID if name.startswith(begins)), text)
         raise NettopError(f"{what} {path}: {plain}") from None
+    except UnicodeDecodeError:  # of a name in its schema
+        raise NettopError(f"{what} {path}: it is damaged") from None
 
 
 # By the beginning of what SQLite calls its errors.

@@ -28,6 +28,9 @@ __all__ = ["KEY_EVERY_S", "Recording", "RecordingWriter", "is_recording"]
 
 KEY_EVERY_S = 60.0
 _PAGE = 32  # frames that are read at a time: between two the writer may tidy up
+_NO_END = 2**62
+# Larger ones could not be added up in what SQLite calls an integer.
+_MOST_NS = 1 << 62
 _WAL_PAGES = 128  # then what is in the -wal moves into the file
 
 
@@ -45,13 +48,16 @@ class RecordingWriter:
             NettopError: in one line, when the file cannot be written or is something else.
         """
         self.path = Path(path)
-        self._lock_fd = create(self.path)
+        self._lock_fd, made = create(self.path)
         self._writer = FrameWriter()
         self._keyed_ns: int | None = None
         try:
             self._db = opened(self.path, write=True)
             self._prepare(about, limits)
         except BaseException:
+            if made:
+                with contextlib.suppress(OSError):  # nothing was recorded to it
+                    self.path.unlink()
             os.close(self._lock_fd)
             raise
 
@@ -78,7 +84,7 @@ class RecordingWriter:
                     SpellTable.cut(self._db, seq=last[0], wall_ns=last[1])
         self._seq, self._elapsed_ns, self._before = 0, 0, None
         if last is not None:
-            if not all(isinstance(number, int) for number in last):
+            if not all(isinstance(number, int) and 0 <= number < _MOST_NS for number in last):
                 raise NettopError(f"{self.path}: its ticks are damaged; name another file")
             self._seq, wall_ns, mono_ns, slept_ns, self._elapsed_ns = last
             self._before = Clocks(wall_ns, mono_ns, slept_ns, boot)
@@ -189,9 +195,11 @@ class Recording:
         """
         with plain_errors(self.path, "cannot read"), self._asking:
             rows = self._db.execute("SELECT seq, wall_ns, mono_ns, key FROM frames ORDER BY seq")
-            found = []
+            found: list[FrameInfo] = []
             for seq, wall_ns, mono_ns, key in rows:
                 # SQLite keeps whatever it is given.
+                if not isinstance(seq, int) or (found and seq <= found[-1].seq):
+                    raise NettopError(f"{self.path}: is damaged: its ticks are not in order")
                 if not (isinstance(wall_ns, int) and isinstance(mono_ns, int)):
                     raise NettopError(
                         f"{self.path}: tick {seq} is damaged: its times are no numbers"
@@ -208,9 +216,10 @@ class Recording:
         return f"; those of a recorder that was killed are in {wal.name}, to be copied with it"
 
     def samples(
-        self, first: int = 0, last: int = 2**62, *, in_place: bool = False
+        self, first: int = 0, last: int = _NO_END, *, in_place: bool = False
     ) -> Iterator[Sample]:
-        """From the last key frame at or before a seq on, or from the first there is; up to last."""
+        """From the last key frame at or before a seq on, or from the first there is; up to last,
+        which is there."""
         with plain_errors(self.path, "cannot read"):
             with self._asking:
                 (start,) = self._db.execute(
@@ -233,6 +242,11 @@ class Recording:
                         raise NettopError(f"{self.path}: tick {seq}: {error}") from None
                     due = seq + 1
                 start = page[-1][0] + 1
+            if due is not None and due <= last < _NO_END:
+                raise NettopError(
+                    f"{self.path}: tick {due} is gone: its recorder deleted it meanwhile, or the "
+                    "file is damaged"
+                )
 
     def _page(self, first: int, last: int) -> list[tuple[int, object]]:
         """A few frames, read at once: a reader that stays in the middle would keep the -wal."""

@@ -241,8 +241,78 @@ def test_facts_of_a_wrong_type_are_one_line() -> None:
         {"host": 3},
         {"sources": [{"name": []}]},
         {"names": {"users": {"x": "y"}}},
+        {"tcp_info_tail": [["x", -1, 2, "us", "gauge", "a", ""]]},
+        {"tcp_info_tail": [["x", 280, 5, "us", "gauge", "a", ""]]},
+        {"tcp_info_tail": [["x", 280, 1, "bits", "gauge", "a", "", None, 0, 1 << 40]]},
+        {"tcp_info_tail": [["x", 280, 1, "bits", "gauge", "a", "", None, -1, 1]]},
+        {"tcp_info_tail": [["\x1b[2J", 280, 1, "us", "gauge", "a", ""]]},
     )
     for bad in cases:
         with pytest.raises(ValueError, match=r"^[^\n]+$"):
             facts_of(bad)
     assert facts_of({"unknown": 1}) == Facts()
+
+
+def changed_by(path: Path, sql: str) -> None:
+    db = sqlite3.connect(path)
+    db.executescript(sql)
+    db.close()
+
+
+@pytest.mark.parametrize("seq", ["'x'", "NULL", "x'00ff'", "2.5", "1"])
+def test_ticks_whose_numbers_are_none_or_twice_there_are_one_line(tmp_path: Path, seq: str) -> None:
+    path = tmp_path / "a.nettop"
+    record(path, 3)
+    changed_by(
+        path,
+        "ALTER TABLE frames RENAME TO old; CREATE TABLE frames (seq, wall_ns, mono_ns, key, frame);"
+        "INSERT INTO frames SELECT * FROM old; DROP TABLE old;"
+        f"UPDATE frames SET seq = {seq} WHERE seq = 2",
+    )
+    with pytest.raises(NettopError, match="its ticks are not in order"):
+        Recording(path).frames()
+
+
+def test_ticks_that_are_listed_and_not_there_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.nettop"
+    record(path, 3)
+    recording = Recording(path)
+    last = recording.frames()[-1].seq
+    changed_by(path, "DELETE FROM frames WHERE seq = 3")
+    with pytest.raises(NettopError, match="tick 3 is gone"):
+        list(recording.samples(1, last))
+
+
+@pytest.mark.parametrize("column", ["wall_ns", "mono_ns", "slept_ns", "elapsed_ns"])
+@pytest.mark.parametrize("number", [-(2**63), 2**63 - 1])
+def test_a_recording_with_impossible_times_is_not_gone_on_with(
+    tmp_path: Path, column: str, number: int
+) -> None:
+    path = tmp_path / "a.nettop"
+    record(path, 2)
+    changed_by(path, f"UPDATE ticks SET {column} = {number}")
+    with pytest.raises(NettopError, match="its ticks are damaged; name another file"):
+        RecordingWriter(path, ABOUT)
+
+
+def test_a_name_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.nettop"
+    record(path, 2)
+    # SQLite's message has the name.
+    damaged = path.read_bytes().replace(b"frames_places", b"frames_pl\xa7ces")
+    path.write_bytes(damaged.replace(b"CREATE INDEX", b"CREATE INDXX"))
+    with pytest.raises(NettopError, match=r"cannot read .*: it is damaged$"):
+        Recording(path)
+
+
+def test_a_file_may_have_a_name_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "\udcff\udcfe ?#%20.nettop"
+    record(path, 2)
+    assert [f.seq for f in Recording(path).frames()] == [1, 2]
+
+
+def test_nothing_is_left_where_a_recording_cannot_begin(tmp_path: Path) -> None:
+    # There is no room in a name for what SQLite puts beside the file.
+    with pytest.raises(NettopError, match="cannot write"):
+        RecordingWriter(tmp_path / ("a" * 244 + ".nettop"), ABOUT)
+    assert list(tmp_path.iterdir()) == []
