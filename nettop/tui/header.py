@@ -165,6 +165,8 @@ def shortened(text: str, cells: int) -> str:
     """A message in so many cells: one with a path loses its middle, any other its end."""
     if cell_len(text) <= cells:
         return text
+    if cells < 1:
+        return ""
     kept = (cells - 1) * 3 // 5 if _PATH.search(text) else 0
     head, tail = text[: cells - 1 - kept], text[len(text) - kept :]
     while cell_len(head) > cells - 1 - kept:
