@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from math import isinf
 
 from nettop.text.fields import Kind
 
@@ -82,6 +83,8 @@ def number(text: str, kind: Kind) -> float:
     if factor is not None:
         if kind is Kind.BITRATE and unit.endswith(("B/s", "B/S", "Bps", "BPS")):
             factor *= 8
+        if isinf(value * factor):  # the condition could never hold
+            raise ValueMistake(f"'{text}' is too large")
         return value * factor
     if not unit:
         raise ValueMistake(f"{text} what?", f"say {text}ms or {text}us")

@@ -34,6 +34,7 @@ def test_an_expression_says(text: str, parts: list[tuple[str, str, float, Agains
         ("cwnd > 2x", 1, "does not compare cwnd"),
         ("rxwait.p99 > 3", 14, "say 3ms"),
         ("rxwait.p99 = 2x", 12, "use > or <"),
+        ("rxwait.p99 > 1e400x", 14, "too large"),
         ("rxwait.p99 > +2x", 14, "no sign"),
         ("> 2x", 1, "names no number"),
         ("srtt >", 7, "value such as 2x"),
