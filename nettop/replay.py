@@ -147,8 +147,11 @@ class ReplayFeed(EngineFeed):
     def _configure(self, asked: Asked) -> None:
         self._asked = asked
         c = self._deriver.engine.config
-        c.tcp_states, c.udp, c.mptcp = asked.tcp_states, asked.udp, asked.mptcp
-        c.family = asked.family
+        try:
+            c.tcp_states, c.udp, c.mptcp = asked.tcp_states, asked.udp, asked.mptcp
+            c.family = asked.family
+        except OverflowError:
+            raise NettopError("a tick of the recording is damaged: what was polled") from None
         c.rows_all, c.listen_only = asked.rows_all, asked.listen_only
         c.detail_max = _ALL_DETAILS if self._details else 0
         self._deriver.engine.configure()

@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from nettop.errors import NettopError
 from nettop.model.types import Level, Model, Row, Stage, Verdict
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording
@@ -32,6 +34,15 @@ def played(name: str) -> Iterator[tuple[Model, list[Row]]]:
             except EOFError:
                 return
             yield model, feed.window(0, 100)
+
+
+def test_what_was_polled_and_cannot_be_is_one_line() -> None:
+    with closing(Recording(HERE / "late-reader.nettop")) as recording:
+        sample = next(recording.samples())
+    asked = replace(sample.facts.asked, family=2**31)
+    feed = ReplayFeed(iter([replace(sample, facts=replace(sample.facts, asked=asked))]))
+    with pytest.raises(NettopError, match="a tick of the recording is damaged: what was polled"):
+        feed.tick()
 
 
 def worst(rows: list[Row], verdict: Verdict) -> Row | None:
