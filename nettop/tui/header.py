@@ -74,6 +74,8 @@ def host_line(model: Model, width: int, g: Glyphs) -> Line:
         ("   ↑", D), (units.bits_per_s(t.tx_bytes_per_s), B),
         (" ↓", D), (units.bits_per_s(t.rx_bytes_per_s), B),
     ]  # fmt: skip
+    if sum(len(text) for text, _ in left) > width:  # the sums are whole, the kernel can go
+        left[2] = (clean(model.host)[:24], D)
     right: list[Part] = []
     if t.netns_hidden:
         right.append((f"{t.netns} of {t.netns + t.netns_hidden} netns", D))

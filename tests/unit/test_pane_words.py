@@ -7,6 +7,7 @@ from typing import Any
 
 from nettop.model.events import EventMemory, EventType
 from nettop.model.types import Dist, Histogram, Stage
+from nettop.text import units
 from nettop.tui.glyphs import UTF8
 from nettop.tui.header import host_line
 from nettop.tui.panes.data import PaneData
@@ -96,3 +97,12 @@ def test_the_rates_of_all_sockets_are_whole_in_a_narrow_pane() -> None:
         assert all(f"{name} " in text for name in ("opened", "closed", "resets")), text
         assert text.count("1.2K/s") == 3, text
         assert all(len(said.rstrip()) <= width for said in lines if "1.2K/s" in said), text
+
+
+def test_the_sums_of_the_header_are_whole_at_every_width() -> None:
+    model = replace(FakeFeed().tick(), kernel="6.18.44-fc-v595x")
+    rate = units.bits_per_s(model.totals.rx_bytes_per_s)
+    for width in range(100, 200):
+        text = "".join(t for t, _ in host_line(model, width, UTF8))
+        assert f" ↓{rate}" in text, (width, text)
+        assert len(text.rstrip()) <= width, (width, text)
