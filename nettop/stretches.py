@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from nettop.errors import UsageError
+from nettop.errors import NettopError, UsageError
 from nettop.store.source import FrameInfo
 from nettop.text import units
 from nettop.times import Moment, check_order, local_text, moment
@@ -34,19 +34,29 @@ class Stretch:
         return self.since is None and self.until is None and self.around is None
 
     def ticks(self, frames: Sequence[FrameInfo], say: Say) -> tuple[FrameInfo, FrameInfo]:
-        """The first and the last tick of it; say: where a time is not in the recording.
+        """The first and the last tick of it; say: where one of its times is not in the recording.
 
         Raises:
             UsageError: it ends before it begins.
+            NettopError: the recording has no tick near it: what another time was like is no answer.
         """
+        end_ns = frames[-1].wall_ns
+        said: list[str] = []
         if self.around is None:
-            return ticks_between(frames, self.since, self.until, say, at=self.text)
-        at_ns = self.around.wall_ns(frames[-1].wall_ns)
-        inside = [f for f in frames if abs(f.wall_ns - at_ns) <= AROUND_NS]
-        if not inside:
-            found = nearest(frames, at_ns, self.text, say)
-            return found, found
-        return inside[0], inside[-1]
+            first, last = ticks_between(frames, self.since, self.until, said.append, at=self.text)
+            from_ns = self.since.wall_ns(end_ns) if self.since is not None else first.wall_ns
+            to_ns = self.until.wall_ns(end_ns) if self.until is not None else last.wall_ns
+        else:
+            at_ns = self.around.wall_ns(end_ns)
+            from_ns, to_ns = at_ns - AROUND_NS, at_ns + AROUND_NS
+            inside = [f for f in frames if from_ns <= f.wall_ns <= to_ns]
+            found = inside or [nearest(frames, at_ns, self.text, said.append)]
+            first, last = found[0], found[-1]
+        if said and (last.wall_ns < from_ns or first.wall_ns > to_ns):
+            raise NettopError(said[0])
+        for text in said:
+            say(text)
+        return first, last
 
 
 def stretch_of(text: str) -> Stretch:

@@ -255,14 +255,14 @@ snapshot   e on the screen, `nettop snapshot`, --json. One object, nettop.snapsh
 CSV        --csv: a row per socket and tick, in base units that end the names of the columns
            (tx_bytes_per_s, srtt_ns). Empty is unknown.
 Parquet    -o FILE.parquet: the same table with types; unknown is null, `taken` a time in UTC. Needs
-           pyarrow (pip install 'nettop[parquet]'). The file is none before its end is written,
-           at a signal too, but not at kill -9: for long times record, then replay -o.
+           pyarrow (pip install 'nettop[parquet]'). It cannot be read before its end is
+           written: at a signal, but not at kill -9. For long times record, then replay -o.
 recording  `nettop record`: the raw bytes that the kernel sent, in SQLite; valid at every instant,
            also after kill -9 or on a full disk. While it is written, FILE-wal and FILE-shm stand
            beside it: copy all three, or what is newest is missing. `nettop replay` runs it
            through the same engine, on any machine and as any user. Every socket that was polled
            is in the frames; a filter of `record` is for its tables and its --ndjson. 10,000
-           sockets of which 400 are busy take about 6 KB a tick; an idle socket takes nothing. A
+           sockets of which 400 are busy take about 13 KB a tick; an idle socket takes nothing. A
            second recorder of the same file is refused; one that comes later goes on with it.
 
            --keep and --max-size delete the oldest ticks, up to a key frame (a minute, less in a

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nettop.errors import UsageError
+from nettop.errors import NettopError, UsageError
 from nettop.store.source import FrameInfo
 from nettop.stretches import stretch_of
 
@@ -42,12 +42,22 @@ def test_a_file_of_that_very_name_is_the_file(tmp_path: Path) -> None:
     assert stretch_of(str(path)).whole
 
 
-def test_a_time_that_is_not_there_is_the_nearest_and_says_so() -> None:
-    first, last, said = ticks("a@-900s..-600s")
-    assert (first, last) == (300, 300)
+@pytest.mark.parametrize(
+    ("text", "apart"),
+    [("a@-900s..-600s", "5m00s later"), ("a@..-600s", "5m00s later"), ("a@-600s", "5m00s later")],
+)
+def test_another_time_is_no_answer(text: str, apart: str) -> None:
+    with pytest.raises(NettopError) as error:
+        ticks(text)
+    assert str(error.value).startswith(f"{text}: no tick of that time; the nearest is of ")
+    assert str(error.value).endswith(apart)
+
+
+def test_an_edge_that_is_not_there_is_the_nearest_and_says_so() -> None:
+    first, last, said = ticks("a@-900s..-200s")
+    assert (first, last) == (300, 200)
     assert len(said) == 1
-    assert said[0].startswith("a@-900s..-600s: no tick of that time; the nearest is of ")
-    assert said[0].endswith("5m00s later")
+    assert said[0].endswith("10m00s later")
 
 
 @pytest.mark.parametrize("text", ["a@noon", "a@14:99", "a@1..2..3", "a@", "a@14:02..x"])
