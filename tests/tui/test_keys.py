@@ -194,6 +194,10 @@ async def test_groups_and_into_one(running: Running) -> None:
         await screen.press(*["down"] * nginx, "enter")
         assert screen.main.grouping is Grouping.NONE
         assert {row.proc.comm for row in screen.feed.window(0, 50)} == {"nginx"}
+        once = screen.main.filter_text
+        await screen.press("t", "enter")
+        assert screen.main.filter_text == once
+        await screen.press("escape", "escape")
         await screen.press("t", "t", "enter", "escape", "escape", "escape")
         assert screen.main.grouping.name == "PROCESS", "where Enter was pressed"
         assert "nginx" in screen.main.groups.selected.title

@@ -13,7 +13,7 @@ from nettop.engine import ffi
 from nettop.engine.wire import EMPTY_REC, pack_row
 from nettop.model.types import Owner, Proc, Proto, SourceStatus
 from nettop.options import Options
-from nettop.query import FilterError, compile_filter
+from nettop.query import FilterError, compile_filter, narrowed
 from nettop.query.complete import complete
 from nettop.text.fields import FIELDS
 from tests.fakes import FakeFeed
@@ -521,3 +521,17 @@ def test_a_filter_on_a_plane_that_is_off_is_said(capsys: pytest.CaptureFixture[s
         headless._warn(shown, Options(filter_text=text), feed)
         said = capsys.readouterr().err
         assert ("is never true: wait is off: switched off by --no-bpf" in said) is warned, text
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        (None, "pid = 5"),
+        ("pid = 5", "pid = 5"),
+        ("(srtt > 1ms) and pid = 5", "(srtt > 1ms) and pid = 5"),
+        ("srtt > 1ms", "(srtt > 1ms) and pid = 5"),
+        ("udp or tcp and pid = 5", "(udp or tcp and pid = 5) and pid = 5"),
+    ],
+)
+def test_a_condition_that_is_there_is_not_written_again(text: str | None, result: str) -> None:
+    assert narrowed(text, "pid = 5") == result

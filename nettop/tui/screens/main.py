@@ -17,7 +17,7 @@ from textual.timer import Timer
 
 from nettop.feed import Grouping, Sort
 from nettop.model.types import Model, Row
-from nettop.query import FilterError, compile_filter
+from nettop.query import FilterError, compile_filter, narrowed
 from nettop.query.compile import planes_off
 from nettop.text.fields import Field
 from nettop.text.keys import action_of
@@ -450,14 +450,9 @@ class MainScreen(BellKeys):
             if group is None or not group.filter_text:
                 return
             self.below.append((self.filter_text, self.grouping))
-            text = (
-                f"({self.filter_text}) and {group.filter_text}"
-                if self.filter_text
-                else group.filter_text
-            )
             self.grouping = Grouping.NONE
             self._arrange()
-            self._use_filter(text)
+            self._use_filter(narrowed(self.filter_text, group.filter_text))
             self.call_after_refresh(self.refresh_all)
             return
         row = self.table.at_cursor
