@@ -17,7 +17,9 @@ from nettop.query import compile_filter
 from nettop.store.readable import Abandoned, Damaged, ReadableFrames
 from nettop.store.source import FrameInfo
 from nettop.stretches import nearest
+from nettop.text.columns import endpoint
 from nettop.text.moments import clock_text
+from nettop.text.words import owner_text, who_text, why_text
 from nettop.times import local_text
 
 if TYPE_CHECKING:
@@ -460,12 +462,12 @@ class Timeline:
             if not first <= seq <= last:
                 break
             if chosen.filter_text is None:
-                return standing(source, seq, there, back=move.back)
+                return _arrived_at(tick, *standing(source, seq, there, back=move.back))
             # A verdict may have ended as the socket closed, or as it passed the filter no more.
             for at in (seq - 1, seq):
                 feed, _ = standing(source, at, there, back=move.back)
                 if tick.left_out or any(feed.position(c) is not None for c in tick.cookies):
-                    return standing(source, seq, there, back=move.back)
+                    return _arrived_at(tick, *standing(source, seq, there, back=move.back))
             if time.monotonic() > until:
                 raise NettopError(
                     f"no change of a matched socket found in {SEARCH_S:g} s: go on from "
@@ -503,6 +505,17 @@ def standing(
         except EOFError:  # forgotten meanwhile
             source.refresh()
     raise NettopError(message or "these ticks are kept no more")
+
+
+def _arrived_at(tick: Changed, feed: PastFeed, message: str) -> tuple[PastFeed, str]:
+    """With the loudest of the sockets that changed there; those that closed are not."""
+    rows = [row for c in tick.cookies if feed.position(c) is not None and (row := feed.find(c))]
+    if message or not rows:
+        return feed, message
+    worst = max(rows, key=lambda row: (row.level, row.cookie))
+    verdict = " ".join(filter(None, (who_text(worst), why_text(worst)))) or "well"
+    more = f"; {len(rows) - 1} more changed" if len(rows) > 1 else ""
+    return feed, f"{owner_text(worst) or '–'} {endpoint(worst, local=True)}: {verdict}{more}"
 
 
 def _readable(source: ReadableFrames, seq: int, back: bool) -> int:

@@ -227,6 +227,7 @@ async def test_changes_of_what_passes_the_filter(recording: Recording) -> None:
         for seq in seqs:
             await screen.press("left_curly_bracket")
             assert screen.seq == seq
+        assert "python/23543 127.0.0.1:41183: app reads 61.5ms" in screen.lines[1]
         await screen.press("left_curly_bracket")
         assert "no change of any socket is kept before this tick" in screen.text
         assert screen.seq == seqs[-1]
