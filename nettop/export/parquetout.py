@@ -88,9 +88,10 @@ class ParquetTable:
                 part = []
         if part:
             batches.append(self._batch(model.wall_ns, part))
-        self._room.acquire()
-        self._queue.put(batches)
         self._check()
+        self._room.acquire()
+        self._check()
+        self._queue.put(batches)
 
     def _batch(self, wall_ns: int, rows: Sequence[tuple[Row, Detail | None]]) -> Any:
         import pyarrow
@@ -130,8 +131,7 @@ class ParquetTable:
             self._write_all()
         except BaseException as error:
             self._failure = error
-            while self._queue.get() is not None:  # add() must not wait for room
-                self._room.release()
+            self._room.release()  # for whoever waits for it, and is told
 
     def _write_all(self) -> None:
         import pyarrow

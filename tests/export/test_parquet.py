@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -120,6 +121,10 @@ def test_a_disk_that_is_full_is_one_line() -> None:
 
     with pytest.raises(NettopError, match="No space left on device"):
         write_all(full, Format.PARQUET)
+    for thread in threading.enumerate():
+        if thread.name == "nettop-parquet":
+            thread.join(5)
+            assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(
