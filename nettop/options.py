@@ -364,12 +364,18 @@ def _check_misplaced_command(words: list[str]) -> None:
         raise UsageError(f"write the command first: nettop {words[0]} …")
 
 
-def _check_command(words: list[str]) -> None:
-    """Refuses a first word that is neither a command nor the beginning of a filter."""
+def bare_word(words: Sequence[str]) -> str | None:
+    """The first word, where it is none that a filter can begin with."""
     word, following = words[0] if words else "", words[1] if len(words) > 1 else ""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", word) or _OPERATOR.match(following):
-        return
-    if word.lower() in _FILTER_WORDS or lookup(word) is not None:
+        return None
+    return None if word.lower() in _FILTER_WORDS or lookup(word) is not None else word
+
+
+def _check_command(words: list[str]) -> None:
+    """Refuses a first word that is neither a command nor the beginning of a filter."""
+    word = bare_word(words)
+    if word is None:
         return
     near = nearest(word, list(COMMANDS))
     hint = take.perhaps([f"nettop {name}" for name in near[:1]])

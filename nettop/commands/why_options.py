@@ -59,6 +59,7 @@ def parse_why(words: Sequence[str], environ: Mapping[str, str]) -> WhyOptions:
             )
         if Path(stretch.file).suffix.lower() == ".json" and not stretch.whole:
             raise UsageError(f"{stretch.file}: a snapshot is one moment; leave out what follows @")
+    _check_first(space.filter)
     for_s = DEFAULT_FOR_S if space.for_s is None else space.for_s
     if for_s < LEAST_FOR_S:
         raise UsageError(f"--for {for_s:g}s is too short: verdicts need {LEAST_FOR_S:g}s at least")
@@ -73,6 +74,16 @@ def parse_why(words: Sequence[str], environ: Mapping[str, str]) -> WhyOptions:
     options = WhyOptions(poll, stretch, for_s, space.json, space.output)
     _check_output(options)
     return replace(options, as_json=options.kind == "json")
+
+
+def _check_first(words: Sequence[str]) -> None:
+    """Refuses a first word that begins no filter, and so was meant for a file."""
+    first = words[0] if words else ""
+    if first and Path(first).is_file():
+        raise UsageError(f"{first}: neither a recording nor a snapshot of nettop")
+    word = base.bare_word(words)
+    if word is not None:
+        raise UsageError(f"no file '{word}', and a filter begins as: comm = {word}")
 
 
 def _check_output(options: WhyOptions) -> None:
