@@ -57,6 +57,8 @@ Threads
     nettop-poller   LiveFeed: sweeps, ends intervals, publishes models
     nettop-ending   waits for signals; undoes what was set in the kernel when another thread hangs
     nettop-past     Timeline: seeks with a second feed, while the one that is shown answers
+    nettop-warm     WarmTicks: reads the ticks around the one that is shown
+    nettop-parquet  ParquetTable: writes the file, so that no signal cuts a tick
     nettop-then     starts the command of watch --then, without capabilities, and waits for it
     users           asks a directory service for names, so that nothing else waits for it
     further ones    nettop-phc and the watch of clocks; prober; an undo with a time limit
@@ -65,6 +67,7 @@ Locks
     LiveFeed._wake       condition: options changed, the feed ended
     EngineFeed._changing one tick at a time is replaced, and none while the screen draws or
                          rows are copied
+    PastFeed._moving     one move at a time; before _changing, never inside
     LiveFeed._exporting  one export at a time; an end waits for it shortly
     native               each plane has its lock, the engine has one. Order: the plane's
                          (w->lock) before the engine's (e->lock), never the other way. The helper

@@ -131,7 +131,7 @@ class ParquetTable:
             self._write_all()
         except BaseException as error:
             self._failure = error
-            self._room.release()  # for whoever waits for it, and is told
+            self._room.release()  # whoever waits for it gets the error
 
     def _write_all(self) -> None:
         import pyarrow
