@@ -24,7 +24,7 @@ def told(request: pytest.FixtureRequest) -> Told:
         guest = kernel(request.param)
         module = built(guest, "tsnic")
         environ = {"NETTOP_VM_TSNIC": str(module)}
-        return scenario(guest, ["tsnic"], seconds=600, environ=environ)
+        return scenario(guest, ["tsnic.clocks", "tsnic.probes"], seconds=600, environ=environ)
     except Unavailable as why:
         pytest.skip(f"no hardware clocks with Linux {request.param}: {why}")
 
