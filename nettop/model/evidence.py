@@ -167,8 +167,8 @@ class Mover:
             if "softnet" in fresh
             else last.softnet,
             increases(was.pressure, now.pressure) if "pressure" in fresh else last.pressure,
-            _of_devices(was, now) if "devices" in fresh else last.devices,
-            _of_qdiscs(was, now) if "qdiscs" in fresh else last.qdiscs,
+            _moved(was.devices, now.devices) if "devices" in fresh else last.devices,
+            _moved(was.qdiscs, now.qdiscs) if "qdiscs" in fresh else last.qdiscs,
             increases(was.cgroups, now.cgroups) if "cgroups" in fresh else last.cgroups,
             since,
         )
@@ -228,29 +228,23 @@ def _throttled(moved: Moved, path: str | None) -> bool:
     return False
 
 
-def _of_devices(was: Evidence, now: Evidence) -> dict[int, Mapping[int, Numbers]]:
-    out: dict[int, Mapping[int, Numbers]] = {}
-    for netns, devices in now.devices.items():
+def _moved(
+    was: Mapping[int, Mapping[Key, Device]] | Mapping[int, Mapping[Key, Qdisc]],
+    now: Mapping[int, Mapping[Key, Device]] | Mapping[int, Mapping[Key, Qdisc]],
+) -> dict[int, Mapping[Key, Numbers]]:
+    """By namespace; one that has another name or kind by now is another one."""
+    out: dict[int, Mapping[Key, Numbers]] = {}
+    for netns, there in now.items():
         before = {
-            i: d.numbers
-            for i, d in was.devices.get(netns, {}).items()
-            if i in devices and devices[i].name == d.name
+            key: one.numbers
+            for key, one in was.get(netns, {}).items()
+            if key in there and _called(there[key]) == _called(one)
         }
-        up = increases(before, {i: d.numbers for i, d in devices.items()})
+        up = increases(before, {key: one.numbers for key, one in there.items()})
         if up:
             out[netns] = up
     return out
 
 
-def _of_qdiscs(was: Evidence, now: Evidence) -> dict[int, Mapping[str, Numbers]]:
-    out: dict[int, Mapping[str, Numbers]] = {}
-    for netns, qdiscs in now.qdiscs.items():
-        before = {
-            key: q.numbers
-            for key, q in was.qdiscs.get(netns, {}).items()
-            if key in qdiscs and qdiscs[key].kind == q.kind
-        }
-        up = increases(before, {key: q.numbers for key, q in qdiscs.items()})
-        if up:
-            out[netns] = up
-    return out
+def _called(one: Device | Qdisc) -> str:
+    return one.name if isinstance(one, Device) else one.kind
