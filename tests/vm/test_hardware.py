@@ -56,9 +56,10 @@ def test_offset_and_frequency_are_those_injected(told: Told, method: str) -> Non
     assert len(clocks) == 2
     for clock in clocks:
         assert clock["method"] == method
-        # The truth is of a moment later, by as long as the program took to end.
-        slack = 2 * abs(clock["true_ppb"])  # two seconds
-        assert abs(clock["offset_ns"] - clock["true_ns"]) <= clock["bar_ns"] + slack + 20 * US
+        least_ns, most_ns = clock["true_ns"]
+        bar_ns = clock["bar_ns"] + clock["set_within_ns"]
+        assert clock["set_within_ns"] < 50 * US
+        assert least_ns - bar_ns <= clock["offset_ns"] <= most_ns + bar_ns
         assert abs(clock["ppb"] - clock["true_ppb"]) <= clock["ppb_bar"] + 500
         assert clock["bar_ns"] < MS
 
@@ -152,9 +153,10 @@ def test_receive_stamps_of_a_real_driver(nics: Told) -> None:
     seen = fact(nics, "nics.igb_received")
     assert seen["stamped"] >= seen["sent"] * 9 // 10
     assert seen["unknown"] <= seen["sent"] // 10  # a guest that stands still is a clock's step
-    for ns, bar_ns in seen["before_kernel_ns"]:
-        assert -bar_ns <= ns < 20 * MS
-        assert bar_ns < 200 * US
+    told = seen["before_kernel_ns"]
+    assert all(-bar_ns <= ns for ns, bar_ns in told)
+    near = sum(ns < 20 * MS and bar_ns < 200 * US for ns, bar_ns in told)
+    assert near >= len(told) * 9 // 10  # a guest that stood still is late itself
 
 
 def test_transmit_stamps_of_a_real_driver(nics: Told) -> None:

@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nettop.clocks.command import observe
 from nettop.clocks.interfaces import TX_TYPES
+from nettop.clocks.out import to_json
 from nettop.engine import check, ffi, lib
 from nettop.export.distributions import host_tx_object
 from nettop.model.types import Stage
@@ -29,7 +31,7 @@ PROBES = 20
 SENDS, TX_LATE_NS = 20, 2_000_000
 _FINIT_MODULE, _DELETE_MODULE = 313, 176
 _MODULE = Path(os.environ.get("NETTOP_VM_TSNIC", ""))
-_LOSE = Path("/sys/module/tsnic/parameters")
+_PARAMETERS = Path("/sys/module/tsnic/parameters")
 
 
 def _call(number: int, *args: Any) -> None:
@@ -39,8 +41,8 @@ def _call(number: int, *args: Any) -> None:
 
 
 @contextmanager
-def _loaded(more: str = "") -> Iterator[int]:
-    """The module with its clocks set; when that was, CLOCK_REALTIME."""
+def _loaded(more: str = "") -> Iterator[tuple[int, int]]:
+    """The module with its clocks set; the two moments between which that was, CLOCK_REALTIME."""
     words = (
         f"phc_offset_ns={OFFSET_NS[0]},{OFFSET_NS[1]} phc_ppb={PPB[0]},{PPB[1]} {more}"
     ).strip()
@@ -50,7 +52,7 @@ def _loaded(more: str = "") -> Iterator[int]:
         after = time.time_ns()
     try:
         time.sleep(0.2)
-        yield (before + after) // 2
+        yield before, after
     finally:
         _call(_DELETE_MODULE, b"tsnic", os.O_NONBLOCK)
 
@@ -116,21 +118,35 @@ def _setting(name: str) -> Any:
 
 
 def clocks() -> dict[str, Any]:
-    """Offset and frequency of both clocks as nettop tells them, and what is true."""
+    """Offset and frequency of both clocks as nettop tells them, and what is true.
+
+    The truth is of the moment that nettop's last reading is of, and between two values: when the
+    clocks were set is known to be while the module was loaded, and how exactly, by the module.
+    """
     out: dict[str, Any] = {}
     for method, more in (("precise", ""), ("extended", "no_cross=1")):
-        with _loaded(more) as began, namespace() as name:
-            told = _nettop(name, "clocks", "-d", "4")
-            now = time.time_ns()
-            phcs = [p for p in told["phcs"] if str(p.get("name", "")).startswith("tsnic")]
+        with _loaded(more) as set_between, namespace() as name:
+            within = (_PARAMETERS / "set_within_ns").read_text().split(",")
+            report = inside(name, lambda: observe(4.0, None))
+            told = to_json(report)["phcs"]
+            clocks = [
+                (told, seen)
+                for told, seen in zip(told, report.phcs, strict=True)
+                if seen.device.name.startswith("tsnic")
+            ]
             out[method] = [
                 {
                     "method": p.get("method"), "offset_ns": p["phc_minus_system_ns"],
                     "bar_ns": p["bar_ns"], "ppb": p.get("frequency_ppb"),
                     "ppb_bar": p.get("frequency_bar_ppb"), "true_ppb": PPB[i],
-                    "true_ns": OFFSET_NS[i] + PPB[i] * (now - began) // 1_000_000_000,
+                    "set_within_ns": int(within[i]),
+                    "true_ns": sorted(
+                        OFFSET_NS[i] + PPB[i] * (seen.last.sys_ns - at) // 1_000_000_000
+                        for at in set_between
+                    ),
                 }
-                for i, p in enumerate(sorted(phcs, key=lambda p: str(p["name"])))
+                for i, (p, seen) in enumerate(sorted(clocks, key=lambda c: c[1].device.name))
+                if seen.last is not None
             ]  # fmt: skip
     return out
 
@@ -180,6 +196,6 @@ def probes() -> dict[str, Any]:
     """probe --hw over UDP and TCP, and while one stamp in four is lost."""
     with _loaded(), _joined() as (a, b):
         out = {"udp": _probe(a, b, "udp"), "tcp": _probe(a, b, "tcp")}
-        (_LOSE / "lose_tx").write_text("4")
+        (_PARAMETERS / "lose_tx").write_text("4")
         out["lossy"] = _probe(a, b, "udp")
     return out
