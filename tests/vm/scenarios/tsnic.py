@@ -132,7 +132,7 @@ def clocks() -> dict[str, Any]:
             clocks = [
                 (told, seen)
                 for told, seen in zip(told, report.phcs, strict=True)
-                if seen.device.name.startswith("tsnic")
+                if str(seen.device.name).startswith("tsnic")
             ]
             out[method] = [
                 {
@@ -145,7 +145,7 @@ def clocks() -> dict[str, Any]:
                         for at in set_between
                     ),
                 }
-                for i, (p, seen) in enumerate(sorted(clocks, key=lambda c: c[1].device.name))
+                for i, (p, seen) in enumerate(sorted(clocks, key=lambda c: str(c[1].device.name)))
                 if seen.last is not None
             ]  # fmt: skip
     return out
