@@ -303,6 +303,15 @@ void nt_take_cpu_wait(struct nt_engine *e, const struct nt_rec *rec, struct nt_f
 void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_facts *facts,
 	      uint64_t now_ms);
 
+/* nt_loss.c */
+/* The windows of loss; fresh: they begin now. */
+void nt_roll_loss(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh, uint64_t time_ms,
+		  struct nt_facts *facts);
+
+/* nt_limits.c */
+void nt_roll_limited(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh, uint32_t now_ms,
+		     const struct nt_facts *facts);
+
 /* nt_unread.c */
 void nt_bound_unread(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh, uint32_t now_ms,
 		     const struct nt_facts *facts);

@@ -11,13 +11,6 @@
 
 #define CA_LOSS 4 /* TCP_CA_Loss */
 
-/* How often the base of the loss window moves on: the window spans one to two of these. */
-#define LOSS_STEP_MS 5000
-/* A network that duplicated so long ago may do so still. */
-#define NETWORK_DUPLICATES_S 300
-/* The kernel counts the limits in jiffies: shorter windows say little. */
-#define LIMITED_WINDOW_MS 950
-#define LIMITED_WINDOW_MAX_MS (60U * 60 * 1000)
 #define FLOW_MEAN_S 4.5f /* dt / (dt + 4.5) follows 1 - exp(-dt / 5) closely near 1 s */
 
 static bool is_mapped(const uint32_t *a)
@@ -88,182 +81,6 @@ static void take_gauges(struct nt_rec *rec, const struct nt_diag_view *v, struct
 	rec->flags &= ~(uint32_t)NT_F_APP_LIMITED;
 	if (nt_info8(v, TI_DELIVERY_RATE_APP_LIMITED) & 1)
 		rec->flags |= NT_F_APP_LIMITED;
-}
-
-/* What was sent and resent, in bytes where the kernel counts them (4.19), else in segments. */
-static void sent_words(const struct nt_diag_view *v, uint64_t *sent, uint64_t *resent)
-{
-	if (v->info_len >= TI_BYTES_RETRANS + 8) {
-		*sent = nt_info64(v, TI_BYTES_SENT);
-		*resent = nt_info64(v, TI_BYTES_RETRANS);
-	} else {
-		*sent = nt_info32(v, TI_DATA_SEGS_OUT);
-		*resent = nt_info32(v, TI_TOTAL_RETRANS);
-	}
-}
-
-/*
- * A DSACK says that the peer got a segment twice, not that we sent it twice: a network that
- * duplicates earns them too. Where they outnumber what was resent (up to one interval before,
- * for they take a round trip) that network is seen, and they prove nothing for a while.
- */
-static bool network_duplicates(struct nt_rec *rec, uint32_t retrans, uint32_t dsacks,
-			       uint32_t now_s, float dt_s)
-{
-	uint32_t reported = dsacks - rec->loss_dsacks[0];
-	uint32_t resent = retrans - rec->loss_retrans[0] + rec->loss_lag;
-
-	/* One too many may be a chance. */
-	if (dsacks > retrans + 1 || (reported > resent + 1 && (float)rec->rtt_us * 2e-6f < dt_s))
-		rec->loss_dups_s = now_s + 1;
-	return rec->loss_dups_s && now_s + 1 - rec->loss_dups_s < NETWORK_DUPLICATES_S;
-}
-
-static void roll_loss_window(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh,
-			     uint64_t time_ms, struct nt_facts *f)
-{
-	uint32_t now_ms = (uint32_t)time_ms; /* the low word: differences count */
-	uint32_t retrans = nt_info32(v, TI_TOTAL_RETRANS);
-	uint32_t dsacks = v->info_len >= TI_DSACK_DUPS + 4 ? nt_info32(v, TI_DSACK_DUPS) : 0;
-	uint64_t sent, resent;
-
-	sent_words(v, &sent, &resent);
-	if (fresh) {
-		rec->loss_at_ms = now_ms;
-		rec->loss_lag = 0;
-		rec->loss_dups_s = 0;
-		rec->loss_retrans[0] = rec->loss_retrans[1] = retrans;
-		rec->loss_dsacks[0] = rec->loss_dsacks[1] = dsacks;
-		rec->loss_sent[0] = rec->loss_sent[1] = sent;
-		rec->loss_resent[0] = rec->loss_resent[1] = resent;
-	} else if (now_ms - rec->loss_at_ms >= LOSS_STEP_MS) {
-		rec->loss_at_ms = now_ms;
-		rec->loss_lag = (uint32_t)f->new_retrans;
-		rec->loss_retrans[1] = rec->loss_retrans[0];
-		rec->loss_dsacks[1] = rec->loss_dsacks[0];
-		rec->loss_sent[1] = rec->loss_sent[0];
-		rec->loss_resent[1] = rec->loss_resent[0];
-		rec->loss_retrans[0] = retrans;
-		rec->loss_dsacks[0] = dsacks;
-		rec->loss_sent[0] = sent;
-		rec->loss_resent[0] = resent;
-	}
-	uint32_t all = retrans - rec->loss_retrans[1], spurious = dsacks - rec->loss_dsacks[1];
-	uint64_t d_sent = sent - rec->loss_sent[1];
-	/* By segments: a DSACK does not say how large they were. */
-	float share = d_sent ? (float)(resent - rec->loss_resent[1]) / (float)d_sent : 0;
-
-	if (network_duplicates(rec, retrans, dsacks, (uint32_t)(time_ms / 1000), f->dt_s))
-		spurious = 0;
-	if (spurious > all)
-		spurious = all;
-	f->loss_retrans = all - spurious;
-	f->loss_pct = all ? 100.0f * share * (float)f->loss_retrans / (float)all : 0;
-	if (f->loss_pct > 100)
-		f->loss_pct = 100;
-	rec->flags &= ~(uint32_t)NT_F_RETR_PCT;
-	if (d_sent && v->info_len >= TI_BYTES_RETRANS + 8) {
-		rec->retr_pct = f->loss_pct;
-		rec->flags |= NT_F_RETR_PCT;
-	}
-}
-
-static uint8_t share(uint32_t part_ms, uint32_t whole_ms)
-{
-	uint64_t pct = ((uint64_t)part_ms * 100 + whole_ms / 2) / whole_ms;
-
-	return (uint8_t)(pct > 100 ? 100 : pct);
-}
-
-/*
- * The congestion window holds data back: it is full, or so nearly that the kernel waits for
- * room for a larger burst (tcp_tso_should_defer). A sender that resends on time-outs waits for
- * an answer, one that runs at the rate its program set for its own clock.
- */
-static bool cwnd_holds(const struct nt_rec *rec, const struct nt_diag_view *v,
-		       const struct nt_facts *f)
-{
-	uint64_t most = nt_info64(v, TI_MAX_PACING_RATE);
-	bool paced = most != UINT64_MAX && nt_info64(v, TI_PACING_RATE) >= most;
-
-	if (!f->unacked || rec->retransmits)
-		return false;
-	if (f->unacked >= rec->snd_cwnd)
-		return f->notsent_bytes || !(rec->flags & NT_F_APP_LIMITED);
-	return !paced && f->notsent_bytes >= nt_info32(v, TI_SND_MSS) &&
-	       (uint64_t)f->unacked * 3 >= (uint64_t)rec->snd_cwnd * 2;
-}
-
-/*
- * All that the program was let write is on its way, and there is no room for more: it is woken
- * once a third of the buffer is free. The kernel itself counts this only if it sees the program
- * wait in the moment in which it sends the last segment.
- */
-static bool sndbuf_holds(const struct nt_rec *rec, const struct nt_diag_view *v,
-			 const struct nt_facts *f)
-{
-	uint32_t mem[6]; /* SK_MEMINFO_*: 3 SNDBUF, 5 WMEM_QUEUED */
-
-	if (v->skmem_len < sizeof(mem) || !f->unacked || rec->retransmits)
-		return false;
-	memcpy(mem, v->skmem, sizeof(mem));
-	return f->notsent_bytes < nt_info32(v, TI_SND_MSS) &&
-	       (uint64_t)mem[5] * 3 >= (uint64_t)mem[3] * 2;
-}
-
-/*
- * rwnd as the kernel counts it; what it counts as sndbuf, and the rest of the busy time if the
- * buffer is what held data back; else that is the congestion window's if data waited for it,
- * else it waited for an ACK, for pacing, or for more to fill a segment with.
- */
-static void roll_limited(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh,
-			 uint32_t now_ms, const struct nt_facts *f)
-{
-	uint32_t busy = (uint32_t)(nt_info64(v, TI_BUSY_TIME) / 1000);
-	uint32_t rwnd = (uint32_t)(nt_info64(v, TI_RWND_LIMITED) / 1000);
-	uint32_t sndbuf = (uint32_t)(nt_info64(v, TI_SNDBUF_LIMITED) / 1000);
-	uint32_t window = now_ms - rec->lim_at_ms;
-
-	rec->busy_ms = busy;
-	rec->rwnd_limited_ms = rwnd;
-	rec->sndbuf_limited_ms = sndbuf;
-	if (v->info_len < TI_SNDBUF_LIMITED + 8)
-		return;
-	if (!fresh && window < LIMITED_WINDOW_MS)
-		return;
-	if (!fresh && window < LIMITED_WINDOW_MAX_MS) {
-		uint32_t d_busy = busy - rec->lim_busy_ms, d_rwnd = rwnd - rec->lim_rwnd_ms;
-		uint32_t d_sndbuf = sndbuf - rec->lim_sndbuf_ms;
-
-		/* A jiffy more than the window is the rounding of two clocks. */
-		if (d_busy > window)
-			d_busy = window;
-		if (d_rwnd > d_busy)
-			d_rwnd = d_busy;
-		if (d_sndbuf > d_busy - d_rwnd)
-			d_sndbuf = d_busy - d_rwnd;
-		uint32_t rest = d_busy - d_rwnd - d_sndbuf;
-
-		bool cwnd = cwnd_holds(rec, v, f);
-
-		if (!cwnd && sndbuf_holds(rec, v, f)) {
-			d_sndbuf += rest;
-			rest = 0;
-		}
-		rec->lim_rwnd_pct = share(d_rwnd, window);
-		rec->lim_sndbuf_pct = share(d_sndbuf, window);
-		rec->lim_cwnd_pct = cwnd ? share(rest, window) : 0;
-		rec->lim_in_flight_pct = cwnd ? 0 : share(rest, window);
-		uint32_t known = rec->lim_rwnd_pct + rec->lim_sndbuf_pct + rec->lim_cwnd_pct +
-				 rec->lim_in_flight_pct;
-
-		rec->lim_idle_pct = (uint8_t)(known < 100 ? 100 - known : 0);
-		rec->flags |= NT_F_LIMITED;
-	}
-	rec->lim_at_ms = now_ms;
-	rec->lim_busy_ms = busy;
-	rec->lim_rwnd_ms = rwnd;
-	rec->lim_sndbuf_ms = sndbuf;
 }
 
 static void roll_rates(struct nt_rec *rec, const struct nt_diag_view *v, struct nt_facts *f)
@@ -463,8 +280,8 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		if (f.rolled && !restart && v->info_len >= TI_BYTES_RECEIVED + 8)
 			roll_rates(rec, v, &f);
 		if (f.rolled || fresh) {
-			roll_limited(rec, v, fresh, low_ms, &f);
-			roll_loss_window(rec, v, fresh || restart, now_ms, &f);
+			nt_roll_limited(rec, v, fresh, low_ms, &f);
+			nt_roll_loss(rec, v, fresh || restart, now_ms, &f);
 			take_counters(rec, v);
 			note_lost_here(e, rec, (uint32_t)(now_ms / 1000), &f);
 		}

@@ -5,6 +5,7 @@
 
 #include "nt_api.h"
 #include "nt_engine.h"
+#include "nt_rules.h"
 
 /* What makes a verdict, and where it becomes unwell. */
 void nt_config_default(struct nt_config *c)
@@ -55,27 +56,6 @@ int nt_who_of(uint32_t verdict)
 	return verdict < NT_V_COUNT ? who_of[verdict] : -EINVAL;
 }
 
-/* The conditions of one interval: value and threshold of each that holds. */
-struct held {
-	uint16_t mask;
-	uint16_t spanning; /* the value itself covers more than two intervals */
-	uint16_t unwell;
-	float value[NT_V_COUNT];
-	float over[NT_V_COUNT]; /* value / threshold */
-	uint8_t who[NT_V_COUNT], because[NT_V_COUNT];
-};
-
-static void hold(struct held *h, enum nt_verdict v, float value, float threshold, bool unwell)
-{
-	h->mask |= (uint16_t)(1U << v);
-	h->who[v] = who_of[v];
-	h->because[v] = NT_B_PLAIN;
-	h->value[v] = value;
-	h->over[v] = threshold > 0 ? value / threshold : value;
-	if (unwell)
-		h->unwell |= (uint16_t)(1U << v);
-}
-
 /*
  * A sender with little to say sees its peer's delayed ACK, or an answer that carries
  * the ACK, as round-trip time: up to TCP_DELACK_MIN, two ticks and a timer that is late; that
@@ -99,7 +79,7 @@ static bool may_be_delayed_ack(const struct nt_rec *r, const struct nt_facts *f)
  * What was sent and is not answered. Time-outs in a row are a state: their events get rarer the
  * longer no answer comes, and end when the kernel gives up.
  */
-static void hold_unanswered(const struct nt_rec *r, const struct nt_facts *f, struct held *h)
+static void hold_unanswered(const struct nt_rec *r, const struct nt_facts *f, struct nt_held *h)
 {
 	uint32_t tries = f->unacked ? r->retransmits : 0, lasting = DATA_TRIES;
 	uint8_t because = NT_B_RTO;
@@ -125,7 +105,7 @@ static void hold_unanswered(const struct nt_rec *r, const struct nt_facts *f, st
 	if (!tries)
 		return;
 	/* Each try waits twice as long as the one before. */
-	hold(h, NT_V_RTO, (float)tries, 1, true);
+	nt_hold(h, NT_V_RTO, (float)tries, 1, true);
 	h->over[NT_V_RTO] = (float)(1U << (tries < 20 ? tries : 20));
 	h->because[NT_V_RTO] = because;
 	if (because == NT_B_SILENT_PEER)
@@ -160,7 +140,7 @@ static void note_rtt(struct nt_rec *r, bool high, uint32_t now_ms)
  * its last exchange. A level that holds, as after a change of route, is worth a word alone.
  */
 static void hold_rtt(const struct nt_config *c, struct nt_rec *r, const struct nt_facts *f,
-		     uint32_t now_ms, struct held *h)
+		     uint32_t now_ms, struct nt_held *h)
 {
 	bool known = r->min_rtt_us && r->min_rtt_us != NT_MIN_RTT_UNKNOWN;
 	float ratio = known ? (float)r->rtt_us / (float)r->min_rtt_us : 0;
@@ -177,11 +157,11 @@ static void hold_rtt(const struct nt_config *c, struct nt_rec *r, const struct n
 	bool settled = (float)low >= (float)r->min_rtt_us * c->rtt_ratio[0] &&
 		       (float)r->rtt_us < (float)low * c->rtt_ratio[0];
 
-	hold(h, NT_V_RTT, ratio, c->rtt_ratio[0], ratio >= c->rtt_ratio[1] && !settled);
+	nt_hold(h, NT_V_RTT, ratio, c->rtt_ratio[0], ratio >= c->rtt_ratio[1] && !settled);
 }
 
 /* What this host's own firewall, qdisc or device dropped never came to the network. */
-static void blame_here(struct held *h, enum nt_verdict v)
+static void blame_here(struct nt_held *h, enum nt_verdict v)
 {
 	if (!(h->mask >> v & 1))
 		return;
@@ -190,7 +170,7 @@ static void blame_here(struct held *h, enum nt_verdict v)
 }
 
 static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const struct nt_facts *f,
-		     struct held *h)
+		     struct nt_held *h)
 {
 	bool sends = r->state == NT_TCP_ESTABLISHED || r->state == NT_TCP_CLOSE_WAIT ||
 		     r->state == NT_TCP_FIN_WAIT1;
@@ -199,7 +179,7 @@ static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const st
 
 	if (f->rolled && !silent && f->loss_retrans >= c->loss_retrans &&
 	    f->loss_pct >= c->loss_pct[0])
-		hold(h, NT_V_LOSS, f->loss_pct, c->loss_pct[0], f->loss_pct >= c->loss_pct[1]);
+		nt_hold(h, NT_V_LOSS, f->loss_pct, c->loss_pct[0], f->loss_pct >= c->loss_pct[1]);
 	hold_unanswered(r, f, h);
 	if (f->lost_here) {
 		blame_here(h, NT_V_LOSS);
@@ -207,21 +187,21 @@ static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const st
 	}
 	if (sends && f->snd_wnd == 0 && r->wqueue) {
 		/* Over 100 stands for a window that is shut. */
-		hold(h, NT_V_WINDOW, 101, c->rwnd_pct[0], true);
+		nt_hold(h, NT_V_WINDOW, 101, c->rwnd_pct[0], true);
 		if (r->backoff >= DATA_TRIES) /* probes, answered or not */
 			h->spanning |= 1U << NT_V_WINDOW;
 	} else if (r->flags & NT_F_LIMITED && r->lim_rwnd_pct >= c->rwnd_pct[0])
-		hold(h, NT_V_WINDOW, r->lim_rwnd_pct, c->rwnd_pct[0],
-		     r->lim_rwnd_pct >= c->rwnd_pct[1]);
+		nt_hold(h, NT_V_WINDOW, r->lim_rwnd_pct, c->rwnd_pct[0],
+			r->lim_rwnd_pct >= c->rwnd_pct[1]);
 	if (r->flags & NT_F_LIMITED && r->lim_sndbuf_pct >= c->sndbuf_pct[0])
-		hold(h, NT_V_SNDBUF, r->lim_sndbuf_pct, c->sndbuf_pct[0],
-		     r->lim_sndbuf_pct >= c->sndbuf_pct[1]);
+		nt_hold(h, NT_V_SNDBUF, r->lim_sndbuf_pct, c->sndbuf_pct[0],
+			r->lim_sndbuf_pct >= c->sndbuf_pct[1]);
 	if (r->flags & NT_F_LIMITED && r->lim_cwnd_pct >= c->cwnd_pct)
-		hold(h, NT_V_CWND, r->lim_cwnd_pct, c->cwnd_pct, false);
+		nt_hold(h, NT_V_CWND, r->lim_cwnd_pct, c->cwnd_pct, false);
 	if (r->flags & NT_F_OLDEST_UNREAD && r->oldest_unread_ms >= c->unread_ms[0] &&
 	    f->readable) {
-		hold(h, NT_V_UNREAD, (float)r->oldest_unread_ms, (float)c->unread_ms[0],
-		     r->oldest_unread_ms >= c->unread_ms[1] && f->readable > 0);
+		nt_hold(h, NT_V_UNREAD, (float)r->oldest_unread_ms, (float)c->unread_ms[0],
+			r->oldest_unread_ms >= c->unread_ms[1] && f->readable > 0);
 		if (f->readable < 0)
 			h->who[NT_V_UNREAD] |= NT_WHO_MAYBE;
 		if (r->oldest_unread_ms >= 2000)
@@ -229,8 +209,8 @@ static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const st
 	}
 	if (r->state == NT_TCP_CLOSE_WAIT && f->last_ack_recv_ms / 1000 >= c->unclosed_s) {
 		/* The FIN came no later than the last packet. */
-		hold(h, NT_V_UNCLOSED, (float)f->last_ack_recv_ms / 1000, (float)c->unclosed_s,
-		     false);
+		nt_hold(h, NT_V_UNCLOSED, (float)f->last_ack_recv_ms / 1000, (float)c->unclosed_s,
+			false);
 		h->spanning |= 1U << NT_V_UNCLOSED;
 	}
 }
@@ -240,7 +220,7 @@ static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const st
  * TTL refuses is no fault.
  */
 static void hold_drops(const struct nt_config *c, const struct nt_rec *r, const struct nt_facts *f,
-		       struct held *h)
+		       struct nt_held *h)
 {
 	static const struct {
 		uint8_t because, who;
@@ -281,14 +261,14 @@ static void hold_drops(const struct nt_config *c, const struct nt_rec *r, const 
 	if (per_s < c->drops_per_s[0])
 		return;
 	/* A listener that drops for an unknown reason may be scanned, and is well. */
-	hold(h, NT_V_DROPS, per_s, 1,
-	     per_s >= c->drops_per_s[1] && !(listens && who == NT_WHO_UNKNOWN));
+	nt_hold(h, NT_V_DROPS, per_s, 1,
+		per_s >= c->drops_per_s[1] && !(listens && who == NT_WHO_UNKNOWN));
 	h->because[NT_V_DROPS] = because;
 	h->who[NT_V_DROPS] = who;
 }
 
 static void hold_listener(const struct nt_config *c, const struct nt_rec *r,
-			  const struct nt_facts *f, struct held *h)
+			  const struct nt_facts *f, struct nt_held *h)
 {
 	float pct = r->wqueue ? 100.0f * (float)r->rqueue / (float)r->wqueue : 0;
 	bool long_now = pct >= (float)c->accept_pct[0] || (!r->wqueue && r->rqueue);
@@ -298,17 +278,17 @@ static void hold_listener(const struct nt_config *c, const struct nt_rec *r,
 	if ((long_now || long_before) && (f->new_drops || !r->wqueue) && pct < 100)
 		pct = 100;
 	if (pct >= (float)c->accept_pct[0])
-		hold(h, NT_V_ACCEPT, pct, c->accept_pct[0], pct >= (float)c->accept_pct[1]);
+		nt_hold(h, NT_V_ACCEPT, pct, c->accept_pct[0], pct >= (float)c->accept_pct[1]);
 	else
 		hold_drops(c, r, f, h);
 }
 
-static void hold_stage(struct held *h, enum nt_verdict v, const struct nt_dist *d,
+static void hold_stage(struct nt_held *h, enum nt_verdict v, const struct nt_dist *d,
 		       const uint32_t us[2])
 {
 	if (d->count && d->p99_ns >= us[0] * 1000ULL)
-		hold(h, v, (float)d->p99_ns / 1e6f, (float)us[0] / 1e3f,
-		     d->p99_ns >= us[1] * 1000ULL);
+		nt_hold(h, v, (float)d->p99_ns / 1e6f, (float)us[0] / 1e3f,
+			d->p99_ns >= us[1] * 1000ULL);
 }
 
 int nt_cpu_waits(struct nt_engine *e, const struct nt_cpu_wait *v, uint32_t n)
@@ -350,7 +330,7 @@ static bool blamed_cpu(const struct nt_rec *rec, enum nt_verdict v, uint32_t now
 }
 
 /* The program was ready, and waited for a CPU for half of the time or more. */
-static void blame_cpu(const struct nt_rec *rec, const struct nt_facts *f, struct held *h,
+static void blame_cpu(const struct nt_rec *rec, const struct nt_facts *f, struct nt_held *h,
 		      enum nt_verdict v, uint64_t waited_ns, uint32_t now_s)
 {
 	uint64_t most = waited_ns < f->cpu.over_ns ? waited_ns : f->cpu.over_ns;
@@ -367,96 +347,19 @@ static void blame_cpu(const struct nt_rec *rec, const struct nt_facts *f, struct
 }
 
 /* What only the BPF planes see. */
-static void hold_planes(const struct nt_config *c, const struct nt_plane *p, struct held *h)
+static void hold_planes(const struct nt_config *c, const struct nt_plane *p, struct nt_held *h)
 {
 	if (p->wait.count >= c->wait_count && p->wait.p99_ns >= c->wait_ms[0] * 1000000ULL)
-		hold(h, NT_V_READS, (float)p->wait.p99_ns / 1e6f, (float)c->wait_ms[0],
-		     p->wait.p99_ns >= c->wait_ms[1] * 1000000ULL);
+		nt_hold(h, NT_V_READS, (float)p->wait.p99_ns / 1e6f, (float)c->wait_ms[0],
+			p->wait.p99_ns >= c->wait_ms[1] * 1000000ULL);
 	hold_stage(h, NT_V_QDISC, &p->tx[NT_TX_QDISC], c->qdisc_us);
 	hold_stage(h, NT_V_NIC, &p->tx[NT_TX_NIC], c->nic_us);
-}
-
-static enum nt_level level_of(const struct held *h, enum nt_verdict v)
-{
-	if (h->unwell >> v & 1)
-		return NT_LEVEL_UNWELL;
-	/* A full congestion window is how a bulk transfer looks when all is well. */
-	return v == NT_V_CWND ? NT_LEVEL_OK : NT_LEVEL_WATCH;
-}
-
-static uint8_t log2_bucket(float over)
-{
-	uint8_t n = 0;
-
-	while (over >= 2 && n < 30) {
-		over /= 2;
-		n++;
-	}
-	return n;
-}
-
-static bool worse(const struct held *h, enum nt_verdict a, enum nt_verdict b)
-{
-	if (level_of(h, a) != level_of(h, b))
-		return level_of(h, a) > level_of(h, b);
-	if (log2_bucket(h->over[a]) != log2_bucket(h->over[b]))
-		return h->over[a] > h->over[b];
-	return a < b;
-}
-
-/* A socket rises at once; it sinks one level after ten quiet seconds, its strength every five. */
-static void settle(struct nt_rec *rec, enum nt_level level, uint8_t strength, uint32_t now_s)
-{
-	if (level >= rec->level) {
-		if (level > rec->level || strength > rec->strength ||
-		    now_s - rec->well_since_s >= 5)
-			rec->strength = strength;
-		if (level > NT_LEVEL_OK && strength >= rec->strength)
-			rec->well_since_s = now_s;
-		rec->level = (uint8_t)level;
-	} else if (now_s - rec->well_since_s >= 10) {
-		rec->level--;
-		rec->strength = strength;
-		rec->well_since_s = now_s;
-	}
-}
-
-/* So long the blame stays where it is while its cause still holds: of two that take turns. */
-#define WHO_STAYS_S 5
-
-/* The worst active verdict of the party that is blamed now, if it is to stay; else `first`. */
-static uint8_t steady(const struct nt_rec *rec, const struct held *h, uint16_t active,
-		      uint8_t first, uint32_t now_s)
-{
-	uint8_t stays = NT_V_COUNT;
-
-	if (!rec->verdicts || rec->who == h->who[first] || now_s - rec->who_since_s >= WHO_STAYS_S)
-		return first;
-	for (uint8_t v = 0; v < NT_V_COUNT; v++)
-		if (active >> v & 1 && h->who[v] == rec->who && level_of(h, v) > NT_LEVEL_OK &&
-		    (stays == NT_V_COUNT || worse(h, v, stays)))
-			stays = v;
-	return stays == NT_V_COUNT ? first : stays;
-}
-
-/* Of a verdict that held before and not in this interval: its last number. */
-static bool recall(const struct nt_rec *rec, uint8_t v, struct held *h)
-{
-	if (!(rec->verdicts >> v & 1) || (rec->verdict != v && rec->verdict2 != v))
-		return false;
-	bool first = rec->verdict == v;
-
-	h->value[v] = first ? rec->verdict_value : rec->verdict2_value;
-	h->who[v] = first ? rec->who : rec->who2;
-	h->because[v] = first ? rec->because : rec->because2;
-	h->over[v] = 1;
-	return true;
 }
 
 void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_facts *f,
 	      uint64_t now_ms)
 {
-	struct held h = { 0 };
+	struct nt_held h = { 0 };
 	uint32_t now_s = (uint32_t)(now_ms / 1000);
 
 	if (f->has_info) {
@@ -472,62 +375,12 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 	/* UDP's oldest unread datagram is known to the wait plane alone. */
 	if (rec->proto == NT_PROTO_UDP && rec->flags & NT_F_OLDEST_UNREAD &&
 	    rec->oldest_unread_ms >= c->unread_ms[0])
-		hold(&h, NT_V_UNREAD, (float)rec->oldest_unread_ms, (float)c->unread_ms[0],
-		     rec->oldest_unread_ms >= c->unread_ms[1]);
+		nt_hold(&h, NT_V_UNREAD, (float)rec->oldest_unread_ms, (float)c->unread_ms[0],
+			rec->oldest_unread_ms >= c->unread_ms[1]);
 
 	if (f->plane)
 		blame_cpu(rec, f, &h, NT_V_READS, f->plane->wait.sum_ns, now_s);
 	blame_cpu(rec, f, &h, NT_V_UNREAD, rec->oldest_unread_ms * 1000000ULL, now_s);
 
-	uint16_t *past = rec->verdict_past;
-
-	past[2] = past[1];
-	past[1] = (uint16_t)(past[0] | h.spanning);
-	past[0] = h.mask;
-	uint16_t active = (uint16_t)((past[0] & past[1]) | (past[0] & past[2]) |
-				     (past[1] & past[2]));
-	uint8_t first = NT_V_COUNT, second = NT_V_COUNT;
-
-	for (uint8_t v = 0; v < NT_V_COUNT; v++) {
-		if (!(active >> v & 1))
-			continue;
-		/* Held in two of three intervals but not in this one: its last number stands. */
-		if (!(h.mask >> v & 1)) {
-			if (!recall(rec, v, &h)) {
-				active &= (uint16_t) ~(1U << v);
-				continue;
-			}
-		}
-		if (first == NT_V_COUNT || worse(&h, v, first)) {
-			second = first;
-			first = v;
-		} else if (second == NT_V_COUNT || worse(&h, v, second)) {
-			second = v;
-		}
-	}
-	if (first == NT_V_COUNT) {
-		rec->verdicts = rec->verdicts_unwell = 0;
-		settle(rec, NT_LEVEL_OK, 0, now_s);
-		return;
-	}
-	uint8_t worst = first;
-
-	first = steady(rec, &h, active, worst, now_s);
-	if (first != worst)
-		second = worst;
-	if (!rec->verdicts || rec->verdict != first)
-		rec->verdict_since_s = now_s;
-	if (!rec->verdicts || rec->who != h.who[first])
-		rec->who_since_s = now_s;
-	rec->verdicts = active;
-	rec->verdicts_unwell = active & h.unwell;
-	rec->verdict = first;
-	rec->verdict_value = h.value[first];
-	rec->verdict2 = second == NT_V_COUNT ? first : second;
-	rec->verdict2_value = h.value[rec->verdict2];
-	rec->who = h.who[first];
-	rec->who2 = h.who[rec->verdict2];
-	rec->because = h.because[first];
-	rec->because2 = h.because[rec->verdict2];
-	settle(rec, level_of(&h, worst), log2_bucket(h.over[worst]), now_s);
+	nt_choose(rec, &h, now_s);
 }
