@@ -2,10 +2,11 @@
 
 python -m tests.lab.incident [RECORDING]
 
-A reader that stops for 18 s, later a path that loses 6 % for 15 s, in namespaces of their own. The
-live screen looks back on the reader once it reads again; of the recording there are the report of
-why, what SQL finds, and the difference between before and meanwhile.
-Needs root, iptables, sqlite3 and chromium; takes 80 s. With RECORDING the file is kept there.
+A reader that stops for a minute, then a path that loses 6 % for 20 s, then a listener whose accept
+queue is full for 20 s, in namespaces of their own. The live screen looks back on the reader and on
+the listener once each is over; of the recording there are the report of why, what SQL finds, and
+the difference between before and meanwhile.
+Needs root, iptables, sqlite3 and chromium; takes 3 min. With RECORDING the file is kept there.
 """
 
 from __future__ import annotations
@@ -25,18 +26,24 @@ from tests.integration.test_why import CLIENT, SERVER, program
 from tests.lab.screenshots import OUT, plain
 from tests.lab.session import HOST
 
-SECONDS = 75
+SECONDS = 160
 LOSSY = ("INPUT", "-p", "tcp", "--dport", "7003", "-m", "statistic", "--mode", "random",
          "--probability", "0.06", "-j", "DROP")  # fmt: skip
 NETTOP = [sys.executable, "-m", "nettop"]
 # With the name of a host that means nothing.
 ELSEWHERE = ["unshare", "--uts", "sh", "-c", f'hostname {HOST} && exec "$@"', "sh"]
-WATCHED_S = 34  # until the reader reads again
-# To the change that ended it, and into the time before.
-KEYS = "left_curly_bracket,~2,left_curly_bracket,~2," + "left_square_bracket,~1," * 4 + "~1"
-WORST = """SELECT began, seconds, who, why, process, remote FROM spells_local
-WHERE level = 'unwell' ORDER BY seconds DESC LIMIT 8"""
-BEFORE, MEANWHILE = "-73s..-63s", "-58s..-46s"
+# Pictures of the live screen: after so many seconds, when a fault is over, `{` to the change that
+# ended it, `{` to the one before, and into the time between.
+LOOKS: dict[str, tuple[int, str]] = {
+    "lookback": (
+        80,
+        "left_curly_bracket,~2,left_curly_bracket,~2," + "left_square_bracket,~1," * 4 + "~1",
+    ),
+    "lookback-listener": (148, "left_curly_bracket,~2,left_curly_bracket,~2,~1"),
+}
+WORST = """SELECT min(began) AS began, max(seconds) AS longest, who, what, process, count(*) AS spells
+FROM spells_local WHERE level = 'unwell' GROUP BY who, what, process ORDER BY began"""
+BEFORE, MEANWHILE = "-158s..-148s", "-120s..-105s"
 
 
 def record(path: Path) -> None:
@@ -48,20 +55,26 @@ def record(path: Path) -> None:
              f"{SECONDS}s", "-o", str(path)]
         )  # fmt: skip
         stack.callback(recorder.wait)
-        screen = subprocess.Popen(
-            [*ELSEWHERE, sys.executable, "-m", "tests.lab.shoot",
-             str(path.with_name("lookback.svg")), "120x40", str(WATCHED_S), KEYS,
-             "-N", here, "-N", there]
-        )  # fmt: skip
-        stack.callback(screen.wait)
+        for name, (seconds, keys) in LOOKS.items():
+            screen = subprocess.Popen(
+                [*ELSEWHERE, sys.executable, "-m", "tests.lab.shoot",
+                 str(path.with_name(f"{name}.svg")), "120x40", str(seconds), keys,
+                 "-N", here, "-N", there]
+            )  # fmt: skip
+            stack.callback(screen.wait)
         time.sleep(14)
         os.kill(server.pid, signal.SIGSTOP)
-        time.sleep(18)
+        time.sleep(60)
         os.kill(server.pid, signal.SIGCONT)
-        time.sleep(10)
+        time.sleep(12)
         run("ip", "netns", "exec", there, "iptables", "-A", *LOSSY)
-        time.sleep(15)
+        time.sleep(20)
         run("ip", "netns", "exec", there, "iptables", "-F")
+        time.sleep(12)
+        with ExitStack() as full:
+            program(full, there, SERVER, "queue-worker", "7004")
+            program(full, here, CLIENT, "job-submitter", "7004", "9")
+            time.sleep(20)
 
 
 def written(path: Path, target: Path) -> str:
@@ -93,7 +106,9 @@ def main(argv: list[str]) -> None:
         page.write_text(written(path, page))
         shoot(page, OUT / "why-report.png")
         (OUT / "why.txt").write_text(written(path, Path(folder) / "why.txt"))
-        (OUT / "lookback-120x40.svg").write_text(plain(path.with_name("lookback.svg").read_text()))
+        for name in LOOKS:
+            picture = path.with_name(f"{name}.svg").read_text()
+            (OUT / f"{name}-120x40.svg").write_text(plain(picture))
         sides = f"{path.name}@{BEFORE}", f"{path.name}@{MEANWHILE}"
         with chdir(folder):
             spells = said("sqlite3", "-box", path.name, WORST)

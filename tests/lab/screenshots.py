@@ -76,9 +76,12 @@ def reflecting(session: Session) -> Iterator[None]:
 
 
 def plain(picture: str) -> str:
-    """Without the suffix that a distribution gives its kernel."""
+    """Without the suffix that a distribution gives its kernel; as wide as it was."""
     release = os.uname().release
-    return picture.replace(release, release.partition("-")[0])
+    short = release.partition("-")[0]
+    if picture.startswith("<svg"):  # which says how wide each piece of text is
+        short = short.ljust(len(release), "\u00a0")
+    return picture.replace(release, short)
 
 
 def batch(session: Session) -> None:
