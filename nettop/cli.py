@@ -353,6 +353,10 @@ def _one_tick(options: Options) -> bool:
 def poll_options(options: Options, *, screen: bool = False) -> PollOptions:
     """The poller's options; both or neither of -t and -u mean both."""
     compiled = compile_options_filter(options)
+    if compiled is not None and compiled.words and not screen:
+        from nettop.headless import note_words
+
+        note_words(compiled)
     from nettop.collect import PollOptions
     from nettop.sources import PlaneOptions
 

@@ -69,6 +69,12 @@ class FileNames:
             if (path and _below(path, wanted)) or (container and _matches(container, wanted))
         ]
 
+    def container_ids(self, pattern: str) -> list[int]:
+        """Cgroups of the containers that are called so, in letters of any case."""
+        cgroups = self._snapshot.cgroups.items()
+        low = pattern.lower()
+        return [i for i, (_, name) in cgroups if name and _matches(name.lower(), low)]
+
     def netns_ids(self, pattern: str) -> list[int]:
         return [inode for inode, name in self._snapshot.netns.items() if _matches(name, pattern)]
 

@@ -16,7 +16,8 @@ from nettop.export.snapshot import RowFeed, Ticks, default_path, write_tick
 from nettop.model.types import Model
 from nettop.options import Options
 from nettop.query import compile_filter
-from nettop.query.compile import planes_off
+from nettop.query.compile import Filter, planes_off
+from nettop.query.plain import mistyped
 from nettop.text.clean import clean
 from nettop.text.columns import DEFAULT_WIDTH
 from nettop.text.table import TableStyle
@@ -258,8 +259,16 @@ def _warn(model: Model, options: Options, feed: RowFeed) -> None:
             _note(f"{option} has no effect: {plane} is off: {status.reason}")
     text = options.whole_filter
     compiled = compile_filter(text, feed.names) if text else None
+    if not feed.live:
+        note_words(compiled)
     for plane, reason in planes_off(compiled, model).items() if compiled else ():
         _note(f"what the filter asks of {plane} is never true: {plane} is off: {reason}")
+
+
+def note_words(compiled: Filter | None) -> None:
+    """Says of plain words that they may have been meant for a field."""
+    for text in mistyped(compiled.words) if compiled is not None else ():
+        _note(text)
 
 
 def _note(text: str) -> None:

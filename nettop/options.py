@@ -28,10 +28,9 @@ COMMANDS = (
     "snapshot", "open", "record", "replay", "watch", "why", "diff", "probe", "reflect", "clocks",
     "doctor", "help", "version",
 )  # fmt: skip
-# Words that a filter may begin with, beside the names of fields.
-_FILTER_WORDS = frozenset({"state", "exclude", "src", "dst", "sport", "dport", "dev", "not",
-                           "verdict", "autobound"})  # fmt: skip
 _OPERATOR = re.compile(r"[<>=!]|(eq|neq?|lt|leq?|gt|geq?)$", re.IGNORECASE)
+# So near to a name that it was meant: a word that is not may be one to filter by.
+_NEAR = 0.75
 AF_INET, AF_INET6 = 2, 10
 LOOKBACK_S = 15 * 60.0
 
@@ -211,9 +210,9 @@ def _options(
             ascii=space.ascii or ascii_wanted(environ),
         )
     _check_misplaced_command(space.filter)
-    space.filter += rest
     if command == "live":
         _check_command(space.filter)
+    space.filter += rest
     if command == "record":
         return _record_options(space)
     return _poll_options(command, space, environ)
@@ -353,8 +352,9 @@ def _flags(parser: argparse.ArgumentParser) -> frozenset[str]:
 def _unknown_option(word: str, parser: argparse.ArgumentParser, command: str) -> UsageError:
     known = [o for a in parser._actions for o in a.option_strings if o.startswith("--")]
     name = word.split("=")[0]
-    near = nearest(name, [*known, "--help", "--version"]) if name.startswith("--") else []
-    hint = f": perhaps {' or '.join(near)}?" if near else ""
+    names = [option.removeprefix("--") for option in (*known, "--help", "--version")]
+    near = nearest(name[2:], names, cutoff=_NEAR) if name.startswith("--") else []
+    hint = f": perhaps {' or '.join(f'--{word}' for word in near)}?" if near else ""
     place = "" if command == "live" else f" of nettop {command}"
     return UsageError(f"no option {name}{place}{hint} (nettop --help lists them)")
 
@@ -364,24 +364,17 @@ def _check_misplaced_command(words: list[str]) -> None:
         raise UsageError(f"write the command first: nettop {words[0]} …")
 
 
-def bare_word(words: Sequence[str]) -> str | None:
-    """The first word, where it is none that a filter can begin with."""
-    word, following = words[0] if words else "", words[1] if len(words) > 1 else ""
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", word) or _OPERATOR.match(following):
-        return None
-    return None if word.lower() in _FILTER_WORDS or lookup(word) is not None else word
-
-
 def _check_command(words: list[str]) -> None:
-    """Refuses a first word that is neither a command nor the beginning of a filter."""
-    word = bare_word(words)
-    if word is None:
+    """Refuses a first word that is nearly a command."""
+    word, following = words[0] if words else "", words[1] if len(words) > 1 else ""
+    if lookup(word) is not None or _OPERATOR.match(following):
         return
-    near = nearest(word, list(COMMANDS))
-    hint = take.perhaps([f"nettop {name}" for name in near[:1]])
-    raise UsageError(
-        f"no command '{word}'{hint} (nettop help lists them; a filter begins as: comm = {word})"
-    )
+    near = nearest(word, list(COMMANDS), cutoff=_NEAR)
+    if near:
+        raise UsageError(
+            f"no command '{word}': perhaps nettop {near[0]}? (nettop help lists them; to filter "
+            f"by this word: nettop -- {word})"
+        )
 
 
 def _open_options(space: argparse.Namespace, environ: Mapping[str, str]) -> Options:

@@ -14,7 +14,7 @@ from nettop.feed import Sort
 from nettop.model.types import Detail, Model, Row
 from nettop.sample import Asked, Facts, Sample
 from nettop.sources.cgroups import container_of
-from nettop.sources.namesets import path_matches
+from nettop.sources.namesets import container_matches, path_matches
 from nettop.text.clean import clean
 
 if TYPE_CHECKING:
@@ -62,6 +62,10 @@ class RecordedNames:
     def cgroup_ids(self, pattern: str) -> list[int]:
         wanted = pattern if pattern == "/" else pattern.rstrip("/")
         return [i for i, path in self.facts.names.cgroups.items() if path_matches(path, wanted)]
+
+    def container_ids(self, pattern: str) -> list[int]:
+        cgroups = self.facts.names.cgroups.items()
+        return [i for i, path in cgroups if container_matches(path, pattern)]
 
     def netns_ids(self, pattern: str) -> list[int]:
         names = self.facts.names.netns

@@ -181,7 +181,12 @@ static bool address(const struct nt_op *op, const struct nt_rec *rec)
 }
 
 /* `*` and `?`; steps back to the last star only, so it is linear in practice. */
-static bool glob(const char *pattern, const char *text, uint32_t n)
+static char small(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static bool glob(const char *pattern, const char *text, uint32_t n, bool nocase)
 {
 	const char *star = NULL;
 	uint32_t i = 0, mark = 0;
@@ -190,7 +195,7 @@ static bool glob(const char *pattern, const char *text, uint32_t n)
 		if (*pattern == '*') {
 			star = pattern++;
 			mark = i;
-		} else if (*pattern == '?' || *pattern == text[i]) {
+		} else if (*pattern == '?' || *pattern == (nocase ? small(text[i]) : text[i])) {
 			pattern++;
 			i++;
 		} else if (star) {
@@ -210,14 +215,15 @@ static bool text(const struct nt_op *op, const uint8_t *data, const struct nt_fi
 	const char *pattern = (const char *)data + op->data;
 	bool same;
 
-	if (op->side == NT_TEXT_COMM) {
+	if (op->side == NT_TEXT_COMM || op->side == NT_TEXT_COMM_NOCASE) {
 		if (!v->proc || !v->proc->pid)
 			return false;
-		same = glob(pattern, v->proc->comm, sizeof(v->proc->comm));
+		same = glob(pattern, v->proc->comm, sizeof(v->proc->comm),
+			    op->side == NT_TEXT_COMM_NOCASE);
 	} else {
 		if (!v->cong)
 			return false;
-		same = glob(pattern, v->cong, 16);
+		same = glob(pattern, v->cong, 16, false);
 	}
 	return same == (op->cmp == NT_EQ);
 }
@@ -345,9 +351,9 @@ static bool good_leaf(const struct nt_op *op, const uint8_t *data, uint32_t n_da
 	case NT_OP_ADDR:
 		return op->side <= 1 && op->prefix <= 128;
 	case NT_OP_TEXT:
-		return (op->cmp == NT_EQ || op->cmp == NT_NE) &&
-		       (op->side == NT_TEXT_COMM || op->side == NT_TEXT_CONG) &&
-		       op->data < n_data && memchr(data + op->data, 0, n_data - op->data);
+		return (op->cmp == NT_EQ || op->cmp == NT_NE) && op->side >= NT_TEXT_COMM &&
+		       op->side <= NT_TEXT_COMM_NOCASE && op->data < n_data &&
+		       memchr(data + op->data, 0, n_data - op->data);
 	case NT_OP_IN:
 		return op->left.how == NT_HOW_ALONE && good_number(&op->left) &&
 		       op->data <= n_data && op->n <= (n_data - op->data) / 8;
@@ -407,7 +413,7 @@ bool nt_filter_reads_proc(const struct nt_op *ops, uint32_t n)
 		const struct nt_op *op = &ops[i];
 
 		if (op->code == NT_OP_OWNER ||
-		    (op->code == NT_OP_TEXT && op->side == NT_TEXT_COMM) ||
+		    (op->code == NT_OP_TEXT && op->side != NT_TEXT_CONG) ||
 		    nt_term_reads(&op->left, NT_BASE_PROC) ||
 		    nt_term_reads(&op->right, NT_BASE_PROC))
 			return true;

@@ -367,7 +367,8 @@ enum nt_opcode {
 	NT_OP_OWNER = 10,    /* held by the pid in number, also as a further owner */
 };
 enum nt_cmp { NT_EQ = 1, NT_NE = 2, NT_LT = 3, NT_LE = 4, NT_GT = 5, NT_GE = 6 };
-enum nt_text { NT_TEXT_COMM = 1, NT_TEXT_CONG = 2 };
+/* COMM_NOCASE: the pattern is in small letters. */
+enum nt_text { NT_TEXT_COMM = 1, NT_TEXT_CONG = 2, NT_TEXT_COMM_NOCASE = 3 };
 
 struct nt_op {
 	uint8_t code; /* enum nt_opcode */

@@ -75,9 +75,12 @@ def verdicts() -> str:
         whos = ", ".join(who_name(who) for who in spec.whos)
         text = f"{whos}: {spec.sentence}. watch: {watch}; unwell: {unwell}."
         note = " ".join(filter(None, (_NOTES.get(verdict), f"Next: {spec.step()}.")))
-        name = f"In filters and JSON: verdict = {spec.name}."
-        if len(named(spec.name)) > 1:
-            name += f" In filters, this one alone: verdict = {spec.words[0]}."
+        word = spec.words[0].lower()
+        name = f"In filters: verdict = {word}"
+        if word != spec.name:
+            name += f", in JSON {spec.name}"
+            name += " (which in filters is either)" if len(named(spec.name)) > 1 else ""
+        name += "."
         rows.append(_row(spec.words[0], f"{text} {note} {name}", 10))
     return "\n".join([*parts, "WHY\n" + "".join(rows)])
 
@@ -92,9 +95,17 @@ def filters() -> str:
 
 
 _FILTER = """\
-The grammar of ss (state, exclude, src, dst, sport, dport, dev, and, or, not, parentheses), and
-comparisons (= != < <= > >=) of any field with a value, with another field, or with a multiple of
-one:
+Plain words match what a row says of itself, and several narrow:
+
+  nginx            part of the name of a program, a container or a network namespace; * is a pattern
+  10.41.2.2        an address of either end; so are 10.41. or 10.41.0.0/16, and 10.41.2.2:443
+  :443   443       a port of either end (443 is a process id too)
+  udp   listen     a protocol, a state; nginx/812 a process, loss a verdict, unwell a level
+  nginx 443 not 10.41.2.2
+
+Words of tcpdump: host 10.0.0.1, net 10.0.0.0/8, port 443, src host …, dst port …. The grammar of ss
+(state, exclude, src, dst, sport, dport, dev, and, or, not, parentheses), and comparisons (= != < <=
+> >=) of any field with a value, with another field, or with a multiple of one:
 
   state established and ( dport = :443 or dst 10.0.0.0/8 ) and not comm = sshd
   srtt > 2*minrtt        retr% >= 1        limited.rwnd > 20        sndq > 64K        rx > 10M
@@ -103,8 +114,9 @@ one:
 
 Times need a unit: ns, us, ms, s, m, h. Sizes take K, M, G (of 1024 bytes); rates take K, M, G
 bit/s, or bytes where B/s is written. An unknown value matches no comparison. `rxwait.*` and
-`tx.*` need the BPF planes. An error names its column. `/` on the screen completes with Tab and
-keeps a history.
+`tx.*` need the BPF planes. An error names its column. A word that a field is called by is a
+part of a name in quotes: 'user'. `/` on the screen completes with Tab, values of these sockets too,
+and keeps a history.
 """
 
 

@@ -77,13 +77,10 @@ def parse_why(words: Sequence[str], environ: Mapping[str, str]) -> WhyOptions:
 
 
 def _check_first(words: Sequence[str]) -> None:
-    """Refuses a first word that begins no filter, and so was meant for a file."""
+    """Refuses a first word that was meant for a file."""
     first = words[0] if words else ""
     if first and Path(first).is_file():
         raise UsageError(f"{first}: neither a recording nor a snapshot of nettop")
-    word = base.bare_word(words)
-    if word is not None:
-        raise UsageError(f"no file '{word}', and a filter begins as: comm = {word}")
 
 
 def _check_output(options: WhyOptions) -> None:

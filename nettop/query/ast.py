@@ -70,4 +70,11 @@ class OwnedBy:
     equal: bool
 
 
-Node = And | Or | Not | States | Address | Compare | Text | OwnedBy
+@dataclass(frozen=True, slots=True)
+class Like:
+    """A plain word: part of the name of a program, a container or a namespace."""
+
+    word: str
+
+
+Node = And | Or | Not | States | Address | Compare | Text | OwnedBy | Like

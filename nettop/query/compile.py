@@ -11,18 +11,19 @@ from typing import Any, Protocol
 
 from nettop.model.types import AF_INET, AF_INET6, Level, Model, Proto, Verdict
 from nettop.query import values
-from nettop.query.ast import Address, And, Compare, Node, Not, Or, OwnedBy, States, Text
+from nettop.query.ast import Address, And, Compare, Like, Node, Not, Or, OwnedBy, States, Text
 from nettop.query.errors import FilterError
-from nettop.query.parse import VERDICT, parse
+from nettop.query.parse import parse
+from nettop.query.plain import PROTOS, VERDICT, VERDICT_WORDS
 from nettop.text.fields import FIELDS, Field, Formula, Kind, Loc
-from nettop.text.verdicts import NAMES, VERDICTS, named, worded
+from nettop.text.verdicts import VERDICTS, named, worded
 from nettop.text.words import WHO_NUMBERS
 from nettop.users import USERS, PendingError
 
 # enum nt_opcode, nt_cmp, nt_text
 TRUE, AND, OR, NOT, CMP, ADDR, TEXT, IN, STATES, OWNER = range(1, 11)
 CMPS = {"=": 1, "!=": 2, "<": 3, "<=": 4, ">": 5, ">=": 6}
-TEXT_COMM, TEXT_CONG = 1, 2
+TEXT_COMM, TEXT_CONG, TEXT_COMM_NOCASE = 1, 2, 3
 DEEPEST_STACK = 64
 ALL_STATES = (1 << 14) - 2
 _CMP_CALLS = {
@@ -36,13 +37,14 @@ _LEVEL_TESTS = {
     Level.WATCH: (("verdicts_unwell", "=", 0), ("verdicts", "!=", 0), ("verdicts", "!=", _WORD)),
     Level.UNWELL: (("verdicts_unwell", "!=", 0),),
 }
-_PROTOS = "tcp, udp or mptcp"
 
 
 class NameSets(Protocol):
     """Turns patterns over names into the numbers that records hold."""
 
     def cgroup_ids(self, pattern: str) -> list[int]: ...
+
+    def container_ids(self, pattern: str) -> list[int]: ...  # whatever the case of the letters
 
     def netns_ids(self, pattern: str) -> list[int]: ...
 
@@ -82,13 +84,14 @@ class Filter:
     dynamic: bool = False  # made of names that may come to stand for more
     planes: frozenset[str] = field(default_factory=frozenset)  # that it needs beside diag
     level_now: bool = False  # `level` is of the tick itself
+    words: tuple[str, ...] = ()  # parts of names that no field was named for
 
     @property
     def reads_owners(self) -> bool:
         """It asks which process holds a socket."""
         return any(
             op.code == OWNER
-            or (op.code == TEXT and op.side == TEXT_COMM)
+            or (op.code == TEXT and op.side != TEXT_CONG)
             or any(isinstance(side, Loc) and side.base == "proc" for side in (op.left, op.right))
             for op in self.ops
         )
@@ -138,6 +141,7 @@ def compile_filter(
         dynamic=compiler.dynamic,
         planes=frozenset(compiler.planes),
         level_now=level_now,
+        words=tuple(compiler.words),
     )
 
 
@@ -169,6 +173,7 @@ class _Compiler:
         self.needs_info = False
         self.dynamic = False
         self.planes: set[str] = set()
+        self.words: list[str] = []
 
     def add(self, node: Node) -> None:
         match node:
@@ -194,6 +199,8 @@ class _Compiler:
             case OwnedBy(pid, equal):
                 self.ops.append(Op(OWNER, number=pid))
                 self.negate(not equal)
+            case Like(word):
+                self.like(word)
 
     def join(self, parts: tuple[Node, ...], code: int) -> None:
         for i, part in enumerate(parts):
@@ -287,6 +294,16 @@ class _Compiler:
         else:
             raise self.fail(node.field_at, f"cannot filter by {item.id}")
 
+    def like(self, word: str) -> None:
+        """A part of the name of the program, the container or the namespace."""
+        self.words.append(word)
+        pattern = word if "*" in word else f"*{word}*"
+        small = "".join(c.lower() if c.isascii() else c for c in pattern)
+        self.ops.append(Op(TEXT, cmp=1, side=TEXT_COMM_NOCASE, data=self.blob(small)))
+        for member, method in (("cgroup_id", "container_ids"), ("netns", "netns_ids")):
+            self.members(Loc("rec", member), method, pattern, True)
+            self.ops.append(Op(OR))
+
     def process(self, pattern: str, equal: bool) -> None:
         """NAME, NAME/PID as the column shows it, or NAME/PID+MORE."""
         name, pid = _split_process(pattern)
@@ -306,9 +323,9 @@ class _Compiler:
         return at
 
     def verdicts(self, node: Text) -> None:
-        wanted = named(node.pattern) or worded(node.pattern)
+        wanted = named(node.pattern.lower()) or worded(node.pattern)
         if not wanted:
-            known = f"verdicts are {', '.join(sorted(NAMES))}"
+            known = f"verdicts are {', '.join(VERDICT_WORDS)}"
             raise self.fail(node.pattern_at, f"no verdict '{node.pattern}'", known)
         planes = [VERDICTS[verdict].source for verdict in wanted]
         if all(plane != "diag" for plane in planes):
@@ -337,7 +354,8 @@ class _Compiler:
         try:
             number = Proto[word.upper()]
         except KeyError:
-            raise self.fail(node.pattern_at, f"no protocol '{word}'", _PROTOS) from None
+            known = f"one of {', '.join(PROTOS)}"
+            raise self.fail(node.pattern_at, f"no protocol '{word}'", known) from None
         loc = Loc("rec", "proto")
         self.ops.append(Op(CMP, cmp=CMPS["="], left=loc, number=int(number)))
         self.negate(not node.equal)

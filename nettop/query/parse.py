@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
+from nettop.query import plain as words
 from nettop.query import values
 from nettop.query.ast import Address, And, Compare, Node, Not, Or, OwnedBy, States, Text
 from nettop.query.errors import FilterError
+from nettop.query.plain import VERDICT
 from nettop.text.fields import FIELDS, Field, Kind, lookup, nearest
+from nettop.text.verdicts import named as named_verdicts
+from nettop.text.verdicts import worded
 
 CMP_WORDS = {"eq": "=", "==": "=", "ne": "!=", "neq": "!=", "lt": "<", "le": "<=", "leq": "<=",
              "gt": ">", "ge": ">=", "geq": ">="}  # fmt: skip
@@ -18,6 +22,11 @@ CMP_WORDS = {"eq": "=", "==": "=", "ne": "!=", "neq": "!=", "lt": "<", "le": "<=
 _SIDES = {"src": False, "dst": True}
 _ENDS = _SIDES | {"local": False, "remote": True}
 _PORTS = {"sport": "lport", "dport": "rport"}
+_HOST, _PORT = "an address, such as 10.0.0.0/8", "a port, such as :443"
+_AFTER = {"src": _HOST, "dst": _HOST, "host": _HOST, "net": _HOST, "port": _PORT, "sport": _PORT,
+          "dport": _PORT, "state": "a state, such as established",
+          "exclude": "a state, such as time-wait", "proto": "tcp, udp or mptcp",
+          "dev": "a device", "cgroup": "a path"}  # fmt: skip
 DEEPEST = 24  # nested parentheses
 LONGEST = 4096
 
@@ -67,11 +76,13 @@ def _unexpected(text: str, error: Any) -> str:
     token = error.token
     before = _word_before(text, token.start_pos if token.type != "$END" else len(text))
     if token.type == "$END":
-        found = lookup(before) if before else None
-        if found is not None:
-            return f"after {before} comes a comparison, such as {before} > …"
-        if before and before in "<>=!":
-            return f"after {before} comes a value"
+        comparison = re.search(r"([^\s()<>=!&|]+)\s*([<>]=?|[!=]?=)\s*$", text)
+        if comparison:
+            field = lookup(comparison[1])
+            kind = values.example(field.kind) if field else "a value"
+            return f"after {comparison[2]} comes {kind}"
+        if before.lower() in _AFTER:
+            return f"after {before} comes {_AFTER[before.lower()]}"
         return _expected_at_end(text)
     if token.type == "CMP":
         field = lookup(_word_before(text, _start_of_operator(text, token.start_pos)))
@@ -119,7 +130,7 @@ class _Builder:
             case "juxtaposed":
                 return _joined([(_is_state(t), self.node(t, depth)) for t in tree.children])
             case "negated":
-                return Not(self.node(tree.children[0], depth + 1))
+                return words.negated(self.node(tree.children[0], depth + 1))
             case "group":
                 return self.node(tree.children[0], depth + 1)
             case "alone":
@@ -127,6 +138,12 @@ class _Builder:
             case "named":
                 head, value = tree.children
                 return self.named(head, value.children[0])
+            case "sided":
+                side, end, value = tree.children
+                head = end.update(value=f"{side[0]}port".lower()) if end.lower() == "port" else side
+                return self.relation(head, "=", value.children[0])
+            case "plain":
+                return self.plain(tree.children[0])
             case _:
                 head, cmp, product = tree.children
                 return self.compared(head, cmp, product)
@@ -137,13 +154,20 @@ class _Builder:
         if word in ("state", "exclude"):
             mask = self.value(token, values.state_mask)
             return States(mask) if word == "state" else Not(States(mask))
-        if word in _SIDES or word in _PORTS or word in ("dev", "cgroup", "proto"):
-            return self.relation(head, "=", token)
-        if word == "fwmark":
-            raise self.fail(head, "fwmark is not kept for every socket", "the detail shows it")
-        if lookup(word):
-            raise self.fail(token, f"after {head} comes a comparison", f"such as {head} > …")
-        raise self.unknown(head)
+        return self.relation(head, "=", token)
+
+    def plain(self, token: Any) -> Node:
+        """A word alone: what a row says of itself, but no field, which is to be compared."""
+        word, quoted = _unquoted(token), token.type == "STRING"
+        low = word.lower()
+        if not quoted and low == "fwmark":
+            raise self.fail(token, "fwmark is not kept for every socket", "the detail shows it")
+        field = None if quoted else VERDICT if low == VERDICT.id else lookup(word)
+        if field is not None:
+            after = token.start_pos + len(token)
+            message = f"after {word} comes a comparison"
+            raise FilterError(self.text, after, message, _comparison(word, field))
+        return cast("Node", self.value(token, lambda text: words.meaning(text, quoted=quoted)))
 
     def compared(self, head: Any, cmp_token: Any, product: Any) -> Node:
         cmp = CMP_WORDS.get(cmp_token.lower(), str(cmp_token))
@@ -175,6 +199,12 @@ class _Builder:
         if word in _ENDS:
             self.only_equal(head, cmp)
             return self.endpoint(word, cmp, token)
+        if word in ("host", "net"):
+            self.only_equal(head, cmp)
+            ends: Node = self.value(token, words.either_end)
+            return ends if cmp == "=" else Not(ends)
+        if word == "port":
+            return words.port(cmp, self.value(token, values.port))
         if word in _PORTS or word in _PORTS.values():
             return Compare(FIELDS[_PORTS.get(word, word)], cmp, self.value(token, values.port))
         if word == "dev":
@@ -253,8 +283,6 @@ class _Builder:
 
 DEVICE_BYTES = 15
 _SCOPE = re.compile(r"%([^\]:/]+)")
-# Not in the registry: no column, no sort key.
-VERDICT = Field("verdict", Kind.TEXT, "an active verdict")
 
 
 def _device(name: str) -> str:
@@ -263,6 +291,15 @@ def _device(name: str) -> str:
     if not legal and values.whole(name) is None:
         raise values.ValueMistake(f"no device '{name}'", "ip link lists them")
     return name
+
+
+def _comparison(word: str, field: Field) -> str:
+    """How a comparison of a field goes on, and what else its name may have been written for."""
+    text = field.loc is None
+    example = f"such as {word} {'= …' if text else '> …'}"
+    if named_verdicts(word.lower()) or worded(word):
+        example += f", or verdict = {word}"
+    return f"{example}; as a part of a name: '{word}'"
 
 
 def _perhaps(name: str) -> str | None:

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from math import isinf
 
 from nettop.text.fields import Kind
+from nettop.text.words import SHORT_STATES
 
 BEYOND = 1 << 64  # larger than any number that a record holds
 
@@ -97,6 +98,7 @@ _STATES = {
 }  # fmt: skip
 _SYNONYMS = {"estab": "established", "listen": "listening", "close": "closed", "unconn": "closed",
              "unconnected": "closed"}  # fmt: skip
+_OF_COLUMN = {short: name for name, short in SHORT_STATES.items() if not name.startswith("NEW")}
 _BUCKET = 1 << 6 | 1 << 3 | 1 << 12
 _ALL = (1 << 14) - 2
 _CONNECTED = _ALL & ~(1 << 7 | 1 << 10 | 1 << 13)
@@ -110,17 +112,30 @@ _GROUPS = {
 STATE_NAMES = (*_STATES, *_GROUPS)
 
 
+def _state_name(text: str) -> str:
+    name = _OF_COLUMN.get(text.upper(), text).lower().replace("_", "-")
+    name = re.sub(r"^fin-?wait-?([12])$|^fin-?([12])$", lambda m: f"fin-wait-{m[1] or m[2]}", name)
+    return _SYNONYMS.get(name, name)
+
+
+def state_word(text: str) -> int | None:
+    """1 << state for a name of ss, of the kernel or of the column ST; None of any other word."""
+    name = _state_name(text)
+    if name not in _STATES:
+        return None
+    mask = 1 << _STATES[name]
+    # The kernel shows a request as SYN_RECV, and keeps it as NEW_SYN_RECV.
+    return mask | 1 << 12 if name == "syn-recv" else mask
+
+
 def state_mask(text: str) -> int:
     """1 << state for a name of ss or of the kernel (close-wait, CLOSE_WAIT, fin1 …)."""
-    name = text.lower().replace("_", "-")
-    name = re.sub(r"^fin-?wait-?([12])$|^fin-?([12])$", lambda m: f"fin-wait-{m[1] or m[2]}", name)
-    name = _SYNONYMS.get(name, name)
+    name = _state_name(text)
     if name in _GROUPS:
         return _GROUPS[name]
-    if name in _STATES:
-        mask = 1 << _STATES[name]
-        # The kernel shows a request as SYN_RECV, and keeps it as NEW_SYN_RECV.
-        return mask | 1 << 12 if name == "syn-recv" else mask
+    mask = state_word(text)
+    if mask is not None:
+        return mask
     from nettop.text.fields import nearest
 
     near = nearest(name, list(STATE_NAMES))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -25,14 +26,21 @@ class LiveNames:
 
     def cgroup_ids(self, pattern: str) -> list[int]:
         """Directories whose path, name or container matches; below a match all match."""
+        wanted = pattern if pattern == "/" else pattern.rstrip("/")
+        return self._directories(lambda path: path_matches(path, wanted))
+
+    def container_ids(self, pattern: str) -> list[int]:
+        """Directories of the containers and services that are called so."""
+        return self._directories(lambda path: container_matches(path, pattern))
+
+    def _directories(self, matches: Callable[[str], bool]) -> list[int]:
         mount = reached().path
         if mount is None:
             return []
-        wanted = pattern if pattern == "/" else pattern.rstrip("/")
         found = []
         for directory, _, _ in os.walk(mount):
             path = directory[len(mount) :] or "/"
-            if path_matches(path, wanted):
+            if matches(path):
                 try:
                     found.append(Path(directory).stat().st_ino)
                 except OSError:
@@ -46,6 +54,12 @@ class LiveNames:
 
     def uid(self, name: str) -> int | None:
         return USERS.uid(name)
+
+
+def container_matches(path: str, pattern: str) -> bool:
+    """Whether the container or service of a cgroup path is called so, in letters of any case."""
+    name = container_of(path)
+    return name is not None and fnmatchcase(name.lower(), pattern.lower())
 
 
 def path_matches(path: str, pattern: str) -> bool:

@@ -349,8 +349,8 @@ def lookup(name: str) -> Field | None:
     return FIELDS.get(key) or FIELDS.get(ALIASES.get(key, ""))
 
 
-def nearest(name: str, candidates: list[str] | None = None) -> list[str]:
-    """Up to three names that this may have been meant to be."""
+def nearest(name: str, candidates: list[str] | None = None, *, cutoff: float = 0.5) -> list[str]:
+    """Up to three names that this may have been meant to be, from `cutoff` of 1 alike on."""
     from difflib import get_close_matches
 
-    return get_close_matches(name.lower(), candidates or [*FIELDS, *ALIASES], n=3, cutoff=0.5)
+    return get_close_matches(name.lower(), candidates or [*FIELDS, *ALIASES], n=3, cutoff=cutoff)

@@ -280,11 +280,13 @@ _WHICH_NOTE = (
     "full"
 )
 _FILTER = """\
-FILTER is the grammar of ss and comparisons on every field with units, anywhere
-after the options (quote what the shell would take); nettop help filter:
+FILTER is plain words, the grammar of ss, and comparisons on every field with
+units, anywhere after the options (quote what the shell would take):
+  nettop nginx 443 not 10.41.2.2
   nettop state established and dport = :443 and 'srtt > 50ms'
   nettop 'comm = nginx and (retr/s > 1 or unread > 200ms)'
   nettop 'src 10.0.0.0/8 and level >= watch and srtt > 2*minrtt'
+nettop help filter has all of it.
 """
 _MORE = """\
   -h, --help   -V, --version   --help-json

@@ -15,7 +15,7 @@ from nettop.model.types import (
 )
 from nettop.text.verdicts import verdict_words
 
-_SHORT_STATES = {
+SHORT_STATES = {
     "ESTABLISHED": "ESTB", "SYN_SENT": "SYNS", "SYN_RECV": "SYNR", "FIN_WAIT1": "FIN1",
     "FIN_WAIT2": "FIN2", "TIME_WAIT": "TIMW", "CLOSE": "CLSD", "CLOSE_WAIT": "CLSW",
     "LAST_ACK": "LACK", "LISTEN": "LSTN", "CLOSING": "CLSG", "NEW_SYN_RECV": "SYNR",
@@ -64,7 +64,7 @@ def state_text(row: Row) -> str:
     """Four letters: ESTB, LSTN, UDP …"""
     if row.rec.proto == Proto.UDP:
         return "UDP"
-    return _SHORT_STATES.get(TCP_STATES.get(row.rec.state, ""), str(row.rec.state))
+    return SHORT_STATES.get(TCP_STATES.get(row.rec.state, ""), str(row.rec.state))
 
 
 def who_text(row: Row) -> str | None:

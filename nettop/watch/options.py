@@ -39,9 +39,6 @@ def parse_watch(words: Sequence[str], environ: Mapping[str, str]) -> WatchOption
     """
     space, rest = base.parse_words(watch_parser(), "watch", words)
     space.filter += rest
-    word = base.bare_word(space.filter)
-    if word is not None:
-        raise UsageError(f"'{word}' is no condition: one begins as: comm = {word}")
     delay_s = 1.0 if space.delay is None else space.delay
     poll = Options(
         command="watch",

@@ -119,7 +119,6 @@ def test_failures_are_none_of_the_answers(run: Run, tmp_path: Path) -> None:
         (["--json", "-o", "x.html"], "exclude each other"),
         (["--for", "0.2"], "too short"),
         (["--jsn"], "no option --jsn of nettop why"),
-        (["slow"], "no file 'slow', and a filter begins as: comm = slow"),
         ([__file__], "neither a recording nor a snapshot"),
     ],
 )

@@ -64,7 +64,14 @@ SAME: dict[str, tuple[str, Members]] = {
     "nt_wait_method": ("NT_WAIT_", {n.removeprefix("tcp_").upper(): i for i, n in RX}),
     "nt_opcode": ("NT_OP_", {name: getattr(compiler, name) for name in OPCODES.split()}),
     "nt_cmp": ("NT_", {SIGNS[sign]: n for sign, n in compiler.CMPS.items()}),
-    "nt_text": ("NT_TEXT_", {"COMM": compiler.TEXT_COMM, "CONG": compiler.TEXT_CONG}),
+    "nt_text": (
+        "NT_TEXT_",
+        {
+            "COMM": compiler.TEXT_COMM,
+            "CONG": compiler.TEXT_CONG,
+            "COMM_NOCASE": compiler.TEXT_COMM_NOCASE,
+        },
+    ),
 }
 # tests/unit/test_tcpinfo.py compares this one with the table of members.
 ELSEWHERE = {"nt_info"}

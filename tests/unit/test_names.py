@@ -169,6 +169,9 @@ class UsersOf:
     def devices(self, name: str) -> list[tuple[int, int]]:
         return []
 
+    def container_ids(self, pattern: str) -> list[int]:
+        return []
+
     def netns_ids(self, pattern: str) -> list[int]:
         return []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 import pytest
 from hypothesis import given
@@ -31,6 +32,9 @@ class Names:
 
     def cgroup_ids(self, pattern: str) -> list[int]:
         return [42] if pattern in ("nginx.service", "*nginx*") else []
+
+    def container_ids(self, pattern: str) -> list[int]:
+        return [42] if fnmatchcase("nginx.service", pattern.lower()) else []
 
     def netns_ids(self, pattern: str) -> list[int]:
         return [7] if pattern == "web" else []
@@ -259,7 +263,15 @@ def test_every_number_can_be_compared(engine: Engine, field: str) -> None:
         ("state established and srtt >> 5ms", 28, "after > comes a time with a unit"),
         ("srtt > 50", 7, "50 what?"),
         ("srtt", 4, "after srtt comes a comparison"),
-        ("srtt >", 6, "after > comes a value"),
+        ("nginx lost", 10, "after lost comes a comparison"),
+        ("unread 5", 6, "or verdict = unread"),
+        ("srtt >", 6, "after > comes a time with a unit"),
+        ("level >=", 8, "after >= comes ok, watch or unwell"),
+        ("comm =", 6, "after = comes a value"),
+        ("nginx and port", 14, "after port comes a port"),
+        ("state", 5, "after state comes a state"),
+        (":nosuchport", 0, "neither a port nor a service"),
+        ("host web-1", 5, "is a name"),
         ("cwnd > 1e400", 7, "'1e400' is too large"),
         ("srtt > 1e305h", 7, "'1e305h' is too large"),
         ("rttx > 5ms", 0, "no field 'rttx'"),
@@ -339,7 +351,7 @@ ATOMS = st.sampled_from(
     ["srtt", ">", "5ms", "state", "established", "(", ")", "and", "or", "not", "!", "dst",
      "10.0.0.1", ":443", "comm", "=", "nginx", "*", "2*minrtt", "'", '"', "&&", "|", "é", "\0",
      "\udcff", "user", "[", "::1", "1e9", "%", "99999999999999999999", "--", "sport", "<=", "uid",
-     "pid", "dev", "netns", "cgroup", "proc", "/", "²"]
+     "pid", "dev", "netns", "cgroup", "proc", "/", "²", "host", "port", "10.", "udp", "a:", "::"]
 )  # fmt: skip
 
 

@@ -115,7 +115,6 @@ def test_the_level_of_a_condition_is_of_the_tick(text: str, now: set[int], shown
         (["level > ok", "--for", "10"  "s", "--within", "5s"], "at least 11s"),
         (["level > ok", "--within", "500m", "-o", "x.png"], "the file's ending says"),
         (["level > ok", "-o", "-"], "the file's ending says"),
-        (["unwell", "--for", "5s"], "'unwell' is no condition"),
         (["level > ok", "--for", "soon"], "takes a time such as 90s"),
         (["level > ok", "--until", "5s"], "no option --until of nettop watch"),
     ],
