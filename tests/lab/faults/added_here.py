@@ -1,0 +1,230 @@
+"""Faults of a program, or of its host."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.lab.faults import work
+from tests.lab.faults.bed import TB, VA6, VB, VB6, Bed
+from tests.lab.faults.registry import Steps, client, scenario, server
+from tests.lab.faults.truth import Sockets, View
+
+
+@scenario("kern", "the table of connections (nf_conntrack) of the client's own host is full",
+          client(42101, "kern", "connecting", state="SYN_SENT"),
+          client(42102, "none", "connected before"))  # fmt: skip
+def conntrack_full(bed: Bed) -> Steps:
+    bed.run(
+        "A", *["iptables", "-A", "OUTPUT", "-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP"]
+    )
+    bed.spawn("B", work.answer, 42102)
+    bed.spawn("A", work.ask, VB, 42102, 0.02, connections=2)
+    bed.spawn("A", work.hold, VB, 42102, 60)
+    bed.spawn("B", work.serve_brief, 42101)
+    time.sleep(1)
+    bed.spawn("A", work.brief, VB, 42101, 4)
+    yield
+    bed.host_sysctl("net.netfilter.nf_conntrack_max", "40")
+    yield
+    bed.undo.pop()()
+
+
+def scan(F: mmap.mmap, net: str, per_s: int) -> None:
+    """A datagram to ever another address of a link."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+        s.setblocking(False)
+        n = 1
+        while not F[1]:
+            if F[0]:
+                for _ in range(per_s // 20):
+                    n = n % 60_000 + 1
+                    try:
+                        s.sendto(b"x", (f"{net}::{n + 4096:x}", 9))
+                    except OSError:
+                        continue
+            time.sleep(0.05)
+
+
+@scenario("kern", "a scan fills the table of neighbours (IPv6) of the client's own host",
+          client(42103, "kern", "RPC client", also=("net",)), hold=12)  # fmt: skip
+def neighbours_full(bed: Bed) -> Steps:
+    bed.spawn("B", work.answer, 42103, address="::")
+    bed.spawn("A", work.ask, VB6, 42103, 0.05)
+    bed.spawn("A", scan, VA6.partition("::")[0], 3000)
+    yield
+    # The gateway's own entry is not kept while others wait for room.
+    bed.ip("A", "-6 neigh flush dev vA")
+    yield
+
+
+def direct_writer(place: str) -> Callable[[bytes], object]:
+    """Writes 64 KB to the disk itself, and waits for it."""
+    fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_DIRECT, 0o600)
+    page = mmap.mmap(-1, 65536)
+    return lambda _data: os.pwrite(fd, page, 0)
+
+
+def disk_of(place: str) -> str:
+    number = Path(place).stat().st_dev
+    return f"{os.major(number)}:{os.minor(number)}"
+
+
+@scenario("app", "the reader writes what it reads to a slow disk (128 KB/s by its cgroup)",
+          server(42104, "app", "reader", also=("kern",)),
+          client(42104, "peer", "sender", "peer_window", blank_ok=True))  # fmt: skip
+def slow_disk(bed: Bed) -> Steps:
+    place = tempfile.mkdtemp(dir="/var/tmp")
+    file = f"{place}/log"
+    bed.undo.append(lambda: shutil.rmtree(place))
+    group = bed.cgroup("blkio", blkio__throttle__write_bps_device=f"{disk_of(place)} 131072")
+    bed.spawn("B", work.drain, 42104, read=4096, after=direct_writer(file), cgroup=group)
+    bed.spawn("A", work.pour, VB, 42104, 20_000, 0.05)
+    yield
+
+
+@scenario("kern", "the receiver's cgroup has 256 KB for the memory of TCP; bulk on a 20 ms path",
+          server(42105, "kern", "receiver"),
+          client(42105, "peer", "sender", also=("net",), blank_ok=True))  # fmt: skip
+def tcp_memory_pressure(bed: Bed) -> Steps:
+    bed.path(0.01)
+    group = bed.cgroup("memory")
+    bed.spawn("B", work.drain, 42105, cgroup=group)
+    bed.spawn("A", work.pour, TB, 42105, 65536, 0.04)
+    yield
+    limit = Path(group) / "memory.kmem.tcp.limit_in_bytes"
+    limit.write_text(str(64 * 1024))
+    bed.spawn("B", work.drain, 42199, cgroup=group)
+    yield
+    limit.write_text("-1")
+
+
+@scenario("kern", "the reader's pages are thrown out for want of memory in its cgroup (12 MB)",
+          server(42106, "app", "reader", also=("kern", "cpu")))  # fmt: skip
+def memory_pressure(bed: Bed) -> Steps:
+    place = tempfile.mkdtemp(dir="/var/tmp")
+    file = Path(place) / "table"
+    bed.undo.append(lambda: shutil.rmtree(place))
+    size = 96 << 20
+    with file.open("wb") as out:
+        out.write(os.urandom(size))
+        os.fsync(out.fileno())
+    group = bed.cgroup("memory", memory__limit_in_bytes=str(24 << 20))
+    slow = bed.cgroup("blkio", blkio__throttle__read_bps_device=f"{disk_of(place)} 4194304")
+    table = mmap.mmap(os.open(file, os.O_RDONLY), size, prot=mmap.PROT_READ)
+
+    def look_up(data: bytes) -> None:
+        """Rows all over the table."""
+        at = int.from_bytes(os.urandom(4), "big")
+        for n in range(16):
+            table[(at + n * 7_654_321) % size]
+
+    def reader(F: mmap.mmap) -> None:
+        (Path(slow) / "cgroup.procs").write_text(str(os.getpid()))
+        table.madvise(mmap.MADV_RANDOM)
+        work.drain(F, 42106, after=look_up)
+
+    bed.spawn("B", reader, cgroup=group)
+    bed.spawn("A", work.pour, VB, 42106, 100, 0.01)
+    yield
+
+
+@scenario("kern", "a storm of packets: the reader's core takes them in for another program",
+          server(42107, "cpu", "reader", also=("kern",)), hold=10)  # fmt: skip
+def softirq_storm(bed: Bed) -> Steps:
+    bed.run("B", "sh", "-c", "echo 2 > /sys/class/net/vB/queues/rx-0/rps_cpus")
+    bed.spawn("B", work.drain, 42107, cpu=1)
+    bed.spawn("A", work.pour, VB, 42107, 100, 0.01)
+    bed.spawn("B", work.swallow, 42198, cpu=1)
+    bed.spawn("A", work.flood, VB, 42198, 16, cpu=0)
+    yield
+
+
+@scenario("kern", "RPS gives all packets to one core, which takes in a flood",
+          server(42108, "kern", "RPC server", also=("cpu",), blank_ok=True),
+          client(42108, "net", "RPC client", also=("peer",), blank_ok=True), hold=10)  # fmt: skip
+def rps_one_cpu(bed: Bed) -> Steps:
+    for name, device in (("B", "vB"), ("M", "mA")):
+        bed.run(name, "sh", "-c", f"echo 2 > /sys/class/net/{device}/queues/rx-0/rps_cpus")
+    bed.spawn("B", work.answer, 42108, cpu=0)
+    bed.spawn("A", work.ask, VB, 42108, 0.01, cpu=0)
+    bed.spawn("A", work.flood, VB, 9, 16)
+    bed.spawn("A", work.flood, VB, 9, 1000)
+    yield
+
+
+@scenario("kern", "tcp_rmem of the receiver's namespace is 8 KB; bulk on a 50 ms path",
+          server(42109, "kern", "receiver", also=("app",)),
+          client(42109, "peer", "sender", "peer_window"), warm=1)  # fmt: skip
+def tcp_rmem_tiny(bed: Bed) -> Steps:
+    bed.path(0.025)
+    bed.run("B", "sysctl", "-qw", "net.ipv4.tcp_rmem=4096 8192 8192")
+    bed.spawn("B", work.drain, 42109)
+    yield
+    bed.spawn("A", work.pour, TB, 42109, 65536, 0)
+    yield
+
+
+@scenario("app", "the server of an RPC is stopped (SIGSTOP); its clients wait for answers",
+          server(42110, "app", "server"),
+          client(42110, "peer", "clients", blank_ok=True))  # fmt: skip
+def server_stopped(bed: Bed) -> Steps:
+    pid = bed.spawn("B", work.answer, 42110)
+    bed.spawn("A", work.ask, VB, 42110, 0.05, connections=5)
+    yield
+    bed.kill(pid, signal.SIGSTOP)
+    yield
+    bed.kill(pid, signal.SIGCONT)
+
+
+def half_open(F: mmap.mmap, address: str, port: int) -> None:
+    """SYNs whose answers are dropped."""
+    while not F[1]:
+        kept = []
+        for source in range(42500, 42540) if F[0] else ():
+            s = work.tcp()
+            s.setblocking(False)
+            s.bind(("0.0.0.0", source))
+            s.connect_ex((address, port))
+            kept.append(s)
+        time.sleep(1)
+        for s in kept:
+            s.close()
+
+
+@scenario("app", "the accept loop takes 400 ms a connection, and half-open ones come as well",
+          View("B", "listener", "app", Sockets((42111, 42111), side="local", listening=True),
+               ("accept",)))  # fmt: skip
+def slow_accept_and_syns(bed: Bed) -> Steps:
+    bed.iptables("A", "-A INPUT -p tcp --dport 42500:42539 -j DROP")
+    bed.spawn("B", work.serve_brief, 42111, backlog=16, sleep_s=0.4)
+    time.sleep(0.2)
+    bed.spawn("A", work.brief, VB, 42111, 8)
+    bed.spawn("A", half_open, VB, 42111)
+    yield
+
+
+def corked(F: mmap.mmap, address: str, port: int) -> None:
+    """An RPC client that corks its requests under fault, and never uncorks them."""
+    s = work.connected(address, port)
+    while not F[1]:
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, int(F[0]))
+        s.sendall(b"q" * 100)
+        work.exactly(s, 200)
+        time.sleep(0.01)
+
+
+@scenario("app", "the client leaves its socket corked: 200 ms a request",
+          client(42112, "app", "client"),
+          server(42112, "peer", "server", blank_ok=True))  # fmt: skip
+def corked_requests(bed: Bed) -> Steps:
+    bed.spawn("B", work.answer, 42112)
+    bed.spawn("A", corked, VB, 42112)
+    yield
