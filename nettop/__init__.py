@@ -34,7 +34,7 @@ Rooms
     clocks/        PHCs against the system clock: nettop clocks
     probe/         nettop probe and reflect; stamps/: SO_TIMESTAMPING for any program
     watch/         nettop watch: waits until a condition has held, writes, calls a command
-    tui/           screens; the only importer of textual and rich
+    tui/           screens; the only importer of textual and rich. Keys: text/keys has them
     privilege      giving up capabilities; users: names of users; refusal: what an errno lacks;
                    ending: signals and undoing
     data/          what is put in place elsewhere: the systemd unit of nettop record

@@ -443,6 +443,7 @@ def screen_options(options: Options) -> ScreenOptions:
         mouse=options.mouse,
         theme=options.theme,
         readonly=options.readonly,
+        keys=dict(options.keys),
     )
 
 

@@ -69,7 +69,7 @@ class Collector:
     """Owns the engine, the process table and the names; one thread sweeps, any may ask."""
 
     def __init__(self, options: PollOptions, planes: Planes | None = None) -> None:
-        self.options = options
+        self.options = self._usual = options
         self.procs = Procs()
         self.engine = Engine(self.procs, tail=kernel.tcp_info_tail)
         self.planes = planes or Planes(options.planes)
@@ -201,6 +201,12 @@ class Collector:
         if o.all_details:
             c.detail_max = ALL_DETAILS
         self.engine.configure()
+
+    def show_all(self, on: bool) -> None:
+        """From the next sweep on every socket is a row; off: those that the options ask for."""
+        usual = self._usual
+        self.options = replace(usual, rows_all=True, listen_only=False) if on else usual
+        self.set_filter(self._filter)
 
     def set_filter(self, compiled: Filter | None) -> None:
         before = self._filter

@@ -128,6 +128,10 @@ class Feed(Protocol):
 
     def set_filter(self, compiled: Filter | None) -> None: ...
 
+    def show_all(self, on: bool) -> bool:
+        """Whether every socket is a row, or those that the command line asked for; False: which
+        there are was decided when they were written."""
+
     def set_sort(self, sort: Sort) -> None: ...
 
     def hold_order(self, held: bool) -> None:

@@ -280,6 +280,9 @@ class FileFeed:
 
     def set_paused(self, paused: bool) -> None: ...
 
+    def show_all(self, on: bool) -> bool:
+        return False
+
     def clear(self) -> None: ...
 
     # --- records to rows ---

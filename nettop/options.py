@@ -72,6 +72,7 @@ class Options:
     mouse: bool = True
     theme: str | None = None
     readonly: bool = False
+    keys: tuple[tuple[str, str], ...] = ()  # a key as people write it, and its action or none
     lookback_s: float = LOOKBACK_S  # 0: nothing is kept
     # subcommands
     file: str | None = None  # open, replay

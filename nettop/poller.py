@@ -329,6 +329,14 @@ class LiveFeed(EngineFeed):
         self._poke(resweep=not self._paused)
         self._refresh_totals()
 
+    def show_all(self, on: bool) -> bool:
+        self._reordered()
+        self._collector.show_all(on)
+        self._reorder(time.monotonic(), force=True)
+        self._poke(resweep=not self._paused)
+        self._refresh_totals()
+        return True
+
     def _refresh_totals(self) -> None:
         if self._model is not None:
             self._model = self._deriver.with_totals(self._model)

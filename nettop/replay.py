@@ -240,6 +240,9 @@ class ReplayFeed(EngineFeed):
 
     def set_paused(self, paused: bool) -> None: ...
 
+    def show_all(self, on: bool) -> bool:
+        return False
+
 
 def _clean(name: str | None) -> str | None:
     return clean(name) if name is not None else None

@@ -77,6 +77,10 @@ class FakeFeed(FileFeed):
     def set_paused(self, paused: bool) -> None:
         self.asked.append(("paused", paused))
 
+    def show_all(self, on: bool) -> bool:
+        self.asked.append(("all", on))
+        return True
+
     def measure_cost(self, wanted: bool) -> None:
         self.asked.append(("measure_cost", wanted))
 

@@ -162,10 +162,13 @@ def keys() -> str:
     """The keys of the screen."""
     from nettop.text.keys import GROUPS, KEYS
 
-    return "\n".join(
-        f"{group}\n" + "".join(_row(k.shown, k.help, 15) for k in KEYS if k.group == group)
+    groups = [
+        f"{group}\n"
+        + "".join(_row(f"{k.shown:<12} {k.action}", k.help, 28) for k in KEYS if k.group == group)
         for group in GROUPS
-    )
+    ]
+    head = "Key, action and what it does. Dialogs name their own keys at their lower edge.\n"
+    return "\n".join([head, *groups])
 
 
 def json_keys() -> str:

@@ -188,8 +188,10 @@ def write_snapshot(
     return target.absolute()
 
 
-def default_path(model: Model, environ: Mapping[str, str] | None = None) -> Path:
-    """nettop-HOST-YYYYMMDD-HHMMSS.json here, or under $XDG_DATA_HOME if here is read-only."""
+def default_path(
+    model: Model, environ: Mapping[str, str] | None = None, ending: str = ".json"
+) -> Path:
+    """nettop-HOST-YYYYMMDD-HHMMSS.json, here, or under $XDG_DATA_HOME if here is read-only."""
     environ = os.environ if environ is None else environ
     folder = Path.cwd()
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
@@ -201,9 +203,9 @@ def default_path(model: Model, environ: Mapping[str, str] | None = None) -> Path
     host = re.sub(r"[^A-Za-z0-9._-]", "_", model.host)[:64] or "host"
     when = time.strftime("%Y%m%d-%H%M%S", time.localtime(model.wall_ns // 1_000_000_000))
     stem = f"nettop-{host}-{when}"
-    path = folder / f"{stem}.json"
+    path = folder / f"{stem}{ending}"
     number = 2
     while os.path.lexists(path):
-        path = folder / f"{stem}-{number}.json"
+        path = folder / f"{stem}-{number}{ending}"
         number += 1
     return path

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from nettop.errors import UsageError
+from nettop.text.fields import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +23,23 @@ class Key:
 
 
 KEYS: tuple[Key, ...] = (
-    Key(("question_mark",), "?", "help", "RUN", "this help", "help"),
+    Key(("question_mark", "h", "f1"), "? h F1", "help", "RUN", "this help", "help"),
     Key(
-        ("slash",), "/", "filter", "CHOOSE", "filter: ss grammar, comparisons with units", "filter"
+        ("slash", "backslash", "f3", "f4"),
+        "/ \\ F3 F4",
+        "filter",
+        "CHOOSE",
+        "filter: ss grammar, comparisons with units",
+        "filter",
     ),
-    Key(("s",), "s", "sort", "CHOOSE", "choose the sort key", "sort"),
+    Key(("s", "f6"), "s F6", "sort", "CHOOSE", "choose the sort key", "sort"),
     Key(("enter",), "Enter", "open", "MOVE", "open the socket, or the group", "detail"),
     Key(("x",), "x", "mark", "CHOOSE", "mark; the panes show the marked together", "mark"),
-    Key(("t",), "t", "group", "CHOOSE", "group: process remote local cgroup netns", "group"),
-    Key(("e",), "e", "export", "RUN", "export what is shown", "export"),
+    Key(
+        ("t", "f5"), "t F5", "group", "CHOOSE", "group: process remote local cgroup netns", "group"
+    ),
+    Key(("e",), "e", "export", "RUN", "export what is shown; e again: as what", "export"),
+    Key((), "", "export_as", "RUN", "export as CSV, text, a picture, Parquet"),
     Key(
         ("space", "p"),
         "space p",
@@ -36,7 +48,9 @@ KEYS: tuple[Key, ...] = (
         "pause the table; in the past: play, stop",
         "pause",
     ),
-    Key(("q", "ctrl+c"), "q ^C", "quit", "RUN", "quit", "quit"),
+    Key(("q", "ctrl+c", "f10"), "q ^C F10", "quit", "RUN", "quit", "quit"),
+    Key(("colon",), ":", "palette", "RUN", "find an action by its words, and do it"),
+    Key(("ctrl+z",), "^Z", "suspend", "RUN", "back to the shell; fg comes back here"),
     Key(("down", "j"), "↓ j", "down", "MOVE", "next line"),
     Key(("up", "k"), "↑ k", "up", "MOVE", "line before"),
     Key(("pagedown", "ctrl+f"), "PgDn", "page_down", "MOVE", "next page"),
@@ -49,13 +63,18 @@ KEYS: tuple[Key, ...] = (
     Key(("greater_than_sign",), ">", "sort_right", "CHOOSE", "sort by the column to the right"),
     Key(("o",), "o", "hold", "CHOOSE", "hold the order until o"),
     Key(("X",), "X", "clear_marks", "CHOOSE", "clear the marks"),
-    Key(("c",), "c", "columns", "CHOOSE", "choose the columns"),
+    Key(("c", "f2"), "c F2", "columns", "CHOOSE", "choose the columns"),
+    Key(("left",), "←", "columns_left", "CHOOSE", "columns further left"),
+    Key(("right",), "→", "columns_right", "CHOOSE", "columns further right"),
+    Key(("a",), "a", "all", "CHOOSE", "all sockets; again: listeners; again: the usual ones"),
+    Key(("u",), "u", "udp", "CHOOSE", "all UDP sockets and no others; again: the usual ones"),
     Key(("n",), "n", "names", "CHOOSE", "names or numbers of users and namespaces"),
     Key(("1",), "1", "pane_1", "PANES", "RX queue wait"),
     Key(("2",), "2", "pane_2", "PANES", "TX stages"),
     Key(("3",), "3", "pane_3", "PANES", "TCP health"),
     Key(("4",), "4", "pane_4", "PANES", "events"),
     Key(("tab",), "Tab", "next_pane", "PANES", "next pane"),
+    Key(("shift+tab",), "⇤", "pane_before", "PANES", "pane before (Shift-Tab)"),
     Key(("v",), "v", "view", "PANES", "view of the pane: histogram, heatmap, CDF, path"),
     Key(("z",), "z", "zoom", "PANES", "pane at full size"),
     Key(
@@ -92,16 +111,125 @@ KEYS: tuple[Key, ...] = (
     Key(("ctrl+l",), "^L", "redraw", "RUN", "redraw the screen"),
 )
 
-ACTIONS: dict[str, str] = {name: key.action for key in KEYS for name in key.names}
+NONE = "none"  # as an action: the key has no meaning
 GROUPS = ("MOVE", "CHOOSE", "PANES", "RUN", "TIME")
 _GROUP_OF = {key.action: key.group for key in KEYS}
+# What people who come from other programs try, and where it is here.
+HABITS = {
+    "f7": "priorities stay as they are",
+    "f8": "priorities stay as they are",
+    "f9": "no signals are sent",
+    "K": "no signals are sent",
+    "f": "/ filters",
+    "H": "t groups",
+    "T": "t groups",
+    "i": "+ - change the interval",
+    "I": "S reverses the sort",
+    "M": "s sorts",
+    "l": "a shows listeners",
+    "N": "n switches names and numbers",
+    "w": "e exports",
+    "R": "nettop record records",
+    "Z": "space pauses",
+    "O": "o holds the order",
+}
+# Textual's names of characters that have one; those of letters and digits are themselves.
+_SYMBOLS = {
+    "?": "question_mark", "/": "slash", "\\": "backslash", ":": "colon", "<": "less_than_sign",
+    ">": "greater_than_sign", "[": "left_square_bracket", "]": "right_square_bracket",
+    "{": "left_curly_bracket", "}": "right_curly_bracket", "+": "plus", "-": "minus", " ": "space",
+}  # fmt: skip
+_WORDS = {
+    "space": "space", "tab": "tab", "backtab": "shift+tab", "shift+tab": "shift+tab",
+    "enter": "enter", "esc": "escape", "escape": "escape", "up": "up", "down": "down",
+    "left": "left", "right": "right", "pgup": "pageup", "pageup": "pageup", "pgdn": "pagedown",
+    "pagedown": "pagedown", "home": "home", "end": "end", "ins": "insert", "insert": "insert",
+    "del": "delete", "delete": "delete", "backspace": "backspace",
+}  # fmt: skip
+_WRITTEN = {
+    "escape": "Esc", "pageup": "PgUp", "pagedown": "PgDn", "up": "↑", "down": "↓", "left": "←",
+    "right": "→", "shift+tab": "⇤", "insert": "Ins", "delete": "Del", "backspace": "⌫",
+} | {name: sign for sign, name in _SYMBOLS.items() if sign != " "}  # fmt: skip
 
 
-def action_of(name: str, character: str | None) -> str | None:
-    """What a key does, by Textual's name for it or by its character; None: nothing."""
-    return ACTIONS.get(name) or ACTIONS.get(character or "")
+def written(name: str, character: str | None = None) -> str:
+    """A key as people write it, from Textual's name for it."""
+    if character and character.isprintable() and character != " ":
+        return character
+    if name in _WRITTEN:
+        return _WRITTEN[name]
+    before, plus, last = name.rpartition("+")
+    if before == "ctrl" and len(last) == 1:
+        return f"^{last.upper()}"
+    text = last.capitalize() if len(last) > 1 and last != "space" else last
+    return f"{before.capitalize()}-{text}" if plus else text
+
+
+def key_name(text: str) -> str:
+    """Textual's name of a key as people write it: x F9 ^S ctrl+s Space PgDn.
+
+    Raises:
+        UsageError: there is no such key.
+    """
+    if len(text) == 1 and text.isprintable():
+        return _SYMBOLS.get(text, text)
+    low = text.lower().replace("c-", "ctrl+", 1) if text.lower().startswith("c-") else text.lower()
+    if low.startswith("^") and len(low) == 2:
+        low = f"ctrl+{low[1]}"
+    if low in _WORDS:
+        return _WORDS[low]
+    head, _, last = low.rpartition("+")
+    if head == "ctrl" and len(last) == 1 and "a" <= last <= "z":
+        return low
+    if low[:1] == "f" and low[1:].isdecimal() and 1 <= int(low[1:]) <= 24:
+        return low
+    raise UsageError(f"no key '{text}': write x, ?, F9, ^S, Space, Tab, PgDn and the like")
+
+
+class Keymap:
+    """What each key does: the registry, with what the user wants otherwise."""
+
+    def __init__(self, changed: Mapping[str, str] | None = None) -> None:
+        """changed: a key as people write it, and its action, or none.
+
+        Raises:
+            UsageError: no such key or action, or one that must stay.
+        """
+        wanted = dict(changed or {})
+        moved = {key_name(text): action for text, action in wanted.items()}
+        for text, action in wanted.items():
+            if action != NONE and action not in _GROUP_OF:
+                near = nearest(action, list(_GROUP_OF))
+                hint = f": perhaps {' or '.join(near)}?" if near else ""
+                raise UsageError(f"key {text}: no action '{action}'{hint} (nettop help keys)")
+            if key_name(text) == "ctrl+c" and action != "quit":
+                raise UsageError("key ^C: it always quits")
+        self.keys = tuple(self._with(key, moved) for key in KEYS)
+        self._actions = {name: key.action for key in self.keys for name in key.names}
+
+    @staticmethod
+    def _with(key: Key, moved: Mapping[str, str]) -> Key:
+        more = tuple(name for name, action in moved.items() if action == key.action)
+        if not more and not moved.keys() & set(key.names):
+            return key
+        names = more + tuple(name for name in key.names if name not in moved)
+        return replace(key, names=names, shown=" ".join(map(written, names)))
+
+    def action_of(self, name: str, character: str | None) -> str | None:
+        """What a key does, by Textual's name for it or by its character; None: nothing."""
+        return self._actions.get(name) or self._actions.get(character or "")
+
+
+ACTIONS: dict[str, str] = {name: key.action for key in KEYS for name in key.names}
 
 
 def group_of(action: str | None) -> str | None:
     """Where help lists an action."""
     return _GROUP_OF.get(action or "")
+
+
+def no_key(name: str, character: str | None, help_key: str = "?") -> str:
+    """What is said of a key that means nothing."""
+    text = written(name, character)
+    habit = HABITS.get(name) or HABITS.get(character or "")
+    return f"no key {text}: {habit + '; ' if habit else ''}{help_key} lists all"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from textual.message import Message
 from nettop.errors import UsageError
 from nettop.feed import Feed, Sort
 from nettop.text.fields import Field, nearest
+from nettop.text.keys import Keymap
 from nettop.tui import NO_COLOR
 from nettop.tui.base import ScreenApp, run_screen
 from nettop.tui.glyphs import ASCII, UTF8
@@ -41,6 +43,7 @@ class ScreenOptions:
     mouse: bool = True
     theme: str | None = None
     readonly: bool = False
+    keys: Mapping[str, str] = field(default_factory=dict)  # a key, and the action it is to have
 
     @property
     def whole_filter(self) -> str | None:
@@ -85,6 +88,7 @@ class NettopApp(ScreenApp):
             filled=lambda: self.send_message(Filled()),
         )
         self.options = options
+        self.keymap = Keymap(options.keys)
         self.glyphs = ASCII if options.ascii else UTF8
         self.styles_of = styles(options.color and not NO_COLOR)
         self.interval_s = options.delay_s
@@ -160,24 +164,28 @@ class NettopApp(ScreenApp):
         if self.options.iterations is not None and self._ticks >= self.options.iterations:
             self.exit(0)
 
+    def no_shell(self) -> None:
+        self.main.say("no shell started this: q quits")
+
     def empty_text(self) -> str:
         """What an empty table says."""
         if self.main.filter_text:
             return "no socket passes the filter: Esc clears it"
-        return "no connected socket here: -a shows listeners and all others"
+        return "no connected socket here: a shows listeners and all others"
 
     def set_columns(self, chosen: tuple[Field, ...] | None) -> None:
         self.options = replace(self.options, columns=chosen)
 
-    def export(self, shown: bool, filter_text: str | None) -> Path:
+    def export(self, shown: bool, filter_text: str | None, ending: str = ".json") -> Path:
         """Writes a snapshot file; NettopError says why not."""
-        from nettop.export.snapshot import write_snapshot
+        from nettop.export.snapshot import default_path, write_snapshot
 
         with self.timeline.exporting() as shown_feed:
             feed: RowFeed = shown_feed  # type: ignore[assignment]
             model = feed.latest()
             assert model is not None
-            return write_snapshot(None, feed, model, shown, filter_text=filter_text)
+            path = default_path(model, ending=ending)
+            return write_snapshot(path, feed, model, shown, filter_text=filter_text)
 
 
 def check_theme(name: str) -> None:

@@ -18,7 +18,7 @@ from textual.screen import Screen
 
 from nettop.ending import ending
 from nettop.tui.driver import TerminalDriver
-from nettop.tui.terminal import Terminal
+from nettop.tui.terminal import Terminal, has_shell
 
 T = TypeVar("T")
 _STOP_S = 0.1
@@ -77,10 +77,22 @@ class ScreenApp(App[int]):
             if not isinstance(screen, KeyScreen) or not screen.ready:
                 return
             event = self._typed.popleft()
-            if isinstance(event, events.Paste):
+            if isinstance(event, events.Key) and event.key == "ctrl+z":
+                self.to_shell()
+            elif isinstance(event, events.Paste):
                 screen.paste(event.text)
             else:
                 screen.press(event)
+
+    def to_shell(self) -> None:
+        """Stops, with whatever else belongs to this job, until the shell continues it."""
+        if has_shell():
+            os.kill(0, signal.SIGTSTP)
+        else:
+            self.no_shell()
+
+    def no_shell(self) -> None:
+        """Called where no shell could continue it."""
 
     def send_message(self, message: Message) -> None:
         """Posts a message from another thread; one that comes after the end is lost."""

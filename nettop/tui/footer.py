@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nettop.text.keys import KEYS
+from nettop.text.keys import KEYS, Key
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, Part, spread
 
@@ -21,6 +21,7 @@ def footer_keys(
     past: bool = False,
     playing: bool = False,
     live: bool = True,
+    registry: Sequence[Key] = KEYS,
 ) -> list[tuple[str, str]]:
     """(key, word) by weight; words follow the state of the screen.
 
@@ -35,8 +36,9 @@ def footer_keys(
         words["open"] = "open"
     shown = [
         key
-        for key in KEYS
+        for key in registry
         if key.footer
+        and key.names
         and (past or not key.past)
         and (kept or key.group != "TIME")
         and not (key.action.startswith("export") and readonly)

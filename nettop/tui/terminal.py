@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from textual import constants
@@ -161,6 +162,18 @@ class Terminal:
                         self._pending.appendleft(first[n:])
                     n = max(0, n - len(first))
             return False
+
+
+def has_shell() -> bool:
+    """Whether a shell would notice that this job stops: one of its session is above it."""
+    group, session, pid = os.getpgrp(), os.getsid(0), os.getppid()
+    try:
+        while pid > 1 and os.getpgid(pid) == group:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+            pid = int(stat.rpartition(")")[2].split()[1])
+        return pid > 0 and os.getsid(pid) == session
+    except (OSError, ValueError, IndexError):
+        return False
 
 
 def _private(fd: int) -> int:

@@ -219,6 +219,9 @@ class DosedFeed:
     def set_paused(self, paused: bool) -> None:
         self._model = replace(self._model, seq=self._model.seq + 1)
 
+    def show_all(self, on: bool) -> bool:
+        return False
+
     def clear(self) -> None: ...
 
 

@@ -338,7 +338,7 @@ async def test_export(running: Running, home: Path, key: str, sockets: int | Non
         await screen.press("slash", *"comm = nginx", "enter", key)
         for _ in range(50):
             await screen.settle()
-            if list(home.glob("nettop-*.json")):
+            if "wrote" in screen.text:
                 break
         (path,) = home.glob("nettop-*.json")
         await screen.settle()
@@ -369,6 +369,8 @@ async def test_help_names_every_key(running: Running) -> None:
             await screen.press("pagedown")
             shown += screen.text
         for key in KEYS:
+            if not key.names:
+                continue  # the palette has it
             assert key.help.split(":")[0][:30] in shown, key
         await screen.press("escape")
         assert "PROC" in screen.lines[2]

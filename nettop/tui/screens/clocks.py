@@ -18,6 +18,7 @@ from nettop.clocks.observer import PhcReport, Report
 from nettop.clocks.table import Level, Row
 from nettop.clocks.watch import Watch
 from nettop.text.clean import clean
+from nettop.text.keys import written
 from nettop.tui.base import KeyScreen
 from nettop.tui.screens.clockplot import plot, sparkline
 from nettop.tui.style import Role
@@ -106,6 +107,7 @@ class ClocksScreen(KeyScreen[None]):
         super().__init__()
         self.at = 0
         self.top = 0
+        self.notice = ""  # of a key that means nothing here; until the next one
         self.watcher = Watch(self._ready)
 
     def _ready(self) -> None:
@@ -137,6 +139,7 @@ class ClocksScreen(KeyScreen[None]):
         self.redraw()
 
     def press(self, event: events.Key) -> None:
+        self.notice = ""
         match event.key:
             case "escape" | "backspace" | "C":
                 self.leave()
@@ -154,14 +157,12 @@ class ClocksScreen(KeyScreen[None]):
                 self.at += 10
             case "pageup":
                 self.at -= 10
-            case "q" | "ctrl+c":
-                self.app.exit(0)
-            case "question_mark":
-                self.nettop.main.do_help()
-            case "ctrl+l":
-                self.app.refresh(repaint=True, layout=True)
             case _:
-                return
+                action = self.nettop.keymap.action_of(event.key, event.character)
+                if action in ("quit", "help", "redraw"):
+                    self.nettop.main.act(action)
+                else:
+                    self.notice = f"no key {written(event.key, event.character)} here"
         self.redraw()
 
     # --- drawing ---
@@ -245,6 +246,8 @@ class ClocksScreen(KeyScreen[None]):
         keys: list[Part] = []
         for key, text in FOOT_KEYS:
             keys += [(key, Role.BOLD), (f" {text}  ", Role.DIM)]
+        if self.notice:
+            keys = [(self.notice, Role.WATCH), ("  ", Role.NORMAL), *keys[:2]]
         place = f"{self.at + 1} of {count} " if count else "no interfaces "
         return spread((("  ", Role.NORMAL), *keys), ((place, Role.DIM),), width)
 

@@ -60,5 +60,5 @@ class ColumnsScreen(Overlay[tuple[Field, ...]]):
                 self.choose(tuple(f for f in self.fields if f in self.on))
                 return False
             case _:
-                return False
+                return self.unknown(key, character)
         return True

@@ -14,7 +14,7 @@ from nettop.text import units
 from nettop.text.clean import clean
 from nettop.text.columns import endpoint
 from nettop.text.explain import explain
-from nettop.text.keys import action_of, group_of
+from nettop.text.keys import group_of, written
 from nettop.text.words import owner_text
 from nettop.tui.base import KeyScreen
 from nettop.tui.header import host_line, shortened
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 FOOT_KEYS = (("Esc", "back"), ("↑↓", "next socket"), ("←→", "explain a field"), ("PgDn", "scroll"),
              ("y", "ss command"), ("e", "export"), ("space", "pause"), ("?", "help"))  # fmt: skip
+PAST_KEYS = (("[ ]", "tick"), ("{ }", "change"), ("J", "time"), ("L", "live"))
+NOTICE_S = 3.0
 PARTS = (("RX queue wait", rx_lines), ("TX stages", tx_lines), ("events", events_lines))
 GROUPS = ("time", "cong", "loss", "bytes", "limits", "option")
 OPTION_BITS = ((1, "ts"), (2, "sack"), (4, "wscale"), (8, "ecn"), (16, "ecnseen"), (32, "syndata"),
@@ -158,6 +160,11 @@ def memory_lines(detail: Detail | None, columns: int, width: int) -> list[Line]:
         words = "  ".join(f"{k} {v}" for k, v in extra.items())
         lines += [BLANK, line(("more    ", Role.BOLD), (clean(words), Role.NORMAL))]
     return lines
+
+
+def here(action: str) -> bool:
+    """Whether an action means something while one socket is shown."""
+    return group_of(action) in ("RUN", "TIME") and action not in ("reset", "cost", "clocks", "bell")
 
 
 class DetailScreen(KeyScreen[None]):
@@ -366,7 +373,8 @@ class DetailScreen(KeyScreen[None]):
             shown = clip(line((f"tcpi_{field.name} ", Role.FOCUS), field.help,
                              (f" ({field.unit}, {kind}{absent})", Role.DIM)), width)  # fmt: skip
         keys: list[Part] = []
-        for key, text in FOOT_KEYS:
+        past = self.main.timeline.current is not None
+        for key, text in (*FOOT_KEYS[:1], *PAST_KEYS, *FOOT_KEYS[1:]) if past else FOOT_KEYS:
             more_keys: list[Part] = [(key, Role.BOLD), (f" {text}  ", Role.DIM)]
             if width_of((*keys, *more_keys)) > width - 18:
                 break
@@ -404,25 +412,30 @@ class DetailScreen(KeyScreen[None]):
                 self.top -= self.app.size.height - 10
             case "home":
                 self.top = 0
-            case "q" | "ctrl+c":
-                self.app.exit(0)
-            case "y":
-                self.main.copy_command(self.main.feed.find(self.cookie))
-            case "e":
-                self.main.do_export()
-            case "space" | "p":
-                self.main.do_pause()
-            case "question_mark":
-                self.main.do_help()
-            case "ctrl+l":
-                self.app.refresh(repaint=True, layout=True)
-            case "plus" | "minus" | "d" if self.main.timeline.away:
-                self.main.do(event)
-            case _ if group_of(action_of(event.key, event.character)) == "TIME":
-                self.main.do(event)
+            case "end" | "G":
+                self.top = 1 << 30
             case _:
-                return
+                self._do(self.nettop.keymap.action_of(event.key, event.character), event)
         self.redraw()
+
+    def _do(self, action: str | None, event: events.Key) -> None:
+        """What keys do on every screen, for this socket."""
+        match action:
+            case "copy":
+                self.main.copy_command(self.main.feed.find(self.cookie))
+            case "palette":
+                from nettop.tui.screens.palette import PaletteScreen
+
+                self.app.push_screen(
+                    PaletteScreen(self.nettop.keymap, lambda chosen: self._do(chosen, event), here)
+                )
+            case str() if here(action):
+                self.main.act(action)
+            case str():
+                self.main.say(f"{written(event.key, event.character)} is for the table: Esc first",
+                              Role.WATCH, NOTICE_S)  # fmt: skip
+            case None:
+                self.main.unknown(event)
 
     def _select(self) -> None:
         self.main.opened = self.cookie

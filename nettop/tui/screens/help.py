@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nettop.commands.topics import WHO_WORDS
 from nettop.text.fields import FIELDS
-from nettop.text.keys import GROUPS, KEYS
+from nettop.text.keys import GROUPS
 from nettop.text.verdicts import VERDICTS
 from nettop.text.words import who_name
 from nettop.tui.screens.overlay import Overlay
@@ -47,7 +47,9 @@ class HelpScreen(Overlay[None]):
         for group in GROUPS:
             lines.append(line((group, Role.FOCUS)))
             lines += [
-                line((f"{k.shown:<14} ", Role.BOLD), k.help) for k in KEYS if k.group == group
+                line((f"{k.shown:<14} ", Role.BOLD), k.help)
+                for k in self.nettop.keymap.keys
+                if k.group == group and k.names
             ]
             lines.append(BLANK)
         lines.append(line(("SIGNS", Role.FOCUS)))

@@ -20,7 +20,6 @@ from nettop.model.types import Model, Row
 from nettop.query import FilterError, compile_filter, narrowed
 from nettop.query.compile import planes_off
 from nettop.text.fields import Field
-from nettop.text.keys import action_of
 from nettop.text.moments import clock_text
 from nettop.tui import columns as table_columns
 from nettop.tui.footer import footer_keys, footer_line, place_of_groups, place_of_rows
@@ -28,7 +27,7 @@ from nettop.tui.header import HeaderState, host_line, status_line
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.gather import events_of, memory_of, sends_of, waits_of
 from nettop.tui.panes.pane import Pane
-from nettop.tui.screens.bell_keys import BellKeys
+from nettop.tui.screens.row_keys import RowKeys, Rows
 from nettop.tui.screens.view_keys import LEAST_PANES
 from nettop.tui.style import Role
 from nettop.tui.widgets.filter_line import FilterLine
@@ -42,7 +41,7 @@ NARROW_SOCKETS = 256
 GROUPINGS = tuple(Grouping)
 
 
-class MainScreen(BellKeys):
+class MainScreen(RowKeys):
     """State of the view lives here; widgets draw what they are given."""
 
     AUTO_FOCUS = ""
@@ -221,7 +220,9 @@ class MainScreen(BellKeys):
         key = (width, self.nettop.options.columns, tuple(s.state for s in self.model.sources))
         if key != self._columns_for:
             self._columns_for = key
-            self.column_set = table_columns.choose(width, self.model, self.nettop.options.columns)
+            chosen = self.nettop.options.columns
+            self.usual_set = table_columns.choose(width, self.model, chosen)
+            self.column_set = self._shifted(self.column_shift) or self.usual_set
 
     def refresh_header(self) -> None:
         if self.model is None:
@@ -230,7 +231,7 @@ class MainScreen(BellKeys):
         self.host.set_lines([host_line(self.model, width, g)])
         message, role = self.current_message
         state = HeaderState(
-            filter_text=self.filter_text,
+            filter_text=self._filter_shown(),
             sort=self.sort.field,
             grouping=self.grouping.name.lower() if self.grouping else "",
             paused_at=clock_text(self.paused_ns) if self.paused else None,
@@ -254,6 +255,11 @@ class MainScreen(BellKeys):
         self.strip_line.set_lines([self.strip()])
         self.footer.set_lines([self._footer(width)])
 
+    def _filter_shown(self) -> str | None:
+        if self.rows is Rows.USUAL:
+            return self.filter_text
+        return f"{self.filter_text or 'none'} of {self.rows.value}"
+
     def _footer(self, width: int) -> Line:
         options = self.nettop.options
         keys = footer_keys(
@@ -264,6 +270,7 @@ class MainScreen(BellKeys):
             past=self.timeline.current is not None,
             playing=self.playing,
             live=self.timeline.base.live,
+            registry=self.nettop.keymap.keys,
         )
         return footer_line(keys, self._place(), width)
 
@@ -368,6 +375,7 @@ class MainScreen(BellKeys):
             self.say(str(error), Role.UNWELL)
             return False
         whole = replace(self.nettop.options, filter_text=text).whole_filter
+        whole = self._among_rows(whole)
         self.filter_text = text
         self.timeline.choose(replace(self.timeline.chosen, filter_text=whole))
         off = planes_off(compiled, self.model) if compiled and self.model else {}
@@ -389,10 +397,11 @@ class MainScreen(BellKeys):
 
     def do(self, event: events.Key) -> None:
         """What the key stands for; another screen's too."""
-        action = action_of(event.key, event.character)
-        if action is not None:
-            with self.one_tick():
-                getattr(self, f"do_{action}")()
+        action = self.nettop.keymap.action_of(event.key, event.character)
+        if action is None:
+            self.unknown(event)
+        else:
+            self.act(action)
 
     def paste(self, text: str) -> None:
         if self.filter_line.display:
@@ -561,7 +570,10 @@ class MainScreen(BellKeys):
         self.groups.show(Grouping.NONE)
         self.zoomed = False
         self.nettop.set_columns(None)
+        self.column_shift = 0
         self._columns_for = None
+        if self.rows is not Rows.USUAL:
+            self._ask_rows(Rows.USUAL)
         self._arrange()
         self._use_sort(Sort())
         self._use_filter(None)

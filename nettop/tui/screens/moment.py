@@ -53,7 +53,10 @@ class MomentScreen(Overlay[Moment]):
             case _ if character:
                 self._text = (self._text + character)[:_LONGEST]
             case _:
+                self.unknown(event.key, character)
+                self.redraw()
                 return
+        self.notice = ""
         self._mistake = ""
         self.redraw()
 

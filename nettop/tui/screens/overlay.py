@@ -9,6 +9,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
+from nettop.text.keys import written
 from nettop.tui.base import KeyScreen
 from nettop.tui.widgets.box import boxed
 from nettop.tui.widgets.lines import Line, LineWidget
@@ -34,6 +35,7 @@ class Overlay(KeyScreen[T], ModalScreen[T]):
         """then: called with the result once the screen below is back; not after Esc."""
         super().__init__()
         self.top = 0
+        self.notice = ""  # of a key that means nothing here; until the next one
         self._then = then
 
     @property
@@ -70,15 +72,24 @@ class Overlay(KeyScreen[T], ModalScreen[T]):
         body = self.body(width)
         self.top = max(0, min(self.top, len(body) - height))
         foot = self.FOOT if len(body) <= height else f"{self.FOOT}, ↓ more"
+        foot = f"{self.notice}: {self.FOOT}" if self.notice else foot
         self.box.set_lines(
             boxed(self.TITLE, body[self.top :], foot, width + 4, height + 2, self.nettop.glyphs)
         )
 
     def press(self, event: events.Key) -> None:
+        self.notice, before = "", self.notice
         if event.key in ("escape", "ctrl+c"):
             self.leave()
-        elif self.act(event.key, event.character if event.is_printable else None):
+            return
+        drawn = self.act(event.key, event.character if event.is_printable else None)
+        if drawn or (before and self.app.screen is self):
             self.redraw()
+
+    def unknown(self, key: str, character: str | None) -> bool:
+        """Says so; True, as the box must be drawn again."""
+        self.notice = f"no key {written(key, character)} here"
+        return True
 
     def choose(self, result: T) -> None:
         """Closes with a result."""
@@ -101,10 +112,10 @@ class Overlay(KeyScreen[T], ModalScreen[T]):
                 self.top = 0
             case "end" | "G":
                 self.top = 1 << 20
-            case "q" | "question_mark" | "enter":
+            case "q" | "question_mark" | "enter" | "f1" | "f10" | "h":
                 self.leave()
                 return False
             case _:
-                return False
+                return self.unknown(key, character)
         self.top = max(0, self.top)
         return True

@@ -42,6 +42,8 @@ class RunKeys(KeyScreen[None]):
         super().__init__()
         self.message: tuple[str, Role, float] | None = None
         self._writing = False
+        self._next_export = ""  # ending of the file that is to follow the one being written
+        self._exported_text = ""  # what was said of the last one
 
     @property
     def nettop(self) -> NettopApp:
@@ -83,23 +85,44 @@ class RunKeys(KeyScreen[None]):
         return self.message[:2]
 
     def do_export(self) -> None:
-        self._begin_export(True)
+        """JSON at once; while that is written, or its name still said, the format is asked for."""
+        said = self.current_message[0]
+        if self._writing or (said and said == self._exported_text):
+            self.do_export_as()
+        else:
+            self._begin_export(True)
+
+    def do_export_as(self) -> None:
+        if self.nettop.options.readonly:
+            self.say("read-only: no export", Role.WATCH)
+            return
+        from nettop.tui.screens.format import FormatScreen
+
+        self.app.push_screen(FormatScreen(lambda ending: self._begin_export(True, ending)))
 
     def do_export_all(self) -> None:
         self._begin_export(False)
 
-    def _begin_export(self, shown: bool) -> None:
+    def _begin_export(self, shown: bool, ending: str = ".json") -> None:
         if self.nettop.options.readonly:
             self.say("read-only: no export", Role.WATCH)
-        elif not self._writing:
+        elif self._writing:
+            if ending != ".json":
+                self._next_export = ending
+        else:
             self._writing = True
             self.say(f"writing{self.nettop.glyphs.ellipsis}", seconds=math.inf)
-            self._export(shown, self.filter_text)
+            self._export(shown, self._filter_written(), ending)
+
+    def _filter_written(self) -> str | None:
+        """As the file says it."""
+        return self.filter_text
 
     @work(thread=True)
-    def _export(self, shown: bool, filter_text: str | None) -> None:
+    def _export(self, shown: bool, filter_text: str | None, ending: str) -> None:
         try:
-            done = Exported(f"wrote {self.nettop.export(shown, filter_text)}", Role.BOLD)
+            path = self.nettop.export(shown, filter_text, ending)
+            done = Exported(f"wrote {path}", Role.BOLD)
         except (NettopError, OSError) as error:
             done = Exported(str(error), Role.UNWELL)
         # Not call_from_thread, which would wait for a screen that has ended meanwhile.
@@ -108,7 +131,11 @@ class RunKeys(KeyScreen[None]):
 
     def on_exported(self, message: Exported) -> None:
         self._writing = False
+        self._exported_text = message.text
         self.say(message.text, message.role)
+        ending, self._next_export = self._next_export, ""
+        if ending:
+            self._begin_export(True, ending)
 
     def do_copy(self) -> None:
         self.copy_command(self._subject())

@@ -83,5 +83,5 @@ class SortScreen(Overlay[Sort]):
                 self.typed += character.lower()
                 self.at = 0
             case _:
-                return False
+                return self.unknown(key, character)
         return True

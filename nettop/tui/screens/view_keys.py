@@ -47,6 +47,9 @@ class ViewKeys(TimeKeys):
     def do_next_pane(self) -> None:
         self._pane(self.pane_number % 4 + 1)
 
+    def do_pane_before(self) -> None:
+        self._pane((self.pane_number - 2) % 4 + 1)
+
     def do_view(self) -> None:
         paths = self.model is not None and self.model.path is not None
         self.view = (self.view + 1) % (len(VIEWS) + paths)

@@ -1,0 +1,61 @@
+"""In which format to export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+
+from nettop.tui.screens.overlay import Overlay
+from nettop.tui.style import Role
+from nettop.tui.widgets.lines import BLANK, Line, line
+
+FORMATS = (
+    (".json", "j", "nettop.snapshot/1: everything, for nettop open and jq"),
+    (".csv", "c", "a row per socket, in base units"),
+    (".txt", "t", "the table as text"),
+    (".svg", "v", "the table as a picture"),
+    (".parquet", "p", "a row per socket, with types"),
+)
+
+
+class FormatScreen(Overlay[str]):
+    """↑↓ and Enter, or a format's letter."""
+
+    TITLE = "export as"
+    WIDTH, HEIGHT = 68, 10
+    FOOT = "↑↓ choose  Enter writes  Esc"
+
+    def __init__(self, then: Callable[[str], object]) -> None:
+        """then: is given the file's ending."""
+        super().__init__(then)
+        self.at = 0
+        none = find_spec("pyarrow") is None
+        self.formats = [f for f in FORMATS if f[0] != ".parquet" or not none]
+
+    def body(self, width: int) -> list[Line]:
+        self.at %= len(self.formats)
+        rows = [f"{letter}  {ending:<9} {what}" for ending, letter, what in self.formats]
+        return [
+            BLANK,
+            *(
+                line((text[:width].ljust(width), Role.REVERSE if i == self.at else Role.NORMAL))
+                for i, text in enumerate(rows)
+            ),
+        ]
+
+    def act(self, key: str, character: str | None) -> bool:
+        match key:
+            case "down" | "tab":
+                self.at += 1
+            case "up" | "shift+tab":
+                self.at -= 1
+            case "enter":
+                self.choose(self.formats[self.at][0])
+                return False
+            case _:
+                for ending, letter, _ in self.formats:
+                    if character == letter:
+                        self.choose(ending)
+                        return False
+                return self.unknown(key, character)
+        return True

@@ -1,0 +1,86 @@
+"""Every action by its words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nettop.text.keys import Key, Keymap
+from nettop.tui.screens.overlay import Overlay
+from nettop.tui.style import Role
+from nettop.tui.widgets.lines import BLANK, Line, line
+
+_LEFT_OUT = ("palette", "down", "up", "page_down", "page_up", "first", "last")
+
+
+class PaletteScreen(Overlay[str]):
+    """Letters find, Enter does what the cursor stands on."""
+
+    TITLE = "actions"
+    WIDTH, HEIGHT = 78, 30
+    FOOT = "type to find  ↑↓ choose  Enter does it  Esc"
+
+    def __init__(
+        self,
+        keymap: Keymap,
+        then: Callable[[str], object],
+        only: Callable[[str], bool] | None = None,
+    ) -> None:
+        """only: which actions mean something here."""
+        super().__init__(then)
+        self.keys = [
+            key
+            for key in keymap.keys
+            if key.action not in _LEFT_OUT and (only is None or only(key.action))
+        ]
+        self.typed = ""
+        self.at = 0
+
+    def _shown(self) -> list[Key]:
+        words = self.typed.split()
+        return [
+            key
+            for key in self.keys
+            if all(word in f"{key.action} {key.help}".replace("_", " ").lower() for word in words)
+        ]
+
+    def body(self, width: int) -> list[Line]:
+        shown = self._shown()
+        self.at = max(0, min(self.at, len(shown) - 1))
+        lines: list[Line] = [
+            line(("find ", Role.FOCUS), (self.typed, Role.BOLD), (" ", Role.REVERSE)),
+            BLANK,
+        ]
+        for i, key in enumerate(shown):
+            text = f"{key.shown:<12} {key.action.replace('_', ' '):<14} {key.help}"
+            role = Role.REVERSE if i == self.at else Role.NORMAL
+            lines.append(line((text[:width].ljust(width), role)))
+        if not shown:
+            lines.append(line((f"no action with '{self.typed}'", Role.WATCH)))
+        self.top = max(min(self.top, self.at), self.at - self.inner[1] + 3)
+        return lines
+
+    def act(self, key: str, character: str | None) -> bool:
+        match key:
+            case "down":
+                self.at += 1
+            case "up":
+                self.at -= 1
+            case "pagedown":
+                self.at += 10
+            case "pageup":
+                self.at -= 10
+            case "enter":
+                shown = self._shown()
+                if shown:
+                    self.choose(shown[self.at].action)
+                return False
+            case "backspace":
+                self.typed = self.typed[:-1]
+            case "ctrl+u":
+                self.typed = ""
+            case _ if character:
+                self.typed += character.lower()
+                self.at = 0
+            case _:
+                return self.unknown(key, character)
+        return True

@@ -1,0 +1,106 @@
+"""Keys that choose which sockets and columns there are, find an action, and go to the shell."""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import partialmethod
+
+from textual import events
+
+from nettop.query import narrowed
+from nettop.text.keys import no_key
+from nettop.tui.columns import ColumnSet
+from nettop.tui.screens.bell_keys import BellKeys
+from nettop.tui.sideways import sideways
+from nettop.tui.style import Role
+
+NOTICE_S = 3.0
+
+
+class Rows(Enum):
+    """Which sockets are rows, and what is said of them."""
+
+    USUAL = "the usual sockets"
+    ALL = "all sockets"
+    LISTENERS = "listeners"
+    UDP = "all UDP sockets"
+
+
+_PASS = {Rows.LISTENERS: "state listening", Rows.UDP: "proto = udp"}  # filters
+
+
+class RowKeys(BellKeys):
+    """What they change is shown by the subclass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = Rows.USUAL
+        self.column_shift = 0
+        self.usual_set = ColumnSet(())  # of this width
+
+    def _use_filter(self, text: str | None) -> bool:
+        raise NotImplementedError
+
+    def _filter_written(self) -> str | None:
+        return self._among_rows(self.filter_text)
+
+    def _among_rows(self, text: str | None) -> str | None:
+        """A filter, and what the chosen rows pass."""
+        term = _PASS.get(self.rows)
+        return narrowed(text, term) if term else text
+
+    # --- which sockets ---
+
+    def _ask_rows(self, rows: Rows) -> None:
+        if not self.timeline.base.show_all(rows in (Rows.ALL, Rows.UDP)) and rows is Rows.ALL:
+            self.say("a file has the sockets that were written into it", Role.WATCH)
+            return
+        self.rows = rows
+        self._use_filter(self.filter_text)
+        self.say(rows.value)
+
+    def do_all(self) -> None:
+        after = {Rows.ALL: Rows.LISTENERS, Rows.LISTENERS: Rows.USUAL}
+        first = Rows.ALL if self.timeline.base.live else Rows.LISTENERS
+        self._ask_rows(after.get(self.rows, first))
+
+    def do_udp(self) -> None:
+        self._ask_rows(Rows.USUAL if self.rows is Rows.UDP else Rows.UDP)
+
+    # --- which columns ---
+
+    def _shift(self, by: int) -> None:
+        columns = self._shifted(self.column_shift + by)
+        if columns is None:
+            self.say("no column further " + ("right" if by > 0 else "left"), seconds=NOTICE_S)
+            return
+        self.column_shift += by
+        self._columns_for = None
+        self.refresh_all()
+
+    def _shifted(self, shift: int) -> ColumnSet | None:
+        return sideways(self.usual_set, self.nettop.options.columns, shift, self.app.size.width)
+
+    do_columns_left = partialmethod(_shift, -1)
+    do_columns_right = partialmethod(_shift, 1)
+
+    # --- the rest ---
+
+    def do_palette(self) -> None:
+        from nettop.tui.screens.palette import PaletteScreen
+
+        self.app.push_screen(PaletteScreen(self.nettop.keymap, self.act))
+
+    def act(self, action: str) -> None:
+        """Does an action; of another screen's those that need no table."""
+        with self.feed.one_tick():
+            getattr(self, f"do_{action}")()
+
+    def do_suspend(self) -> None:
+        self.nettop.to_shell()
+
+    def unknown(self, event: events.Key) -> None:
+        """Says of a key that means nothing where the keys are listed."""
+        character = event.character if event.is_printable else None
+        help_keys = next(k for k in self.nettop.keymap.keys if k.action == "help").shown.split()
+        self.say(no_key(event.key, character, (help_keys or [":"])[0]), Role.WATCH, NOTICE_S)
