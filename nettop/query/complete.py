@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from nettop.model.types import Row
+from nettop.query.plain import PROTOS, VERDICT_WORDS
 from nettop.query.values import STATE_NAMES, example
 from nettop.text.fields import FIELDS, Field, Kind, lookup
-from nettop.text.verdicts import NAMES
 from nettop.text.words import WHO_NUMBERS
 
 _WORD = re.compile(r"[^\s()<>=!&|\"']*$")
 _OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
-_HEADS = ("state", "exclude", "src", "dst", "sport", "dport", "dev", "verdict")
+_HEADS = ("state", "exclude", "src", "dst", "host", "net", "sport", "dport", "port", "dev",
+          "verdict")  # fmt: skip
+_ENDS = ("src", "dst", "host", "net", "local", "remote")
+_PORTS = ("sport", "dport", "port", "lport", "rport")
+# Of these a value that is being written is the beginning of a name.
+_NAMES = ("comm", "proc", "container", "cgroup", "netns", "cc")
+_BEGUN = re.compile(rf"\b({'|'.join(_NAMES)})\s*==?\s*[^\s()<>=!&|\"'*?]+$", re.IGNORECASE)
+Known = Mapping[str, Sequence[str]]
 _JOINTS = ("and", "or", "not")
 _UNITS = {
     Kind.TIME: ("ns", "us", "ms", "s", "m", "h"),
@@ -33,8 +43,35 @@ class Completion:
     expects: str = ""  # field, comparison, value or joint
 
 
-def complete(text: str, cursor: int | None = None) -> Completion:
-    """Completions at the cursor (the end of the text if it is not given)."""
+def known_values(rows: Iterable[Row]) -> Known:
+    """What these sockets have, the most frequent first: by field, and `host` and `port` of both
+    ends."""
+    counts: dict[str, Counter[str]] = {}
+    for row in rows:
+        for name in (*_NAMES, "user", "dev"):
+            value = FIELDS[name].value(row)
+            if value is not None:
+                counts.setdefault(name, Counter())[str(value)] += 1
+        ends = [(row.local_addr, row.rec.sport)]
+        ends += [(row.remote_addr, row.rec.dport)] if row.has_remote else []
+        for address, number in ends:
+            counts.setdefault("host", Counter())[address] += 1
+            counts.setdefault("port", Counter())[f":{number}"] += 1
+    return {name: tuple(v for v, _ in found.most_common()) for name, found in counts.items()}
+
+
+def begun(text: str) -> str:
+    """A filter that is being written, as it is put in force meanwhile: `comm = ngi` is ngi*."""
+    return f"{text}*" if _BEGUN.search(text) else text
+
+
+def complete(text: str, cursor: int | None = None, known: Known | None = None) -> Completion:
+    """Completions at the cursor (the end of the text if it is not given).
+
+    Args:
+        known: values of the sockets there are, as known_values() has them.
+    """
+    known = known or {}
     before = text[: len(text) if cursor is None else cursor]
     match = _WORD.search(before)
     word = match[0] if match else ""
@@ -42,13 +79,20 @@ def complete(text: str, cursor: int | None = None) -> Completion:
     tokens = re.findall(
         r"<=|>=|==|!=|[<>=()!]|&&|\|\||\"[^\"]*\"|'[^']*'|[^\s()<>=!&|\"']+", before[:start]
     )
-    expects, field, candidates = _next(tokens)
+    expects, field, candidates = _next(tokens, known)
+    if word and expects in ("field", "joint"):
+        plain = [v for name in ("comm", "container", "host", "port") for v in known.get(name, ())]
+        others = _fields() if expects == "joint" else ()
+        candidates = (*candidates, *others, *map(_quoted, dict.fromkeys(plain)))
     if not word and expects == "field":
         candidates = tuple(c for c in candidates if c in _SHOWN or c in _HEADS)
-    if expects == "value" and field is not None and field.kind in _UNITS:
+    ports = field is not None and field.id in _PORTS
+    if expects == "value" and field is not None and field.kind in _UNITS and not ports:
         number = re.fullmatch(r"[\d.]+", word)
         candidates = tuple(word + unit for unit in _UNITS[field.kind]) if number else ()
-    words = tuple(c for c in candidates if c.lower().startswith(word.lower()) and c != word)
+    words = tuple(
+        c for c in candidates if c.lower().lstrip('"').startswith(word.lower()) and c != word
+    )
     return Completion(start, words, field or lookup(word), expects)
 
 
@@ -56,8 +100,16 @@ def complete(text: str, cursor: int | None = None) -> Completion:
 _SHOWN = tuple(f.id for f in FIELDS.values() if f.title)
 
 
-def _next(tokens: list[str]) -> tuple[str, Field | None, tuple[str, ...]]:
-    fields = (*_HEADS, *(f.id for f in FIELDS.values() if f.id != "why"))
+def _fields() -> tuple[str, ...]:
+    return (*_HEADS, *(f.id for f in FIELDS.values() if f.id != "why"))
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"' if re.search(r"[\s()<>=!&|']", value) else value
+
+
+def _next(tokens: list[str], known: Known) -> tuple[str, Field | None, tuple[str, ...]]:
+    fields = _fields()
     operators = {*_OPERATORS, "=="}
     if not tokens or tokens[-1] in ("(", "!", "&&", "||") or tokens[-1].lower() in _JOINTS:
         return "field", None, fields
@@ -65,15 +117,13 @@ def _next(tokens: list[str]) -> tuple[str, Field | None, tuple[str, ...]]:
     previous = tokens[-2].lower() if len(tokens) > 1 else ""
     if last in operators:
         field = lookup(previous)
-        return "value", field, _values(previous, field)
+        return "value", field, _values(previous, field, known)
     if last in ("state", "exclude") and previous not in operators:
         return "value", None, STATE_NAMES
-    if last in ("src", "dst", "sport", "dport", "dev", "verdict"):
-        return (
-            ("value", None, _values(last, None))
-            if last != "verdict"
-            else ("comparison", None, ("=", "!="))
-        )
+    if last == "verdict":
+        return "comparison", None, ("=", "!=")
+    if last in _HEADS:
+        return "value", None, _values(last, None, known)
     field = lookup(last)
     starts = (
         not previous
@@ -85,17 +135,21 @@ def _next(tokens: list[str]) -> tuple[str, Field | None, tuple[str, ...]]:
     return "joint", None, (*_JOINTS[:2], ")")
 
 
-def _values(word: str, field: Field | None) -> tuple[str, ...]:
+def _values(word: str, field: Field | None, known: Known) -> tuple[str, ...]:
+    name = field.id if field is not None else word
+    there = "host" if name in _ENDS else "port" if name in _PORTS else name
+    if there in known:
+        return tuple(map(_quoted, known[there]))
     if word in ("state", "st"):
         return STATE_NAMES
     if word == "verdict":
-        return NAMES
+        return VERDICT_WORDS
     if word == "who":
         return tuple(WHO_NUMBERS)
     if word == "level":
         return ("ok", "watch", "unwell")
     if word == "proto":
-        return ("tcp", "udp", "mptcp")
+        return PROTOS
     return ()
 
 

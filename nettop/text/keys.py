@@ -29,7 +29,7 @@ KEYS: tuple[Key, ...] = (
         "/ \\ F3 F4",
         "filter",
         "CHOOSE",
-        "filter: ss grammar, comparisons with units",
+        "filter: plain words, ss grammar, comparisons",
         "filter",
     ),
     Key(("s", "f6"), "s F6", "sort", "CHOOSE", "choose the sort key", "sort"),

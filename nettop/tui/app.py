@@ -169,7 +169,7 @@ class NettopApp(ScreenApp):
 
     def empty_text(self) -> str:
         """What an empty table says."""
-        if self.main.filter_text:
+        if self.main.filter_text or self.main.trying:
             return "no socket passes the filter: Esc clears it"
         return "no connected socket here: a shows listeners and all others"
 

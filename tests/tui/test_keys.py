@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -141,6 +142,39 @@ async def test_filter_completes(running: Running) -> None:
     async with running() as screen:
         await screen.press("slash", *"minr", "tab")
         assert screen.lines[1] == "filter minrtt"
+
+
+async def test_the_table_narrows_while_a_filter_is_typed(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running() as screen:
+        everything, stamped = screen.feed.count(), list[int]()
+        monkeypatch.setattr(screen.feed, "select_tx", stamped.extend)
+
+        async def narrows(to: int) -> None:
+            while screen.feed.count() != to:  # the test's own limit ends it
+                await asyncio.sleep(0.02)
+                await screen.settle()
+
+        await screen.press("slash", *"NGIN")
+        await narrows(12)
+        assert screen.main.filter_text is None
+        assert stamped == [], "no send is stamped of what was not chosen"
+        await screen.press(*" or srtt >")
+        await screen.settle()
+        assert screen.feed.count() == 12, "what is no filter yet changes nothing"
+        await screen.press("escape")
+        assert screen.feed.count() == everything
+
+
+async def test_values_complete_too(running: Running) -> None:
+    async with running() as screen:
+        await screen.press("slash", *"comm = ngi", "tab")
+        assert screen.lines[1] == "filter comm = nginx"
+        await screen.press("ctrl+u", *"not ngi", "tab")
+        assert screen.lines[1] == "filter not nginx"
+        await screen.press("enter")
+        assert screen.main.filter_text == "not nginx"
 
 
 async def test_a_pasted_filter_goes_to_the_cursor(running: Running) -> None:

@@ -512,10 +512,17 @@ def test_long_chains_are_fine(engine: Engine) -> None:
         ("level >= ", "value", "watch"),
         ("state established ", "joint", "and"),
         ("comm = nginx and re", "field", "remote"),
+        ("nginx sr", "joint", "srtt"),
+        ("host 10.", "value", "10.0.0.5"),
+        ("dport = :4", "value", ":443"),
+        ("comm = my", "value", '"my app"'),
+        ("ngi", "field", "nginx"),
+        ("verdict = un", "value", "unread"),
     ],
 )
 def test_completion(text: str, expects: str, word: str) -> None:
-    done_ = complete(text)
+    known = {"comm": ("nginx", "my app"), "host": ("10.0.0.5",), "port": (":443", ":50000")}
+    done_ = complete(text, None, known)
     assert done_.expects == expects
     assert word in done_.words
 

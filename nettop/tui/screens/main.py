@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partialmethod
@@ -17,8 +17,7 @@ from textual.timer import Timer
 
 from nettop.feed import Grouping, Sort
 from nettop.model.types import Model, Row
-from nettop.query import FilterError, compile_filter, narrowed
-from nettop.query.compile import planes_off
+from nettop.query import narrowed
 from nettop.text.fields import Field
 from nettop.text.moments import clock_text
 from nettop.tui import columns as table_columns
@@ -27,7 +26,8 @@ from nettop.tui.header import HeaderState, host_line, status_line
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.gather import events_of, memory_of, sends_of, waits_of
 from nettop.tui.panes.pane import Pane
-from nettop.tui.screens.row_keys import RowKeys, Rows
+from nettop.tui.screens.filter_keys import FilterKeys
+from nettop.tui.screens.row_keys import Rows
 from nettop.tui.screens.view_keys import LEAST_PANES
 from nettop.tui.style import Role
 from nettop.tui.widgets.filter_line import FilterLine
@@ -41,7 +41,7 @@ NARROW_SOCKETS = 256
 GROUPINGS = tuple(Grouping)
 
 
-class MainScreen(RowKeys):
+class MainScreen(FilterKeys):
     """State of the view lives here; widgets draw what they are given."""
 
     AUTO_FOCUS = ""
@@ -58,9 +58,6 @@ class MainScreen(RowKeys):
     def __init__(self) -> None:
         super().__init__()
         self.model: Model | None = None
-        self.filter_text: str | None = None
-        # Below opened groups: the filter and the grouping that Esc goes back to.
-        self.below: list[tuple[str | None, Grouping]] = []
         self.sort = Sort()
         self.grouping = Grouping.NONE
         self.paused = False
@@ -86,6 +83,7 @@ class MainScreen(RowKeys):
             lambda: self.feed.names,
             self._apply_filter,
             self._close_filter,
+            self._filter_typed,
         )
         self.titles = LineWidget(id="titles")
         self.table = SocketTable(lambda: self.column_set, id="table")
@@ -326,6 +324,8 @@ class MainScreen(RowKeys):
     def select_tx(self) -> None:
         """Sends are stamped of what the user chose: marks, an opened socket, a narrow filter."""
         cookies: list[int] = []
+        if self.trying:  # not chosen yet
+            return
         if self.table.marked:
             cookies = list(self.table.marked)
         elif self.opened is not None:
@@ -355,36 +355,6 @@ class MainScreen(RowKeys):
     def on_socket_table_opened(self) -> None:
         if self.app.screen is self:
             self.do_open()
-
-    def _apply_filter(self, text: str) -> None:
-        self._close_filter()
-        self.below.clear()
-        self._use_filter(text or None)
-
-    def _close_filter(self) -> None:
-        self.filter_line.display = False
-        self.status.display = True
-        self.titles.display = True
-        self.refresh_header()
-
-    def _use_filter(self, text: str | None) -> bool:
-        """Puts a filter in force; a broken one changes nothing."""
-        try:
-            compiled = compile_filter(text, self.feed.names) if text else None
-        except FilterError as error:
-            self.say(str(error), Role.UNWELL)
-            return False
-        whole = replace(self.nettop.options, filter_text=text).whole_filter
-        whole = self._among_rows(whole)
-        self.filter_text = text
-        self.timeline.choose(replace(self.timeline.chosen, filter_text=whole))
-        off = planes_off(compiled, self.model) if compiled and self.model else {}
-        if off:
-            self.say(f"never true: plane {', '.join(off)} is off", Role.WATCH)
-        self.table.to_top()
-        self.model = self.feed.latest() or self.model
-        self.refresh_all()
-        return True
 
     # --- keys ---
 
@@ -496,17 +466,6 @@ class MainScreen(RowKeys):
             self.paused_ns = self.model.wall_ns
         self.feed.set_paused(self.paused)
         self.refresh_header()
-
-    def do_filter(self) -> None:
-        self._ask("filter ", self.filter_text or "", self._apply_filter)
-
-    def _ask(self, label: str, text: str, take: Callable[[str], object]) -> None:
-        self.status.display = False
-        self.titles.display = False
-        self.filter_line.display = True
-        self.filter_line.styles.height = 12 if self.app.size.height >= 22 else 2
-        self.filter_line.begin(text, label, take)
-        self.call_after_refresh(self.filter_line.redraw)
 
     def do_sort(self) -> None:
         from nettop.tui.screens.sort import SortScreen

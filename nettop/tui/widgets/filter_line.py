@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import wrap
+from typing import TYPE_CHECKING
 
 from textual import events
 
 from nettop.query import FilterError, compile_filter
 from nettop.query.compile import NameSets
+from nettop.query.plain import mistyped
 from nettop.text.fields import Field
 from nettop.tui.style import Role
 from nettop.tui.widgets.box import boxed
 from nettop.tui.widgets.lines import Line, LineWidget, line
+
+if TYPE_CHECKING:
+    from nettop.query.complete import Known
 
 HISTORY_MOST = 100
 
@@ -28,14 +33,17 @@ class FilterLine(LineWidget):
         names: Callable[[], NameSets | None],
         apply: Callable[[str], object],
         cancel: Callable[[], object],
+        typed: Callable[[str], object],
     ) -> None:
         """names: whose users, cgroups and namespaces are meant; None: this host's.
 
-        apply is called by Enter on a filter that compiles ("" clears it); cancel by Esc.
+        apply is called by Enter on a filter that compiles ("" clears it); cancel by Esc; typed
+        after each change, while what is written is for apply.
         """
         super().__init__(id="filter")
         self._names = names
-        self._take, self._cancel = apply, cancel
+        self._take, self._cancel, self._typed = apply, cancel, typed
+        self._known: Known = {}
         self._label, self._taker = "filter ", apply
         self.text = ""
         self.at = 0
@@ -47,9 +55,11 @@ class FilterLine(LineWidget):
         self._start = 0
 
     def begin(
-        self, text: str, label: str = "filter ", take: Callable[[str], object] | None = None
-    ) -> None:
-        """label: what stands before it; take: called instead of apply."""
+        self, text: str, label: str = "filter ", take: Callable[[str], object] | None = None,
+        known: Known | None = None,
+    ) -> None:  # fmt: skip
+        """label: what stands before it; take: called instead of apply; known: what completes."""
+        self._known = known or {}
         self.text, self.at = text, len(text)
         self._label, self._taker = label, take or self._take
         self._place = len(self.history)
@@ -84,6 +94,18 @@ class FilterLine(LineWidget):
             return e
         return None
 
+    def _hint(self) -> str | None:
+        """Of plain words: one that may have been meant for a field."""
+        try:
+            compiled = compile_filter(self.text, self._names())
+        except FilterError:
+            return None
+        return next(iter(mistyped(compiled.words)), None) if compiled is not None else None
+
+    def _changed(self) -> None:
+        if self._taker == self._take:
+            self._typed(self.text.strip())
+
     def redraw(self) -> None:
         from nettop.query.complete import complete, help_of
 
@@ -100,7 +122,7 @@ class FilterLine(LineWidget):
             (after, Role.BOLD),
         )
         error = self._mistake() if self.text.strip() else None
-        completion = complete(self.text, self.at)
+        completion = complete(self.text, self.at, self._known)
         pad = " " * len(label)
         if self._choices:
             shown = "  ".join(self._choices[self._choice : self._choice + 8])
@@ -114,6 +136,8 @@ class FilterLine(LineWidget):
                 (f"{completion.field.id}: {what}", Role.DIM),
                 (f"  ({how})", Role.DIM),
             )
+        elif not completion.words and (hint := self._hint()):
+            second = line((pad, Role.NORMAL), (hint, Role.DIM))
         else:
             words = "  ".join(completion.words[:10])
             second = line(
@@ -142,8 +166,10 @@ class FilterLine(LineWidget):
         boxes = boxed("history", used, keys, left, height, g)
         if width < 90:
             return boxes
-        shown: list[Line] = [line(("a comparison: a field, an operator, a value", Role.DIM)),
-                            line("srtt > 50ms and retr/s > 1"), line("comm = nginx"),
+        shown: list[Line] = [line(("plain words: programs, addresses, ports", Role.DIM)),
+                            line("nginx 443 not 10.41.2.2"),
+                            line(("or a comparison: field, operator, value", Role.DIM)),
+                            line("srtt > 50ms and retr/s > 1"),
                             line("dport = :443 and dst 10.0.0.0/8"),
                             line("srtt > 2*minrtt")]  # fmt: skip
         title = "filter"
@@ -174,6 +200,7 @@ class FilterLine(LineWidget):
             return
         self._edit(key, event.character if event.is_printable else None)
         self.redraw()
+        self._changed()
 
     def paste(self, text: str) -> None:
         """Puts a pasted text at the cursor, on one line and without control characters."""
@@ -181,6 +208,7 @@ class FilterLine(LineWidget):
         self._choices = ()
         self._insert("".join(c for c in words if c.isprintable()))
         self.redraw()
+        self._changed()
 
     def _insert(self, text: str) -> None:
         self.text = self.text[: self.at] + text + self.text[self.at :]
@@ -235,7 +263,7 @@ class FilterLine(LineWidget):
         if self._choices:
             self._choice = (self._choice + 1) % len(self._choices)
         else:
-            found = complete(self.text, self.at)
+            found = complete(self.text, self.at, self._known)
             if not found.words:
                 return
             self._choices, self._choice, self._start = found.words, 0, found.start
@@ -247,6 +275,7 @@ class FilterLine(LineWidget):
             self.at += 1
             self._choices = ()
         self.redraw()
+        self._changed()
 
     def _apply(self) -> None:
         try:
