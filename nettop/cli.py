@@ -149,6 +149,7 @@ def _doctor(options: Options) -> int:
         as_json=options.as_json,
         clear_tx_flags=options.clear_tx_flags,
         verbose=options.verbose,
+        require=options.require,
     )
 
 

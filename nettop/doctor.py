@@ -12,12 +12,13 @@ from typing import Any, TextIO
 
 from nettop import __version__, privilege
 from nettop.engine.handle import Engine, Procs
-from nettop.errors import EXIT_FAILURE, EXIT_OK, NettopError
+from nettop.errors import EXIT_FAILURE, EXIT_OK, NettopError, UsageError
 from nettop.model.types import SourceStatus
 from nettop.sources import PlaneOptions, cgroups, diag, hostnet, netns, path, stages
 from nettop.sources.loaded import Planes, libbpf_log
 from nettop.sources.procs import procs_status
 from nettop.text.clean import clean
+from nettop.text.fields import nearest
 from nettop.text.units import ABSENT
 
 SCHEMA = "nettop.doctor/1"
@@ -48,8 +49,9 @@ class Report:
     uid: int
 
     @property
-    def all_ok(self) -> bool:
-        return all(s.state == "ok" for s in self.sources)
+    def fixable(self) -> tuple[str, ...]:
+        """Planes that would work better after the fix that is named."""
+        return tuple(s.name for s in self.sources if s.state != "ok" and s.fix)
 
 
 def collect() -> list[SourceStatus]:
@@ -203,7 +205,13 @@ def to_text(report: Report) -> str:
             lines.append(_line("", "", f"fix: {s.fix}"))
     lines += ["", *_facts(report), ""]
     working = sum(s.state == "ok" for s in report.sources)
-    lines.append(f"{working} of {len(report.sources)} planes work in full.")
+    rest = len(report.sources) - working - len(report.fixable)
+    lines.append(
+        f"{working} of {len(report.sources)} planes work in full"
+        + (f", {len(report.fixable)} would after their fix" if report.fixable else "")
+        + (f", {rest} cannot here" if rest else "")
+        + "."
+    )
     return "\n".join(clean(line) for line in lines) + "\n"
 
 
@@ -242,17 +250,23 @@ def run(
     as_json: bool = False,
     clear_tx_flags: bool = False,
     verbose: bool = False,
+    require: Sequence[str] = (),
     out: TextIO | None = None,
 ) -> int:
-    """The subcommand; returns the exit code: 0 if every plane works, 1 if not.
+    """The subcommand; returns the exit code.
+
+    0 if no plane that does not work in full could be fixed here; with `require` 0 if none of these
+    planes is off, whatever the others are; else 1.
 
     Args:
         verbose: libbpf's own words too, with the verifier's log of a program that was refused.
 
     Raises:
+        UsageError: a required plane is none.
         NettopError: flags are to be cleared, and that cannot be done now.
     """
     out = out if out is not None else sys.stdout
+    check_planes(require)
     if clear_tx_flags:
         out.write(clear_flags() + "\n")
         return EXIT_OK
@@ -266,4 +280,24 @@ def run(
         # Behind the report, or beside an object on standard output.
         words = [clean(line) for line in libbpf_log().splitlines()] or ["libbpf: no warnings"]
         (sys.stderr if as_json else out).write("\n".join(["", *words, ""]))
-    return EXIT_OK if report.all_ok else EXIT_FAILURE
+    if not require:
+        return EXIT_FAILURE if report.fixable else EXIT_OK
+    found = {s.name: s for s in report.sources}
+    missing = [name for name in require if name not in found or found[name].state == "off"]
+    for name in missing:
+        reason = found[name].reason if name in found else "this nettop was built without it"
+        fix = f" (fix: {found[name].fix})" if name in found and found[name].fix else ""
+        sys.stderr.write(clean(f"nettop: required: {name} is off: {reason}{fix}") + "\n")
+    return EXIT_FAILURE if missing else EXIT_OK
+
+
+def check_planes(names: Sequence[str]) -> None:
+    """
+    Raises:
+        UsageError: one is no plane.
+    """
+    for name in names:
+        if name not in PLANES:
+            near = nearest(name, list(PLANES), cutoff=0.6)
+            hint = f"perhaps {' or '.join(near)}?" if near else f"one of {', '.join(PLANES)}"
+            raise UsageError(f"--require: no plane '{name}': {hint}")

@@ -107,9 +107,9 @@ def text_style(options: Options, *, to_file: bool = False) -> TableStyle:
     given = os.environ.get("COLUMNS", "")
     if given.isascii() and given.isdigit() and int(given[:6]) > 0:
         width = int(given[:6])
-    if width <= 0:
+    if width <= 0 or options.no_header:  # for a program the columns do not follow the terminal
         width, fits = DEFAULT_WIDTH, False
-    return TableStyle(width, fits, options.ascii, options.columns)
+    return TableStyle(width, fits, options.ascii, options.columns, options.no_header)
 
 
 def _run_to_file(feed: RowFeed, options: Options, target: str) -> None:
@@ -154,7 +154,7 @@ def _run(
             check_readable(model, feed)
             if number == 0:
                 _warn(model, options, feed)
-            elif form is Format.TEXT:
+            elif form is Format.TEXT and not options.no_header:
                 write(b"\n")
             _add_tick(ticks, feed, model, options)
             if ticks.whole:
@@ -252,6 +252,8 @@ def check_readable(model: Model, feed: RowFeed) -> None:
 
 def _warn(model: Model, options: Options, feed: RowFeed) -> None:
     """Warns of an option or a filter that was given while its plane is off."""
+    if feed.live and options.no_header and not model.intervals:
+        _note("verdicts of one poll: most must hold in two intervals: add -d SECS")
     for name, plane in _PLANE_OPTIONS if feed.live else ():
         status = model.source(plane)
         if getattr(options, name) and status is not None and status.state == "off":

@@ -16,7 +16,7 @@ from nettop import optionvalues as take
 from nettop.errors import NettopError, UsageError
 from nettop.export.formats import MANY_TICKS, SUFFIXES, Format
 from nettop.optionvalues import SortKey as SortKey
-from nettop.ssargs import check_ss_arguments
+from nettop.ssargs import take_ss_arguments
 from nettop.text.fields import Field, lookup, nearest
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Options:
     format: Format | None = None  # None: the screen, or a text table without a terminal
     output: str | None = None  # "-" is standard output
     columns: tuple[Field, ...] | None = None
+    no_header: bool = False
     sort: SortKey = field(default_factory=SortKey)
     # which sockets: handed to the poller
     filter_text: str | None = None  # FILTER as it was written
@@ -86,6 +87,7 @@ class Options:
     as_json: bool = False  # doctor, clocks, probe
     clear_tx_flags: bool = False  # doctor
     verbose: bool = False  # doctor
+    require: tuple[str, ...] = ()  # doctor: planes
     debug: str | None = None  # a file for notes of what each source did
     names: tuple[str, ...] = ()  # clocks: interfaces and PHCs
 
@@ -176,7 +178,7 @@ def parse_words(
         at = words.index("--")
         words, rest = words[:at], words[at + 1 :]
     if command == "live":  # ss has no commands
-        check_ss_arguments(words, _takes_value(parser), _flags(parser))
+        words = take_ss_arguments(words, _takes_value(parser), _flags(parser))
     if command == "replay":
         words = _joined_moments(words)
     space, unknown = parser.parse_known_intermixed_args(words)
@@ -200,6 +202,7 @@ def _options(
             as_json=space.json,
             clear_tx_flags=space.clear_tx_flags,
             verbose=space.verbose,
+            require=space.require,
             ascii=ascii_wanted(environ),
         )
     if command == "clocks":
@@ -265,6 +268,7 @@ def _parser(command: str) -> Parser:
         add("--json", action="store_true")
         add("--verbose", action="store_true")
         add("--clear-tx-flags", action="store_true")
+        add("--require", type=take.names, default=())
         return parser
     if command == "clocks":
         add("--json", action="store_true")
@@ -285,6 +289,7 @@ def _parser(command: str) -> Parser:
         add("--json", action="store_true")
         add("--ndjson", action="store_true")
         add("--csv", action="store_true")
+        add("-H", "--no-header", action="store_true")
     if command != "snapshot":
         add("--no-mouse", action="store_true")
         add("--theme")
@@ -384,7 +389,7 @@ def _open_options(space: argparse.Namespace, environ: Mapping[str, str]) -> Opti
     return Options(
         command="open", file=space.file[0], readonly=True, batch=space.batch,
         once=space.once, format=_format(space), output=space.output, columns=space.columns,
-        sort=space.sort, theme=space.theme, mouse=not space.no_mouse,
+        no_header=space.no_header, sort=space.sort, theme=space.theme, mouse=not space.no_mouse,
         ascii=space.ascii or ascii_wanted(environ),
         color=not space.no_color and color_wanted(environ),
     )  # fmt: skip
@@ -421,8 +426,8 @@ def _replay_options(space: argparse.Namespace, environ: Mapping[str, str]) -> Op
         command="replay", file=space.file[0],
         filter_text=" ".join(space.file[1:]).strip() or None, pids=tuple(space.pid),
         batch=space.batch, once=space.once, format=_format(space), output=space.output,
-        columns=space.columns, sort=space.sort, at=space.at, since=space.since,
-        until=space.until, theme=space.theme, mouse=not space.no_mouse,
+        columns=space.columns, no_header=space.no_header, sort=space.sort, at=space.at,
+        since=space.since, until=space.until, theme=space.theme, mouse=not space.no_mouse,
         readonly=space.readonly, ascii=space.ascii or ascii_wanted(environ),
         color=not space.no_color and color_wanted(environ),
     )  # fmt: skip
@@ -468,6 +473,7 @@ def _poll_options(command: str, space: argparse.Namespace, environ: Mapping[str,
         format=_suffix_format(space.output) if snapshot else _format(space),
         output=space.output,
         columns=space.columns,
+        no_header=not snapshot and space.no_header,
         sort=space.sort,
         **source_options(space),
         ascii=space.ascii or ascii_wanted(environ),
@@ -482,6 +488,13 @@ def _poll_options(command: str, space: argparse.Namespace, environ: Mapping[str,
 
 def _format(space: argparse.Namespace) -> Format | None:
     given = [f for f in (Format.JSON, Format.NDJSON, Format.CSV) if getattr(space, f.value)]
+    found = _format_of(space, given)
+    if space.no_header and found not in (None, Format.TEXT, Format.CSV):
+        raise UsageError(f"-H is for tables and CSV: {found.value} has no titles")
+    return Format.TEXT if space.no_header and found is None else found
+
+
+def _format_of(space: argparse.Namespace, given: list[Format]) -> Format | None:
     if len(given) > 1:
         names = " and ".join(f"--{f.value}" for f in given)
         raise UsageError(f"{names} exclude each other: choose one")

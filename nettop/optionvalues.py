@@ -86,6 +86,14 @@ def moment(text: str) -> Moment:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def names(text: str) -> tuple[str, ...]:
+    """Names joined by commas."""
+    found = tuple(filter(None, (part.strip() for part in text.split(","))))
+    if not found:
+        raise argparse.ArgumentTypeError("takes names, joined by commas")
+    return found
+
+
 def netns(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("takes a name, a process id or all")

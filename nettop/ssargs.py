@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from nettop.errors import UsageError
+from nettop.export.formats import SUFFIXES
 
 # Single letters that ss takes. Those that mean the same here are in _SAME.
 _SS_LETTERS = frozenset("hVnraloemipTstdwxSMuEZzN460bBfKHOADFQ")
 _SAME = "46tula"
+_KEPT = f"{_SAME}H"
 _DIFFERENT = {
     "w": "raw sockets", "x": "Unix sockets", "0": "packet sockets", "S": "SCTP", "d": "DCCP",
     "f": "other families",
@@ -36,7 +39,6 @@ _LONG = {
     "--ipv6": "write -6",
     "--net": "write -N or --netns",
     "--oneline": "every socket takes one line: leave it out",
-    "--no-header": "--csv and --json have no title lines: leave it out",
     "--summary": "totals are in the first line of --once",
     "--kill": "nettop closes no sockets",
     "--events": "nettop has no such mode",
@@ -44,10 +46,13 @@ _LONG = {
 }  # fmt: skip
 
 
-def check_ss_arguments(
+def take_ss_arguments(
     words: Sequence[str], takes_value: Collection[str], flags: Collection[str]
-) -> None:
-    """Refuses what only ss understands.
+) -> list[str]:
+    """The words with clusters of ss as nettop has them: -tinp as -t.
+
+    Left out is what is shown anyway, and only beside a letter that chooses sockets; the rest of
+    what only ss understands is refused.
 
     Args:
         words: the arguments.
@@ -58,7 +63,9 @@ def check_ss_arguments(
         UsageError: naming nettop's spelling.
     """
     skip = False
+    out = []
     for at, word in enumerate(words):
+        out.append(word)
         if skip:
             skip = False
             continue
@@ -76,8 +83,13 @@ def check_ss_arguments(
         if len(word) < 2 or not word.startswith("-"):
             continue
         if _is_ss(word[1:], following, takes_value, flags):
-            raise UsageError(_answer(words, at))
+            same = "".join(c for c in word[1:] if c in _KEPT)
+            if not set(same) & set(_SAME) or not set(word[1:]) <= {*_KEPT, *_SHOWN_ANYWAY}:
+                raise UsageError(_answer(words, at))
+            out[-1] = f"-{same}"
+            continue
         skip = f"-{word[-1]}" in takes_value and _all_flags(word[1:-1], flags)
+    return out
 
 
 def _all_flags(letters: str, flags: Collection[str]) -> bool:
@@ -108,6 +120,8 @@ def _fits(letter: str, value: str) -> bool:
 
         name = value.split(":")[0]
         return name in ("unwell", "help") or lookup(name) is not None
+    if letter == "o":
+        return Path(value).suffix.lower() in SUFFIXES
     return letter == "N" and not value.startswith("-")
 
 
@@ -118,7 +132,7 @@ def _answer(words: Sequence[str], at: int) -> str:
         return f"{words[at]} is ss: nettop closes no sockets"
     if wrong:
         return f"{words[at]} is ss: nettop shows TCP and UDP, no {' or '.join(wrong)}"
-    same = "".join(c for c in letters if c in _SAME)
+    same = "".join(c for c in letters if c in _KEPT)
     spelling = ["nettop", *words[:at], *([f"-{same}"] if same else []), *words[at + 1 :]]
     notes = [text for letter, text in _SHOWN_ANYWAY.items() if letter in letters]
     note = f" ({'; '.join(notes[:2])})" if notes else ""

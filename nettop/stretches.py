@@ -92,7 +92,7 @@ def ticks_between(
         UsageError: the second is the earlier one.
     """
     end_ns = frames[-1].wall_ns
-    check_order(since, until, end_ns)
+    check_order(since, until, end_ns, at)
     first, last = frames[0], frames[-1]
     if since is not None:
         since_ns = since.wall_ns(end_ns)

@@ -82,10 +82,17 @@ def local_text(wall_ns: int) -> str:
     return datetime.fromtimestamp(wall_ns / 1e9).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def check_order(first: Moment | None, last: Moment | None, end_ns: int) -> None:
+def check_order(
+    first: Moment | None, last: Moment | None, end_ns: int, at: str | None = None
+) -> None:
     """
+    Args:
+        at: how the user wrote both; None: as --from and --to.
+
     Raises:
         UsageError: the stretch ends before it begins.
     """
     if first and last and first.wall_ns(end_ns) > last.wall_ns(end_ns):
+        if at is not None:
+            raise UsageError(f"{at}: {first.text} is later than {last.text}")
         raise UsageError(f"--from {first.text} is later than --to {last.text}")

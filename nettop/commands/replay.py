@@ -49,7 +49,7 @@ def _run(recording: Recording, options: Options) -> int:
             model = feed.tick()
             if frame.seq < first.seq:
                 continue
-            if shown and form is Format.TEXT:
+            if shown and form is Format.TEXT and not options.no_header:
                 write(b"\n")
             ticks.add(feed, model, filter_text=options.whole_filter, file=feed.title)
             if ticks.whole:

@@ -103,7 +103,7 @@ def write_tick(
 
 def write_header(write: Callable[[bytes], object], form: Format, style: TableStyle) -> None:
     """What stands once above all ticks: the header of CSV."""
-    if form is Format.CSV:
+    if form is Format.CSV and not style.bare:
         from nettop.export import csvout
 
         csvout.write_header(write, style.columns)

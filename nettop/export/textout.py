@@ -26,4 +26,5 @@ def write_text(
         if len(chunk) >= _CHUNK_LINES:
             write(("\n".join(chunk) + "\n").encode("utf-8", "replace"))
             chunk.clear()
-    write(("\n".join(chunk) + "\n").encode("utf-8", "replace"))
+    if chunk:
+        write(("\n".join(chunk) + "\n").encode("utf-8", "replace"))

@@ -43,7 +43,7 @@ _CELLS = {
 WHY_CELLS = 13  # the longest verdict
 _UDP = int(Proto.UDP)
 _LEVEL_SIGNS = (" ", "▲", "!")
-_LEVEL_WORDS = ("ok", "watch", "unwell")
+LEVEL_WORDS = ("ok", "watch", "unwell")
 
 
 def columns_for(width: int, model: Model) -> tuple[tuple[Field, int], ...]:
@@ -122,7 +122,7 @@ def cell(field: Field, row: Row, detail: Detail | None) -> str:
     if isinstance(value, str):
         return value
     if field.kind is Kind.LEVEL:
-        return _LEVEL_WORDS[int(value)]
+        return LEVEL_WORDS[int(value)]
     if field.id in NAMES:
         return f":{value}" if field.id in ("lport", "rport") else str(int(value))
     if field.id == "flow" and value:

@@ -10,6 +10,7 @@ from nettop.model.types import Detail, Model, Row
 from nettop.text import units
 from nettop.text.clean import clean
 from nettop.text.columns import (
+    LEVEL_WORDS,
     cell,
     cells_of,
     columns_for,
@@ -23,6 +24,7 @@ from nettop.text.fields import Field
 # So many rows are looked at before the widths of a table that is not cut are settled.
 SAMPLE_ROWS = 500
 _GUTTER = 2
+BLANK = "."  # in a bare table: nothing to say, as a blank cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class TableStyle:
     fits: bool = False  # cut to the width of a terminal; else everything in full
     ascii: bool = False
     columns: tuple[Field, ...] | None = None  # instead of those chosen by width
+    bare: bool = False  # no titles; the level and every column one word, for awk
 
 
 def table_lines(
@@ -45,14 +48,20 @@ def table_lines(
 ) -> Iterator[str]:
     """The header, the titles and a line per socket, without newlines."""
     finish: Callable[[str], str] = to_ascii if style.ascii else str
-    for line in header_lines(model, filter_text, file):
-        yield finish(line[: style.width] if style.fits else line)
-    yield ""
+    if not style.bare:
+        for line in header_lines(model, filter_text, file):
+            yield finish(line[: style.width] if style.fits else line)
+        yield ""
     if style.columns is None:
         columns = list(columns_for(style.width, model))
     else:
         columns = [(f, cells_of(f)) for f in style.columns]
     fields = [field for field, _ in columns]
+    if style.bare:
+        for row, detail in rows:
+            words = [LEVEL_WORDS[min(row.rec.level, 2)], *_cells(fields, row, detail)]
+            yield finish(" ".join(map(_word, words)))
+        return
     texts: Iterator[tuple[str, list[str]]] = (
         (level_sign(row), _cells(fields, row, detail)) for row, detail in rows
     )
@@ -67,6 +76,11 @@ def table_lines(
     yield finish(_line(" ", [title_of(f) for f in fields], fields, widths, style))
     for sign, cells in texts:
         yield finish(_line(sign, cells, fields, widths, style))
+
+
+def _word(text: str) -> str:
+    """A cell that awk takes for one field."""
+    return "_".join(text.split()) or BLANK
 
 
 def _known(count: int | None) -> str:

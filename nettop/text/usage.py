@@ -82,8 +82,8 @@ COMMANDS: dict[str, Command] = {
         "groups, what is compared and when a change counts, EXPR.",
     ),
     "doctor": Command(
-        "doctor [--json] [--verbose] [--clear-tx-flags]",
-        "what works here, what does not and why; exit 0 all, 1 some",
+        "doctor [--json] [--require PLANES] [--verbose] [--clear-tx-flags]",
+        "what works here, what does not and why; exit 0 nothing could be fixed here, 1 something",
     ),
     "probe": Command(
         "probe tcp|udp HOST:PORT",
@@ -171,6 +171,10 @@ _OPTIONS: tuple[Option, ...] = (
     Option("", "    --json", "one object, nettop.why/1; keys: nettop help json", ("why",)),
     Option("", "-o, --output FILE", "write there, mode 0600: .html, .json or .txt", ("why",)),
     Option("", "    --json", "the same as one JSON object", ("doctor",)),
+    Option(
+        "", "    --require PLANES", "exit 1 if one of these is off, else 0: wait,stages",
+        ("doctor",),
+    ),
     Option("", "    --verbose", "what libbpf prints where a plane does not load", ("doctor",)),
     Option(
         "", "    --clear-tx-flags", "clear the BPF timestamping flag that a nettop killed with "
@@ -188,6 +192,11 @@ _OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         _WRITTEN, "    --csv", "one row per socket per tick; names end in the unit",
+        ("live", "open", "replay"),
+    ),
+    Option(
+        _WRITTEN, "-H, --no-header", "tables and CSV without titles; in tables the level and each "
+        "column are one word (. blank, _ within), for awk: give --columns too",
         ("live", "open", "replay"),
     ),
     Option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
 from nettop import headless
 from nettop.commands.record import say
@@ -44,6 +45,8 @@ def check(options: WatchOptions, compiled: Filter | None) -> None:
         )
     if options.poll.output is not None:
         check_writable(options.poll.output)
+        if options.records and Path(options.poll.output).exists():
+            _say(f"{options.poll.output} is there already: the ticks are added to its own")
 
 
 def _say(text: str) -> None:

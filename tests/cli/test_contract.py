@@ -185,11 +185,9 @@ USAGE = [
     (["open", "a", "b"], "one FILE"),
     (["doctor", "--jso"], "--json"),
     (["--once", "doctor"], "nettop doctor"),
-    (["-tnlp"], "nettop -tl"),
-    (["-tin"], "nettop -t"),
     (["-tinmOe"], "nettop -t"),
-    (["-an"], "nettop -a"),
-    (["-to", "state", "established"], "nettop -t state established"),
+    (["-nip"], "always numeric"),
+    (["-H", "--json"], "-H is for tables and CSV"),
     (["-x"], "Unix"),
     (["-K", "dst", "10.0.0.1"], "closes no sockets"),
     (["--theme", "foo"], "textual-dark"),
@@ -237,13 +235,23 @@ def test_escape_codes_in_arguments_do_not_reach_the_terminal(run: Run) -> None:
         assert "\x1b" not in done.stderr
 
 
-SS_CLUSTERS = [
-    "-tnlp", "-tin", "-tinmOe", "-an", "-tan", "-tulpn", "-tlnp", "-tanp", "-tnp", "-iepm", "-4tn",
-    "-tie", "-tHn",
-]  # fmt: skip
+@pytest.mark.parametrize(
+    ("line", "flags"),
+    [("-tnlp", "tcp listen_only"), ("-tin", "tcp"), ("-tinp", "tcp"), ("-an", "rows_all"),
+     ("-tulpn", "tcp udp listen_only"), ("-4tn", "tcp"), ("-tHn", "tcp no_header"),
+     ("-to state established", "tcp"), ("-tinp dport = :443", "tcp"), ("-nt", "tcp"),
+     ("-to x.json", "tcp")],
+)  # fmt: skip
+def test_clusters_of_ss_are_understood(line: str, flags: str) -> None:
+    parsed = parse_args(line.split(), {})
+    assert isinstance(parsed, Options)
+    names = ("tcp", "udp", "listen_only", "rows_all", "no_header")
+    assert [name for name in names if getattr(parsed, name)] == flags.split()
+    assert parsed.output == ("x.json" if "x.json" in line else None)
+    assert (parsed.filter_text or "") in line
 
 
-@pytest.mark.parametrize("cluster", SS_CLUSTERS)
+@pytest.mark.parametrize("cluster", ["-tinmOe", "-iepm", "-tnr", "-nip"])
 def test_the_spelling_offered_for_ss_is_accepted(run: Run, cluster: str) -> None:
     done = run(cluster)
     assert done.returncode == 2
@@ -328,6 +336,18 @@ def test_batch_writes_a_table_per_tick(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("pair")
+def test_without_titles_each_line_has_as_many_words(run: Run) -> None:
+    columns = "proc,lport,remote,st,srtt,who,why"
+    done = run("-1", "-a", "-H", "-d", "0.4", "--columns", columns)
+    lines = done.stdout.splitlines()
+    assert lines
+    assert {len(line.split(" ")) for line in lines} == {1 + len(columns.split(","))}
+    assert {line.split()[0] for line in lines} <= {"ok", "watch", "unwell"}
+    csv = run("-1", "-a", "-H", "--csv", "--columns", "comm,lport").stdout
+    assert not csv.startswith("taken")
+    assert "verdicts of one poll" in run("-1", "-H").stderr
+
+
 def test_numbers_agree_with_the_sockets(run: Run, pair: tuple[object, object]) -> None:
     client, accepted = pair
     out = json.loads(run("--json", *ME).stdout)

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("nettop._native", reason="the C helper is not built")
 
 from nettop import doctor
-from nettop.errors import NettopError
+from nettop.errors import NettopError, UsageError
 from nettop.model.types import SourceStatus
 from nettop.sources import netns, stages
 from nettop.sources.procs import procs_status
@@ -122,11 +122,33 @@ def test_hidden_processes_are_told() -> None:
 
 def test_exit_code_follows_the_planes(monkeypatch: pytest.MonkeyPatch) -> None:
     good = SourceStatus("diag", "ok", "sock_diag")
-    bad = SourceStatus("wait", "off", reason="why")
-    for sources, code in [((good,), 0), ((good, bad), 1)]:
+    off = SourceStatus("wait", "off", reason="why")
+    fixable = SourceStatus("stages", "off", reason="why", fix="sudo nettop")
+    partial = SourceStatus("procs", "partial", reason="1 of 105")
+    for sources, code in [
+        ((good, off, partial), 0),
+        ((good, fixable), 1),
+        ((good, off, fixable), 1),
+    ]:
         monkeypatch.setattr(doctor, "examine", lambda s=sources: report(*s))
         assert doctor.run(out=io.StringIO()) == code
         assert doctor.run(as_json=True, out=io.StringIO()) == code
+
+
+def test_exit_code_follows_what_is_required(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sources = (
+        SourceStatus("diag", "ok", "sock_diag"),
+        SourceStatus("procs", "partial", reason="1 of 105"),
+        SourceStatus("wait", "off", reason="needs CAP_BPF", fix="sudo nettop"),
+    )
+    monkeypatch.setattr(doctor, "examine", lambda: report(*sources))
+    for names, code in [(("diag",), 0), (("diag", "procs"), 0), (("wait",), 1), (("stages",), 1)]:
+        assert doctor.run(require=names, out=io.StringIO()) == code, names
+    assert "wait is off: needs CAP_BPF (fix: sudo nettop)" in capsys.readouterr().err
+    with pytest.raises(UsageError, match=r"no plane 'wiat': perhaps wait\?"):
+        doctor.run(require=("wiat",), out=io.StringIO())
 
 
 def test_text_names_every_plane_reason_and_fix() -> None:

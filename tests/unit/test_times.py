@@ -53,5 +53,7 @@ def test_no_moments(text: str) -> None:
 
 def test_a_stretch_does_not_end_before_it_begins() -> None:
     check_order(moment("-5m"), moment("-1m"), END_NS)
+    with pytest.raises(UsageError, match=r"^a@-1m..-5m: -1m is later than -5m"):
+        check_order(moment("-1m"), moment("-5m"), 10**18, "a@-1m..-5m")
     with pytest.raises(UsageError, match="--from -1m is later than --to -5m"):
         check_order(moment("-1m"), moment("-5m"), END_NS)

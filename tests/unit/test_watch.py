@@ -124,6 +124,18 @@ def test_command_lines_that_are_refused(words: list[str], why: str) -> None:
         parse_watch(words, {})
 
 
+def test_a_recording_that_is_there_already_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "x.nettop"
+    options = parse_watch(["unwell", "-o", str(file)], {})
+    command.check(options, None)
+    assert capsys.readouterr().err == ""
+    file.touch()
+    command.check(options, None)
+    assert f"{file} is there already" in capsys.readouterr().err
+
+
 def test_a_command_line() -> None:
     options = parse_watch(
         ["comm", "=", "nginx", "--for", "10s", "--within", "5m", "-o", "x.nettop", "-p", "7",
