@@ -15,3 +15,8 @@ def octaves_of(histogram: Histogram) -> tuple[int, ...] | None:
     for low, _high, count in histogram.buckets:
         out[max(0, min(OCTAVES - 1, low.bit_length() - 6))] += count
     return tuple(out)
+
+
+def octave_edges(octave: int) -> tuple[int, int]:
+    """From and up to which wait an octave counts, ns."""
+    return (32 << octave if octave else 0), 64 << octave

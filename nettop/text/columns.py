@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
@@ -12,21 +12,28 @@ from nettop.text import units
 from nettop.text.fields import FIELDS, Field, Formula, Kind, Loc, Value, combined
 
 DEFAULT_WIDTH = 120
+GUTTER = 3  # cursor or mark, level, blank
 # From narrow to wide; a set serves from its width on, and WHY has room for every verdict in it.
 _SETS: tuple[tuple[int, str], ...] = (
     (0, "proc remote who why"),
     (63, "proc remote srtt who why"),
     (70, "proc remote srtt retr/s who why"),
     (80, "proc remote srtt retr/s sndq rcvq who why"),
+    (100, "proc remote st flow srtt retr/s sndq rcvq rxwait.p99 unread who why"),
     (120, "proc lport remote st flow srtt rttvar cwnd retr/s sndq rcvq rxwait.p99 unread "
           "tx.total.p99 who why"),
     (200, "proc local remote st tx rx srtt rttvar minrtt cwnd retr/s retr% lost sndq rcvq "
           "rxwait.p99 unread tx.total.p99 cc container who why"),
 )  # fmt: skip
+# What goes first where a set has no room for all of it; WHO and WHY never do.
+_FIRST_TO_GO = (
+    "cc", "container", "minrtt", "lost", "rttvar", "cwnd", "tx.total.p99", "flow", "st", "tx", "rx",
+    "lport", "rcvq", "sndq", "retr%", "retr/s", "srtt",
+)  # fmt: skip
 # Where cells are scarce, and in the widest set.
-_NARROWER = {"remote": 19}
+_NARROWER = {"proc": 13, "remote": 19}
 _WIDER = {"proc": 18, "remote": 24}
-# At 120 cells these give their place to the planes that know better.
+# Below 200 cells these give their place to the planes that know better.
 _STOPGAPS = {"rttvar": "tx.total.p99", "unread": "rxwait.p99"}
 _PLANES = {"wait", "stages"}
 # Numbers that are names: never shortened to 8.1K.
@@ -47,7 +54,8 @@ LEVEL_WORDS = ("ok", "watch", "unwell")
 
 
 def columns_for(width: int, model: Model) -> tuple[tuple[Field, int], ...]:
-    """Fields and their cells for a table of that width, without those of planes that are off."""
+    """Fields and their cells for a table of about that width, without those of planes that are
+    off; fitting() makes it exact."""
     least, names = max(s for s in _SETS if s[0] <= width)
     off = {p for p in _PLANES if (s := model.source(p)) is None or s.state == "off"}
     shown = {n for n in names.split() if FIELDS[n].source not in off}
@@ -55,6 +63,26 @@ def columns_for(width: int, model: Model) -> tuple[tuple[Field, int], ...]:
         shown -= {stopgap for stopgap, better in _STOPGAPS.items() if better in shown}
     cells = _WIDER if least >= 200 else _NARROWER if least < 120 else {}
     return tuple((FIELDS[n], cells.get(n, FIELDS[n].width)) for n in names.split() if n in shown)
+
+
+def fitting(
+    columns: Sequence[tuple[Field, int]],
+    cells: int,
+    needed: Field | None = None,
+    *,
+    ranked: bool = False,
+) -> tuple[tuple[Field, int], ...]:
+    """As many of the columns as so many cells have room for, a blank between two: what says least
+    is left out first (ranked: the last), WHO, WHY and what is needed at the end."""
+    kept = list(columns)
+    order = [] if ranked else [n for n in _FIRST_TO_GO if any(f.id == n for f, _ in kept)]
+    order += [f.id for f, _ in reversed(kept) if f.id not in (*order, "proc", "who", "why")]
+    for name in (*order, "proc", "who"):
+        if len(kept) < 2 or sum((w or WHY_CELLS) + 1 for _, w in kept) - 1 <= cells:
+            break
+        if needed is None or name != needed.id:
+            kept = [c for c in kept if c[0].id != name] or kept
+    return tuple(kept)
 
 
 def cells_of(field: Field) -> int:
@@ -192,9 +220,10 @@ def cut(text: str, width: int, field: Field) -> str:
         return text
     if field.id == "proc" and "/" in text:
         name, _, pid = text.rpartition("/")
-        keep = width - len(pid) - 2
-        if keep > 0:
-            return f"{name[:keep]}…/{pid}"
+        for number in (pid, pid.partition("+")[0]):
+            keep = width - len(number) - 2
+            if keep >= 0:
+                return f"{name[:keep]}…/{number}"
     if field.kind is Kind.ADDRESS or field.id in ("container", "cgroup"):
         head = (width - 1) * 2 // 5
         return f"{text[:head]}…{text[-(width - 1 - head) :]}"

@@ -15,6 +15,7 @@ from nettop.text.fields import FIELDS
 from nettop.text.verdicts import VERDICTS, VerdictSpec
 from nettop.text.words import who_text
 
+LEAST_RATIO_US = 1000  # a minimum from which on its multiples say something
 _IN_NAMESPACE = re.compile(r"\b(ping|mtr|nc|tc|ss|ip|ethtool|nstat|sysctl) ")
 _STANDS_STILL = frozenset("TtDZ")  # states of threads that read nothing
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)  # goes into a command as it is
@@ -140,7 +141,8 @@ def _number(field: str, row: Row, detail: Detail | None) -> float | None:
 
 def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
     rec, value = row.rec, row.rec.verdict_value
-    ratio = _number("srtt/minrtt", row, detail)
+    # Of a minimum of microseconds any round trip is a thousand times: that is no evidence.
+    ratio = _number("srtt/minrtt", row, detail) if rec.min_rtt_us >= LEAST_RATIO_US else None
     match worst:
         case Verdict.UNREAD:
             least = "" if rec.flags & Flag.UNREAD_EXACT else "at least "
@@ -158,7 +160,8 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
                 f"{rec.rqueue} connections wait, {rec.wqueue} may: the program must call accept()"
             )
         case Verdict.LOSS:
-            rtt = f", rtt {units.ratio(ratio)} min" if ratio else ""
+            rtt = f", srtt {units.time(rec.rtt_us * 1e3)}" if rec.rtt_us else ""
+            rtt = f", srtt {units.ratio(ratio)} its minimum" if ratio else rtt
             said = f"{units.percent(value)} resent, cwnd {rec.snd_cwnd}{rtt}"
             return f"{said}{_HERE if rec.because == Because.HERE else ''}"
         case Verdict.RTO:
@@ -168,10 +171,9 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             shut = "it is shut" if value > 100 else f"{value:.0f}% of the interval"
             return f"{shut}, window {units.size(wnd)}, {units.size(rec.wqueue)} queued here"
         case Verdict.RTT:
-            return (
-                f"srtt {units.time(rec.rtt_us * 1e3)} is {units.ratio(ratio)} its minimum "
-                f"{units.time(rec.min_rtt_us * 1e3)}"
-            )
+            least = units.time(rec.min_rtt_us * 1e3)
+            how = f" is {units.ratio(ratio)} its minimum {least}" if ratio else f", once {least}"
+            return f"srtt {units.time(rec.rtt_us * 1e3)}{how}"
         case Verdict.SNDBUF:
             buf = detail.skmem.get("sndbuf") if detail else None
             held = f"{value:.0f}% of the interval, sndbuf {units.size(buf)}"

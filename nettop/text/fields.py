@@ -292,7 +292,7 @@ _FIELDS: tuple[Field, ...] = (
           loc=Loc("rec", "inode", absent=0)),
     Field("cookie", Kind.COUNT, "the kernel's name for the socket (SO_COOKIE), unique until reboot",
           "COOKIE", 9, loc=Loc("rec", "cookie")),
-    Field("who", Kind.TEXT, "whose fault: app, cpu, kern, nic, net or peer", "WHO", 4,
+    Field("who", Kind.TEXT, "whose fault: app, cpu, kern, nic, net or peer", "WHO", 5,
           text=who_text, left=True, descending=False),
     Field("why", Kind.TEXT, "the worst verdict with its number", "WHY", 0, text=why_text,
           left=True, sortable=False),

@@ -15,6 +15,7 @@ from nettop.text.columns import (
     cells_of,
     columns_for,
     cut,
+    fitting,
     level_sign,
     title_of,
     to_ascii,
@@ -54,6 +55,8 @@ def table_lines(
         yield ""
     if style.columns is None:
         columns = list(columns_for(style.width, model))
+        if style.fits:
+            columns = list(fitting(columns, style.width - _GUTTER))
     else:
         columns = [(f, cells_of(f)) for f in style.columns]
     fields = [field for field, _ in columns]

@@ -97,6 +97,11 @@ def bits_per_s(bytes_per_s: float | None) -> str:
     return count(bytes_per_s * 8 if bytes_per_s is not None else None)
 
 
+def counted(number: int, thing: str, things: str = "") -> str:
+    """1 socket, 2 sockets; things: the plural, where it has no plain -s."""
+    return f"{number} {thing if number == 1 else things or thing + 's'}"
+
+
 def rate(per_s: float | None) -> str:
     """Events per second in at most 4 cells: 3.0; from 100 on as a count; exactly 0 is `0`."""
     if per_s is None or not math.isfinite(per_s):

@@ -5,13 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nettop.model.types import Detail, Level, Model, Proto, Row, Verdict
-from nettop.text.columns import WHY_CELLS, cell, cells_of, columns_for, cut, title_of
+from nettop.text.columns import (
+    GUTTER,
+    WHY_CELLS,
+    cell,
+    cells_of,
+    columns_for,
+    cut,
+    fitting,
+    title_of,
+)
+from nettop.text.explain import LEAST_RATIO_US
 from nettop.text.fields import FIELDS, Field, Kind
 from nettop.text.units import ABSENT
 from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import Line, Part
 
-GUTTER = 3
 CLOSE_WAIT = 8
 
 
@@ -31,19 +40,30 @@ class ColumnSet:
         return next((i for i, (f, _) in enumerate(self.columns) if f is field), None)
 
 
-def choose(width: int, model: Model, chosen: tuple[Field, ...] | None = None) -> ColumnSet:
-    """The set for a width, or the columns that the user chose as far as they fit."""
+def choose(
+    width: int,
+    model: Model,
+    chosen: tuple[Field, ...] | None = None,
+    sort: Field | None = None,
+) -> ColumnSet:
+    """The set for a width, or the columns that the user chose, as far as they fit; with the one
+    that sorts."""
     if chosen is not None:
-        wanted = [(f, cells_of(f)) for f in chosen]
-        fitting = list(wanted)
-        while len(fitting) > 1 and GUTTER + sum(w + 1 for _, w in fitting) - 1 > width:
-            fitting.pop(-1)
-        return ColumnSet(_stretch(tuple(fitting), width))
-    columns = columns_for(width, model)
+        columns = tuple((f, cells_of(f)) for f in chosen)
+    else:
+        columns = columns_for(width, model)
+    if sort is not None and all(f is not sort for f, _ in columns):
+        at = next((i for i, (f, _) in enumerate(columns) if f.id in ("who", "why")), len(columns))
+        columns = (
+            *columns[:at],
+            (sort, max(cells_of(sort), len(title_of(sort)) + 1)),
+            *columns[at:],
+        )
+    columns = fitting(columns, width - GUTTER, sort, ranked=chosen is not None)
     off = [
         f.title
         for f in (FIELDS["rxwait.p99"], FIELDS["tx.total.p99"])
-        if width >= 120 and f not in {c for c, _ in columns}
+        if chosen is None and width >= 120 and f not in {c for c, _ in columns}
     ]
     return ColumnSet(_stretch(columns, width), " ".join(off))
 
@@ -103,7 +123,9 @@ def role_of(field: Field, row: Row, text: str) -> Role:
     match field.id:
         case "srtt":
             ratio = FIELDS["srtt/minrtt"].value(row)
-            if isinstance(ratio, float) and rec.rtt_us > 2000:
+            if row.holds(Verdict.RTT):
+                loud = level
+            elif isinstance(ratio, float) and rec.min_rtt_us >= LEAST_RATIO_US:
                 loud = Level.UNWELL if ratio > 4 else Level.WATCH if ratio > 2 else Level.OK
         case "retr/s" | "retr%":
             loud = Level.UNWELL if rec.retr_pct > 1 else Level.WATCH

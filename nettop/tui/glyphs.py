@@ -24,6 +24,7 @@ class Glyphs:
     partly: str
     off: str
     spark: str  # eight steps, the first is an empty column
+    full: str  # the step above them, where nothing stands on top of it
     shades: str  # four, from light to full
     rule: str
     bar: str
@@ -42,11 +43,11 @@ class Glyphs:
 
 UTF8 = Glyphs(
     ascii=False, unwell="!", watch="▲", cursor="▌", mark="*", ellipsis="…", on="●", partly="◐",
-    off="–", spark=" ▁▂▃▄▅▆▇", shades="░▒▓█", rule="─", bar="│", down="▼", up="▲",
+    off="–", spark=" ▁▂▃▄▅▆▇", full="█", shades="░▒▓█", rule="─", bar="│", down="▼", up="▲",
     position="┃", happened="•", quiet="·",
 )  # fmt: skip
 ASCII = Glyphs(
     ascii=True, unwell="!", watch="+", cursor=">", mark="*", ellipsis="~", on=" ", partly="~",
-    off="-", spark=" _.-=+*%", shades=":=%#", rule="-", bar="|", down="v", up="^",
+    off="-", spark=" _.-=+*%", full="#", shades=":=%#", rule="-", bar="|", down="v", up="^",
     position="|", happened="o", quiet="'",
 )  # fmt: skip

@@ -38,50 +38,46 @@ class HeaderState:
 
 
 def host_line(model: Model, width: int, g: Glyphs) -> Line:
-    """Who is unwell, and the sums; narrow terminals keep the counts that matter."""
+    """Who is unwell, and the sums: every number is whole, what says least is left out first."""
     t = model.totals
-    left: list[Part] = [
-        ("nettop", B),
-        ("  ", D),
-        (f"{clean(model.host)[:24]} {model.kernel[:16]}", D),
-    ]
-    left.append(("  ", D))
-    left.append((f"{g.unwell} {t.unwell} unwell", Role.UNWELL if t.unwell else D))
-    left.append(("  ", D))
-    left.append((f"{g.watch} {t.watch} watch", Role.WATCH if t.watch else D))
-    if width < 100:
-        short: tuple[Part, ...] = (
-            ("tcp ", D),
-            (_known(t.tcp), B),
-            (" retr ", D),
-            (units.rate(t.retrans_per_s) + "/s", B),
-        )
-        return spread(tuple(left), short, width)
     none = None if t.tcp is None else 0
     est, listen = t.by_state.get("ESTABLISHED", none), t.by_state.get("LISTEN", none)
-    tw = t.by_state.get("TIME_WAIT")
-    left += [
-        ("   tcp ", D), (_known(t.tcp), B), (" est ", D), (_known(est), Role.NORMAL),
-        (" listen ", D), (_known(listen), Role.NORMAL),
-        (" tw ", D), (_known(tw), Role.NORMAL),
-    ]  # fmt: skip
-    if width >= 160:
-        left += [(" udp ", D), (_known(t.udp), Role.NORMAL)]
-    left += [("   retr ", D), (units.rate(t.retrans_per_s) + "/s", B)]
-    if width >= 160 and t.retr_pct is not None:
-        left += [(" " + units.percent(t.retr_pct), Role.NORMAL)]
-    left += [
-        ("   ↑", D), (units.bits_per_s(t.tx_bytes_per_s), B),
+    retr: Line = (("retr ", D), (units.rate(t.retrans_per_s) + "/s", B))
+    if t.retr_pct is not None and width >= 160:
+        retr = (*retr, (" " + units.percent(t.retr_pct), Role.NORMAL))
+    flows: Line = (
+        ("↑", D), (units.bits_per_s(t.tx_bytes_per_s), B),
         (" ↓", D), (units.bits_per_s(t.rx_bytes_per_s), B),
-    ]  # fmt: skip
-    if sum(len(text) for text, _ in left) > width:  # the sums are whole, the kernel can go
-        left[2] = (clean(model.host)[:24], D)
-    right: list[Part] = []
+    )  # fmt: skip
+    host = clean(model.host)[:24]
+    spaces = ""
     if t.netns_hidden:
-        right.append((f"{t.netns} of {t.netns + t.netns_hidden} netns", D))
+        spaces = f"{t.netns} of {t.netns + t.netns_hidden} netns"
     elif t.netns > 1:
-        right.append((f"{t.netns} netns", D))
-    return spread(tuple(left), tuple(right), width)
+        spaces = f"{t.netns} netns"
+    # (rank, text): in the order of the line; where they do not fit the highest rank goes.
+    parts: list[tuple[int, Line]] = [
+        (2, (("nettop  ", B),)),
+        (7, ((f"{host} ", D),)),
+        (10, ((f"{model.kernel[:16]} ", D),)),
+        (0, ((f" {g.unwell} {t.unwell} unwell  ", Role.UNWELL if t.unwell else D),)),
+        (0, ((f"{g.watch} {t.watch} watch   ", Role.WATCH if t.watch else D),)),
+        (3, (("tcp ", D), (f"{_known(t.tcp)} ", B))),
+        (6, (("est ", D), (f"{_known(est)} ", Role.NORMAL))),
+        (9, (("listen ", D), (f"{_known(listen)} ", Role.NORMAL))),
+        (9, (("tw ", D), (f"{_known(t.by_state.get('TIME_WAIT'))} ", Role.NORMAL))),
+        (11, (("udp ", D), (f"{_known(t.udp)} ", Role.NORMAL))),
+        (1, (("  ", D), *retr)),
+        (5, (("   ", D), *flows)),
+    ]
+    right: list[tuple[int, Line]] = [(8, (("  ", D), (spaces, D)))] if spaces else []
+    while sum(width_of(text) for _, text in (*parts, *right)) + bool(right) > width:
+        last = max(rank for rank, _ in (*parts, *right))
+        if not last:
+            break
+        parts, right = ([p for p in some if p[0] != last] for some in (parts, right))
+    left = tuple(part for _, text in parts for part in text)
+    return spread(left, tuple(part for _, text in right for part in text), width)
 
 
 def _known(count: int | None) -> str:
@@ -107,10 +103,10 @@ def _cost(model: Model, full: bool) -> list[Part]:
         parts.append((f"cpu {units.percent(c.cpu_pct)}", D))
         if c.bpf_runs_per_s is not None:
             parts.append((f" bpf {units.count(c.bpf_runs_per_s)}/s", D))
-        lost = c.lost_events + c.missed_ticks
-        if lost:
-            parts.append((f" lost {lost}", Role.WATCH))
         parts.append(("  ", D))
+    lost = c.lost_events + c.missed_ticks
+    if lost:
+        parts.append((f"lost {lost}  ", Role.WATCH))
     parts.append((f"{c.interval_s:.1f}s", Role.WATCH if c.stretched else D))
     return parts
 
@@ -130,8 +126,9 @@ def status_line(model: Model, state: HeaderState, width: int, g: Glyphs) -> Line
     if state.bell is not None:
         left += [("  bell", Role.UNWELL if state.bell else Role.FOCUS)]
         left += [(f" {state.bell}", Role.UNWELL)] if state.bell else []
-    if width >= 100:
-        left += [("  ", D), *_planes(model, g)]
+    planes: list[Part] = [("  ", D), *_planes(model, g)] if width >= 100 else []
+    bare = len(left)
+    left += planes
     right: list[Part]
     if state.message:
         # Which tick is shown stands there in any case.
@@ -158,8 +155,10 @@ def status_line(model: Model, state: HeaderState, width: int, g: Glyphs) -> Line
         elif state.hidden and width >= 100:
             right += [("hidden: ", D), (state.hidden, D), (" (off)", D), ("   ", D)]
         right += _cost(model, width >= 100)
-        if width_of(tuple(left)) + width_of(tuple(right)) >= width:
-            right = _cost(model, width >= 100)
+        for kept, full in ((len(left), width >= 100), (len(left), False), (bare, False)):
+            if width_of(tuple(left)) + width_of(tuple(right)) < width:
+                break
+            left, right = left[:kept], _cost(model, full)
     return spread(tuple(left), tuple(right), width)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nettop.text.columns import WHY_CELLS, cells_of
+from nettop.text.columns import GUTTER, WHY_CELLS, cells_of
 from nettop.text.fields import FIELDS, Field
-from nettop.tui.columns import GUTTER, ColumnSet
+from nettop.tui.columns import ColumnSet
 
 _STAY = ("who", "why")
 

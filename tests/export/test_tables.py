@@ -25,11 +25,11 @@ from nettop.model.types import (
     SourceStatus,
     Verdict,
 )
-from nettop.text.columns import WHY_CELLS, columns_for, cut, reader, to_ascii
+from nettop.text.columns import GUTTER, WHY_CELLS, columns_for, cut, reader, to_ascii
 from nettop.text.fields import FIELDS, Kind, Loc
 from nettop.text.table import TableStyle
 from nettop.text.words import why_text
-from nettop.tui.columns import GUTTER, choose
+from nettop.tui.columns import choose
 from tests.export.make import HOSTILE, make_detail, make_model, make_row
 
 NARROW = ["proc", "remote", "srtt", "retr/s", "sndq", "rcvq", "who", "why"]
@@ -154,7 +154,7 @@ def test_text_says_who_and_why() -> None:
     assert "! 1 unwell" in lines[0]
     row = lines[-1]
     assert row.startswith("! nginx/12")
-    assert row.endswith("net  loss 2.1%")
+    assert row.endswith("net   loss 2.1%")
     for piece in (":80", "10.0.0.2:41000", "ESTB", "48.1ms", "12.4s"):
         assert piece in row
 
@@ -184,8 +184,9 @@ def test_a_fitting_table_fits(width: int) -> None:
 
 def test_columns_follow_the_width_and_the_planes() -> None:
     model = make_model()
-    ids = {w: [f.id for f, _ in columns_for(w, model)] for w in (80, 119, 120, 200)}
-    assert ids[80] == ids[119] == NARROW
+    ids = {w: [f.id for f, _ in columns_for(w, model)] for w in (80, 99, 119, 120, 200)}
+    assert ids[80] == ids[99] == NARROW
+    assert {*NARROW, "st", "flow"} < set(ids[119])
     assert "unread" in ids[120]
     assert "rxwait.p99" not in ids[120]
     assert {"local", "container", "cc"} <= set(ids[200])

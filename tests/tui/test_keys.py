@@ -338,7 +338,14 @@ async def test_views_of_the_rx_pane(running: Running) -> None:
         await screen.press("1")
         assert "p50" in screen.text
         await screen.press("v")
-        assert "a column is" in screen.text
+        assert any("1 RX queue wait heatmap" in text for text in screen.lines)
+        assert "░1  ▒5  ▓25  █125" in screen.text, "its legend is whole"
+        await screen.press("z", "left", "left", "plus")
+        assert "at the cursor" in screen.text
+        assert "-10m" in screen.text
+        assert screen.main.views.heat.cursor == 1
+        await screen.press("z", "left")
+        assert screen.main.views.heat.cursor == 1, "elsewhere these keys have their own work"
         await screen.press("v")
         assert "99.9" in screen.text
         await screen.press("v")

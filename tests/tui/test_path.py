@@ -5,6 +5,7 @@ from __future__ import annotations
 from nettop.model.path import Hook, HookTick, PathCounts
 from nettop.model.types import Dist, Histogram
 from nettop.tui.panes.path import path_lines
+from nettop.tui.panes.views import HISTOGRAM, PATH
 from tests.tui.conftest import Running
 
 NONE = Histogram(Dist(), ())
@@ -35,11 +36,11 @@ def test_a_line_per_hook_and_what_was_left_out() -> None:
 async def test_v_comes_to_it_only_while_the_plane_is_on(running: Running) -> None:
     async with running() as screen:
         await screen.press("1", "z", "v", "v", "v")
-        assert screen.main.view == 0
+        assert screen.main.views.of(1, screen.main.model) == HISTOGRAM
         screen.feed.publish(path=TICK)
         await screen.settle()
         await screen.press("v", "v", "v")
-        assert screen.main.view == 3
+        assert screen.main.views.of(1, screen.main.model) == PATH
         assert "received → read from TCP" in screen.text
         await screen.press("v")
         assert "received → read from TCP" not in screen.text

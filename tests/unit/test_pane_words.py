@@ -11,7 +11,8 @@ from nettop.text import units
 from nettop.tui.glyphs import UTF8
 from nettop.tui.header import host_line
 from nettop.tui.panes.data import PaneData
-from nettop.tui.panes.lines import events_lines, health_lines
+from nettop.tui.panes.events import events_lines
+from nettop.tui.panes.health import health_lines
 from nettop.tui.panes.tx import Sends
 from tests.fakes import FakeFeed
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from nettop.model.events import Closed, Event, EventMemory
 from nettop.model.types import Detail, Group, Model, Point, Row
+from nettop.text import units
 from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.tx import Sends
-
-WAITS, SENDS, HEALTH, EVENTS = range(1, 5)  # numbers of the panes
+from nettop.tui.panes.views import EVENTS, SENDS, USUAL, WAITS, Views
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,12 @@ class PaneData:
     memory: EventMemory | None = None  # of the sockets in `cookies`
     closed: tuple[Closed, ...] = ()
     cookies: tuple[int, ...] | None = None  # the row's or those of the marked; None: all sockets
-    view: int = 0  # of the RX pane: an index into rx.VIEWS
+    views: Views = USUAL
     since_s: float | None = None  # how long the worst verdict has held
 
 
-def subject(data: PaneData, number: int) -> str:
-    """What the pane is about, for its title.
+def subject(data: PaneData, number: int) -> tuple[str, ...]:
+    """What the pane is about, for its title; the longest form first.
 
     With nothing selected waits and events are those of all sockets of the polled namespaces, unless
     some are chosen; sends are all that were stamped.
@@ -41,13 +41,16 @@ def subject(data: PaneData, number: int) -> str:
     from nettop.text.words import owner_text
 
     if data.marked is not None:
-        return f"* {data.marked.sockets} marked"
+        return (f"* {data.marked.sockets} marked",)
     if data.row is None:
         if number == SENDS:
-            return "all stamped sends"
+            return ("all stamped sends", "all sends")
         if number in (WAITS, EVENTS) and not data.model.chosen:
             spaces = data.model.totals.netns
-            return f"all of {spaces} netns" if spaces > 1 else "all sockets"
-        return f"{data.model.totals.matched} sockets"
+            return (f"all of {spaces} netns" if spaces > 1 else "all sockets",)
+        return (units.counted(data.model.totals.matched, "socket"),)
     owner = owner_text(data.row) or "–"
-    return f"{owner} → {endpoint(data.row, local=False)}" if data.row.has_remote else owner
+    if not data.row.has_remote:
+        return (owner,)
+    remote = endpoint(data.row, local=False)
+    return f"{owner} → {remote}", f"→ {remote}", owner

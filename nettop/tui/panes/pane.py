@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from nettop.tui.panes.data import HEALTH, PaneData, subject
+from nettop.tui.panes.data import PaneData, subject
 from nettop.tui.panes.lines import PANES, rule
+from nettop.tui.panes.views import HEALTH, WAITS, names_of
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, LineWidget, clip
 
@@ -30,8 +31,14 @@ class Pane(LineWidget):
         left = 2 if self.bordered else 1
         width = self.size.width - left - 1
         about = subject(self.data, self.number)
+        view = self.data.views.of(self.number, self.data.model)
+        usual = (view,) == names_of(self.number, self.data.model)[:1]
+        if usual and self.number == WAITS:
+            about = *(f"{text}, {view}" for text in about), *about
+        elif view and not usual:
+            about = *(f"{view} of {text}" for text in about), view
         if self.number == HEALTH:
-            about = f"{about} 60 s"
+            about = *(f"{text} 60 s" for text in about), *about
         body = make(self.data, width, self.size.height - 1, g)
         lines: list[Line] = [rule(self.number, title, about, self.size.width, g, self.focused_pane)]
         edge = ((g.bar, Role.DIM), (" ", Role.NORMAL)) if self.bordered else ((" ", Role.NORMAL),)

@@ -1,4 +1,4 @@
-"""The RX queue wait pane in its three views: histogram, heatmap of the last minutes, CDF."""
+"""The RX queue wait pane: percentiles, and its histogram."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nettop.model.types import Dist, Histogram, Point
+from nettop.model.types import Dist, Histogram
 from nettop.text import units
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.style import Role
@@ -14,10 +14,7 @@ from nettop.tui.widgets.lines import Line, Part, line
 
 D, B = Role.DIM, Role.BOLD
 LOW_NS, HIGH_NS = 1_000, 1_000_000_000
-# To add a view of this pane: its name here, and a branch of lines._wait_lines that draws it.
-VIEWS = ("histogram", "heatmap", "CDF")
 LATE_NS = 20_000_000  # from here on a wait is unusual
-HEAT_SPAN_S = 300
 _TICKS = ((1_000, "1µs"), (10_000, "10"), (100_000, "100"), (1_000_000, "1ms"),
           (10_000_000, "10"), (100_000_000, "100"), (1_000_000_000, "1s"))  # fmt: skip
 
@@ -85,7 +82,7 @@ def table_lines(waits: Waits) -> list[Line]:
 def _bars(values: Sequence[float], rows: int, g: Glyphs, late: int) -> list[Line]:
     """Columns of eighths; from column `late` on in the colour of what is unusual."""
     top = max(values, default=0.0)
-    ramp = g.spark
+    ramp = g.spark + g.full
     steps = len(ramp) - 1
     lines = []
     for row in range(rows - 1, -1, -1):
@@ -125,86 +122,4 @@ def histogram_lines(waits: Waits, width: int, height: int, g: Glyphs) -> list[Li
     if waits.run is not None:
         strip = _strip(columns_of(waits.run, cells), g)
         lines.append(line((strip[:late], D), (strip[late:], Role.WATCH), (" run", D)))
-    return lines[:height]
-
-
-def heatmap_lines(
-    history: Sequence[Point], width: int, height: int, g: Glyphs, span_s: float = HEAT_SPAN_S
-) -> list[Line]:
-    """Time to the right, wait upwards, shade for how many; a cell holds whole ticks."""
-    label = 7
-    cells, rows = max(8, width - label - 1), max(2, height - 2)
-    first, last = 4, 24  # octaves 1 µs … 1 s
-    step_ns = span_s * 1e9 / cells
-    grid = [[0] * cells for _ in range(rows)]
-    newest = history[-1].mono_ns if history else 0
-    for point in history:
-        column = cells - 1 - int((newest - point.mono_ns) // step_ns)
-        if column < 0 or point.wait_octaves is None:
-            continue
-        for octave, count in enumerate(point.wait_octaves):
-            if count:
-                share = (min(max(octave, first), last) - first) / (last - first + 1)
-                grid[int(share * rows)][column] += count
-    late_row = int((19 - first) / (last - first + 1) * rows)  # octave of 16.8 ms
-    lines = []
-    for row in range(rows - 1, -1, -1):
-        edge = first + row * (last - first + 1) / rows
-        name = units.time(64.0 * 2 ** (edge - 1)) if row % 2 == 0 or rows < 6 else ""
-        text = "".join(_shade(n, g) for n in grid[row])
-        role = Role.WATCH if row >= late_row else Role.NORMAL
-        lines.append(line((f"{name:>{label - 1}} ", D), (text, role)))
-    gap = " " * max(1, cells - 3 - len(units.time(span_s * 1e9)) - 1)
-    lines.append(line((" " * label, D), (f"-{units.time(span_s * 1e9)}{gap}now", D)))
-    shades = "  ".join(f"{s}{n}" for s, n in zip(g.shades, (1, 5, 25, 125), strict=False))
-    lines.append(
-        line((" " * label, D), (f"a column is {units.time(step_ns)}   {shades} deliveries", D))
-    )
-    return lines[:height]
-
-
-def _shade(count: int, g: Glyphs) -> str:
-    if not count:
-        return " "
-    return g.shades[0 if count < 5 else 1 if count < 25 else 2 if count < 125 else 3]
-
-
-_CDF_STEPS = ((0.999, "99.9"), (0.99, "99%"), (0.9, "90%"), (0.5, "50%"), (0.0, "0%"))
-
-
-def _nines(share: float) -> float:
-    """A step up is one nine more: 0 → 0, 0.5 → 0.3, 0.9 → 1, 0.99 → 2, 0.999 → 3."""
-    return min(-math.log10(max(1 - share, 1e-3)), 3.0)
-
-
-def cdf_lines(waits: Waits, width: int, height: int, g: Glyphs) -> list[Line]:
-    """Share of deliveries that waited at most so long; the run dim, the interval bright."""
-    label = 6
-    cells, rows = max(8, width - label - 4), max(3, height - 2)
-    marks = {min(rows - 1, round(_nines(q) / 3.0 * (rows - 1))): text for q, text in _CDF_STEPS}
-    dots = [[(" ", D)] * cells for _ in range(rows)]
-    for row in marks:
-        for i in range(0, cells, 4):
-            dots[row][i] = ("." if g.ascii else "·", D)
-    for histogram, sign, role in (
-        (waits.run, "." if g.ascii else "░", D),
-        (waits.now, "#" if g.ascii else "█", Role.NORMAL),
-    ):
-        if histogram is None or not histogram.dist.count:
-            continue
-        seen = 0
-        for _low, high, count in histogram.buckets:
-            before = round(_nines(seen / histogram.dist.count) / 3.0 * (rows - 1))
-            seen += count
-            after = round(_nines(min(1.0, seen / histogram.dist.count)) / 3.0 * (rows - 1))
-            column = min(cells - 1, int(place(high, cells)))
-            for row in range(min(before, rows - 1), min(after, rows - 1) + 1):
-                dots[row][column] = (sign, role)
-    lines = [
-        line((f"{marks.get(row, ''):>{label - 1}} ", D), *dots[row])
-        for row in range(rows - 1, -1, -1)
-    ]
-    lines.append(line((" " * label + axis(cells), D)))
-    run_sign, now_sign = (".", "#") if g.ascii else ("░", "█")
-    lines.append(line((" " * label, D), (f"{now_sign} now  ", Role.NORMAL), (f"{run_sign} run", D)))
     return lines[:height]

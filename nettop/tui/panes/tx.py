@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import wrap
 
 from nettop.model.types import Dist, Histogram, NicStage, Stage
 from nettop.text import units
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.panes.rx import axis, place
 from nettop.tui.style import Role
-from nettop.tui.widgets.lines import BLANK, Line, Part, line
+from nettop.tui.widgets.lines import BLANK, Line, Part, flow, line, wrapped
 
 D, B = Role.DIM, Role.BOLD
 SHOWN = (Stage.COPY, Stage.SNDBUF, Stage.TCP, Stage.QDISC, Stage.NIC, Stage.ACK)
@@ -80,21 +81,24 @@ def box_of(dist: Dist, cells: int, g: Glyphs) -> str:
     return "".join(text)
 
 
-def _stage_line(stage: Stage, dist: Dist, cells: int, sends: Sends, g: Glyphs) -> Line:
+def _stage_lines(stage: Stage, dist: Dist, cells: int, sends: Sends, g: Glyphs) -> list[Line]:
     name = stage.name.lower()
     bold = B if stage is Stage.TOTAL else Role.NORMAL
     if not dist.count:
-        return line((f"{name:<6}", D), (f"{units.ABSENT:>8}", D), (f"  {sends.why(stage)}", D))
+        why = wrap(sends.why(stage), cells + 7) or [""]
+        first = line((f"{name:<6}", D), (f"{units.ABSENT:>8}", D), (f"  {why[0]}", D))
+        return [first, *(line((" " * 16 + text, D)) for text in why[1:])]
     late = LATE_NS.get(stage)
     role = Role.WATCH if late is not None and dist.p99_ns >= late else bold
     few = D if dist.count < 100 and role is Role.NORMAL else role
-    return line(
+    said = line(
         (f"{name:<6}", bold if stage is Stage.TOTAL else D),
         (f"{units.time(dist.p50_ns):>8}", role),
         (f"{units.time(dist.p99_ns):>8}", few),
         " ",
         (box_of(dist, cells, g), D if role is Role.NORMAL else role),
     )
+    return [said]
 
 
 def _mean(dists: Sequence[Dist], width: int, g: Glyphs) -> list[Line]:
@@ -110,7 +114,7 @@ def _mean(dists: Sequence[Dist], width: int, g: Glyphs) -> list[Line]:
     cells = max(8, width - 14)
     shades = g.shades[::-1] + g.shades
     bar: list[Part] = []
-    legend: list[Part] = []
+    legend: list[Line] = []
     used = 0.0
     for i, (stage, mean) in enumerate(shares):
         sign = shades[i % len(shades)]
@@ -119,9 +123,10 @@ def _mean(dists: Sequence[Dist], width: int, g: Glyphs) -> list[Line]:
         bar.append((sign * (round(used / whole * cells) - before), Role.NORMAL))
         pct = mean / whole * 100
         if pct >= 0.5:
-            legend += [(sign, Role.NORMAL), (f"{stage.name.lower()} ", D), (f"{pct:.0f}%  ", B)]
+            name = f"{stage.name.lower()} "
+            legend.append(line((sign, Role.NORMAL), (name, D), (f"{pct:.0f}%", B)))
     head: tuple[Part, ...] = (("mean ", B), (f"{units.time(whole):>6} ", B))
-    return [(*head, *bar), tuple(legend)]
+    return [(*head, *bar), *flow(legend, width)]
 
 
 def stage_lines(sends: Sends, width: int, height: int, g: Glyphs) -> list[Line]:
@@ -132,8 +137,8 @@ def stage_lines(sends: Sends, width: int, height: int, g: Glyphs) -> list[Line]:
     dists = [h.dist for h in shown]
     cells = max(6, width - 24)
     lines = [line((f"{label:<6}{'p50':>8}{'p99':>8} {axis(cells)}", D))]
-    lines += [_stage_line(stage, dists[stage], cells, sends, g) for stage in SHOWN]
-    lines.append(_stage_line(Stage.TOTAL, dists[Stage.TOTAL], cells, sends, g))
+    for stage in (*SHOWN, Stage.TOTAL):
+        lines += _stage_lines(stage, dists[stage], cells, sends, g)
     n = dists[sends.counted].count
     what = "send" if sends.counted is Stage.TOTAL else "packet"
     done = "acknowledged" if sends.counted is Stage.TOTAL else "left"
@@ -149,6 +154,7 @@ def stage_lines(sends: Sends, width: int, height: int, g: Glyphs) -> list[Line]:
         words.append(f"{units.count(sends.resent)} resent")
     if sends.merged:
         words.append(f"{units.count(sends.merged)} joined a later one")
-    lines.append(line((", ".join(words), D)))
-    lines += _mean(dists, width, g)
+    mean = _mean(dists, width, g)
+    more = wrapped(line((", ".join(words), D)), width)
+    lines += mean + more if len(lines) + len(mean) + len(more) > height else more + mean
     return (lines + [BLANK] * height)[:height]

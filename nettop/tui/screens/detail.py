@@ -19,8 +19,10 @@ from nettop.text.words import owner_text
 from nettop.tui.base import KeyScreen
 from nettop.tui.header import host_line, shortened
 from nettop.tui.panes.data import PaneData
+from nettop.tui.panes.events import events_lines
 from nettop.tui.panes.gather import events_of, memory_of, sends_of, waits_of
-from nettop.tui.panes.lines import events_lines, health_lines, rx_lines, tx_lines
+from nettop.tui.panes.health import health_lines
+from nettop.tui.panes.lines import rx_lines, tx_lines
 from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import (
     BLANK,
@@ -34,6 +36,7 @@ from nettop.tui.widgets.lines import (
     line,
     spread,
     width_of,
+    wrapped,
 )
 
 if TYPE_CHECKING:
@@ -264,7 +267,7 @@ class DetailScreen(KeyScreen[None]):
             events=events_of(feed, model, [self.cookie]),
             memory=memory_of(feed, [self.cookie]),
             cookies=(self.cookie,),
-            view=self.main.view,
+            views=self.main.views,
             since_s=feed.seconds_since(row.rec.verdict_since_s),
         )
 
@@ -310,7 +313,9 @@ class DetailScreen(KeyScreen[None]):
         who: tuple[Part, ...] = ((said.who, role), (": ", Role.DIM)) if said.who else ()
         head = line(*who, (said.what, Role.BOLD), (said.held, Role.DIM))
         evidence = [line(text) for text in wrap(said.evidence, width)]
-        said_lines = flow([head, evidence[0]], width) if len(evidence) == 1 else [head, *evidence]
+        said_lines = [*wrapped(head, width), *evidence]
+        if len(said_lines) == 2:
+            said_lines = flow(said_lines, width)
         beside = [text for each in said.beside for text in wrap(each, width)]
         return [*said_lines, *(line((text, Role.DIM)) for text in beside)]
 

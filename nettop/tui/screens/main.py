@@ -26,9 +26,10 @@ from nettop.tui.header import HeaderState, host_line, status_line
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.gather import events_of, memory_of, sends_of, waits_of
 from nettop.tui.panes.pane import Pane
+from nettop.tui.panes.views import Views
 from nettop.tui.screens.filter_keys import FilterKeys
 from nettop.tui.screens.row_keys import Rows
-from nettop.tui.screens.view_keys import LEAST_PANES
+from nettop.tui.screens.view_keys import LEAST_PANES, shown_panes
 from nettop.tui.style import Role
 from nettop.tui.widgets.filter_line import FilterLine
 from nettop.tui.widgets.group_table import GroupTable
@@ -65,7 +66,7 @@ class MainScreen(FilterKeys):
         self.held = False
         self.pane_number = 3
         self.zoomed = False
-        self.view = 0
+        self.views = Views()
         self.opened: int | None = None  # the socket of the detail screen
         self.column_set, self._columns_for = table_columns.ColumnSet(()), cast("Any", None)
         self._hold_timer: Timer | None = None
@@ -122,12 +123,7 @@ class MainScreen(FilterKeys):
     def _arrange(self) -> None:
         width, height = self.app.size.width, self.app.size.height
         zoomed = self.zoomed and height >= LEAST_PANES
-        several = width >= 100 and not zoomed
-        shown = {1, 2, 3} if several else {self.pane_number}
-        if several and width >= 160:
-            shown.add(4)
-        elif several and self.pane_number == 4:
-            shown = {1, 2, 4}
+        shown = shown_panes(width, self.pane_number, zoomed=zoomed)
         first = True
         for pane in self.panes:
             on = pane.number in shown and height >= LEAST_PANES
@@ -215,11 +211,11 @@ class MainScreen(FilterKeys):
 
     def _choose_columns(self, width: int) -> None:
         assert self.model is not None
-        key = (width, self.nettop.options.columns, tuple(s.state for s in self.model.sources))
+        chosen, sort = self.nettop.options.columns, self.sort.field
+        key = (width, chosen, sort, tuple(s.state for s in self.model.sources))
         if key != self._columns_for:
             self._columns_for = key
-            chosen = self.nettop.options.columns
-            self.usual_set = table_columns.choose(width, self.model, chosen)
+            self.usual_set = table_columns.choose(width, self.model, chosen, sort)
             self.column_set = self._shifted(self.column_shift) or self.usual_set
 
     def refresh_header(self) -> None:
@@ -287,7 +283,7 @@ class MainScreen(FilterKeys):
                 self._pane_data = self._gather()
             else:
                 self._panes_at = 0.0
-                self._pane_data = replace(self._pane_data, view=self.view)
+                self._pane_data = replace(self._pane_data, views=self.views)
             data = self._pane_data
         for pane in self.panes:
             if pane.display:
@@ -311,7 +307,7 @@ class MainScreen(FilterKeys):
             memory=memory_of(self.feed, cookies),
             cookies=tuple(cookies) if cookies is not None else None,
             closed=tuple(self.feed.closed((), most=64)) if cookie is None else (),
-            view=self.view,
+            views=self.views,
             since_s=self.feed.seconds_since(row.rec.verdict_since_s) if row is not None else None,
         )
 
@@ -363,7 +359,8 @@ class MainScreen(FilterKeys):
             self.filter_line.press(event)
             return
         self._key = event.key
-        self.do(event)
+        if not self.heat_key(event.key):
+            self.do(event)
 
     def do(self, event: events.Key) -> None:
         """What the key stands for; another screen's too."""

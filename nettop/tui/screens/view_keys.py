@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partialmethod
 from typing import Any
 
 from nettop.model.types import Model
 from nettop.text.fields import Field
 from nettop.tui.columns import ColumnSet
-from nettop.tui.panes.rx import VIEWS
+from nettop.tui.panes.views import EVENTS, HEALTH, HEATMAP, WAITS, Views, names_of
 from nettop.tui.screens.time_keys import TimeKeys
 from nettop.tui.style import Role
 
 LEAST_PANES = 16  # lines of a terminal that has room for panes
+
+
+def shown_panes(width: int, number: int, *, zoomed: bool) -> set[int]:
+    """The panes that stand beside each other where `number` is the chosen one: as many as have room
+    for their numbers, and health, which says what is wrong, before others."""
+    if zoomed or width < 100:
+        return {number}
+    if width >= 160:
+        return {1, 2, 3, 4}
+    if width >= 120:
+        return {1, 2, 4} if number == EVENTS else {1, 2, 3}
+    return {WAITS, HEALTH} if number == HEALTH else {number, HEALTH}
 
 
 class ViewKeys(TimeKeys):
@@ -20,7 +33,7 @@ class ViewKeys(TimeKeys):
 
     model: Model | None
     pane_number: int
-    view: int
+    views: Views
     zoomed: bool
     column_set: ColumnSet
     _columns_for: Any  # what they were chosen for; None: to be chosen anew
@@ -51,9 +64,29 @@ class ViewKeys(TimeKeys):
         self._pane((self.pane_number - 2) % 4 + 1)
 
     def do_view(self) -> None:
-        paths = self.model is not None and self.model.path is not None
-        self.view = (self.view + 1) % (len(VIEWS) + paths)
+        if not names_of(self.pane_number, self.model):
+            self.say("this pane has one view; 1 2 4 choose one with more", Role.WATCH)
+            return
+        self.views = self.views.next(self.pane_number, self.model)
         self.refresh_panes()
+
+    def heat_key(self, key: str) -> bool:
+        """Of a heatmap at full size: its time cursor and its span; True: it was such a key."""
+        if not self.zoomed or self.pane_number != WAITS:
+            return False
+        if self.views.of(WAITS, self.model) != HEATMAP:
+            return False
+        heat = self.views.heat
+        match key:
+            case "left" | "right":
+                heat = heat.moved(1 if key == "right" else -1)
+            case "plus" | "minus":
+                heat = heat.wider(1 if key == "plus" else -1)
+            case _:
+                return False
+        self.views = replace(self.views, heat=heat)
+        self.refresh_panes()
+        return True
 
     def do_zoom(self) -> None:
         if not self.zoomed and self.app.size.height < LEAST_PANES:

@@ -67,6 +67,69 @@ def flow(groups: Sequence[Line], width: int, indent: str = "") -> list[Line]:
     return [clip(text, width) for text in (*lines, current)]
 
 
+def wrapped(parts: Line, width: int, indent: str = "") -> list[Line]:
+    """A line of any length as lines of at most width cells, broken at blanks; a word that is longer
+    is broken too. indent: before every line but the first."""
+    words: list[tuple[list[Part], int]] = []  # the parts of a word, its cells
+    fresh = True
+    for text, role in parts:
+        for i, piece in enumerate(text.split(" ")):
+            fresh = fresh or i > 0
+            if not piece:
+                continue
+            if fresh:
+                words.append(([], 0))
+                fresh = False
+            some, cells = words[-1]
+            some.append((piece, role))
+            words[-1] = some, cells + width_of(((piece, role),))
+        fresh = fresh or text.endswith(" ")
+    lines: list[Line] = []
+    current: list[Part] = []
+    used = 0
+    for some, cells in words:
+        if current and used + 1 + cells > width:
+            lines.append(tuple(current))
+            current, used = [(indent, Role.NORMAL)] if indent else [], len(indent)
+        elif current:
+            # An underline does not run on below a blank.
+            current.append((" ", some[0][1] if current[-1][1] is some[0][1] else Role.NORMAL))
+            used += 1
+        if used + cells > width:
+            for text, role in some:
+                for letter in text:
+                    if used >= width:
+                        lines.append(tuple(current))
+                        current, used = [], 0
+                    current.append((letter, role))
+                    used += 1
+            continue
+        current += some
+        used += cells
+    return [*lines, tuple(current)] if current else lines
+
+
+def whole(lines: Sequence[Line], width: int, height: int, ellipsis: str) -> list[Line]:
+    """As many as there is room for; the last says by its end that there are more."""
+    if len(lines) <= height:
+        return list(lines)
+    kept = list(lines[:height])
+    if kept:
+        kept[-1] = (*clip(kept[-1], width - 2), (f" {ellipsis}", Role.DIM))
+    return kept
+
+
+def beside(left: Sequence[Line], right: Sequence[Line], width: int, between: str) -> list[Line]:
+    """Two columns as lines; the left one takes so many cells."""
+    out: list[Line] = []
+    for i in range(max(len(left), len(right))):
+        a = clip(left[i], width) if i < len(left) else BLANK
+        b = right[i] if i < len(right) else BLANK
+        pad = (" " * (width - width_of(a)), Role.NORMAL)
+        out.append((*a, pad, (between, Role.DIM), *b))
+    return out
+
+
 class LineWidget(Widget):
     """Shows lines; set_lines redraws those that differ, without a layout pass."""
 

@@ -1,0 +1,44 @@
+"""What the lower panes have in common: wrapped text, labelled values, why a plane is off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from textwrap import wrap
+
+from nettop.text.fields import FIELDS
+from nettop.tui.glyphs import Glyphs
+from nettop.tui.panes.data import PaneData
+from nettop.tui.style import Role
+from nettop.tui.widgets.lines import Line, line
+
+D, B = Role.DIM, Role.BOLD
+PaneLines = Callable[[PaneData, int, int, Glyphs], list[Line]]
+
+
+def off_lines(data: PaneData, plane: str, width: int) -> list[Line]:
+    """Why a plane is off, or off for these sockets, and the command that would fix it."""
+    status = data.model.source(plane)
+    reason = (status.reason if status else None) or "not measured"
+    if plane == "wait" and status is not None and status.state != "off":
+        reason = f"not this socket: {reason}"
+    if plane == "stages" and status is not None and status.state != "off":
+        reason = "other sockets' sends are stamped: mark or open this one, and wait up to 10 s"
+    lines = [
+        line(("off  " if i == 0 else "     ", Role.WATCH), text)
+        for i, text in enumerate(wrap(reason, width - 6))
+    ]
+    if status and status.fix:
+        lines.append(line(("fix  ", D), (status.fix, B)))
+    lines.append(line(("why  ", D), ("nettop doctor", B), (" says what works", D)))
+    return lines
+
+
+def row_of(label: str, value: str, note: str, role: Role = Role.NORMAL, *, first: str = "") -> Line:
+    return line((f"{label:<9}", D), (first, D), (f"{value:>8}", role), (f" {note}", D))
+
+
+def number_of(data: PaneData, field: str) -> float | None:
+    if data.row is None:
+        return None
+    value = FIELDS[field].value(data.row, data.detail)
+    return None if isinstance(value, str) else value

@@ -1,0 +1,104 @@
+"""The events pane: what happened to the sockets, and what of it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from textwrap import wrap
+from typing import Any
+
+from nettop.model.events import EventMemory, EventType
+from nettop.text import units
+from nettop.text.clean import clean
+from nettop.text.events import SHORT_NAMES, closed_numbers, event_line, event_who
+from nettop.tui.glyphs import Glyphs
+from nettop.tui.panes.common import B, D, off_lines
+from nettop.tui.panes.data import PaneData
+from nettop.tui.panes.views import CLOSED, EVENTS
+from nettop.tui.style import Role
+from nettop.tui.widgets.lines import Line, Part, line
+
+LOUD_EVENTS = frozenset(
+    {EventType.RETRANSMIT, EventType.DROP, EventType.RESET_RECEIVED, EventType.ERROR}
+)
+
+
+def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
+    """What happened, newest first; with view 1 the sockets that closed."""
+    if data.model.file_events is not None:
+        return _file_event_lines(data.model.file_events, data.cookies)[:height]
+    if data.events is None:
+        return off_lines(data, "events", width)[:height]
+    now_ns = data.model.mono_ns
+    lines = _rate_lines(data) if data.cookies is None else _count_lines(data)
+    if data.views.of(EVENTS, data.model) == CLOSED:
+        for last in data.closed:
+            age = units.time(max(0, now_ns - last.event.at_ns))
+            numbers = closed_numbers(last)
+            lines.append(line((f"-{age:<6} ", D), f"{event_who(last.event)}  ", (numbers, D)))
+    else:
+        lines += [
+            line((event_line(e, now_ns), Role.WATCH if e.type in LOUD_EVENTS else Role.NORMAL))
+            for e in data.events
+        ]
+        if not data.events and data.memory is not None:
+            lines += [line((text, D)) for text in wrap(_nothing(data.memory, data), width)]
+    return lines[:height]
+
+
+def _rate_lines(data: PaneData) -> list[Line]:
+    """Events per second of all sockets of the polled namespaces, under a filter too."""
+    tick = data.model.events
+    if tick is None or not tick.seconds:
+        return []
+    parts: list[Part] = []
+    for kind in EventType:
+        seen = tick.counts[kind].seen
+        if seen:
+            parts += [(f"{SHORT_NAMES[kind]} ", D), (f"{units.rate(seen / tick.seconds)}  ", B)]
+    if tick.left_out:
+        parts.append((f"left out {units.count(tick.left_out)}", Role.WATCH))
+    all_ = "all sockets: " if data.model.chosen else ""
+    lines = [line((all_, D), *parts) if parts else line((f"{all_}nothing in this interval", D))]
+    worst = [r for r in tick.reasons if r.interval][:3]
+    if worst:
+        text = "  ".join(f"{r.name} {units.count(r.interval)}" for r in worst)
+        lines.append(line((f"{all_}drops ", D), text))
+    return lines
+
+
+def _count_lines(data: PaneData) -> list[Line]:
+    """Events of these sockets as far back as all of them are remembered."""
+    memory = data.memory
+    if memory is None or not any(memory.counts):
+        return []
+    gap = memory.gap_ns is not None and memory.gap_ns > memory.since_ns
+    parts: list[Part] = [(f"in {_age(memory.since_ns, data)}: {'at least ' if gap else ''}", D)]
+    for kind in EventType:
+        if memory.counts[kind]:
+            parts += [(f"{SHORT_NAMES[kind]} ", D), (f"{units.count(memory.counts[kind])}  ", B)]
+    return [tuple(parts)]
+
+
+def _age(then_ns: int, data: PaneData) -> str:
+    return units.time(max(0, data.model.mono_ns - then_ns))
+
+
+def _nothing(memory: EventMemory, data: PaneData) -> str:
+    """Nothing is remembered: from when on that means that nothing was recorded."""
+    since_ns = max(memory.since_ns, memory.gap_ns or 0)
+    what = "it" if data.marked is None else "them"
+    if memory.gap_ns is not None and data.model.mono_ns - memory.gap_ns < 2_000_000_000:
+        return f"none of {what} recorded, but events are left out: too many at once"
+    return f"no event of {what} in the last {_age(since_ns, data)}; older ones are not kept"
+
+
+def _file_event_lines(
+    written: Sequence[Mapping[str, Any]], cookies: Sequence[int] | None
+) -> list[Line]:
+    """Events as a file has them, of these sockets or (None) of all."""
+    lines: list[Line] = []
+    for event in written:
+        if cookies is None or event.get("cookie") in cookies:
+            at, kind, text = (clean(str(event.get(word, ""))) for word in ("at", "type", "text"))
+            lines.append(line((at[11:23], D), f" {kind:<15}", text))
+    return lines or [line((f"the file has no event{'' if cookies is None else ' of it'}", D))]

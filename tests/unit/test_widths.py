@@ -1,0 +1,189 @@
+"""Nothing that matters is cut, at any width and with the longest texts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import pytest
+
+from nettop.feed import Sort
+from nettop.model.types import (
+    Because,
+    Detail,
+    Flag,
+    Level,
+    Model,
+    Owner,
+    Point,
+    Proc,
+    Row,
+    SourceStatus,
+    Verdict,
+)
+from nettop.text import units
+from nettop.text.columns import GUTTER
+from nettop.text.explain import explain
+from nettop.text.fields import FIELDS
+from nettop.text.verdicts import VERDICTS
+from nettop.text.words import who_name, why_text
+from nettop.tui.columns import choose, row_line
+from nettop.tui.glyphs import UTF8
+from nettop.tui.header import HeaderState, host_line, status_line
+from nettop.tui.panes.data import PaneData
+from nettop.tui.panes.health import health_lines
+from nettop.tui.screens.view_keys import shown_panes
+from nettop.tui.style import Role
+from nettop.tui.widgets.lines import Line, line, width_of, wrapped
+from tests.export.make import make_detail, make_model, make_row
+
+WIDTHS = range(60, 241)
+# Of each verdict a number whose words are long.
+LONG = {
+    "ms": 86_399_000.0, "s": 86_399.0, "percent": 99.6, "ratio": 99.9, "count": 15.0,
+    "per_s": 12_345.0,
+}  # fmt: skip
+
+
+def text_of(line: Line) -> str:
+    return "".join(text for text, _ in line)
+
+
+def flowed(lines: list[Line]) -> str:
+    return " ".join(" ".join(text_of(line) for line in lines).split())
+
+
+def planes(*off: str) -> Model:
+    sources = tuple(
+        SourceStatus(name, "off" if name in off else "ok")
+        for name in ("diag", "procs", "wait", "stages", "clocks", "events")
+    )
+    return replace(make_model(), sources=sources)
+
+
+@lru_cache(maxsize=1)
+def sick_rows() -> tuple[tuple[Row, Detail], ...]:
+    """A row of each verdict and of each party that it may blame."""
+    out = []
+    for verdict, spec in VERDICTS.items():
+        for who in spec.whos:
+            for maybe in (0, 8):
+                row = make_row(
+                    flags=int(~Flag(0)), verdicts=1 << verdict | 1 << Verdict.LOSS,
+                    verdict=verdict, verdict2=Verdict.LOSS, verdict_value=LONG[spec.unit],
+                    who=int(who) | maybe, because=int((spec.causes or (Because.PLAIN,))[-1]),
+                    level=int(Level.UNWELL), rtt_us=999_000, min_rtt_us=2, rttvar_us=999_000,
+                    snd_cwnd=9999, lost=999, rqueue=999_000, wqueue=999_000,
+                    tx_bytes_per_s=1.2e8, rx_bytes_per_s=1.2e8, retrans_per_s=99.9, retr_pct=99.0,
+                    oldest_unread_ms=86_399_000,
+                )  # fmt: skip
+                row.proc = Proc(4_194_304, 3, Owner.PROC, 120, "a-long-process")
+                out.append((row, make_detail(bytes(280))))
+    return tuple(out)
+
+
+@pytest.mark.parametrize("off", [(), ("stages",), ("wait", "stages")])
+def test_who_and_why_are_whole(off: tuple[str, ...]) -> None:
+    model = planes(*off)
+    for width in WIDTHS:
+        columns = choose(width, model)
+        used = GUTTER + sum(cells for _, cells in columns.columns) + len(columns.columns) - 1
+        assert used <= width, (width, [f.id for f, _ in columns.columns])
+        for row, detail in sick_rows()[width % 5 :: 5]:
+            line = text_of(
+                row_line(columns, row, detail, selected=False, marked=False, numeric=False,
+                         cursor=">", mark="*", signs=(" ", "^", "!"))
+            )  # fmt: skip
+            rec = row.rec
+            words = why_text(row) or ""
+            assert line.rstrip().endswith(words), (width, line)
+            assert line.split(words)[0].split()[-1] == who_name(rec.who), (width, line)
+            assert "/4194304" in line, "a pid is never cut"
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_of_chosen_columns_who_and_why_go_last(width: int) -> None:
+    chosen = tuple(FIELDS.values())
+    for order in (chosen, chosen[::-1]):
+        columns = choose(width, planes(), order)
+        shown = [f.id for f, _ in columns.columns]
+        assert {"who", "why"} <= set(shown), shown
+        assert GUTTER + sum(c for _, c in columns.columns) + len(shown) - 1 <= width
+
+
+def test_the_numbers_of_the_header_are_whole() -> None:
+    model = planes()
+    totals = replace(
+        model.totals, tcp=1_234_567, udp=123_456, unwell=123_456, watch=123_456, netns=123,
+        netns_hidden=1234, by_state={"ESTABLISHED": 1_234_567, "LISTEN": 12_345,
+                                     "TIME_WAIT": 123_456},
+        retrans_per_s=123_456.0, tx_bytes_per_s=1.2e8, rx_bytes_per_s=1.2e8, retr_pct=99.0,
+    )  # fmt: skip
+    cost = replace(model.cost, cpu_pct=99.9, bpf_runs_per_s=999e3, lost_events=123_456)
+    model = replace(model, totals=totals, cost=cost, host="h" * 40, kernel="6.18.44-a-long-one")
+    known = {
+        "nettop", "h" * 24, "unwell", "watch", "!", "▲", "123456", "1234567", "12345", "tcp",
+        "est", "listen", "tw", "udp", "retr", "123K/s", "99%", "↑960M", "↓960M", "123", "1357",
+        "of", "netns", "6.18.44-a-long-o",
+    }  # fmt: skip
+    for width in WIDTHS:
+        line = text_of(host_line(model, width, UTF8))
+        assert len(line.rstrip()) <= width, (width, line)
+        assert set(line.split()) <= known, (width, line)
+        assert "! 123456 unwell" in line
+        assert "▲ 123456 watch" in line
+        status = text_of(status_line(model, HeaderState(sort=Sort().field), width, UTF8))
+        assert len(status.rstrip()) <= width, (width, status)
+        assert "lost 123456" in status, (width, status)
+        assert status.rstrip().endswith("s"), "the interval stays"
+
+
+def test_the_verdict_is_whole_in_its_pane() -> None:
+    """The headline and its evidence, in the narrowest pane of every width."""
+    model = planes()
+    points = tuple(Point(i * 10**9, 1, 1, 1.0, 1.0, 1.0, 1, 1, 1.0) for i in range(60))
+    for width in WIDTHS:
+        panes = shown_panes(width, 3, zoomed=False)
+        assert 3 in panes
+        cells = width // len(panes) - 3
+        for row, detail in sick_rows()[:: 1 if width % 20 == 0 else 7]:
+            data = PaneData(model, row, detail, points, None, since_s=86_399.0)
+            lines = health_lines(data, cells, 40, UTF8)
+            assert all(width_of(line) <= cells for line in lines), (width, flowed(lines))
+            said = explain(row, detail, model, 86_399.0)
+            shown = flowed(lines)
+            assert f"{said.who}: {said.what}{said.held} {said.evidence}" in shown, (width, shown)
+            # With the lines that a small terminal has, the headline is still there.
+            few = flowed(health_lines(data, cells, 9, UTF8))
+            assert f"{said.who}: {said.what}{said.held}" in few, (width, few)
+
+
+def test_panes_are_as_many_as_have_room() -> None:
+    assert shown_panes(99, 2, zoomed=False) == {2}
+    for number in (1, 2, 3, 4):
+        two = shown_panes(100, number, zoomed=False)
+        assert number in two
+        assert len(two) == 2
+        assert number in shown_panes(120, number, zoomed=False)
+        assert shown_panes(240, number, zoomed=True) == {number}
+    assert shown_panes(160, 1, zoomed=False) == {1, 2, 3, 4}
+
+
+def test_a_ratio_to_a_minimum_of_microseconds_is_not_shown() -> None:
+    row, detail = next(r for r in sick_rows() if r[0].rec.verdict == Verdict.RTT)
+    said = explain(row, detail, planes(), None).evidence
+    assert "×" not in said
+    assert units.time(999e6) in said
+    far = replace(row, rec=row.rec._replace(min_rtt_us=100_000))
+    assert "10× its minimum 100ms" in explain(far, detail, planes(), None).evidence
+
+
+def test_wrapped_text_keeps_every_word_and_its_look() -> None:
+    parts = line(("net", Role.UNWELL), (": ", Role.DIM), ("a trip of 53ms", Role.BOLD), " far")
+    for width in range(1, 40):
+        lines = wrapped(parts, width)
+        assert all(width_of(text) <= width for text in lines), width
+        assert "".join(map(text_of, lines)).replace(" ", "") == text_of(parts).replace(" ", "")
+    (first, *_), *_ = wrapped(parts, 80)
+    assert first == ("net", Role.UNWELL)
+    assert wrapped(line(), 10) == []
