@@ -84,7 +84,7 @@ Glossary (used literally, in code and texts)
     delivery     data that became readable at once; the unit that RX queue wait counts
     stage        a part of a send's time: copy, sndbuf, tcp, qdisc, nic, ack, total
     source       what is read: sock_diag, /proc, a BPF program, a clock; its status has a reason
-    plane        a source with its state and switch: diag, procs, wait, stages, path, events,
+    plane        a source with its state and switch: diag, procs, wait, split, stages, path, events,
                  stamps, clocks
     focus        the sockets on the screen: they get fine percentiles
     bound        a value that the truth is not below (>=) or not outside of

@@ -296,6 +296,7 @@ class Collector:
             f"failed, {totals.restarts} again, {totals.wall_ns / 1e6:.2f} ms, "
             f"{totals.cpu_ns / 1e6:.2f} ms CPU",
         )
+        self.planes.choose(self.engine)
         self.sockets = totals.tcp + totals.udp + totals.mptcp
         self.poll_cpu_s = totals.cpu_ns / 1e9
         now = time.monotonic_ns()

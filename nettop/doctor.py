@@ -14,7 +14,7 @@ from nettop import __version__, privilege
 from nettop.engine.handle import Engine, Procs
 from nettop.errors import EXIT_FAILURE, EXIT_OK, NettopError, UsageError
 from nettop.model.types import SourceStatus
-from nettop.sources import PlaneOptions, cgroups, diag, hostnet, netns, path, stages
+from nettop.sources import PlaneOptions, cgroups, diag, hostnet, netns, path, split, stages
 from nettop.sources.loaded import Planes, libbpf_log
 from nettop.sources.procs import procs_status
 from nettop.text.clean import clean
@@ -22,7 +22,7 @@ from nettop.text.fields import nearest
 from nettop.text.units import ABSENT
 
 SCHEMA = "nettop.doctor/1"
-PLANES = ("diag", "procs", "wait", "stages", "path", "events", "stamps", "clocks")
+PLANES = ("diag", "procs", "wait", "split", "stages", "path", "events", "stamps", "clocks")
 _TCP_INFO_ROOM = 1024  # larger than any tcp_info so far (280 bytes in 6.18)
 
 
@@ -67,6 +67,8 @@ def examine() -> Report:
     everything = {s.name: s for s in planes.statuses()} | tried
     if planes.stages is not None:
         everything[stages.NAME] = planes.stages.ability()
+    if planes.split is not None:
+        everything[split.NAME] = planes.split.ability()
     everything[path.NAME] = path.ability()
     planes.close()
     held, permitted = privilege.held(), privilege.permitted()

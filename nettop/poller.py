@@ -317,6 +317,9 @@ class LiveFeed(EngineFeed):
         stages = self._collector.planes.stages
         if stages is not None:
             stages.select(cookies)
+        split = self._collector.planes.split
+        if split is not None:
+            split.look(cookies)
 
     def matching(self, compiled: Filter | None = None) -> list[int]:
         return super().matching() if compiled is None else self._collector.matching(compiled)

@@ -135,6 +135,7 @@ static __always_inline void sample(struct nt_ws *s, struct nt_wait_cpu *c, u64 w
 #include "nt_wait_tcp.bpf.h"
 #include "nt_wait_kern.bpf.h"
 #include "nt_wait_udp.bpf.h"
+#include "nt_split.bpf.h"
 
 /* --- the programs --- */
 

@@ -235,6 +235,8 @@ int nt_apply(struct nt_engine *e, const struct nt_section *head, const uint8_t *
 	case NT_S_WAIT_SOCKETS:
 	case NT_S_WAIT_PORTS:
 		return nt_wait_apply(e, head, body);
+	case NT_S_WAIT_SPLITS:
+		return nt_split_apply(e, head, body);
 	case NT_S_STAGES:
 	case NT_S_STAGES_WANTED:
 	case NT_S_STAGES_OFF:

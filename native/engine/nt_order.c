@@ -386,6 +386,53 @@ int nt_sick_pids(struct nt_engine *e, uint32_t *ret, uint32_t max)
 	return (int)n;
 }
 
+#define DECIDED_BY_SPLIT (1U << NT_V_READS | 1U << NT_V_UNREAD)
+
+static void tell_reader(struct nt_engine *e, const struct nt_rec *r, struct nt_split_choice *ret)
+{
+	struct nt_proc proc;
+
+	nt_owner_of(e, r, &proc);
+	ret->cookie = r->cookie;
+	ret->pid = proc.owner == NT_OWNER_PROC ? proc.pid : 0;
+	ret->waits = (r->flags & NT_F_OLDEST_UNREAD) != 0;
+	/* What holds in this interval alone may be a verdict in the next. */
+	ret->decides = ((r->verdicts | r->verdict_past[0]) & DECIDED_BY_SPLIT) != 0;
+}
+
+static bool has_choice(const struct nt_split_choice *v, uint32_t n, uint64_t cookie)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (v[i].cookie == cookie)
+			return true;
+	return false;
+}
+
+int nt_split_wanted(struct nt_engine *e, struct nt_split_choice *ret, uint32_t n_first,
+		    uint32_t max)
+{
+	uint32_t n = 0;
+
+	pthread_mutex_lock(&e->lock);
+	for (uint32_t i = 0; i < n_first && i < max; i++) {
+		uint32_t at = nt_table_find(&e->table, ret[i].cookie);
+
+		if (at != NT_NONE)
+			tell_reader(e, nt_rec_at(&e->table, at), &ret[n++]);
+	}
+	for (uint32_t i = 0; i < e->table.high && n < max; i++) {
+		if (!(e->table.mark[i] & NT_M_LIVE))
+			continue;
+		const struct nt_rec *r = nt_rec_at(&e->table, i);
+
+		if ((r->verdicts | r->verdict_past[0]) & DECIDED_BY_SPLIT &&
+		    !has_choice(ret, n, r->cookie))
+			tell_reader(e, r, &ret[n++]);
+	}
+	pthread_mutex_unlock(&e->lock);
+	return (int)n;
+}
+
 static int place_of(const struct nt_engine *e, uint32_t rec)
 {
 	for (uint32_t j = 0; j < e->order.n; j++)

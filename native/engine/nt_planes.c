@@ -75,9 +75,11 @@ void nt_planes_reset_wait(struct nt_engine *e)
 			continue;
 		memset(&p->wait, 0, sizeof(p->wait));
 		memset(p->wait_octaves, 0, sizeof(p->wait_octaves));
+		memset(&p->split, 0, sizeof(p->split));
 		p->oldest_unread_ns = 0;
 		p->wait_bounded = p->wait_approx = 0;
-		p->has &= ~(uint32_t)(NT_P_UNREAD | NT_P_UNREAD_BOUND | NT_P_WAIT_OCTAVES);
+		p->has &= ~(uint32_t)(NT_P_UNREAD | NT_P_UNREAD_BOUND | NT_P_WAIT_OCTAVES |
+				      NT_P_SPLIT);
 	}
 }
 

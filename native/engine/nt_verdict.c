@@ -329,13 +329,33 @@ static bool blamed_cpu(const struct nt_rec *rec, enum nt_verdict v, uint32_t now
 	       now_s - rec->who_since_s < CPU_STAYS_S;
 }
 
+/* What the reader did while data waited, where that is known for half of the time or more. */
+static bool blame_split(const struct nt_facts *f, struct nt_held *h, enum nt_verdict v)
+{
+	const struct nt_split *s = f->plane ? &f->plane->split : NULL;
+
+	if (!s || !(f->plane->has & NT_P_SPLIT) || !s->waiting_ns)
+		return false;
+	uint64_t known = s->wake_ns + s->cpu_ns + s->ran_ns + s->asleep_ns + s->stopped_ns;
+
+	if (known < s->waiting_ns / 2)
+		return false;
+	if (s->cpu_ns >= s->waiting_ns / 2) {
+		h->who[v] = NT_WHO_CPU | (h->who[v] & NT_WHO_MAYBE);
+		h->because[v] = NT_B_NO_CPU;
+	} else if (s->stopped_ns >= s->waiting_ns / 2) {
+		h->because[v] = NT_B_STOPPED;
+	}
+	return true;
+}
+
 /* The program was ready, and waited for a CPU for half of the time or more. */
 static void blame_cpu(const struct nt_rec *rec, const struct nt_facts *f, struct nt_held *h,
 		      enum nt_verdict v, uint64_t waited_ns, uint32_t now_s)
 {
 	uint64_t most = waited_ns < f->cpu.over_ns ? waited_ns : f->cpu.over_ns;
 
-	if (!(h->mask >> v & 1))
+	if (!(h->mask >> v & 1) || blame_split(f, h, v))
 		return;
 	if (f->cpu.pid && f->cpu.run_delay_ns >= most / 2)
 		h->who[v] = NT_WHO_CPU | (f->cpu.sure ? h->who[v] & NT_WHO_MAYBE : NT_WHO_MAYBE);

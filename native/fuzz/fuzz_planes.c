@@ -31,6 +31,7 @@ static const struct {
 	{ NT_S_WAIT_FOCUS, sizeof(struct nt_wait_focused), 0, 0 },
 	{ NT_S_WAIT_SOCKETS, sizeof(struct nt_ws_out), 0, 0 },
 	{ NT_S_WAIT_PORTS, sizeof(struct nt_wait_port), 0, 0 },
+	{ NT_S_WAIT_SPLITS, sizeof(struct nt_split_out), 0, 0 },
 	{ NT_S_WAIT_OFF, 0, 0, 0 },
 	{ NT_S_STAGES, 0, sizeof(struct nt_stages_head) + NT_PARTS *NT_FINE * 8,
 	  offsetof(struct nt_stages_head, read) },

@@ -12,6 +12,8 @@
 
 #include "nt_plane_wait.cdef.h"
 
+#include "nt_plane_split.cdef.h"
+
 #include "nt_plane_stages.cdef.h"
 
 #include "nt_plane_events.cdef.h"

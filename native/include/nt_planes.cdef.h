@@ -31,6 +31,22 @@ enum nt_plane_has {
 	NT_P_WAIT_PROBE = 16,  /* ... and its wait by tcp_probe, which is approximate */
 	NT_P_WAIT_OCTAVES = 64, /* percentiles of wait are upper edges of octaves, max_ns aside */
 	NT_P_TX_OCTAVES = 128,	/* ... those of tx */
+	NT_P_SPLIT = 256,	/* split is known */
+};
+
+/*
+ * What the program did while received data waited for it. Where the parts make less than
+ * waiting_ns, the rest is unknown.
+ */
+struct nt_split {
+	uint64_t waiting_ns; /* so long something was unread, in the interval */
+	uint64_t wake_ns;    /* until a thread that slept on it was woken */
+	uint64_t cpu_ns;     /* it was ready, and no CPU was given to it */
+	uint64_t ran_ns;     /* it ran, and did something else */
+	uint64_t asleep_ns;  /* it slept, and not on this socket */
+	uint64_t stopped_ns; /* it was stopped by a signal or a debugger */
+	uint64_t takes;	     /* waits that ended with a read */
+	uint64_t others;     /* of these, such as another thread read than was expected */
 };
 
 /* Of the last interval. */
@@ -47,6 +63,7 @@ struct nt_plane {
 	uint32_t tx_resent;	/* SND stamps beyond the first */
 	uint32_t tx_nic_bar_ns; /* ± of the nic stage: two clocks were read for it */
 	struct nt_dist tx[7];
+	struct nt_split split; /* with NT_P_SPLIT */
 };
 
 /* --- pure functions over buckets (nt_hist.c) --- */

@@ -30,6 +30,7 @@ enum nt_section_kind {
 	NT_S_WAIT_FOCUS = 64,	/* struct nt_wait_focused */
 	NT_S_WAIT_SOCKETS = 65, /* struct nt_ws_out, of sockets with news */
 	NT_S_WAIT_PORTS = 66,	/* struct nt_wait_port */
+	NT_S_WAIT_SPLITS = 69,	/* struct nt_split_out, of every socket that is chosen */
 	NT_S_OWNERS = 67,	/* struct nt_holder, of sockets whose holders changed */
 	NT_S_NEW_OWNERS = 68,	/* ... that the next read of a dump lists for the first time */
 	NT_S_STAGES_FINE = 72,	/* struct nt_stages_fine */

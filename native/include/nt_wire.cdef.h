@@ -82,6 +82,7 @@ enum nt_because {
 	NT_B_UNKNOWN = 10,     /* ... the reason is unknown */
 	NT_B_HERE = 11,	       /* lost on this host, before the wire */
 	NT_B_NO_CPU = 12,      /* the wait for a CPU explains half of it or more */
+	NT_B_STOPPED = 13,     /* the program was stopped for half of it or more */
 };
 
 /* One socket as the table keeps it. "–" in a comment: value when unknown. */

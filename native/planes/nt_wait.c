@@ -69,7 +69,7 @@ int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *
 #include "nt_bpf.h"
 #include "nt_wait_host.h"
 
-static int load(struct nt_wait *w, int method, int confined, bool with_kernel)
+static int load(struct nt_wait *w, int method, int confined, bool with_kernel, bool with_split)
 {
 	bool exact = method == NT_WAIT_EXACT;
 
@@ -84,6 +84,11 @@ static int load(struct nt_wait *w, int method, int confined, bool with_kernel)
 	bpf_program__set_autoload(w->skel->progs.wait_probe, method == NT_WAIT_PROBE);
 	bpf_program__set_autoload(w->skel->progs.wait_kernel_tcp, with_kernel);
 	bpf_program__set_autoload(w->skel->progs.wait_kernel_udp, with_kernel);
+	bpf_program__set_autoload(w->skel->progs.split_ready, with_split);
+	bpf_program__set_autoload(w->skel->progs.split_tcp_taken, with_split);
+	bpf_program__set_autoload(w->skel->progs.split_udp_taken, with_split);
+	bpf_program__set_autoload(w->skel->progs.split_waking, with_split);
+	bpf_program__set_autoload(w->skel->progs.split_switch, with_split);
 	w->skel->bss->some_spaces = confined != 0;
 	return wait_bpf__load(w->skel);
 }
@@ -103,10 +108,18 @@ int nt_wait_open(int method, int confined, struct nt_wait **ret, char *why, uint
 		w->cpus = calloc((size_t)w->n_cpus, sizeof(*w->cpus));
 	if (!w->cpus)
 		goto fail;
-	/* Which sockets are the kernel's own is no part of the wait: it goes without. */
-	err = load(w, method, confined, true);
+	/*
+	 * What waits are spent on, and which sockets are the kernel's own, is no part of the wait: it
+	 * goes without.
+	 */
+	w->split_err = -ENOTSUP;
+	err = -ENOTSUP;
+	if (method == NT_WAIT_EXACT)
+		err = w->split_err = load(w, method, confined, true, true);
 	if (err && err != -EPERM)
-		err = load(w, method, confined, false);
+		err = load(w, method, confined, true, false);
+	if (err && err != -EPERM)
+		err = load(w, method, confined, false, false);
 	if (err)
 		goto fail;
 	w->skel->bss->attached_ns = nt_ktime_ns();

@@ -35,6 +35,13 @@ struct nt_wait {
 	bool probe, exact; /* the method */
 	bool partial;	   /* it did not trace every socket all the time */
 	uint32_t reads;
+	int split_err; /* why waits cannot be split; 0: they can */
+	bool splitting;
+	struct {
+		uint64_t cookie;
+		uint32_t reads;
+	} chosen[NT_SPLIT_MOST];
+	uint32_t n_chosen;
 };
 
 static inline uint64_t nt_wait_mix(uint64_t cookie)

@@ -11,6 +11,8 @@
 
 #include "../bpf/nt_wait.h"
 
+#include "../bpf/nt_split.h"
+
 /* Body of NT_S_WAIT; the fine buckets of all traced sockets follow it. Its time is the records'. */
 struct nt_wait_head {
 	uint64_t sum_ns;
@@ -33,6 +35,16 @@ struct nt_wait_focused {
 struct nt_wait_port {
 	struct nt_accept_key key;
 	struct nt_accept now;
+};
+
+/* A record of NT_S_WAIT_SPLITS: sums since the socket was chosen. */
+struct nt_split_out {
+	uint64_t cookie;
+	uint64_t waiting_ns;
+	uint64_t part_ns[NT_SPLIT_PARTS];
+	uint32_t takes, others;
+	uint32_t read; /* of the socket, from 1 */
+	uint32_t pad;
 };
 
 /* Counters of a socket at the end of the interval before. */
@@ -75,6 +87,8 @@ struct nt_waits {
 	uint64_t now_sum, last_sum, start_sum, max_ns, run_max_ns;
 	struct nt_ws_out *late; /* of sockets that the table does not know yet */
 	uint32_t n_late, late_cap;
+	struct nt_split_out splits[NT_SPLIT_MOST]; /* of the last read that had any */
+	uint32_t n_splits;
 	struct nt_wait_head head; /* of the last read */
 	uint64_t read_ns;
 	bool marked; /* some records as not traced */
@@ -83,6 +97,8 @@ struct nt_waits {
 
 /* nt_wait_apply.c; the engine's lock is held. */
 int nt_wait_apply(struct nt_engine *e, const struct nt_section *head, const uint8_t *body);
+/* nt_split_apply.c; the same. */
+int nt_split_apply(struct nt_engine *e, const struct nt_section *head, const uint8_t *body);
 /* After a sweep: sockets that the table now knows. */
 void nt_wait_late(struct nt_engine *e);
 void nt_waits_free(struct nt_waits *w);

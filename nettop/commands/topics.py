@@ -221,6 +221,15 @@ wait     RX queue wait: from the moment data is readable as poll() has it to the
          ns per delivery. Above 2 % of a CPU fewer sockets are traced, above --bpf-budget none;
          header, pane and JSON say so.
 
+split    What waits for the reader are spent on: until a thread that slept on the socket is woken
+         (wake), ready without a CPU (cpu), running something else (ran), asleep elsewhere (asleep),
+         stopped by a signal or debugger (stopped). Of the time in which data is unread, by what the
+         thread does that is expected to read: the one that the data woke, else the last reader.
+         What another process reads, or a thread that is not known yet, stays unknown. Needs what
+         wait needs, and Linux 6.3. It follows every switch of threads on the host, so it is on only
+         for at most 64 sockets that are read late, marked or opened, for 10 s longer, and rests for
+         a minute above 2 % of a CPU. Half of the time or more decides between app and cpu.
+
 stages   Where a send spends its time: copy (the call, without the wait for buffer space, which is
          sndbuf), tcp (copied, but held by the congestion window, pacing, Nagle or TSQ), qdisc
          (from the stack to the driver), nic (from the driver to the wire; part of ack), ack (last

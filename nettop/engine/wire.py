@@ -9,7 +9,7 @@ from typing import Any
 
 from nettop.engine import ffi, lib
 from nettop.model.tcpinfo import TCP_INFO, InfoField, decode
-from nettop.model.types import NO_PLANE, Detail, Dist, Owner, Plane, Proc, Row, Sick, Stage
+from nettop.model.types import NO_PLANE, Detail, Dist, Owner, Plane, Proc, Row, Sick, Split, Stage
 from nettop.text.clean import clean
 from nettop.text.fields import Field, Formula, Loc
 
@@ -47,6 +47,9 @@ PLANE = struct.Struct(_plane_format)
 _sick_names, _sick_format = layout("nt_sick")
 SICK = struct.Struct(_sick_format)
 _U32 = struct.Struct("<I")
+SPLIT = struct.Struct("<8Q")
+assert SPLIT.size == ffi.sizeof("struct nt_split")
+assert [name for name, _ in ffi.typeof("struct nt_split").fields] == [*Split._fields]
 DIST = struct.Struct("<6Q")
 assert DIST.size == ffi.sizeof("struct nt_dist")
 assert tuple(_sick_names) == Sick._fields
@@ -72,7 +75,13 @@ def plane_of(raw: bytes, at: int = 0) -> Plane:
     member = dict(zip(_plane_names, PLANE.unpack_from(raw, at), strict=True))
     tx = member.pop("tx")
     wait = member.pop("wait")
-    return Plane(wait=dist_of(wait), tx=tuple(dist_of(tx, i * DIST.size) for i in Stage), **member)
+    split = Split._make(SPLIT.unpack(member.pop("split")))
+    return Plane(
+        wait=dist_of(wait),
+        split=split,
+        tx=tuple(dist_of(tx, i * DIST.size) for i in Stage),
+        **member,
+    )
 
 
 def _pack_dist(dist: Dist) -> bytes:
@@ -84,6 +93,7 @@ def pack_plane(plane: Plane) -> bytes:
     values: dict[str, Any] = {name: getattr(plane, name) for name in _plane_names}
     values["wait"] = _pack_dist(plane.wait)
     values["tx"] = b"".join(map(_pack_dist, plane.tx))
+    values["split"] = SPLIT.pack(*plane.split)
     return PLANE.pack(*values.values())
 
 

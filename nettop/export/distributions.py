@@ -18,6 +18,7 @@ from nettop.model.types import (
     Plane,
     PlaneHas,
     Row,
+    Split,
     Stage,
 )
 
@@ -121,6 +122,8 @@ def put_planes(out: dict[str, Any], row: Row) -> None:
             wait["readable"] = False
     if flags & Flag.WAIT_UNTRACED:
         wait["traced"] = False
+    if plane.has & PlaneHas.SPLIT:
+        wait["split"] = plane.split._asdict()
     if wait:
         method = "tcp_probe" if plane.has & PlaneHas.WAIT_PROBE else "exact"
         wait["method"] = method if plane.has & PlaneHas.WAIT else "poll"
@@ -174,6 +177,9 @@ def plane_of(source: Mapping[str, Any], where: str) -> tuple[Plane, Flag]:
             has |= PlaneHas.TX_PATH
         if tx.get("octaves") is True:
             has |= PlaneHas.TX_OCTAVES
+    split, at_split = mapping(wait, "split", at), f"{at}split."
+    if split:
+        has |= PlaneHas.SPLIT
     at_tx = f"{where}tx."
     plane = Plane(
         wait=_dist(wait, at),
@@ -188,6 +194,7 @@ def plane_of(source: Mapping[str, Any], where: str) -> tuple[Plane, Flag]:
         tx_resent=integer(tx, "resent", at_tx, 32, 0),
         tx_nic_bar_ns=integer(mapping(tx, "nic", at_tx), "bar_ns", f"{at_tx}nic.", 32, 0),
         tx=tx_of(source, where),
+        split=Split(*(integer(split, name, at_split, 63, 0) for name in Split._fields)),
     )
     return plane, flags
 

@@ -259,7 +259,8 @@ _SOCKET = {
     "verdict_details[].name": "as in verdicts",
     "verdict_details[].who": "whose fault, as in who",
     "verdict_details[].cause": "what the number counts, where that is not always the same: "
-    f"{_CAUSES}; this_host: lost before the wire; cpu_not_given: it was ready and waited for a CPU",
+    f"{_CAUSES}; this_host: lost before the wire; cpu_not_given: it was ready and waited for a CPU"
+    "; stopped: by a signal or a debugger",
     "verdict_details[].value": "the number that it was judged by",
     "verdict_details[].unit": ", ".join(dict.fromkeys(v.unit for v in VERDICTS.values())),
     "verdict_details[].of": "p99: the value is the 99th percentile of the interval's waits",
@@ -278,6 +279,16 @@ _SOCKET = {
     "rx_wait.bounded": "true: at least that",
     "rx_wait.method": "exact: each delivery was timed; tcp_probe: each segment, in order or not; "
     "poll: from tcpi_last_data_recv and the queue's movement",
+    "rx_wait.split": "what the program did while received data waited for it in this interval, "
+    "where that was measured; where the parts make less than waiting_ns the rest is unknown",
+    "rx_wait.split.waiting_ns": "so long something was unread",
+    "rx_wait.split.wake_ns": "of it, until a thread that slept on the socket was woken",
+    "rx_wait.split.cpu_ns": "the program was ready and no CPU was given to it",
+    "rx_wait.split.ran_ns": "it ran, and did something else",
+    "rx_wait.split.asleep_ns": "it slept, and not on this socket",
+    "rx_wait.split.stopped_ns": "it was stopped by a signal or a debugger",
+    "rx_wait.split.takes": "waits that ended with a read",
+    "rx_wait.split.others": "of these, such as another thread read than was expected",
     "tx": "where sampled sends spent their time",
     **{
         f"tx.{stage}{dot}{name}": text

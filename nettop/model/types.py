@@ -114,6 +114,7 @@ class Because(IntEnum):
     UNKNOWN = 10
     HERE = 11
     NO_CPU = 12
+    STOPPED = 13
 
 
 class Verdict(IntEnum):
@@ -182,6 +183,30 @@ class PlaneHas(IntFlag):
     TX_PATH = 32
     WAIT_OCTAVES = 64
     TX_OCTAVES = 128
+    SPLIT = 256
+
+
+class Split(NamedTuple):
+    """struct nt_split: what the program did while received data waited for it, ns of the interval.
+
+    Where the parts make less than waiting_ns, the rest is unknown.
+    """
+
+    waiting_ns: int = 0  # so long something was unread
+    wake_ns: int = 0  # until a thread that slept on it was woken
+    cpu_ns: int = 0  # it was ready, and no CPU was given to it
+    ran_ns: int = 0  # it ran, and did something else
+    asleep_ns: int = 0  # it slept, and not on this socket
+    stopped_ns: int = 0  # it was stopped by a signal or a debugger
+    takes: int = 0  # waits that ended with a read
+    others: int = 0  # of these, such as another thread read than was expected
+
+    @property
+    def unknown_ns(self) -> int:
+        return max(0, self.waiting_ns - sum(self[1:6]))
+
+
+NO_SPLIT = Split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +225,7 @@ class Plane:
     tx_resent: int = 0
     tx_nic_bar_ns: int = 0  # ± of the nic stage
     tx: tuple[Dist, ...] = (NO_DIST,) * len(Stage)
+    split: Split = NO_SPLIT  # with PlaneHas.SPLIT
 
 
 NO_PLANE = Plane()

@@ -8,7 +8,7 @@ from nettop.model.types import SourceStatus
 
 # Of the RX wait, by enum nt_wait_method; each where the kernel lacks what those before it need.
 RX_METHODS = ("exact", "fentry", "tcp_probe")
-NAMES = ("wait", "stages", "path", "events", "stamps", "clocks")
+NAMES = ("wait", "split", "stages", "path", "events", "stamps", "clocks")
 
 
 def off(name: str, reason: str, fix: str | None = None) -> SourceStatus:

@@ -19,6 +19,7 @@ from nettop.sources import (
     events,
     off,
     path,
+    split,
     stages,
     stamps,
     wait,
@@ -27,7 +28,7 @@ from nettop.sources.meter import Meter
 from nettop.sources.tick import PlaneTick
 
 NOWHERE = 0  # inode of no namespace
-BPF_PLANES = (wait.NAME, stages.NAME, events.NAME, path.NAME)
+BPF_PLANES = (wait.NAME, split.NAME, stages.NAME, events.NAME, path.NAME)
 
 
 def libbpf_log() -> str:
@@ -45,6 +46,7 @@ class Planes:
         """Loads them, which needs privilege that may be given up afterwards."""
         self._off: dict[str, SourceStatus] = {}
         self._wait: wait.WaitPlane | None = None
+        self.split: split.SplitPlane | None = None
         self.stages: stages.StagesPlane | None = None
         self.events: events.EventsPlane | None = None
         self._path: path.PathPlane | None = None
@@ -69,6 +71,9 @@ class Planes:
         )
         if self._wait is None:
             self._off[wait.NAME] = status
+            self._off[split.NAME] = off(split.NAME, "needs the RX wait, which is off", status.fix)
+        else:
+            self.split = split.SplitPlane(self._wait, options.bpf_budget_pct)
         self.stages, status = stages.open_plane(cgroups.reached(), options.tx_sample)
         if self.stages is None:
             self._off[stages.NAME] = status
@@ -97,13 +102,18 @@ class Planes:
     def read(self, engine: Engine) -> PlaneTick:
         """Ends an interval; the engine's next sweep judges by it."""
         waited = self._wait.read(engine) if self._wait is not None else None
+        if self.split is not None:
+            self.split.read(engine)
         sent = self.stages.read(engine) if self.stages is not None else None
         happened = self.events.read(engine) if self.events is not None else None
         if self._path is not None:
             self._path.read(engine)
         ticks = ((wait.NAME, waited), (stages.NAME, sent), (events.NAME, happened))
+        runs = {name: t.runs for name, t in ticks if t is not None}
+        if self.split is not None and self.split.chosen:
+            runs[split.NAME] = self.split.runs
         return PlaneTick(
-            runs_per_s=self._rates({name: t.runs for name, t in ticks if t is not None}),
+            runs_per_s=self._rates(runs),
             lost=(happened.left_out if happened else 0)
             + (waited.no_storage + waited.focus_full if waited else 0)
             + (sent.full + sent.nic_lost if sent else 0),
@@ -119,6 +129,11 @@ class Planes:
             for name, n in runs.items()
             if name in before[1] and seconds > 0
         }
+
+    def choose(self, engine: Engine) -> None:
+        """After a sweep: splits the waits that its verdicts ask for."""
+        if self.split is not None:
+            self.split.choose(engine)
 
     def meter_programs(self) -> None:
         """Goes on with measuring what the programs cost, while that is wanted."""
@@ -163,6 +178,8 @@ class Planes:
         known = dict(self._off)
         if self._wait is not None:
             known[wait.NAME] = self._wait.status()
+        if self.split is not None:
+            known[split.NAME] = self.split.status()
         if self.stages is not None:
             known[stages.NAME] = self.stages.status()
         if self.events is not None:

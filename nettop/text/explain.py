@@ -13,11 +13,14 @@ from nettop.text import units
 from nettop.text.evidence import STATES
 from nettop.text.fields import FIELDS
 from nettop.text.verdicts import VERDICTS, VerdictSpec
+from nettop.text.waits import is_settled, split_of, split_says
 from nettop.text.words import who_text
 
 LEAST_RATIO_US = 1000  # a minimum from which on its multiples say something
 _IN_NAMESPACE = re.compile(r"\b(ping|mtr|nc|tc|ss|ip|ethtool|nstat|sysctl) ")
 _STANDS_STILL = frozenset("TtDZ")  # states of threads that read nothing
+# What the unknown of a verdict then does not name.
+_SETTLED = (Because.HERE, Because.NO_CPU, Because.STOPPED)
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)  # goes into a command as it is
 
 
@@ -67,21 +70,26 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
     evidence = _evidence(worst, row, detail)
     excluded, unmeasured = _checked(spec, row, model)
     holder = holder_evidence(row, model) if spec.by_holder else None
+    split = split_of(row) if spec.by_holder and worst is not Verdict.ACCEPT else None
     # What was lost here was not lost on the path; what the holder did is known where it was read.
-    known = row.rec.because in (Because.HERE, Because.NO_CPU) or holder is not None
+    known = row.rec.because in _SETTLED or holder is not None
+    known = known or (split is not None and is_settled(split))
+    did = [holder] if holder is not None else []
+    if split is not None:
+        did = [Evidence("split", split_says(split), max(split[1:6]), "ns"), *did]
     left_open = "" if known else spec.unknown
     open_ = [*unmeasured, left_open] if left_open else unmeasured
     return Explanation(
         who_text(row) or "–",
         spec.sentence + also,
-        f"{evidence}; {holder.says}" if holder is not None else evidence,
+        "; ".join((evidence, *(e.says for e in did))),
         "ruled out: " + ", ".join(e.says for e in excluded) if excluded else "",
         for_s,
         "not known: " + "; ".join(open_) if open_ else "",
         f"next: {_next_step(spec, row, model)}" if spec.next_step else "",
         (
             Evidence(_source(spec, row), evidence, row.rec.verdict_value, spec.unit),
-            *((holder,) if holder is not None else ()),
+            *did,
         ),
         tuple(excluded),
     )
@@ -147,8 +155,8 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
         case Verdict.UNREAD:
             least = "" if rec.flags & Flag.UNREAD_EXACT else "at least "
             unread = f"{units.size(rec.rqueue)} unread for {least}{units.time(value * 1e6)}"
-            if rec.because == Because.NO_CPU:
-                return f"{unread}{_NO_CPU}"
+            if rec.because in (Because.NO_CPU, Because.STOPPED):
+                return f"{unread}{_without_cpu(row)}"
             if rec.who & WHO_MAYBE:
                 return (
                     f"{unread}: the program must call recv(), unless it waits for more "
@@ -193,7 +201,7 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             return (
                 f"of {w.count} deliveries half waited {units.time(w.p50_ns)}, the worst "
                 f"{units.time(w.max_ns)}, before the program read them"
-                f"{_NO_CPU if rec.because == Because.NO_CPU else ''}"
+                f"{_without_cpu(row)}"
             )
         case Verdict.QDISC | Verdict.NIC:
             d = row.plane.tx[3 if worst is Verdict.QDISC else 4]
@@ -226,6 +234,12 @@ _NO_CPU = (
     "; a thread of it was ready and waited for a CPU longer than it ran, for half of that time or "
     "more"
 )
+
+
+def _without_cpu(row: Row) -> str:
+    """Where the waits were split, that says it better."""
+    return _NO_CPU if row.rec.because == Because.NO_CPU and split_of(row) is None else ""
+
 
 _NO_ANSWER = {
     Because.SYN: "SYNs sent again: nothing answers. The host is down, a firewall drops them or the "

@@ -189,6 +189,13 @@ def _stage_field(stage: Stage, q: str) -> Field:
                  "interval", loc=_plane(f"tx.{stage.value}.{q}_ns"), source="stages")  # fmt: skip
 
 
+def _split_field(name: str, says: str, member: str) -> Field:
+    return Field(f"rxwait.{name}", Kind.PERCENT, f"share of the time that received data waited in "
+                 f"this interval, in which {says}; of sockets that are read late, marked or opened",
+                 f"RX{name.upper()}%", 5, loc=Formula(Loc("plane", f"split.{member}"), "/", Loc(
+                 "plane", "split.waiting_ns", 0.01)), source="wait")  # fmt: skip
+
+
 _US, _MS = 1e3, 1e6
 
 # fmt: off
@@ -256,6 +263,11 @@ _FIELDS: tuple[Field, ...] = (
           loc=_plane("wait.max_ns"), source="wait"),
     Field("rxwait.n", Kind.COUNT, "deliveries that the program read in this interval", "RXWN", 4,
           loc=_plane("wait.count"), source="wait"),
+    _split_field("wake", "no thread that slept on it was woken yet", "wake_ns"),
+    _split_field("cpu", "the program was ready and no CPU was given to it", "cpu_ns"),
+    _split_field("ran", "the program ran and did something else", "ran_ns"),
+    _split_field("asleep", "the program slept, and not on this socket", "asleep_ns"),
+    _split_field("stopped", "the program was stopped by a signal or a debugger", "stopped_ns"),
     Field("tx.total.p99", Kind.TIME, "99th percentile of send to ACK in this interval", "TX99", 6,
           loc=_plane("tx.6.p99_ns"), source="stages", aliases=("tx99",)),
     *(_stage_field(stage, q) for stage in Stage for q in ("p50", "p99")

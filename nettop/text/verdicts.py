@@ -102,6 +102,7 @@ CAUSES = {
     Because.UNKNOWN: "unknown",
     Because.HERE: "this_host",
     Because.NO_CPU: "cpu_not_given",
+    Because.STOPPED: "stopped",
 }
 
 _UNANSWERED = {Because.SYN: "SYN", Because.PROBE: "probe", Because.KEEPALIVE: "keepal"}
@@ -134,6 +135,8 @@ _CPU_STEP = (
     "top: what else runs; cat /proc/{pid}/cgroup, and in that cgroup cpu.stat: nr_throttled is a "
     "quota (cpu.max) that is used up; ps -o ni,cls,psr -p {pid}: its priority and its CPU"
 )
+_STOPPED_STEP = "kill -CONT {pid} lets it go on, unless it was stopped on purpose"
+_READER = {Because.NO_CPU: _CPU_STEP, Because.STOPPED: _STOPPED_STEP}
 _TRACE = "mtr -T -P {port} {host} shows from which hop on"
 _HERE_STEP = (
     "tc -s qdisc, ip -s link, nft list ruleset (iptables -vnL): which queue, device or rule counts "
@@ -148,7 +151,7 @@ _TABLE = (
         "oldest unread data that poll() calls readable ≥ {unread_ms[0]}", "≥ {unread_ms[1]}",
         next_step="grep State /proc/{pid}/status (T stopped, D waits for a disk, R runs); then "
         "strace -fp {pid} shows where it is instead of recv()",
-        also=(Who.CPU,), causes=(Because.NO_CPU,), by_cause={Because.NO_CPU: _CPU_STEP},
+        also=(Who.CPU,), causes=(Because.NO_CPU, Because.STOPPED), by_cause=_READER,
         rules_out=("arrived",), unknown=_BUSY, by_holder=True,
     ),
     VerdictSpec(
@@ -256,7 +259,7 @@ _TABLE = (
         "≥ {wait_ms[1]}", of="p99",
         next_step="cat /proc/{pid}/schedstat, twice: if its 2nd number grows it waits for a CPU; "
         "else strace -cfp {pid} shows what it does between two reads",
-        also=(Who.CPU,), causes=(Because.NO_CPU,), by_cause={Because.NO_CPU: _CPU_STEP},
+        also=(Who.CPU,), causes=(Because.NO_CPU, Because.STOPPED), by_cause=_READER,
         rules_out=("arrived",), unknown=_BUSY, by_holder=True, source="wait",
     ),
     VerdictSpec(

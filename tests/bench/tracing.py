@@ -3,11 +3,11 @@
   python -m tests.bench.tracing [--quick] [--json]
 
 One-byte messages over loopback (oneway.c), ns per one-way message, each round all ways in turn:
-no tracing; the RX wait plane; the same tracepoints with empty programs (empty.bpf.c); TX stages of
-every send, and of one in 32, of the selected socket; the same stamps with empty programs
-(empty_sends.bpf.c); classic SO_TIMESTAMPING with three stamps. And
-iperf3 over loopback: throughput with the RX wait plane to without. Budgets: RX wait at most 250 ns
-and 3 × the empty pair; a stamped send at most 250 ns.
+no tracing; the RX wait plane; that with its waits split, of this socket and of others; the same
+tracepoints with empty programs (empty.bpf.c); TX stages of every send, and of one in 32, of the
+selected socket; the same stamps with empty programs (empty_sends.bpf.c); classic SO_TIMESTAMPING
+with three stamps. And iperf3 over loopback: throughput with the RX wait plane to without. Budgets:
+RX wait at most 250 ns and 3 × the empty pair; a stamped send at most 250 ns.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
+from nettop.engine import check, lib
 from nettop.sources import stages, wait
 from nettop.sources.cgroups import Reached, find_mount
 from nettop.sources.mounts import read_mounts
@@ -45,6 +46,26 @@ def waits(cookie: int) -> Iterator[None]:
         yield
     finally:
         plane.close()
+
+
+def split(of_it: bool) -> Around:
+    """The wait plane with waits split: of the receiver, or of a socket that is none of them."""
+
+    @contextlib.contextmanager
+    def around(cookie: int) -> Iterator[None]:
+        plane, status = wait.open_plane(100.0)
+        if plane is None:
+            raise RuntimeError(f"the RX wait plane is off: {status.reason}")
+        # The receiver is the socket that was made next to the sender.
+        near = range(cookie - 8, cookie + 8)
+        chosen = [(c, 0, 0, 0, b"") for c in (near if of_it else [1])]
+        try:
+            check(lib.nt_split_choose(plane.handle, chosen, len(chosen)), "choosing sockets")
+            yield
+        finally:
+            plane.close()
+
+    return around
 
 
 def empty(name: str) -> Around:
@@ -130,6 +151,8 @@ def bench(quick: bool = False, full: bool = False) -> Iterator[Result]:
     ways: dict[str, tuple[Around, tuple[str, ...]]] = {
         "nothing": (nothing, ()),
         "wait": (waits, ()),
+        "split": (split(True), ()),
+        "split of others": (split(False), ()),
         "stages 1:1": (sends(1), ()),
         "stages 1:32": (sends(32), ()),
         "SO_TIMESTAMPING": (nothing, ("stamp",)),
@@ -152,6 +175,10 @@ def bench(quick: bool = False, full: bool = False) -> Iterator[Result]:
         note = f"the pair takes {pair:.0f} ns"
         value = median(over("wait")) / pair
         yield Result("tracing", "RX wait to an empty pair of tracepoints", value, "x", 3, note)
+    for name in ("split", "split of others"):
+        more = [a - b for a, b in zip(took[name], took["wait"], strict=True)]
+        what = f"{name}, per message beside the RX wait"
+        yield Result("tracing", what, median(more), "ns", None, base)
     if "empty stamps" in took:
         floor = median(over("empty stamps"))
         note = f"stamps that nobody looks at take {floor:.0f} ns"

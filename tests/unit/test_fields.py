@@ -157,7 +157,7 @@ def test_registries_agree() -> None:
     for field in FIELDS.values():
         assert isinstance(field.loc, Loc | Formula | None)
         assert (field.loc is None) == (field.kind in (Kind.TEXT, Kind.ADDRESS)), field.id
-        assert bool(field.formula) == isinstance(field.loc, Formula), field.id
+        assert not field.formula or isinstance(field.loc, Formula), field.id
         assert field.help
         assert Sort(field)
     assert {f"sockets[].derived.{f.csv_name}" for f in DERIVED} <= set(KEYS)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nettop.model.types import Flag, Proto, Stage, Verdict
+from nettop.model.types import Flag, Proto, Row, Stage, Verdict
 from nettop.text import units
+from nettop.text.waits import SPLIT_PARTS, split_of
 from nettop.tui.glyphs import Glyphs
+from nettop.tui.panes.bar import stacked
 from nettop.tui.panes.cdf import Curve, cdf_lines
 from nettop.tui.panes.common import B, D, PaneLines, number_of, off_lines, row_of
 from nettop.tui.panes.data import PaneData
@@ -19,7 +21,7 @@ from nettop.tui.panes.spark import buckets, spark
 from nettop.tui.panes.tx import stage_lines
 from nettop.tui.panes.views import ACK, CDF, HEATMAP, PATH, SENDS, WAITS
 from nettop.tui.style import LEVEL_ROLES, Role
-from nettop.tui.widgets.lines import BLANK, Line, Part, line, width_of, wrapped
+from nettop.tui.widgets.lines import BLANK, Line, Part, flow, line, width_of, wrapped
 
 
 def rule(number: int, title: str, about: Sequence[str], width: int, g: Glyphs, focus: bool) -> Line:
@@ -86,6 +88,20 @@ def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     return lines[:height]
 
 
+def _split_lines(row: Row, data: PaneData, width: int, g: Glyphs) -> list[Line]:
+    """What the program did while data waited; without it why that is not known."""
+    split = split_of(row)
+    if split is not None:
+        shares = [(part.name, float(part.of(split))) for part in SPLIT_PARTS if part.of(split)]
+        bar, legend = stacked(shares, max(8, width - 18), g)
+        head: tuple[Part, ...] = (("waiting ", B), (f"{units.time(split.waiting_ns):>6} ", B))
+        return [(*head, *bar), *flow(legend, width)]
+    status = data.model.source("split")
+    if status is None or status.state != "off" or status.reason is None:
+        return []
+    return wrapped(line(("what it waits for ", D), f"{units.ABSENT} ", (status.reason, D)), width)
+
+
 def _wait_lines(data: PaneData, waits: Waits, width: int, height: int, g: Glyphs) -> list[Line]:
     view = data.views.of(WAITS, data.model)
     foot: list[Line] = []
@@ -103,6 +119,8 @@ def _wait_lines(data: PaneData, waits: Waits, width: int, height: int, g: Glyphs
         if row.plane.wait_approx:
             words.append(f"~ {row.plane.wait_approx} were merged")
         foot += wrapped(line((", ".join(words), D)), width)
+    if row is not None and height >= 11:
+        foot += _split_lines(row, data, width, g)
     room = height - len(foot)
     if view == HEATMAP:
         body = heatmap_lines(data.history, width, room, g, data.views.heat)

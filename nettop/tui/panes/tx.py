@@ -9,6 +9,7 @@ from textwrap import wrap
 from nettop.model.types import Dist, Histogram, NicStage, Stage
 from nettop.text import units
 from nettop.tui.glyphs import Glyphs
+from nettop.tui.panes.bar import stacked
 from nettop.tui.panes.rx import axis, place
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import BLANK, Line, Part, flow, line, wrapped
@@ -107,24 +108,11 @@ def _mean(dists: Sequence[Dist], width: int, g: Glyphs) -> list[Line]:
         return []
     # A stage that was not measured every time counts over all sends.
     parts = [s for s in SHOWN if dists[s].count and s is not Stage.NIC]  # that is a part of ack
-    shares = [(s, dists[s].sum_ns / total.count) for s in parts]
+    shares = [(s.name.lower(), dists[s].sum_ns / total.count) for s in parts]
     whole = sum(mean for _, mean in shares)
     if whole <= 0:
         return []
-    cells = max(8, width - 14)
-    shades = g.shades[::-1] + g.shades
-    bar: list[Part] = []
-    legend: list[Line] = []
-    used = 0.0
-    for i, (stage, mean) in enumerate(shares):
-        sign = shades[i % len(shades)]
-        before = round(used / whole * cells)
-        used += mean
-        bar.append((sign * (round(used / whole * cells) - before), Role.NORMAL))
-        pct = mean / whole * 100
-        if pct >= 0.5:
-            name = f"{stage.name.lower()} "
-            legend.append(line((sign, Role.NORMAL), (name, D), (f"{pct:.0f}%", B)))
+    bar, legend = stacked(shares, max(8, width - 14), g)
     head: tuple[Part, ...] = (("mean ", B), (f"{units.time(whole):>6} ", B))
     return [(*head, *bar), *flow(legend, width)]
 

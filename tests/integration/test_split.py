@@ -1,0 +1,259 @@
+"""What waits for a reader were spent on, with known answers: readers that do one thing."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nettop.collect import PollOptions
+from nettop.model.types import Because, PlaneHas, Split, Verdict, Who
+from nettop.poller import LiveFeed
+from nettop.sources import PlaneOptions
+from tests.integration.bpfobjects import until
+from tests.integration.namespaces import needs_root
+from tests.integration.sends import ABS_NS, cookie_of, near
+from tests.integration.test_wait import Pair, row_of
+
+pytestmark = needs_root
+DELAY_S = 0.3
+# A thread that is woken, runs and reads takes this beside what is measured.
+SLACK_NS = 200 * ABS_NS
+
+
+@pytest.fixture
+def feed(space: str) -> Iterator[LiveFeed]:
+    planes = PlaneOptions(bpf_budget_pct=100)
+    with closing(LiveFeed(PollOptions(netns=(space,), rows_all=True, planes=planes))) as made:
+        made.tick()
+        yield made
+
+
+@pytest.fixture
+def pair(space: str) -> Iterator[Pair]:
+    with closing(Pair(space)) as made:
+        yield made
+
+
+def choose(feed: LiveFeed, *socks: socket.socket) -> None:
+    feed.select_tx([cookie_of(s) for s in socks])
+    feed.tick()
+    model = feed.tick()
+    status = model.source("split")
+    assert status is not None
+    assert status.state == "ok", status.reason
+
+
+def split_of(feed: LiveFeed, sock: socket.socket) -> Split:
+    """Of the interval that ends now."""
+    feed.tick()
+    plane = row_of(feed, sock).plane
+    assert plane.has & PlaneHas.SPLIT
+    assert sum(plane.split[1:6]) + plane.split.unknown_ns == plane.split.waiting_ns
+    return plane.split
+
+
+class Child:
+    """Another process that does this work; what it returns is JSON."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self._read, write = os.pipe()
+        self.pid = os.fork()
+        if not self.pid:
+            os.write(write, json.dumps(work()).encode())
+            os._exit(0)
+        os.close(write)
+
+    def result(self) -> Any:
+        with os.fdopen(os.dup(self._read), "rb") as file:
+            return json.loads(file.read())
+
+    def close(self) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self._read)
+
+    def sleeps(self) -> bool:
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
+@contextmanager
+def reader(feed: LiveFeed, pair: Pair, work: Callable[[], object]) -> Iterator[Child]:
+    """A child that reads a first byte, so that it is known who reads, and then does the work."""
+
+    def reads() -> object:
+        pair.late.recv(1)
+        return work()
+
+    choose(feed, pair.late)
+    with closing(Child(reads)) as child:
+        pair.peer.sendall(b"1")
+        until(lambda: row_of(feed, pair.late).rec.rqueue == 0 and child.sleeps())
+        feed.tick()
+        yield child
+
+
+def test_nothing_runs_before_it_is_asked_for(pair: Pair, feed: LiveFeed) -> None:
+    pair.peer.sendall(b"x")
+    pair.late.recv(1)
+    model = feed.tick()
+    status = model.source("split")
+    assert status is not None
+    assert (status.state, status.method) == ("off", "sched_switch")
+    assert not row_of(feed, pair.late).plane.has & PlaneHas.SPLIT
+    split = feed._collector.planes.split
+    assert split is not None
+    assert split.runs == 0
+
+
+def test_a_reader_that_sleeps_elsewhere(pair: Pair, feed: LiveFeed) -> None:
+    def sleeps() -> int:
+        time.sleep(DELAY_S)
+        pair.late.recv(10)
+        return time.monotonic_ns()
+
+    with reader(feed, pair, sleeps) as child:
+        pair.peer.sendall(b"x")
+        sent = time.monotonic_ns()
+        waited_ns = child.result() - sent
+        got = split_of(feed, pair.late)
+    assert (got.takes, got.others) == (1, 0)
+    assert got.waiting_ns == near(waited_ns)
+    assert got.asleep_ns >= got.waiting_ns * 0.8
+    assert got.wake_ns == 0, "nobody slept on the socket"
+
+
+def test_a_reader_that_is_given_no_cpu(pair: Pair, feed: LiveFeed) -> None:
+    """Its CPU is another's, whose priority is higher, for a while."""
+    cpu = max(os.sched_getaffinity(0))
+    begun = os.pipe()
+
+    def spins() -> int:
+        os.sched_setaffinity(0, {cpu})
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        os.write(begun[1], b"x")
+        end = time.monotonic() + DELAY_S
+        while time.monotonic() < end:
+            pass
+        return time.monotonic_ns()
+
+    def reads() -> bool:
+        os.sched_setaffinity(0, {cpu})
+        return pair.late.recv(10) != b""
+
+    with reader(feed, pair, reads) as child, closing(Child(spins)) as other:
+        os.read(begun[0], 1)
+        pair.peer.sendall(b"x")
+        sent = time.monotonic_ns()
+        held_ns = other.result() - sent
+        assert child.result()
+        got = split_of(feed, pair.late)
+    for end in begun:
+        os.close(end)
+    assert got.takes == 1
+    assert got.cpu_ns == pytest.approx(held_ns, rel=0.03, abs=SLACK_NS)
+    assert got.cpu_ns >= got.waiting_ns * 0.9
+
+
+def test_a_reader_that_is_stopped(pair: Pair, feed: LiveFeed) -> None:
+    def reads() -> bool:
+        return pair.late.recv(10) != b""
+
+    with reader(feed, pair, reads) as child:
+        os.kill(child.pid, signal.SIGSTOP)
+        os.waitpid(child.pid, os.WUNTRACED)
+        pair.peer.sendall(b"x")
+        sent = time.monotonic_ns()
+        for _ in range(3):
+            time.sleep(DELAY_S)
+            least = time.monotonic_ns()
+            got = split_of(feed, pair.late)
+            assert got.takes == 0
+            assert got.stopped_ns >= got.waiting_ns * 0.99
+        assert time.monotonic_ns() - sent >= got.waiting_ns > 0
+        assert least > sent
+        row = row_of(feed, pair.late)
+        assert row.verdicts[0] is Verdict.UNREAD
+        assert (row.rec.who, row.rec.because) == (Who.APP, Because.STOPPED)
+        os.kill(child.pid, signal.SIGCONT)
+        assert child.result()
+        assert split_of(feed, pair.late).takes == 1
+
+
+def test_a_server_that_is_busy_with_another_connection(
+    space: str, pair: Pair, feed: LiveFeed
+) -> None:
+    with closing(Pair(space)) as other:
+
+        def serves() -> list[int]:
+            """In one thread; says how long it ran in the other's handler."""
+            epoll = select.epoll()
+            epoll.register(pair.late, select.EPOLLIN)
+            epoll.register(other.late, select.EPOLLIN)
+            ran_ns = 0
+            while True:
+                for fd, _ in epoll.poll():
+                    if fd == pair.late.fileno():
+                        pair.late.recv(10)
+                        return [ran_ns]
+                    other.late.recv(10)
+                    pair.peer.sendall(b"x")
+                    select.select([pair.late], [], [])
+                    before = time.thread_time_ns()
+                    while time.thread_time_ns() - before < DELAY_S * 1e9:
+                        pass
+                    ran_ns = time.thread_time_ns() - before
+
+        with reader(feed, pair, serves) as child:
+            other.peer.sendall(b"x")
+            (ran_ns,) = child.result()
+            got = split_of(feed, pair.late)
+    assert got.takes == 1
+    assert got.ran_ns == pytest.approx(ran_ns, rel=0.03, abs=SLACK_NS), (got, ran_ns)
+    assert got.ran_ns + got.cpu_ns >= got.waiting_ns * 0.9
+
+
+def test_what_a_delivery_wakes(pair: Pair, feed: LiveFeed) -> None:
+    def reads() -> bool:
+        return all(pair.late.recv(10) for _ in range(5))
+
+    with reader(feed, pair, reads) as child:
+        for _ in range(5):
+            until(child.sleeps)
+            pair.peer.sendall(b"x")
+            until(lambda: not feed.tick() or row_of(feed, pair.late).rec.rqueue == 0)
+            got = row_of(feed, pair.late).plane.split
+            assert got.asleep_ns <= ABS_NS, "it slept on the socket"
+        assert child.result()
+
+
+def test_udp_and_a_thread_that_takes_over(space: str, feed: LiveFeed) -> None:
+    from tests.integration.namespaces import inside
+
+    late, peer = inside(space, lambda: [socket.socket(type=socket.SOCK_DGRAM) for _ in "ab"])
+    with late, peer:
+        late.bind(("127.0.0.1", 0))
+        choose(feed, late)
+        late.setblocking(True)
+        peer.sendto(b"1", late.getsockname())
+        late.recv(10)
+        feed.tick()
+        peer.sendto(b"x", late.getsockname())
+        time.sleep(DELAY_S)
+        child = Child(lambda: len(late.recv(10)))
+        with closing(child):
+            assert child.result() == 1
+        got = split_of(feed, late)
+    assert (got.takes, got.others) == (1, 1)
+    assert got.waiting_ns >= DELAY_S * 1e9
+    assert got.unknown_ns >= got.waiting_ns * 0.9, "another process read, which was not watched"
