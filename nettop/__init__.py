@@ -5,6 +5,7 @@ This file is the map: it imports nothing, so that every start stays cheap.
 Rooms
     cli            reads the command line, opens a feed, chooses a screen or plain output
     options        argv to Options; optionvalues, ssargs; probe, watch have their own
+    config/        config.toml, NETTOP_ variables and the view that was saved
     commands/      record, replay, why, and the topics of nettop help
     headless       tables, JSON, CSV and snapshots without a screen; doctor: what works here
     sources/       what is read: /proc and system calls (namespaces, names, counters, evidence of

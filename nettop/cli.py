@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nettop import __version__, debug
 from nettop.ending import Stopped, ending
@@ -67,12 +67,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str]) -> int:
+    from nettop import config
     from nettop.options import Help, has_terminal, parse_args, user_environ
 
     environ = user_environ()
+    broken: NettopError | None = None
+    chosen, argv = config.config_file(argv)
+    try:
+        config.use(config.load(chosen, environ))
+    except NettopError as error:  # help is given nevertheless
+        broken = error
     options = parse_args(argv, environ)
     if isinstance(options, Help):
         return _help(options)
+    if broken is not None:
+        raise broken
     _begin_debug(options.debug, argv)
     if not sys.platform.startswith("linux"):
         raise NettopError(f"runs on Linux only, not on {sys.platform}: it asks Linux's sock_diag")
@@ -94,8 +103,9 @@ def _main(argv: Sequence[str]) -> int:
         return _probe(argv[1:], environ)
     if options.command == "reflect":
         return _reflect(argv[1:], environ)
-    _check_theme(options)
     screen = _wants_screen(options) and has_terminal(environ)
+    if screen:
+        options = on_screen(options)
     # Imports make no garbage, but looking for it costs a tenth of the start.
     gc.disable()
     if not screen:
@@ -127,6 +137,7 @@ def _help(asked: Help) -> int:
         "contents": topics.contents,
         "sort": topics.sort_keys,
         "columns": topics.columns,
+        "themes": topics.themes,
     }
     _print(texts[asked.topic]() if asked.topic in texts else topics.topic(asked.topic))
     return EXIT_OK
@@ -209,15 +220,8 @@ def _replay(options: Options, environ: Mapping[str, str]) -> int:
         return run(options)
     from nettop.tui.replay import run_replay
 
-    _check_theme(options)
+    options = on_screen(options)
     return run_replay(options, screen_options(options), at_end=options.command == "open")
-
-
-def _check_theme(options: Options) -> None:
-    if options.theme is not None:
-        from nettop.tui.app import check_theme
-
-        check_theme(options.theme)
 
 
 def _watch(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -427,8 +431,33 @@ def _run_screen(feed: RowFeed, options: Options) -> int:
     return run_app(feed, screen_options(options))
 
 
+def on_screen(options: Options) -> Options:
+    """With what the configuration says of the screen, where the command line says nothing."""
+    from nettop import config
+
+    wanted = config.in_force()
+    screen = {k: v for k, v in wanted.screen.items() if k not in options.given}
+    live = options.command == "live"
+    changes: dict[str, Any] = {k: screen[k] for k in ("sort", "theme") if k in screen}
+    if "mouse" in screen and "no_mouse" not in options.given:
+        changes["mouse"] = screen["mouse"]
+    if screen.get("readonly"):
+        changes["readonly"] = True
+    if live and "delay" in screen:
+        changes["delay_s"] = screen["delay"]
+    if live and "lookback" in screen:
+        changes["lookback_s"] = screen["lookback"]
+    if options.filter_text is None and wanted.screen.get("filter"):
+        changes["filter_text"] = wanted.screen["filter"]
+    return replace(
+        options, columns_at=wanted.columns_at, group=screen.get("group", "none"),
+        keys=tuple(wanted.keys.items()), **changes,
+    )  # fmt: skip
+
+
 def screen_options(options: Options) -> ScreenOptions:
     """What the command line says about the screen."""
+    from nettop.feed import Grouping
     from nettop.tui.app import ScreenOptions
 
     return ScreenOptions(
@@ -439,6 +468,8 @@ def screen_options(options: Options) -> ScreenOptions:
         sort_field=options.sort.field,
         sort_descending=options.sort.descending,
         columns=options.columns,
+        columns_at=options.columns_at,
+        grouping=Grouping[options.group.upper()],
         ascii=options.ascii,
         color=options.color,
         mouse=options.mouse,

@@ -6,12 +6,13 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from nettop import config
 from nettop import optionvalues as take
 from nettop.errors import NettopError, UsageError
 from nettop.export.formats import MANY_TICKS, SUFFIXES, Format
@@ -28,6 +29,7 @@ COMMANDS = (
     "snapshot", "open", "record", "replay", "watch", "why", "diff", "probe", "reflect", "clocks",
     "doctor", "help", "version",
 )  # fmt: skip
+_LISTS = (("-s", "sort"), ("--sort", "sort"), ("--columns", "columns"), ("--theme", "themes"))
 _OPERATOR = re.compile(r"[<>=!]|(eq|neq?|lt|leq?|gt|geq?)$", re.IGNORECASE)
 # So near to a name that it was meant: a word that is not may be one to filter by.
 _NEAR = 0.75
@@ -90,6 +92,13 @@ class Options:
     require: tuple[str, ...] = ()  # doctor: planes
     debug: str | None = None  # a file for notes of what each source did
     names: tuple[str, ...] = ()  # clocks: interfaces and PHCs
+    # what the configuration says of the screen
+    columns_at: Callable[[int], tuple[Field, ...] | None] = field(
+        default=lambda width: None, compare=False
+    )
+    group: str = "none"
+    # names of the options that the command line has
+    given: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def ticks(self) -> bool:
@@ -161,8 +170,10 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> Options | Hel
         _check_command(list(argv))
     if command in {"diff", "probe", "reflect", "watch", "why"}:
         return Options(command=command)
-    space, rest = parse_words(_parser(command), command, words)
-    return replace(_options(command, space, rest, environ), debug=space.debug)
+    parser = _parser(command)
+    space, rest = parse_words(parser, command, words)
+    given = frozenset(name for name, v in vars(space).items() if v is not parser.get_default(name))
+    return replace(_options(command, space, rest, environ), debug=space.debug, given=given)
 
 
 def parse_words(
@@ -241,9 +252,11 @@ def _help_topic(command: str, words: list[str]) -> str | None:
         return "usage" if command == "live" else command
     if "--help-json" in words:
         return "json"
+    if "--print-config" in words:
+        return "config"
     if command == "live" and ("-V" in words or "--version" in words):
         return "version"
-    for option, topic in (("-s", "sort"), ("--sort", "sort"), ("--columns", "columns")):
+    for option, topic in _LISTS:
         if f"{option}=help" in words or (option == "-s" and "-shelp" in words):
             return topic
         if option in words and words[words.index(option) + 1 :][:1] == ["help"]:
@@ -292,7 +305,7 @@ def _parser(command: str) -> Parser:
         add("-H", "--no-header", action="store_true")
     if command != "snapshot":
         add("--no-mouse", action="store_true")
-        add("--theme")
+        add("--theme", type=take.theme)
         add("--readonly", action="store_true")
     if command == "replay":
         add("--at", type=take.moment)
@@ -345,6 +358,11 @@ def add_sources(parser: Parser) -> None:
     add("--path", action="store_true")
     add("--bpf-budget", type=take.percent, default=5.0)
     add("filter", nargs="*")
+    wanted = dict(config.in_force().options)
+    parser.set_defaults(
+        no_bpf=not wanted.pop("bpf", True),
+        **{name: value for name, value in wanted.items() if name not in ("ascii", "color")},
+    )
 
 
 def _takes_value(parser: argparse.ArgumentParser) -> frozenset[str]:
@@ -533,11 +551,13 @@ def check_format(form: Format) -> None:
 
 def color_wanted(environ: Mapping[str, str]) -> bool:
     """False when NO_COLOR holds anything at all; set but empty means nothing (no-color.org)."""
-    return not environ.get("NO_COLOR")
+    return not environ.get("NO_COLOR") and config.in_force().options.get("color", True)
 
 
 def ascii_wanted(environ: Mapping[str, str]) -> bool:
-    """True when the locale that the user set is not UTF-8."""
+    """True when the locale that the user set is not UTF-8, or the configuration wants it."""
+    if config.in_force().options.get("ascii"):
+        return True
     name = ""
     for variable in ("LC_ALL", "LC_CTYPE", "LANG"):
         name = environ.get(variable, "")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nettop.text.fields import FIELDS, Field, lookup, nearest
+from nettop.text.themes import THEMES
 
 if TYPE_CHECKING:
     from nettop.times import Moment
@@ -84,6 +85,13 @@ def moment(text: str) -> Moment:
         return times.moment(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def theme(text: str) -> str:
+    if text not in THEMES:
+        hint = perhaps(nearest(text, list(THEMES))) or f": one of {', '.join(THEMES)}"
+        raise argparse.ArgumentTypeError(f"no theme '{text}'{hint} (--theme help says them)")
+    return text
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from nettop.commands import unit
 from nettop.model.types import Verdict
 from nettop.text.fields import FIELDS, Field, Kind
+from nettop.text.themes import THEMES
 from nettop.text.verdicts import VERDICTS, named
 from nettop.text.words import who_name
 
@@ -151,6 +152,18 @@ def columns() -> str:
     return "".join(
         _listed(f, None if f.csv_name == f.id else f"CSV: {f.csv_name}") for f in FIELDS.values()
     )
+
+
+def themes() -> str:
+    """The themes, one a line."""
+    return "".join(_row(name, about, 15) for name, about in THEMES.items())
+
+
+def config() -> str:
+    """Also what --print-config writes."""
+    from nettop.config import template
+
+    return template()
 
 
 def _listed(field: Field, unit: str | None) -> str:
@@ -335,6 +348,7 @@ TOPICS: dict[str, tuple[str, Callable[[], str]]] = {
     "systemd": ("a unit that records day and night, to be put in place", unit.service),
     "comparing": ("nettop diff: what is compared, when a change counts, --fail", comparing),
     "json": ("every key of the JSON", json_keys),
+    "config": ("config.toml with every setting, as --print-config writes it", config),
 }
 
 

@@ -23,6 +23,7 @@ from nettop.model.evidence import CpuWait
 from nettop.model.tcpinfo import InfoField
 from nettop.model.types import Detail, Dist, Histogram, Proc, Proto, Row, Sick, Stage
 from nettop.text.fields import Field
+from nettop.text.limits import OWN
 
 if TYPE_CHECKING:
     from nettop.query.compile import Filter
@@ -76,6 +77,11 @@ class Engine:
         self._cong: dict[int, str] = {}
         self.config = ffi.new("struct nt_config *")
         lib.nt_config_default(self.config)
+        for member, values in OWN.items():
+            if len(values) == 1:
+                setattr(self.config, member, values[0])
+            else:
+                getattr(self.config, member)[0:2] = values
 
     def twin(self, tail: Callable[[], tuple[InfoField, ...]]) -> Engine:
         """Another engine at the same tick, of one that polls nothing; neither changes the other.

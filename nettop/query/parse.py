@@ -180,6 +180,9 @@ class _Builder:
 
     def endpoint(self, word: str, cmp: str, token: Any) -> Node:
         """An address as it is shown: with %dev where the socket is bound to a device."""
+        peers = words.peers_at(_unquoted(token), (_ENDS[word],))
+        if peers is not None:
+            return peers if cmp == "=" else Not(peers)
         scoped = _SCOPE.search(_unquoted(token))
         if scoped is None:
             network, port = self.value(token, values.endpoint)

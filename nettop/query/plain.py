@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from nettop.query import values
@@ -11,6 +11,9 @@ from nettop.query.ast import Address, And, Compare, Like, Node, Not, Or, OwnedBy
 from nettop.text.fields import FIELDS, Field, Kind, nearest
 from nettop.text.verdicts import VERDICTS, named, worded
 
+Network = IPv4Network | IPv6Network
+# Networks by a name that the user gave them.
+_PEERS: dict[str, tuple[Network, ...]] = {}
 # Not in the registry: no column, no sort key.
 VERDICT = Field("verdict", Kind.TEXT, "an active verdict")
 # As WHY has them.
@@ -44,6 +47,9 @@ def _exactly(word: str) -> Node | None:
     if low in PROTOS:
         proto = Text(FIELDS["proto"], True, low)
         return And((_UDP, proto)) if low == "udp" else proto
+    peers = peers_at(word, (True,))
+    if peers is not None:
+        return peers
     mask = values.state_word(word)
     if mask is not None:
         return States(mask)
@@ -65,6 +71,35 @@ def _exactly(word: str) -> Node | None:
 def negated(node: Node) -> Node:
     """Names no state: what is no UDP are the rows that would be there without a filter."""
     return Not(node.parts[1]) if isinstance(node, And) and node.parts[0] == _UDP else Not(node)
+
+
+def use_peers(peers: Mapping[str, tuple[Network, ...]]) -> None:
+    """Names of networks, by small letters, that filters of this process know."""
+    _PEERS.clear()
+    _PEERS.update(peers)
+
+
+def networks(texts: Sequence[str]) -> tuple[Network, ...]:
+    """Prefixes and addresses.
+
+    Raises:
+        ValueMistake: one is none, or has a port.
+    """
+    found = []
+    for text in texts:
+        network, number = values.endpoint(text)
+        if network is None or number is not None:
+            raise values.ValueMistake(f"'{text}' is not a network")
+        found.append(network)
+    return tuple(found)
+
+
+def peers_at(name: str, sides: Sequence[bool]) -> Node | None:
+    """At one of these ends (True: remote) a network of that name; None where there is no name."""
+    found = _PEERS.get(name.lower())
+    if found is None:
+        return None
+    return Or(tuple(Address(remote, network, None) for network in found for remote in sides))
 
 
 def _begins(word: str) -> IPv4Network | IPv6Network | None:
@@ -99,6 +134,9 @@ def either_end(text: str) -> Node:
     Raises:
         ValueMistake: it is none.
     """
+    peers = peers_at(text, (False, True))
+    if peers is not None:
+        return peers
     scoped = _SCOPE.search(text)
     network, number = values.endpoint(_SCOPE.sub("", text, count=1))
     ends = _either(network, number)

@@ -106,6 +106,7 @@ KEYS: tuple[Key, ...] = (
     Key(("minus",), "-", "faster", "RUN", "shorter interval; in the past: play slower"),
     Key(("d",), "d", "delay", "RUN", "next usual interval: 0.5 1 2 5 10 s"),
     Key(("r",), "r", "reset", "RUN", "reset view: no filter, group, sort"),
+    Key(("W",), "W", "save_view", "RUN", "save this view: the next nettop begins with it"),
     Key(("P",), "P", "cost", "RUN", "planes: how, why not; what nettop costs"),
     Key(("ctrl+r",), "^R", "clear", "RUN", "clear histories"),
     Key(("ctrl+l",), "^L", "redraw", "RUN", "redraw the screen"),

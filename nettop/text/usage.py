@@ -272,7 +272,11 @@ _OPTIONS: tuple[Option, ...] = (
         _SCREEN, "    --no-color", "no colour (also when NO_COLOR is not empty)",
         ("live", "snapshot", "open", "record", "replay", "probe"),
     ),
-    Option(_SCREEN, "    --no-mouse   --theme T   --readonly", "", ("live", "open", "replay")),
+    Option(
+        _SCREEN, "    --theme T", "terminal (its own colours), light or dark; --theme help",
+        ("live", "open", "replay"),
+    ),
+    Option(_SCREEN, "    --no-mouse   --readonly", "", ("live", "open", "replay")),
     Option(
         _SCREEN, "    --lookback TIME", "keep the last ticks in memory, to look back on, at most "
         "64 MB; default 15m; 0: none", ("live",),
@@ -298,6 +302,9 @@ units, anywhere after the options (quote what the shell would take):
 nettop help filter has all of it.
 """
 _MORE = """\
+      --config FILE         instead of ~/.config/nettop/config.toml and
+                            /etc/nettop.toml; none: neither
+      --print-config        such a file with every setting and its default
   -h, --help   -V, --version   --help-json
 nettop COMMAND --help: the options of a command; nettop help: reference by topic
 """

@@ -5,22 +5,21 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from nettop.errors import UsageError
-from nettop.feed import Feed, Sort
-from nettop.text.fields import Field, nearest
+from nettop.feed import Feed, Grouping, Sort
+from nettop.text.fields import Field
 from nettop.text.keys import Keymap
 from nettop.tui import NO_COLOR
 from nettop.tui.base import ScreenApp, run_screen
 from nettop.tui.glyphs import ASCII, UTF8
 from nettop.tui.screens.main import MainScreen
-from nettop.tui.style import styles
+from nettop.tui.style import background, styles
 from nettop.tui.timeline import Arrival, Chosen, Kept, Timeline
 
 if TYPE_CHECKING:
@@ -38,12 +37,19 @@ class ScreenOptions:
     sort_field: Field | None = None
     sort_descending: bool = True
     columns: tuple[Field, ...] | None = None
+    # What is otherwise without being asked for: a width's columns, the grouping to begin with.
+    columns_at: Callable[[int], tuple[Field, ...] | None] = field(default=lambda width: None)
+    grouping: Grouping = Grouping.NONE
     ascii: bool = False
     color: bool = True
     mouse: bool = True
     theme: str | None = None
     readonly: bool = False
     keys: Mapping[str, str] = field(default_factory=dict)  # a key, and the action it is to have
+
+    def columns_for(self, width: int) -> tuple[Field, ...] | None:
+        """Those that were chosen; None: the usual ones."""
+        return self.columns or self.columns_at(width)
 
     @property
     def whole_filter(self) -> str | None:
@@ -75,10 +81,10 @@ class Filled(Message):
 class NettopApp(ScreenApp):
     """One main screen, on what its timeline shows."""
 
-    CSS = "Screen { background: ansi_default; }"
-
     def __init__(self, feed: Feed, options: ScreenOptions, kept: Kept | None = None) -> None:
         """kept: the ticks of a recording; a live feed has its own."""
+        back = background(options.color and not NO_COLOR, options.theme)
+        self.CSS = f"Screen, Overlay #box {{ background: {back}; }}"  # type: ignore[misc]
         super().__init__()
         self.timeline = Timeline(
             feed,
@@ -90,7 +96,7 @@ class NettopApp(ScreenApp):
         self.options = options
         self.keymap = Keymap(options.keys)
         self.glyphs = ASCII if options.ascii else UTF8
-        self.styles_of = styles(options.color and not NO_COLOR)
+        self.styles_of = styles(options.color and not NO_COLOR, options.theme)
         self.interval_s = options.delay_s
         self.numeric = False
         self.failure: BaseException | None = None
@@ -111,7 +117,7 @@ class NettopApp(ScreenApp):
         return self.timeline.feed
 
     def on_mount(self) -> None:
-        self.theme = self.options.theme or "ansi-dark"
+        self.theme = "ansi-dark"
         self.main = MainScreen()
         self.push_screen(self.main)
         self.timeline.base.start(self._on_model)
@@ -186,16 +192,6 @@ class NettopApp(ScreenApp):
             assert model is not None
             path = default_path(model, ending=ending)
             return write_snapshot(path, feed, model, shown, filter_text=filter_text)
-
-
-def check_theme(name: str) -> None:
-    """UsageError where Textual has no such theme."""
-    from textual.theme import BUILTIN_THEMES
-
-    if name not in BUILTIN_THEMES:
-        near = nearest(name, list(BUILTIN_THEMES))
-        hint = f"perhaps {' or '.join(near)}?" if near else f"one of {', '.join(BUILTIN_THEMES)}"
-        raise UsageError(f"--theme: no theme '{name}': {hint}")
 
 
 def exit_code(result: int | None, return_code: int | None) -> int:

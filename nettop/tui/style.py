@@ -1,9 +1,11 @@
-"""The seven ways a cell can look, in the sixteen colours of the user's own terminal."""
+"""The ways a cell can look, in the colours of the user's own terminal or of a theme."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from rich.style import Style
 
@@ -22,8 +24,29 @@ class Role(Enum):
     TITLE_BOLD = "title_bold"  # the column that sorts
 
 
-def styles(color: bool) -> Mapping[Role, Style]:
+@dataclass(frozen=True, slots=True)
+class Colours:
+    """Of a theme that does not take the terminal's own."""
+
+    back: str
+    text: str
+    dim: str
+    unwell: str
+    watch: str
+    focus: str
+
+
+COLOURS: Mapping[str, Colours] = {
+    "light": Colours("#ffffff", "#1a1a1a", "#5f5f5f", "#b00020", "#7a4f00", "#005a8c"),
+    "dark": Colours("#101010", "#e4e4e4", "#9e9e9e", "#ff6b6b", "#e6b400", "#4fc3f7"),
+}
+
+
+def styles(color: bool, theme: str | None = None) -> Mapping[Role, Style]:
     """Style of each role; without colour underline takes its place (NO_COLOR)."""
+    colours = COLOURS.get(theme or "") if color else None
+    if colours is not None:
+        return _of(colours)
     return {
         Role.NORMAL: Style(),
         Role.BOLD: Style(bold=True),
@@ -34,6 +57,30 @@ def styles(color: bool) -> Mapping[Role, Style]:
         Role.REVERSE: Style(reverse=True, bold=True),
         Role.TITLE: Style(underline=True),
         Role.TITLE_BOLD: Style(underline=True, bold=True),
+    }
+
+
+def background(color: bool, theme: str | None) -> str:
+    """Of what no text is on, as CSS has it."""
+    colours = COLOURS.get(theme or "") if color else None
+    return colours.back if colours is not None else "ansi_default"
+
+
+def _of(colours: Colours) -> Mapping[Role, Style]:
+    def style(color: str, **more: Any) -> Style:
+        return Style(color=color, bgcolor=colours.back, **more)
+
+    text = colours.text
+    return {
+        Role.NORMAL: style(text),
+        Role.BOLD: style(text, bold=True),
+        Role.DIM: style(colours.dim),
+        Role.UNWELL: style(colours.unwell, bold=True),
+        Role.WATCH: style(colours.watch),
+        Role.FOCUS: style(colours.focus, bold=True),
+        Role.REVERSE: style(text, reverse=True, bold=True),
+        Role.TITLE: style(text, underline=True),
+        Role.TITLE_BOLD: style(text, underline=True, bold=True),
     }
 
 

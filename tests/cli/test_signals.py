@@ -213,8 +213,8 @@ def test_json_in_a_terminal_is_one_object() -> None:
 @pytest.mark.parametrize(
     ("argv", "told"),
     [
-        (["--theme", "foo"], "textual-dark"),
-        (["open", "x.json", "--theme", "noord"], "nord"),
+        (["--theme", "foo"], "terminal"),
+        (["open", "x.json", "--theme", "drak"], "dark"),
         (["-d", "x"], "0.1"),
         (["srtt >"], "^"),
         (["probe", "tcp", "127.0.0.1:9", "-s", "1"], "bytes"),

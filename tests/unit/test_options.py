@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_nothing_means_the_screen() -> None:
         ("--no-bpf --path --tx-sample 8", {"no_bpf": True, "path": True, "tx_sample": 8}),
         ("--rx-method tcp_probe --bpf-budget 2", {"rx_method": "tcp_probe", "bpf_budget_pct": 2.0}),
         ("--ascii --no-color", {"ascii": True, "color": False}),
-        ("--no-mouse --theme x --readonly", {"mouse": False, "theme": "x", "readonly": True}),
+        ("--no-mouse --theme dark --readonly", {"mouse": False, "theme": "dark", "readonly": True}),
         ("--lookback 90s", {"lookback_s": 90.0}),
         ("--lookback 0", {"lookback_s": 0.0}),
         ("state established -1 dport = :443", {"once": True,
@@ -73,7 +74,8 @@ def test_nothing_means_the_screen() -> None:
 def test_options(line: str, changes: dict[str, object]) -> None:
     got = options(line)
     plain = Options()
-    names = [name for name in Options.__slots__ if getattr(got, name) != getattr(plain, name)]
+    compared = [f.name for f in fields(Options) if f.compare]
+    names = [name for name in compared if getattr(got, name) != getattr(plain, name)]
     assert {name: getattr(got, name) for name in names} == {
         name: value for name, value in changes.items() if value != getattr(plain, name)
     }

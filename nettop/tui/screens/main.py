@@ -15,6 +15,7 @@ from textual.containers import Horizontal
 from textual.screen import ModalScreen
 from textual.timer import Timer
 
+from nettop.errors import NettopError
 from nettop.feed import Grouping, Sort
 from nettop.model.types import Model, Row
 from nettop.query import narrowed
@@ -107,6 +108,8 @@ class MainScreen(FilterKeys):
         options = self.nettop.options
         self.filter_text = options.filter_text
         self.sort = Sort(options.sort_field, options.sort_descending)
+        if options.grouping:
+            self._group(options.grouping)
         self._arrange()
         kept = self.timeline.kept
         if kept is not None and kept.message:
@@ -211,7 +214,7 @@ class MainScreen(FilterKeys):
 
     def _choose_columns(self, width: int) -> None:
         assert self.model is not None
-        chosen, sort = self.nettop.options.columns, self.sort.field
+        chosen, sort = self.nettop.options.columns_for(width), self.sort.field
         key = (width, chosen, sort, tuple(s.state for s in self.model.sources))
         if key != self._columns_for:
             self._columns_for = key
@@ -518,6 +521,22 @@ class MainScreen(FilterKeys):
         self.groups.show(grouping)
         self._arrange()
         self.call_after_refresh(self.refresh_all)
+
+    def do_save_view(self) -> None:
+        """Filter, sort, grouping, interval, and the columns for this width."""
+        options = self.nettop.options
+        if options.readonly:
+            self.say("read-only: no view is saved", Role.WATCH)
+            return
+        from nettop.config.view import View, save_view
+
+        columns = {self.app.size.width: options.columns} if options.columns else {}
+        group = self.grouping.name.lower()
+        view = View(self.sort, group, self.filter_text, self.nettop.interval_s, columns)
+        try:
+            self.say(f"saved: {save_view(view)}")
+        except NettopError as error:
+            self.say(str(error), Role.UNWELL)
 
     def do_reset(self) -> None:
         self.below.clear()

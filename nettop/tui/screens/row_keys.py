@@ -79,7 +79,8 @@ class RowKeys(BellKeys):
         self.refresh_all()
 
     def _shifted(self, shift: int) -> ColumnSet | None:
-        return sideways(self.usual_set, self.nettop.options.columns, shift, self.app.size.width)
+        width = self.app.size.width
+        return sideways(self.usual_set, self.nettop.options.columns_for(width), shift, width)
 
     do_columns_left = partialmethod(_shift, -1)
     do_columns_right = partialmethod(_shift, 1)
