@@ -31,6 +31,7 @@ from nettop.model.types import (
     Totals,
 )
 from nettop.sample import Facts
+from nettop.text.limits import own_text
 
 
 class RowNames(Protocol):
@@ -106,6 +107,7 @@ class Deriver:
             path=path_tick(self.engine),
             intervals=self.seq - 1,
             evidence=self._judged_by(facts),
+            thresholds=own_text(),
         )
 
     def _judged_by(self, facts: Facts) -> HostTick:

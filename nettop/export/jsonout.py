@@ -146,7 +146,7 @@ def head_object(model: Model, filter_text: str | None) -> dict[str, Any]:
         "host": model.host,
         "kernel": model.kernel,
         "nettop": __version__,
-        **_known(filter=filter_text),
+        **_known(filter=filter_text, thresholds=model.thresholds),
         "sources": [
             _known(name=s.name, state=s.state, method=s.method, reason=s.reason, fix=s.fix)
             for s in model.sources

@@ -71,6 +71,7 @@ _TOP = {
     "kernel": "release of its kernel",
     "nettop": "version that wrote this",
     "filter": "the filter in force, as it was written",
+    "thresholds": "those of verdicts that are not the defaults: unread_ms=100,900 (watch, unwell)",
     "sources": "the planes and whether they work",
     "sources[].name": "diag, procs, wait, stages, path, events, stamps or clocks",
     "sources[].state": "ok, partial or off",

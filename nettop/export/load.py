@@ -271,6 +271,7 @@ def model_of(head: Mapping[str, Any]) -> Model:
         intervals=optional_integer(head, "intervals", ""),
         host=text(head, "host", ""),
         kernel=text(head, "kernel", ""),
+        thresholds=optional_text(head, "thresholds", ""),
         sources=tuple(
             _source(s, f"sources[{at}].") for at, s in enumerate(objects(head, "sources", ""))
         ),

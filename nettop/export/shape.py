@@ -43,7 +43,7 @@ _TEXTS = frozenset({
     "schema", "taken", "host", "kernel", "nettop", "filter", "name", "state", "method",
     "reason", "fix", "stretched", "at", "type", "proto", "addr", "comm", "why", "who", "text",
     "user", "netns_name", "family", "owner", "cgroup", "container", "cong", "kind", "level",
-    "unit", "of", "path", "handle", "parent",
+    "unit", "of", "path", "handle", "parent", "thresholds",
 })  # fmt: skip
 _OPEN = frozenset({
     "path.*.buckets", "rx_wait.buckets", "totals.who.*", "events[].last.rx_wait",

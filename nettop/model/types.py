@@ -478,6 +478,7 @@ class Model:
     file_events_dropped: Mapping[str, int] = field(default_factory=dict)  # of an opened file
     intervals: int | None = None  # ended so far: verdicts must hold in two; None: a file without
     evidence: HostTick = NO_TICK  # what the host says beside its sockets
+    thresholds: str | None = None  # of verdicts that are not the defaults: unread_ms=100,900
 
     def source(self, name: str) -> SourceStatus | None:
         return next((s for s in self.sources if s.name == name), None)

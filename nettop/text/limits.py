@@ -19,10 +19,20 @@ FRACTIONS = frozenset(m for m in DEFAULTS if m.endswith(("_ratio", "_per_s")) or
 OWN: dict[str, tuple[float, ...]] = {}  # of these members; an engine takes them when it is made
 
 
+def own_text() -> str | None:
+    """The thresholds that are not the defaults, as a file has them; None: all are."""
+    texts = (f"{name}={_numbers(values)}" for name, values in sorted(OWN.items()))
+    return " ".join(texts) or None
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return ",".join(f"{value:.9g}" for value in values)
+
+
 def use_limits(own: Mapping[str, tuple[float, ...]]) -> None:
     """Puts them in force in this process: in engines made from now on and in what help says."""
     OWN.clear()
-    OWN.update(own)
+    OWN.update((name, values) for name, values in own.items() if values != DEFAULTS[name])
     for verdict, spec in VERDICTS.items():
         limits = {member: own.get(member, DEFAULTS[member]) for member in spec.limits}
         if limits != spec.limits:

@@ -121,6 +121,8 @@ def header_lines(model: Model, filter_text: str | None, file: str | None) -> lis
         second.append(f"file {clean(file)}")
     if filter_text:
         second.append(f"filter {clean(filter_text)}")
+    if model.thresholds:
+        second.append(f"thresholds {clean(model.thresholds)}")
     second += [
         f"{s.name} {s.state}: {clean(s.reason)}{f' (fix: {clean(s.fix)})' if s.fix else ''}"
         for s in model.sources

@@ -195,6 +195,7 @@ def full_model() -> Model:
     }
     return make_model(
         3, path=hooks, rx_wait=wait, chosen=True, nic=NicStage(3, 0, 4, 5, 6), intervals=7,
+        thresholds="unread_ms=100,900",
         tx=tuple(Dist(n, 90, 8, 12, 14, 15) for n in range(1, 8)),
         file_events=({"type": "closed", "text": "x"},), file_events_dropped={"drop": 8},
         evidence=full_evidence(),

@@ -22,7 +22,7 @@ from nettop.feed import Sort
 from nettop.options import Options, parse_args
 from nettop.query import compile_filter
 from nettop.text.fields import FIELDS
-from nettop.text.limits import DEFAULTS
+from nettop.text.limits import DEFAULTS, own_text
 from nettop.text.verdicts import VERDICTS
 from nettop.tui.style import COLOURS
 
@@ -208,7 +208,9 @@ def test_thresholds_reach_the_engine_and_the_help(tmp_path: Path) -> None:
     assert list(config.rtt_ratio) == [1.5, 3.5]
     said = " ".join(spec.conditions[0] for spec in VERDICTS.values())
     assert "≥ 100 ms" in said
+    assert own_text() == "rtt_ratio=1.5,3.5 unclosed_s=5 unread_ms=100,900"
     use(Config())
+    assert own_text() is None
     assert list(Engine().config.unread_ms) == [200, 5000]
     assert "≥ 200 ms" in " ".join(spec.conditions[0] for spec in VERDICTS.values())
 
