@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import heapq
@@ -62,7 +63,8 @@ class Path:
                     heapq.heappush(due, (now + delay_s, number, to, packet))
             while due and due[0][0] <= time.monotonic():
                 _, _, to, packet = heapq.heappop(due)
-                os.write(to, packet)
+                with contextlib.suppress(OSError):  # a device that is not up yet
+                    os.write(to, packet)
 
     def _shaped(self, packet: bytes, *, from_first: bool) -> bytes | None:
         if packet[0] >> 4 != 4 or packet[9] != 6:
