@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import shutil
 import signal
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.lab.faults import work
-from tests.lab.faults.bed import TB, VA6, VB, VB6, Bed
+from tests.lab.faults.bed import TB, VA6, VB, Bed
 from tests.lab.faults.registry import Steps, client, scenario, server
 from tests.lab.faults.truth import Sockets, View
 
@@ -38,30 +40,46 @@ def conntrack_full(bed: Bed) -> Steps:
 
 
 def scan(F: mmap.mmap, net: str, per_s: int) -> None:
-    """A datagram to ever another address of a link."""
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+    """A datagram to ever another address of a link; each waits for an answer in a send buffer."""
+    sockets = [socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) for _ in range(20)]
+    for s in sockets:
         s.setblocking(False)
-        n = 1
-        while not F[1]:
-            if F[0]:
-                for _ in range(per_s // 20):
-                    n = n % 60_000 + 1
-                    try:
-                        s.sendto(b"x", (f"{net}::{n + 4096:x}", 9))
-                    except OSError:
-                        continue
-            time.sleep(0.05)
+    n = 0
+    while not F[1]:
+        for _ in range(per_s // 20 if F[0] else 0):
+            n = (n + 1) % 60_000
+            with contextlib.suppress(OSError):
+                sockets[n % 20].sendto(b"x", (f"{net}::{n + 4096:x}", 9))
+        time.sleep(0.05)
 
 
-@scenario("kern", "a scan fills the table of neighbours (IPv6) of the client's own host",
-          client(42103, "kern", "RPC client", also=("net",)), hold=12)  # fmt: skip
+def call_around(F: mmap.mmap, net: str, port: int, n: int) -> None:
+    """Short connections to ever another of n hosts on the link."""
+
+    def one(last: int) -> None:
+        with contextlib.suppress(EOFError, OSError), work.tcp("::") as s:
+            s.settimeout(8)
+            s.connect((f"{net}::{last:x}", port))
+            s.sendall(b"q" * 100)
+            work.exactly(s, 200)
+
+    i = 0
+    while not F[1]:
+        i += 1
+        threading.Thread(target=one, args=(256 + i % n,), daemon=True).start()
+        time.sleep(0.2)
+
+
+@scenario("kern", "a scan fills the table of neighbours (IPv6) of this host; it calls 200 hosts",
+          client(42103, "kern", "connecting", also=("net",), state="SYN_SENT"),
+          hold=12)  # fmt: skip
 def neighbours_full(bed: Bed) -> Steps:
-    bed.spawn("B", work.answer, 42103, address="::")
-    bed.spawn("A", work.ask, VB6, 42103, 0.05)
-    bed.spawn("A", scan, VA6.partition("::")[0], 3000)
-    yield
-    # The gateway's own entry is not kept while others wait for room.
-    bed.ip("A", "-6 neigh flush dev vA")
+    net = VA6.partition("::")[0]
+    for last in range(256, 456):
+        bed.ip("M", f"addr add {net}::{last:x}/64 dev mA nodad")
+    bed.spawn("M", work.serve_brief, 42103, address="::")
+    bed.spawn("A", call_around, net, 42103, 200)
+    bed.spawn("A", scan, net, 3000)
     yield
 
 
@@ -90,23 +108,27 @@ def slow_disk(bed: Bed) -> Steps:
     yield
 
 
-@scenario("kern", "the receiver's cgroup has 256 KB for the memory of TCP; bulk on a 20 ms path",
+@scenario("kern", "the receiver's cgroup has 128 KB for the memory of TCP; bulk on a 20 ms path",
           server(42105, "kern", "receiver"),
           client(42105, "peer", "sender", also=("net",), blank_ok=True))  # fmt: skip
 def tcp_memory_pressure(bed: Bed) -> Steps:
     bed.path(0.01)
-    group = bed.cgroup("memory")
+    # A first limit, so that sockets are counted at all.
+    group = bed.cgroup("memory", memory__kmem__tcp__limit_in_bytes=str(1 << 30))
     bed.spawn("B", work.drain, 42105, cgroup=group)
     bed.spawn("A", work.pour, TB, 42105, 65536, 0.04)
     yield
     limit = Path(group) / "memory.kmem.tcp.limit_in_bytes"
-    limit.write_text(str(64 * 1024))
-    bed.spawn("B", work.drain, 42199, cgroup=group)
+    for _ in range(100):
+        with contextlib.suppress(OSError):  # it holds more just now
+            limit.write_text(str(128 << 10))
+            break
+        time.sleep(0.01)
     yield
     limit.write_text("-1")
 
 
-@scenario("kern", "the reader's pages are thrown out for want of memory in its cgroup (12 MB)",
+@scenario("kern", "the reader's pages are thrown out for want of memory in its cgroup (24 MB)",
           server(42106, "app", "reader", also=("kern", "cpu")))  # fmt: skip
 def memory_pressure(bed: Bed) -> Steps:
     place = tempfile.mkdtemp(dir="/var/tmp")
@@ -116,8 +138,10 @@ def memory_pressure(bed: Bed) -> Steps:
     with file.open("wb") as out:
         out.write(os.urandom(size))
         os.fsync(out.fileno())
+        # Pages that are there are of another cgroup, and would stay.
+        os.posix_fadvise(out.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     group = bed.cgroup("memory", memory__limit_in_bytes=str(24 << 20))
-    slow = bed.cgroup("blkio", blkio__throttle__read_bps_device=f"{disk_of(place)} 4194304")
+    slow = bed.cgroup("blkio", blkio__throttle__read_bps_device=f"{disk_of(place)} 1048576")
     table = mmap.mmap(os.open(file, os.O_RDONLY), size, prot=mmap.PROT_READ)
 
     def look_up(data: bytes) -> None:
@@ -136,9 +160,19 @@ def memory_pressure(bed: Bed) -> Steps:
     yield
 
 
+def long_firewall(bed: Bed, name: str, rules: int) -> None:
+    """What each datagram that comes in is compared with."""
+    lines = ["-A INPUT -p udp -m udp --sport 1 -j DROP"] * rules
+    with tempfile.NamedTemporaryFile("w") as out:
+        out.write("\n".join(["*filter", *lines, "COMMIT", ""]))
+        out.flush()
+        bed.run(name, "iptables-restore", out.name)
+
+
 @scenario("kern", "a storm of packets: the reader's core takes them in for another program",
           server(42107, "cpu", "reader", also=("kern",)), hold=10)  # fmt: skip
 def softirq_storm(bed: Bed) -> Steps:
+    long_firewall(bed, "B", 400)
     bed.run("B", "sh", "-c", "echo 2 > /sys/class/net/vB/queues/rx-0/rps_cpus")
     bed.spawn("B", work.drain, 42107, cpu=1)
     bed.spawn("A", work.pour, VB, 42107, 100, 0.01)
@@ -151,6 +185,7 @@ def softirq_storm(bed: Bed) -> Steps:
           server(42108, "kern", "RPC server", also=("cpu",), blank_ok=True),
           client(42108, "net", "RPC client", also=("peer",), blank_ok=True), hold=10)  # fmt: skip
 def rps_one_cpu(bed: Bed) -> Steps:
+    long_firewall(bed, "B", 400)
     for name, device in (("B", "vB"), ("M", "mA")):
         bed.run(name, "sh", "-c", f"echo 2 > /sys/class/net/{device}/queues/rx-0/rps_cpus")
     bed.spawn("B", work.answer, 42108, cpu=0)

@@ -160,9 +160,11 @@ def brief(F: mmap, address: str, port: int, per_s: float) -> None:
         time.sleep(1 / per_s)
 
 
-def serve_brief(F: mmap, port: int, *, backlog: int = 128, sleep_s: float = 0.0) -> None:
+def serve_brief(
+    F: mmap, port: int, *, backlog: int = 128, sleep_s: float = 0.0, address: str = "0.0.0.0"
+) -> None:
     """Accepts one after the other; under fault late."""
-    server = listener(port, backlog=backlog)
+    server = listener(port, address, backlog=backlog)
     while True:
         if F[0]:
             time.sleep(sleep_s)
