@@ -70,6 +70,7 @@ static void *run(void *arg)
 	fds->netstat_fd = open_net("/proc/thread-self/net/netstat");
 	fds->snmp6_fd = open_net("/proc/thread-self/net/snmp6");
 	fds->route_fd = open_route();
+	fds->conntrack_fd = open_net("/proc/thread-self/net/stat/nf_conntrack");
 	return NULL;
 }
 

@@ -420,6 +420,7 @@ struct nt_netns_fds {
 	int sockstat6_fd; /* /proc/net/sockstat6; -1 none */
 	int snmp6_fd;	 /* /proc/net/snmp6; -1 none */
 	int route_fd;	 /* NETLINK_ROUTE socket made inside it; -1 none */
+	int conntrack_fd; /* /proc/net/stat/nf_conntrack; -1 none */
 };
 
 struct nt_procs_stats {

@@ -24,8 +24,11 @@ from nettop.model.evidence import (
 )
 from nettop.text.evidence import (
     CGROUP,
+    CONNTRACK,
     COUNTERS,
     DEVICE,
+    DRIVER,
+    NEIGHBOURS,
     PRESSURE,
     PROCESS,
     QDISC,
@@ -77,6 +80,18 @@ KEYS: dict[str, str] = {
     "host_cgroups": "cgroups of these processes, and those above that have a quota",
     "host_cgroups[].path": "below the mount",
     **_numbers("host_cgroups", CGROUP, "since it was made"),
+    "host_conntrack": "namespaces that follow connections: the table of nf_conntrack",
+    "host_conntrack[].netns": "inode of the network namespace",
+    **_numbers("host_conntrack", CONNTRACK, "since boot", _ZERO),
+    "host_neighbours": "the host's tables of neighbours; left out where they cannot be seen",
+    "host_neighbours[].name": "arp (IPv4), ndisc (IPv6)",
+    **_numbers("host_neighbours", NEIGHBOURS, "since boot", _ZERO),
+    "host_drivers": "NICs whose drivers' own counters are known here (`ethtool -S`), by one "
+    "vocabulary",
+    "host_drivers[].netns": "inode of the network namespace",
+    "host_drivers[].ifindex": "number of the device",
+    "host_drivers[].name": "its name",
+    **_numbers("host_drivers", DRIVER, "since the driver was loaded", _ZERO),
     "host_reads": "when each of these was read: what is dear is not read in every poll",
     "host_reads[].name": ", ".join(SOURCES),
     "host_reads[].at_ns": "CLOCK_MONOTONIC of its last read; left out if it was not read",
@@ -110,12 +125,7 @@ def evidence_object(tick: HostTick) -> dict[str, Any]:
             _with({"name": name}, numbers, moved.pressure.get(name))
             for name, numbers in sorted(now.pressure.items(), key=_KEY)
         ],
-        "host_devices": [
-            _with({"netns": netns, "ifindex": ifindex, "name": device.name}, device.numbers,
-                  moved.devices.get(netns, {}).get(ifindex))
-            for netns, devices in sorted(now.devices.items(), key=_KEY)
-            for ifindex, device in sorted(devices.items(), key=_KEY)
-        ],
+        "host_devices": _devices_objects(now.devices, moved.devices),
         "host_qdiscs": [
             _with({"netns": netns, "ifindex": q.ifindex, "kind": q.kind, "handle": q.handle,
                    "parent": q.parent}, q.numbers, moved.qdiscs.get(netns, {}).get(key))
@@ -130,12 +140,32 @@ def evidence_object(tick: HostTick) -> dict[str, Any]:
             _with({"path": path}, numbers, moved.cgroups.get(path))
             for path, numbers in sorted(now.cgroups.items(), key=_KEY)
         ],
+        "host_conntrack": [
+            _with({"netns": netns}, numbers, moved.conntrack.get(netns))
+            for netns, numbers in sorted(now.conntrack.items(), key=_KEY)
+        ],
+        "host_neighbours": [
+            _with({"name": name}, numbers, moved.neighbours.get(name))
+            for name, numbers in sorted(now.neighbours.items(), key=_KEY)
+        ],
+        "host_drivers": _devices_objects(now.drivers, moved.drivers),
         "host_reads": [_read_object(tick, source) for source in SOURCES],
     }  # fmt: skip
     return {key: items for key, items in lists.items() if items}
 
 
 _KEY = itemgetter(0)
+
+
+def _devices_objects(
+    now: Mapping[int, Mapping[int, Device]], moved: Mapping[int, Mapping[int, Numbers]]
+) -> list[dict[str, Any]]:
+    return [
+        _with({"netns": netns, "ifindex": ifindex, "name": device.name}, device.numbers,
+              moved.get(netns, {}).get(ifindex))
+        for netns, devices in sorted(now.items(), key=_KEY)
+        for ifindex, device in sorted(devices.items(), key=_KEY)
+    ]  # fmt: skip
 
 
 def _with(head: dict[str, Any], numbers: Numbers, up: Numbers | None) -> dict[str, Any]:
@@ -185,14 +215,16 @@ def evidence_of(head: Mapping[str, Any]) -> HostTick:
     up_cgroups: dict[str, Numbers] = {}
     for item, at in _items(head, "host_cgroups"):
         _take(item, at, text(item, "path", at), cgroups, up_cgroups)
-    devices: dict[int, dict[int, Device]] = {}
-    up_devices: dict[int, dict[int, Numbers]] = {}
-    for item, at in _items(head, "host_devices"):
-        netns, ifindex = integer(item, "netns", at, 32), integer(item, "ifindex", at, 32)
-        device = Device(text(item, "name", at), _map(item, "values", at))
-        devices.setdefault(netns, {})[ifindex] = device
-        if "increase" in item:
-            up_devices.setdefault(netns, {})[ifindex] = _map(item, "increase", at)
+    conntrack: dict[int, Numbers] = {}
+    up_conntrack: dict[int, Numbers] = {}
+    for item, at in _items(head, "host_conntrack"):
+        _take(item, at, integer(item, "netns", at, 32), conntrack, up_conntrack)
+    neighbours: dict[str, Numbers] = {}
+    up_neighbours: dict[str, Numbers] = {}
+    for item, at in _items(head, "host_neighbours"):
+        _take(item, at, text(item, "name", at), neighbours, up_neighbours)
+    devices, up_devices = _devices_of(head, "host_devices")
+    drivers, up_drivers = _devices_of(head, "host_drivers")
     qdiscs: dict[int, dict[str, Qdisc]] = {}
     up_qdiscs: dict[int, dict[str, Numbers]] = {}
     for item, at in _items(head, "host_qdiscs"):
@@ -220,12 +252,28 @@ def evidence_of(head: Mapping[str, Any]) -> HostTick:
             read_ns,
             by_source(lambda item, at: optional_text(item, "reason", at)),
             by_source(lambda item, at: optional_integer(item, "left_out", at)),
+            conntrack, neighbours, drivers,
         ),
         Moved(
             up_counters, up_softnet, up_pressure, up_devices, up_qdiscs, up_cgroups,
             by_source(lambda item, _: _seconds(item)),
+            up_conntrack, up_neighbours, up_drivers,
         ),
     )  # fmt: skip
+
+
+def _devices_of(
+    head: Mapping[str, Any], key: str
+) -> tuple[dict[int, dict[int, Device]], dict[int, dict[int, Numbers]]]:
+    found: dict[int, dict[int, Device]] = {}
+    up: dict[int, dict[int, Numbers]] = {}
+    for item, at in _items(head, key):
+        netns, ifindex = integer(item, "netns", at, 32), integer(item, "ifindex", at, 32)
+        device = Device(text(item, "name", at), _map(item, "values", at))
+        found.setdefault(netns, {})[ifindex] = device
+        if "increase" in item:
+            up.setdefault(netns, {})[ifindex] = _map(item, "increase", at)
+    return found, up
 
 
 def qdisc_key(qdisc: Qdisc) -> str:

@@ -10,8 +10,11 @@ from nettop.model.evidence import HostTick, Numbers
 from nettop.model.types import SourceStatus
 from nettop.text.evidence import (
     CGROUP,
+    CONNTRACK,
     COUNTERS,
     DEVICE,
+    DRIVER,
+    NEIGHBOURS,
     PRESSURE,
     QDISC,
     SOFTNET,
@@ -55,6 +58,13 @@ _TROUBLE: Mapping[str, frozenset[str]] = {
         "drops", "flows_plimit", "horizon_drops", "drop_overlimit", "drop_overmemory",
     }),
     "cgroups": frozenset({"nr_throttled", "throttled_us"}),
+    "conntrack": frozenset({"drop", "early_drop", "insert_failed"}),
+    "neighbours": frozenset({"table_fulls", "unresolved_discards"}),
+    "drivers": frozenset({
+        "rx_ring_full", "rx_driver_drops", "rx_port_discards", "allowance_bandwidth_in",
+        "allowance_bandwidth_out", "allowance_packets", "allowance_connections",
+        "allowance_link_local",
+    }),
 }  # fmt: skip
 # What grows with any traffic.
 _TRAFFIC = frozenset({
@@ -62,7 +72,8 @@ _TRAFFIC = frozenset({
 })  # fmt: skip
 _MEANINGS: Mapping[str, Mapping[str, Meaning]] = {
     "counters": COUNTERS, "softnet": SOFTNET, "pressure": PRESSURE, "devices": DEVICE,
-    "qdiscs": QDISC, "cgroups": CGROUP,
+    "qdiscs": QDISC, "cgroups": CGROUP, "conntrack": CONNTRACK, "neighbours": NEIGHBOURS,
+    "drivers": DRIVER,
 }  # fmt: skip
 
 
@@ -126,13 +137,14 @@ def _places(source: str, tick: HostTick) -> Iterator[tuple[str, Numbers]]:
     """What grew, by where: namespaces and CPUs are added up, the others have names."""
     now, moved = tick.now, tick.moved
     match source:
-        case "counters" | "softnet":
+        case "counters" | "softnet" | "conntrack":
             for numbers in getattr(moved, source).values():
                 yield "", numbers
-        case "devices":
-            for netns, devices in moved.devices.items():
+        case "devices" | "drivers":
+            named = getattr(now, source)
+            for netns, devices in getattr(moved, source).items():
                 for index, numbers in devices.items():
-                    yield now.devices[netns][index].name, numbers
+                    yield named[netns][index].name, numbers
         case "qdiscs":
             for netns, qdiscs in moved.qdiscs.items():
                 for key, numbers in qdiscs.items():

@@ -81,8 +81,10 @@ KEYS: dict[str, str] = {
     "spells[].worst": "its worst number; left out with who",
     "spells[].unit": "unit of it",
     "host_moved": "the host's own numbers that grew; left out where they were not read twice",
-    "host_moved[].source": "counters, softnet, pressure, devices, qdiscs or cgroups",
-    "host_moved[].place": "device, qdisc, cgroup, or cpu, memory, io; left out: the host",
+    "host_moved[].source": "counters, softnet, pressure, devices, qdiscs, cgroups, "
+    "conntrack, neighbours or drivers",
+    "host_moved[].place": "device, qdisc, cgroup, or cpu, memory, io, or arp, ndisc; left "
+    "out: the host",
     "host_moved[].name": "as host_* of nettop.snapshot/1 have it",
     "host_moved[].grew": "by how much",
     "host_moved[].unit": "its unit",

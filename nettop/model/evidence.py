@@ -14,11 +14,13 @@ from typing import NamedTuple, TypeVar
 Numbers = Mapping[str, int]
 
 SOURCES = (
-    "counters", "softnet", "pressure", "devices", "qdiscs", "processes", "cgroups",
+    "counters", "softnet", "pressure", "devices", "qdiscs", "processes", "cgroups", "conntrack",
+    "neighbours", "drivers",
 )  # fmt: skip
 # Numbers that are a state and no count: they have no increase.
 GAUGES = frozenset({
-    "backlog_bytes", "backlog_packets", "flags", "mtu_bytes", "quota_us", "period_us",
+    "backlog_bytes", "backlog_packets", "flags", "mtu_bytes", "quota_us", "period_us", "entries",
+    "entries_most",
 })  # fmt: skip
 
 
@@ -76,6 +78,10 @@ class Evidence:
     read_ns: Numbers = field(default_factory=dict)  # source → CLOCK_MONOTONIC of its last read
     reasons: Mapping[str, str] = field(default_factory=dict)  # source → what it lacks and why
     left_out: Numbers = field(default_factory=dict)  # source → what did not fit, how many
+    conntrack: Mapping[int, Numbers] = field(default_factory=dict)  # netns that follows connections
+    neighbours: Mapping[str, Numbers] = field(default_factory=dict)  # arp ndisc → since boot
+    # netns → ifindex → what its driver counts
+    drivers: Mapping[int, Mapping[int, Device]] = field(default_factory=dict)
 
 
 NO_EVIDENCE = Evidence()
@@ -92,6 +98,9 @@ class Moved:
     qdiscs: Mapping[int, Mapping[str, Numbers]] = field(default_factory=dict)
     cgroups: Mapping[str, Numbers] = field(default_factory=dict)
     since_s: Mapping[str, float] = field(default_factory=dict)  # source → between the two reads
+    conntrack: Mapping[int, Numbers] = field(default_factory=dict)
+    neighbours: Mapping[str, Numbers] = field(default_factory=dict)
+    drivers: Mapping[int, Mapping[int, Numbers]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +180,9 @@ class Mover:
             _moved(was.qdiscs, now.qdiscs) if "qdiscs" in fresh else last.qdiscs,
             increases(was.cgroups, now.cgroups) if "cgroups" in fresh else last.cgroups,
             since,
+            increases(was.conntrack, now.conntrack) if "conntrack" in fresh else last.conntrack,
+            increases(was.neighbours, now.neighbours) if "neighbours" in fresh else last.neighbours,
+            _moved(was.drivers, now.drivers) if "drivers" in fresh else last.drivers,
         )
         self._last = HostTick(now, moved)
         return self._last

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from nettop.model.evidence import NO_EVIDENCE, Device, Evidence, Numbers, Process, Qdisc
-from nettop.sources import hostcpu, hostnet
+from nettop.sources import hostcpu, hostnet, tables
+from nettop.sources.drivers import Drivers
 from nettop.sources.links import Links
 from nettop.sources.threads import Threads
 
@@ -31,7 +32,7 @@ class HostEvidence:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._due: dict[str, float] = {}
-        self._links = Links()
+        self._links, self._drivers = Links(), Drivers()
         self._threads = Threads()
         self._last = NO_EVIDENCE
         self._reasons: dict[str, str] = {}
@@ -57,6 +58,10 @@ class HostEvidence:
         pressure = self._timed("pressure", lambda: self._pressure(last))
         devices = self._timed("devices", lambda: self._devices(files))
         qdiscs = self._timed("qdiscs", lambda: self._qdiscs(files))
+        conntrack = self._timed("conntrack", lambda: self._conntrack(files))
+        neighbours = self._timed("neighbours", self._neighbours)
+        known = last.devices if devices is None else devices
+        drivers = self._timed("drivers", lambda: self._of_drivers(files, known))
         processes: Mapping[int, Process] = {}
         cgroups: Mapping[str, Numbers] = {}
         if pids:
@@ -75,13 +80,16 @@ class HostEvidence:
             counters,
             last.softnet if softnet is None else softnet,
             last.pressure if pressure is None else pressure,
-            {n: d for n, d in last.devices.items() if n in files} if devices is None else devices,
+            {n: d for n, d in known.items() if n in files},
             {n: q for n, q in last.qdiscs.items() if n in files} if qdiscs is None else qdiscs,
             processes,
             cgroups,
             dict(self._read_ns),
             dict(self._reasons),
             dict(self._left_out),
+            last.conntrack if conntrack is None else conntrack,
+            last.neighbours if neighbours is None else neighbours,
+            last.drivers if drivers is None else drivers,
         )
         return self._last
 
@@ -118,6 +126,35 @@ class HostEvidence:
         found = hostcpu.read_pressure()
         self._say("pressure", None if found else hostcpu.NO_PRESSURE)
         return last.pressure if found == last.pressure else found
+
+    def _conntrack(self, files: Mapping[int, hostnet.NetFiles]) -> dict[int, Numbers]:
+        """Of namespaces that follow connections."""
+        limit = tables.conntrack_limit()
+        pairs = (
+            (netns, tables.parse_conntrack(hostnet.read_fd(of.conntrack_fd), limit))
+            for netns, of in files.items()
+        )
+        return {netns: numbers for netns, numbers in pairs if numbers}
+
+    def _neighbours(self) -> Mapping[str, Numbers]:
+        found = tables.read_neighbours()
+        self._say("neighbours", None if found else tables.NO_NEIGHBOURS)
+        return found
+
+    def _of_drivers(
+        self, files: Mapping[int, hostnet.NetFiles], known: Mapping[int, Mapping[int, Device]]
+    ) -> dict[int, dict[int, Device]]:
+        out: dict[int, dict[int, Device]] = {}
+        left_out = 0
+        self._drivers.forget(files)
+        for netns, of in files.items():
+            if of.route_fd >= 0:
+                found, more = self._drivers.read(netns, of.route_fd, known.get(netns, {}))
+                left_out += more
+                if found:
+                    out[netns] = found
+        self._say("drivers", None, left_out)
+        return out
 
     def _devices(self, files: Mapping[int, hostnet.NetFiles]) -> dict[int, dict[int, Device]]:
         return self._of_namespaces("devices", self._links.devices, files)

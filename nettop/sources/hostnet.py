@@ -56,9 +56,13 @@ class NetFiles(Protocol):
     snmp6_fd: int
     netstat_fd: int
     route_fd: int  # a socket of NETLINK_ROUTE
+    conntrack_fd: int  # /proc/net/stat/nf_conntrack
 
 
-_FILES = ("sockstat_fd", "sockstat6_fd", "snmp_fd", "snmp6_fd", "netstat_fd", "route_fd")
+_FILES = (
+    "sockstat_fd", "sockstat6_fd", "snmp_fd", "snmp6_fd", "netstat_fd", "route_fd",
+    "conntrack_fd",
+)  # fmt: skip
 
 
 def close_counters(files: NetFiles) -> None:

@@ -167,6 +167,55 @@ QDISC: Mapping[str, Meaning] = {
     "ce_mark": Meaning("packets", "marked: they waited longer than ce_threshold"),
 }
 
+# /proc/net/stat/nf_conntrack, by namespace that follows connections.
+CONNTRACK: Mapping[str, Meaning] = {
+    "entries": Meaning("connections", "in its table now"),
+    "entries_most": Meaning("connections", "that fit (nf_conntrack_max)"),
+    "drop": Meaning("packets", "dropped: the table was full, or no entry could be made"),
+    "early_drop": Meaning("connections", "thrown out of a full table for a new one"),
+    "insert_failed": Meaning("packets", "dropped: another had made the entry just before"),
+    "invalid": Meaning("packets", "that fit no connection"),
+}
+
+# /proc/net/stat/{arp,ndisc}_cache, of the whole host.
+NEIGHBOURS: Mapping[str, Meaning] = {
+    "entries": Meaning("neighbours", "in the table now"),
+    "entries_most": Meaning("neighbours", "that fit (gc_thresh3)"),
+    "table_fulls": Meaning("times", "a neighbour was not looked for: the table was full"),
+    "unresolved_discards": Meaning("packets", "dropped: too many waited for a neighbour's answer"),
+    "res_failed": Meaning("neighbours", "that did not answer"),
+    "forced_gc_runs": Meaning("times", "the table was tidied up for want of room"),
+}
+
+# ETHTOOL_GSTATS, by device whose driver is known; nettop.sources.drivers has the drivers' names.
+DRIVER: Mapping[str, Meaning] = {
+    "rx_ring_full": Meaning(
+        "packets", "that the NIC had no free buffer for: the host was slow to take them"
+    ),
+    "rx_driver_drops": Meaning("packets", "dropped by the driver after they were received"),
+    "rx_port_discards": Meaning("packets", "dropped by the NIC itself: its own memory was full"),
+    "tx_ring_full": Meaning("times", "the driver's queue was full and sends had to wait"),
+    "allowance_bandwidth_in": Meaning(
+        "packets", "held or dropped by the cloud: more bytes came than the instance is allowed"
+    ),
+    "allowance_bandwidth_out": Meaning(
+        "packets", "held or dropped by the cloud: more bytes left than the instance is allowed"
+    ),
+    "allowance_packets": Meaning(
+        "packets", "held or dropped by the cloud: more packets than the instance is allowed"
+    ),
+    "allowance_connections": Meaning(
+        "packets", "dropped by the cloud: more connections than the instance is allowed"
+    ),
+    "allowance_link_local": Meaning(
+        "packets", "to the cloud's own services (DNS, NTP, metadata) dropped: more than allowed"
+    ),
+    "rx_pauses": Meaning("frames", "by which the other end of the cable asked for a pause"),
+    "tx_pauses": Meaning("frames", "by which this NIC asked the other end for a pause"),
+    "tx_stamps_skipped": Meaning("sends", "that the NIC did not timestamp: it had one under way"),
+    "tx_stamps_lost": Meaning("sends", "whose timestamp the NIC never gave"),
+}
+
 # /proc/PID/task/TID/schedstat and stat, of processes that hold sockets with a verdict.
 PROCESS: Mapping[str, Meaning] = {
     "threads": Meaning("threads", "there are"),

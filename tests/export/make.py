@@ -21,7 +21,18 @@ from nettop.model.types import (
     SourceStatus,
     Totals,
 )
-from nettop.text.evidence import CGROUP, COUNTERS, DEVICE, PRESSURE, QDISC, SOFTNET, Meaning
+from nettop.text.evidence import (
+    CGROUP,
+    CONNTRACK,
+    COUNTERS,
+    DEVICE,
+    DRIVER,
+    NEIGHBOURS,
+    PRESSURE,
+    QDISC,
+    SOFTNET,
+    Meaning,
+)
 from nettop.text.verdicts import VERDICTS
 
 HOSTILE = "a\x1b[31m\x07\n\r\t\x9b2J\u202e\u200b\ud800\x00,\"'<&>]]>=1+1"
@@ -104,5 +115,7 @@ def full_evidence() -> HostTick:
             {12: Process(3, 2, {"S": 2}, "/a", 10**9, 11, 12, 13, 14, 15, 2, 1)},
             {"/a": numbers(CGROUP, at)}, dict.fromkeys(SOURCES, at * 10**9),
             {"pressure": "why"}, {"devices": 5},
+            {7: numbers(CONNTRACK, at)}, {"arp": numbers(NEIGHBOURS, at)},
+            {7: {4: Device("eth0", numbers(DRIVER, at))}},
         ))  # fmt: skip
     return tick

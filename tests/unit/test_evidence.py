@@ -31,11 +31,23 @@ from nettop.model.evidence import (
 )
 from nettop.sample import Facts, Sample
 from nettop.sources import hostcpu
+from nettop.sources.drivers import NICS
 from nettop.sources.evidence import HostEvidence
 from nettop.sources.links import Links
 from nettop.sources.threads import CpuCgroups, Threads
 from nettop.store.frames import FrameReader, FrameWriter
-from nettop.text.evidence import CGROUP, COUNTERS, DEVICE, PRESSURE, PROCESS, QDISC, SOFTNET
+from nettop.text.evidence import (
+    CGROUP,
+    CONNTRACK,
+    COUNTERS,
+    DEVICE,
+    DRIVER,
+    NEIGHBOURS,
+    PRESSURE,
+    PROCESS,
+    QDISC,
+    SOFTNET,
+)
 
 _SIX = "0 0 0 0 0 0"
 SOFTNET_6_18 = f"a 2 3 {_SIX} 0 4 5 2 0 0\nb 0 0 {_SIX} 0 0 0 3 0 0\n".encode()
@@ -55,6 +67,9 @@ def evidence(at_s: int, **changes: Any) -> Evidence:
         read_ns=dict.fromkeys(SOURCES, at_s * SECOND),
         reasons={"pressure": "why"},
         left_out={"devices": 3},
+        conntrack={7: {"entries": 9, "drop": 1}},
+        neighbours={"arp": {"entries": 5, "table_fulls": 2}},
+        drivers={7: {2: Device("eth0", {"rx_ring_full": 4})}},
     )  # fmt: skip
     return replace(made, **changes)
 
@@ -98,8 +113,14 @@ def test_what_moved_between_two_reads() -> None:
         devices={7: {2: Device("eth0", {"tx_dropped": 6}), 3: Device("new", {"tx_dropped": 8})}},
         qdiscs={7: {"2 root 1:": Qdisc(2, "tbf", "1:", "root", {"drops": 5, "backlog_bytes": 9})}},
         cgroups={"/a": {"nr_throttled": 3, "throttled_us": 9000}},
+        conntrack={7: {"entries": 12, "drop": 4}},
+        neighbours={"arp": {"entries": 4, "table_fulls": 9}},
+        drivers={7: {2: Device("eth0", {"rx_ring_full": 9})}},
     ))  # fmt: skip
     moved = got.moved
+    assert moved.conntrack == {7: {"drop": 3}}
+    assert moved.neighbours == {"arp": {"table_fulls": 7}}
+    assert moved.drivers == {7: {2: {"rx_ring_full": 5}}}
     assert moved.counters == {7: {"TcpExtTCPTimeouts": 4}}
     assert moved.softnet == {1: {"dropped": 2}}
     assert moved.pressure == {}
@@ -159,7 +180,10 @@ def test_snapshots_bring_it_back() -> None:
         qdiscs={7: {"2 root 1:": Qdisc(2, "tbf", "1:", "root", {"drops": 5})}},
         softnet={0: {"dropped": 5}}, pressure={"cpu": {"some_us": 101, "full_us": 0}},
         cgroups={"/a": {"nr_throttled": 2, "throttled_us": 5001}},
+        conntrack={7: {"entries": 9, "drop": 2}}, neighbours={"arp": {"table_fulls": 3}},
+        drivers={7: {2: Device("eth0", {"rx_ring_full": 5})}},
     ))  # fmt: skip
+    assert tick.moved.drivers
     assert evidence_of(evidence_object(tick)) == tick
     assert evidence_object(HostTick()) == {}
     assert evidence_of({}) == HostTick()
@@ -182,9 +206,13 @@ def test_every_number_has_its_words() -> None:
     assert set(QDISC) == qdisc - {"ifindex", "handle", "parent", "pad", "pad2", "kind"}
     times = {f.name for f in fields(Process)} - {"states", "cgroup"}
     assert set(PROCESS) == times
-    known = set(SOFTNET) | set(PRESSURE) | set(DEVICE) | set(QDISC) | set(CGROUP)
+    known = set(SOFTNET) | set(PRESSURE) | set(DEVICE) | set(QDISC) | set(CGROUP) | set(CONNTRACK)
     assert known >= GAUGES
-    for registry in (COUNTERS, SOFTNET, PRESSURE, DEVICE, QDISC, PROCESS, CGROUP):
+    assert set(DRIVER) == {ours for wanted in NICS.values() for ours in wanted}
+    registries = (
+        COUNTERS, SOFTNET, PRESSURE, DEVICE, QDISC, PROCESS, CGROUP, CONNTRACK, NEIGHBOURS, DRIVER,
+    )  # fmt: skip
+    for registry in registries:
         assert all(m.unit and m.says and not m.says.endswith(".") for m in registry.values())
 
 
@@ -366,10 +394,12 @@ def test_what_is_dear_is_read_more_rarely(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(made._links, "devices", devices)
     monkeypatch.setattr(made._links, "qdiscs", lambda fd: ({}, 0))
+    monkeypatch.setattr(made._drivers, "read", lambda netns, fd, devices: ({}, 0))
 
     class Files:
         sockstat_fd = sockstat6_fd = snmp_fd = snmp6_fd = netstat_fd = -1
         route_fd = 3
+        conntrack_fd = -1
 
     for _ in range(4):
         got = made.read({}, 1, {7: Files()}, ())
