@@ -41,7 +41,8 @@ LOOKS: dict[str, tuple[int, str]] = {
     ),
     "lookback-listener": (148, "left_curly_bracket,~2,left_curly_bracket,~2,~1"),
 }
-WORST = """SELECT min(began) AS began, max(seconds) AS longest, who, what, process, count(*) AS spells
+WORST = """SELECT min(began) AS began, max(seconds) AS longest, who, what, process,
+  count(*) AS spells
 FROM spells_local WHERE level = 'unwell' GROUP BY who, what, process ORDER BY began"""
 BEFORE, MEANWHILE = "-158s..-148s", "-120s..-105s"
 
