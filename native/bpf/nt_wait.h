@@ -13,6 +13,8 @@
 #define NT_LISTENERS_MAX 1024
 #define NT_WAIT_SPACES 4096 /* network namespaces */
 
+#define NT_STANDING_NS 5000000 /* CoDel's target */
+
 enum nt_ws_flag {
 	NT_WS_UDP = 1,
 	NT_WS_SEEDED = 2,  /* the oldest entry is older than it says */
@@ -30,7 +32,10 @@ struct nt_ws {
 	__u64 cookie;
 	__u64 sum_ns;
 	__u64 max_ns[2]; /* of the epochs in epoch[] */
-	__u64 last_ns;	 /* UDP: the newest enqueue, noted or not */
+	union {
+		__u64 last_ns;	/* UDP: the newest enqueue, noted or not */
+		__u64 above_ns; /* TCP: as of UDP below */
+	};
 	__u32 epoch[2];
 	__u32 count;
 	__u32 bounded;
@@ -48,10 +53,20 @@ struct nt_ws {
 		struct {		/* UDP */
 			__u32 taken;	/* the datagrams before this number have been read */
 			__u32 taken_at; /* when the last was, in 2^10 ns, modulo 2^32 */
+			/* What the program moved, since the record was made. */
+			__u64 rx_bytes, tx_bytes;
+			__u32 rx_datagrams, tx_datagrams;
+			/*
+			 * Since then every datagram had waited for NT_STANDING_NS or longer when it
+			 * was read, and the queue was never empty; 0: not so.
+			 */
+			__u64 udp_above_ns;
 		};
 	};
 	__u16 merged[NT_RING];
 };
+
+_Static_assert(sizeof(struct nt_ws) <= 440, "a socket's record would take a larger slab");
 
 /* One socket as the iterator reports it. */
 struct nt_ws_out {
@@ -64,7 +79,15 @@ struct nt_ws_out {
 	__u32 approx;
 	__u32 oldest_bounded;
 	__u32 octaves[NT_OCTAVES];
+	/* Records of older recordings end here: NT_WS_OUT_BEFORE. */
+	__u64 above_ns;		  /* since then all that was read had waited long; 0: not so */
+	__u64 rx_bytes, tx_bytes; /* UDP */
+	__u32 rx_datagrams, tx_datagrams;
+	__u32 udp;
+	__u32 pad;
 };
+
+#define NT_WS_OUT_BEFORE 176
 
 /* Data that came before accept(), by the port that accepted it. */
 struct nt_accept_key {

@@ -79,7 +79,7 @@ static __always_inline u64 between(u64 from, u64 to, u32 wanted, u32 newest, u32
 	return from + (to - from) * (wanted - first) / steps;
 }
 
-static __always_inline void take_udp(struct nt_ws *s, struct nt_wait_cpu *c, u32 queued)
+static __always_inline void take_udp(struct nt_ws *s, struct nt_wait_cpu *c, u32 queued, u32 bytes)
 {
 	u64 now = bpf_ktime_get_ns(), at, span_ns = 0;
 	bool bounded = false;
@@ -113,6 +113,9 @@ static __always_inline void take_udp(struct nt_ws *s, struct nt_wait_cpu *c, u32
 		}
 	}
 	s->taken_at = (u32)(now >> 10);
+	s->rx_bytes += bytes;
+	s->rx_datagrams++;
+	note_standing(&s->udp_above_ns, at && at <= now ? now - at : 0, now, !queued);
 	if (!queued)
 		drained(s);
 	bpf_spin_unlock(&s->lock);

@@ -108,6 +108,17 @@ __attribute__((noinline)) int nt_wait_sum(struct nt_wait_cpu *c, u64 cookie, u64
 	return 0;
 }
 
+/* Something happened to it in this epoch. */
+static __always_inline void touch(struct nt_ws *s, u32 now)
+{
+	u32 slot = now & 1;
+
+	if (s->epoch[slot] != now) {
+		s->epoch[slot] = now;
+		s->max_ns[slot] = 0;
+	}
+}
+
 /* One take: `weight` deliveries that waited this long. */
 static __always_inline void sample(struct nt_ws *s, struct nt_wait_cpu *c, u64 wait_ns, u32 weight,
 				   bool bounded)
@@ -119,10 +130,7 @@ static __always_inline void sample(struct nt_ws *s, struct nt_wait_cpu *c, u64 w
 		s->octaves[octave] += weight;
 	s->count += weight;
 	s->sum_ns += wait_ns * weight;
-	if (s->epoch[slot] != now) {
-		s->epoch[slot] = now;
-		s->max_ns[slot] = 0;
-	}
+	touch(s, now);
 	if (wait_ns > s->max_ns[slot])
 		s->max_ns[slot] = wait_ns;
 	if (bounded) {
@@ -130,6 +138,15 @@ static __always_inline void sample(struct nt_ws *s, struct nt_wait_cpu *c, u64 w
 		c->bounded += weight;
 	}
 	nt_wait_sum(c, s->cookie, wait_ns, weight, fine);
+}
+
+/* CoDel's question: whether all that was read lately had waited for long. */
+static __always_inline void note_standing(u64 *above_ns, u64 wait_ns, u64 now, bool empty)
+{
+	if (empty || wait_ns < NT_STANDING_NS)
+		*above_ns = 0;
+	else if (!*above_ns)
+		*above_ns = now;
 }
 
 #include "nt_wait_tcp.bpf.h"
@@ -323,14 +340,17 @@ int BPF_PROG(wait_tcp_taken, struct sock *sk)
 		if (weight > 1 && (u64)s->span_us * 33000 > wait)
 			s->approx += weight;
 		sample(s, c, wait, weight, s->flags & NT_WS_SEEDED);
+		note_standing(&s->above_ns, wait, now, false);
 		s->flags &= ~NT_WS_SEEDED;
 		s->head = (at + 1) % NT_RING;
 		s->used--;
 	}
+	if (!s->used)
+		s->above_ns = 0;
 	return 0;
 }
 
-static __always_inline int taken_udp(struct sock *sk)
+static __always_inline int taken_udp(struct sock *sk, int bytes)
 {
 	struct nt_wait_cpu *c = this_cpu();
 
@@ -341,7 +361,7 @@ static __always_inline int taken_udp(struct sock *sk)
 
 	if (!s || !(s->flags & NT_WS_UDP) || !is_traced(s, sk))
 		return 0;
-	take_udp(s, c, udp_queued(sk));
+	take_udp(s, c, udp_queued(sk), (u32)bytes);
 	return 0;
 }
 
@@ -353,14 +373,35 @@ int BPF_PROG(wait_udp_taken, struct sock *sk, int ret, int flags)
 		return 0;
 	if (!ret && sk->sk_shutdown & NT_RCV_SHUTDOWN)
 		return 0; /* the end, not an empty datagram */
-	return taken_udp(sk);
+	return taken_udp(sk, ret);
+}
+
+/* So many bytes, as one datagram or (UDP_SEGMENT) as several. */
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(wait_udp_sent, struct sock *sk, int ret, int flags)
+{
+	if (sk->sk_protocol != NT_IPPROTO_UDP || ret < 0 || !is_inet(sk))
+		return 0;
+	struct nt_wait_cpu *c = this_cpu();
+
+	if (!c)
+		return 0;
+	c->runs++;
+	struct nt_ws *s = traced(sk, NULL, c);
+
+	if (!s || !(s->flags & NT_WS_UDP))
+		return 0;
+	__sync_fetch_and_add(&s->tx_bytes, ret);
+	__sync_fetch_and_add(&s->tx_datagrams, 1);
+	touch(s, epoch);
+	return 0;
 }
 
 /* With a datagram that was copied to the program; one that it peeked at is in the queue still. */
 SEC("fentry/skb_consume_udp")
 int BPF_PROG(wait_udp_consumed, struct sock *sk, struct sk_buff *skb, int len)
 {
-	return len < 0 || skb->next || !is_inet(sk) ? 0 : taken_udp(sk);
+	return len < 0 || skb->next || !is_inet(sk) ? 0 : taken_udp(sk, len);
 }
 
 /* Sockets that hold unread data when nettop starts: it is older by an unknown time. */
@@ -503,6 +544,16 @@ int wait_read(struct bpf_iter__bpf_sk_storage_map *ctx)
 	out.count = s->count;
 	out.bounded = s->bounded;
 	out.approx = s->approx;
+	if (s->flags & NT_WS_UDP) {
+		out.udp = 1;
+		out.above_ns = s->udp_above_ns;
+		out.rx_bytes = s->rx_bytes;
+		out.tx_bytes = s->tx_bytes;
+		out.rx_datagrams = s->rx_datagrams;
+		out.tx_datagrams = s->tx_datagrams;
+	} else {
+		out.above_ns = s->above_ns;
+	}
 	if (last_epoch == now - 1)
 		out.max_ns = last_max;
 	if (this_epoch == now && this_max > out.max_ns)

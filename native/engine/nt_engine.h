@@ -175,6 +175,7 @@ struct nt_engine {
 	struct nt_paths *paths;	     /* NULL: nothing of the path plane was */
 	struct nt_dropped *dropped;  /* by cookie */
 	uint32_t n_dropped;
+	uint64_t waits_over_ns;	       /* of the wait plane's last interval; 0: it is not known */
 	bool waits_whole;	       /* the wait plane knows of all that is readable */
 	struct nt_details front, back; /* of the last and of the running sweep */
 	struct nt_proc *loaded;

@@ -76,6 +76,10 @@ void nt_planes_reset_wait(struct nt_engine *e)
 		memset(&p->wait, 0, sizeof(p->wait));
 		memset(p->wait_octaves, 0, sizeof(p->wait_octaves));
 		memset(&p->split, 0, sizeof(p->split));
+		memset(&p->udp, 0, sizeof(p->udp));
+		p->standing_ms = 0;
+		if (p->has & NT_P_UDP)
+			p->udp.over_ns = e->waits_over_ns;
 		p->oldest_unread_ns = 0;
 		p->wait_bounded = p->wait_approx = 0;
 		p->has &= ~(uint32_t)(NT_P_UNREAD | NT_P_UNREAD_BOUND | NT_P_WAIT_OCTAVES |

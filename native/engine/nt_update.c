@@ -83,6 +83,21 @@ static void take_gauges(struct nt_rec *rec, const struct nt_diag_view *v, struct
 		rec->flags |= NT_F_APP_LIMITED;
 }
 
+/* before: it has a mean already. */
+static void roll_flow(struct nt_rec *rec, float dt_s, bool before)
+{
+	float flow = rec->tx_bytes_per_s > rec->rx_bytes_per_s ? rec->tx_bytes_per_s :
+								 rec->rx_bytes_per_s;
+
+	if (before)
+		rec->flow_bytes_per_s += (flow - rec->flow_bytes_per_s) * dt_s /
+					 (dt_s + FLOW_MEAN_S);
+	else
+		rec->flow_bytes_per_s = flow;
+	if (rec->flow_bytes_per_s < 0.5f)
+		rec->flow_bytes_per_s = 0;
+}
+
 static void roll_rates(struct nt_rec *rec, const struct nt_diag_view *v, struct nt_facts *f)
 {
 	float per_s = 1.0f / f->dt_s;
@@ -99,16 +114,7 @@ static void roll_rates(struct nt_rec *rec, const struct nt_diag_view *v, struct 
 	rec->tx_bytes_per_s = (float)acked * per_s;
 	rec->rx_bytes_per_s = (float)received * per_s;
 	rec->retrans_per_s = (float)f->new_retrans * per_s;
-	float flow = rec->tx_bytes_per_s > rec->rx_bytes_per_s ? rec->tx_bytes_per_s :
-								 rec->rx_bytes_per_s;
-
-	if (rec->flags & NT_F_RATES)
-		rec->flow_bytes_per_s += (flow - rec->flow_bytes_per_s) * f->dt_s /
-					 (f->dt_s + FLOW_MEAN_S);
-	else
-		rec->flow_bytes_per_s = flow;
-	if (rec->flow_bytes_per_s < 0.5f)
-		rec->flow_bytes_per_s = 0;
+	roll_flow(rec, f->dt_s, rec->flags & NT_F_RATES);
 	rec->flags |= NT_F_RATES;
 }
 
@@ -168,6 +174,22 @@ static void no_traffic(struct nt_rec *rec)
 {
 	rec->tx_bytes_per_s = rec->rx_bytes_per_s = rec->retrans_per_s = rec->flow_bytes_per_s = 0;
 	rec->flags |= NT_F_RATES;
+}
+
+/* What a UDP socket moved is known to the wait plane alone. */
+static bool udp_rates(const struct nt_engine *e, struct nt_rec *rec, float dt_s)
+{
+	const struct nt_plane *p = nt_rec_plane(e, rec);
+
+	if (!p || !(p->has & NT_P_UDP) || !p->udp.over_ns || rec->flags & NT_F_WAIT_UNTRACED)
+		return false;
+	float per_s = 1e9f / (float)p->udp.over_ns;
+
+	rec->tx_bytes_per_s = (float)p->udp.tx_bytes * per_s;
+	rec->rx_bytes_per_s = (float)p->udp.rx_bytes * per_s;
+	rec->retrans_per_s = 0;
+	roll_flow(rec, dt_s, rec->flags & NT_F_MOVED);
+	return true;
 }
 
 static void count(struct nt_engine *e, const struct nt_rec *rec)
@@ -268,7 +290,7 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		/* A socket that connects once more is not the one that closed. */
 		if (e->table.mark[i] & NT_M_FINAL)
 			nt_last_rates(e, i);
-		rec->flags |= NT_F_INFO;
+		rec->flags |= NT_F_INFO | NT_F_MOVED;
 		take_gauges(rec, v, &f);
 		/* A counter that went back is another connection: no rate from it. */
 		bool restart = nt_info64(v, TI_BYTES_ACKED) < rec->bytes_acked ||
@@ -290,8 +312,12 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		/* Before TIME_WAIT it moved something; in it, nothing. */
 		if (f.rolled && rec->flags & NT_F_INFO)
 			nt_last_rates(e, i);
-		else if (f.rolled)
+		else if (f.rolled && proto == NT_PROTO_UDP && udp_rates(e, rec, f.dt_s))
+			rec->flags |= NT_F_RATES | NT_F_MOVED;
+		else if (f.rolled) {
 			no_traffic(rec);
+			rec->flags &= ~(uint32_t)NT_F_MOVED;
+		}
 		rec->flags &= ~(uint32_t)(NT_F_INFO | NT_F_OLDEST_UNREAD);
 	}
 	f.plane = nt_rec_plane(e, rec);

@@ -32,6 +32,7 @@ enum nt_plane_has {
 	NT_P_WAIT_OCTAVES = 64, /* percentiles of wait are upper edges of octaves, max_ns aside */
 	NT_P_TX_OCTAVES = 128,	/* ... those of tx */
 	NT_P_SPLIT = 256,	/* split is known */
+	NT_P_UDP = 512,		/* udp is known */
 };
 
 /*
@@ -49,6 +50,13 @@ struct nt_split {
 	uint64_t others;     /* of these, such as another thread read than was expected */
 };
 
+/* What a UDP socket moved in the interval; over_ns 0: how long that was is not known. */
+struct nt_udp {
+	uint64_t rx_bytes, tx_bytes;
+	uint64_t rx_datagrams, tx_datagrams; /* or batches: UDP_GRO, UDP_SEGMENT */
+	uint64_t over_ns;
+};
+
 /* Of the last interval. */
 struct nt_plane {
 	struct nt_dist wait;
@@ -64,6 +72,9 @@ struct nt_plane {
 	uint32_t tx_nic_bar_ns; /* ± of the nic stage: two clocks were read for it */
 	struct nt_dist tx[7];
 	struct nt_split split; /* with NT_P_SPLIT */
+	struct nt_udp udp;     /* with NT_P_UDP */
+	uint32_t standing_ms;  /* so long all that was read had waited 5 ms or more; 0: not so */
+	uint32_t pad;
 };
 
 /* --- pure functions over buckets (nt_hist.c) --- */

@@ -31,6 +31,7 @@ enum nt_flag {
 	NT_F_UNREAD_EXACT = 1024, /* ... or its age itself: the wait plane saw it come */
 	NT_F_SKMEM = 512,	  /* the kernel sent skmeminfo (drops are known) */
 	NT_F_WAIT_UNTRACED = 2048, /* the wait plane samples sockets, and this is none of them */
+	NT_F_MOVED = 8192,	  /* with NT_F_RATES: tx_bytes_per_s and rx_bytes_per_s are known */
 	NT_F_UNREADABLE = 4096,	  /* poll() does not call readable what is unread */
 };
 

@@ -79,6 +79,7 @@ static int load(struct nt_wait *w, int method, int confined, bool with_kernel, b
 		return -errno;
 	bpf_program__set_autoload(w->skel->progs.wait_ready, exact);
 	bpf_program__set_autoload(w->skel->progs.wait_udp_taken, exact);
+	bpf_program__set_autoload(w->skel->progs.wait_udp_sent, exact);
 	bpf_program__set_autoload(w->skel->progs.wait_readable, method == NT_WAIT_FENTRY);
 	bpf_program__set_autoload(w->skel->progs.wait_udp_consumed, method == NT_WAIT_FENTRY);
 	bpf_program__set_autoload(w->skel->progs.wait_probe, method == NT_WAIT_PROBE);
@@ -133,6 +134,7 @@ int nt_wait_open(int method, int confined, struct nt_wait **ret, char *why, uint
 		{ w->skel->progs.wait_probe, &w->skel->links.wait_probe },
 		{ w->skel->progs.wait_tcp_taken, &w->skel->links.wait_tcp_taken },
 		{ w->skel->progs.wait_udp_taken, &w->skel->links.wait_udp_taken },
+		{ w->skel->progs.wait_udp_sent, &w->skel->links.wait_udp_sent },
 		{ w->skel->progs.wait_seed, &w->skel->links.wait_seed },
 		{ w->skel->progs.wait_kernel_tcp, &w->skel->links.wait_kernel_tcp },
 		{ w->skel->progs.wait_kernel_udp, &w->skel->links.wait_kernel_udp },

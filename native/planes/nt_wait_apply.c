@@ -143,6 +143,27 @@ static void fill_dist(struct nt_waits *w, const struct nt_ws_out *o, struct nt_p
 	nt_dist_of(octaves, NT_OCTAVES, 0, &p->wait);
 }
 
+#define STANDS_AFTER_MS 100 /* CoDel's interval */
+
+/*
+ * So long no delivery had waited for less than NT_STANDING_NS when it was read, and none does that
+ * is unread; 0: shorter than CoDel's interval.
+ */
+static uint32_t standing_ms(const struct nt_waits *w, const struct nt_ws_out *o)
+{
+	uint64_t age = w->read_ns - o->oldest_ns, ms;
+
+	if (age < NT_STANDING_NS)
+		return 0;
+	age -= NT_STANDING_NS; /* since then the oldest has waited so long */
+	if (o->above_ns && o->above_ns < w->read_ns && w->read_ns - o->above_ns > age)
+		age = w->read_ns - o->above_ns;
+	ms = age / 1000000;
+	if (ms < STANDS_AFTER_MS)
+		return 0;
+	return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
 /* False: the table does not know the socket. */
 static bool take_socket(struct nt_waits *w, struct nt_engine *e, const struct nt_ws_out *o)
 {
@@ -154,8 +175,10 @@ static bool take_socket(struct nt_waits *w, struct nt_engine *e, const struct nt
 
 	if (!b)
 		return true;
+	bool known = b->count || b->rx_datagrams || b->tx_datagrams;
+
 	p->has |= NT_P_WAIT | (w->head.probe ? NT_P_WAIT_PROBE : 0U);
-	if (b->count || w->whole) {
+	if (known || w->whole) {
 		p->wait.count = o->count - b->count;
 		p->wait.sum_ns = o->sum_ns - b->sum_ns;
 		p->wait.max_ns = o->max_ns;
@@ -166,10 +189,25 @@ static bool take_socket(struct nt_waits *w, struct nt_engine *e, const struct nt
 		if (p->wait.count)
 			fill_dist(w, o, p);
 	}
+	if (o->udp && w->head.datagrams && (known || w->whole)) {
+		p->has |= NT_P_UDP;
+		p->udp = (struct nt_udp){
+			.rx_bytes = o->rx_bytes - b->rx_bytes,
+			.tx_bytes = o->tx_bytes - b->tx_bytes,
+			.rx_datagrams = o->rx_datagrams - b->rx_datagrams,
+			.tx_datagrams = o->tx_datagrams - b->tx_datagrams,
+			.over_ns = e->waits_over_ns,
+		};
+	}
 	if (o->oldest_ns && o->oldest_ns < w->read_ns) {
 		p->has |= NT_P_UNREAD | (o->oldest_bounded ? NT_P_UNREAD_BOUND : 0);
 		p->oldest_unread_ns = w->read_ns - o->oldest_ns;
+		p->standing_ms = standing_ms(w, o);
 	}
+	b->rx_bytes = o->rx_bytes;
+	b->tx_bytes = o->tx_bytes;
+	b->rx_datagrams = o->rx_datagrams;
+	b->tx_datagrams = o->tx_datagrams;
 	b->count = o->count;
 	b->sum_ns = o->sum_ns;
 	b->bounded = o->bounded;
@@ -323,6 +361,9 @@ static int begin(struct nt_waits *w, struct nt_engine *e, const struct nt_sectio
 	}
 	if (w->max_ns > w->run_max_ns)
 		w->run_max_ns = w->max_ns;
+	e->waits_over_ns = head.read == w->head.read + 1 && w->read_ns && s->at_ns > w->read_ns ?
+				   s->at_ns - w->read_ns :
+				   0;
 	w->head = head;
 	e->waits_whole = head.complete != 0;
 	w->read_ns = s->at_ns;
@@ -380,6 +421,7 @@ int nt_wait_apply(struct nt_engine *e, const struct nt_section *s, const uint8_t
 		nt_planes_reset_wait(e);
 		w->head.shift = 0;
 		e->waits_whole = false;
+		e->waits_over_ns = 0;
 		mark_untraced(w, e);
 		nt_waits_free(w);
 		e->waits = NULL;
@@ -398,11 +440,12 @@ int nt_wait_apply(struct nt_engine *e, const struct nt_section *s, const uint8_t
 		free(one);
 		return err;
 	}
-	if (s->kind == NT_S_WAIT_SOCKETS && holds(s, sizeof(struct nt_ws_out))) {
-		for (uint32_t at = 0; !err && at < s->bytes; at += sizeof(struct nt_ws_out)) {
-			struct nt_ws_out o;
+	if (s->kind == NT_S_WAIT_SOCKETS &&
+	    (holds(s, sizeof(struct nt_ws_out)) || holds(s, NT_WS_OUT_BEFORE))) {
+		for (uint32_t at = 0; !err && at < s->bytes; at += s->arg) {
+			struct nt_ws_out o = { 0 };
 
-			memcpy(&o, body + at, sizeof(o));
+			memcpy(&o, body + at, s->arg);
 			if (!take_socket(w, e, &o))
 				err = keep_late(w, &o);
 		}

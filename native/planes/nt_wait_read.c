@@ -89,7 +89,7 @@ int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *
 	struct {
 		struct nt_wait_head head;
 		uint64_t buckets[NT_FINE];
-	} total = { .head = { .probe = w->probe } };
+	} total = { .head = { .probe = w->probe, .datagrams = w->exact } };
 	uint64_t cpu = nt_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
 	memset(ret, 0, sizeof(*ret));

@@ -16,13 +16,13 @@
 /* Body of NT_S_WAIT; the fine buckets of all traced sockets follow it. Its time is the records'. */
 struct nt_wait_head {
 	uint64_t sum_ns;
-	uint64_t max_ns;   /* of the interval */
-	uint32_t read;	   /* of the plane, from 1 */
-	uint32_t epoch;	   /* of the interval */
-	uint32_t probe;	   /* by tcp_probe, which is approximate */
-	uint32_t shift;	   /* 1 socket in 2^shift is traced */
-	uint32_t complete; /* every socket was traced exactly, from the start */
-	uint32_t pad;
+	uint64_t max_ns;    /* of the interval */
+	uint32_t read;	    /* of the plane, from 1 */
+	uint32_t epoch;	    /* of the interval */
+	uint32_t probe;	    /* by tcp_probe, which is approximate */
+	uint32_t shift;	    /* 1 socket in 2^shift is traced */
+	uint32_t complete;  /* every socket was traced exactly, from the start */
+	uint32_t datagrams; /* what UDP sockets moved is counted, both ways */
 };
 
 /* A record of NT_S_WAIT_FOCUS. */
@@ -52,6 +52,8 @@ struct nt_wait_base {
 	uint64_t cookie; /* 0: empty */
 	uint64_t sum_ns;
 	uint32_t count, bounded, approx;
+	uint32_t rx_datagrams, tx_datagrams;
+	uint64_t rx_bytes, tx_bytes;
 	uint32_t octaves[NT_OCTAVES];
 };
 

@@ -227,12 +227,14 @@ wait     RX queue wait: from the moment data is readable as poll() has it to the
          copied, not at the system call. Data before accept() counts its time in the accept queue,
          on the connection and on the listener. Percentiles count deliveries: exact to 1.6 % for
          sockets on the screen; of others, and of all that a filter matches, the upper edge of an
-         octave, at most twice too high and marked ~. The tracepoints came with Linux 6.3. On
-         older kernels, fentry on the surrounding functions gives the same numbers (except for
-         sockets of kTLS, sockmap and the kernel's own); where that does not load, tcp_probe gives
-         TCP alone, approximately. Cost: 704 bytes of kernel memory per traced socket, about 200
-         ns per delivery. Above 2 % of a CPU fewer sockets are traced, above --bpf-budget none;
-         header, pane and JSON say so.
+         octave, at most twice too high and marked ~. A queue stands (standing) when for 100 ms or
+         longer all that was read had waited 5 ms, and it was never empty. From Linux 6.3 on what
+         UDP sockets send and read is counted too: tx, rx, tx.dgrams/s, rx.dgrams/s. The tracepoints
+         came with Linux 6.3. On older kernels, fentry on the surrounding functions gives the same
+         numbers (except for sockets of kTLS, sockmap and the kernel's own); where that does not
+         load, tcp_probe gives TCP alone, approximately. Cost: 704 bytes of kernel memory per traced
+         socket, about 200 ns per delivery. Above 2 % of a CPU fewer sockets are traced, above
+         --bpf-budget none; header, pane and JSON say so.
 
 split    What waits for the reader are spent on: until a thread that slept on the socket is woken
          (wake), ready without a CPU (cpu), running something else (ran), asleep elsewhere (asleep),

@@ -9,7 +9,19 @@ from typing import Any
 
 from nettop.engine import ffi, lib
 from nettop.model.tcpinfo import TCP_INFO, InfoField, decode
-from nettop.model.types import NO_PLANE, Detail, Dist, Owner, Plane, Proc, Row, Sick, Split, Stage
+from nettop.model.types import (
+    NO_PLANE,
+    Detail,
+    Dist,
+    Owner,
+    Plane,
+    Proc,
+    Row,
+    Sick,
+    Split,
+    Stage,
+    UdpMoved,
+)
 from nettop.text.clean import clean
 from nettop.text.fields import Field, Formula, Loc
 
@@ -50,6 +62,9 @@ _U32 = struct.Struct("<I")
 SPLIT = struct.Struct("<8Q")
 assert SPLIT.size == ffi.sizeof("struct nt_split")
 assert [name for name, _ in ffi.typeof("struct nt_split").fields] == [*Split._fields]
+UDP = struct.Struct("<5Q")
+assert UDP.size == ffi.sizeof("struct nt_udp")
+assert [name for name, _ in ffi.typeof("struct nt_udp").fields] == [*UdpMoved._fields]
 DIST = struct.Struct("<6Q")
 assert DIST.size == ffi.sizeof("struct nt_dist")
 assert tuple(_sick_names) == Sick._fields
@@ -76,9 +91,11 @@ def plane_of(raw: bytes, at: int = 0) -> Plane:
     tx = member.pop("tx")
     wait = member.pop("wait")
     split = Split._make(SPLIT.unpack(member.pop("split")))
+    udp = UdpMoved._make(UDP.unpack(member.pop("udp")))
     return Plane(
         wait=dist_of(wait),
         split=split,
+        udp=udp,
         tx=tuple(dist_of(tx, i * DIST.size) for i in Stage),
         **member,
     )
@@ -94,6 +111,7 @@ def pack_plane(plane: Plane) -> bytes:
     values["wait"] = _pack_dist(plane.wait)
     values["tx"] = b"".join(map(_pack_dist, plane.tx))
     values["split"] = SPLIT.pack(*plane.split)
+    values["udp"] = UDP.pack(*plane.udp)
     return PLANE.pack(*values.values())
 
 

@@ -20,6 +20,7 @@ from nettop.model.types import (
     Row,
     Split,
     Stage,
+    UdpMoved,
 )
 
 _NIC_REST = ("waiting", "unplaced", "before_software")
@@ -124,10 +125,14 @@ def put_planes(out: dict[str, Any], row: Row) -> None:
         wait["traced"] = False
     if plane.has & PlaneHas.SPLIT:
         wait["split"] = plane.split._asdict()
+    if plane.standing_ms:
+        wait["standing_ns"] = plane.standing_ms * 1_000_000
     if wait:
         method = "tcp_probe" if plane.has & PlaneHas.WAIT_PROBE else "exact"
         wait["method"] = method if plane.has & PlaneHas.WAIT else "poll"
         out["rx_wait"] = wait
+    if plane.has & PlaneHas.UDP and plane.udp.over_ns:
+        out["udp"] = plane.udp._asdict()
     if plane.has & PlaneHas.TX:
         tx = tx_object(plane.tx, plane.tx_nic_bar_ns)
         if plane.has & PlaneHas.TX_OCTAVES:
@@ -149,7 +154,8 @@ def plane_of(source: Mapping[str, Any], where: str) -> tuple[Plane, Flag]:
     """What put_planes wrote, and the flags of the record that go with it."""
     wait, tx = mapping(source, "rx_wait", where), mapping(source, "tx", where)
     flags, has = Flag(0), PlaneHas(0)
-    if not wait and not tx:
+    udp = mapping(source, "udp", where)
+    if not wait and not tx and not udp:
         return NO_PLANE, flags
     at = f"{where}rx_wait."
     unread_ns = 0
@@ -180,7 +186,9 @@ def plane_of(source: Mapping[str, Any], where: str) -> tuple[Plane, Flag]:
     split, at_split = mapping(wait, "split", at), f"{at}split."
     if split:
         has |= PlaneHas.SPLIT
-    at_tx = f"{where}tx."
+    if udp:
+        has |= PlaneHas.UDP
+    at_tx, at_udp = f"{where}tx.", f"{where}udp."
     plane = Plane(
         wait=_dist(wait, at),
         wait_octaves=bytes(128),
@@ -194,6 +202,8 @@ def plane_of(source: Mapping[str, Any], where: str) -> tuple[Plane, Flag]:
         tx_resent=integer(tx, "resent", at_tx, 32, 0),
         tx_nic_bar_ns=integer(mapping(tx, "nic", at_tx), "bar_ns", f"{at_tx}nic.", 32, 0),
         tx=tx_of(source, where),
+        udp=UdpMoved(*(integer(udp, name, at_udp, 63, 0) for name in UdpMoved._fields)),
+        standing_ms=min(integer(wait, "standing_ns", at, 63, 0) // 1_000_000, 0xFFFFFFFF),
         split=Split(*(integer(split, name, at_split, 63, 0) for name in Split._fields)),
     )
     return plane, flags

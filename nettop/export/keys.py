@@ -233,8 +233,8 @@ _SOCKET = {
     "attrs.*": "tos, tclass, shutdown, v6only, mark, class_id, ulp, sockopt bits",
     "drops": "packets that this socket dropped in all",
     "rates": "of this interval",
-    "rates.tx_bytes_per_s": "payload acknowledged by the peer",
-    "rates.rx_bytes_per_s": "payload received in order",
+    "rates.tx_bytes_per_s": "payload acknowledged by the peer; of UDP what the program sent",
+    "rates.rx_bytes_per_s": "payload received in order; of UDP what the program read",
     "rates.flow_bytes_per_s": "the larger of both, mean of about 5 s",
     "rates.retrans_per_s": "segments resent",
     "rates.retr_pct": "bytes resent of bytes sent in the last 5 to 10 s, percent, less the share "
@@ -280,6 +280,8 @@ _SOCKET = {
     "rx_wait.bounded": "true: at least that",
     "rx_wait.method": "exact: each delivery was timed; tcp_probe: each segment, in order or not; "
     "poll: from tcpi_last_data_recv and the queue's movement",
+    "rx_wait.standing_ns": "so long all that was read had waited 5 ms or more, as what is unread "
+    "now has; from 100 ms on",
     "rx_wait.split": "what the program did while received data waited for it in this interval, "
     "where that was measured; where the parts make less than waiting_ns the rest is unknown",
     "rx_wait.split.waiting_ns": "so long something was unread",
@@ -290,6 +292,12 @@ _SOCKET = {
     "rx_wait.split.stopped_ns": "it was stopped by a signal or a debugger",
     "rx_wait.split.takes": "waits that ended with a read",
     "rx_wait.split.others": "of these, such as another thread read than was expected",
+    "udp": "what a UDP socket moved in the interval, where every datagram is counted (wait plane)",
+    "udp.rx_bytes": "that the program read",
+    "udp.tx_bytes": "that it sent",
+    "udp.rx_datagrams": "that it read, or batches of them (UDP_GRO)",
+    "udp.tx_datagrams": "that it sent, or batches of them (UDP_SEGMENT)",
+    "udp.over_ns": "length of the interval",
     "tx": "where sampled sends spent their time",
     **{
         f"tx.{stage}{dot}{name}": text

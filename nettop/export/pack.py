@@ -339,7 +339,11 @@ def _put_interval(rec: dict[str, Any], source: Mapping[str, Any], where: str) ->
     needed = ("tx_bytes_per_s", "rx_bytes_per_s", "retrans_per_s") if alive else ()
     if rates and all(name in rates for name in needed):
         flags |= Flag.RATES
-        for name in (*needed, "flow_bytes_per_s", "drops_per_s"):
+        known = rec["proto"] == Proto.UDP or mapping(source, "tcp_info", where)
+        if known and "tx_bytes_per_s" in rates and "rx_bytes_per_s" in rates:
+            flags |= Flag.MOVED
+        moved = () if needed else ("tx_bytes_per_s", "rx_bytes_per_s")
+        for name in (*needed, *moved, "flow_bytes_per_s", "drops_per_s"):
             rec[name] = optional_number(rates, name, place) or 0.0
         if rates.get("retr_pct") is not None:
             rec["retr_pct"] = number(rates, "retr_pct", place)

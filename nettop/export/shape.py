@@ -60,7 +60,8 @@ _WHOLE = frozenset({
 })  # fmt: skip
 _COUNTS = (
     "totals.", "rx_wait.", "path.", "tx.", "events[].last.", "events_untold.", "sockets[].meminfo.",
-    "sockets[].skmem.", "sockets[].cong_info.", "sockets[].rx_wait.", "sockets[].tx.",
+    "sockets[].skmem.", "sockets[].cong_info.", "sockets[].rx_wait.", "sockets[].udp.",
+    "sockets[].tx.",
     *evidence.COUNTS,
 )  # fmt: skip
 

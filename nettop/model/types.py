@@ -73,6 +73,7 @@ class Flag(IntFlag):
     UNREAD_EXACT = 1024
     WAIT_UNTRACED = 2048
     UNREADABLE = 4096
+    MOVED = 8192
 
 
 class Level(IntEnum):
@@ -184,6 +185,7 @@ class PlaneHas(IntFlag):
     WAIT_OCTAVES = 64
     TX_OCTAVES = 128
     SPLIT = 256
+    UDP = 512
 
 
 class Split(NamedTuple):
@@ -209,6 +211,19 @@ class Split(NamedTuple):
 NO_SPLIT = Split()
 
 
+class UdpMoved(NamedTuple):
+    """struct nt_udp: what a UDP socket moved in the interval."""
+
+    rx_bytes: int = 0
+    tx_bytes: int = 0
+    rx_datagrams: int = 0  # or batches of them: UDP_GRO, UDP_SEGMENT
+    tx_datagrams: int = 0
+    over_ns: int = 0  # 0: how long the interval was is not known
+
+
+NO_UDP = UdpMoved()
+
+
 @dataclass(frozen=True, slots=True)
 class Plane:
     """struct nt_plane: what the BPF planes know of a socket, of the last interval."""
@@ -226,6 +241,9 @@ class Plane:
     tx_nic_bar_ns: int = 0  # ± of the nic stage
     tx: tuple[Dist, ...] = (NO_DIST,) * len(Stage)
     split: Split = NO_SPLIT  # with PlaneHas.SPLIT
+    udp: UdpMoved = NO_UDP  # with PlaneHas.UDP
+    standing_ms: int = 0  # so long all that was read had waited 5 ms or more; 0: not so
+    pad: int = 0
 
 
 NO_PLANE = Plane()

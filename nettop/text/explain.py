@@ -201,7 +201,7 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             return (
                 f"of {w.count} deliveries half waited {units.time(w.p50_ns)}, the worst "
                 f"{units.time(w.max_ns)}, before the program read them"
-                f"{_without_cpu(row)}"
+                f"{_without_cpu(row)}{_stands(row)}"
             )
         case Verdict.QDISC | Verdict.NIC:
             d = row.plane.tx[3 if worst is Verdict.QDISC else 4]
@@ -234,6 +234,13 @@ _NO_CPU = (
     "; a thread of it was ready and waited for a CPU longer than it ran, for half of that time or "
     "more"
 )
+
+
+def _stands(row: Row) -> str:
+    ms = row.plane.standing_ms
+    if not ms:
+        return ""
+    return f"; its queue has stood for {units.time(ms * 1e6)}, in which all that was read was late"
 
 
 def _without_cpu(row: Row) -> str:

@@ -189,6 +189,16 @@ def _stage_field(stage: Stage, q: str) -> Field:
                  "interval", loc=_plane(f"tx.{stage.value}.{q}_ns"), source="stages")  # fmt: skip
 
 
+def _moved(member: str) -> Loc:
+    return Loc("rec", member, need=Flag.RATES | Flag.MOVED, states=TCP_ALIVE,
+               protos=1 << Proto.TCP | 1 << Proto.UDP)  # fmt: skip
+
+
+def _per_s(path: str) -> Formula:
+    """Of a count of the BPF planes; unknown where the length of the interval is."""
+    return Formula(Loc("plane", path), "/", Loc("plane", "udp.over_ns", 1e-9))
+
+
 def _split_field(name: str, says: str, member: str) -> Field:
     return Field(f"rxwait.{name}", Kind.PERCENT, f"share of the time that received data waited in "
                  f"this interval, in which {says}; of sockets that are read late, marked or opened",
@@ -222,12 +232,18 @@ _FIELDS: tuple[Field, ...] = (
           aliases=("src",), descending=False),
     Field("remote", Kind.ADDRESS, "remote address and port", "REMOTE", 21, left=True,
           aliases=("dst",), descending=False),
-    Field("tx", Kind.BITRATE, "payload acknowledged by the peer in this interval, bit/s", "TX", 4,
-          loc=_tcp("tx_bytes_per_s", need=Flag.RATES)),
-    Field("rx", Kind.BITRATE, "payload received in order in this interval, bit/s", "RX", 4,
-          loc=_tcp("rx_bytes_per_s", need=Flag.RATES)),
+    Field("tx", Kind.BITRATE, "payload acknowledged by the peer in this interval, bit/s; of UDP "
+          "what the program sent (wait plane, Linux 6.3)", "TX", 4, loc=_moved("tx_bytes_per_s")),
+    Field("rx", Kind.BITRATE, "payload received in order in this interval, bit/s; of UDP what the "
+          "program read (the same)", "RX", 4, loc=_moved("rx_bytes_per_s")),
+    Field("tx.dgrams/s", Kind.RATE, "UDP: datagrams that the program sent per second in this "
+          "interval, or batches of them (UDP_SEGMENT)", "TXDG/s", 6,
+          loc=_per_s("udp.tx_datagrams"), source="wait"),
+    Field("rx.dgrams/s", Kind.RATE, "UDP: datagrams that the program read per second in this "
+          "interval, or batches of them (UDP_GRO)", "RXDG/s", 6,
+          loc=_per_s("udp.rx_datagrams"), source="wait"),
     Field("flow", Kind.BITRATE, "the larger of tx and rx, mean of about 5 s, bit/s", "FLOW", 5,
-          loc=_tcp("flow_bytes_per_s", need=Flag.RATES)),
+          loc=_moved("flow_bytes_per_s")),
     Field("srtt", Kind.TIME, "smoothed round-trip time (tcpi_rtt)", "SRTT", 6,
           loc=_tcp("rtt_us", _US, absent=ABSENT["rtt"]), aliases=("rtt",)),
     Field("rttvar", Kind.TIME, "mean deviation of the round-trip time (tcpi_rttvar)", "±VAR", 6,
@@ -261,6 +277,9 @@ _FIELDS: tuple[Field, ...] = (
           "RXW90", 6, loc=_plane("wait.p90_ns"), source="wait"),
     Field("rxwait.max", Kind.TIME, "longest wait in this interval", "RXWMAX", 6,
           loc=_plane("wait.max_ns"), source="wait"),
+    Field("standing", Kind.TIME, "how long the receive queue has stood: all that was read had "
+          "waited 5 ms or more, and what is unread has; from 100 ms on (CoDel's standing queue)",
+          "STANDS", 6, loc=Loc("plane", "standing_ms", _MS, absent=0), source="wait"),
     Field("rxwait.n", Kind.COUNT, "deliveries that the program read in this interval", "RXWN", 4,
           loc=_plane("wait.count"), source="wait"),
     _split_field("wake", "no thread that slept on it was woken yet", "wake_ns"),

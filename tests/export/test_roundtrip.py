@@ -79,7 +79,7 @@ def sockets(draw: st.DrawFn, cookie: int) -> tuple[Row, Detail | None]:
     detail = None
     gauges: dict[str, int] = {}
     if proto != Proto.UDP and draw(st.booleans()):
-        flags |= int(Flag.INFO) * (proto == Proto.TCP)
+        flags |= int(Flag.INFO | Flag.MOVED) * (proto == Proto.TCP)
         length = draw(st.sampled_from([104, 192, 232, 248, 280]))
         raw = draw(st.binary(min_size=length, max_size=length))
         detail = make_detail(
@@ -90,6 +90,8 @@ def sockets(draw: st.DrawFn, cookie: int) -> tuple[Row, Detail | None]:
         )  # fmt: skip
         if proto == Proto.TCP:  # of MPTCP the engine takes no tcp_info
             gauges = {m: detail.tcp_info[n] for m, n in COPIES.items() if n in detail.tcp_info}
+    if proto == Proto.UDP and flags & Flag.RATES:
+        flags |= int(Flag.MOVED) * draw(st.booleans())
     verdicts = draw(st.integers(0, 2 ** len(Verdict) - 1))
     active = [v for v in Verdict if verdicts >> v & 1]
     first = draw(st.sampled_from(active)) if active else 0
