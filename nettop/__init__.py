@@ -20,6 +20,7 @@ Rooms
     replay         ReplayFeed: the same engine fed by a recording
     filefeed       the feed of an opened snapshot
     feed           the protocol of all feeds
+    causes/        what explains verdicts, by the evidence of a tick: the table of rules
     spells         each verdict of a socket from when it began to hold until it ended
     findings/      what a look came to: cases that share a cause, as text, HTML and JSON
     changes        ticks in which something changed; lookback: what the screen keeps of ticks
@@ -95,6 +96,7 @@ Glossary (used literally, in code and texts)
     host evidence  what a host says beside its sockets (counters, devices, qdiscs, CPU given):
                  raw in the facts, with the time of each read; what moved is derived
     level        ok, watch or unwell: the loudest verdict, sinking 10 s after it ended
+    cause        what explains a verdict: found on this host, with evidence, and named by WHO
     verdict      one named thing that is wrong with a socket, with its number
     spell        one verdict of one socket, from the tick in which it began to hold to its end
     look         the ticks that nettop why takes, of this host or of a recording

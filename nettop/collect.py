@@ -43,6 +43,7 @@ NETNS_EVERY_S = 5.0
 NAMES_EVERY_S = 5.0
 WALK_EVERY_S = 10.0  # it takes every socket's lock
 OWN_MEMORY = Path("/proc/self/statm")
+MOST_ASKED_OF = 64  # sockets with verdicts whose route is asked for
 PROC_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -421,6 +422,7 @@ class Collector:
                 self._fds,
                 # One more than are looked at: then it is known that some are left out.
                 self.engine.sick_pids(MOST_PROCESSES + 1),
+                self.engine.candidates(MOST_ASKED_OF),
             )
         return Facts(
             host=self._host,

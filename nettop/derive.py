@@ -11,6 +11,7 @@ from copy import copy
 from dataclasses import replace
 from typing import Any, Protocol
 
+from nettop.causes.finder import LEAST_LATE_SOCKETS, MOST_CANDIDATES, MOST_LATE, Causes, Finder
 from nettop.engine.edges import OctaveSum
 from nettop.engine.eventlog import EventLog
 from nettop.engine.handle import Engine
@@ -58,7 +59,7 @@ class Deriver:
         self.seq = 0
         self.facts = Facts()
         self._counters: tuple[int, HostCounters] | None = None  # of the tick before, and when
-        self._evidence, self._cpu_waits = Mover(), CpuWaits()
+        self._evidence, self._cpu_waits, self._finder = Mover(), CpuWaits(), Finder()
         self._unlisted: frozenset[Proto] = frozenset()
         self._matched_waits = OctaveSum()
 
@@ -68,6 +69,7 @@ class Deriver:
         made.engine, made.names, made.log = engine, names, self.log.twin(engine)
         # What a tick changes in place; all else it replaces.
         made._evidence, made._matched_waits = copy(self._evidence), self._matched_waits.copy()
+        made._finder = self._finder.twin()
         return made
 
     # --- the model ---
@@ -87,6 +89,9 @@ class Deriver:
             waits = self.engine.rx_wait_matched()
             if interval:
                 self._matched_waits.add(waits)
+        events = self.log.tick()
+        evidence = self._evidence.tick(facts.evidence)
+        causes = self._judge_by(evidence, mono_ns, events is not None)
         return Model(
             seq=self.seq,
             mono_ns=mono_ns,
@@ -103,18 +108,28 @@ class Deriver:
             tx=self.engine.tx_interval(),
             nic=facts.nic,
             tx_absent={s: facts.tx_absent[s] for s in Stage if s in facts.tx_absent},
-            events=self.log.tick(),
+            events=events,
             path=path_tick(self.engine),
             intervals=self.seq - 1,
-            evidence=self._judged_by(facts),
+            evidence=evidence,
+            causes=causes.found,
+            late=causes.late,
             thresholds=own_text(),
         )
 
-    def _judged_by(self, facts: Facts) -> HostTick:
-        """What moved; the next sweep is judged by who waits for a CPU."""
-        tick = self._evidence.tick(facts.evidence)
-        self.engine.cpu_waits(self._cpu_waits.tick(tick))
-        return tick
+    def _judge_by(self, tick: HostTick, mono_ns: int, events: bool) -> Causes:
+        """The next sweep is judged by who waits for a CPU, and by the causes that are found."""
+        engine = self.engine
+        engine.cpu_waits(self._cpu_waits.tick(tick))
+        causes = self._finder.tick(
+            tick,
+            engine.candidates(MOST_CANDIDATES),
+            engine.late(LEAST_LATE_SOCKETS, MOST_LATE),
+            mono_ns=mono_ns,
+            events=events,
+        )
+        engine.causes([*causes.found.values()], [*causes.late])
+        return causes
 
     def header_only(self, last: Model, facts: Facts) -> Model:
         """While paused: the host's counters and our own cost live on, the sockets stand still."""

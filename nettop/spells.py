@@ -68,7 +68,7 @@ class Spell:
 
     @property
     def sentence(self) -> str:
-        return VERDICTS[self.verdict].sentence
+        return VERDICTS[self.verdict].says(self.because)
 
     def _take(self, value: float, who: int, because: int, bounded: bool) -> None:
         if self.worst is None or value > self.worst:

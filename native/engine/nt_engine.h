@@ -132,6 +132,8 @@ struct nt_job {
 };
 
 #define NT_CPU_WAITS 32
+#define NT_CAUSES 256
+#define NT_LATE 32
 
 struct nt_engine {
 	pthread_mutex_t lock; /* guards all below but the descriptors and the job list */
@@ -146,6 +148,9 @@ struct nt_engine {
 	struct nt_totals last;
 	struct nt_cpu_wait cpu_waits[NT_CPU_WAITS];
 	uint32_t n_cpu_waits;
+	struct nt_cause causes[NT_CAUSES]; /* by cookie */
+	uint32_t late[NT_LATE];		   /* pids */
+	uint32_t n_causes, n_late;
 	double sent_per_s, resent_per_s; /* of the matched, for their common share */
 	/* Of the running sweep, then of the last: absence from these proves nothing. */
 	struct nt_failure *failures;
@@ -298,6 +303,8 @@ struct nt_facts {
 	int readable; /* what poll() would say of the receive queue: 0 no, 1 yes, -1 unknown */
 	const struct nt_plane *plane; /* NULL: no BPF plane knows the socket */
 	struct nt_cpu_wait cpu;	      /* of its holder; pid 0: none is known */
+	const struct nt_cause *cause; /* that was found for it; NULL: none */
+	bool late_process;	      /* its holder reads many sockets late */
 };
 /* Of the holder of a socket that is read late; under the engine's lock. */
 void nt_take_cpu_wait(struct nt_engine *e, const struct nt_rec *rec, struct nt_facts *facts);
@@ -312,6 +319,9 @@ void nt_roll_loss(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh, 
 /* nt_limits.c */
 void nt_roll_limited(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh, uint32_t now_ms,
 		     const struct nt_facts *facts);
+
+/* nt_cause.c; the lock is held. */
+void nt_take_cause(struct nt_engine *e, const struct nt_rec *rec, struct nt_facts *facts);
 
 /* nt_unread.c */
 void nt_bound_unread(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh, uint32_t now_ms,

@@ -16,6 +16,14 @@ struct nt_held {
 };
 
 void nt_hold(struct nt_held *h, enum nt_verdict v, float value, float threshold, bool unwell);
+/* nt_cause.c */
+/* Of a process that reads many sockets late, however few deliveries this one had. */
+void nt_hold_late(const struct nt_config *c, const struct nt_plane *p, struct nt_held *h);
+/*
+ * What a cause explains is not held beside it: the verdict that names the cause takes its place, as
+ * loud as it was, and as if it had held before.
+ */
+void nt_put_cause(struct nt_rec *rec, const struct nt_cause *c, struct nt_held *h);
 /* Which of the conditions of the last intervals are verdicts of the socket, and how loud it is. */
 void nt_choose(struct nt_rec *rec, struct nt_held *h, uint32_t now_s);
 

@@ -325,6 +325,7 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	update_drops(e, rec, v, fresh, &f);
 	if (f.rolled || fresh) {
 		nt_take_cpu_wait(e, rec, &f);
+		nt_take_cause(e, rec, &f);
 		nt_judge(&e->config, rec, &f, now_ms);
 		rec->base_ns = e->now_ns;
 	}

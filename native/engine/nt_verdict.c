@@ -392,6 +392,8 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 
 	if (f->plane)
 		hold_planes(c, f->plane, &h);
+	if (f->late_process)
+		nt_hold_late(c, f->plane, &h);
 	/* UDP's oldest unread datagram is known to the wait plane alone. */
 	if (rec->proto == NT_PROTO_UDP && rec->flags & NT_F_OLDEST_UNREAD &&
 	    rec->oldest_unread_ms >= c->unread_ms[0])
@@ -402,5 +404,7 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 		blame_cpu(rec, f, &h, NT_V_READS, f->plane->wait.sum_ns, now_s);
 	blame_cpu(rec, f, &h, NT_V_UNREAD, rec->oldest_unread_ms * 1000000ULL, now_s);
 
+	if (f->cause)
+		nt_put_cause(rec, f->cause, &h);
 	nt_choose(rec, &h, now_s);
 }

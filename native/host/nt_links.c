@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Asks a namespace for its devices and qdiscs. */
+/* Asks a namespace for its devices and qdiscs, and by which device it would send. */
 #include <errno.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -20,6 +20,13 @@ struct request {
 	union {
 		struct ifinfomsg link;
 		struct tcmsg qdisc;
+		struct {
+			struct rtmsg head;
+			struct {
+				struct rtattr head;
+				uint8_t address[16];
+			} end[2]; /* of IPv4 they are shorter: see put_end */
+		} route;
 	} body;
 };
 
@@ -30,6 +37,12 @@ static int parse_links(const uint8_t *raw, uint32_t n, uint32_t seq, void *ret, 
 		       uint32_t *count)
 {
 	return nt_links_parse(raw, n, seq, ret, max, count);
+}
+
+static int parse_route(const uint8_t *raw, uint32_t n, uint32_t seq, void *ret, uint32_t max,
+		       uint32_t *count)
+{
+	return nt_routes_parse(raw, n, seq, ret, max, count);
 }
 
 static int parse_qdiscs(const uint8_t *raw, uint32_t n, uint32_t seq, void *ret, uint32_t max,
@@ -62,13 +75,13 @@ static int answers(int fd, uint32_t seq, parse_fn parse, void *ret, uint32_t max
 	return end < 0 ? end : (int)count;
 }
 
-static int ask(int fd, struct request *request, uint32_t body_bytes, uint32_t seq)
+static int ask(int fd, struct request *request, uint32_t body_bytes, uint16_t flags, uint32_t seq)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	uint32_t n = (uint32_t)NLMSG_LENGTH(body_bytes);
 
 	request->head.nlmsg_len = n;
-	request->head.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	request->head.nlmsg_flags = NLM_F_REQUEST | flags;
 	request->head.nlmsg_seq = seq;
 	if (sendto(fd, request, n, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
 		return -errno;
@@ -78,7 +91,7 @@ static int ask(int fd, struct request *request, uint32_t body_bytes, uint32_t se
 int nt_links_read(int route_fd, uint32_t seq, struct nt_link *ret, uint32_t max)
 {
 	struct request request = { .head.nlmsg_type = RTM_GETLINK };
-	int err = ask(route_fd, &request, sizeof(request.body.link), seq);
+	int err = ask(route_fd, &request, sizeof(request.body.link), NLM_F_DUMP, seq);
 
 	return err ? err : answers(route_fd, seq, parse_links, ret, max);
 }
@@ -86,7 +99,40 @@ int nt_links_read(int route_fd, uint32_t seq, struct nt_link *ret, uint32_t max)
 int nt_qdiscs_read(int route_fd, uint32_t seq, struct nt_qdisc *ret, uint32_t max)
 {
 	struct request request = { .head.nlmsg_type = RTM_GETQDISC };
-	int err = ask(route_fd, &request, sizeof(request.body.qdisc), seq);
+	int err = ask(route_fd, &request, sizeof(request.body.qdisc), NLM_F_DUMP, seq);
 
 	return err ? err : answers(route_fd, seq, parse_qdiscs, ret, max);
+}
+
+/* One address of n bytes, at *at behind the head of the request; *at behind it then. */
+static void put_end(uint8_t *body, uint32_t *at, uint16_t type, const uint8_t *address, uint32_t n)
+{
+	struct rtattr head = { .rta_len = (uint16_t)RTA_LENGTH(n), .rta_type = type };
+
+	memcpy(body + *at, &head, sizeof(head));
+	memcpy(body + *at + RTA_LENGTH(0), address, n);
+	*at += RTA_SPACE(n);
+}
+
+int nt_route_read(int route_fd, uint32_t seq, uint8_t family, const uint8_t src[16],
+		  const uint8_t dst[16], uint32_t *ifindex)
+{
+	const uint32_t n = family == AF_INET6 ? 16 : 4;
+	struct request request = { .head.nlmsg_type = RTM_GETROUTE };
+	uint32_t at = NLMSG_ALIGN(sizeof(request.body.route.head));
+
+	request.body.route.head = (struct rtmsg){
+		.rtm_family = family,
+		.rtm_src_len = (uint8_t)(n * 8),
+		.rtm_dst_len = (uint8_t)(n * 8),
+	};
+	put_end((uint8_t *)&request.body, &at, RTA_SRC, src, n);
+	put_end((uint8_t *)&request.body, &at, RTA_DST, dst, n);
+	*ifindex = 0;
+	/* The acknowledgement ends the answer. */
+	int err = ask(route_fd, &request, at, NLM_F_ACK, seq);
+
+	if (!err)
+		err = answers(route_fd, seq, parse_route, ifindex, 1);
+	return err < 0 ? err : 0;
 }

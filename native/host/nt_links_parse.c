@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Answers of RTM_GETLINK and RTM_GETQDISC as bytes; nothing here calls the kernel. */
+/* Answers of RTM_GETLINK, RTM_GETQDISC and RTM_GETROUTE as bytes; nothing here calls the kernel. */
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/netlink.h>
@@ -216,6 +216,16 @@ static void put_qdisc(const uint8_t *raw, uint32_t n, void *ret, uint32_t at)
 	parse_qdisc(raw, n, (struct nt_qdisc *)ret + at);
 }
 
+static void put_route(const uint8_t *raw, uint32_t n, void *ret, uint32_t at)
+{
+	uint32_t from = NLMSG_ALIGN(sizeof(struct rtmsg));
+	struct attr a;
+
+	while (next_attr(raw, n, &from, &a))
+		if (a.type == RTA_OIF)
+			((uint32_t *)ret)[at] = u32_of(&a, 0);
+}
+
 static int parse(const struct dump *d, const uint8_t *raw, uint32_t n, uint32_t seq, void *ret,
 		 uint32_t max, uint32_t *count)
 {
@@ -271,4 +281,12 @@ int nt_qdiscs_parse(const uint8_t *raw, uint32_t n, uint32_t seq, struct nt_qdis
 	static const struct dump qdiscs = { RTM_NEWQDISC, sizeof(struct tcmsg), put_qdisc };
 
 	return parse(&qdiscs, raw, n, seq, ret, max, count);
+}
+
+int nt_routes_parse(const uint8_t *raw, uint32_t n, uint32_t seq, uint32_t *ret, uint32_t max,
+		    uint32_t *count)
+{
+	static const struct dump routes = { RTM_NEWROUTE, sizeof(struct rtmsg), put_route };
+
+	return parse(&routes, raw, n, seq, ret, max, count);
 }

@@ -71,6 +71,7 @@ static void *run(void *arg)
 	fds->snmp6_fd = open_net("/proc/thread-self/net/snmp6");
 	fds->route_fd = open_route();
 	fds->conntrack_fd = open_net("/proc/thread-self/net/stat/nf_conntrack");
+	fds->wmem_fd = open_net("/proc/sys/net/ipv4/tcp_wmem");
 	return NULL;
 }
 

@@ -143,6 +143,56 @@ struct nt_cpu_wait {
  * are kept.
  */
 int nt_cpu_waits(struct nt_engine *e, const struct nt_cpu_wait *v, uint32_t n);
+/* What decides the cause of what is held against a socket. */
+struct nt_candidate {
+	uint64_t cookie;
+	uint8_t src[16], dst[16]; /* as in nt_rec */
+	uint64_t wait_sum_ns, qdisc_sum_ns, nic_sum_ns; /* of so many deliveries and sends ... */
+	uint32_t wait_count, qdisc_count, nic_count;	/* ... of the interval */
+	uint32_t netns, ifindex;
+	uint32_t pid, more; /* first holder, 0 not known; further ones */
+	uint32_t rtt_us, min_rtt_us; /* 0 not known */
+	uint32_t unread_ms;	     /* age of the oldest unread data, or less */
+	uint32_t rcvbuf, sndbuf;     /* bytes; 0 not known */
+	uint32_t dropped_here; /* packets that this host dropped on their way out, of the interval */
+	uint32_t total_retrans;
+	float verdict_value;
+	uint16_t sport, dport;
+	uint16_t held, verdicts; /* of the interval; active now: 1 << enum nt_verdict */
+	uint8_t family, proto, state, level;
+	uint8_t who, because, verdict; /* of the worst verdict, valid if verdicts != 0 */
+};
+/*
+ * The sockets that are watch or unwell, or may be in the next interval, or of which this host dropped
+ * packets on their way out. Returns how many there are; at most max are filled, the worst if there
+ * are more.
+ */
+int nt_candidates(struct nt_engine *e, struct nt_candidate *ret, uint32_t max);
+/* A process of which sockets were read late, however few deliveries each had. */
+struct nt_late {
+	uint32_t pid;
+	uint32_t sockets;    /* that were read late in the interval */
+	uint32_t deliveries; /* of all its sockets */
+	uint64_t sum_ns, max_ns; /* RX queue wait of these that were late */
+};
+/* Those with so many such sockets or more that have one holder. Returns how many were filled. */
+int nt_late(struct nt_engine *e, uint32_t least, struct nt_late *ret, uint32_t max);
+/* What explains conditions of a socket: one verdict takes their place. */
+struct nt_cause {
+	uint64_t cookie;
+	float value;	      /* of the verdict, in its own unit; negative: that of the condition */
+	uint16_t explains;    /* 1 << enum nt_verdict; it says nothing where none of these holds */
+	uint8_t verdict;      /* enum nt_verdict */
+	uint8_t who, because; /* enum nt_who, enum nt_because */
+	uint8_t imposes; /* it holds though none of the conditions does */
+	uint8_t pad[6];
+};
+/*
+ * These and no others hold from the next sweep on, at most 256, a cookie once; and of these
+ * processes, at most 32, what is read late counts however few deliveries a socket has.
+ */
+int nt_causes(struct nt_engine *e, const struct nt_cause *v, uint32_t n, const uint32_t *late,
+	      uint32_t n_late);
 /* Index of a socket in the order, or -ENOENT. */
 int nt_position(struct nt_engine *e, uint64_t cookie);
 /* 1 and the row, 0 if it is gone. */

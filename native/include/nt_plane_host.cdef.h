@@ -1,5 +1,6 @@
 /*
- * What a host says beside its sockets: devices and qdiscs of a namespace, threads of a process.
+ * What a host says beside its sockets: devices, qdiscs and routes of a namespace, threads of a
+ * process.
  * Functions return how many there are and fill at most max, or -errno.
  */
 
@@ -36,6 +37,12 @@ struct nt_qdisc {
 /* By a NETLINK_ROUTE socket made in the namespace; the numbers of its requests must differ. */
 int nt_links_read(int route_fd, uint32_t seq, struct nt_link *ret, uint32_t max);
 int nt_qdiscs_read(int route_fd, uint32_t seq, struct nt_qdisc *ret, uint32_t max);
+/*
+ * By which device a packet between these addresses (network order, AF_INET the first 4 bytes) would
+ * leave; 0, or -errno as the kernel says it: -ENETUNREACH and the like where there is no route.
+ */
+int nt_route_read(int route_fd, uint32_t seq, uint8_t family, const uint8_t src[16],
+		  const uint8_t dst[16], uint32_t *ifindex);
 
 /*
  * Pure: takes the messages of one read of such a dump. *count: of all so far, those beyond max too.
@@ -46,6 +53,9 @@ int nt_links_parse(const uint8_t *raw, uint32_t n, uint32_t seq, struct nt_link 
 		   uint32_t *count);
 int nt_qdiscs_parse(const uint8_t *raw, uint32_t n, uint32_t seq, struct nt_qdisc *ret,
 		    uint32_t max, uint32_t *count);
+/* As these, of the answer to a request for a route: the index of its device. */
+int nt_routes_parse(const uint8_t *raw, uint32_t n, uint32_t seq, uint32_t *ret, uint32_t max,
+		    uint32_t *count);
 
 /* A thread by /proc/PID/task/TID/{schedstat,stat}. */
 struct nt_thread {

@@ -84,6 +84,13 @@ enum nt_because {
 	NT_B_HERE = 11,	       /* lost on this host, before the wire */
 	NT_B_NO_CPU = 12,      /* the wait for a CPU explains half of it or more */
 	NT_B_STOPPED = 13,     /* the program was stopped for half of it or more */
+	NT_B_QUEUE = 17,       /* the wait in this host's own queue explains half of it or more */
+	NT_B_CARRIER = 18,     /* the link of the device is down, or was */
+	NT_B_RECEIVE = 19,     /* this host took packets late, or lost them, on their way in */
+	NT_B_DISK = 21,	       /* the program waits for a disk or a device */
+	NT_B_HEAD = 22,	       /* the program reads many sockets late at once */
+	NT_B_SYSCTL = 23,      /* a limit of this host's own: tcp_wmem, tcp_rmem, tcp_mem */
+	NT_B_OTHER_END = 24,   /* the other end is on this host, and says it */
 };
 
 /* One socket as the table keeps it. "–" in a comment: value when unknown. */
@@ -422,6 +429,7 @@ struct nt_netns_fds {
 	int snmp6_fd;	 /* /proc/net/snmp6; -1 none */
 	int route_fd;	 /* NETLINK_ROUTE socket made inside it; -1 none */
 	int conntrack_fd; /* /proc/net/stat/nf_conntrack; -1 none */
+	int wmem_fd;	 /* /proc/sys/net/ipv4/tcp_wmem; -1 none */
 };
 
 struct nt_procs_stats {

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from nettop.engine import check, ffi, lib
 from nettop.engine.edges import FINE, FINE_EDGES, OCTAVE_EDGES, OCTAVES, filled
 from nettop.engine.wire import (
+    CANDIDATE,
     DIST,
+    LATE,
     ROW_SIZE,
     SICK,
     detail_of,
@@ -19,6 +21,7 @@ from nettop.engine.wire import (
     rows_of,
     sort_number,
 )
+from nettop.model.causes import Candidate, Cause, LateProcess
 from nettop.model.evidence import CpuWait
 from nettop.model.tcpinfo import InfoField
 from nettop.model.types import Detail, Dist, Histogram, Proc, Proto, Row, Sick, Stage
@@ -248,6 +251,32 @@ class Engine:
     def cpu_waits(self, waits: Sequence[CpuWait]) -> None:
         """These processes and no others wait for a CPU longer than they run: judged from now on."""
         check(lib.nt_cpu_waits(self._e, [tuple(w) for w in waits], len(waits)), "nt_cpu_waits")
+
+    def candidates(self, most: int) -> list[Candidate]:
+        """The sockets that are watch or unwell, or may soon be: the worst if there are more."""
+        out = ffi.new("struct nt_candidate[]", most)
+        n = min(check(lib.nt_candidates(self._e, out, most), "nt_candidates"), most)
+        raw = ffi.buffer(out, n * CANDIDATE.size)
+        return [*map(Candidate._make, CANDIDATE.iter_unpack(raw))]
+
+    def late(self, least: int, most: int) -> list[LateProcess]:
+        """Processes of which so many sockets or more were read late, however few deliveries each
+        had."""
+        out = ffi.new("struct nt_late[]", most)
+        n = check(lib.nt_late(self._e, least, out, most), "nt_late")
+        raw = ffi.buffer(out, n * LATE.size)
+        return [*map(LateProcess._make, LATE.iter_unpack(raw))]
+
+    def causes(self, causes: Sequence[Cause], late: Sequence[int]) -> None:
+        """These causes and no others, and these processes that read many sockets late: judged from
+        now on."""
+        packed = ffi.new("struct nt_cause[]", len(causes))
+        for one, cause in zip(packed, causes, strict=True):
+            one.cookie, one.value, one.explains = cause.cookie, cause.value, cause.explains
+            one.verdict, one.who, one.because = cause.verdict, cause.who, cause.because
+            one.imposes = cause.imposes
+        n = lib.nt_causes(self._e, packed, len(causes), list(late), len(late))
+        check(n, "nt_causes")
 
     def sick_pids(self, most: int) -> list[int]:
         """Processes that hold a socket which is watch or unwell, or may soon be; worst first."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nettop.engine import ffi, lib
+from nettop.model.causes import Candidate, LateProcess
 from nettop.model.tcpinfo import TCP_INFO, InfoField, decode
 from nettop.model.types import (
     NO_PLANE,
@@ -58,6 +59,10 @@ _plane_names, _plane_format = layout("nt_plane")
 PLANE = struct.Struct(_plane_format)
 _sick_names, _sick_format = layout("nt_sick")
 SICK = struct.Struct(_sick_format)
+_candidate_names, _candidate_format = layout("nt_candidate")
+CANDIDATE = struct.Struct(_candidate_format)
+_late_names, _late_format = layout("nt_late")
+LATE = struct.Struct(_late_format)
 _U32 = struct.Struct("<I")
 SPLIT = struct.Struct("<8Q")
 assert SPLIT.size == ffi.sizeof("struct nt_split")
@@ -68,6 +73,8 @@ assert [name for name, _ in ffi.typeof("struct nt_udp").fields] == [*UdpMoved._f
 DIST = struct.Struct("<6Q")
 assert DIST.size == ffi.sizeof("struct nt_dist")
 assert tuple(_sick_names) == Sick._fields
+assert tuple(_candidate_names) == Candidate._fields
+assert tuple(_late_names) == LateProcess._fields
 assert ROW_SIZE == _PLANE_AT + PLANE.size == _PROC_AT + PROC.size + PLANE.size
 
 # Values of struct nt_rec for a record never seen: where to start when packing one.

@@ -32,7 +32,9 @@ from nettop.text.evidence import (
     PRESSURE,
     PROCESS,
     QDISC,
+    RECEIVER,
     SOFTNET,
+    SYSCTL,
     Meaning,
 )
 
@@ -92,6 +94,18 @@ KEYS: dict[str, str] = {
     "host_drivers[].ifindex": "number of the device",
     "host_drivers[].name": "its name",
     **_numbers("host_drivers", DRIVER, "since the driver was loaded", _ZERO),
+    "host_receivers": "kernel threads that take packets in (ksoftirqd, NAPI), while a socket has a "
+    "verdict",
+    "host_receivers[].name": "of the thread",
+    **_numbers("host_receivers", RECEIVER, "since it began"),
+    "host_routes": "by which device sockets with a verdict send (`ip route get`)",
+    "host_routes[].netns": "inode of the network namespace",
+    "host_routes[].ends": "their two addresses",
+    "host_routes[].ifindex": "number of the device; 0: there is no route",
+    "host_sysctls": "limits of the kernel's own, of namespaces where a socket has a verdict",
+    "host_sysctls[].netns": "inode of the network namespace",
+    "host_sysctls[].values": "as they are set",
+    **{f"host_sysctls[].values.{n}": f"{m.unit} {m.says}" for n, m in SYSCTL.items()},
     "host_reads": "when each of these was read: what is dear is not read in every poll",
     "host_reads[].name": ", ".join(SOURCES),
     "host_reads[].at_ns": "CLOCK_MONOTONIC of its last read; left out if it was not read",
@@ -149,6 +163,19 @@ def evidence_object(tick: HostTick) -> dict[str, Any]:
             for name, numbers in sorted(now.neighbours.items(), key=_KEY)
         ],
         "host_drivers": _devices_objects(now.drivers, moved.drivers),
+        "host_receivers": [
+            _with({"name": name}, numbers, moved.receivers.get(name))
+            for name, numbers in sorted(now.receivers.items(), key=_KEY)
+        ],
+        "host_routes": [
+            {"netns": netns, "ends": ends, "ifindex": ifindex}
+            for netns, routes in sorted(now.routes.items(), key=_KEY)
+            for ends, ifindex in sorted(routes.items(), key=_KEY)
+        ],
+        "host_sysctls": [
+            _with({"netns": netns}, numbers, None)
+            for netns, numbers in sorted(now.sysctls.items(), key=_KEY)
+        ],
         "host_reads": [_read_object(tick, source) for source in SOURCES],
     }  # fmt: skip
     return {key: items for key, items in lists.items() if items}
@@ -236,6 +263,17 @@ def evidence_of(head: Mapping[str, Any]) -> HostTick:
         qdiscs.setdefault(netns, {})[key] = qdisc
         if "increase" in item:
             up_qdiscs.setdefault(netns, {})[key] = _map(item, "increase", at)
+    receivers: dict[str, Numbers] = {}
+    up_receivers: dict[str, Numbers] = {}
+    for item, at in _items(head, "host_receivers"):
+        _take(item, at, text(item, "name", at), receivers, up_receivers)
+    routes: dict[int, dict[str, int]] = {}
+    for item, at in _items(head, "host_routes"):
+        of = routes.setdefault(integer(item, "netns", at, 32), {})
+        of[text(item, "ends", at)] = integer(item, "ifindex", at, 32)
+    sysctls: dict[int, Numbers] = {}
+    for item, at in _items(head, "host_sysctls"):
+        sysctls[integer(item, "netns", at, 32)] = _map(item, "values", at)
     reads = {text(item, "name", at): (item, at) for item, at in _items(head, "host_reads")}
 
     def by_source(get: Callable[[Mapping[str, Any], str], Any]) -> dict[str, Any]:
@@ -252,12 +290,12 @@ def evidence_of(head: Mapping[str, Any]) -> HostTick:
             read_ns,
             by_source(lambda item, at: optional_text(item, "reason", at)),
             by_source(lambda item, at: optional_integer(item, "left_out", at)),
-            conntrack, neighbours, drivers,
+            conntrack, neighbours, drivers, receivers, routes, sysctls,
         ),
         Moved(
             up_counters, up_softnet, up_pressure, up_devices, up_qdiscs, up_cgroups,
             by_source(lambda item, _: _seconds(item)),
-            up_conntrack, up_neighbours, up_drivers,
+            up_conntrack, up_neighbours, up_drivers, up_receivers,
         ),
     )  # fmt: skip
 

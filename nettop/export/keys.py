@@ -261,7 +261,10 @@ _SOCKET = {
     "verdict_details[].who": "whose fault, as in who",
     "verdict_details[].cause": "what the number counts, where that is not always the same: "
     f"{_CAUSES}; this_host: lost before the wire; cpu_not_given: it was ready and waited for a CPU"
-    "; stopped: by a signal or a debugger",
+    "; stopped: by a signal or a debugger; disk: it waited for one; many_at_once: its process "
+    "reads many sockets late; own_queue: half or more of it is the wait in this host's own queue; "
+    "link: the device has none, or had none; receive: this host takes packets in late; sysctl: a "
+    "limit of this host; other_end: the other end is on this host, and says it",
     "verdict_details[].value": "the number that it was judged by",
     "verdict_details[].unit": ", ".join(dict.fromkeys(v.unit for v in VERDICTS.values())),
     "verdict_details[].of": "p99: the value is the 99th percentile of the interval's waits",

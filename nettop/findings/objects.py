@@ -10,11 +10,11 @@ from nettop.export.times import utc_text
 from nettop.findings.keys import SCHEMA
 from nettop.findings.plain import headline
 from nettop.findings.values import Case, Finding, Moved, Report
+from nettop.model.causes import Evidence
 from nettop.model.types import Proto, Row, Stage
 from nettop.spells import Spell
 from nettop.text.clean import clean
 from nettop.text.columns import endpoint
-from nettop.text.explain import Evidence
 from nettop.text.verdicts import VERDICTS
 from nettop.text.words import owner_text
 

@@ -15,7 +15,7 @@ Numbers = Mapping[str, int]
 
 SOURCES = (
     "counters", "softnet", "pressure", "devices", "qdiscs", "processes", "cgroups", "conntrack",
-    "neighbours", "drivers",
+    "neighbours", "drivers", "receivers", "routes", "sysctls",
 )  # fmt: skip
 # Numbers that are a state and no count: they have no increase.
 GAUGES = frozenset({
@@ -82,6 +82,10 @@ class Evidence:
     neighbours: Mapping[str, Numbers] = field(default_factory=dict)  # arp ndisc → since boot
     # netns → ifindex → what its driver counts
     drivers: Mapping[int, Mapping[int, Device]] = field(default_factory=dict)
+    receivers: Mapping[str, Numbers] = field(default_factory=dict)  # kernel thread → since it began
+    # netns → "SRC DST" of a socket with a verdict → ifindex that it would send by; 0: no route
+    routes: Mapping[int, Numbers] = field(default_factory=dict)
+    sysctls: Mapping[int, Numbers] = field(default_factory=dict)  # netns → limit → bytes
 
 
 NO_EVIDENCE = Evidence()
@@ -101,6 +105,7 @@ class Moved:
     conntrack: Mapping[int, Numbers] = field(default_factory=dict)
     neighbours: Mapping[str, Numbers] = field(default_factory=dict)
     drivers: Mapping[int, Mapping[int, Numbers]] = field(default_factory=dict)
+    receivers: Mapping[str, Numbers] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +188,7 @@ class Mover:
             increases(was.conntrack, now.conntrack) if "conntrack" in fresh else last.conntrack,
             increases(was.neighbours, now.neighbours) if "neighbours" in fresh else last.neighbours,
             _moved(was.drivers, now.drivers) if "drivers" in fresh else last.drivers,
+            increases(was.receivers, now.receivers) if "receivers" in fresh else last.receivers,
         )
         self._last = HostTick(now, moved)
         return self._last

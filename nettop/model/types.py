@@ -12,6 +12,7 @@ from nettop.model.cost import Cost
 from nettop.model.evidence import NO_TICK, HostTick
 
 if TYPE_CHECKING:
+    from nettop.model.causes import Cause, LateProcess
     from nettop.model.events import EventsTick
     from nettop.model.path import PathTick
 
@@ -116,6 +117,13 @@ class Because(IntEnum):
     HERE = 11
     NO_CPU = 12
     STOPPED = 13
+    QUEUE = 17
+    CARRIER = 18
+    RECEIVE = 19
+    DISK = 21
+    HEAD = 22
+    SYSCTL = 23
+    OTHER_END = 24
 
 
 class Verdict(IntEnum):
@@ -497,6 +505,8 @@ class Model:
     intervals: int | None = None  # ended so far: verdicts must hold in two; None: a file without
     evidence: HostTick = NO_TICK  # what the host says beside its sockets
     thresholds: str | None = None  # of verdicts that are not the defaults: unread_ms=100,900
+    causes: Mapping[int, Cause] = field(default_factory=dict)  # by cookie, of what is held now
+    late: Mapping[int, LateProcess] = field(default_factory=dict)  # by pid: read many late at once
 
     def source(self, name: str) -> SourceStatus | None:
         return next((s for s in self.sources if s.name == name), None)

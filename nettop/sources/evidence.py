@@ -7,13 +7,16 @@ busy: what takes long is read more rarely, and each source says when it was read
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from nettop.model.causes import Candidate
 from nettop.model.evidence import NO_EVIDENCE, Device, Evidence, Numbers, Process, Qdisc
 from nettop.sources import hostcpu, hostnet, tables
 from nettop.sources.drivers import Drivers
 from nettop.sources.links import Links
+from nettop.sources.receivers import Receivers
+from nettop.sources.routes import RouteCache, Routes
 from nettop.sources.threads import Threads
 
 SHARE = 0.0002  # of a CPU, that each source may take: 0.2 ms of every second
@@ -34,6 +37,7 @@ class HostEvidence:
         self._due: dict[str, float] = {}
         self._links, self._drivers = Links(), Drivers()
         self._threads = Threads()
+        self._receivers, self._routes = Receivers(), RouteCache()
         self._last = NO_EVIDENCE
         self._reasons: dict[str, str] = {}
         self._left_out: dict[str, int] = {}
@@ -45,12 +49,14 @@ class HostEvidence:
         counters_ns: int,
         files: Mapping[int, hostnet.NetFiles],
         pids: Sequence[int],
+        sick: Sequence[Candidate] = (),
     ) -> Evidence:
         """
         Args:
             counters: of each namespace, read at counters_ns.
             files: of each namespace.
             pids: processes that hold sockets with a verdict, worst first.
+            sick: these sockets, worst first.
         """
         last = self._last
         self._read_ns["counters"] = counters_ns
@@ -76,6 +82,7 @@ class HostEvidence:
             self._due.pop("cgroups", None)
         self._say("processes", self._threads.reason, self._threads.left_out)
         self._say("cgroups", None, self._threads.cgroups_left_out if pids else 0)
+        receivers, routes, sysctls = self._for_sick(last, files, sick)
         self._last = Evidence(
             counters,
             last.softnet if softnet is None else softnet,
@@ -90,8 +97,31 @@ class HostEvidence:
             last.conntrack if conntrack is None else conntrack,
             last.neighbours if neighbours is None else neighbours,
             last.drivers if drivers is None else drivers,
+            receivers,
+            routes,
+            sysctls,
         )
         return self._last
+
+    def _for_sick(
+        self, last: Evidence, files: Mapping[int, hostnet.NetFiles], sick: Sequence[Candidate]
+    ) -> tuple[Mapping[str, Numbers], Routes, Mapping[int, Numbers]]:
+        """What is read only while sockets have verdicts."""
+        if not sick:
+            for source in ("receivers", "routes", "sysctls"):
+                self._read_ns.pop(source, None)
+                self._due.pop(source, None)
+            return {}, {}, {}
+        receivers = self._timed("receivers", self._receivers.read)
+        self._read_ns["routes"] = time.monotonic_ns()
+        routes = self._routes.read(sick, {n: of.route_fd for n, of in files.items()})
+        self._say("routes", self._routes.reason)
+        sysctls = self._timed("sysctls", lambda: _sysctls(files, {s.netns for s in sick}))
+        return (
+            last.receivers if receivers is None else receivers,
+            routes,
+            last.sysctls if sysctls is None else sysctls,
+        )
 
     def _timed(self, source: str, read: Callable[[], T]) -> T | None:
         """None: it is not due yet."""
@@ -185,3 +215,13 @@ class HostEvidence:
             reason = NO_ROUTE.format(refused, len(files))
         self._say(source, reason, left_out)
         return out
+
+
+def _sysctls(files: Mapping[int, hostnet.NetFiles], wanted: Iterable[int]) -> dict[int, Numbers]:
+    """Of these namespaces."""
+    found: dict[int, Numbers] = {}
+    for netns in wanted:
+        words = hostnet.read_fd(files[netns].wmem_fd).split() if netns in files else []
+        if len(words) == 3 and words[2].isdigit():
+            found[netns] = {"tcp_wmem_most_bytes": int(words[2])}
+    return found

@@ -57,11 +57,12 @@ class NetFiles(Protocol):
     netstat_fd: int
     route_fd: int  # a socket of NETLINK_ROUTE
     conntrack_fd: int  # /proc/net/stat/nf_conntrack
+    wmem_fd: int  # /proc/sys/net/ipv4/tcp_wmem
 
 
 _FILES = (
     "sockstat_fd", "sockstat6_fd", "snmp_fd", "snmp6_fd", "netstat_fd", "route_fd",
-    "conntrack_fd",
+    "conntrack_fd", "wmem_fd",
 )  # fmt: skip
 
 

@@ -241,6 +241,18 @@ CGROUP: Mapping[str, Meaning] = {
     "full_us": Meaning("µs", "that all its tasks waited for a CPU"),
 }
 
+# /proc/PID/schedstat of the kernel threads that take packets in, while a socket has a verdict.
+RECEIVER: Mapping[str, Meaning] = {
+    "cpu_ns": Meaning("ns", "that it ran"),
+    "run_delay_ns": Meaning("ns", "that it had packets to take and no CPU was given to it"),
+    "runs": Meaning("times", "that a CPU was given to it"),
+}
+
+# /proc/sys/net/ipv4, by namespace.
+SYSCTL: Mapping[str, Meaning] = {
+    "tcp_wmem_most_bytes": Meaning("bytes", "that the kernel lets a send buffer grow to"),
+}
+
 # Letters of proc_pid_stat(5) that explain why nothing is read.
 STATES: Mapping[str, str] = {
     "R": "runs or is ready to",

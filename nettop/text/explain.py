@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
+from nettop.model.causes import Cause, Evidence
 from nettop.model.evidence import Process
 from nettop.model.types import WHO_MAYBE, Because, Detail, Flag, Model, Row, Stage, Verdict
 from nettop.text import units
@@ -19,18 +19,12 @@ from nettop.text.words import who_text
 LEAST_RATIO_US = 1000  # a minimum from which on its multiples say something
 _IN_NAMESPACE = re.compile(r"\b(ping|mtr|nc|tc|ss|ip|ethtool|nstat|sysctl) ")
 _STANDS_STILL = frozenset("TtDZ")  # states of threads that read nothing
-# What the unknown of a verdict then does not name.
-_SETTLED = (Because.HERE, Because.NO_CPU, Because.STOPPED)
+# Causes that were found on this host: what the verdict leaves open is known.
+_SETTLED = frozenset({
+    Because.HERE, Because.NO_CPU, Because.QUEUE, Because.CARRIER, Because.RECEIVE,
+    Because.STOPPED, Because.DISK, Because.SYSCTL, Because.OTHER_END,
+})  # fmt: skip
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)  # goes into a command as it is
-
-
-class Evidence(NamedTuple):
-    """A number with what it says; value None: there is none, or it is in words."""
-
-    source: str  # the plane
-    says: str
-    value: float | None = None
-    unit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,33 +60,58 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
         return Explanation(who, "nothing unusual", _quiet(row), "", None)
     worst = verdicts[0]
     spec = VERDICTS[worst]
-    also = f"; also {VERDICTS[verdicts[1]].sentence}" if len(verdicts) > 1 else ""
+    also = ""
+    if len(verdicts) > 1:
+        also = f"; also {VERDICTS[verdicts[1]].says(row.rec.because2)}"
     evidence = _evidence(worst, row, detail)
     excluded, unmeasured = _checked(spec, row, model)
-    holder = holder_evidence(row, model) if spec.by_holder else None
+    cause = cause_of(row, model)
+    holder = holder_evidence(row, model) if spec.by_holder and cause is None else None
     split = split_of(row) if spec.by_holder and worst is not Verdict.ACCEPT else None
     # What was lost here was not lost on the path; what the holder did is known where it was read.
     known = row.rec.because in _SETTLED or holder is not None
     known = known or (split is not None and is_settled(split))
-    did = [holder] if holder is not None else []
+    did = [*cause.evidence] if cause is not None else [*_late_evidence(row, model)]
     if split is not None:
-        did = [Evidence("split", split_says(split), max(split[1:6]), "ns"), *did]
+        did.append(Evidence("split", split_says(split), max(split[1:6]), "ns"))
+    if holder is not None:
+        did.append(holder)
+    if cause is not None:
+        excluded, unmeasured = [*cause.ruled_out, *excluded], []
     left_open = "" if known else spec.unknown
     open_ = [*unmeasured, left_open] if left_open else unmeasured
+    next_step = _next_step(spec, row, model)
     return Explanation(
         who_text(row) or "–",
-        spec.sentence + also,
+        spec.says(row.rec.because) + also,
         "; ".join((evidence, *(e.says for e in did))),
         "ruled out: " + ", ".join(e.says for e in excluded) if excluded else "",
         for_s,
         "not known: " + "; ".join(open_) if open_ else "",
-        f"next: {_next_step(spec, row, model)}" if spec.next_step else "",
-        (
-            Evidence(_source(spec, row), evidence, row.rec.verdict_value, spec.unit),
-            *did,
-        ),
+        f"next: {next_step}" if next_step else "",
+        (Evidence(_source(spec, row), evidence, row.rec.verdict_value, spec.unit), *did),
         tuple(excluded),
     )
+
+
+def cause_of(row: Row, model: Model) -> Cause | None:
+    """What explains its worst verdict, as far as the tick still knows it."""
+    cause = model.causes.get(row.cookie) if model is not None else None
+    if cause is None or not row.rec.verdicts:
+        return None
+    same = cause.because == row.rec.because and cause.verdict == row.rec.verdict
+    return cause if same else None
+
+
+def _late_evidence(row: Row, model: Model) -> Iterable[Evidence]:
+    late = model.late.get(row.proc.pid) if model is not None else None
+    if late is None or row.rec.because != Because.HEAD:
+        return ()
+    said = (
+        f"{late.sockets} sockets of this process were read late in one interval, the worst after "
+        f"{units.time(late.max_ns)}: it is busy with something else, or one of them keeps it busy"
+    )
+    return (Evidence("wait", said, late.sockets, "count"),)
 
 
 def _state_of_all(process: Process) -> str:
@@ -135,6 +154,9 @@ def _next_step(spec: VerdictSpec, row: Row, model: Model) -> str:
     process = model.evidence.now.processes.get(row.proc.pid) if model is not None else None
     if spec.by_holder and process is not None and _state_of_all(process) == "T":
         return f"kill -CONT {pid} lets it go on, unless it was stopped on purpose"
+    cause = cause_of(row, model)
+    if cause is not None and cause.next_step:
+        spec = replace(spec, next_step=cause.next_step, by_cause={})
     said = spec.step(rec.because, pid=pid, host=row.remote_addr, port=rec.dport, lport=rec.sport)
     where = row.netns_name
     if where and _PLAIN_NAME.fullmatch(where) and _IN_NAMESPACE.search(said):
@@ -187,6 +209,8 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             held = f"{value:.0f}% of the interval, sndbuf {units.size(buf)}"
             return f"{held}: raise SO_SNDBUF or tcp_wmem"
         case Verdict.DROPS:
+            if rec.because == Because.HERE:
+                return f"{units.rate(value)} packets a second{_REFUSED}"
             said = f"{units.rate(value)} packets a second dropped, {rec.drops} in all"
             unknown = _DROPS_LISTENER if row.is_listen else _DROPS_UNKNOWN
             return f"{said}: {_DROPS.get(Because(rec.because), unknown)}"
@@ -202,6 +226,12 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
                 f"of {w.count} deliveries half waited {units.time(w.p50_ns)}, the worst "
                 f"{units.time(w.max_ns)}, before the program read them"
                 f"{_without_cpu(row)}{_stands(row)}"
+            )
+        case Verdict.QDISC if rec.because == Because.QUEUE:
+            over = units.time((rec.rtt_us - rec.min_rtt_us) * 1e3)
+            return (
+                f"{units.time(value * 1e6)} of the {over} that srtt is over its minimum is the "
+                "wait in this host's own queue"
             )
         case Verdict.QDISC | Verdict.NIC:
             d = row.plane.tx[3 if worst is Verdict.QDISC else 4]
@@ -223,6 +253,11 @@ _DROPS_UNKNOWN = (
 _DROPS_LISTENER = (
     "few connections wait, so the accept queue overflowed between two polls, SYNs were more than "
     "could be kept, or something refuses them (filter, TTL, flags); the counter does not say which"
+)
+
+_REFUSED = (
+    " were dropped on this host on their way out, by its firewall, qdisc or device; the events "
+    "name the reason"
 )
 
 _HERE = (

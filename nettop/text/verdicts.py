@@ -32,6 +32,7 @@ class VerdictSpec:
     watch, unwell: conditions with the limits filled in, as {member[0]}.
     next_step: what to run or look at, as explain.py fills it in: {pid}, {host} and {port} of the
         peer, {lport}; by_cause where a cause has one of its own.
+    said: the sentence where a cause has one of its own.
     rules_out: what explain.py shows with its number where that says it is not the cause.
     unknown: what this verdict leaves open.
     by_holder: what the process that holds the socket did settles that.
@@ -51,6 +52,7 @@ class VerdictSpec:
     unwell: str
     next_step: str = ""
     by_cause: Mapping[Because, str] = field(default_factory=dict)
+    said: Mapping[Because, str] = field(default_factory=dict)
     rules_out: tuple[str, ...] = ()
     unknown: str = ""
     by_holder: bool = False
@@ -69,6 +71,10 @@ class VerdictSpec:
         """What to run or look at; what is not named stands there in capitals."""
         places = {"pid": "PID", "host": "HOST", "port": "PORT", "lport": "PORT", **named}
         return self.by_cause.get(Because(because), self.next_step).format(**places)
+
+    def says(self, because: int = Because.PLAIN) -> str:
+        """The sentence, of that cause."""
+        return self.said.get(Because(because), self.sentence)
 
     @property
     def whos(self) -> tuple[Who, ...]:
@@ -102,7 +108,14 @@ CAUSES = {
     Because.UNKNOWN: "unknown",
     Because.HERE: "this_host",
     Because.NO_CPU: "cpu_not_given",
+    Because.QUEUE: "own_queue",
+    Because.CARRIER: "link",
+    Because.RECEIVE: "receive",
     Because.STOPPED: "stopped",
+    Because.DISK: "disk",
+    Because.HEAD: "many_at_once",
+    Because.SYSCTL: "sysctl",
+    Because.OTHER_END: "other_end",
 }
 
 _UNANSWERED = {Because.SYN: "SYN", Because.PROBE: "probe", Because.KEEPALIVE: "keepal"}
@@ -136,12 +149,25 @@ _CPU_STEP = (
     "quota (cpu.max) that is used up; ps -o ni,cls,psr -p {pid}: its priority and its CPU"
 )
 _STOPPED_STEP = "kill -CONT {pid} lets it go on, unless it was stopped on purpose"
-_READER = {Because.NO_CPU: _CPU_STEP, Because.STOPPED: _STOPPED_STEP}
 _TRACE = "mtr -T -P {port} {host} shows from which hop on"
 _HERE_STEP = (
     "tc -s qdisc, ip -s link, nft list ruleset (iptables -vnL): which queue, device or rule counts "
     "drops"
 )
+
+_LINK_STEP = "ip -s link, ethtool of the device, dmesg: since when has it no link"
+_RECEIVE_STEP = (
+    "top -H: what runs at a higher priority on the CPU of ksoftirqd or of the napi thread; "
+    "cat /proc/softirqs"
+)
+_DISK_STEP = "cat /proc/{pid}/stack: what it waits for; iostat -x 1: which disk is busy"
+_HERE_SAID = "this host drops what it sends"
+_STOPPED_SAID = "is stopped, so it reads nothing"
+_DISK_SAID = "waits for a disk or a device, and reads nothing meanwhile"
+_READER_SAID = {Because.STOPPED: _STOPPED_SAID, Because.DISK: _DISK_SAID}
+_READER_STEPS = {
+    Because.NO_CPU: _CPU_STEP, Because.STOPPED: _STOPPED_STEP, Because.DISK: _DISK_STEP,
+}  # fmt: skip
 
 _TABLE = (
     VerdictSpec(
@@ -151,7 +177,8 @@ _TABLE = (
         "oldest unread data that poll() calls readable ≥ {unread_ms[0]}", "≥ {unread_ms[1]}",
         next_step="grep State /proc/{pid}/status (T stopped, D waits for a disk, R runs); then "
         "strace -fp {pid} shows where it is instead of recv()",
-        also=(Who.CPU,), causes=(Because.NO_CPU, Because.STOPPED), by_cause=_READER,
+        also=(Who.CPU,), causes=(Because.NO_CPU, Because.STOPPED, Because.DISK),
+        by_cause=_READER_STEPS, said=_READER_SAID,
         rules_out=("arrived",), unknown=_BUSY, by_holder=True,
     ),
     VerdictSpec(
@@ -163,15 +190,21 @@ _TABLE = (
         next_step="strace -fe accept4 -p {pid}: how often it accepts; more workers or less work "
         "between two accept() calls; a longer backlog (listen(), net.core.somaxconn) helps bursts "
         "alone",
+        causes=(Because.STOPPED, Because.DISK), said={
+            Because.STOPPED: "is stopped, so it accepts nothing",
+            Because.DISK: "waits for a disk or a device, and accepts nothing meanwhile",
+        },
+        by_cause={Because.STOPPED: _STOPPED_STEP, Because.DISK: _DISK_STEP},
         rules_out=("connected",), by_holder=True,
     ),
     VerdictSpec(
         Verdict.LOSS, "loss", "percent", Who.NET, ("loss",), _share("loss"),
         "loss on the path", {"loss_pct": (1, 2), "loss_retrans": (3,)},
         "≥ {loss_retrans[0]} segments and ≥ {loss_pct[0]} of bytes resent in 5-10 s",
-        "≥ {loss_pct[1]}", also=(Who.KERN,), causes=(Because.HERE,),
+        "≥ {loss_pct[1]}", also=(Who.KERN, Who.NIC), causes=(Because.HERE, Because.CARRIER),
         next_step=f"{_TRACE}; look with nettop at the other end too",
-        by_cause={Because.HERE: _HERE_STEP},
+        by_cause={Because.HERE: _HERE_STEP, Because.CARRIER: _LINK_STEP},
+        said={Because.HERE: _HERE_SAID, Because.CARRIER: "the device has no link, or had none"},
         rules_out=("here", "window", "qdisc"), unknown=_THERE,
     ),
     VerdictSpec(
@@ -179,12 +212,14 @@ _TABLE = (
         lambda value, because, bounded: f"{_UNANSWERED.get(because, 'RTO')} x{value:.0f}",
         "what was sent is not answered", {},
         "data or a SYN resent on time-outs, 2 probes unanswered, until an answer comes",
-        "at once", also=(Who.PEER, Who.KERN),
+        "at once", also=(Who.PEER, Who.KERN, Who.NIC),
+        said={Because.HERE: _HERE_SAID, Because.CARRIER: "the device has no link, or had none"},
         causes=(Because.RTO, Because.SILENT_PEER, Because.SYN, Because.PROBE, Because.KEEPALIVE,
-                Because.HERE),
+                Because.HERE, Because.CARRIER),
         next_step=f"ping {{host}}, and {_TRACE}; look with nettop at the other end too",
         by_cause={
             Because.HERE: _HERE_STEP,
+            Because.CARRIER: _LINK_STEP,
             Because.SYN: "nc -vz {host} {port} from here and from another host; ss -ltn on "
             "{host}: does it listen, is its queue (Recv-Q) full",
             Because.SILENT_PEER: "nettop at {host}: does its program accept and read, does a "
@@ -199,6 +234,8 @@ _TABLE = (
         next_step="nettop at {host}: its program reads too slowly, or its receive buffer "
         "(SO_RCVBUF, net.ipv4.tcp_rmem) is too small for this path",
         rules_out=("loss", "sndbuf", "qdisc"), unknown="why the peer keeps its window small",
+        causes=(Because.OTHER_END,),
+        said={Because.OTHER_END: "the other end, on this host, reads too slowly"},
     ),
     VerdictSpec(
         Verdict.RTT, "rtt", "ratio", Who.NET, ("RTT",), _rtt,
@@ -206,6 +243,10 @@ _TABLE = (
         {"rtt_ratio": (2, 4), "rtt_over_us": (10000,)},
         "srtt, measured now, ≥ {rtt_ratio[0]} min_rtt and ≥ {rtt_over_us[0]} more",
         "≥ {rtt_ratio[1]}, not where it stands there for 20-40 s",
+        also=(Who.KERN, Who.NIC), causes=(Because.RECEIVE, Because.CARRIER),
+        said={Because.RECEIVE: "this host takes packets in late",
+              Because.CARRIER: "the device has no link, or had none"},
+        by_cause={Because.RECEIVE: _RECEIVE_STEP, Because.CARRIER: _LINK_STEP},
         next_step=f"tc -s qdisc: a backlog here is part of the srtt; {_TRACE}",
         rules_out=("loss", "window", "qdisc"), unknown="which queue on the path",
     ),
@@ -215,6 +256,11 @@ _TABLE = (
         "send buffer holds us back ≥ {sndbuf_pct[0]} of the time", "≥ {sndbuf_pct[1]}",
         next_step="does the program set SO_SNDBUF; sysctl net.ipv4.tcp_wmem; ss -tmi sport = "
         ":{lport} shows the limit as tb",
+        also=(Who.KERN, Who.NIC), causes=(Because.SYSCTL, Because.CARRIER),
+        said={Because.SYSCTL: "this host lets no send buffer grow large enough",
+              Because.CARRIER: "the device has no link, or had none"},
+        by_cause={Because.SYSCTL: "sysctl net.ipv4.tcp_wmem: its third number limits all send "
+                  "buffers that grow", Because.CARRIER: _LINK_STEP},
         rules_out=("loss", "window", "qdisc"),
     ),
     VerdictSpec(
@@ -225,6 +271,7 @@ _TABLE = (
         also=(Who.NET, Who.KERN, Who.UNKNOWN),
         causes=(Because.FULL, Because.CHECKSUM, Because.MEMORY, Because.OTHER, Because.UNKNOWN,
                 Because.HERE),
+        said={Because.HERE: _HERE_SAID},
         next_step="nettop, pane 4: the reason of each drop; nstat -az | grep -i -e drop -e err",
         by_cause={
             Because.FULL: "top -H -p {pid}: is its reader busy; a larger SO_RCVBUF (up to "
@@ -259,7 +306,8 @@ _TABLE = (
         "≥ {wait_ms[1]}", of="p99",
         next_step="cat /proc/{pid}/schedstat, twice: if its 2nd number grows it waits for a CPU; "
         "else strace -cfp {pid} shows what it does between two reads",
-        also=(Who.CPU,), causes=(Because.NO_CPU, Because.STOPPED), by_cause=_READER,
+        also=(Who.CPU,), causes=(Because.NO_CPU, Because.HEAD, Because.STOPPED, Because.DISK),
+        by_cause=_READER_STEPS, said={**_READER_SAID, Because.HEAD: "reads many sockets late"},
         rules_out=("arrived",), unknown=_BUSY, by_holder=True, source="wait",
     ),
     VerdictSpec(
@@ -268,7 +316,7 @@ _TABLE = (
         "p99 of the qdisc stage ≥ {qdisc_us[0]}", "≥ {qdisc_us[1]}",
         next_step="tc -s -d qdisc: whose backlog stands, at what rate it is shaped; nettop -s tx: "
         "who fills it",
-        rules_out=("loss", "window"), source="stages",
+        causes=(Because.QUEUE,), rules_out=("loss", "window"), source="stages",
     ),
     VerdictSpec(
         Verdict.NIC, "nic", "ms", Who.NIC, ("nic",), _wait("nic"),

@@ -30,7 +30,9 @@ from nettop.text.evidence import (
     NEIGHBOURS,
     PRESSURE,
     QDISC,
+    RECEIVER,
     SOFTNET,
+    SYSCTL,
     Meaning,
 )
 from nettop.text.verdicts import VERDICTS
@@ -117,5 +119,7 @@ def full_evidence() -> HostTick:
             {"pressure": "why"}, {"devices": 5},
             {7: numbers(CONNTRACK, at)}, {"arp": numbers(NEIGHBOURS, at)},
             {7: {4: Device("eth0", numbers(DRIVER, at))}},
+            {"ksoftirqd/0": numbers(RECEIVER, at)},
+            {7: {"10.0.0.1 10.0.0.2": 4}}, {7: numbers(SYSCTL, 1)},
         ))  # fmt: skip
     return tick

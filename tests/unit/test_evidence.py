@@ -400,6 +400,7 @@ def test_what_is_dear_is_read_more_rarely(monkeypatch: pytest.MonkeyPatch) -> No
         sockstat_fd = sockstat6_fd = snmp_fd = snmp6_fd = netstat_fd = -1
         route_fd = 3
         conntrack_fd = -1
+        wmem_fd = -1
 
     for _ in range(4):
         got = made.read({}, 1, {7: Files()}, ())

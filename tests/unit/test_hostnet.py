@@ -85,6 +85,7 @@ class Files:
     netstat_fd: int = -1
     route_fd: int = -1
     conntrack_fd: int = -1
+    wmem_fd: int = -1
 
 
 def test_reads_open_files_from_the_beginning_every_time(tmp_path: Path) -> None:

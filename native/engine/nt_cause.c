@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT
+/* Causes: what is asked of sockets that are held for ill, and what was found of them. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nt_api.h"
+#include "nt_engine.h"
+#include "nt_planes.h"
+#include "nt_rules.h"
+
+/* One of those that are asked about; the loudest come first. */
+struct place {
+	uint32_t rec, loud;
+};
+
+static int by_loudness(const void *a, const void *b)
+{
+	const struct place *x = a, *y = b;
+
+	if (x->loud != y->loud)
+		return x->loud > y->loud ? -1 : 1;
+	return x->rec < y->rec ? -1 : x->rec > y->rec;
+}
+
+static uint64_t sum_of(const struct nt_plane *p, enum nt_stage stage, uint32_t *count)
+{
+	*count = (uint32_t)p->tx[stage].count;
+	return p->tx[stage].sum_ns;
+}
+
+static void put(struct nt_engine *e, const struct nt_rec *r, struct nt_candidate *ret)
+{
+	const struct nt_plane *p = nt_rec_plane(e, r);
+	const struct nt_dropped *dropped = nt_dropped_of(e, r->cookie);
+	const struct nt_detail *d = nt_rec_detail(e, r);
+	struct nt_proc proc;
+
+	*ret = (struct nt_candidate){
+		.cookie = r->cookie,
+		.netns = r->netns,
+		.ifindex = r->ifindex,
+		.rtt_us = r->rtt_us,
+		.min_rtt_us = r->min_rtt_us == NT_MIN_RTT_UNKNOWN ? 0 : r->min_rtt_us,
+		.unread_ms = r->flags & NT_F_OLDEST_UNREAD ? r->oldest_unread_ms : 0,
+		.total_retrans = r->total_retrans,
+		.dropped_here = dropped ? dropped->by[NT_D_HERE] : 0,
+		.verdict_value = r->verdict_value,
+		.sport = r->sport,
+		.dport = r->dport,
+		.held = r->verdict_past[0],
+		.verdicts = r->verdicts,
+		.family = r->family,
+		.proto = r->proto,
+		.state = r->state,
+		.level = r->level,
+		.who = r->who,
+		.because = r->because,
+		.verdict = r->verdict,
+	};
+	memcpy(ret->src, r->src, sizeof(ret->src));
+	memcpy(ret->dst, r->dst, sizeof(ret->dst));
+	if (d && d->skmem_len >= 16) {
+		ret->rcvbuf = d->skmem[1];
+		ret->sndbuf = d->skmem[3];
+	}
+	if (p) {
+		ret->wait_count = (uint32_t)p->wait.count;
+		ret->wait_sum_ns = p->wait.sum_ns;
+		ret->qdisc_sum_ns = sum_of(p, NT_TX_QDISC, &ret->qdisc_count);
+		ret->nic_sum_ns = sum_of(p, NT_TX_NIC, &ret->nic_count);
+	}
+	nt_owner_of(e, r, &proc);
+	if (proc.owner == NT_OWNER_PROC) {
+		ret->pid = proc.pid;
+		ret->more = proc.more;
+	}
+}
+
+static bool lost_here(const struct nt_engine *e, const struct nt_rec *r)
+{
+	const struct nt_dropped *d = nt_dropped_of(e, r->cookie);
+
+	return d && d->by[NT_D_HERE];
+}
+
+int nt_candidates(struct nt_engine *e, struct nt_candidate *ret, uint32_t max)
+{
+	uint32_t n = 0, cap = 0;
+	struct place *places = NULL;
+
+	pthread_mutex_lock(&e->lock);
+	for (uint32_t i = 0; i < e->table.high; i++) {
+		if (!(e->table.mark[i] & NT_M_LIVE))
+			continue;
+		const struct nt_rec *r = nt_rec_at(&e->table, i);
+
+		/* What holds in this interval alone may be a verdict in the next. */
+		if (!((r->verdicts | r->verdict_past[0]) & ~(1U << NT_V_CWND)) && !lost_here(e, r))
+			continue;
+		if (n == cap) {
+			struct place *more = realloc(places, (cap + 256) * sizeof(*more));
+
+			if (!more)
+				break; /* those that were found so far */
+			places = more;
+			cap += 256;
+		}
+		places[n++] = (struct place){ i, r->level * 256U + r->strength };
+	}
+	if (n > max)
+		qsort(places, n, sizeof(*places), by_loudness);
+	for (uint32_t k = 0; k < n && k < max; k++)
+		put(e, nt_rec_at(&e->table, places[k].rec), &ret[k]);
+	pthread_mutex_unlock(&e->lock);
+	free(places);
+	return (int)n;
+}
+
+/* So many sockets are asked for their holders. */
+#define LATE_ASKED 1024
+
+static struct nt_late *late_of(struct nt_late *v, uint32_t n, uint32_t pid)
+{
+	for (uint32_t k = 0; k < n; k++)
+		if (v[k].pid == pid)
+			return &v[k];
+	return NULL;
+}
+
+/* Calls with the plane of each socket that was read in the interval and has one holder. */
+static void each_read(struct nt_engine *e, uint64_t least_ns, uint32_t most,
+		      void (*each)(const struct nt_plane *p, uint32_t pid, void *arg), void *arg)
+{
+	for (uint32_t i = 0, asked = 0; i < e->table.high && asked < most; i++) {
+		struct nt_proc proc;
+
+		if (!(e->table.mark[i] & NT_M_LIVE))
+			continue;
+		const struct nt_rec *r = nt_rec_at(&e->table, i);
+		const struct nt_plane *p = nt_rec_plane(e, r);
+
+		if (!p || !p->wait.count || p->wait.p99_ns < least_ns)
+			continue;
+		asked++;
+		nt_owner_of(e, r, &proc);
+		if (proc.owner == NT_OWNER_PROC && !proc.more)
+			each(p, proc.pid, arg);
+	}
+}
+
+struct lates {
+	struct nt_late *v;
+	uint32_t n, max;
+};
+
+static void add_late(const struct nt_plane *p, uint32_t pid, void *arg)
+{
+	struct lates *all = arg;
+	struct nt_late *one = late_of(all->v, all->n, pid);
+
+	if (!one && all->n == all->max)
+		return;
+	if (!one) {
+		one = &all->v[all->n++];
+		*one = (struct nt_late){ .pid = pid };
+	}
+	one->sockets++;
+	one->sum_ns += p->wait.sum_ns;
+	if (one->max_ns < p->wait.max_ns)
+		one->max_ns = p->wait.max_ns;
+}
+
+static void add_delivery(const struct nt_plane *p, uint32_t pid, void *arg)
+{
+	struct lates *all = arg;
+	struct nt_late *one = late_of(all->v, all->n, pid);
+
+	if (one)
+		one->deliveries += (uint32_t)p->wait.count;
+}
+
+int nt_late(struct nt_engine *e, uint32_t least, struct nt_late *ret, uint32_t max)
+{
+	struct lates all = { .v = ret, .max = max };
+	uint32_t kept = 0;
+
+	pthread_mutex_lock(&e->lock);
+	each_read(e, e->config.wait_ms[0] * 1000000ULL, LATE_ASKED, add_late, &all);
+	for (uint32_t k = 0; k < all.n; k++)
+		if (ret[k].sockets >= least)
+			ret[kept++] = ret[k];
+	all.n = kept;
+	if (kept)
+		each_read(e, 0, UINT32_MAX, add_delivery, &all);
+	pthread_mutex_unlock(&e->lock);
+	return (int)kept;
+}
+
+static int by_cookie(const void *a, const void *b)
+{
+	uint64_t x = ((const struct nt_cause *)a)->cookie;
+	uint64_t y = ((const struct nt_cause *)b)->cookie;
+
+	return (x > y) - (x < y);
+}
+
+int nt_causes(struct nt_engine *e, const struct nt_cause *v, uint32_t n, const uint32_t *late,
+	      uint32_t n_late)
+{
+	if (n > NT_CAUSES || n_late > NT_LATE)
+		return -EINVAL;
+	for (uint32_t i = 0; i < n; i++)
+		if (v[i].verdict >= NT_V_COUNT)
+			return -EINVAL;
+	pthread_mutex_lock(&e->lock);
+	if (n)
+		memcpy(e->causes, v, n * sizeof(*v));
+	if (n_late)
+		memcpy(e->late, late, n_late * sizeof(*late));
+	e->n_causes = n;
+	e->n_late = n_late;
+	qsort(e->causes, n, sizeof(*e->causes), by_cookie);
+	pthread_mutex_unlock(&e->lock);
+	return 0;
+}
+
+void nt_take_cause(struct nt_engine *e, const struct nt_rec *rec, struct nt_facts *f)
+{
+	struct nt_cause key = { .cookie = rec->cookie };
+	struct nt_proc proc;
+
+	if (e->n_causes)
+		f->cause = bsearch(&key, e->causes, e->n_causes, sizeof(key), by_cookie);
+	if (!e->n_late || !f->plane || !f->plane->wait.count ||
+	    f->plane->wait.p99_ns < e->config.wait_ms[0] * 1000000ULL)
+		return;
+	nt_owner_of(e, rec, &proc);
+	for (uint32_t i = 0; proc.owner == NT_OWNER_PROC && i < e->n_late; i++)
+		f->late_process |= e->late[i] == proc.pid;
+}
+
+void nt_hold_late(const struct nt_config *c, const struct nt_plane *p, struct nt_held *h)
+{
+	if (h->mask >> NT_V_READS & 1)
+		return;
+	nt_hold(h, NT_V_READS, (float)p->wait.p99_ns / 1e6f, (float)c->wait_ms[0],
+		p->wait.p99_ns >= c->wait_ms[1] * 1000000ULL);
+	h->because[NT_V_READS] = NT_B_HEAD;
+	/* The process was late before, so this is no single case. */
+	h->spanning |= 1U << NT_V_READS;
+}
+
+void nt_put_cause(struct nt_rec *rec, const struct nt_cause *c, struct nt_held *h)
+{
+	uint16_t bit = (uint16_t)(1U << c->verdict), from = c->explains | bit;
+	uint16_t now = h->mask & from;
+	bool unwell = h->unwell & from, spanning = h->spanning & from;
+	float value = c->value, over = 1;
+
+	for (int k = 0; k < 3; k++)
+		if (rec->verdict_past[k] & from)
+			rec->verdict_past[k] = (uint16_t)((rec->verdict_past[k] & ~from) | bit);
+	if (!now && !c->imposes)
+		return;
+	for (uint8_t v = 0; v < NT_V_COUNT; v++) {
+		if (!(now >> v & 1))
+			continue;
+		if (value < 0)
+			value = h->value[v];
+		if (over < h->over[v])
+			over = h->over[v];
+	}
+	h->mask &= (uint16_t)~from;
+	h->unwell &= (uint16_t)~from;
+	h->spanning &= (uint16_t)~from;
+	nt_hold(h, c->verdict, value, 1, unwell);
+	h->over[c->verdict] = over;
+	h->who[c->verdict] = c->who;
+	h->because[c->verdict] = c->because;
+	if (spanning || c->imposes)
+		h->spanning |= bit;
+}

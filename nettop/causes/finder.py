@@ -1,0 +1,83 @@
+"""Finds the causes of a tick, and keeps them for as long as they may come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import NamedTuple
+
+from nettop.causes.rules import RULES
+from nettop.causes.scene import Scene
+from nettop.model.causes import Candidate, Cause, LateProcess
+from nettop.model.evidence import HostTick
+
+MOST_CANDIDATES = 256  # that rules are asked of; the engine takes no more causes
+STAYS_NS = 5 * 10**9  # a cause that was found once, while what it explains still holds
+MOST_LATE = 32  # processes
+LEAST_LATE_SOCKETS = 5  # of a process, that were read late in an interval
+LATE_SHARE = 0.05  # of what its sockets received: one in twenty
+
+
+class Causes(NamedTuple):
+    """What holds from a tick on."""
+
+    found: dict[int, Cause]  # by cookie
+    late: dict[int, LateProcess]  # by pid: reads many sockets late at once
+
+
+NO_CAUSES = Causes({}, {})
+
+
+class Finder:
+    """Follows sockets from tick to tick."""
+
+    def __init__(self) -> None:
+        self._scene = Scene()
+        self._found: dict[int, tuple[Cause, int]] = {}  # cookie → cause, when
+        self._late: dict[int, tuple[LateProcess, int]] = {}
+
+    def twin(self) -> Finder:
+        """The same for another feed."""
+        return deepcopy(self)
+
+    def tick(
+        self,
+        tick: HostTick,
+        candidates: Sequence[Candidate],
+        late: Sequence[LateProcess],
+        *,
+        mono_ns: int,
+        events: bool,
+    ) -> Causes:
+        """
+        Args:
+            candidates: worst first.
+            late: processes with LEAST_LATE_SOCKETS or more.
+            events: the events plane sees what this host drops.
+        """
+        self._scene.enter(tick, candidates, mono_ns=mono_ns, events=events)
+        before, self._found = self._found, {}
+        for socket in candidates:
+            for rule in RULES:
+                cause = rule.cause(socket, self._scene)
+                if cause is not None:
+                    self._found[socket.cookie] = cause, mono_ns
+                    break
+            else:
+                known = before.get(socket.cookie)
+                stays = known is not None and not known[0].imposes
+                if stays and known is not None and mono_ns - known[1] < STAYS_NS:
+                    self._found[socket.cookie] = known
+        self._enter_late(late, mono_ns)
+        return Causes(
+            {cookie: cause for cookie, (cause, _) in self._found.items()},
+            {pid: process for pid, (process, _) in self._late.items()},
+        )
+
+    def _enter_late(self, late: Sequence[LateProcess], mono_ns: int) -> None:
+        for pid in [p for p, (_, at) in self._late.items() if mono_ns - at >= STAYS_NS]:
+            del self._late[pid]
+        for process in late:
+            known = process.pid in self._late or len(self._late) < MOST_LATE
+            if known and process.sockets >= LATE_SHARE * process.deliveries:
+                self._late[process.pid] = process, mono_ns

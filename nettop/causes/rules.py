@@ -1,0 +1,276 @@
+"""The rules about causes, one entry each; the first that holds for a socket is its cause."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from nettop.causes.scene import IFF_LOWER_UP, IFF_UP, DeviceKey, Scene
+from nettop.model.causes import Candidate, Cause, Evidence
+from nettop.model.types import WHO_MAYBE, Because, Verdict, Who
+from nettop.text import units
+from nettop.text.evidence import STATES
+
+_LOSSES = (Verdict.LOSS, Verdict.RTO)
+_SENDING = (Verdict.RTO, Verdict.LOSS, Verdict.RTT, Verdict.SNDBUF)
+_READING = (Verdict.UNREAD, Verdict.READS, Verdict.ACCEPT)
+LEAST_DROPS = 3  # of a queue between two reads; fewer may be those of other flows
+LATE_SHARE = 0.1  # of the time that a thread which takes packets in waits for a CPU
+DISK_READS = 2  # of the last five that a process stands in D: one may be chance
+
+
+class Found(NamedTuple):
+    """What a rule says of a socket; as in Cause."""
+
+    evidence: tuple[Evidence, ...]
+    who: int
+    value: float = -1.0
+    verdict: Verdict | None = None  # in whose name; None: of those explained the first that holds
+    ruled_out: tuple[Evidence, ...] = ()
+    next_step: str = ""
+    shared: Hashable = None
+    party: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One cause.
+
+    explains: the verdicts that it is the cause of, where it holds.
+    needs: what has to be read for it, by the names of sources.
+    find: None where it does not hold, or where what it needs is not known.
+    imposes: it holds where none of these verdicts does.
+    """
+
+    name: str
+    explains: tuple[Verdict, ...]
+    because: Because
+    needs: tuple[str, ...]
+    find: Callable[[Candidate, Scene], Found | None]
+    imposes: bool = False
+
+    def cause(self, socket: Candidate, scene: Scene) -> Cause | None:
+        """Of this socket, if it is one."""
+        if not self.imposes and not socket.holds(*self.explains):
+            return None
+        found = self.find(socket, scene)
+        if found is None:
+            return None
+        first = next((v for v in self.explains if socket.holds(v)), self.explains[0])
+        return Cause(
+            rule=self.name,
+            cookie=socket.cookie,
+            explains=sum(1 << v for v in self.explains),
+            verdict=first if found.verdict is None else found.verdict,
+            who=found.who,
+            because=self.because,
+            evidence=found.evidence,
+            ruled_out=found.ruled_out,
+            next_step=found.next_step,
+            value=found.value,
+            imposes=self.imposes,
+            shared=(self.name, found.shared),
+            party=found.party,
+        )
+
+
+def _name(key: DeviceKey, scene: Scene) -> str:
+    device = scene.device(key)
+    return device.name if device else f"device {key[1]}"
+
+
+# --- on the way out ---
+
+
+def _link(socket: Candidate, scene: Scene) -> Found | None:
+    """The device that it sends by has no link, or had none a short time ago."""
+    key = scene.device_key(socket)
+    if key is None:
+        return None
+    if key[1] == 0:
+        said = "this host has no route to the peer any more"
+        return Found((Evidence("host", said),), Who.KERN, next_step="ip route get {host}; ip link",
+                     shared=(socket.netns, socket.dst))  # fmt: skip
+    device = scene.device(key)
+    if device is None:
+        return None
+    flags, name = device.numbers.get("flags", 0), device.name
+    step = f"ip -s link show dev {name}; ethtool {name}; dmesg | grep {name}"
+    if not flags & IFF_UP:
+        said, who = f"{name} is switched off", Who.KERN
+    elif not flags & IFF_LOWER_UP:
+        said, who = f"{name} has no link: the cable, or the port at its other end", Who.NIC
+    elif scene.carrier_changed(key):
+        changes = device.numbers.get("carrier_changes", 0)
+        said, who = f"the link of {name} was gone a short time ago ({changes} changes)", Who.NIC
+        return Found((Evidence("host", said, changes, "count"),), who, next_step=step, shared=key,
+                     party=name)  # fmt: skip
+    else:
+        return None
+    return Found((Evidence("host", said),), who, next_step=step, shared=key, party=name)
+
+
+def _refused(socket: Candidate, scene: Scene) -> Found | None:
+    """Dropped before TCP took it as sent: it tries once more, and counts no resend."""
+    seen = scene.refused(socket)
+    if seen is None or socket.holds(*_LOSSES):  # these say it themselves
+        return None
+    packets, again, since_s = seen
+    if packets < 2 or packets <= again:
+        return None
+    per_s = packets / max(since_s, 1.0)
+    said = (
+        f"{packets} packets of it dropped here in {units.time(max(since_s, 1.0) * 1e9)}, before "
+        "they were sent: TCP tries again later, and counts no loss"
+    )
+    return Found((Evidence("events", said, packets, "count"),), Who.KERN, per_s,
+                 shared=socket.netns)  # fmt: skip
+
+
+def _queue(socket: Candidate, scene: Scene) -> Found | None:
+    """Its own host's queue takes half or more of what srtt is over its minimum."""
+    over_ns = (socket.rtt_us - socket.min_rtt_us) * 1e3
+    if not socket.min_rtt_us or over_ns <= 0 or not socket.holds(Verdict.RTT):
+        return None
+    key = scene.device_key(socket)
+    name = _name(key, scene) if key else ""
+    of = f"of the {units.time(over_ns)} that srtt is over its minimum"
+    if socket.qdisc_count:
+        spent_ns = socket.qdisc_sum_ns / socket.qdisc_count
+        evidence = Evidence(
+            "stages",
+            f"its sends wait {units.time(spent_ns)} in the qdisc (mean of {socket.qdisc_count}), "
+            f"{of}", spent_ns, "ns",
+        )  # fmt: skip
+    else:
+        wait = scene.queue_wait(key) if key else None
+        if wait is None:
+            return None
+        spent_ns = wait.wait_ns
+        evidence = Evidence(
+            "host",
+            f"{units.size(wait.backlog_bytes)} wait in the {wait.kind} of {name}, which sends "
+            f"{units.rate(wait.bytes_per_s)}B/s: {units.time(spent_ns)} {of}", spent_ns, "ns",
+        )  # fmt: skip
+    if spent_ns * 2 < over_ns:
+        return None
+    return Found(
+        (evidence,), Who.KERN, min(spent_ns, over_ns) / 1e6, Verdict.QDISC,
+        ruled_out=(Evidence("diag", "the path (without this queue the round trip takes "
+                            f"{units.time(max(0.0, socket.rtt_us * 1e3 - spent_ns))})"),),
+        shared=key, party=name,
+    )  # fmt: skip
+
+
+def _queue_drops(socket: Candidate, scene: Scene) -> Found | None:
+    """Where no event says whose packets were dropped: as many as were sent again."""
+    key = scene.device_key(socket)
+    if scene.events or key is None or not key[1]:
+        return None
+    drops = scene.queue_drops(key)
+    again = scene.counted(socket.netns).get("TcpRetransSegs", 0)
+    if drops < LEAST_DROPS or drops * 2 < again:
+        return None
+    name = _name(key, scene)
+    said = f"the queue of {name} dropped {drops} packets, {again} segments were sent again"
+    who = Who.KERN if drops >= again else Who.KERN | WHO_MAYBE
+    return Found((Evidence("host", said, drops, "count"),), who, shared=key, party=name)
+
+
+def _sysctl(socket: Candidate, scene: Scene) -> Found | None:
+    """The send buffer is as large as this host lets one grow."""
+    most = scene.tick.now.sysctls.get(socket.netns, {}).get("tcp_wmem_most_bytes")
+    if not most or socket.sndbuf != most:
+        return None
+    said = f"the send buffer has grown to the limit of this host, {units.size(most)} (tcp_wmem)"
+    step = "sysctl net.ipv4.tcp_wmem: its third number limits all send buffers that grow"
+    ruled_out = Evidence("diag", "the program (SO_SNDBUF would have set another size)")
+    return Found((Evidence("diag", said, most, "bytes"),), Who.KERN, ruled_out=(ruled_out,),
+                 next_step=step, shared=socket.netns)  # fmt: skip
+
+
+# --- on the way in, and at the program ---
+
+
+def _receive(socket: Candidate, scene: Scene) -> Found | None:
+    """A thread that takes packets in waits for a CPU, half or more of what srtt is over its
+    minimum each time."""
+    over_ns = (socket.rtt_us - socket.min_rtt_us) * 1e3
+    if not socket.min_rtt_us or over_ns <= 0:
+        return None
+    key = scene.device_key(socket)
+    name = _name(key, scene) if key else ""
+    for thread in scene.receivers_late():
+        kind, _, rest = thread.name.partition("/")
+        # Its name holds as much of the device's as there is room for.
+        of_device = bool(name) and name.startswith(rest.rpartition("-")[0] or rest)
+        if kind == "napi" and not of_device:
+            continue
+        if thread.share < LATE_SHARE or thread.wait_ns * 2 < over_ns:
+            continue
+        said = (
+            f"{thread.name}, which takes packets in, waited for a CPU {thread.share * 100:.0f}% of "
+            f"the time, {units.time(thread.wait_ns)} each time, of the {units.time(over_ns)} that "
+            "srtt is over its minimum"
+        )
+        return Found((Evidence("host", said, thread.wait_ns, "ns"),), Who.KERN,
+                     shared=thread.name, party=thread.name)  # fmt: skip
+    return None
+
+
+def _stopped(socket: Candidate, scene: Scene) -> Found | None:
+    """Whoever is stopped reads nothing."""
+    if not scene.stands_in(socket, "Tt", 1):
+        return None
+    process = scene.process(socket)
+    assert process is not None
+    state = next(iter(process.states))
+    said = f"each of its {process.threads} threads" if process.threads > 1 else "its thread"
+    step = ("kill -CONT {pid} lets it go on, unless it was stopped on purpose" if state == "T"
+            else "grep TracerPid /proc/{pid}/status: the debugger that holds it")  # fmt: skip
+    ruled_out = Evidence("diag", "the CPU (a stopped program asks for none)")
+    return Found((Evidence("host", f"{said} {STATES[state]}"),), Who.APP, ruled_out=(ruled_out,),
+                 next_step=step, shared=socket.pid)  # fmt: skip
+
+
+def _disk(socket: Candidate, scene: Scene) -> Found | None:
+    """It waits in the kernel, where nothing wakes it but a disk or a device."""
+    if not scene.stands_in(socket, "D", DISK_READS):
+        return None
+    process = scene.process(socket)
+    assert process is not None
+    said = f"each of its {process.threads} threads" if process.threads > 1 else "its thread"
+    step = "cat /proc/{pid}/stack: what it waits for; iostat -x 1: which disk is busy"
+    return Found((Evidence("host", f"{said} {STATES['D']}"),), Who.APP, next_step=step,
+                 shared=socket.pid)  # fmt: skip
+
+
+def _other_end(socket: Candidate, scene: Scene) -> Found | None:
+    """The peer is on this host, and reads nothing."""
+    peer = scene.other_end(socket)
+    if peer is None or not peer.holds(Verdict.UNREAD, Verdict.READS):
+        return None
+    held = f"unread for {units.time(peer.unread_ms * 1e6)}" if peer.unread_ms else "read late"
+    whose = f"process {peer.pid}" if peer.pid else "a program that is not known"
+    said = f"the other end is on this host, and its data is {held} by {whose}"
+    if peer.verdicts and peer.who in (Who.CPU, Who.CPU | WHO_MAYBE):
+        said += ", which is not given a CPU"
+    return Found((Evidence("diag", said, peer.unread_ms, "ms"),), Who.PEER,
+                 ruled_out=(Evidence("diag", "the path (both ends are here)"),),
+                 next_step=f"grep State /proc/{peer.pid or 'PID'}/status; nettop -p {peer.pid}"
+                 if peer.pid else "", shared=(peer.pid, peer.netns))  # fmt: skip
+
+
+RULES = (
+    Rule("link", _SENDING, Because.CARRIER, ("routes", "devices"), _link),
+    Rule("refused_here", (Verdict.DROPS,), Because.HERE, ("events",), _refused, imposes=True),
+    Rule("own_queue", (Verdict.QDISC, Verdict.RTT, Verdict.CWND), Because.QUEUE,
+         ("routes", "qdiscs"), _queue),
+    Rule("queue_drops", _LOSSES, Because.HERE, ("routes", "qdiscs"), _queue_drops),
+    Rule("receive", (Verdict.RTT,), Because.RECEIVE, ("receivers",), _receive),
+    Rule("stopped", _READING, Because.STOPPED, ("processes",), _stopped),
+    Rule("disk", _READING, Because.DISK, ("processes",), _disk),
+    Rule("sysctl", (Verdict.SNDBUF,), Because.SYSCTL, ("sysctls",), _sysctl),
+    Rule("other_end", (Verdict.WINDOW,), Because.OTHER_END, ("diag",), _other_end),
+)  # fmt: skip

@@ -1,0 +1,240 @@
+"""What rules may ask of a tick: devices and queues that sockets use, other ends, holders."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from nettop.model.causes import Candidate
+from nettop.model.evidence import NO_TICK, Device, HostTick, Process
+
+READS = 5  # of qdiscs and of processes' states, that are taken together
+CARRIER_STAYS_NS = 10 * 10**9  # so long a link that came back is a cause of what it left behind
+DROPS_NS = 10 * 10**9  # packets dropped here count together so long
+IFF_UP, IFF_LOWER_UP = 1, 1 << 16
+# A flow waits for its own packets alone, so the backlog of all says nothing of it; netem's
+# delay is in the least round trip too.
+BY_FLOW = frozenset({"fq", "fq_codel", "fq_pie", "cake", "sfq", "netem"})
+
+DeviceKey = tuple[int, int]  # netns, ifindex
+_Ends = tuple[int, int, bytes, bytes, int, int]
+
+
+class QueueWait(NamedTuple):
+    """How long what enters a device's queue waits there: its mean backlog by its mean rate."""
+
+    wait_ns: float
+    kind: str
+    backlog_bytes: float
+    bytes_per_s: float
+
+
+class Receiver(NamedTuple):
+    """A kernel thread that takes packets in."""
+
+    name: str
+    share: float  # of the time, that it waited for a CPU
+    wait_ns: float  # each time, in the mean
+
+
+class _Read(NamedTuple):
+    backlog_bytes: int
+    bytes: int
+    seconds: float
+
+
+class _Dropped(NamedTuple):
+    at_ns: int
+    packets: int
+    total_retrans: int
+
+
+class Scene:
+    """Kept from tick to tick."""
+
+    def __init__(self) -> None:
+        self.tick: HostTick = NO_TICK
+        self.mono_ns = 0
+        self.events = False  # this host's drops are seen, with their sockets
+        self._queues: dict[DeviceKey, deque[_Read]] = {}
+        self._qdiscs_ns = self._devices_ns = self._processes_ns = 0
+        self._carrier: dict[DeviceKey, int] = {}  # → when it last changed
+        self._states: dict[int, deque[str]] = {}  # pid → the state that all threads had, or ""
+        self._dropped: dict[int, deque[_Dropped]] = {}
+        self._ends: dict[_Ends, list[Candidate]] = {}
+
+    def enter(
+        self, tick: HostTick, candidates: Sequence[Candidate], *, mono_ns: int, events: bool
+    ) -> None:
+        """The next tick."""
+        self.tick, self.mono_ns, self.events = tick, mono_ns, events
+        self._enter_queues()
+        self._enter_devices()
+        self._enter_states()
+        self._enter_drops(candidates)
+        self._ends = {}
+        for socket in candidates:
+            self._ends.setdefault(_ends(socket), []).append(socket)
+
+    # --- devices ---
+
+    def device_key(self, socket: Candidate) -> DeviceKey | None:
+        """The device that the socket sends by; ifindex 0: there is no route; None: not known."""
+        if socket.ifindex:
+            return socket.netns, socket.ifindex
+        index = self.tick.now.routes.get(socket.netns, {}).get(socket.ends)
+        return None if index is None else (socket.netns, index)
+
+    def device(self, key: DeviceKey) -> Device | None:
+        return self.tick.now.devices.get(key[0], {}).get(key[1])
+
+    def carrier_changed(self, key: DeviceKey) -> bool:
+        """A short time ago."""
+        at = self._carrier.get(key)
+        return at is not None and self.mono_ns - at <= CARRIER_STAYS_NS
+
+    def queue_wait(self, key: DeviceKey) -> QueueWait | None:
+        """None: not known, empty, or each flow has a queue of its own."""
+        reads = self._queues.get(key, ())
+        kinds = [q.kind for q in self._qdiscs_of(key)]
+        if len(reads) < 2 or BY_FLOW.intersection(kinds):
+            return None
+        seconds, sent = sum(r.seconds for r in reads), sum(r.bytes for r in reads)
+        if not sent or sum(r.backlog_bytes > 0 for r in reads) < 2:
+            return None
+        backlog, per_s = sum(r.backlog_bytes for r in reads) / len(reads), sent / seconds
+        kind = next((q.kind for q in self._qdiscs_of(key) if q.parent == "root"), kinds[0])
+        return QueueWait(backlog / per_s * 1e9, kind, backlog, per_s)
+
+    def queue_drops(self, key: DeviceKey) -> int:
+        """Packets, between the last two reads."""
+        moved = self.tick.moved.qdiscs.get(key[0], {})
+        there = self.tick.now.qdiscs.get(key[0], {})
+        return sum(
+            by.get("drops", 0)
+            for name, by in moved.items()
+            if name in there and there[name].ifindex == key[1] and there[name].parent == "root"
+        )
+
+    def _qdiscs_of(self, key: DeviceKey) -> list[_Named]:
+        there = self.tick.now.qdiscs.get(key[0], {})
+        return [_Named(q.kind, q.parent) for q in there.values() if q.ifindex == key[1]]
+
+    def _enter_queues(self) -> None:
+        now, moved = self.tick.now, self.tick.moved
+        at = now.read_ns.get("qdiscs", 0)
+        seconds = moved.since_s.get("qdiscs", 0.0)
+        if at == self._qdiscs_ns or not seconds:
+            return
+        self._qdiscs_ns = at
+        seen: set[DeviceKey] = set()
+        for netns, qdiscs in now.qdiscs.items():
+            for name, qdisc in qdiscs.items():
+                key = netns, qdisc.ifindex
+                if qdisc.parent != "root" or key in seen:
+                    continue
+                backlog = qdisc.numbers.get("backlog_bytes", 0)
+                if not backlog and key not in self._queues:
+                    continue  # most queues never hold anything when one looks
+                seen.add(key)
+                sent = moved.qdiscs.get(netns, {}).get(name, {}).get("bytes", 0)
+                reads = self._queues.setdefault(key, deque(maxlen=READS))
+                reads.append(_Read(backlog, sent, seconds))
+        for key in self._queues.keys() - seen:
+            del self._queues[key]
+        for key in [k for k, v in self._queues.items() if not any(r.backlog_bytes for r in v)]:
+            del self._queues[key]
+
+    def _enter_devices(self) -> None:
+        at = self.tick.now.read_ns.get("devices", 0)
+        if at == self._devices_ns:
+            return
+        self._devices_ns = at
+        for netns, devices in self.tick.moved.devices.items():
+            for index, by in devices.items():
+                if by.get("carrier_changes"):
+                    self._carrier[netns, index] = self.mono_ns
+        for key in [k for k, t in self._carrier.items() if self.mono_ns - t > CARRIER_STAYS_NS]:
+            del self._carrier[key]
+
+    # --- processes ---
+
+    def process(self, socket: Candidate) -> Process | None:
+        """The one that holds it; None: not known, or there are more."""
+        return self.tick.now.processes.get(socket.pid) if socket.pid and not socket.more else None
+
+    def stands_in(self, socket: Candidate, letters: str, times: int) -> bool:
+        """All threads of its holder were in one of these states in so many of the last reads,
+        this one included."""
+        states = self._states.get(socket.pid)
+        if not states or socket.more or states[-1] not in letters or not states[-1]:
+            return False
+        return sum(bool(s) and s in letters for s in states) >= times
+
+    def _enter_states(self) -> None:
+        now = self.tick.now
+        at = now.read_ns.get("processes", 0)
+        if at == self._processes_ns:
+            return
+        self._processes_ns = at
+        for pid in self._states.keys() - now.processes.keys():
+            del self._states[pid]
+        for pid, process in now.processes.items():
+            whole = process.read == process.threads and len(process.states) == 1
+            state = next(iter(process.states)) if whole else ""
+            self._states.setdefault(pid, deque(maxlen=READS)).append(state)
+
+    # --- packets ---
+
+    def refused(self, socket: Candidate) -> tuple[int, int, float] | None:
+        """Packets of 10 s that this host dropped, segments that TCP sent again meanwhile, and
+        since when in seconds; None: none of the last."""
+        seen = self._dropped.get(socket.cookie)
+        if not seen:
+            return None
+        again = socket.total_retrans - seen[0].total_retrans
+        return sum(d.packets for d in seen), again, (self.mono_ns - seen[0].at_ns) / 1e9
+
+    def _enter_drops(self, candidates: Sequence[Candidate]) -> None:
+        for socket in candidates:
+            if socket.dropped_here:
+                seen = self._dropped.setdefault(socket.cookie, deque())
+                seen.append(_Dropped(self.mono_ns, socket.dropped_here, socket.total_retrans))
+        for cookie, seen in [*self._dropped.items()]:
+            while seen and self.mono_ns - seen[0].at_ns >= DROPS_NS:
+                seen.popleft()
+            if not seen:
+                del self._dropped[cookie]
+
+    def other_end(self, socket: Candidate) -> Candidate | None:
+        """That of the same connection, where it is held for ill too; None: not here, or not one."""
+        found = self._ends.get(_ends(socket, reverse=True), [])
+        found = [other for other in found if other.cookie != socket.cookie]
+        return found[0] if len(found) == 1 and socket.dport else None
+
+    def receivers_late(self) -> list[Receiver]:
+        """Threads that take packets in and waited for a CPU, the longest first."""
+        seconds = self.tick.moved.since_s.get("receivers", 0.0)
+        found = [
+            Receiver(name, by["run_delay_ns"] / seconds / 1e9, by["run_delay_ns"] / by["runs"])
+            for name, by in self.tick.moved.receivers.items()
+            if seconds and by.get("run_delay_ns") and by.get("runs")
+        ]
+        return sorted(found, key=lambda r: -r.share)
+
+    def counted(self, netns: int) -> Mapping[str, int]:
+        """What the namespace's counters moved by."""
+        return self.tick.moved.counters.get(netns, {})
+
+
+class _Named(NamedTuple):
+    kind: str
+    parent: str
+
+
+def _ends(socket: Candidate, *, reverse: bool = False) -> _Ends:
+    s = socket
+    if reverse:
+        return s.proto, s.family, s.dst, s.src, s.dport, s.sport
+    return s.proto, s.family, s.src, s.dst, s.sport, s.dport

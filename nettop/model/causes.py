@@ -1,0 +1,93 @@
+"""What is asked of sockets that are held for ill, and the causes that were found."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from nettop.model.types import Because, Verdict, address_text
+
+
+class Evidence(NamedTuple):
+    """A number with what it says; value None: there is none, or it is in words."""
+
+    source: str  # the plane
+    says: str
+    value: float | None = None
+    unit: str | None = None
+
+
+class Candidate(NamedTuple):
+    """struct nt_candidate: what decides the cause of what is held against a socket."""
+
+    cookie: int
+    src: bytes  # as in struct nt_rec
+    dst: bytes
+    wait_sum_ns: int
+    qdisc_sum_ns: int
+    nic_sum_ns: int
+    wait_count: int
+    qdisc_count: int
+    nic_count: int
+    netns: int
+    ifindex: int  # that it is bound to; 0 none
+    pid: int  # of its first holder; 0 not known
+    more: int
+    rtt_us: int
+    min_rtt_us: int  # 0: not known
+    unread_ms: int
+    rcvbuf: int  # bytes; 0: not known
+    sndbuf: int
+    dropped_here: int  # packets that this host dropped on their way out, of the interval
+    total_retrans: int
+    verdict_value: float
+    sport: int
+    dport: int
+    held: int  # 1 << Verdict, of this interval
+    verdicts: int  # active now
+    family: int
+    proto: int
+    state: int
+    level: int
+    who: int  # of the worst verdict, as because and verdict
+    because: int
+    verdict: int
+
+    @property
+    def ends(self) -> str:
+        """Its two addresses, as Evidence.routes names them."""
+        return f"{address_text(self.family, self.src)} {address_text(self.family, self.dst)}"
+
+    def holds(self, *any_of: Verdict) -> bool:
+        """Whether one of these is active, or may soon be."""
+        return any((self.held | self.verdicts) >> v & 1 for v in any_of)
+
+
+class LateProcess(NamedTuple):
+    """struct nt_late: a process of which sockets were read late, in the interval."""
+
+    pid: int
+    sockets: int  # that were read late
+    deliveries: int  # of all its sockets
+    sum_ns: int  # RX queue wait of those that were late
+    max_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What explains conditions of a socket: one verdict takes their place."""
+
+    rule: str  # by its name in nettop.causes
+    cookie: int
+    explains: int  # 1 << Verdict
+    verdict: Verdict
+    who: int  # Who, WHO_MAYBE added
+    because: Because
+    evidence: tuple[Evidence, ...]
+    ruled_out: tuple[Evidence, ...] = ()
+    next_step: str = ""
+    value: float = -1.0  # of the verdict, in its unit; negative: that of the condition
+    imposes: bool = False  # it holds though none of the conditions does
+    shared: Hashable = None  # sockets with the same one have one cause
+    party: str = ""  # whom it is about, where that is not the holder: device eth0

@@ -1,0 +1,327 @@
+"""What explains verdicts: each rule by evidence that settles it, and beside it what does not."""
+
+from __future__ import annotations
+
+import errno
+import socket as sockets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+pytest.importorskip("nettop._native", reason="the C helper is not built")
+
+from nettop.causes.finder import STAYS_NS, Finder
+from nettop.causes.rules import RULES
+from nettop.engine import ffi, lib, wire
+from nettop.model.causes import Candidate, Cause, LateProcess
+from nettop.model.evidence import Device, Evidence, Mover, Process, Qdisc
+from nettop.model.types import WHO_MAYBE, Because, Proto, Row, Verdict, Who
+from nettop.text.evidence import RECEIVER, SYSCTL
+from nettop.text.explain import explain
+from nettop.text.words import who_text, why_text
+from tests.export.make import make_model
+from tests.feeding import FedEngine
+from tests.netlink import connection, done, skmeminfo
+
+SECOND = 10**9
+NETNS, ETH0 = 7, 4
+HERE, THERE = bytes([10, 0, 0, 1]) + bytes(12), bytes([10, 0, 0, 2]) + bytes(12)
+ROUTE = {NETNS: {"10.0.0.1 10.0.0.2": ETH0}}
+UP = {"flags": 1 | 1 << 16}
+
+
+def candidate(*held: Verdict, **changes: Any) -> Candidate:
+    none = Candidate._make(wire.CANDIDATE.unpack(bytes(wire.CANDIDATE.size)))
+    made = none._replace(
+        cookie=1, src=HERE, dst=THERE, netns=NETNS, sport=40000, dport=80, family=2,
+        proto=Proto.TCP, pid=12, rtt_us=100_000, min_rtt_us=1000,
+        held=sum(1 << v for v in held),
+    )  # fmt: skip
+    return made._replace(**changes)
+
+
+class Host:
+    """Its evidence, a read a second."""
+
+    def __init__(self, **kept: Any) -> None:
+        self.finder, self.mover, self.at, self.kept = Finder(), Mover(), 100, kept
+        self.late: dict[int, LateProcess] = {}
+
+    def tick(
+        self, *candidates: Candidate, late: Sequence[LateProcess] = (), events: bool = True,
+        **changes: Any,
+    ) -> Mapping[int, Cause]:  # fmt: skip
+        self.at += 1
+        given = {**self.kept, **changes}
+        sources = ("counters", "devices", "qdiscs", "processes", "receivers")
+        now = Evidence(read_ns=dict.fromkeys(sources, self.at * SECOND), **given)
+        tick = self.mover.tick(now)
+        found = self.finder.tick(tick, candidates, late, mono_ns=self.at * SECOND, events=events)
+        self.late = found.late
+        return found.found
+
+
+def qdisc(kind: str, sent: int, backlog: int, drops: int = 0) -> dict[str, Any]:
+    numbers = {"bytes": sent, "backlog_bytes": backlog, "drops": drops}
+    return {"qdiscs": {NETNS: {"4 root 1:": Qdisc(ETH0, kind, "1:", "root", numbers)}},
+            "devices": {NETNS: {ETH0: Device("eth0", UP)}}, "routes": ROUTE}  # fmt: skip
+
+
+def wait_in(kind: str, backlogs: Sequence[int], per_s: int = 1_000_000) -> Cause | None:
+    """Of a socket whose srtt is 99 ms over its minimum."""
+    host = Host()
+    found: Mapping[int, Cause] = {}
+    for n, backlog in enumerate(backlogs):
+        found = host.tick(candidate(Verdict.RTT), **qdisc(kind, n * per_s, backlog))
+    return found.get(1)
+
+
+def test_the_wait_in_the_own_queue_is_its_mean_backlog_by_its_rate() -> None:
+    cause = wait_in("tbf", [0, 60_000, 100_000])  # 80 KB at 1 MB a second: 80 ms
+    assert cause is not None
+    assert (cause.rule, cause.verdict, cause.who) == ("own_queue", Verdict.QDISC, Who.KERN)
+    assert cause.value == pytest.approx(80.0)
+    assert "eth0" in cause.evidence[0].says
+    assert cause.ruled_out
+
+
+@pytest.mark.parametrize(
+    ("kind", "backlogs"),
+    [
+        ("tbf", [0, 40_000, 40_000]),  # less than half of it
+        ("tbf", [0, 0, 900_000]),  # seen once: a burst
+        ("fq_codel", [0, 60_000, 100_000]),  # each flow has a queue of its own
+        ("netem", [0, 60_000, 100_000]),
+    ],
+)
+def test_a_queue_that_does_not_explain_it(kind: str, backlogs: list[int]) -> None:
+    assert wait_in(kind, backlogs) is None
+
+
+@pytest.mark.parametrize(("ms", "explains"), [(60, True), (49, False)])
+def test_its_own_sends_say_more_than_the_backlog_of_all(ms: int, explains: bool) -> None:
+    one = candidate(Verdict.RTT, qdisc_count=4, qdisc_sum_ns=4 * ms * 10**6)
+    host = Host()
+    for n in range(3):
+        found = host.tick(one, **qdisc("tbf", n * 1_000_000, 90_000))
+    assert (1 in found) == explains
+
+
+@pytest.mark.parametrize(
+    ("routes", "flags", "who", "said"),
+    [
+        (ROUTE, 0, Who.KERN, "switched off"),
+        (ROUTE, 1, Who.NIC, "no link"),
+        ({NETNS: {"10.0.0.1 10.0.0.2": 0}}, 1, Who.KERN, "no route"),
+        (ROUTE, 1 | 1 << 16, None, ""),
+        ({}, 1, None, ""),  # which device it uses is not known
+    ],
+)
+def test_the_link_of_the_device_that_it_sends_by(
+    routes: Any, flags: int, who: Who | None, said: str
+) -> None:
+    devices = {NETNS: {ETH0: Device("eth0", {"flags": flags})}}
+    found = Host(devices=devices, routes=routes).tick(candidate(Verdict.RTO))
+    if who is None:
+        assert found == {}
+        return
+    assert (found[1].who, found[1].verdict) == (who, Verdict.RTO)
+    assert said in found[1].evidence[0].says
+
+
+def test_a_link_that_came_back_is_the_cause_of_what_it_left_behind() -> None:
+    host = Host(routes=ROUTE)
+    for changes, expected in ((1, None), (3, "link"), *[(3, "link")] * 10, (3, None)):
+        devices = {NETNS: {ETH0: Device("eth0", {**UP, "carrier_changes": changes})}}
+        found = host.tick(candidate(Verdict.RTO), devices=devices)
+        if host.at == 112:
+            break  # 10 s after
+        assert (found[1].rule if found else None) == expected
+
+
+def test_what_was_refused_before_it_was_sent() -> None:
+    host = Host()
+    assert host.tick(candidate(dropped_here=1, total_retrans=5)) == {}
+    cause = host.tick(candidate(dropped_here=3, total_retrans=5))[1]
+    assert (cause.verdict, cause.because, cause.imposes) == (Verdict.DROPS, Because.HERE, True)
+    assert cause.value == pytest.approx(4.0)
+    # What TCP sent again counts as loss, and is said by that.
+    assert host.tick(candidate(dropped_here=1, total_retrans=12)) == {}
+    assert host.tick(candidate(Verdict.LOSS, dropped_here=5, total_retrans=12)) == {}
+
+
+@pytest.mark.parametrize(
+    ("drops", "again", "events", "who"),
+    [
+        (10, 8, False, Who.KERN),
+        (10, 15, False, Who.KERN | WHO_MAYBE),
+        (10, 25, False, None),
+        (10, 8, True, None),  # then it is known of each packet
+    ],
+)
+def test_as_many_were_dropped_here_as_were_sent_again(
+    drops: int, again: int, events: bool, who: int | None
+) -> None:
+    host = Host()
+    for n in range(2):
+        found = host.tick(
+            candidate(Verdict.LOSS), events=events, **qdisc("pfifo", n, 0, n * drops),
+            counters={NETNS: {"TcpRetransSegs": n * again}},
+        )  # fmt: skip
+    assert (found[1].who if found else None) == who
+
+
+def starved(name: str, wait_ms: int, runs: int, devices: str = "eth0") -> Mapping[int, Cause]:
+    host = Host(devices={NETNS: {ETH0: Device(devices, UP)}}, routes=ROUTE)
+    for n in range(2):
+        numbers = dict(zip(RECEIVER, (n, n * wait_ms * runs * 10**6, n * runs), strict=True))
+        found = host.tick(candidate(Verdict.RTT), receivers={name: numbers})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "wait_ms", "runs", "explains"),
+    [
+        ("ksoftirqd/1", 60, 5, True),
+        ("ksoftirqd/1", 40, 10, False),  # often, but each time too short
+        ("ksoftirqd/1", 60, 1, False),  # once in a second
+        ("napi/eth0-17", 60, 5, True),
+        ("napi/eth1-17", 60, 5, False),
+    ],
+)
+def test_packets_are_taken_in_late(name: str, wait_ms: int, runs: int, explains: bool) -> None:
+    found = starved(name, wait_ms, runs)
+    assert [c.rule for c in found.values()] == ["receive"] * explains
+
+
+@pytest.mark.parametrize(
+    ("states", "more", "rules"),
+    [
+        (["T"], 0, ["stopped"]),
+        (["t"], 0, ["stopped"]),
+        (["T"], 1, []),  # another process may read it
+        (["S"], 0, []),
+        (["D"], 0, []),  # one look
+        (["D", "S", "D"], 0, ["disk"]),
+    ],
+)
+def test_what_the_holder_stands_in(states: list[str], more: int, rules: list[str]) -> None:
+    host = Host()
+    for state in states:
+        processes = {12: Process(2, 2, {state: 2})}
+        found = host.tick(candidate(Verdict.UNREAD, more=more), processes=processes)
+    assert [c.rule for c in found.values()] == rules
+
+
+@pytest.mark.parametrize(("sndbuf", "rules"), [(8192, ["sysctl"]), (8191, []), (0, [])])
+def test_a_send_buffer_at_the_limit_of_the_host(sndbuf: int, rules: list[str]) -> None:
+    sysctls = {NETNS: dict.fromkeys(SYSCTL, 8192)}
+    found = Host(sysctls=sysctls).tick(candidate(Verdict.SNDBUF, sndbuf=sndbuf))
+    assert [c.rule for c in found.values()] == rules
+
+
+def test_the_other_end_says_it() -> None:
+    peer = candidate(Verdict.UNREAD, cookie=2, src=THERE, dst=HERE, sport=80, dport=40000,
+                     netns=8, pid=34, unread_ms=3000)  # fmt: skip
+    found = Host().tick(candidate(Verdict.WINDOW), peer)
+    assert [c.rule for c in found.values()] == ["other_end"]
+    assert "process 34" in found[1].evidence[0].says
+    well = peer._replace(held=0)
+    assert Host().tick(candidate(Verdict.WINDOW), well) == {}
+
+
+def test_a_cause_stays_while_what_it_explains_holds() -> None:
+    host = Host(routes=ROUTE, devices={NETNS: {ETH0: Device("eth0", {"flags": 1})}})
+    assert host.tick(candidate(Verdict.RTO))
+    up = {NETNS: {ETH0: Device("eth0", UP)}}
+    for _ in range(STAYS_NS // SECOND - 1):
+        assert host.tick(candidate(Verdict.RTO), devices=up)
+    assert host.tick(candidate(Verdict.RTO), devices=up) == {}
+    assert host.tick(candidate(Verdict.RTO))
+    assert host.tick() == {}
+
+
+def test_a_process_that_reads_many_sockets_late() -> None:
+    host = Host()
+    host.tick(late=[LateProcess(12, 6, 100, 10**9, 10**8), LateProcess(13, 6, 200, 1, 1)])
+    assert list(host.late) == [12]  # one in twenty
+    for _ in range(STAYS_NS // SECOND):
+        host.tick()
+    assert host.late == {}
+
+
+def test_each_rule_has_a_name_and_says_what_it_needs() -> None:
+    assert len({rule.name for rule in RULES}) == len(RULES)
+    assert all(rule.needs and rule.explains for rule in RULES)
+
+
+# --- in the engine ---
+
+
+class Sender:
+    """A full pipe whose srtt is five times its minimum, a tick a second."""
+
+    def __init__(self) -> None:
+        self.engine, self.at = FedEngine(), 100
+
+    def tick(self, *causes: Cause, **changes: Any) -> Row:
+        given = {"rtt": 100_000, "min_rtt": 20_000, "unacked": 40, "snd_cwnd": 80, **changes}
+        raw = connection(1, 280, skmeminfo(), bytes_acked=self.at * 100_000, **given) + done()
+        self.engine.feed_begin(self.at * SECOND)
+        self.engine.feed(1, Proto.TCP, raw)
+        self.engine.feed_end(self.at * SECOND)
+        self.engine.causes(causes, [])
+        self.at += 1
+        row = self.engine.find(1)
+        assert row is not None
+        return row
+
+
+OWN_QUEUE = Cause("own_queue", 1, 1 << Verdict.RTT, Verdict.QDISC, Who.KERN, Because.QUEUE, (),
+                  value=70.0)  # fmt: skip
+
+
+def test_the_engine_judges_by_the_cause_from_the_first_tick_that_holds() -> None:
+    sender = Sender()
+    sender.tick()
+    sender.tick()
+    (asked,) = (c for c in [*sender.engine.candidates(4)] if c.holds(Verdict.RTT))
+    assert (asked.cookie, asked.rtt_us, asked.min_rtt_us) == (1, 100_000, 20_000)
+    sender.engine.causes([OWN_QUEUE], [])
+    row = sender.tick(OWN_QUEUE)
+    assert (who_text(row), why_text(row), row.verdicts) == ("kern", "qdisc 70.0ms", [Verdict.QDISC])
+    told = explain(row, None, make_model(causes={1: OWN_QUEUE}), None)
+    assert "70.0ms of the 80.0ms that srtt is over its minimum" in told.evidence
+    row = sender.tick()  # it was judged by the cause that was found before
+    assert who_text(row) == "kern"
+    assert [who_text(sender.tick()) for _ in range(3)][-1] == "net"
+
+
+def test_no_cause_without_a_condition_unless_it_is_one_itself() -> None:
+    sender = Sender()
+    for _ in range(3):
+        row = sender.tick(OWN_QUEUE, rtt=21_000)
+    assert row.verdicts == []
+    drops = Cause("refused_here", 1, 1 << Verdict.DROPS, Verdict.DROPS, Who.KERN, Because.HERE, (),
+                  value=3.0, imposes=True)  # fmt: skip
+    sender.tick(drops, rtt=21_000)
+    row = sender.tick(drops, rtt=21_000)
+    assert (who_text(row), why_text(row)) == ("kern", "drops 3.0/s")
+    assert "dropped on this host" in explain(row, None, make_model(), None).evidence
+
+
+def test_the_engine_refuses_what_it_cannot_hold() -> None:
+    engine = FedEngine()
+    wrong = ffi.new("struct nt_cause[]", [{"cookie": 1, "verdict": len(Verdict)}])
+    assert lib.nt_causes(engine.handle, wrong, 1, [], 0) == -errno.EINVAL
+    assert lib.nt_causes(engine.handle, wrong, 257, [], 0) == -errno.EINVAL
+    assert lib.nt_causes(engine.handle, ffi.NULL, 0, [], 33) == -errno.EINVAL
+
+
+def test_the_route_to_this_host_is_its_loopback_device() -> None:
+    with sockets.socket(sockets.AF_NETLINK, sockets.SOCK_RAW, 0) as route:
+        index = ffi.new("uint32_t *")
+        ends = bytes([127, 0, 0, 1]) + bytes(12)
+        assert lib.nt_route_read(route.fileno(), 9, 2, ends, ends, index) == 0
+    assert index[0] == sockets.if_nametoindex("lo")
