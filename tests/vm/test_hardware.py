@@ -6,53 +6,17 @@ from typing import Any
 
 import pytest
 
-from tests.vm.guest import Told, scenario
-from tests.vm.kernels import kernel
-from tests.vm.modules import built
-from tests.vm.packages import Unavailable
-from tests.vm.test_kernels import WANTED, fact, pytestmark
+from tests.vm.guest import Told
+from tests.vm.test_kernels import fact, pytestmark
 
 __all__ = ["pytestmark"]
-KERNELS = [name for name in ("6.12",) if name in WANTED]
 PROBES, SENDS = 20, 20
 US, MS = 1_000, 1_000_000
 
 
-@pytest.fixture(scope="module", params=KERNELS)
-def told(request: pytest.FixtureRequest) -> Told:
-    try:
-        guest = kernel(request.param)
-        module = built(guest, "tsnic")
-        environ = {"NETTOP_VM_TSNIC": str(module)}
-        return scenario(guest, ["tsnic.clocks", "tsnic.probes"], seconds=600, environ=environ)
-    except Unavailable as why:
-        pytest.skip(f"no hardware clocks with Linux {request.param}: {why}")
-
-
-# Two ports of each driver's card on one wire; igb wants a root port of its own.
-NICS = (
-    "-netdev", "hubport,id=h0,hubid=0", "-netdev", "hubport,id=h1,hubid=0",
-    "-device", "pcie-root-port,id=rp0,chassis=1", "-device", "pcie-root-port,id=rp1,chassis=2",
-    "-device", "igb,bus=rp0,netdev=h0,mac=52:54:00:00:00:01,romfile=",
-    "-device", "igb,bus=rp1,netdev=h1,mac=52:54:00:00:00:02,romfile=",
-    "-netdev", "hubport,id=h2,hubid=1",
-    "-device", "e1000e,netdev=h2,mac=52:54:00:00:00:03,romfile=",
-    "-netdev", "hubport,id=h3,hubid=2",
-    "-device", "virtio-net-pci,netdev=h3,mac=52:54:00:00:00:04,romfile=",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def nics() -> Told:
-    try:
-        return scenario(kernel("6.12"), ["nics"], seconds=600, devices=NICS)
-    except Unavailable as why:
-        pytest.skip(f"no emulated NICs: {why}")
-
-
 @pytest.mark.parametrize("method", ["precise", "extended"])
-def test_offset_and_frequency_are_those_injected(told: Told, method: str) -> None:
-    clocks = fact(told, "tsnic.clocks")[method]
+def test_offset_and_frequency_are_those_injected(tsnic: Told, method: str) -> None:
+    clocks = fact(tsnic, "tsnic.clocks")[method]
     assert len(clocks) == 2
     for clock in clocks:
         assert clock["method"] == method
@@ -62,17 +26,6 @@ def test_offset_and_frequency_are_those_injected(told: Told, method: str) -> Non
         assert least_ns - bar_ns <= clock["offset_ns"] <= most_ns + bar_ns
         assert abs(clock["ppb"] - clock["true_ppb"]) <= clock["ppb_bar"] + 500
         assert clock["bar_ns"] < MS
-
-
-@pytest.fixture(scope="module")
-def sending() -> Told:
-    """A kernel with BPF timestamping, which 6.12 has not."""
-    try:
-        guest = kernel("newest")
-        environ = {"NETTOP_VM_TSNIC": str(built(guest, "tsnic"))}
-        return scenario(guest, ["tsnic.sends"], seconds=300, environ=environ)
-    except Unavailable as why:
-        pytest.skip(f"no hardware clocks here: {why}")
 
 
 def test_the_nic_stage_is_from_driver_to_wire(sending: Told) -> None:
@@ -86,8 +39,8 @@ def test_the_nic_stage_is_from_driver_to_wire(sending: Told) -> None:
     assert seen["host"]["bar_ns"] == seen["bar_ns"]
 
 
-def stamped(told: Told, what: str) -> dict[str, Any]:
-    seen: dict[str, Any] = fact(told, "tsnic.probes")[what]
+def stamped(tsnic: Told, what: str) -> dict[str, Any]:
+    seen: dict[str, Any] = fact(tsnic, "tsnic.probes")[what]
     assert (seen["sent"], seen["answered"]) == (PROBES, PROBES)
     assert (seen["unknown"], seen["disagree"]) == (0, 0)
     assert seen["before"] == seen["after"] == {"tx_type": "off", "rx_filter": "none"}
@@ -95,9 +48,9 @@ def stamped(told: Told, what: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("proto", ["udp", "tcp"])
-def test_every_probe_has_its_hardware_stamps(told: Told, proto: str) -> None:
+def test_every_probe_has_its_hardware_stamps(tsnic: Told, proto: str) -> None:
     """Clocks that are milliseconds off and drift, yet the legs are microseconds, within the bar."""
-    seen = stamped(told, proto)
+    seen = stamped(tsnic, proto)
     assert not seen["missing"].get("hardware")
     for leg in ("nic", "in"):
         assert seen["legs"][leg]["count"] == PROBES, leg
@@ -106,9 +59,9 @@ def test_every_probe_has_its_hardware_stamps(told: Told, proto: str) -> None:
     assert seen["legs"]["nic"]["max_ns"] <= seen["legs"]["round"]["max_ns"]
 
 
-def test_lost_stamps_are_counted(told: Told) -> None:
+def test_lost_stamps_are_counted(tsnic: Told) -> None:
     """One in four is missing, and said to be."""
-    seen = stamped(told, "lossy")
+    seen = stamped(tsnic, "lossy")
     missing = seen["missing"]["hardware"]
     assert PROBES // 4 - 1 <= missing <= PROBES // 4 + 1
     assert seen["legs"]["nic"]["count"] == PROBES - missing

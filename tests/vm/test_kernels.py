@@ -6,98 +6,24 @@ asked for one answer only (6.16) are booted when they are named.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.vm import expected
+from tests.vm.boots import GUEST_S, chosen_for
 from tests.vm.expected import KERNELS, STAMPS, Expected
-from tests.vm.guest import Told, scenario
-from tests.vm.kernels import kernel
-from tests.vm.packages import Unavailable
+from tests.vm.guest import Told
 from tests.vm.scenarios import recordings
 
-SCENARIO_S = 600  # some 100 s on two idle cores
-GUEST_S = 1000  # with what is fetched before, and a second boot
 MS = 1_000_000
 BPF_PLANES = ("wait", "stages", "events")
-# The series that this machine runs has tests/integration.
-OTHERS = [
-    name
-    for name, e in KERNELS.items()
-    if not e.only_sends and not platform.release().startswith(f"{name}.")
-]
-WANTED = os.environ.get("NETTOP_VM_KERNELS", ",".join(OTHERS)).split(",")
-
 pytestmark = [
     pytest.mark.skipif(os.environ.get("NETTOP_VM") == "0", reason="NETTOP_VM=0: no guests"),
     pytest.mark.skipif(platform.machine() != "x86_64", reason="the guests are x86-64"),
     pytest.mark.timeout(GUEST_S),
 ]
-
-
-def chosen_for(e: Expected) -> dict[str, str]:
-    """Files of tests/integration, and which of their tests."""
-    out = dict(expected.DIAG)
-    stamps = e.stages == STAMPS
-    if e.brief:
-        return out | expected.BRIEF | (expected.BRIEF_STAGES if stamps else expected.BRIEF_SEGMENTS)
-    if e.wait is not None:
-        out |= expected.WAITS
-    if e.stages is not None:
-        out |= expected.STAGES if stamps else expected.SEGMENTS_ALONE
-        out |= expected.SEGMENTS
-    if e.events is not None:
-        resets = "events" not in e.reasons
-        out |= expected.EVENTS if resets else expected.EVENTS_WITHOUT_RESETS
-    return out
-
-
-def run(name: str) -> Told:
-    e = KERNELS[name]
-    names = ["planes"]
-    if not e.only_sends:
-        names += ["suites"]
-    if e.brief:
-        names += ["netem.delay", "netem.loss", "path.late_readers"]
-    elif not e.only_sends:
-        names += ["privilege"]
-        names += ["netem", "path", "recordings"] if e.wait is not None else []
-    if e.stages == STAMPS:
-        names += ["sends"]
-    environ = {"NETTOP_VM_TESTS": json.dumps(chosen_for(e))}
-    return scenario(kernel(name), names, seconds=SCENARIO_S, environ=environ)
-
-
-@pytest.fixture(scope="module")
-def guests(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Told]]]:
-    """Those that were chosen, one after the other; those that time nothing beside the others."""
-    calls = [getattr(item, "callspec", None) for item in request.session.items]
-    chosen = {call.params.get("told") for call in calls if call is not None}
-    with ThreadPoolExecutor(1) as timed, ThreadPoolExecutor(1) as beside:
-        futures = {
-            name: (beside if KERNELS[name].wait is None else timed).submit(run, name)
-            for name in WANTED
-            if name in chosen
-        }
-        try:
-            yield futures
-        finally:
-            for future in futures.values():
-                future.cancel()
-
-
-@pytest.fixture(scope="module", params=WANTED)
-def told(request: pytest.FixtureRequest, guests: dict[str, Future[Told]]) -> Told:
-    try:
-        return guests[request.param].result()
-    except Unavailable as why:
-        pytest.skip(f"no guest with Linux {request.param}: {why}")
 
 
 @pytest.fixture
