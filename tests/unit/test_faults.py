@@ -6,7 +6,6 @@ must shrink: a view of it that became right fails until it is taken out.
 
 from __future__ import annotations
 
-import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -15,11 +14,11 @@ import pytest
 from nettop.store.recording import Recording
 from tests.lab.faults import kept, runner, truth
 from tests.lab.faults.judge import Bystanders, Score, score
+from tests.lab.faults.table import BESIDE
 from tests.lab.faults.truth import Seen, Sockets, Tick, Timing, Truth, View
 
 NAMES = kept.names()
-BESIDE = "beside"  # in the list: the connections that no fault touches
-WRONG: dict[str, dict[str, str]] = tomllib.loads((kept.HERE / "wrong.toml").read_text())
+WRONG = kept.wrong()
 
 
 @cache

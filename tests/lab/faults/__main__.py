@@ -77,7 +77,7 @@ def score(names: Iterable[str]) -> None:
             continue
         done.append(table.Judged(name, truth, *runner.judged(name, truth)))
         print("\n".join(table.lines(done[-1])))
-    print("\n".join(table.summary(done)))
+    print("\n".join([*table.summary(done), *table.differences(done, kept.wrong())]))
     print(f"{time.monotonic() - begun:.1f} s")
 
 

@@ -108,24 +108,28 @@ def slow_disk(bed: Bed) -> Steps:
     yield
 
 
-@scenario("kern", "the receiver's cgroup has 128 KB for the memory of TCP; bulk on a 20 ms path",
+def hoard(F: mmap.mmap, port: int) -> None:
+    """Accepts, and reads nothing."""
+    kept = []
+    with work.listener(port) as server:
+        while True:
+            kept.append(server.accept()[0])
+
+
+@scenario("kern", "the receiver's cgroup has 512 KB for the memory of TCP, which another program "
+          "of it fills with what it does not read; bulk on a 20 ms path",
           server(42105, "kern", "receiver"),
           client(42105, "peer", "sender", also=("net",), blank_ok=True))  # fmt: skip
 def tcp_memory_pressure(bed: Bed) -> Steps:
     bed.path(0.01)
-    # A first limit, so that sockets are counted at all.
-    group = bed.cgroup("memory", memory__kmem__tcp__limit_in_bytes=str(1 << 30))
+    group = bed.cgroup("memory", memory__kmem__tcp__limit_in_bytes=str(512 << 10))
     bed.spawn("B", work.drain, 42105, cgroup=group)
+    bed.spawn("B", hoard, 42199, cgroup=group)
     bed.spawn("A", work.pour, TB, 42105, 65536, 0.04)
     yield
-    limit = Path(group) / "memory.kmem.tcp.limit_in_bytes"
-    for _ in range(100):
-        with contextlib.suppress(OSError):  # it holds more just now
-            limit.write_text(str(128 << 10))
-            break
-        time.sleep(0.01)
+    for _ in range(4):
+        bed.spawn("A", work.pour, VB, 42199, 65536, 0)
     yield
-    limit.write_text("-1")
 
 
 @scenario("kern", "the reader's pages are thrown out for want of memory in its cgroup (24 MB)",
@@ -170,9 +174,11 @@ def long_firewall(bed: Bed, name: str, rules: int) -> None:
 
 
 @scenario("kern", "a storm of packets: the reader's core takes them in for another program",
-          server(42107, "cpu", "reader", also=("kern",)), hold=10)  # fmt: skip
+          server(42107, "cpu", "reader", also=("kern",)),
+          client(42107, "net", "sender", also=("peer", "kern"), blank_ok=True),
+          hold=10)  # fmt: skip
 def softirq_storm(bed: Bed) -> Steps:
-    long_firewall(bed, "B", 400)
+    long_firewall(bed, "B", 100)
     bed.run("B", "sh", "-c", "echo 2 > /sys/class/net/vB/queues/rx-0/rps_cpus")
     bed.spawn("B", work.drain, 42107, cpu=1)
     bed.spawn("A", work.pour, VB, 42107, 100, 0.01)

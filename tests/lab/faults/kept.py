@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import lzma
 import re
+import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -36,6 +37,11 @@ def truth_of(name: str, folder: Path = HERE) -> Path:
 
 def names(folder: Path = HERE) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.json"))
+
+
+def wrong(folder: Path = HERE) -> dict[str, dict[str, str]]:
+    """Scenario → view → why its answer is wrong, as far as that is known."""
+    return tomllib.loads((folder / "wrong.toml").read_text())
 
 
 def pack(recording: Path, target: Path, until_s: float) -> int:

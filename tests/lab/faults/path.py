@@ -11,6 +11,7 @@ import os
 import random
 import select
 import signal
+import socket
 import struct
 import time
 
@@ -18,15 +19,16 @@ TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 1, 0x1000
 CLONE_NEWNET = 0x40000000
 MOST_BYTES = 65536
 # What one sets while it runs: offsets of doubles.
-ACKS_KEPT, MARKED, LOST = 0, 8, 16
+THINNED, MARKED, LOST = 0, 8, 16
+MOST_THINNED = 3  # ACKs in a row
 
 
 class Path:
-    """delay_s each way; a probability each for pure ACKs from B, CE marks and losses from A."""
+    """delay_s each way; packets from A may be marked (CE) or lost, with a probability each, and
+    ACKs from B thinned: one that waits is dropped for a newer one, up to three in a row."""
 
     def __init__(self, delay_s: float, first: str, second: str) -> None:
         self._set = mmap.mmap(-1, 4096)
-        self.set(ACKS_KEPT, 1.0)
         ready, told = os.pipe()
         self.pid = os.fork()
         if not self.pid:
@@ -50,36 +52,51 @@ class Path:
 
     def _run(self, fds: list[int], delay_s: float) -> None:
         due: list[tuple[float, int, int, bytes]] = []
-        number = 0
+        number = last_ack = thinned = 0
+        dropped: set[int] = set()
         while True:
             left = max(0.0, due[0][0] - time.monotonic()) if due else None
             ready, _, _ = select.select(fds, [], [], left)
             now = time.monotonic()
             for fd in ready:
-                packet = self._shaped(os.read(fd, MOST_BYTES), from_first=fd == fds[0])
-                if packet is not None:
-                    number += 1
-                    to = fds[1] if fd == fds[0] else fds[0]
-                    heapq.heappush(due, (now + delay_s, number, to, packet))
+                packet = os.read(fd, MOST_BYTES)
+                if fd == fds[0] and not (packet := self._shaped(packet)):
+                    continue
+                number += 1
+                if fd == fds[1] and self._get(THINNED) and _is_ack(packet):
+                    waits = any(n == last_ack for _, n, _, _ in due)
+                    thinned = thinned + 1 if waits and thinned < MOST_THINNED else 0
+                    if thinned:
+                        dropped.add(last_ack)
+                    last_ack = number
+                to = fds[1] if fd == fds[0] else fds[0]
+                heapq.heappush(due, (now + delay_s, number, to, packet))
             while due and due[0][0] <= time.monotonic():
-                _, _, to, packet = heapq.heappop(due)
+                _, which, to, packet = heapq.heappop(due)
+                if which in dropped:
+                    dropped.remove(which)
+                    continue
                 with contextlib.suppress(OSError):  # a device that is not up yet
                     os.write(to, packet)
 
-    def _shaped(self, packet: bytes, *, from_first: bool) -> bytes | None:
-        if packet[0] >> 4 != 4 or packet[9] != 6:
+    def _shaped(self, packet: bytes) -> bytes:
+        """Of A; empty: it is lost."""
+        if packet[0] >> 4 != 4 or packet[9] != socket.IPPROTO_TCP:
             return packet
-        if not from_first:
-            head = 4 * (packet[0] & 15)
-            flags = packet[head + 13]
-            data = len(packet) - head - 4 * (packet[head + 12] >> 4)
-            pure = not data and flags == 0x10
-            return None if pure and random.random() >= self._get(ACKS_KEPT) else packet
         if random.random() < self._get(LOST):
-            return None
+            return b""
         if packet[1] & 3 in (1, 2) and random.random() < self._get(MARKED):
             return _marked(packet)
         return packet
+
+
+def _is_ack(packet: bytes) -> bool:
+    """A segment of TCP that only acknowledges."""
+    if packet[0] >> 4 != 4 or packet[9] != socket.IPPROTO_TCP:
+        return False
+    head = 4 * (packet[0] & 15)
+    data = len(packet) - head - 4 * (packet[head + 12] >> 4)
+    return not data and packet[head + 13] == 0x10
 
 
 def _marked(packet: bytes) -> bytes:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from tests.lab.faults.judge import Bystanders, Score
 from tests.lab.faults.truth import Truth, name_of
 
+BESIDE = "beside"  # in wrong.toml: the connections that no fault touches
 PARTIES = ("app", "cpu", "kern", "nic", "net", "peer", "none")
 
 
@@ -35,6 +36,18 @@ def lines(judged: Judged) -> list[str]:
         )
     if judged.beside.accused:
         out.append(f"{'':24} beside: {dict(judged.beside.accused)}")
+    return out
+
+
+def differences(all_judged: Sequence[Judged], wrong: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """What is to be changed in wrong.toml."""
+    out = []
+    for j in all_judged:
+        known = wrong.get(j.name, {}).keys()
+        is_wrong = {name_of(s.view) for s in j.scores if not s.good}
+        is_wrong |= {BESIDE} if j.beside.accused else set()
+        out += [f"wrong.toml: take out [{j.name}] {view}" for view in sorted(known - is_wrong)]
+        out += [f"wrong.toml: not in it: [{j.name}] {view}" for view in sorted(is_wrong - known)]
     return out
 
 
