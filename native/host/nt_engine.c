@@ -192,7 +192,8 @@ int nt_load(struct nt_engine *e, const struct nt_row *rows, const struct nt_deta
 				*plane = *known;
 				plane->has &= NT_P_WAIT | NT_P_UNREAD | NT_P_UNREAD_BOUND |
 					      NT_P_TX | NT_P_WAIT_PROBE | NT_P_TX_PATH |
-					      NT_P_WAIT_OCTAVES | NT_P_TX_OCTAVES;
+					      NT_P_WAIT_OCTAVES | NT_P_TX_OCTAVES | NT_P_SPLIT |
+					      NT_P_UDP;
 			}
 		}
 		if (details) {

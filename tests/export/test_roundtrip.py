@@ -42,6 +42,8 @@ from nettop.model.types import (
     Proc,
     Proto,
     Row,
+    Split,
+    UdpMoved,
     Verdict,
 )
 from nettop.query import compile_filter
@@ -234,13 +236,21 @@ def test_every_flag_of_a_socket_is_written_and_read_back(tmp_path: Path) -> None
         wait=some, wait_octaves=bytes(128), tx=(some,) * 7, tx_sends=9,
         has=PlaneHas.WAIT | PlaneHas.WAIT_OCTAVES | PlaneHas.TX | PlaneHas.TX_OCTAVES,
     )  # fmt: skip
+    split = Plane(
+        wait_octaves=bytes(128), has=PlaneHas.WAIT | PlaneHas.SPLIT | PlaneHas.UDP,
+        split=Split(1000, 1, 2, 3, 4, 5, 6, 7), udp=UdpMoved(1, 2, 3, 4, 5), standing_ms=120,
+    )  # fmt: skip
     unread = int(Flag.MATCH | Flag.OLDEST_UNREAD)
     rows: list[tuple[Row, Detail | None]] = [
         (make_row(1, plane=by_octaves), None),
         (make_row(2, flags=int(Flag.MATCH | Flag.WAIT_UNTRACED | Flag.NEW | Flag.MISSED)), None),
         (make_row(3, flags=unread | Flag.UNREADABLE, oldest_unread_ms=5), None),
+        (make_row(4, plane=split), None),
     ]
-    first = export(Rows(rows, []), make_model(3))
+    first = export(Rows(rows, []), make_model(4))
+    assert b'"waiting_ns":1000' in first
+    assert b'"standing_ns":120000000' in first
+    assert b'"tx_datagrams":4' in first
     feed = opened(tmp_path / "a.json", first)
     again = export(feed, feed.latest())
     assert by_cookie(again) == by_cookie(first)
