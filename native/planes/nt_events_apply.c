@@ -40,7 +40,7 @@ static const struct {
 	{ "NOMEM", NT_D_MEMORY },	   { "NETFILTER_DROP", NT_D_HERE },
 	{ "QDISC_*", NT_D_HERE },	   { "TC_EGRESS", NT_D_HERE },
 	{ "FULL_RING", NT_D_HERE },	   { "DEV_READY", NT_D_HERE },
-	{ "CPU_BACKLOG", NT_D_HERE },
+	{ "CPU_BACKLOG", NT_D_HERE },	   { "NEIGH_CREATEFAIL", NT_D_HERE },
 };
 
 static enum nt_drop_cause cause_of(const char *name)

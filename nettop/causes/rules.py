@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from nettop.causes.scene import IFF_LOWER_UP, IFF_UP, DeviceKey, Scene
 from nettop.model.causes import Candidate, Cause, Evidence
-from nettop.model.types import WHO_MAYBE, Because, Verdict, Who
+from nettop.model.types import AF_INET, WHO_MAYBE, Because, Verdict, Who
 from nettop.text import units
 from nettop.text.evidence import STATES
 
@@ -17,6 +17,7 @@ _SENDING = (Verdict.RTO, Verdict.LOSS, Verdict.RTT, Verdict.SNDBUF)
 _READING = (Verdict.UNREAD, Verdict.READS, Verdict.ACCEPT)
 LEAST_DROPS = 3  # of a queue between two reads; fewer may be those of other flows
 LATE_SHARE = 0.1  # of the time that a thread which takes packets in waits for a CPU
+FULL_SHARE = 0.9  # of a table, from which on it has no room
 DISK_READS = 2  # of the last five that a process stands in D: one may be chance
 
 
@@ -109,6 +110,39 @@ def _link(socket: Candidate, scene: Scene) -> Found | None:
     else:
         return None
     return Found((Evidence("host", said),), who, next_step=step, shared=key, party=name)
+
+
+def _connections(socket: Candidate, scene: Scene) -> Found | None:
+    """The table of connections of its namespace is full, and what it sends is dropped here."""
+    now = scene.tick.now.conntrack.get(socket.netns, {})
+    drops = scene.tick.moved.conntrack.get(socket.netns, {}).get("drop", 0)
+    entries, most = now.get("entries", 0), now.get("entries_most", 0)
+    if not drops or not most or entries < FULL_SHARE * most or scene.refused(socket) is None:
+        return None
+    said = (
+        f"the table of connections (nf_conntrack) is full, {entries} of {most}: {drops} packets "
+        "dropped since the last look"
+    )
+    step = "sysctl net.netfilter.nf_conntrack_max; conntrack -S; conntrack -L: who has so many"
+    return Found((Evidence("host", said, entries, "count"),), Who.KERN, next_step=step,
+                 shared=socket.netns)  # fmt: skip
+
+
+def _neighbours(socket: Candidate, scene: Scene) -> Found | None:
+    """The table of neighbours is full, and what it sends is dropped here."""
+    table = "arp" if socket.family == AF_INET else "ndisc"
+    fulls = scene.tick.moved.neighbours.get(table, {}).get("table_fulls", 0)
+    if not fulls or scene.refused(socket) is None:
+        return None
+    entries = scene.tick.now.neighbours[table].get("entries", 0)
+    said = (
+        f"the table of neighbours ({table}) is full, {entries} in it: {fulls} times no room for "
+        "another since the last look"
+    )
+    family = "ipv4" if table == "arp" else "ipv6"
+    step = f"sysctl net.{family}.neigh.default.gc_thresh3; ip neigh: who is looked for"
+    return Found((Evidence("host", said, fulls, "count"),), Who.KERN, next_step=step,
+                 shared=table)  # fmt: skip
 
 
 def _refused(socket: Candidate, scene: Scene) -> Found | None:
@@ -264,6 +298,8 @@ def _other_end(socket: Candidate, scene: Scene) -> Found | None:
 
 RULES = (
     Rule("link", _SENDING, Because.CARRIER, ("routes", "devices"), _link),
+    Rule("connections_full", _LOSSES, Because.HERE, ("events", "conntrack"), _connections),
+    Rule("neighbours_full", _LOSSES, Because.HERE, ("events", "neighbours"), _neighbours),
     Rule("refused_here", (Verdict.DROPS,), Because.HERE, ("events",), _refused, imposes=True),
     Rule("own_queue", (Verdict.QDISC, Verdict.RTT, Verdict.CWND), Because.QUEUE,
          ("routes", "qdiscs"), _queue),

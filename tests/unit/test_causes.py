@@ -54,7 +54,9 @@ class Host:
     ) -> Mapping[int, Cause]:  # fmt: skip
         self.at += 1
         given = {**self.kept, **changes}
-        sources = ("counters", "devices", "qdiscs", "processes", "receivers")
+        sources = (
+            "counters", "devices", "qdiscs", "processes", "receivers", "conntrack", "neighbours",
+        )  # fmt: skip
         now = Evidence(read_ns=dict.fromkeys(sources, self.at * SECOND), **given)
         tick = self.mover.tick(now)
         found = self.finder.tick(tick, candidates, late, mono_ns=self.at * SECOND, events=events)
@@ -149,6 +151,47 @@ def test_what_was_refused_before_it_was_sent() -> None:
     # What TCP sent again counts as loss, and is said by that.
     assert host.tick(candidate(dropped_here=1, total_retrans=12)) == {}
     assert host.tick(candidate(Verdict.LOSS, dropped_here=5, total_retrans=12)) == {}
+
+
+@pytest.mark.parametrize(
+    ("entries", "drops", "dropped_here", "rules"),
+    [
+        (100, 4, 1, ["connections_full"]),
+        (90, 4, 1, ["connections_full"]),
+        (89, 4, 1, []),  # there is room: another reason
+        (100, 0, 1, []),  # full, and nothing is dropped for it
+        (100, 4, 0, []),  # those were others' packets
+    ],
+)
+def test_the_table_of_connections_is_full(
+    entries: int, drops: int, dropped_here: int, rules: list[str]
+) -> None:
+    host = Host()
+    for n in range(2):
+        table = {"entries": entries, "entries_most": 100, "drop": n * drops}
+        lost = candidate(Verdict.RTO, dropped_here=n * dropped_here)
+        found = host.tick(lost, conntrack={NETNS: table})
+    assert [c.rule for c in found.values()] == rules
+    assert {c.who for c in found.values()} <= {Who.KERN}
+
+
+@pytest.mark.parametrize(
+    ("table", "fulls", "dropped_here", "rules"),
+    [
+        ("arp", 4, 1, ["neighbours_full"]),
+        ("ndisc", 4, 1, []),  # of the other family
+        ("arp", 0, 1, []),
+        ("arp", 4, 0, []),
+    ],
+)
+def test_the_table_of_neighbours_is_full(
+    table: str, fulls: int, dropped_here: int, rules: list[str]
+) -> None:
+    host = Host()
+    for n in range(2):
+        lost = candidate(Verdict.RTO, dropped_here=n * dropped_here)
+        found = host.tick(lost, neighbours={table: {"entries": 9, "table_fulls": n * fulls}})
+    assert [c.rule for c in found.values()] == rules
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def call_around(F: mmap.mmap, net: str, port: int, n: int) -> None:
 
 
 @scenario("kern", "a scan fills the table of neighbours (IPv6) of this host; it calls 200 hosts",
-          client(42103, "kern", "connecting", also=("net",), state="SYN_SENT"),
+          client(42103, "kern", "connecting", state="SYN_SENT"),
           hold=12)  # fmt: skip
 def neighbours_full(bed: Bed) -> Steps:
     net = VA6.partition("::")[0]
