@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import NamedTuple
 
-from nettop.causes.rules import RULES
+from nettop.causes.rules import asked_of
 from nettop.causes.scene import Scene
 from nettop.model.causes import Candidate, Cause, LateProcess
 from nettop.model.evidence import HostTick
@@ -58,7 +58,8 @@ class Finder:
         self._scene.enter(tick, candidates, mono_ns=mono_ns, events=events)
         before, self._found = self._found, {}
         for socket in candidates:
-            for rule in RULES:
+            held, dropped = socket.held | socket.verdicts, self._scene.dropped(socket)
+            for rule in asked_of(held, dropped):
                 cause = rule.cause(socket, self._scene)
                 if cause is not None:
                     self._found[socket.cookie] = cause, mono_ns

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 from nettop.causes.scene import IFF_LOWER_UP, IFF_UP, DeviceKey, Scene
@@ -50,11 +51,13 @@ class Rule:
     needs: tuple[str, ...]
     find: Callable[[Candidate, Scene], Found | None]
     imposes: bool = False
+    mask: int = field(init=False)  # of explains
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mask", sum(1 << v for v in self.explains))
 
     def cause(self, socket: Candidate, scene: Scene) -> Cause | None:
-        """Of this socket, if it is one."""
-        if not self.imposes and not socket.holds(*self.explains):
-            return None
+        """Of a socket that it is asked of (asked_of), if it is one."""
         found = self.find(socket, scene)
         if found is None:
             return None
@@ -62,7 +65,7 @@ class Rule:
         return Cause(
             rule=self.name,
             cookie=socket.cookie,
-            explains=sum(1 << v for v in self.explains),
+            explains=self.mask,
             verdict=first if found.verdict is None else found.verdict,
             who=found.who,
             because=self.because,
@@ -310,3 +313,14 @@ RULES = (
     Rule("sysctl", (Verdict.SNDBUF,), Because.SYSCTL, ("sysctls",), _sysctl),
     Rule("other_end", (Verdict.WINDOW,), Because.OTHER_END, ("diag",), _other_end),
 )  # fmt: skip
+
+
+@cache
+def asked_of(held: int, dropped: bool) -> tuple[Rule, ...]:
+    """The rules that may say something of a socket.
+
+    Args:
+        held: 1 << Verdict, of those that are active or may soon be.
+        dropped: this host dropped packets of it a short time ago.
+    """
+    return tuple(r for r in RULES if r.mask & held or (r.imposes and dropped))

@@ -62,7 +62,8 @@ class Scene:
         self._carrier: dict[DeviceKey, int] = {}  # → when it last changed
         self._states: dict[int, deque[str]] = {}  # pid → the state that all threads had, or ""
         self._dropped: dict[int, deque[_Dropped]] = {}
-        self._ends: dict[_Ends, list[Candidate]] = {}
+        self._candidates: Sequence[Candidate] = ()
+        self._ends: dict[_Ends, list[Candidate]] = {}  # made when it is asked for
 
     def enter(
         self, tick: HostTick, candidates: Sequence[Candidate], *, mono_ns: int, events: bool
@@ -73,9 +74,7 @@ class Scene:
         self._enter_devices()
         self._enter_states()
         self._enter_drops(candidates)
-        self._ends = {}
-        for socket in candidates:
-            self._ends.setdefault(_ends(socket), []).append(socket)
+        self._ends, self._candidates = {}, candidates
 
     # --- devices ---
 
@@ -187,6 +186,10 @@ class Scene:
 
     # --- packets ---
 
+    def dropped(self, socket: Candidate) -> bool:
+        """This host dropped packets of it a short time ago."""
+        return socket.cookie in self._dropped
+
     def refused(self, socket: Candidate) -> tuple[int, int, float] | None:
         """Packets of 10 s that this host dropped, segments that TCP sent again meanwhile, and
         since when in seconds; None: none of the last."""
@@ -209,6 +212,9 @@ class Scene:
 
     def other_end(self, socket: Candidate) -> Candidate | None:
         """That of the same connection, where it is held for ill too; None: not here, or not one."""
+        if not self._ends:
+            for each in self._candidates:
+                self._ends.setdefault(_ends(each), []).append(each)
         found = self._ends.get(_ends(socket, reverse=True), [])
         found = [other for other in found if other.cookie != socket.cookie]
         return found[0] if len(found) == 1 and socket.dport else None

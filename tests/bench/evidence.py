@@ -16,7 +16,7 @@ from contextlib import ExitStack, closing
 from functools import wraps
 from typing import Any
 
-from nettop.collect import PollOptions
+from nettop.collect import MOST_ASKED_OF, PollOptions
 from nettop.poller import LiveFeed
 from nettop.sources import PlaneOptions, hostnet
 from nettop.sources.evidence import HostEvidence
@@ -54,24 +54,34 @@ def measure(feed: LiveFeed, what: str) -> None:
     sick: list[float] = []
     bytes_: list[int] = []
     before: dict[str, Any] = {}
+    deriver, engine = collector.deriver, collector.engine
+    causes: dict[str, list[float]] = {}
+    for owner, name in (
+        (deriver, "_judge_by"), (engine, "candidates"), (engine, "late"), (engine, "causes"),
+        (deriver._finder, "tick"),
+    ):  # fmt: skip
+        key = "finder" if name == "tick" else name.strip("_")
+        setattr(owner, name, timed(getattr(owner, name), causes.setdefault(key, [])))
     for _ in range(TICKS):
         feed.tick()
         read = timed(hostnet.read, counters)
         of = {netns: read(files).evidence for netns, files in collector._fds.items()}
         pids = timed(collector.engine.sick_pids, sick)(MOST_PROCESSES + 1)
-        evidence = made.read(of, time.monotonic_ns(), collector._fds, pids)
+        asked = engine.candidates(MOST_ASKED_OF)
+        evidence = made.read(of, time.monotonic_ns(), collector._fds, pids, asked)
         plain = plain_of(evidence)
         bytes_.append(len(json.dumps(changes(before, plain))))
         before = plain
         time.sleep(1)
     print(f"{what}: {len(pids)} processes looked at, {len(evidence.processes)} read")
     parts = {"counters": counters, "sick": sick, **parts}
+    parts |= causes
     total = statistics.median(parts["read"]) + statistics.median(sick)
     for name, values in parts.items():
         if values:
             print(f"  {name:10} {statistics.median(values):7.3f} ms, most {max(values):7.3f}, "
                   f"{len(values)} reads")  # fmt: skip
-    print(f"  {'in sum':10} {total:7.3f} ms a tick, without counters; JSON: "
+    print(f"  {'in sum':10} {total:7.3f} ms a tick, without counters and causes; JSON: "
           f"{statistics.median(bytes_[1:]):.0f} bytes a tick, first {bytes_[0]}")  # fmt: skip
 
 
