@@ -351,6 +351,16 @@ class Collector:
         facts = self._facts(self.engine.totals(), missed, interval_s, asked_s)
         return self.deriver.header_only(last, facts)
 
+    @property
+    def between_s(self) -> float:
+        """Until between() is worth a call; another time at each call."""
+        return self._evidence.look_again_s
+
+    def between(self) -> None:
+        """Between two ticks."""
+        self.refresh_namespaces()
+        self._evidence.look(self._fds)
+
     def record(self, on: bool) -> None:
         """Keeps what sample() needs, from before the first sweep on."""
         self.engine.keep(on)

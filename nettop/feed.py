@@ -15,6 +15,8 @@ from nettop.text.fields import Field
 if TYPE_CHECKING:
     from nettop.query.compile import Filter, NameSets
 
+BETWEEN_S = 2.0  # how long a namespace that is gone may be held at most
+
 
 class Grouping(IntEnum):
     """enum nt_grouping; NONE shows sockets."""

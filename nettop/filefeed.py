@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nettop.engine import ffi
 from nettop.engine.handle import Engine
 from nettop.export.load import LoadedSnapshot
-from nettop.feed import Grouping, Sort
+from nettop.feed import BETWEEN_S, Grouping, Sort
 from nettop.groups import groups_of, matched_totals
 from nettop.model.events import Closed, Event, EventMemory, EventType
 from nettop.model.types import (
@@ -137,6 +137,8 @@ class FileFeed:
     def undo(self) -> None: ...
 
     close = stop
+
+    between_s = BETWEEN_S
 
     def between(self) -> None: ...
 

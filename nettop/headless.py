@@ -25,7 +25,6 @@ from nettop.text.table import TableStyle
 # A verdict must hold in two of three intervals; a shorter one than this makes no rates.
 ONCE_INTERVALS = 3
 SHORTEST_S = 0.11
-BETWEEN_S = 2.0  # how long a namespace that is gone may be held at most
 SNAPSHOT_FOR_S = 2.0  # two intervals: verdicts need two
 _ONE_OBJECT = (Format.JSON, Format.SVG)
 _PLANE_OPTIONS = (("rx_method", "wait"), ("tx_sample", "stages"), ("path", "path"))
@@ -234,8 +233,9 @@ class Pace:
 def _sleep_until(deadline: float, feed: RowFeed) -> None:
     """Sleeps until a moment of the monotonic clock; lets the feed do its housekeeping."""
     while (left := deadline - time.monotonic()) > 0:
-        time.sleep(min(left, BETWEEN_S))
-        if left > BETWEEN_S:
+        pause = feed.between_s
+        time.sleep(min(left, pause))
+        if left > pause:
             feed.between()
 
 

@@ -12,7 +12,7 @@ from nettop.collect import Collector, PollOptions
 from nettop.ending import UNDO_S, within
 from nettop.enginefeed import EngineFeed
 from nettop.errors import NettopError
-from nettop.feed import Sort
+from nettop.feed import BETWEEN_S, Sort
 from nettop.model.types import Detail, Model, Row
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ COPY_ROWS = 256
 EXPORT_SLICE = 16  # sockets written in about 5 ms
 EXPORT_STOP_S = 0.5
 STOP_S = 0.5  # so long the end waits for a poll that is under way
-BETWEEN_S = 2.0  # how long a namespace that is gone may be held at most
 
 
 class LiveFeed(EngineFeed):
@@ -151,12 +150,13 @@ class LiveFeed(EngineFeed):
                 left = deadline - now
                 if left <= 0:
                     return deadline
+                pause = self.between_s
                 if not self._resweep:
-                    self._wake.wait(min(left, self._effective_interval(), BETWEEN_S))
+                    self._wake.wait(min(left, self._effective_interval(), pause))
                 if self._ended:
                     return None
                 again, self._resweep = self._resweep, False
-            if left > BETWEEN_S:
+            if left > pause:
                 self.between()
             if again:
                 with self._replacing():
@@ -241,8 +241,12 @@ class LiveFeed(EngineFeed):
 
     # --- headless: one tick at a time in the caller's thread ---
 
+    @property
+    def between_s(self) -> float:
+        return min(BETWEEN_S, self._collector.between_s)
+
     def between(self) -> None:
-        self._collector.refresh_namespaces()
+        self._collector.between()
 
     def tick(self, missed: int = 0) -> Model:
         """Polls once, now; the first time it scans /proc for owners before."""

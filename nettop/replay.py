@@ -10,7 +10,7 @@ from nettop.derive import Deriver
 from nettop.engine.handle import Engine
 from nettop.enginefeed import EngineFeed
 from nettop.errors import NettopError
-from nettop.feed import Sort
+from nettop.feed import BETWEEN_S, Sort
 from nettop.model.types import Detail, Model, Row
 from nettop.sample import Asked, Facts, Sample
 from nettop.sources.cgroups import container_of
@@ -223,6 +223,8 @@ class ReplayFeed(EngineFeed):
         self._deriver.clear()
 
     # A recording has what was selected, focused and polled when it was made.
+
+    between_s = BETWEEN_S
 
     def between(self) -> None: ...
 

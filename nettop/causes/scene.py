@@ -39,7 +39,9 @@ class Receiver(NamedTuple):
 
 
 class _Read(NamedTuple):
-    backlog_bytes: int
+    backlog_bytes: int  # in the mean of so many looks
+    looks: int
+    filled: int  # of these
     bytes: int
     seconds: float
 
@@ -100,9 +102,10 @@ class Scene:
         if len(reads) < 2 or BY_FLOW.intersection(kinds):
             return None
         seconds, sent = sum(r.seconds for r in reads), sum(r.bytes for r in reads)
-        if not sent or sum(r.backlog_bytes > 0 for r in reads) < 2:
+        if not sent or sum(r.filled for r in reads) < 2:
             return None
-        backlog, per_s = sum(r.backlog_bytes for r in reads) / len(reads), sent / seconds
+        looks = sum(r.looks for r in reads)
+        backlog, per_s = sum(r.backlog_bytes * r.looks for r in reads) / looks, sent / seconds
         kind = next((q.kind for q in self._qdiscs_of(key) if q.parent == "root"), kinds[0])
         return QueueWait(backlog / per_s * 1e9, kind, backlog, per_s)
 
@@ -134,12 +137,17 @@ class Scene:
                 if qdisc.parent != "root" or key in seen:
                     continue
                 backlog = qdisc.numbers.get("backlog_bytes", 0)
-                if not backlog and key not in self._queues:
+                looks = now.queues.get(netns, {}).get(qdisc.ifindex)
+                if looks:
+                    read = looks["mean_bytes"], looks["looks"], looks["filled"]
+                else:
+                    read = backlog, 1, int(backlog > 0)
+                if not read[2] and key not in self._queues:
                     continue  # most queues never hold anything when one looks
                 seen.add(key)
                 sent = moved.qdiscs.get(netns, {}).get(name, {}).get("bytes", 0)
                 reads = self._queues.setdefault(key, deque(maxlen=READS))
-                reads.append(_Read(backlog, sent, seconds))
+                reads.append(_Read(*read, sent, seconds))
         for key in self._queues.keys() - seen:
             del self._queues[key]
         for key in [k for k, v in self._queues.items() if not any(r.backlog_bytes for r in v)]:

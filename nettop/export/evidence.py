@@ -32,6 +32,7 @@ from nettop.text.evidence import (
     PRESSURE,
     PROCESS,
     QDISC,
+    QUEUE,
     RECEIVER,
     SOFTNET,
     SYSCTL,
@@ -106,6 +107,11 @@ KEYS: dict[str, str] = {
     "host_sysctls[].netns": "inode of the network namespace",
     "host_sysctls[].values": "as they are set",
     **{f"host_sysctls[].values.{n}": f"{m.unit} {m.says}" for n, m in SYSCTL.items()},
+    "host_queues": "root qdiscs that were looked at more often, while a round trip is long",
+    "host_queues[].netns": "inode of the network namespace",
+    "host_queues[].ifindex": "number of the device",
+    "host_queues[].values": "since the read before of host_qdiscs",
+    **{f"host_queues[].values.{n}": f"{m.unit} {m.says}" for n, m in QUEUE.items()},
     "host_reads": "when each of these was read: what is dear is not read in every poll",
     "host_reads[].name": ", ".join(SOURCES),
     "host_reads[].at_ns": "CLOCK_MONOTONIC of its last read; left out if it was not read",
@@ -116,6 +122,7 @@ KEYS: dict[str, str] = {
 # Keys whose values are counts or numbers, for the shape of the snapshot.
 COUNTS = (
     "host_processes[].",
+    "host_queues[].values.",
     *(f"host_{source}[].{part}" for source in SOURCES for part in ("values.", "increase.")),
 )
 
@@ -175,6 +182,11 @@ def evidence_object(tick: HostTick) -> dict[str, Any]:
         "host_sysctls": [
             _with({"netns": netns}, numbers, None)
             for netns, numbers in sorted(now.sysctls.items(), key=_KEY)
+        ],
+        "host_queues": [
+            _with({"netns": netns, "ifindex": ifindex}, numbers, None)
+            for netns, queues in sorted(now.queues.items(), key=_KEY)
+            for ifindex, numbers in sorted(queues.items(), key=_KEY)
         ],
         "host_reads": [_read_object(tick, source) for source in SOURCES],
     }  # fmt: skip
@@ -274,6 +286,10 @@ def evidence_of(head: Mapping[str, Any]) -> HostTick:
     sysctls: dict[int, Numbers] = {}
     for item, at in _items(head, "host_sysctls"):
         sysctls[integer(item, "netns", at, 32)] = _map(item, "values", at)
+    queues: dict[int, dict[int, Numbers]] = {}
+    for item, at in _items(head, "host_queues"):
+        netns, ifindex = integer(item, "netns", at, 32), integer(item, "ifindex", at, 32)
+        queues.setdefault(netns, {})[ifindex] = _map(item, "values", at)
     reads = {text(item, "name", at): (item, at) for item, at in _items(head, "host_reads")}
 
     def by_source(get: Callable[[Mapping[str, Any], str], Any]) -> dict[str, Any]:
@@ -290,7 +306,7 @@ def evidence_of(head: Mapping[str, Any]) -> HostTick:
             read_ns,
             by_source(lambda item, at: optional_text(item, "reason", at)),
             by_source(lambda item, at: optional_integer(item, "left_out", at)),
-            conntrack, neighbours, drivers, receivers, routes, sysctls,
+            conntrack, neighbours, drivers, receivers, routes, sysctls, queues,
         ),
         Moved(
             up_counters, up_softnet, up_pressure, up_devices, up_qdiscs, up_cgroups,

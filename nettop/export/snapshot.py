@@ -36,8 +36,12 @@ class RowFeed(Feed, Protocol):
         missed: ticks that were left out since the one before.
         """
 
+    @property
+    def between_s(self) -> float:
+        """How soon between() wants to be called, if the interval is longer."""
+
     def between(self) -> None:
-        """Called every few seconds of a long interval: what is gone is let go."""
+        """Called meanwhile: what is gone is let go, queues are looked at once more."""
 
     def rows_all(
         self, *, with_detail: bool = True, everything: bool = False

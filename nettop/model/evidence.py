@@ -86,6 +86,8 @@ class Evidence:
     # netns → "SRC DST" of a socket with a verdict → ifindex that it would send by; 0: no route
     routes: Mapping[int, Numbers] = field(default_factory=dict)
     sysctls: Mapping[int, Numbers] = field(default_factory=dict)  # netns → limit → bytes
+    # netns → ifindex → what looks at its root qdisc saw, since the read before of qdiscs
+    queues: Mapping[int, Mapping[int, Numbers]] = field(default_factory=dict)
 
 
 NO_EVIDENCE = Evidence()

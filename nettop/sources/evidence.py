@@ -6,12 +6,14 @@ busy: what takes long is read more rarely, and each source says when it was read
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from nettop.model.causes import Candidate
 from nettop.model.evidence import NO_EVIDENCE, Device, Evidence, Numbers, Process, Qdisc
+from nettop.model.types import Verdict
 from nettop.sources import hostcpu, hostnet, tables
 from nettop.sources.drivers import Drivers
 from nettop.sources.links import Links
@@ -29,6 +31,12 @@ NO_ROUTE = "no socket of NETLINK_ROUTE could be made in {} of {} namespaces"
 T = TypeVar("T")
 
 
+LOOKS_S = 0.05, 0.35  # between two looks at queues: what comes in bursts has a time of its own
+NO_LOOK_S = 3600.0
+LOOK_MOST_S = 0.005
+FIND_AGAIN_S = 60.0  # threads that take packets in; the first time a socket has a verdict
+
+
 class HostEvidence:
     """Reads the sources when they are due; one thread calls."""
 
@@ -38,6 +46,10 @@ class HostEvidence:
         self._links, self._drivers = Links(), Drivers()
         self._threads = Threads()
         self._receivers, self._routes = Receivers(), RouteCache()
+        self._looks: dict[int, dict[int, list[int]]] = {}  # netns → ifindex → bytes that waited
+        self._looked_at: frozenset[int] = frozenset()  # namespaces
+        self._looks_rest = self._find_at = 0.0  # none before
+        self._queue_looks: Mapping[int, Mapping[int, Numbers]] = {}
         self._last = NO_EVIDENCE
         self._reasons: dict[str, str] = {}
         self._left_out: dict[str, int] = {}
@@ -82,6 +94,11 @@ class HostEvidence:
             self._due.pop("cgroups", None)
         self._say("processes", self._threads.reason, self._threads.left_out)
         self._say("cgroups", None, self._threads.cgroups_left_out if pids else 0)
+        if qdiscs is not None:
+            for netns, found in qdiscs.items():
+                if netns in self._looked_at:
+                    self._note(netns, found)
+            self._queue_looks = self._queues(sick)
         receivers, routes, sysctls = self._for_sick(last, files, sick)
         self._last = Evidence(
             counters,
@@ -100,6 +117,7 @@ class HostEvidence:
             receivers,
             routes,
             sysctls,
+            self._queue_looks,
         )
         return self._last
 
@@ -112,6 +130,10 @@ class HostEvidence:
                 self._read_ns.pop(source, None)
                 self._due.pop(source, None)
             return {}, {}, {}
+        if self._clock() >= self._find_at:
+            # Of its time the reads need not rest.
+            self._receivers.find()
+            self._find_at = self._clock() + FIND_AGAIN_S
         receivers = self._timed("receivers", self._receivers.read)
         self._read_ns["routes"] = time.monotonic_ns()
         routes = self._routes.read(sick, {n: of.route_fd for n, of in files.items()})
@@ -122,6 +144,49 @@ class HostEvidence:
             routes,
             last.sysctls if sysctls is None else sysctls,
         )
+
+    # --- queues, between two ticks ---
+
+    @property
+    def look_again_s(self) -> float:
+        """A part of LOOKS_S that nothing else keeps step with."""
+        return random.uniform(*LOOKS_S) if self._looked_at else NO_LOOK_S
+
+    def look(self, files: Mapping[int, hostnet.NetFiles]) -> None:
+        """Looks at the queues that may explain a round trip: one look a second would see what comes
+        once a second always, or never."""
+        begun = self._clock()
+        for netns in self._looked_at & files.keys():
+            try:
+                qdiscs, _ = self._links.qdiscs(files[netns].route_fd)
+            except OSError:
+                continue  # the next read says why
+            self._note(netns, qdiscs)
+        if self._clock() - begun > LOOK_MOST_S:  # many devices, or the kernel's lock is busy
+            self._looks_rest = self._clock() + REST_MOST_S
+            self._looked_at = frozenset()
+
+    def _note(self, netns: int, qdiscs: Mapping[str, Qdisc]) -> None:
+        for qdisc in qdiscs.values():
+            if qdisc.parent == "root":
+                of = self._looks.setdefault(netns, {}).setdefault(qdisc.ifindex, [])
+                of.append(qdisc.numbers.get("backlog_bytes", 0))
+
+    def _queues(self, sick: Sequence[Candidate]) -> dict[int, dict[int, Numbers]]:
+        """What the looks since the read before saw; where to look until the next one."""
+        looks, self._looks = self._looks, {}
+        wanted = {s.netns for s in sick if s.holds(Verdict.RTT, Verdict.QDISC)}
+        self._looked_at = frozenset(wanted if self._clock() >= self._looks_rest else ())
+        return {
+            netns: {
+                index: {
+                    "looks": len(seen), "filled": sum(n > 0 for n in seen),
+                    "mean_bytes": sum(seen) // len(seen),
+                }
+                for index, seen in of.items() if any(seen)
+            }
+            for netns, of in looks.items()
+        }  # fmt: skip
 
     def _timed(self, source: str, read: Callable[[], T]) -> T | None:
         """None: it is not due yet."""

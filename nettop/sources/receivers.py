@@ -10,23 +10,18 @@ from nettop.text.clean import clean
 from nettop.text.evidence import RECEIVER
 
 NAMES = ("ksoftirqd/", "napi/")
-AGAIN_READS = 30  # so often they are looked for: all of /proc is read
 MOST = 256
 
 
 class Receivers:
-    """Finds them now and then, reads them when asked."""
+    """Those that were found last."""
 
     def __init__(self, proc: str = "/proc") -> None:
         self._proc = proc
         self._pids: dict[int, str] = {}
-        self._reads = 0
 
     def read(self) -> dict[str, Numbers]:
         """By name."""
-        if self._reads % AGAIN_READS == 0:
-            self._pids = self._find()
-        self._reads += 1
         found: dict[str, Numbers] = {}
         for pid, name in self._pids.items():
             try:
@@ -37,14 +32,14 @@ class Receivers:
                 found[name] = dict(zip(RECEIVER, map(int, words), strict=True))
         return found
 
-    def _find(self) -> dict[int, str]:
-        """They are children of kthreadd, process 2."""
+    def find(self) -> None:
+        """Which there are, children of kthreadd, process 2; reads the names of all its children."""
         try:
             text = read_small(f"{self._proc}/2/task/2/children", 1 << 20)
             pids = [int(word) for word in text.split()]
         except (OSError, ValueError):
             pids = [int(path.name) for path in Path(self._proc).glob("[0-9]*")]
-        found: dict[int, str] = {}
+        found = self._pids = {}
         for pid in pids:
             try:
                 name = read_small(f"{self._proc}/{pid}/comm").decode(errors="replace").strip()
@@ -52,4 +47,3 @@ class Receivers:
                 continue  # it has ended
             if name.startswith(NAMES) and len(found) < MOST:
                 found[pid] = clean(name)
-        return found

@@ -241,6 +241,13 @@ CGROUP: Mapping[str, Meaning] = {
     "full_us": Meaning("µs", "that all its tasks waited for a CPU"),
 }
 
+# Looks at the root qdiscs of devices between two reads, while a round trip is long.
+QUEUE: Mapping[str, Meaning] = {
+    "looks": Meaning("times", "it was looked at"),
+    "filled": Meaning("times", "of these, that something waited in it"),
+    "mean_bytes": Meaning("bytes", "waited in it, in the mean of these"),
+}
+
 # /proc/PID/schedstat of the kernel threads that take packets in, while a socket has a verdict.
 RECEIVER: Mapping[str, Meaning] = {
     "cpu_ns": Meaning("ns", "that it ran"),

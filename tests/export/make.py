@@ -30,6 +30,7 @@ from nettop.text.evidence import (
     NEIGHBOURS,
     PRESSURE,
     QDISC,
+    QUEUE,
     RECEIVER,
     SOFTNET,
     SYSCTL,
@@ -120,6 +121,6 @@ def full_evidence() -> HostTick:
             {7: numbers(CONNTRACK, at)}, {"arp": numbers(NEIGHBOURS, at)},
             {7: {4: Device("eth0", numbers(DRIVER, at))}},
             {"ksoftirqd/0": numbers(RECEIVER, at)},
-            {7: {"10.0.0.1 10.0.0.2": 4}}, {7: numbers(SYSCTL, 1)},
+            {7: {"10.0.0.1 10.0.0.2": 4}}, {7: numbers(SYSCTL, 1)}, {7: {4: numbers(QUEUE, 1)}},
         ))  # fmt: skip
     return tick

@@ -22,7 +22,7 @@ from nettop import headless
 from nettop.collect import PollOptions
 from nettop.export.formats import Format
 from nettop.export.snapshot import write_tick
-from nettop.feed import Grouping
+from nettop.feed import BETWEEN_S, Grouping
 from nettop.model.types import Model, Proto, Row, SourceStatus
 from nettop.poller import LiveFeed
 from nettop.query import compile_filter
@@ -489,5 +489,5 @@ def test_a_long_interval_holds_no_namespace(space: str, screen: bool) -> None:
             time.sleep(0.5)  # it looks once at its start
         run("ip", "netns", "del", name)
         if not screen:
-            headless.Pace(headless.BETWEEN_S + 0.1).wait(feed)
+            headless.Pace(BETWEEN_S + 0.1).wait(feed)
         assert soon(lambda: not peer_is_there(space))

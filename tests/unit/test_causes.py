@@ -17,6 +17,7 @@ from nettop.engine import ffi, lib, wire
 from nettop.model.causes import Candidate, Cause, LateProcess
 from nettop.model.evidence import Device, Evidence, Mover, Process, Qdisc
 from nettop.model.types import WHO_MAYBE, Because, Proto, Row, Verdict, Who
+from nettop.sources.evidence import NO_LOOK_S, HostEvidence
 from nettop.text.evidence import RECEIVER, SYSCTL
 from nettop.text.explain import explain
 from nettop.text.words import who_text, why_text
@@ -99,6 +100,41 @@ def test_the_wait_in_the_own_queue_is_its_mean_backlog_by_its_rate() -> None:
 )
 def test_a_queue_that_does_not_explain_it(kind: str, backlogs: list[int]) -> None:
     assert wait_in(kind, backlogs) is None
+
+
+def test_many_looks_at_a_queue_see_what_one_a_second_does_not() -> None:
+    host = Host()
+    for n in range(3):
+        looks = {NETNS: {ETH0: {"looks": 5, "filled": 4, "mean_bytes": 80_000}}}
+        found = host.tick(candidate(Verdict.RTT), queues=looks, **qdisc("tbf", n * 1_000_000, 0))
+    assert found[1].value == pytest.approx(80.0)
+
+
+def test_queues_are_looked_at_while_a_round_trip_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = HostEvidence()
+    backlogs = iter([0, 600, 0, 300, 0])
+
+    def read(route_fd: int) -> tuple[dict[str, Qdisc], int]:
+        numbers = {"backlog_bytes": next(backlogs)}
+        return {"4 root 1:": Qdisc(ETH0, "tbf", "1:", "root", numbers)}, 0
+
+    class Files:
+        sockstat_fd = sockstat6_fd = snmp_fd = snmp6_fd = netstat_fd = conntrack_fd = wmem_fd = -1
+        route_fd = 3
+
+    monkeypatch.setattr(made._links, "qdiscs", read)
+    monkeypatch.setattr(made._links, "devices", lambda fd: ({}, 0))
+    monkeypatch.setattr(made._routes, "read", lambda sick, fds: {})
+    files = {NETNS: Files()}
+    assert made.look_again_s == NO_LOOK_S
+    made.read({}, 1, files, (), [candidate(Verdict.RTT)])
+    assert len({made.look_again_s for _ in range(9)}) > 1
+    for _ in range(3):
+        made.look(files)
+    made._due.clear()
+    now = made.read({}, 2, files, (), [candidate(Verdict.LOSS)])
+    assert now.queues == {NETNS: {ETH0: {"looks": 4, "filled": 2, "mean_bytes": 225}}}
+    assert made.look_again_s == NO_LOOK_S
 
 
 @pytest.mark.parametrize(("ms", "explains"), [(60, True), (49, False)])
