@@ -41,6 +41,7 @@ static void put(struct nt_engine *e, const struct nt_rec *r, struct nt_candidate
 		.netns = r->netns,
 		.ifindex = r->ifindex,
 		.rtt_us = r->rtt_us,
+		.rttvar_us = r->rttvar_us,
 		.min_rtt_us = r->min_rtt_us == NT_MIN_RTT_UNKNOWN ? 0 : r->min_rtt_us,
 		.unread_ms = r->flags & NT_F_OLDEST_UNREAD ? r->oldest_unread_ms : 0,
 		.total_retrans = r->total_retrans,

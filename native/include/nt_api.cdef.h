@@ -151,7 +151,7 @@ struct nt_candidate {
 	uint32_t wait_count, qdisc_count, nic_count;	/* ... of the interval */
 	uint32_t netns, ifindex;
 	uint32_t pid, more; /* first holder, 0 not known; further ones */
-	uint32_t rtt_us, min_rtt_us; /* 0 not known */
+	uint32_t rtt_us, min_rtt_us, rttvar_us; /* 0 not known */
 	uint32_t unread_ms;	     /* age of the oldest unread data, or less */
 	uint32_t rcvbuf, sndbuf;     /* bytes; 0 not known */
 	uint32_t dropped_here; /* packets that this host dropped on their way out, of the interval */

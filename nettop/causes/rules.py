@@ -17,8 +17,9 @@ _LOSSES = (Verdict.LOSS, Verdict.RTO)
 _SENDING = (Verdict.RTO, Verdict.LOSS, Verdict.RTT, Verdict.SNDBUF)
 _READING = (Verdict.UNREAD, Verdict.READS, Verdict.ACCEPT)
 LEAST_DROPS = 3  # of a queue between two reads; fewer may be those of other flows
-LATE_SHARE = 0.1  # of the time that a thread which takes packets in waits for a CPU
 FULL_SHARE = 0.9  # of a table, from which on it has no room
+LATE_SHARE = 0.1  # of the time that a device's own thread waits for a CPU
+SOFTIRQ_SHARE, SOFTIRQ_READS = 0.5, 3  # and ksoftirqd, over so many reads or more
 DISK_READS = 2  # of the last five that a process stands in D: one may be chance
 
 
@@ -234,7 +235,9 @@ def _receive(socket: Candidate, scene: Scene) -> Found | None:
     """A thread that takes packets in waits for a CPU, half or more of what srtt is over its
     minimum each time."""
     over_ns = (socket.rtt_us - socket.min_rtt_us) * 1e3
-    if not socket.min_rtt_us or over_ns <= 0:
+    # What waits for a CPU now and then comes sometimes at once: a round trip that is always as long
+    # has another cause.
+    if not socket.min_rtt_us or over_ns <= 0 or socket.rttvar_us * 4e3 < over_ns:
         return None
     key = scene.device_key(socket)
     name = _name(key, scene) if key else ""
@@ -244,7 +247,11 @@ def _receive(socket: Candidate, scene: Scene) -> Found | None:
         of_device = bool(name) and name.startswith(rest.rpartition("-")[0] or rest)
         if kind == "napi" and not of_device:
             continue
-        if thread.share < LATE_SHARE or thread.wait_ns * 2 < over_ns:
+        # ksoftirqd does more than that, and packets come to one CPU of several.
+        least = LATE_SHARE if kind == "napi" else SOFTIRQ_SHARE
+        if kind != "napi" and thread.reads < SOFTIRQ_READS:
+            continue
+        if thread.share < least or thread.wait_ns * 2 < over_ns:
             continue
         said = (
             f"{thread.name}, which takes packets in, waited for a CPU {thread.share * 100:.0f}% of "

@@ -34,8 +34,9 @@ class Receiver(NamedTuple):
     """A kernel thread that takes packets in."""
 
     name: str
-    share: float  # of the time, that it waited for a CPU
+    share: float  # of the time of the reads that are kept, that it waited for a CPU
     wait_ns: float  # each time, in the mean
+    reads: int
 
 
 class _Read(NamedTuple):
@@ -43,6 +44,12 @@ class _Read(NamedTuple):
     looks: int
     filled: int  # of these
     bytes: int
+    seconds: float
+
+
+class _Waited(NamedTuple):
+    run_delay_ns: int
+    runs: int
     seconds: float
 
 
@@ -60,7 +67,8 @@ class Scene:
         self.mono_ns = 0
         self.events = False  # this host's drops are seen, with their sockets
         self._queues: dict[DeviceKey, deque[_Read]] = {}
-        self._qdiscs_ns = self._devices_ns = self._processes_ns = 0
+        self._qdiscs_ns = self._devices_ns = self._processes_ns = self._receivers_ns = 0
+        self._receivers: dict[str, deque[_Waited]] = {}
         self._carrier: dict[DeviceKey, int] = {}  # → when it last changed
         self._states: dict[int, deque[str]] = {}  # pid → the state that all threads had, or ""
         self._dropped: dict[int, deque[_Dropped]] = {}
@@ -76,6 +84,7 @@ class Scene:
         self._enter_devices()
         self._enter_states()
         self._enter_drops(candidates)
+        self._enter_receivers()
         self._ends, self._candidates = {}, candidates
 
     # --- devices ---
@@ -229,13 +238,28 @@ class Scene:
 
     def receivers_late(self) -> list[Receiver]:
         """Threads that take packets in and waited for a CPU, the longest first."""
-        seconds = self.tick.moved.since_s.get("receivers", 0.0)
-        found = [
-            Receiver(name, by["run_delay_ns"] / seconds / 1e9, by["run_delay_ns"] / by["runs"])
-            for name, by in self.tick.moved.receivers.items()
-            if seconds and by.get("run_delay_ns") and by.get("runs")
-        ]
+        found = []
+        for name, reads in self._receivers.items():
+            waited, runs = sum(r.run_delay_ns for r in reads), sum(r.runs for r in reads)
+            seconds = sum(r.seconds for r in reads)
+            if waited and runs:
+                share = waited / seconds / 1e9
+                found.append(Receiver(name, share, waited / runs, len(reads)))
         return sorted(found, key=lambda r: -r.share)
+
+    def _enter_receivers(self) -> None:
+        at = self.tick.now.read_ns.get("receivers", 0)
+        seconds = self.tick.moved.since_s.get("receivers", 0.0)
+        if at == self._receivers_ns:
+            return
+        self._receivers_ns = at
+        names = self.tick.now.receivers.keys() if seconds else ()
+        for name in self._receivers.keys() - names:
+            del self._receivers[name]
+        for name in names:
+            by = self.tick.moved.receivers.get(name, {})
+            reads = self._receivers.setdefault(name, deque(maxlen=READS))
+            reads.append(_Waited(by.get("run_delay_ns", 0), by.get("runs", 0), seconds))
 
     def counted(self, netns: int) -> Mapping[str, int]:
         """What the namespace's counters moved by."""

@@ -36,6 +36,7 @@ class Candidate(NamedTuple):
     more: int
     rtt_us: int
     min_rtt_us: int  # 0: not known
+    rttvar_us: int
     unread_ms: int
     rcvbuf: int  # bytes; 0: not known
     sndbuf: int

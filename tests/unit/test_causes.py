@@ -36,7 +36,7 @@ def candidate(*held: Verdict, **changes: Any) -> Candidate:
     none = Candidate._make(wire.CANDIDATE.unpack(bytes(wire.CANDIDATE.size)))
     made = none._replace(
         cookie=1, src=HERE, dst=THERE, netns=NETNS, sport=40000, dport=80, family=2,
-        proto=Proto.TCP, pid=12, rtt_us=100_000, min_rtt_us=1000,
+        proto=Proto.TCP, pid=12, rtt_us=100_000, min_rtt_us=1000, rttvar_us=50_000,
         held=sum(1 << v for v in held),
     )  # fmt: skip
     return made._replace(**changes)
@@ -251,27 +251,39 @@ def test_as_many_were_dropped_here_as_were_sent_again(
     assert (found[1].who if found else None) == who
 
 
-def starved(name: str, wait_ms: int, runs: int, devices: str = "eth0") -> Mapping[int, Cause]:
-    host = Host(devices={NETNS: {ETH0: Device(devices, UP)}}, routes=ROUTE)
-    for n in range(2):
+def starved(
+    name: str, wait_ms: int, runs: int, reads: int = 5, rttvar_us: int = 50_000
+) -> Mapping[int, Cause]:
+    """So many reads say that a thread waited so long each time; srtt is 99 ms over its minimum."""
+    host = Host(devices={NETNS: {ETH0: Device("eth0", UP)}}, routes=ROUTE)
+    for n in range(reads + 1):
         numbers = dict(zip(RECEIVER, (n, n * wait_ms * runs * 10**6, n * runs), strict=True))
-        found = host.tick(candidate(Verdict.RTT), receivers={name: numbers})
+        one = candidate(Verdict.RTT, rttvar_us=rttvar_us)
+        found = host.tick(one, receivers={name: numbers})
     return found
 
 
 @pytest.mark.parametrize(
-    ("name", "wait_ms", "runs", "explains"),
+    ("name", "wait_ms", "runs", "reads", "explains"),
     [
-        ("ksoftirqd/1", 60, 5, True),
-        ("ksoftirqd/1", 40, 10, False),  # often, but each time too short
-        ("ksoftirqd/1", 60, 1, False),  # once in a second
-        ("napi/eth0-17", 60, 5, True),
-        ("napi/eth1-17", 60, 5, False),
+        ("ksoftirqd/1", 60, 9, 3, True),
+        ("ksoftirqd/1", 60, 9, 2, False),  # not yet
+        ("ksoftirqd/1", 60, 8, 5, False),  # less than half of the time: it does more than that
+        ("ksoftirqd/1", 40, 20, 5, False),  # each time too short
+        ("napi/eth0-17", 60, 5, 1, True),
+        ("napi/eth0-17", 60, 1, 1, False),  # once in a second
+        ("napi/eth1-17", 60, 5, 1, False),
     ],
 )
-def test_packets_are_taken_in_late(name: str, wait_ms: int, runs: int, explains: bool) -> None:
-    found = starved(name, wait_ms, runs)
+def test_packets_are_taken_in_late(
+    name: str, wait_ms: int, runs: int, reads: int, explains: bool
+) -> None:
+    found = starved(name, wait_ms, runs, reads)
     assert [c.rule for c in found.values()] == ["receive"] * explains
+
+
+def test_a_round_trip_that_is_always_as_long_has_another_cause() -> None:
+    assert starved("napi/eth0-17", 60, 5, rttvar_us=24_000) == {}
 
 
 @pytest.mark.parametrize(
