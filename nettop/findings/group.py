@@ -20,9 +20,28 @@ def findings_of(cases: Iterable[Case]) -> tuple[Finding, ...]:
     alike: dict[Key, list[Case]] = {}
     for case in cases:
         # Two verdicts of one name (the age of unread data, the wait of what was read) are one.
-        alike.setdefault((VERDICTS[case.verdict].name, case.who), []).append(case)
+        key = VERDICTS[case.verdict].name, case.who, case.said.shared
+        alike.setdefault(key, []).append(case)
+    _join_unknown(alike)
     found = [_finding(kind, group) for each in alike.values() for kind, group in _groups(each)]
     return tuple(sorted(found, key=_order))
+
+
+def _join_unknown(alike: dict[Key, list[Case]]) -> None:
+    """A socket's cause may be known a tick later than another's: where all that are known have one,
+    it is that of the others too, if they are judged by the same."""
+    for name, who, shared in [*alike]:
+        if shared is not None:
+            continue
+        causes = [k for k in alike if k[:2] == (name, who) and k[2] is not None]
+        if len(causes) != 1:
+            continue
+        because = alike[causes[0]][0].row.rec.because
+        late = [c for c in alike[name, who, None] if c.row.rec.because == because]
+        alike[causes[0]] += late
+        rest = [c for c in alike.pop((name, who, None)) if c.row.rec.because != because]
+        if rest:
+            alike[name, who, None] = rest
 
 
 def _order(finding: Finding) -> tuple[float, ...]:
@@ -33,6 +52,8 @@ def _order(finding: Finding) -> tuple[float, ...]:
 
 def _groups(cases: Sequence[Case]) -> list[tuple[str, list[Case]]]:
     """Of cases of one verdict and one WHO: what they share, and those that do."""
+    if any(case.said.shared is not None for case in cases):
+        return [("cause", list(cases))]
     who = cases[0].who.rstrip("?")
     if who in ("kern", "nic"):
         return _by("host", cases)
@@ -100,12 +121,15 @@ def _party(kind: str, cases: Sequence[Case]) -> str:
     owner = owner_text(row) or _UNOWNED
     if row.user and owner == f"({row.user})":
         owner = f"(a program of {row.user})"
-    if kind == "host":
+    named = next((case.said.party for case in cases if case.said.party), "")
+    if kind == "cause" and named:
+        return named
+    if kind == "host" or (kind == "cause" and cases[0].who.startswith(("kern", "nic"))):
         return ""
     if kind == "listener":
         return f"{owner} on {endpoint(row, local=True)}"
     who = cases[0].who.rstrip("?")
-    if kind == "process" or not row.has_remote:
+    if kind == "process" or who in ("app", "cpu") or not row.has_remote:
         return f"for {owner}" if who == "net" else owner
     peer = row.remote_addr
     if len({(case.row.rec.dport) for case in cases}) == 1:
@@ -131,6 +155,8 @@ def cost_of(row: Row, interval_s: float | None) -> float | None:
             if not interval_s:
                 return None
             return min(1.0, row.plane.wait.sum_ns / 1e9 / interval_s)
+        case Verdict.QDISC if rec.because == Because.QUEUE:
+            return min(1.0, value * 1e3 / rec.rtt_us) if rec.rtt_us else None
         case Verdict.QDISC:
             return _stage_share(row, Stage.QDISC)
         case Verdict.NIC:

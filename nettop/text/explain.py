@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
 
 from nettop.model.causes import Cause, Evidence
@@ -40,6 +40,8 @@ class Explanation:
     next_step: str = ""
     proof: tuple[Evidence, ...] = ()  # of evidence
     excluded: tuple[Evidence, ...] = ()  # of ruled_out
+    shared: Hashable = None  # sockets with the same one have one cause; None: not known of any
+    party: str = ""  # whom that cause is about, where it is not the holder: a device, a thread
 
     @property
     def held(self) -> str:
@@ -91,6 +93,8 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
         f"next: {next_step}" if next_step else "",
         (Evidence(_source(spec, row), evidence, row.rec.verdict_value, spec.unit), *did),
         tuple(excluded),
+        shared=cause.shared if cause is not None else None,
+        party=cause.party if cause is not None else "",
     )
 
 
@@ -256,8 +260,7 @@ _DROPS_LISTENER = (
 )
 
 _REFUSED = (
-    " were dropped on this host on their way out, by its firewall, qdisc or device; the events "
-    "name the reason"
+    " were dropped on this host, by its firewall, qdisc or device; the events name the reason"
 )
 
 _HERE = (

@@ -15,6 +15,7 @@ from nettop.findings.host import _MEANINGS, _TROUBLE, NOT_SAID
 from nettop.findings.look import MOST_STAMPED, Look
 from nettop.findings.plain import headline, nothing, text_of
 from nettop.findings.values import Report
+from nettop.model.causes import Cause
 from nettop.model.cost import Cost
 from nettop.model.evidence import Device, Evidence, HostTick, Mover, Process
 from nettop.model.types import (
@@ -33,6 +34,7 @@ from nettop.model.types import (
     SourceStatus,
     Stage,
     Verdict,
+    Who,
 )
 from nettop.text.explain import explain
 from nettop.text.verdicts import VERDICTS
@@ -108,6 +110,29 @@ def test_reads_late_and_unread_data_are_one_finding_of_the_process() -> None:
     (finding,) = look(rows).findings
     assert finding.worst.verdict is Verdict.UNREAD
     assert finding.sockets == 2
+
+
+def caused(cookie: int, device: str, because: Because = Because.QUEUE) -> tuple[Row, Cause]:
+    row = sick(cookie, Verdict.QDISC, 40.0, pid=cookie, because=because, rtt_us=50_000)
+    return row, Cause("own_queue", cookie, 0, Verdict.QDISC, Who.KERN, because, (),
+                      shared=("own_queue", device), party=device)  # fmt: skip
+
+
+def findings_of_causes(*given: tuple[Row, Cause | None]) -> list[tuple[str, int]]:
+    taken = Look()
+    causes = {row.cookie: cause for row, cause in given if cause is not None}
+    taken.take(model(causes=causes), Feed([row for row, _ in given]))
+    return [(headline(f), f.sockets) for f in taken.report().findings]
+
+
+def test_sockets_that_share_a_cause_are_one_finding_whoever_holds_them() -> None:
+    said = "packets wait in the device's queue"
+    found = findings_of_causes(caused(1, "eth0"), caused(2, "eth0"), caused(3, "eth1"))
+    assert found == [(f"kern eth0: {said}", 2), (f"kern eth1: {said}", 1)]
+    # Whose cause is not known yet has the only one there is; what is judged by another has not.
+    late, other = caused(2, "")[0], caused(3, "", Because.PLAIN)[0]
+    found = findings_of_causes(caused(1, "eth0"), (late, None), (other, None))
+    assert found == [(f"kern eth0: {said}", 2), (f"kern: {said}", 1)]
 
 
 def test_two_processes_are_two_findings() -> None:
