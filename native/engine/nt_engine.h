@@ -101,7 +101,7 @@ enum nt_drop_cause {
 	NT_D_FULL,
 	NT_D_CHECKSUM,
 	NT_D_MEMORY,
-	NT_D_HERE, /* on its way out: own firewall, qdisc, device */
+	NT_D_HERE, /* own firewall, qdisc, device */
 	NT_D_OTHER,
 	NT_D_COUNT,
 };

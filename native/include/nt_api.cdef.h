@@ -154,7 +154,7 @@ struct nt_candidate {
 	uint32_t rtt_us, min_rtt_us, rttvar_us; /* 0 not known */
 	uint32_t unread_ms;	     /* age of the oldest unread data, or less */
 	uint32_t rcvbuf, sndbuf;     /* bytes; 0 not known */
-	uint32_t dropped_here; /* packets that this host dropped on their way out, of the interval */
+	uint32_t dropped_here; /* its packets that this host itself dropped, of the interval */
 	uint32_t total_retrans;
 	float verdict_value;
 	uint16_t sport, dport;

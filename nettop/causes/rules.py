@@ -150,7 +150,7 @@ def _neighbours(socket: Candidate, scene: Scene) -> Found | None:
 
 
 def _refused(socket: Candidate, scene: Scene) -> Found | None:
-    """Dropped before TCP took it as sent: it tries once more, and counts no resend."""
+    """Dropped before TCP took it as sent, so that it counts no resend, or on the way in."""
     seen = scene.refused(socket)
     if seen is None or socket.holds(*_LOSSES):  # these say it themselves
         return None
@@ -159,8 +159,8 @@ def _refused(socket: Candidate, scene: Scene) -> Found | None:
         return None
     per_s = packets / max(since_s, 1.0)
     said = (
-        f"{packets} packets of it dropped here in {units.time(max(since_s, 1.0) * 1e9)}, before "
-        "they were sent: TCP tries again later, and counts no loss"
+        f"{packets} packets of it dropped here in {units.time(max(since_s, 1.0) * 1e9)}, that "
+        "this end does not count as lost: not yet sent, or the peer's"
     )
     return Found((Evidence("events", said, packets, "count"),), Who.KERN, per_s,
                  shared=socket.netns)  # fmt: skip

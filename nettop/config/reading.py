@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import stat
 import sys
@@ -21,6 +20,7 @@ from nettop.text.clean import clean
 from nettop.text.fields import Field, nearest
 from nettop.text.keys import Keymap
 from nettop.text.limits import DEFAULTS, use_limits
+from nettop.users import filed_home
 
 SYSTEM = Path("/etc/nettop.toml")
 VARIABLE = "NETTOP_CONFIG"
@@ -132,12 +132,10 @@ def user_file(environ: Mapping[str, str]) -> Path | None:
     user = invoking_user(environ)
     home = environ.get("HOME", "")
     if user is not None:
-        try:
-            home = pwd.getpwuid(user[0]).pw_dir
-        except KeyError:
-            return None
+        # Those of a directory service have one where sudo says it (1.9.14).
+        home = environ.get("SUDO_HOME") or filed_home(user[0]) or ""
     base = environ.get("XDG_CONFIG_HOME") if user is None else None
-    folder = base or f"{home}/.config"
+    folder = base or (f"{home}/.config" if home else "")
     return Path(folder) / "nettop" / "config.toml" if folder.startswith("/") else None
 
 

@@ -40,7 +40,7 @@ class Candidate(NamedTuple):
     unread_ms: int
     rcvbuf: int  # bytes; 0: not known
     sndbuf: int
-    dropped_here: int  # packets that this host dropped on their way out, of the interval
+    dropped_here: int  # its packets that this host itself dropped, of the interval
     total_retrans: int
     verdict_value: float
     sport: int

@@ -161,7 +161,7 @@ _RECEIVE_STEP = (
     "cat /proc/softirqs"
 )
 _DISK_STEP = "cat /proc/{pid}/stack: what it waits for; iostat -x 1: which disk is busy"
-_HERE_SAID = "this host drops what it sends"
+_HERE_SAID = "this host drops its packets"
 _STOPPED_SAID = "is stopped, so it reads nothing"
 _DISK_SAID = "waits for a disk or a device, and reads nothing meanwhile"
 _READER_SAID = {Because.STOPPED: _STOPPED_SAID, Because.DISK: _DISK_SAID}

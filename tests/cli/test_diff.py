@@ -119,7 +119,7 @@ def test_snapshots(run: Run, tmp_path: Path) -> None:
         ([LATE, LATE, "--by", "proces"], "perhaps process"),
         ([LATE, LATE, "--fail"], "--fail needs a value"),
         ([LATE, LATE, "--fail", "rxwait.p98 > 2x"], "perhaps rxwait.p99"),
-        ([LATE, LATE, "srtt >"], "comes a value"),
+        ([LATE, LATE, "srtt >"], "comes a time"),
         ([LATE, f"{LATE}@noon"], "after @ it takes a time"),
         ([LATE, f"{LATE}@-1s..-5s"], "later than"),
         ([LATE, "no-such-file"], "no-such-file"),

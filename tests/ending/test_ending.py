@@ -93,7 +93,7 @@ def test_a_terminal_that_goes_on_shows_the_present(start: Callable[..., Screen])
         time.sleep(0.02)
     screen.press("?")
     time.sleep(0.5)
-    screen.until(b"this help")
+    screen.until(b"next line")
     screen.press("qq")
     assert screen.ended() == 0
     assert screen.is_restored()
@@ -140,7 +140,7 @@ def test_stopped_and_continued_it_is_there_again(start: Callable[..., Screen]) -
     screen.child.send_signal(signal.SIGCONT)
     screen.until(b"TCP health")
     screen.press("?")
-    screen.until(b"this help")
+    screen.until(b"next line")
     screen.press("qq")
     assert screen.ended() == 0
     assert screen.is_restored()
@@ -220,7 +220,7 @@ def test_a_seek_that_hangs(
     screen.press("[")
     screen.read(0.2)
     screen.press("?")
-    screen.until(b"this help")
+    screen.until(b"next line")
     screen.child.send_signal(number)
     assert screen.ended() == 128 + number
     assert screen.is_restored()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 from nettop.commands.topics import WHO_WORDS
 from nettop.text.fields import FIELDS
 from nettop.text.keys import GROUPS
@@ -9,7 +11,10 @@ from nettop.text.verdicts import VERDICTS
 from nettop.text.words import who_name
 from nettop.tui.screens.overlay import Overlay
 from nettop.tui.style import Role
-from nettop.tui.widgets.lines import BLANK, Line, line
+from nettop.tui.widgets.lines import BLANK, Line, line, width_of
+
+_BETWEEN = 2  # cells between two columns
+_WIDE = 90  # from here on there are two
 
 FILTERS = (
     "state established and dport = :443 and srtt > 50ms",
@@ -41,17 +46,29 @@ class HelpScreen(Overlay[None]):
 
     TITLE = "help"
 
+    def _keys(self, width: int) -> list[Line]:
+        """By group; in two columns where there is room, so that they are one page."""
+        half = (width - _BETWEEN) // 2
+        column, indent = (half, 11) if width >= _WIDE else (width, 15)
+        left: list[Line] = []
+        right: list[Line] = []
+        for group in GROUPS:
+            shorter = left if column == width or len(left) <= len(right) else right
+            shorter.append(line((group, Role.FOCUS)))
+            for key in self.nettop.keymap.keys:
+                if key.group == group and key.names:
+                    shorter += _wrapped(key.shown, key.help, column, indent)
+            shorter.append(BLANK)
+        if not right:
+            return left
+        return [
+            (*a, (" " * (half + _BETWEEN - width_of(a)), Role.NORMAL), *b)
+            for a, b in zip_longest(left, right, fillvalue=BLANK)
+        ]
+
     def body(self, width: int) -> list[Line]:
         g = self.nettop.glyphs
-        lines: list[Line] = []
-        for group in GROUPS:
-            lines.append(line((group, Role.FOCUS)))
-            lines += [
-                line((f"{k.shown:<14} ", Role.BOLD), k.help)
-                for k in self.nettop.keymap.keys
-                if k.group == group and k.names
-            ]
-            lines.append(BLANK)
+        lines = self._keys(width)
         lines.append(line(("SIGNS", Role.FOCUS)))
         for sign, role, text in (
             (g.unwell, Role.UNWELL, "unwell: past the second threshold of a verdict"),
