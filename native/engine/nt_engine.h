@@ -293,12 +293,19 @@ struct nt_facts {
 	uint32_t last_data_recv_ms, last_ack_recv_ms;
 	uint32_t new_drops, new_rto;
 	uint32_t dropped[NT_D_COUNT]; /* of these, as far as it was seen why */
+	bool events;		      /* the events of this host were read: drops are known */
 	bool lost_here;		      /* most of what was resent was dropped on this host */
 	bool queue_full;	      /* the receive queue takes most of its buffer */
 	uint64_t new_retrans;
 	uint32_t loss_retrans; /* segments resent in the loss window, less the spurious ones */
 	float loss_pct;	       /* and their share of what was sent in it */
-	bool acked;	       /* something was acknowledged in the interval: srtt is of now */
+	bool thin;	       /* by segments: one at a time, so that each waits for a time-out */
+	uint32_t reordered,
+		holes; /* of the window: sent ones that were overtaken, come too early */
+	float reordered_pct, holes_pct; /* of the segments with data */
+	uint8_t option;	  /* enum nt_because: what the program set holds data back now; 0 none */
+	float rcvbuf_pct; /* of our receive window filled in each round trip; 0 not known */
+	bool acked;	  /* something was acknowledged in the interval: srtt is of now */
 	bool has_info;
 	int readable; /* what poll() would say of the receive queue: 0 no, 1 yes, -1 unknown */
 	const struct nt_plane *plane; /* NULL: no BPF plane knows the socket */
@@ -319,6 +326,9 @@ void nt_roll_loss(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh, 
 /* nt_limits.c */
 void nt_roll_limited(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh, uint32_t now_ms,
 		     const struct nt_facts *facts);
+
+/* What of the program's own settings holds data back at this moment. */
+void nt_note_limits(const struct nt_rec *rec, const struct nt_diag_view *v, struct nt_facts *facts);
 
 /* nt_cause.c; the lock is held. */
 void nt_take_cause(struct nt_engine *e, const struct nt_rec *rec, struct nt_facts *facts);

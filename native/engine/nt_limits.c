@@ -15,6 +15,20 @@ static uint8_t share(uint32_t part_ms, uint32_t whole_ms)
 	return (uint8_t)(pct > 100 ? 100 : pct);
 }
 
+/* Where a round trip is shorter, buffers and options that are waited for cost next to nothing. */
+#define LONG_PATH_US 1000
+/* A small segment that waits for a prompt ACK costs no more than the path does. */
+#define NAGLE_US 10000
+/* Receive windows from here on are no small ones. */
+#define RCV_WINDOW_BYTES 65536
+
+static bool is_paced(const struct nt_diag_view *v)
+{
+	uint64_t most = nt_info64(v, TI_MAX_PACING_RATE);
+
+	return most && most != UINT64_MAX && nt_info64(v, TI_PACING_RATE) >= most;
+}
+
 /*
  * The congestion window holds data back: it is full, or so nearly that the kernel waits for
  * room for a larger burst (tcp_tso_should_defer). A sender that resends on time-outs waits for
@@ -23,14 +37,11 @@ static uint8_t share(uint32_t part_ms, uint32_t whole_ms)
 static bool cwnd_holds(const struct nt_rec *rec, const struct nt_diag_view *v,
 		       const struct nt_facts *f)
 {
-	uint64_t most = nt_info64(v, TI_MAX_PACING_RATE);
-	bool paced = most != UINT64_MAX && nt_info64(v, TI_PACING_RATE) >= most;
-
 	if (!f->unacked || rec->retransmits)
 		return false;
 	if (f->unacked >= rec->snd_cwnd)
 		return f->notsent_bytes || !(rec->flags & NT_F_APP_LIMITED);
-	return !paced && f->notsent_bytes >= nt_info32(v, TI_SND_MSS) &&
+	return !is_paced(v) && f->notsent_bytes >= nt_info32(v, TI_SND_MSS) &&
 	       (uint64_t)f->unacked * 3 >= (uint64_t)rec->snd_cwnd * 2;
 }
 
@@ -44,11 +55,61 @@ static bool sndbuf_holds(const struct nt_rec *rec, const struct nt_diag_view *v,
 {
 	uint32_t mem[6]; /* SK_MEMINFO_*: 3 SNDBUF, 5 WMEM_QUEUED */
 
-	if (v->skmem_len < sizeof(mem) || !f->unacked || rec->retransmits)
+	if (v->skmem_len < sizeof(mem) || !f->unacked || rec->retransmits ||
+	    rec->rtt_us < LONG_PATH_US)
 		return false;
 	memcpy(mem, v->skmem, sizeof(mem));
 	return f->notsent_bytes < nt_info32(v, TI_SND_MSS) &&
 	       (uint64_t)mem[5] * 3 >= (uint64_t)mem[3] * 2;
+}
+
+/*
+ * What the program set holds data back, though both windows have room: the rate that it allows,
+ * or a segment that is not full. Such a one waits for the ACK of a small one before it (Nagle),
+ * which the peer delays, or, with nothing on its way, for more to fill it (TCP_CORK, MSG_MORE).
+ */
+static uint8_t option_holds(const struct nt_rec *rec, const struct nt_diag_view *v,
+			    const struct nt_facts *f)
+{
+	uint32_t mss = nt_info32(v, TI_SND_MSS);
+	bool room = (uint64_t)f->unacked * 3 < (uint64_t)rec->snd_cwnd * 2 &&
+		    (uint64_t)f->snd_wnd >= (f->unacked + 1ULL) * mss;
+
+	if (!f->notsent_bytes || rec->retransmits || !room)
+		return 0;
+	if (is_paced(v))
+		return NT_B_PACED;
+	if (f->notsent_bytes >= mss)
+		return 0;
+	/* What could not be sent, as a firewall here drops it, waits in the same way. */
+	if (!f->unacked)
+		return f->lost_here ? 0 : NT_B_CORK;
+	return rec->min_rtt_us != NT_MIN_RTT_UNKNOWN && rec->rtt_us > rec->min_rtt_us + NAGLE_US ?
+		       NT_B_NAGLE :
+		       0;
+}
+
+/*
+ * How full each round trip's window is that we give the peer, if it is a small one and what came
+ * was read. The least round trip counts: that which the receiver estimates contains the pauses of
+ * the peer's program.
+ */
+static float rcvbuf_filled(const struct nt_rec *rec, const struct nt_diag_view *v)
+{
+	uint32_t window = nt_info32(v, TI_RCV_WND);
+
+	if (!window || window >= RCV_WINDOW_BYTES || rec->rqueue * 2ULL > window ||
+	    rec->min_rtt_us < LONG_PATH_US || rec->min_rtt_us == NT_MIN_RTT_UNKNOWN)
+		return 0;
+	float pct = rec->rx_bytes_per_s * (float)rec->min_rtt_us * 1e-4f / (float)window;
+
+	return pct > 100 ? 100 : pct;
+}
+
+void nt_note_limits(const struct nt_rec *rec, const struct nt_diag_view *v, struct nt_facts *f)
+{
+	f->option = option_holds(rec, v, f);
+	f->rcvbuf_pct = f->rolled && rec->flags & NT_F_RATES ? rcvbuf_filled(rec, v) : 0;
 }
 
 /*

@@ -306,6 +306,8 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 			nt_roll_loss(rec, v, fresh || restart, now_ms, &f);
 			take_counters(rec, v);
 			note_lost_here(e, rec, (uint32_t)(now_ms / 1000), &f);
+			f.events = e->events != NULL;
+			nt_note_limits(rec, v, &f);
 		}
 		nt_bound_unread(rec, v, fresh, low_ms, &f);
 	} else {

@@ -18,9 +18,12 @@ void nt_config_default(struct nt_config *c)
 	c->mptcp = 1;
 	c->roll_ms = 100;
 	c->detail_max = 4096;
-	c->loss_pct[0] = 1;
+	c->loss_pct[0] = 0.5f;
 	c->loss_pct[1] = 2;
 	c->loss_retrans = 3;
+	c->thin_pct = 2;
+	c->reordered_pct = 1;
+	c->holes_pct = 8;
 	c->rtt_ratio[0] = 2;
 	c->rtt_ratio[1] = 4;
 	c->rtt_over_us = 10000;
@@ -29,6 +32,8 @@ void nt_config_default(struct nt_config *c)
 	c->sndbuf_pct[0] = 20;
 	c->sndbuf_pct[1] = 50;
 	c->cwnd_pct = 20;
+	c->rcvbuf_pct = 50;
+	c->option_pct = 20;
 	c->accept_pct[0] = 80;
 	c->accept_pct[1] = 100;
 	c->unread_ms[0] = 200;
@@ -48,7 +53,8 @@ static const uint8_t who_of[NT_V_COUNT] = {
 	[NT_V_RTO] = NT_WHO_NET,    [NT_V_WINDOW] = NT_WHO_PEER, [NT_V_RTT] = NT_WHO_NET,
 	[NT_V_SNDBUF] = NT_WHO_APP, [NT_V_DROPS] = NT_WHO_APP,	 [NT_V_UNCLOSED] = NT_WHO_APP,
 	[NT_V_CWND] = NT_WHO_NET,   [NT_V_READS] = NT_WHO_APP,	 [NT_V_QDISC] = NT_WHO_KERN,
-	[NT_V_NIC] = NT_WHO_NIC,
+	[NT_V_NIC] = NT_WHO_NIC,    [NT_V_ORDER] = NT_WHO_NET,	 [NT_V_RCVBUF] = NT_WHO_APP,
+	[NT_V_OPTION] = NT_WHO_APP,
 };
 
 int nt_who_of(uint32_t verdict)
@@ -169,6 +175,44 @@ static void blame_here(struct nt_held *h, enum nt_verdict v)
 	h->because[v] = NT_B_HERE;
 }
 
+/*
+ * Congestion control finds the rate of its path by losing about one segment in W * W / 1.5 of a
+ * window of W. A flow that fills its path, so that a queue stands there, and loses no more is well.
+ */
+static bool fills_its_path(const struct nt_rec *r, const struct nt_facts *f)
+{
+	float window = (float)r->snd_cwnd;
+
+	return !f->lost_here && r->flags & NT_F_LIMITED && r->lim_cwnd_pct >= 50 &&
+	       r->min_rtt_us >= 1000 && r->min_rtt_us != NT_MIN_RTT_UNKNOWN &&
+	       (float)r->rtt_us >= 1.5f * (float)r->min_rtt_us && f->loss_pct < 2 &&
+	       f->loss_pct * window * window <= 2 * 150;
+}
+
+static void hold_loss(const struct nt_config *c, const struct nt_rec *r, const struct nt_facts *f,
+		      struct nt_held *h)
+{
+	bool many = f->loss_retrans >= c->loss_retrans && f->loss_pct >= c->loss_pct[0];
+	bool thin = f->thin && f->loss_retrans >= 2 && f->loss_pct >= (float)c->thin_pct;
+
+	if ((many || thin) && !fills_its_path(r, f))
+		nt_hold(h, NT_V_LOSS, f->loss_pct, c->loss_pct[0],
+			many && f->loss_pct >= c->loss_pct[1]);
+}
+
+/* Where loss is named, its holes and the order that resending makes are explained by it. */
+static void hold_order(const struct nt_config *c, const struct nt_facts *f, struct nt_held *h)
+{
+	if (h->mask & (1U << NT_V_LOSS | 1U << NT_V_RTO))
+		return;
+	if (f->reordered_pct >= (float)c->reordered_pct) {
+		nt_hold(h, NT_V_ORDER, f->reordered_pct, c->reordered_pct, false);
+		h->because[NT_V_ORDER] = NT_B_REORDERED;
+	} else if (f->holes_pct >= (float)c->holes_pct) {
+		nt_hold(h, NT_V_ORDER, f->holes_pct, c->holes_pct, false);
+	}
+}
+
 static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const struct nt_facts *f,
 		     struct nt_held *h)
 {
@@ -177,9 +221,8 @@ static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const st
 	/* Then a share of what arrives is no question. */
 	bool silent = f->unacked && r->retransmits >= 2 && f->last_ack_recv_ms >= 1000;
 
-	if (f->rolled && !silent && f->loss_retrans >= c->loss_retrans &&
-	    f->loss_pct >= c->loss_pct[0])
-		nt_hold(h, NT_V_LOSS, f->loss_pct, c->loss_pct[0], f->loss_pct >= c->loss_pct[1]);
+	if (f->rolled && !silent)
+		hold_loss(c, r, f, h);
 	hold_unanswered(r, f, h);
 	if (f->lost_here) {
 		blame_here(h, NT_V_LOSS);
@@ -198,6 +241,15 @@ static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const st
 			r->lim_sndbuf_pct >= c->sndbuf_pct[1]);
 	if (r->flags & NT_F_LIMITED && r->lim_cwnd_pct >= c->cwnd_pct)
 		nt_hold(h, NT_V_CWND, r->lim_cwnd_pct, c->cwnd_pct, false);
+	if (r->flags & NT_F_LIMITED && f->option && r->lim_in_flight_pct >= c->option_pct) {
+		nt_hold(h, NT_V_OPTION, r->lim_in_flight_pct, c->option_pct, false);
+		h->because[NT_V_OPTION] = f->option;
+		if (f->option == NT_B_CORK && !f->events)
+			h->who[NT_V_OPTION] |= NT_WHO_MAYBE;
+	}
+	if (f->rcvbuf_pct >= (float)c->rcvbuf_pct)
+		nt_hold(h, NT_V_RCVBUF, f->rcvbuf_pct, c->rcvbuf_pct, false);
+	hold_order(c, f, h);
 	if (r->flags & NT_F_OLDEST_UNREAD && r->oldest_unread_ms >= c->unread_ms[0] &&
 	    f->readable) {
 		nt_hold(h, NT_V_UNREAD, (float)r->oldest_unread_ms, (float)c->unread_ms[0],

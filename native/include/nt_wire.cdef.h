@@ -52,7 +52,10 @@ enum nt_verdict {
 	NT_V_READS = 10,   /* app: received data waits long before it is read */
 	NT_V_QDISC = 11,   /* kern: packets wait in the queue of the device */
 	NT_V_NIC = 12,	   /* nic: packets wait between driver and wire */
-	NT_V_COUNT = 13,
+	NT_V_ORDER = 13,   /* net: segments come out of order, here or at the peer */
+	NT_V_RCVBUF = 14,  /* app, kern: our receive buffer is too small for the path */
+	NT_V_OPTION = 15,  /* app: a socket option that the program set holds data back */
+	NT_V_COUNT = 16,
 };
 
 /* Whose fault; nt_rec.who and nt_totals.who. */
@@ -84,9 +87,13 @@ enum nt_because {
 	NT_B_HERE = 11,	       /* lost on this host, before the wire */
 	NT_B_NO_CPU = 12,      /* the wait for a CPU explains half of it or more */
 	NT_B_STOPPED = 13,     /* the program was stopped for half of it or more */
+	NT_B_NAGLE = 14,       /* a small segment waits for the ACK of one before */
+	NT_B_CORK = 15,	       /* ... for more to fill it, or for the program to say that none comes */
+	NT_B_PACED = 16,       /* the pacing rate is the most that the program allows */
 	NT_B_QUEUE = 17,       /* the wait in this host's own queue explains half of it or more */
 	NT_B_CARRIER = 18,     /* the link of the device is down, or was */
 	NT_B_RECEIVE = 19,     /* this host took packets late, or lost them, on their way in */
+	NT_B_REORDERED = 20,   /* what we sent overtook itself; else what came had holes */
 	NT_B_DISK = 21,	       /* the program waits for a disk or a device */
 	NT_B_HEAD = 22,	       /* the program reads many sockets late at once */
 	NT_B_SYSCTL = 23,      /* a limit of this host's own: tcp_wmem, tcp_rmem, tcp_mem */
@@ -181,14 +188,19 @@ struct nt_rec {
 	uint32_t rtt_at_ms; /* engine milliseconds when srtt last had a new sample */
 	uint32_t rtt_low_us[2], rtt_low_at_ms; /* least srtt of a step of time and the one before; 0 – */
 	uint8_t rtt_high; /* intervals with a new sample in a row that were far over the minimum */
-	uint8_t pad;
+	uint8_t waits_past; /* of the last four intervals, newest lowest: 1 with samples, 16 read late */
 	uint16_t verdicts_unwell; /* of verdicts: those that are unwell by themselves */
 	uint32_t lost_here_s; /* 1 + engine seconds when most of what was resent was dropped on this host */
 	uint32_t loss_at_ms;  /* engine milliseconds when loss_*[0] was taken */
 	uint32_t loss_retrans[2], loss_dsacks[2]; /* segments; newest first */
-	uint32_t loss_lag;    /* segments resent in the interval before loss_*[0] were taken */
+	uint16_t loss_lag; /* segments resent in the interval before loss_*[0] were taken */
+	uint8_t order_past; /* of the last four intervals, newest lowest: 1 reordered moved, 16 out_of_order */
+	uint8_t pad;
 	uint32_t loss_dups_s; /* 1 + engine seconds when DSACKs last showed duplicates made by the network */
 	uint64_t loss_sent[2], loss_resent[2]; /* bytes, before Linux 4.19 segments */
+	uint32_t segs_out[2], reordered[2]; /* with data; taken when loss_* are */
+	uint32_t segs_in[2], out_of_order[2];
+	uint32_t last_reordered, last_out_of_order; /* of the last interval */
 };
 
 /* What only the selected, exported or opened sockets need. */
@@ -318,6 +330,7 @@ enum nt_info {
 	TI_BYTES_RECEIVED = 128,
 	TI_NOTSENT_BYTES = 144,
 	TI_MIN_RTT = 148,
+	TI_DATA_SEGS_IN = 152,
 	TI_DATA_SEGS_OUT = 156,
 	TI_BUSY_TIME = 168,
 	TI_RWND_LIMITED = 176,
@@ -325,7 +338,10 @@ enum nt_info {
 	TI_BYTES_SENT = 200,
 	TI_BYTES_RETRANS = 208,
 	TI_DSACK_DUPS = 216,
+	TI_REORD_SEEN = 220,
+	TI_RCV_OOOPACK = 224,
 	TI_SND_WND = 228,
+	TI_RCV_WND = 232,
 	TI_TOTAL_RTO = 240,
 };
 
@@ -409,9 +425,10 @@ struct nt_config {
 	/* Verdict thresholds; second value: unwell. */
 	float loss_pct[2];
 	uint32_t loss_retrans;
+	uint8_t thin_pct, reordered_pct, holes_pct, pad3;
 	float rtt_ratio[2];
 	uint32_t rtt_over_us;
-	uint8_t rwnd_pct[2], sndbuf_pct[2], cwnd_pct, accept_pct[2], pad2;
+	uint8_t rwnd_pct[2], sndbuf_pct[2], cwnd_pct, accept_pct[2], rcvbuf_pct, option_pct, pad2[3];
 	uint32_t unread_ms[2];
 	uint32_t unclosed_s;
 	float drops_per_s[2];

@@ -117,9 +117,13 @@ class Because(IntEnum):
     HERE = 11
     NO_CPU = 12
     STOPPED = 13
+    NAGLE = 14
+    CORK = 15
+    PACED = 16
     QUEUE = 17
     CARRIER = 18
     RECEIVE = 19
+    REORDERED = 20
     DISK = 21
     HEAD = 22
     SYSCTL = 23
@@ -142,6 +146,9 @@ class Verdict(IntEnum):
     READS = 10
     QDISC = 11
     NIC = 12
+    ORDER = 13
+    RCVBUF = 14
+    OPTION = 15
 
 
 class Proc(NamedTuple):

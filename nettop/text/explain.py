@@ -237,6 +237,17 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
                 f"{units.time(value * 1e6)} of the {over} that srtt is over its minimum is the "
                 "wait in this host's own queue"
             )
+        case Verdict.ORDER:
+            what = _REORDERED if rec.because == Because.REORDERED else _HOLES
+            return f"{units.percent(value)} {what}"
+        case Verdict.RCVBUF:
+            wnd = _number("rcv_wnd", row, detail)
+            return (
+                f"{value:.0f}% of our window of {units.size(wnd)} comes in each round trip of "
+                f"{units.time(rec.min_rtt_us * 1e3)}: the peer may send no more"
+            )
+        case Verdict.OPTION:
+            return f"{value:.0f}% of the interval: {_OPTIONS.get(Because(rec.because), '')}"
         case Verdict.QDISC | Verdict.NIC:
             d = row.plane.tx[3 if worst is Verdict.QDISC else 4]
             return f"of {d.count} sends half waited {units.time(d.p50_ns)}, the worst " + (
@@ -244,6 +255,20 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             )
 
 
+_REORDERED = (
+    "of the segments sent were overtaken by later ones: the path changes their order; nothing of "
+    "that is lost"
+)
+_HOLES = (
+    "of the segments that come find one before them missing: it was lost on the way here, or "
+    "overtaken"
+)
+_OPTIONS = {
+    Because.NAGLE: "less than a full segment waits for the ACK of a small one before it, which "
+    "the peer delays; TCP_NODELAY is not set",
+    Because.CORK: "less than a full segment waits for more to come, with nothing on its way",
+    Because.PACED: "data waits for the rate that the program allows (SO_MAX_PACING_RATE)",
+}
 _DROPS = {
     Because.FULL: "its receive queue is full, the program must read faster or raise SO_RCVBUF",
     Because.CHECKSUM: "their checksums are wrong",
@@ -384,6 +409,14 @@ def _qdisc(row: Row, model: Model) -> Evidence | str | None:
     return Evidence("stages", said, qdisc.p99_ns, "ns")
 
 
+def _read(row: Row, model: Model) -> Evidence | None:
+    if row.holds(Verdict.UNREAD, Verdict.READS):
+        return None
+    return Evidence(
+        "diag", f"the reader ({units.size(row.rec.rqueue)} unread)", row.rec.rqueue, "bytes"
+    )
+
+
 def _here(row: Row, model: Model) -> Evidence | str | None:
     if row.rec.because == Because.HERE:
         return None
@@ -404,6 +437,7 @@ _CHECKS: dict[str, Callable[[Row, Model], Evidence | str | None]] = {
     "loss": _loss,
     "qdisc": _qdisc,
     "here": _here,
+    "read": _read,
 }
 
 

@@ -116,8 +116,13 @@ CAUSES = {
     Because.HEAD: "many_at_once",
     Because.SYSCTL: "sysctl",
     Because.OTHER_END: "other_end",
+    Because.REORDERED: "reordered",
+    Because.NAGLE: "nagle",
+    Because.CORK: "cork",
+    Because.PACED: "pacing_rate",
 }
 
+_OPTIONS = {Because.NAGLE: "Nagle", Because.CORK: "cork", Because.PACED: "pacing"}
 _UNANSWERED = {Because.SYN: "SYN", Because.PROBE: "probe", Because.KEEPALIVE: "keepal"}
 
 
@@ -127,6 +132,10 @@ def _share(word: str) -> Cell:
 
 def _wait(word: str) -> Cell:
     return lambda value, because, bounded: f"{word} {units.time(value * 1e6)}"
+
+
+def _order(value: float, because: Because, bounded: bool) -> str:
+    return f"{'reorder' if because == Because.REORDERED else 'holes'} {units.percent(value)}"
 
 
 def _window(value: float, because: Because, bounded: bool) -> str:
@@ -199,8 +208,9 @@ _TABLE = (
     ),
     VerdictSpec(
         Verdict.LOSS, "loss", "percent", Who.NET, ("loss",), _share("loss"),
-        "loss on the path", {"loss_pct": (1, 2), "loss_retrans": (3,)},
-        "≥ {loss_retrans[0]} segments and ≥ {loss_pct[0]} of bytes resent in 5-10 s",
+        "loss on the path", {"loss_pct": (0.5, 2), "loss_retrans": (3,), "thin_pct": (2,)},
+        "≥ {loss_retrans[0]} segments and ≥ {loss_pct[0]} of bytes resent in 5-10 s, more than a "
+        "flow loses that fills its path; of one segment at a time 2, ≥ {thin_pct[0]}",
         "≥ {loss_pct[1]}", also=(Who.KERN, Who.NIC), causes=(Because.HERE, Because.CARRIER),
         next_step=f"{_TRACE}; look with nettop at the other end too",
         by_cause={Because.HERE: _HERE_STEP, Because.CARRIER: _LINK_STEP},
@@ -325,6 +335,45 @@ _TABLE = (
         next_step="ethtool -S of the device: pause frames, drops; ethtool -g: its ring; ethtool: "
         "its speed",
         rules_out=("qdisc", "window"), source="stages",
+    ),
+    VerdictSpec(
+        Verdict.ORDER, "out_of_order", "percent", Who.NET, ("holes", "reorder"), _order,
+        "segments come out of order", {"reordered_pct": (1,), "holes_pct": (8,)},
+        "≥ {holes_pct[0]} of the segments that come in 5-10 s find one before them missing, or "
+        "≥ {reordered_pct[0]} of those that were sent were overtaken, 5 or more",
+        "never", causes=(Because.REORDERED,),
+        next_step=f"{_TRACE}; look with nettop at the other end too: it knows what it sent again",
+        by_cause={
+            Because.REORDERED: "is the path spread over several links (bonding, ECMP by packet), "
+            f"or a device over several queues; {_TRACE}",
+        },
+        rules_out=("loss",), unknown=_THERE,
+    ),
+    VerdictSpec(
+        Verdict.RCVBUF, "receive_buffer", "percent", Who.APP, ("rcvbuf",), _share("rcvbuf"),
+        "the receive buffer is too small for this path", {"rcvbuf_pct": (50,)},
+        "a window below 64 KB, and as much as ≥ {rcvbuf_pct[0]} of it comes in each round trip",
+        "never",
+        next_step="does the program set SO_RCVBUF (it ends autotuning); sysctl net.ipv4.tcp_rmem; "
+        "ss -tmi sport = :{lport} shows the limit as rb",
+        rules_out=("read",),
+    ),
+    VerdictSpec(
+        Verdict.OPTION, "socket_option", "percent", Who.APP, ("Nagle", "cork", "pacing"),
+        lambda value, because, bounded: (
+            f"{_OPTIONS.get(because, 'Nagle')} {units.percent(value)}"
+        ),
+        "an option of the program's socket holds data back", {"option_pct": (20,)},
+        "data waits for Nagle's ACK, for TCP_CORK or for SO_MAX_PACING_RATE ≥ {option_pct[0]} of "
+        "the time, though both windows have room",
+        "never", causes=(Because.NAGLE, Because.CORK, Because.PACED),
+        next_step="TCP_NODELAY, or one write() for each message",
+        by_cause={
+            Because.CORK: "TCP_CORK off (or the last send() without MSG_MORE) where a message ends",
+            Because.PACED: "ss -ti sport = :{lport}: pacing_rate; the program sets "
+            "SO_MAX_PACING_RATE, or a BPF program of its cgroup does",
+        },
+        rules_out=("loss", "window", "sndbuf"),
     ),
 )  # fmt: skip
 

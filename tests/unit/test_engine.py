@@ -230,7 +230,7 @@ FULL_BUFFER = skmeminfo(wmem_queued=100_000)  # of 131,072
 def test_what_holds_a_sender_back(
     engine: Engine, what: str, info: dict[str, int], mem: bytes | None, by: str
 ) -> None:
-    base = {"snd_mss": 1448, "snd_cwnd": 10, "max_pacing_rate": 2**64 - 1} | info
+    base = {"snd_mss": 1448, "snd_cwnd": 10, "rtt": 20_000, "max_pacing_rate": 2**64 - 1} | info
     for n in range(2):
         sweep(engine, 10 + n, connection(1, skmem=mem, busy_time=n * 1_000_000, **base))
     shares = {w: value(engine, f"limited.{w}") for w in ("cwnd", "in_flight", "sndbuf")}

@@ -22,7 +22,7 @@ EXPECT_KEYS = {"verdicts", "who", "level", "known", "unknown", "why"}
 
 def build(given: dict[str, Any], proto: Proto) -> bytes:
     fields = dict(given)
-    mem = skmeminfo(drops=fields.pop("drops", 0))
+    mem = skmeminfo(fields.pop("drops", 0), wmem_queued=fields.pop("wmem_queued", 0))
     if proto == Proto.UDP:
         return diag(1, state="CLOSE", attrs={"skmeminfo": mem}, **fields)
     return connection(1, fields.pop("info_length", 280), mem, **fields)

@@ -21,8 +21,8 @@ from tests.export.make import make_detail, make_model, make_row
 ROOT = Path(__file__).resolve().parents[2]
 # Members of struct nt_config that say what is asked for, and are no thresholds.
 ASKED = {
-    "tcp_states", "udp", "mptcp", "rows_all", "listen_only", "family", "pad", "pad2", "roll_ms",
-    "detail_max",
+    "tcp_states", "udp", "mptcp", "rows_all", "listen_only", "family", "pad", "pad2", "pad3",
+    "roll_ms", "detail_max",
 }  # fmt: skip
 EVERY = pytest.mark.parametrize("verdict", Verdict, ids=lambda v: v.name)
 
