@@ -149,6 +149,8 @@ def cost_of(row: Row, interval_s: float | None) -> float | None:
             return 1.0
         case Verdict.ACCEPT | Verdict.WINDOW | Verdict.SNDBUF | Verdict.LOSS:
             return min(1.0, value / 100)
+        case Verdict.RCVBUF | Verdict.OPTION:
+            return min(1.0, value / 100)
         case Verdict.RTT:
             return 1 - 1 / value if value > 1 else 0.0
         case Verdict.READS:
@@ -163,7 +165,7 @@ def cost_of(row: Row, interval_s: float | None) -> float | None:
             return _stage_share(row, Stage.NIC)
         case Verdict.UNCLOSED | Verdict.CWND:
             return 0.0  # no flow waits for it
-        case Verdict.DROPS:
+        case Verdict.DROPS | Verdict.ORDER:
             return None
 
 

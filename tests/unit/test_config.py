@@ -197,8 +197,8 @@ def test_behind_sudo_it_is_the_file_of_who_asked(monkeypatch: pytest.MonkeyPatch
     environ = {"SUDO_UID": "65534", "SUDO_GID": "65534", "HOME": "/r", "XDG_CONFIG_HOME": "/evil"}
     found = loading.user_file(environ)
     assert found == Path(pwd.getpwuid(65534).pw_dir) / ".config/nettop/config.toml"
-    said = loading.user_file({**environ, "SUDO_HOME": "/home/far"})
-    assert said == Path("/home/far/.config/nettop/config.toml")
+    said = loading.user_file({**environ, "SUDO_HOME": "/srv/far"})
+    assert said == Path("/srv/far/.config/nettop/config.toml")
     assert loading.user_file({**environ, "SUDO_UID": "50001"}) is None
     assert loading._places(environ)[0] == (loading.SYSTEM, {0})
     assert all(owners == {65534} for path, owners in loading._places(environ)[1:] if path == found)
