@@ -193,7 +193,7 @@ async def test_the_ends_say_so(recording: Recording, running: Running) -> None:
         await screen.press("right_square_bracket")
         assert "this is the newest tick" in screen.lines[1]
         feed.publish_next()
-        await screen.press("J", *"-9h", "enter")
+        await screen.press("J", *"-3000d", "enter")
         assert "nothing older is kept" in screen.lines[1]
         assert screen.app.timeline.away
         await screen.press("ctrl+r")
