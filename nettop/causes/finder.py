@@ -66,7 +66,7 @@ class Finder:
                     break
             else:
                 known = before.get(socket.cookie)
-                stays = known is not None and not known[0].imposes
+                stays = known is not None and known[0].stays and not known[0].imposes
                 if stays and known is not None and mono_ns - known[1] < STAYS_NS:
                     self._found[socket.cookie] = known
         self._enter_late(late, mono_ns)

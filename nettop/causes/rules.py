@@ -44,6 +44,7 @@ class Rule:
     needs: what has to be read for it, by the names of sources.
     find: None where it does not hold, or where what it needs is not known.
     imposes: it holds where none of these verdicts does.
+    stays: where it was found once it is kept for some seconds.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Rule:
     needs: tuple[str, ...]
     find: Callable[[Candidate, Scene], Found | None]
     imposes: bool = False
+    stays: bool = True
     mask: int = field(init=False)  # of explains
 
     def __post_init__(self) -> None:
@@ -75,6 +77,7 @@ class Rule:
             next_step=found.next_step,
             value=found.value,
             imposes=self.imposes,
+            stays=self.stays,
             shared=(self.name, found.shared),
             party=found.party,
         )
@@ -169,7 +172,9 @@ def _refused(socket: Candidate, scene: Scene) -> Found | None:
 def _queue(socket: Candidate, scene: Scene) -> Found | None:
     """Its own host's queue takes half or more of what srtt is over its minimum."""
     over_ns = (socket.rtt_us - socket.min_rtt_us) * 1e3
-    if not socket.min_rtt_us or over_ns <= 0 or not socket.holds(Verdict.RTT):
+    # Of sends that are measured QDISC holds by itself, with the slowest of them as its number.
+    asked = socket.holds(*((Verdict.RTT,) if socket.qdisc_count else (Verdict.RTT, Verdict.QDISC)))
+    if not asked or not socket.min_rtt_us or over_ns <= 0:
         return None
     key = scene.device_key(socket)
     name = _name(key, scene) if key else ""
@@ -199,6 +204,14 @@ def _queue(socket: Candidate, scene: Scene) -> Found | None:
                             f"{units.time(max(0.0, socket.rtt_us * 1e3 - spent_ns))})"),),
         shared=key, party=name,
     )  # fmt: skip
+
+
+def _undecided(socket: Candidate, scene: Scene) -> Found | None:
+    """Whether the path or the own queue makes the round trip long is not known yet."""
+    if not scene.queue_undecided(socket):
+        return None
+    said = "the queue that it sends by was not looked at long enough yet"
+    return Found((Evidence("host", said),), Who.NET | WHO_MAYBE, verdict=Verdict.RTT)
 
 
 def _queue_drops(socket: Candidate, scene: Scene) -> Found | None:
@@ -315,6 +328,8 @@ RULES = (
          ("routes", "qdiscs"), _queue),
     Rule("queue_drops", _LOSSES, Because.HERE, ("routes", "qdiscs"), _queue_drops),
     Rule("receive", (Verdict.RTT,), Because.RECEIVE, ("receivers",), _receive),
+    Rule("own_queue_undecided", (Verdict.RTT,), Because.PLAIN, ("routes", "qdiscs"), _undecided,
+         stays=False),
     Rule("stopped", _READING, Because.STOPPED, ("processes",), _stopped),
     Rule("disk", _READING, Because.DISK, ("processes",), _disk),
     Rule("sysctl", (Verdict.SNDBUF,), Because.SYSCTL, ("sysctls",), _sysctl),

@@ -8,8 +8,11 @@ from typing import NamedTuple
 
 from nettop.model.causes import Candidate
 from nettop.model.evidence import NO_TICK, Device, HostTick, Process
+from nettop.model.types import Verdict
 
 READS = 5  # of qdiscs and of processes' states, that are taken together
+LOOKS = 3  # at a queue, between two reads, that say as much as two reads
+LOOKED_AFTER_NS = 5 * 10**9  # so long a queue may take until it is read; then it is not known
 CARRIER_STAYS_NS = 10 * 10**9  # so long a link that came back is a cause of what it left behind
 DROPS_NS = 10 * 10**9  # packets dropped here count together so long
 IFF_UP, IFF_LOWER_UP = 1, 1 << 16
@@ -67,6 +70,7 @@ class Scene:
         self.mono_ns = 0
         self.events = False  # this host's drops are seen, with their sockets
         self._queues: dict[DeviceKey, deque[_Read]] = {}
+        self._long_ns: dict[int, int] = {}  # cookie → since when its round trip is long
         self._qdiscs_ns = self._devices_ns = self._processes_ns = self._receivers_ns = 0
         self._receivers: dict[str, deque[_Waited]] = {}
         self._carrier: dict[DeviceKey, int] = {}  # → when it last changed
@@ -80,6 +84,7 @@ class Scene:
     ) -> None:
         """The next tick."""
         self.tick, self.mono_ns, self.events = tick, mono_ns, events
+        self._enter_long(candidates)
         self._enter_queues()
         self._enter_devices()
         self._enter_states()
@@ -108,15 +113,32 @@ class Scene:
         """None: not known, empty, or each flow has a queue of its own."""
         reads = self._queues.get(key, ())
         kinds = [q.kind for q in self._qdiscs_of(key)]
-        if len(reads) < 2 or BY_FLOW.intersection(kinds):
+        looks = sum(r.looks for r in reads)
+        if (len(reads) < 2 and looks < LOOKS) or BY_FLOW.intersection(kinds):
             return None
         seconds, sent = sum(r.seconds for r in reads), sum(r.bytes for r in reads)
         if not sent or sum(r.filled for r in reads) < 2:
             return None
-        looks = sum(r.looks for r in reads)
         backlog, per_s = sum(r.backlog_bytes * r.looks for r in reads) / looks, sent / seconds
         kind = next((q.kind for q in self._qdiscs_of(key) if q.parent == "root"), kinds[0])
         return QueueWait(backlog / per_s * 1e9, kind, backlog, per_s)
+
+    def queue_undecided(self, socket: Candidate) -> bool:
+        """Its round trip is long since a short time ago, and the queue that it sends by may be the
+        reason: it was not read since, or too little was seen."""
+        since_ns = self._long_ns.get(socket.cookie)
+        if since_ns is None or self.mono_ns - since_ns >= LOOKED_AFTER_NS:
+            return False
+        key = self.device_key(socket)
+        if key is None:
+            return "routes" in self.tick.now.read_ns
+        kinds = {q.kind for q in self._qdiscs_of(key)}
+        if not kinds or kinds == {"noqueue"} or BY_FLOW.intersection(kinds):
+            return False
+        reads = self._queues.get(key)
+        if reads:
+            return len(reads) < 2 and reads[0].looks < LOOKS
+        return self._qdiscs_ns <= since_ns
 
     def queue_drops(self, key: DeviceKey) -> int:
         """Packets, between the last two reads."""
@@ -131,6 +153,14 @@ class Scene:
     def _qdiscs_of(self, key: DeviceKey) -> list[_Named]:
         there = self.tick.now.qdiscs.get(key[0], {})
         return [_Named(q.kind, q.parent) for q in there.values() if q.ifindex == key[1]]
+
+    def _enter_long(self, candidates: Sequence[Candidate]) -> None:
+        before = self._long_ns
+        self._long_ns = {
+            s.cookie: before.get(s.cookie, self.mono_ns)
+            for s in candidates
+            if s.holds(Verdict.RTT, Verdict.QDISC)  # this takes the place of that
+        }
 
     def _enter_queues(self) -> None:
         now, moved = self.tick.now, self.tick.moved

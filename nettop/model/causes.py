@@ -90,5 +90,6 @@ class Cause:
     next_step: str = ""
     value: float = -1.0  # of the verdict, in its unit; negative: that of the condition
     imposes: bool = False  # it holds though none of the conditions does
+    stays: bool = True  # for some seconds after it was found, while what it explains holds
     shared: Hashable = None  # sockets with the same one have one cause
     party: str = ""  # whom it is about, where that is not the holder: device eth0

@@ -75,6 +75,8 @@ class HostEvidence:
         softnet = self._timed("softnet", lambda: self._softnet(last))
         pressure = self._timed("pressure", lambda: self._pressure(last))
         devices = self._timed("devices", lambda: self._devices(files))
+        if self._looked_at:  # a queue may explain a round trip: not to be waited for
+            self._due.pop("qdiscs", None)
         qdiscs = self._timed("qdiscs", lambda: self._qdiscs(files))
         conntrack = self._timed("conntrack", lambda: self._conntrack(files))
         neighbours = self._timed("neighbours", self._neighbours)

@@ -350,9 +350,11 @@ async def test_golden(
     feed = PlayedFeed(recording)
     while feed.publish_next():
         pass
+    two_hours_later_ns = max(f.wall_ns for f in recording.frames()) + 2 * 3600 * 10**9
     async with looking(feed, width, height, **options) as screen:
+        monkeypatch.setattr(time, "time_ns", lambda: two_hours_later_ns)
         await screen.press(*["left_square_bracket"] * 3)
-        text = re.sub(r"[−-]\d\S*(  \d{4}-)", r"−…\1", painted(screen), count=1)
+        text = painted(screen)
         if options.get("ascii"):
             assert screen.text.isascii()
         assert max(map(len, screen.lines)) <= width

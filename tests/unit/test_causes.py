@@ -47,18 +47,20 @@ class Host:
 
     def __init__(self, **kept: Any) -> None:
         self.finder, self.mover, self.at, self.kept = Finder(), Mover(), 100, kept
+        self.read_at = self.at
         self.late: dict[int, LateProcess] = {}
 
     def tick(
         self, *candidates: Candidate, late: Sequence[LateProcess] = (), events: bool = True,
-        **changes: Any,
+        stale: bool = False, **changes: Any,
     ) -> Mapping[int, Cause]:  # fmt: skip
         self.at += 1
+        self.read_at = self.read_at if stale else self.at
         given = {**self.kept, **changes}
         sources = (
             "counters", "devices", "qdiscs", "processes", "receivers", "conntrack", "neighbours",
         )  # fmt: skip
-        now = Evidence(read_ns=dict.fromkeys(sources, self.at * SECOND), **given)
+        now = Evidence(read_ns=dict.fromkeys(sources, self.read_at * SECOND), **given)
         tick = self.mover.tick(now)
         found = self.finder.tick(tick, candidates, late, mono_ns=self.at * SECOND, events=events)
         self.late = found.late
@@ -99,7 +101,37 @@ def test_the_wait_in_the_own_queue_is_its_mean_backlog_by_its_rate() -> None:
     ],
 )
 def test_a_queue_that_does_not_explain_it(kind: str, backlogs: list[int]) -> None:
-    assert wait_in(kind, backlogs) is None
+    cause = wait_in(kind, backlogs)
+    assert cause is None or cause.rule == "own_queue_undecided"
+
+
+def test_the_path_has_no_fault_before_the_own_queue_was_looked_at() -> None:
+    host, socket = Host(), candidate(Verdict.RTT)
+    said = []
+    for n in range(8):
+        seen = host.tick(socket, **qdisc("tbf", n * 1_000_000, 0)).get(1)
+        said.append(seen and (seen.rule, seen.who, seen.verdict))
+    undecided = "own_queue_undecided", Who.NET | WHO_MAYBE, Verdict.RTT
+    assert said == [undecided, *[None] * 7]  # the next look finds it empty
+    assert Host().tick(socket, **qdisc("noqueue", 0, 0)) == {}
+    assert Host().tick(socket, **qdisc("fq", 0, 0)) == {}
+
+
+def test_a_queue_that_cannot_be_read_is_not_waited_for() -> None:
+    host = Host()
+    found = [host.tick(candidate(Verdict.RTT), **qdisc("tbf", 0, 0))]
+    found += [host.tick(candidate(Verdict.RTT), stale=True, **qdisc("tbf", 0, 0)) for _ in range(6)]
+    assert [bool(f) for f in found] == [True] * 5 + [False] * 2
+
+
+def test_the_wait_in_the_own_queue_follows_what_is_seen_of_it() -> None:
+    host, values = Host(), []
+    for n in range(4):
+        looks = {NETNS: {ETH0: {"looks": 5, "filled": 4, "mean_bytes": 50_000 + n * 10_000}}}
+        found = host.tick(candidate(Verdict.QDISC if n > 1 else Verdict.RTT), queues=looks,
+                          **qdisc("tbf", n * 1_000_000, 0))  # fmt: skip
+        values.append(found[1].value)
+    assert values[1:] == sorted(set(values[1:]))
 
 
 def test_many_looks_at_a_queue_see_what_one_a_second_does_not() -> None:
