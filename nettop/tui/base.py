@@ -8,9 +8,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 from textual import events
+from textual._compositor import CompositorUpdate
 from textual.app import App
 from textual.binding import BindingType
 from textual.message import Message
@@ -63,8 +64,28 @@ class ScreenApp(App[int]):
         self.terminal = Terminal()
         self._typed: deque[events.Key | events.Paste] = deque()
 
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        """The driver draws what differs, when the terminal has room for it; Textual would write
+        each change at once, and a slow terminal be behind by all of them."""
+        driver = self._driver
+        drawn = isinstance(driver, TerminalDriver) and isinstance(renderable, CompositorUpdate)
+        if not drawn or self._batch_count or not self._running or self._closed:
+            super()._display(screen, renderable)
+            return
+        cast("TerminalDriver", driver).show(renderable, (screen.size.width, screen.size.height))
+        self.post_display_hook()
+
+    def draw_all(self) -> None:
+        """Whatever stands on the terminal, all of it is drawn anew."""
+        if isinstance(self._driver, TerminalDriver):
+            self._driver.draw_all()
+        else:
+            self.refresh(repaint=True, layout=True)
+
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key | events.Paste):
+            if isinstance(self._driver, TerminalDriver):
+                self._driver.key_came()
             self._typed.append(event)
             self.take_typed()
             return

@@ -5,21 +5,29 @@ from __future__ import annotations
 import os
 import select
 import signal
+from asyncio import TimerHandle
 from codecs import getincrementaldecoder
 from contextlib import suppress
 from threading import Thread, get_ident
+from time import monotonic
 from typing import Any
 
 from textual import events
+from textual._compositor import CompositorUpdate
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Size
 
+from nettop.tui.pace import ANSWER, ANSWER_BEGINS, Pace
+from nettop.tui.painter import Painter
 from nettop.tui.terminal import Terminal
 
 _LOOK_S = 0.1
 _PATIENCE_S = 0.3  # for what is still to be written at the end
 _BACKGROUND_S = 0.5
+_ANSWER_S = 0.5  # for an answer that is on its way at the end
+_KEY_S = 0.3  # what changes so soon after a key is what the key is waited for
+_SYNC_START, _SYNC_END = "\x1b[?2026h", "\x1b[?2026l"
 
 
 class TerminalDriver(LinuxDriver):
@@ -32,6 +40,10 @@ class TerminalDriver(LinuxDriver):
         self._thread_id = get_ident()
         self._flush_is_due = False
         self._is_waiting = False  # for the terminal to take more
+        self.painter = Painter(app.console._color_system)
+        self.pace = Pace()
+        self._paint_timer: TimerHandle | None = None
+        self._key_at = 0.0
 
     # --- modes ---
 
@@ -40,12 +52,18 @@ class TerminalDriver(LinuxDriver):
         signal.signal(signal.SIGTTIN, signal.SIG_IGN)
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         signal.signal(signal.SIGWINCH, lambda *_: self._resized())
-        self.terminal.enter()
+        self._enter()
         self._key_thread = Thread(target=self._run_input_thread, name="textual-input", daemon=True)
         self._key_thread.start()
         self._resized()
         self._request_terminal_sync_mode_support()
         self._query_in_band_window_resize()
+
+    def _enter(self) -> None:
+        self.terminal.enter()
+        self.painter.forget()
+        self.terminal.write(self.pace.begin())
+        self.terminal.flush()
 
     def disable_input(self) -> None:
         if self._key_thread is not None:
@@ -54,6 +72,8 @@ class TerminalDriver(LinuxDriver):
             self._key_thread = None
 
     def stop_application_mode(self) -> None:
+        self._drop_timer()
+        self.pace.settle(_ANSWER_S)
         self.disable_input()
         signal.signal(signal.SIGWINCH, signal.SIG_DFL)
         self.terminal.leave(_PATIENCE_S)
@@ -82,14 +102,53 @@ class TerminalDriver(LinuxDriver):
             self.terminal.silent = True
             self._loop.call_later(_BACKGROUND_S, self._go_on)
             return
-        self.terminal.enter()
+        self._enter()
         # Leaving switched it off: the terminal is asked once more.
         self._in_band_window_resize = False
         self._query_in_band_window_resize()
         self._resized()
-        self._draw_all()
+        self.paint()
 
     # --- output ---
+
+    def show(self, update: CompositorUpdate, size: tuple[int, int]) -> None:
+        """Takes a change of the picture, which is drawn when the terminal has room for it."""
+        self.painter.take(update, size, urgent=monotonic() - self._key_at < _KEY_S)
+        if self._paint_timer is None:
+            self._paint_timer = self._loop.call_later(0, self.paint)
+
+    def key_came(self) -> None:
+        self._key_at = monotonic()
+
+    def draw_all(self) -> None:
+        """Whatever stands on the terminal, all of it is drawn anew."""
+        self.painter.forget()
+        self.paint()
+
+    def _drop_timer(self) -> None:
+        if self._paint_timer is not None:
+            self._paint_timer.cancel()
+            self._paint_timer = None
+
+    def paint(self) -> None:
+        """Draws what differs, as far as the terminal can take it now; the rest later."""
+        self._drop_timer()
+        if not self.painter.differs or not self.terminal.entered or self.terminal.silent:
+            return
+        wait_s = self.pace.wait_s(urgent=monotonic() - self._key_at < _KEY_S)
+        if self._is_waiting:
+            return  # _flush comes back to it
+        if wait_s > 0:
+            self._paint_timer = self._loop.call_later(wait_s, self.paint)
+            return
+        text = self.painter.paint(self.pace.most_bytes)
+        if not text:
+            return
+        if self._app._sync_available and text.count("\x1b[") > 2:
+            text = _SYNC_START + text + _SYNC_END
+        self.write(text + self.pace.ask(len(text.encode())))
+        if self.painter.differs:
+            self._paint_timer = self._loop.call_later(_LOOK_S, self.paint)
 
     def write(self, data: str) -> None:
         self.terminal.write(data)
@@ -105,10 +164,19 @@ class TerminalDriver(LinuxDriver):
 
     def _flush(self) -> None:
         self._flush_is_due = False
+        before = self.terminal.pending_bytes
         left = self.terminal.flush()
+        if left:
+            self.pace.blocked(before - self.terminal.pending_bytes)
+        else:
+            self.pace.drained()
+        waited = self._is_waiting
         self._wait_for_room(left and self.terminal.entered)
         if not left and self.terminal.behind and self.terminal.entered:
-            self._draw_all()
+            self.terminal.behind = False
+            self.draw_all()
+        elif waited and not left:
+            self.paint()
 
     def _wait_for_room(self, wanted: bool) -> None:
         if wanted == self._is_waiting:
@@ -119,12 +187,16 @@ class TerminalDriver(LinuxDriver):
         else:
             self._loop.remove_writer(self.terminal.write_fd)
 
-    def _draw_all(self) -> None:
-        if not self.terminal.silent:
-            self.terminal.behind = False
-            self._app.refresh(repaint=True, layout=True)
-
     # --- input ---
+
+    def _without_answers(self, text: str) -> str:
+        text, answers = ANSWER.subn("", text)
+        for _ in range(answers):
+            self.pace.answered()
+        if answers:
+            with suppress(RuntimeError):  # it has ended
+                self._loop.call_soon_threadsafe(self.paint)
+        return text
 
     def run_input_thread(self) -> None:
         fd = self.terminal.read_fd
@@ -132,8 +204,9 @@ class TerminalDriver(LinuxDriver):
         decode = getincrementaldecoder("utf-8")("replace").decode
         poll = select.poll()
         poll.register(fd, select.POLLIN)
+        begun = ""  # of an answer
         while not self.exit_event.is_set():
-            text = ""
+            text, begun = begun, ""
             if poll.poll(_LOOK_S * 1000):
                 data = b""
                 with suppress(OSError):  # hung up, or another process group has the terminal
@@ -141,7 +214,9 @@ class TerminalDriver(LinuxDriver):
                 if not data:
                     self.exit_event.wait(_LOOK_S)
                     continue
-                text = decode(data)
+                text = self._without_answers(text + decode(data))
+                if self.pace.waiting and (begins := ANSWER_BEGINS.search(text)):
+                    text, begun = text[: begins.start()], begins.group()
             for message in parser.feed(text) if text else ():
                 self.process_message(message)
             for message in parser.tick():

@@ -24,8 +24,8 @@ MOUSE_ON = "\x1b[?1000h\x1b[?1003h\x1b[?1015h\x1b[?1006h"
 MOUSE_OFF = "\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l"
 # Alternate screen, no cursor, focus events, pasted text in brackets, no wrapping.
 ENTER = "\x1b[?1049h\x1b[?25l\x1b[?1004h\x1b[?2004h\x1b[?7l"
-# The same backwards, the end of a picture that was cut short, no resize reports.
-LEAVE = "\x1b[?2026l\x1b[?2048l\x1b[?7h\x1b[?2004l\x1b[?1004l"
+# The same backwards, no style, the end of a picture that was cut short, no resize reports.
+LEAVE = "\x1b[m\x1b[?2026l\x1b[?2048l\x1b[?7h\x1b[?2004l\x1b[?1004l"
 MAIN_SCREEN = "\x1b[?1049l\x1b[?25h"
 # https://sw.kovidgoyal.net/kitty/keyboard-protocol/: disambiguate, all keys, associated text
 KITTY_ON, KITTY_OFF = "\x1b[>25u", "\x1b[<u"
@@ -123,6 +123,11 @@ class Terminal:
         return any(what & (select.POLLHUP | select.POLLERR) for _, what in poll.poll(0))
 
     # --- output ---
+
+    @property
+    def pending_bytes(self) -> int:
+        """What was not taken yet."""
+        return self._bytes
 
     def write(self, text: str) -> None:
         """Kept until flush; left out where the terminal is too far behind."""

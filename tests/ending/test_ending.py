@@ -56,7 +56,8 @@ def test_a_terminal_that_takes_no_output(
 ) -> None:
     screen = start(*argv, size=(90, 300))
     screen.until(b"nettop")
-    for _ in range(15):  # whole pictures, more than any pipe on the way holds
+    screen.fill()
+    for _ in range(15):  # whole pictures, which find no room
         screen.press("\x0c\x0cjk")
         time.sleep(0.05)
     assert not select.select([], [screen.slave], [], 0)[1], "the terminal is full"
@@ -93,7 +94,7 @@ def test_a_terminal_that_goes_on_shows_the_present(start: Callable[..., Screen])
         time.sleep(0.02)
     screen.press("?")
     time.sleep(0.5)
-    screen.until(b"next line")
+    screen.until(b"Esc closes")
     screen.press("qq")
     assert screen.ended() == 0
     assert screen.is_restored()
@@ -140,7 +141,7 @@ def test_stopped_and_continued_it_is_there_again(start: Callable[..., Screen]) -
     screen.child.send_signal(signal.SIGCONT)
     screen.until(b"TCP health")
     screen.press("?")
-    screen.until(b"next line")
+    screen.until(b"Esc closes")
     screen.press("qq")
     assert screen.ended() == 0
     assert screen.is_restored()
@@ -220,7 +221,7 @@ def test_a_seek_that_hangs(
     screen.press("[")
     screen.read(0.2)
     screen.press("?")
-    screen.until(b"next line")
+    screen.until(b"Esc closes")
     screen.child.send_signal(number)
     assert screen.ended() == 128 + number
     assert screen.is_restored()

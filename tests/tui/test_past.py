@@ -257,7 +257,7 @@ async def test_keys_are_answered_while_a_seek_takes_long(
         first = screen.shown
         await screen.pilot.press("L")
         assert begun.wait(5)
-        for keys, shown in ((("question_mark",), "next line"), (("escape", "down"), "▌")):
+        for keys, shown in ((("question_mark",), "Esc closes"), (("escape", "down"), "▌")):
             for key in keys:
                 await screen.pilot.press(key)
             await Screen.settle(screen)

@@ -171,7 +171,7 @@ class RunKeys(KeyScreen[None]):
         self._interval(next((i for i in INTERVALS if i > self.nettop.interval_s), INTERVALS[0]))
 
     def do_redraw(self) -> None:
-        self.app.refresh(repaint=True, layout=True)
+        self.nettop.draw_all()
 
     def do_clocks(self) -> None:
         from nettop.tui.screens.clocks import open_clocks
