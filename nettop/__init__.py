@@ -6,7 +6,7 @@ Rooms
     cli            reads the command line, opens a feed, chooses a screen or plain output
     options        argv to Options; optionvalues, ssargs; probe, watch have their own
     config/        config.toml, NETTOP_ variables and the view that was saved
-    commands/      record, replay, why, and the topics of nettop help
+    commands/      record, replay, why, the topics of nettop help, the man page, completion
     headless       tables, JSON, CSV and snapshots without a screen; doctor: what works here
     sources/       what is read: /proc and system calls (namespaces, names, counters, evidence of
                    causes), and a module per plane that loads it, reads it each tick and says why
@@ -39,7 +39,7 @@ Rooms
     tui/           screens; the only importer of textual and rich. Keys: text/keys has them
     privilege      giving up capabilities; users: names of users; refusal: what an errno lacks;
                    ending: signals and undoing
-    data/          what is put in place elsewhere: the systemd unit of nettop record
+    data/          what is put in place elsewhere: the unit of nettop record, scripts of shells
     groups, history, times, errors
 
 Import contracts (pyproject.toml, lint-imports) fix the layers; nothing imports towards the screen.

@@ -80,6 +80,8 @@ def _main(argv: Sequence[str]) -> int:
     options = parse_args(argv, environ)
     if isinstance(options, Help):
         return _help(options)
+    if options.command == "completion":
+        return _completion(argv[1:])
     if broken is not None:
         raise broken
     _begin_debug(options.debug, argv)
@@ -140,6 +142,13 @@ def _help(asked: Help) -> int:
         "themes": topics.themes,
     }
     _print(texts[asked.topic]() if asked.topic in texts else topics.topic(asked.topic))
+    return EXIT_OK
+
+
+def _completion(words: Sequence[str]) -> int:
+    from nettop.commands.completion import parse_completion, text
+
+    _print(text(parse_completion(words)))
     return EXIT_OK
 
 

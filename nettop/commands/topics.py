@@ -166,6 +166,13 @@ def config() -> str:
     return template()
 
 
+def man() -> str:
+    """The source of nettop(1)."""
+    from nettop.commands.manpage import page
+
+    return page()
+
+
 def _listed(field: Field, unit: str | None) -> str:
     also = f" (also {', '.join(field.aliases)})" if field.aliases else ""
     return _row(field.id, f"{field.help}{f' [{unit}]' if unit else ''}{also}", 15)
@@ -350,6 +357,7 @@ TOPICS: dict[str, tuple[str, Callable[[], str]]] = {
     "systemd": ("a unit that records day and night, to be put in place", unit.service),
     "comparing": ("nettop diff: what is compared, when a change counts, --fail", comparing),
     "json": ("every key of the JSON", json_keys),
+    "man": ("nettop(1), as man reads it: nettop help man | man -l -", man),
     "config": ("config.toml with every setting, as --print-config writes it", config),
 }
 

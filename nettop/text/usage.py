@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nettop.text.variables import VARIABLES
 
 WIDTH = 80
-_TITLE = "nettop - top for the kernel's network path: TCP_INFO health of every socket"
+TITLE = "nettop - top for the kernel's network path: TCP_INFO health of every socket"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,13 @@ COMMANDS: dict[str, Command] = {
         "clocks [--json] [-d SECS] [INTERFACE|/dev/ptpN ...]",
         "what the NICs can timestamp; their clocks against the system clock, watched for SECS",
     ),
+    "completion": Command(
+        "completion bash|zsh|fish",
+        "that shell's completion of commands, options, fields and verdicts",
+        'A wheel brings these scripts to where shells look for them. Elsewhere: eval "$(nettop '
+        'completion bash)" in ~/.bashrc, the same for zsh in ~/.zshrc, or nettop completion fish '
+        "| source. With -- WORD... it lists what the last WORD of a command line may become.",
+    ),
     "help": Command("help [TOPIC|COMMAND]", "reference: nettop help lists the topics"),
     "version": Command("version", "the version, as --version"),
 }
@@ -118,6 +125,12 @@ class Option:
     def names(self) -> tuple[str, ...]:
         words = self.spelled.replace(",", " ").split()
         return tuple(w.partition("[")[0] for w in words if w.startswith("-"))
+
+    @property
+    def value(self) -> str | None:
+        """What stands for its value, as FILE; None: it takes none."""
+        last = self.spelled.split()[-1]
+        return None if last.startswith("-") else last
 
 
 _WHEN, _WRITTEN, _WHICH = "When and how often", "What is written", "Which sockets"
@@ -292,7 +305,7 @@ _WHICH_NOTE = (
     "default: connected TCP, UDP with unread data or drops, and listeners whose queue is nearly "
     "full"
 )
-_FILTER = """\
+FILTER = """\
 FILTER is plain words, the grammar of ss, and comparisons on every field with
 units, anywhere after the options (quote what the shell would take):
   nettop nginx 443 not 10.41.2.2
@@ -301,14 +314,14 @@ units, anywhere after the options (quote what the shell would take):
   nettop 'src 10.0.0.0/8 and level >= watch and srtt > 2*minrtt'
 nettop help filter has all of it.
 """
-_MORE = """\
+MORE = """\
       --config FILE         instead of ~/.config/nettop/config.toml and
                             /etc/nettop.toml; none: neither
       --print-config        such a file with every setting and its default
   -h, --help   -V, --version   --help-json
 nettop COMMAND --help: the options of a command; nettop help: reference by topic
 """
-_EXITS = """\
+EXITS = """\
 Exit codes: 0 ok; 1 failure; 2 wrong command line or filter; 130 on SIGINT.
 nettop watch: 0 held, 1 did not within the time, 3 not known.
 nettop why: 0 nothing unwell, 1 findings, 3 nothing could be looked at.
@@ -317,32 +330,42 @@ A closed pipe is no error.
 """
 
 
+def options_of(command: str) -> tuple[Option, ...]:
+    """The options of a command, of `live` those without one."""
+    return tuple(option for option in _OPTIONS if command in option.only)
+
+
+def sections() -> tuple[tuple[str, tuple[Option, ...]], ...]:
+    """The options as the usage text groups them, behind each group's title."""
+    return tuple((s, tuple(o for o in _OPTIONS if o.section == s)) for s in _SECTIONS)
+
+
 def usage() -> str:
     """What --help prints."""
-    parts = [_TITLE + "\n", "".join(map(_synopsis, COMMANDS.values()))]
-    for section in _SECTIONS:
+    parts = [TITLE + "\n", "".join(map(_synopsis, COMMANDS.values()))]
+    for section, options in sections():
         title = f"{section} ({_WHICH_NOTE})" if section == _WHICH else section
-        options = [o for o in _OPTIONS if o.section == section]
         parts.append("\n".join(textwrap.wrap(title, WIDTH)) + "\n" + "".join(map(_line, options)))
         if section == _WHICH:
-            parts.append(_FILTER)
-    parts += [_MORE, _EXITS]
+            parts.append(FILTER)
+    parts += [MORE, EXITS]
     return "\n".join(parts)
 
 
 def command_help(name: str) -> str:
     """What `nettop NAME --help` prints."""
     command = COMMANDS[name]
-    parts = [f"nettop {command.synopsis}\n", _filled(f"{_sentence(command.about)} {command.more}")]
-    options = "".join(_line(o) for o in _OPTIONS if name in o.only)
+    parts = [f"nettop {command.synopsis}\n", _filled(f"{sentence(command.about)} {command.more}")]
+    options = "".join(map(_line, options_of(name)))
     parts += [options] if options else []
     parts += [command.last] if command.last else []
-    parts += [_FILTER] if "FILTER" in f"{command.synopsis} {command.more}" else []
+    parts += [FILTER] if "FILTER" in f"{command.synopsis} {command.more}" else []
     parts.append("Everything else: nettop --help, nettop help\n")
     return "\n".join(parts)
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """text with a capital letter and a full stop."""
     return f"{text[:1].upper()}{text[1:]}."
 
 

@@ -50,7 +50,7 @@ def _options(command: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "command", [c for c in ("live", *COMMANDS) if c not in ("help", "version")]
+    "command", [c for c in ("live", *COMMANDS) if c not in ("completion", "help", "version")]
 )
 def test_help_of_a_command_names_its_options_and_no_others(command: str) -> None:
     text = usage() if command == "live" else command_help(command)
