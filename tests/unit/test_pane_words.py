@@ -38,7 +38,7 @@ def test_no_event_is_said_of_the_time_that_is_kept() -> None:
     older = memory._replace(gap_ns=NOW - 300 * S)
     assert said(older) == said(memory)
     now = memory._replace(gap_ns=NOW - S)
-    assert said(now) == "none of it recorded, but events are left out: too many at once"
+    assert said(now) == "no event of it recorded, but events are left out: too many at once"
 
 
 def test_what_is_said_of_no_event_is_whole_in_a_narrow_pane() -> None:

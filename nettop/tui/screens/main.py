@@ -25,7 +25,7 @@ from nettop.tui import columns as table_columns
 from nettop.tui.footer import footer_keys, footer_line, place_of_groups, place_of_rows
 from nettop.tui.header import HeaderState, host_line, status_line
 from nettop.tui.panes.data import PaneData
-from nettop.tui.panes.gather import events_of, memory_of, sends_of, waits_of
+from nettop.tui.panes.gather import MOST_EVENTS, events_of, memory_of, sends_of, waits_of
 from nettop.tui.panes.pane import Pane
 from nettop.tui.panes.views import Views
 from nettop.tui.screens.filter_keys import FilterKeys
@@ -306,7 +306,13 @@ class MainScreen(FilterKeys):
             marked=marked,
             waits=waits_of(self.feed, self.model, cookies),
             sends=sends_of(self.feed, self.model, cookies),
-            events=events_of(self.feed, self.model, cookies),
+            events=events_of(
+                self.feed,
+                self.model,
+                cookies,
+                most=MOST_EVENTS if self.panes[-1].display else 1,
+                types=self.views.types(self.model),
+            ),
             memory=memory_of(self.feed, cookies),
             cookies=tuple(cookies) if cookies is not None else None,
             closed=tuple(self.feed.closed((), most=64)) if cookie is None else (),
@@ -362,7 +368,7 @@ class MainScreen(FilterKeys):
             self.filter_line.press(event)
             return
         self._key = event.key
-        if not self.heat_key(event.key):
+        if not self.pane_key(event.key):
             self.do(event)
 
     def do(self, event: events.Key) -> None:
