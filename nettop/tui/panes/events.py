@@ -61,8 +61,8 @@ def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
             said = line((what, loud), f"  {numbers}" if numbers else "")
             lines += flow([said, line((who, D))], width, _INDENT) if who else [said]
         if not shown and data.memory is not None:
-            said = _nothing(data.memory, data, "event" if kind is None else view)
-            lines += [line((text, D)) for text in wrap(said, width)]
+            nothing = _nothing(data.memory, data, "event" if kind is None else view)
+            lines += [line((text, D)) for text in wrap(nothing, width)]
         elif not shown and kind is not None:
             lines.append(line((f"no {view} is kept", D)))
     return [*head, *_from(lines, data.views.scroll, height - len(head))][:height]

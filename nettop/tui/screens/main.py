@@ -474,9 +474,11 @@ class MainScreen(FilterKeys):
         self.refresh_header()
 
     def do_sort(self) -> None:
-        from nettop.tui.screens.sort import SortScreen
+        from nettop.tui.screens.sort import MOST_ROWS, SortScreen
 
-        self.app.push_screen(SortScreen(self.sort, self.table.rows[:1], self._use_sort))
+        count = self.feed.count()
+        rows = self.feed.window(0, count) if count <= MOST_ROWS else []
+        self.app.push_screen(SortScreen(self.sort, rows, self._use_sort))
 
     def _use_sort(self, sort: Sort) -> None:
         self.sort = sort
