@@ -267,6 +267,7 @@ class DetailScreen(KeyScreen[None]):
             events=events_of(feed, model, [self.cookie]),
             memory=memory_of(feed, [self.cookie]),
             cookies=(self.cookie,),
+            selects=self.main.selects,
             views=self.main.views.with_all_events(),
             since_s=feed.seconds_since(row.rec.verdict_since_s),
         )

@@ -316,6 +316,7 @@ class MainScreen(FilterKeys):
             memory=memory_of(self.feed, cookies),
             cookies=tuple(cookies) if cookies is not None else None,
             closed=tuple(self.feed.closed((), most=64)) if cookie is None else (),
+            selects=self.selects,
             views=self.views,
             since_s=self.feed.seconds_since(row.rec.verdict_since_s) if row is not None else None,
         )
@@ -326,8 +327,14 @@ class MainScreen(FilterKeys):
             return list(self.table.marked)
         return [cookie] if cookie is not None else None
 
+    @property
+    def selects(self) -> bool:
+        """Whether what is chosen is asked of the kernel: not of a file or the past."""
+        return self.timeline.current is None and self.timeline.base.live
+
     def select_tx(self) -> None:
-        """Sends are stamped of what the user chose: marks, an opened socket, a narrow filter."""
+        """Sends are stamped of what the user chose: marks, an opened socket, a narrow filter, or
+        the socket that the cursor stands on (the plane waits until it rests)."""
         cookies: list[int] = []
         if self.trying:  # not chosen yet
             return
@@ -337,6 +344,8 @@ class MainScreen(FilterKeys):
             cookies = [self.opened]
         elif self.filter_text and self.feed.count() < NARROW_SOCKETS:
             cookies = [row.cookie for row in self.feed.window(0, NARROW_SOCKETS)]
+        elif (row := self._subject()) is not None:
+            cookies = [row.cookie]
         self.feed.select_tx(cookies)
 
     def _subject(self) -> Row | None:
@@ -354,6 +363,7 @@ class MainScreen(FilterKeys):
     def on_socket_table_moved(self) -> None:
         with self.one_tick():
             self._set_focus()
+            self.select_tx()
             self.refresh_panes()
             self.refresh_header()
 
