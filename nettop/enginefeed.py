@@ -11,7 +11,7 @@ from nettop.derive import Deriver
 from nettop.feed import Grouping
 from nettop.heldrows import HeldRows
 from nettop.history import Histories
-from nettop.model.events import Closed, Event, EventMemory, EventType
+from nettop.model.events import ALL_TYPES, Closed, Event, EventMemory, EventType
 from nettop.model.types import (
     Detail,
     Group,
@@ -154,8 +154,10 @@ class EngineFeed:
     def sum(self, cookies: Sequence[int]) -> Group | None:
         return self._deriver.sum(cookies)
 
-    def events(self, cookies: Sequence[int], *, most: int) -> list[Event]:
-        return list(self._deriver.log.recent(cookies, most=most, filtered=True))
+    def events(
+        self, cookies: Sequence[int], *, most: int, types: Collection[EventType] = ALL_TYPES
+    ) -> list[Event]:
+        return list(self._deriver.log.recent(cookies, most=most, types=types, filtered=True))
 
     def tick_events(
         self, most: int, *, everything: bool = False

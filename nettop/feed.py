@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
-from nettop.model.events import Closed, Event, EventMemory, EventType
+from nettop.model.events import ALL_TYPES, Closed, Event, EventMemory, EventType
 from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row
 from nettop.text.fields import Field
 
@@ -94,8 +94,10 @@ class Feed(Protocol):
     def sum(self, cookies: Sequence[int]) -> Group | None:
         """The marked sockets together."""
 
-    def events(self, cookies: Sequence[int], *, most: int) -> list[Event]:
-        """Newest first, of these sockets or (none named) of those that match."""
+    def events(
+        self, cookies: Sequence[int], *, most: int, types: Collection[EventType] = ALL_TYPES
+    ) -> list[Event]:
+        """Newest first, of these types, of these sockets or (none named) of those that match."""
 
     def tick_events(
         self, most: int, *, everything: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -13,7 +13,7 @@ from nettop.engine.handle import Engine
 from nettop.export.load import LoadedSnapshot
 from nettop.feed import BETWEEN_S, Grouping, Sort
 from nettop.groups import groups_of, matched_totals
-from nettop.model.events import Closed, Event, EventMemory, EventType
+from nettop.model.events import ALL_TYPES, Closed, Event, EventMemory, EventType
 from nettop.model.types import (
     NO_DIST,
     Detail,
@@ -178,7 +178,9 @@ class FileFeed:
                 yield row, self._detail(row) if with_detail else None
             offset += len(rows)
 
-    def events(self, cookies: Sequence[int], *, most: int) -> list[Event]:
+    def events(
+        self, cookies: Sequence[int], *, most: int, types: Collection[EventType] = ALL_TYPES
+    ) -> list[Event]:
         return []
 
     def tick_events(

@@ -258,8 +258,8 @@ stages   Where a send spends its time: copy (the call, without the wait for buff
          departure to ACK: the network and the peer's delayed ACK), total. Root. All stages of TCP
          need Linux 6.15 (BPF timestamping); before, qdisc and ack of TCP come from tracepoints.
          Of UDP qdisc alone, through stacked devices from the first queue to the last driver. Off
-         until sockets are selected, because the kernel then timestamps their sends: mark some
-         (x), open one (Enter), set a filter that matches fewer than 256, or start with
+         until sockets are selected, because the kernel then timestamps their sends: stay on one,
+         open it (Enter), mark some (x), set a filter that matches fewer than 256, or start with
          --tx-sample N. A selection takes effect after 1 s; at most one change per 10 s. Programs
          notice nothing: no error queue, no changed keys; sends that a program timestamps itself
          are left alone. One flag is set on the selected sockets and cleared at exit. After kill

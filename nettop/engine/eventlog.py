@@ -12,6 +12,7 @@ from nettop.engine import check, ffi, lib
 from nettop.engine.events import CLOSED, DROP, EVENT, closed_of, drop_of, event_of
 from nettop.engine.handle import Engine
 from nettop.model.events import (
+    ALL_TYPES,
     Closed,
     Drop,
     DropReason,
@@ -23,7 +24,6 @@ from nettop.model.events import (
 )
 from nettop.text.clean import clean
 
-ALL_TYPES = frozenset(EventType)
 DROPS_SHOWN = 256
 _NAME_BYTES = 64
 # What struct nt_events_totals begins with: TypeCount's fields, each by EventType.

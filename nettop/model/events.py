@@ -44,6 +44,7 @@ class EventFlag(IntFlag):
     LEAVING = 256
 
 
+ALL_TYPES = frozenset(EventType)
 # As JSON names them.
 EVENT_NAMES = {kind: kind.name.lower() for kind in EventType}
 

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nettop.engine import check, ffi, lib
@@ -24,7 +24,8 @@ METHODS = {lib.NT_STAGES_STAMPS: "bpf_timestamping", lib.NT_STAGES_TRACEPOINTS: 
 SETTLE_S, WALK_EVERY_S = 1.0, 10.0
 CLAIM_EVERY_S = 60.0  # finding who needs a NIC's stamps reads all of /proc
 SELECTED_MOST = 4096
-OFF_REASON = "no sends are stamped: mark sockets, open one, or use --tx-sample N"
+COMING = "stamping of what is selected begins"
+OFF_REASON = "no sends are stamped: choose a socket, mark some, or use --tx-sample N"
 BY_TRACEPOINTS, NO_CALLS = "not by tracepoints", "needs Linux 6.16"
 FIND_OTHER = "bpftool cgroup tree shows which programs are attached"
 USUAL = Reached("/sys/fs/cgroup")
@@ -202,15 +203,20 @@ class StagesPlane:
         return self._applied.every
 
     def status(self) -> SourceStatus:
-        if self._applied or self.refused:
-            return self.ability()
-        reason = OFF_REASON
-        if self._wanted:
-            now = time.monotonic()
-            due = max(self._changed_at + SETTLE_S, self._walked_at + WALK_EVERY_S)
-            when = f"in {math.ceil(due - now)} s" if due > now else "with the next tick"
-            reason = f"stamping of what is selected begins {when}"
-        return SourceStatus(NAME, "off", self.method, reason)
+        """An `ok` with a reason: another selection is on its way."""
+        coming = self._coming() if self._wanted and self._wanted != self._applied else None
+        if not self._applied and not self.refused:
+            return SourceStatus(NAME, "off", self.method, coming or OFF_REASON)
+        can = self.ability()
+        if coming is None or can.state == "off":
+            return can
+        return replace(can, reason="; ".join(filter(None, (coming, can.reason))))
+
+    def _coming(self) -> str:
+        now = time.monotonic()
+        due = max(self._changed_at + SETTLE_S, self._walked_at + WALK_EVERY_S)
+        when = f"in {math.ceil(due - now)} s" if due > now else "with the next tick"
+        return f"{COMING} {when}"
 
     def ability(self) -> SourceStatus:
         """What it can do once sockets are selected."""

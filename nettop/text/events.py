@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from nettop.model.events import Closed, Event, EventFlag, EventType
 from nettop.model.types import CA_STATES, TCP_LISTEN, TCP_STATES
@@ -142,6 +144,65 @@ def event_who(e: Event, owner: str | None = None) -> str:
         return f"{e.remote} → {e.local}"
     who = owner or e.owner or e.local
     return f"{who} → {e.remote}" if e.has_remote else who
+
+
+class Repeated(NamedTuple):
+    """Events of one socket that say the same, with none of its others between them."""
+
+    newest: Event
+    times: int
+    oldest_ns: int  # CLOCK_MONOTONIC
+
+    @property
+    def text(self) -> str:
+        """How often: `×29/s`, within less than a second `×3`; "" of a single one."""
+        if self.times == 1:
+            return ""
+        seconds = (self.newest.at_ns - self.oldest_ns) / 1e9
+        if seconds < 1:
+            return f"×{self.times}"
+        return f"×{units.rate((self.times - 1) / seconds)}/s"
+
+
+def _same_of(e: Event) -> tuple[Any, ...]:
+    """Equal of events that say the same."""
+    match e.type:
+        case EventType.RETRANSMIT:
+            return e.type, retransmit_kind(e), e.err
+        case EventType.DROP | EventType.RESET_SENT:
+            return e.type, e.reason
+        case EventType.ERROR:
+            return e.type, e.err
+        case EventType.STATE | EventType.RESET_RECEIVED:
+            return e.type, e.state, e.new_state
+        case EventType.CONG:
+            return e.type, e.ca_state, e.new_ca_state
+        case EventType.CLOSED:
+            return e.type, e.seq
+
+
+def repeated(events: Sequence[Event]) -> list[Repeated]:
+    """Folds events (newest first); a socket's keep their order among themselves."""
+    found: list[Repeated] = []
+    last: dict[object, tuple[tuple[Any, ...], int]] = {}  # of each socket: what, its place
+    for e in events:
+        socket = e.cookie or event_who(e)
+        same = _same_of(e)
+        before = last.get(socket)
+        if before is not None and before[0] == same:
+            at = before[1]
+            found[at] = found[at]._replace(times=found[at].times + 1, oldest_ns=e.at_ns)
+        else:
+            last[socket] = same, len(found)
+            found.append(Repeated(e, 1, e.at_ns))
+    return found
+
+
+def event_words(e: Event, now_ns: int, often: str = "") -> tuple[str, str]:
+    """When and what with how often, and what it says: `-2.10s retr  ×29/s`, `fast +1448`."""
+    age = units.time(max(0, now_ns - e.at_ns))
+    head = f"-{age:<6} {SHORT_NAMES[e.type]:<5}"
+    return f"{head} {often}" if often else head, event_numbers(e)
 
 
 def event_line(e: Event, now_ns: int, owner: str | None = None) -> str:

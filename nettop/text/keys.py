@@ -75,7 +75,13 @@ KEYS: tuple[Key, ...] = (
     Key(("4",), "4", "pane_4", "PANES", "events"),
     Key(("tab",), "Tab", "next_pane", "PANES", "next pane"),
     Key(("shift+tab",), "⇤", "pane_before", "PANES", "pane before (Shift-Tab)"),
-    Key(("v",), "v", "view", "PANES", "view of the pane; ← → + - in a heatmap at full size"),
+    Key(
+        ("v",),
+        "v",
+        "view",
+        "PANES",
+        "view of the pane; full size: ← → + - of a heatmap, ↑ ↓ of events",
+    ),
     Key(("z",), "z", "zoom", "PANES", "pane at full size"),
     Key(
         ("left_square_bracket",),

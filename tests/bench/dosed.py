@@ -13,7 +13,7 @@ import argparse
 import itertools
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -23,7 +23,7 @@ from nettop.engine.handle import Engine
 from nettop.engine.wire import EMPTY_REC, pack_row
 from nettop.feed import Grouping, Sort
 from nettop.model.cost import Cost
-from nettop.model.events import Closed, Event, EventMemory, EventType
+from nettop.model.events import ALL_TYPES, Closed, Event, EventMemory, EventType
 from nettop.model.types import (
     AF_INET,
     Detail,
@@ -178,7 +178,9 @@ class DosedFeed:
     def sum(self, cookies: Sequence[int]) -> Group | None:
         return None
 
-    def events(self, cookies: Sequence[int], *, most: int) -> list[Event]:
+    def events(
+        self, cookies: Sequence[int], *, most: int, types: Collection[EventType] = ALL_TYPES
+    ) -> list[Event]:
         return []
 
     def tick_events(

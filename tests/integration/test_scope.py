@@ -371,14 +371,14 @@ def test_the_pane_of_sends_says_what_holds(space: str) -> None:
         return " ".join(" ".join(text for line in lines for text, _ in line).split())
 
     with client, peer, other, its, feed_of(space) as feed:
-        assert "no sends are stamped: mark sockets, open one" in said(client)
+        assert "no sends are stamped: choose a socket, mark some" in said(client)
         feed.select_tx([cookie_of(client)])
         status = feed.tick().source("stages")  # puts the selection in force
         assert status is not None
         assert status.state != "off"
         assert said(client).count("no send yet") == len(SHOWN) + 1
         assert "needs Linux" not in said(client)
-        assert "other sockets' sends are stamped: mark or open this one" in said(other)
+        assert "other sockets' sends are stamped: choose, mark or open this one" in said(other)
         talk(client, peer)
         assert "no send yet" not in said(client)
 

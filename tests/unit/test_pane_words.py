@@ -6,10 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from nettop.model.events import EventMemory, EventType
-from nettop.model.types import Dist, Histogram, Stage
+from nettop.model.types import Dist, Histogram, SourceStatus, Stage
+from nettop.sources import stages as plane
+from nettop.sources.stages import OFF_REASON
 from nettop.text import units
 from nettop.tui.glyphs import UTF8
 from nettop.tui.header import host_line
+from nettop.tui.panes.common import COMING, NONE_STAMPED, OTHERS, off_lines
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.events import events_lines
 from nettop.tui.panes.health import health_lines
@@ -38,7 +41,7 @@ def test_no_event_is_said_of_the_time_that_is_kept() -> None:
     older = memory._replace(gap_ns=NOW - 300 * S)
     assert said(older) == said(memory)
     now = memory._replace(gap_ns=NOW - S)
-    assert said(now) == "none of it recorded, but events are left out: too many at once"
+    assert said(now) == "no event of it recorded, but events are left out: too many at once"
 
 
 def test_what_is_said_of_no_event_is_whole_in_a_narrow_pane() -> None:
@@ -107,3 +110,25 @@ def test_the_sums_of_the_header_are_whole_at_every_width() -> None:
         text = "".join(t for t, _ in host_line(model, width, UTF8))
         assert f" ↓{rate}" in text, (width, text)
         assert len(text.rstrip()) <= width, (width, text)
+
+
+def test_sends_of_a_socket_that_was_just_chosen_are_on_their_way() -> None:
+    feed = FakeFeed()
+    row, model = feed.window(0, 1)[0], feed.tick()
+    known = [s for s in model.sources if s.name != "stages"]
+
+    def said(status: SourceStatus, *, selects: bool) -> str:
+        now = replace(model, sources=(*known, status))
+        data = PaneData(now, row, None, (), None, cookies=(row.cookie,), selects=selects)
+        lines = off_lines(data, "stages", 90)
+        return "".join(text for text, _ in lines[0])
+
+    none = SourceStatus("stages", "off", None, OFF_REASON)
+    assert said(none, selects=True) == "off  stamping of what is selected begins soon"
+    assert said(none, selects=False) == f"off  {OFF_REASON}", "of the past or a file it holds"
+    assert OFF_REASON.startswith(NONE_STAMPED)
+    others = SourceStatus("stages", "ok")
+    assert said(others, selects=True) == f"off  {OTHERS}"
+    coming = replace(others, reason=f"{plane.COMING} in 4 s; all but copy: needs Linux 6.16")
+    assert said(coming, selects=True) == "off  stamping of what is selected begins in 4 s"
+    assert COMING == plane.COMING

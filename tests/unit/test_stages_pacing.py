@@ -102,6 +102,22 @@ def test_the_status_says_what_is_in_force(kernel: Kernel) -> None:
     assert plane.status().reason == "stamping of what is selected begins in 8 s"
 
 
+def test_another_selection_is_on_its_way_while_one_is_in_force(kernel: Kernel) -> None:
+    plane = stages.StagesPlane(object(), None)
+    plane.select([1])
+    kernel.now += 1
+    tick(plane)
+    in_force = plane.status()
+    plane.select([2])
+    kernel.now += 4
+    coming = plane.status()
+    assert coming.state == in_force.state
+    assert coming.reason is not None
+    assert coming.reason.startswith("stamping of what is selected begins in 6 s")
+    plane.select([1])
+    assert plane.status() == in_force
+
+
 def test_the_same_again_is_no_change(kernel: Kernel) -> None:
     plane = stages.StagesPlane(object(), None)
     plane.select([2, 1])

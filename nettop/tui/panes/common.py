@@ -12,6 +12,9 @@ from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, line
 
 D, B = Role.DIM, Role.BOLD
+COMING = "stamping of what is selected begins"  # as the plane says it
+NONE_STAMPED = "no sends are stamped"
+OTHERS = "other sockets' sends are stamped: choose, mark or open this one"
 PaneLines = Callable[[PaneData, int, int, Glyphs], list[Line]]
 
 
@@ -22,7 +25,10 @@ def off_lines(data: PaneData, plane: str, width: int) -> list[Line]:
     if plane == "wait" and status is not None and status.state != "off":
         reason = f"not this socket: {reason}"
     if plane == "stages" and status is not None and status.state != "off":
-        reason = "other sockets' sends are stamped: mark or open this one, and wait up to 10 s"
+        coming = (status.reason or "").split(";")[0]
+        reason = coming if coming.startswith(COMING) else OTHERS
+    elif plane == "stages" and data.selects and data.cookies and reason.startswith(NONE_STAMPED):
+        reason = f"{COMING} soon"  # chosen since the tick that is shown
     lines = [
         line(("off  " if i == 0 else "     ", Role.WATCH), text)
         for i, text in enumerate(wrap(reason, width - 6))

@@ -27,6 +27,7 @@ class PaneData:
     memory: EventMemory | None = None  # of the sockets in `cookies`
     closed: tuple[Closed, ...] = ()
     cookies: tuple[int, ...] | None = None  # the row's or those of the marked; None: all sockets
+    selects: bool = False  # sends of these sockets are to be stamped, as they are chosen now
     views: Views = USUAL
     since_s: float | None = None  # how long the worst verdict has held
 

@@ -2,47 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from textwrap import wrap
-from typing import Any
 
-from nettop.model.events import EventMemory, EventType
+from nettop.model.events import EVENT_NAMES, EventMemory, EventType
 from nettop.text import units
 from nettop.text.clean import clean
-from nettop.text.events import SHORT_NAMES, closed_numbers, event_line, event_who
+from nettop.text.events import (
+    SHORT_NAMES,
+    closed_numbers,
+    event_who,
+    event_words,
+    repeated,
+)
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.panes.common import B, D, off_lines
 from nettop.tui.panes.data import PaneData
-from nettop.tui.panes.views import CLOSED, EVENTS
+from nettop.tui.panes.views import CLOSED, EVENTS, KINDS
 from nettop.tui.style import Role
-from nettop.tui.widgets.lines import Line, Part, line
+from nettop.tui.widgets.lines import Line, Part, flow, line
 
 LOUD_EVENTS = frozenset(
     {EventType.RETRANSMIT, EventType.DROP, EventType.RESET_RECEIVED, EventType.ERROR}
 )
 
+_INDENT = " " * 8
+
 
 def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
-    """What happened, newest first; with view 1 the sockets that closed."""
+    """What happened, newest first and repeats as one; as another view one type of events, or the
+    sockets that closed."""
     if data.model.file_events is not None:
-        return _file_event_lines(data.model.file_events, data.cookies)[:height]
+        lines = _file_event_lines(data)
+        return _from(lines, data.views.scroll, height)
     if data.events is None:
         return off_lines(data, "events", width)[:height]
     now_ns = data.model.mono_ns
-    lines = _rate_lines(data) if data.cookies is None else _count_lines(data)
-    if data.views.of(EVENTS, data.model) == CLOSED:
+    view = data.views.of(EVENTS, data.model)
+    head = _rate_lines(data) if data.cookies is None else _count_lines(data)
+    lines = []
+    if view == CLOSED:
         for last in data.closed:
             age = units.time(max(0, now_ns - last.event.at_ns))
             numbers = closed_numbers(last)
             lines.append(line((f"-{age:<6} ", D), f"{event_who(last.event)}  ", (numbers, D)))
+        if not lines:
+            lines = [line(("no socket is known to have closed", D))]
     else:
-        lines += [
-            line((event_line(e, now_ns), Role.WATCH if e.type in LOUD_EVENTS else Role.NORMAL))
-            for e in data.events
-        ]
-        if not data.events and data.memory is not None:
-            lines += [line((text, D)) for text in wrap(_nothing(data.memory, data), width)]
-    return lines[:height]
+        kind = KINDS.get(view)
+        shown = [e for e in data.events if kind in (None, e.type)]  # until the next tick
+        # Where the title names the socket, its lines do not.
+        named = data.cookies is None or len(data.cookies) != 1
+        for each in repeated(shown):
+            e = each.newest
+            what, numbers = event_words(e, now_ns, each.text)
+            loud = Role.WATCH if e.type in LOUD_EVENTS else Role.NORMAL
+            who = event_who(e) if named else ""
+            said = line((what, loud), f"  {numbers}" if numbers else "")
+            lines += flow([said, line((who, D))], width, _INDENT) if who else [said]
+        if not shown and data.memory is not None:
+            nothing = _nothing(data.memory, data, "event" if kind is None else view)
+            lines += [line((text, D)) for text in wrap(nothing, width)]
+        elif not shown and kind is not None:
+            lines.append(line((f"no {view} is kept", D)))
+    return [*head, *_from(lines, data.views.scroll, height - len(head))][:height]
+
+
+def _from(lines: Sequence[Line], scroll: int, height: int) -> list[Line]:
+    """From the scrolled line on; the last page is whole."""
+    top = max(0, min(scroll, len(lines) - height))
+    return list(lines[top : top + max(0, height)])
 
 
 def _rate_lines(data: PaneData) -> list[Line]:
@@ -54,7 +83,7 @@ def _rate_lines(data: PaneData) -> list[Line]:
     for kind in EventType:
         seen = tick.counts[kind].seen
         if seen:
-            parts += [(f"{SHORT_NAMES[kind]} ", D), (f"{units.rate(seen / tick.seconds)}  ", B)]
+            parts += [(f"{SHORT_NAMES[kind]} ", D), (f"{units.rate(seen / tick.seconds)}/s  ", B)]
     if tick.left_out:
         parts.append((f"left out {units.count(tick.left_out)}", Role.WATCH))
     all_ = "all sockets: " if data.model.chosen else ""
@@ -83,22 +112,21 @@ def _age(then_ns: int, data: PaneData) -> str:
     return units.time(max(0, data.model.mono_ns - then_ns))
 
 
-def _nothing(memory: EventMemory, data: PaneData) -> str:
+def _nothing(memory: EventMemory, data: PaneData, thing: str) -> str:
     """Nothing is remembered: from when on that means that nothing was recorded."""
     since_ns = max(memory.since_ns, memory.gap_ns or 0)
     what = "it" if data.marked is None else "them"
     if memory.gap_ns is not None and data.model.mono_ns - memory.gap_ns < 2_000_000_000:
-        return f"none of {what} recorded, but events are left out: too many at once"
-    return f"no event of {what} in the last {_age(since_ns, data)}; older ones are not kept"
+        return f"no {thing} of {what} recorded, but events are left out: too many at once"
+    return f"no {thing} of {what} in the last {_age(since_ns, data)}; older ones are not kept"
 
 
-def _file_event_lines(
-    written: Sequence[Mapping[str, Any]], cookies: Sequence[int] | None
-) -> list[Line]:
+def _file_event_lines(data: PaneData) -> list[Line]:
     """Events as a file has them, of these sockets or (None) of all."""
+    cookies, kinds = data.cookies, {EVENT_NAMES[k] for k in data.views.types(data.model)}
     lines: list[Line] = []
-    for event in written:
-        if cookies is None or event.get("cookie") in cookies:
-            at, kind, text = (clean(str(event.get(word, ""))) for word in ("at", "type", "text"))
+    for event in data.model.file_events or ():
+        at, kind, text = (clean(str(event.get(word, ""))) for word in ("at", "type", "text"))
+        if kind in kinds and (cookies is None or event.get("cookie") in cookies):
             lines.append(line((at[11:23], D), f" {kind:<15}", text))
     return lines or [line((f"the file has no event{'' if cookies is None else ' of it'}", D))]

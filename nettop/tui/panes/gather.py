@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from nettop.feed import Feed
-from nettop.model.events import Event, EventMemory
+from nettop.model.events import ALL_TYPES, Event, EventMemory, EventType
 from nettop.model.types import Histogram, Model, NicStage, PlaneHas, Proto
 from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.tx import Sends
+
+MOST_EVENTS = 512  # that are looked at, so that repeats become one line
 
 
 def waits_of(feed: Feed, model: Model, cookies: Sequence[int] | None) -> Waits | None:
@@ -58,11 +60,15 @@ def memory_of(feed: Feed, cookies: Sequence[int] | None) -> EventMemory | None:
 
 
 def events_of(
-    feed: Feed, model: Model, cookies: Sequence[int] | None, most: int = 64
+    feed: Feed,
+    model: Model,
+    cookies: Sequence[int] | None,
+    most: int = MOST_EVENTS,
+    types: Collection[EventType] = ALL_TYPES,
 ) -> tuple[Event, ...] | None:
     """What happened to these sockets, None: to those that match, newest first; None: the plane is
     off."""
     status = model.source("events")
     if status is None or status.state == "off":
         return None
-    return tuple(feed.events(cookies or (), most=most))
+    return tuple(feed.events(cookies or (), most=most, types=types))

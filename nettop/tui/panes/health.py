@@ -92,6 +92,16 @@ def health_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
     )
 
 
+def number_lines(data: PaneData, width: int, g: Glyphs) -> list[Line]:
+    """A socket's numbers and their history, without the verdict; data.row is known."""
+    row = data.row
+    assert row is not None
+    if row.is_listen or row.proto == Proto.UDP or not row.flags & Flag.INFO:
+        return _plain_lines(data, width)
+    return spark_lines(data, width, _ALL_NUMBERS, g)
+
+
+_ALL_NUMBERS = 8
 _TWO_COLUMNS, _FACTS = 72, 36
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nettop.tui.panes.data import PaneData, subject
 from nettop.tui.panes.lines import PANES, rule
 from nettop.tui.panes.views import HEALTH, WAITS, names_of
@@ -46,6 +48,15 @@ class Pane(LineWidget):
         while self.bordered and len(lines) < self.size.height:
             lines.append(edge)
         self.set_lines(lines)
+
+    def lines_beyond(self) -> int:
+        """How many lines there are beyond those that fit."""
+        if self.data is None:
+            return 0
+        _, make = PANES[self.number - 1]
+        room, views = self.size.height - 1, replace(self.data.views, scroll=0)
+        data = replace(self.data, views=views)
+        return len(make(data, self.size.width - 2, 1 << 20, self.nettop.glyphs)) - room
 
     def on_resize(self) -> None:
         self._lines = []

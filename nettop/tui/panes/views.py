@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from nettop.model.events import EventType
+from nettop.model.events import ALL_TYPES, EventType
 from nettop.model.types import Model
 from nettop.text.events import SHORT_NAMES
 from nettop.tui.panes.heat import NO_CURSOR, HeatView
@@ -33,6 +34,15 @@ class Views:
         now = list(self.names)
         now[number - 1] = known[(at + 1) % len(known)]
         return replace(self, names=(now[0], now[1], now[2], now[3]), scroll=0)
+
+    def with_all_events(self) -> Views:
+        """Events of every type, from the newest on; the rest as it is."""
+        return replace(self, names=(*self.names[:3], ""), scroll=0)
+
+    def types(self, model: Model | None) -> Collection[EventType]:
+        """The events that the pane of events shows."""
+        kind = KINDS.get(self.of(EVENTS, model))
+        return ALL_TYPES if kind is None else (kind,)
 
     def of(self, number: int, model: Model | None) -> str:
         """The name of the pane's view; "": it has one alone."""

@@ -21,7 +21,7 @@ from nettop.tui.header import host_line, shortened
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.events import events_lines
 from nettop.tui.panes.gather import events_of, memory_of, sends_of, waits_of
-from nettop.tui.panes.health import health_lines
+from nettop.tui.panes.health import number_lines
 from nettop.tui.panes.lines import rx_lines, tx_lines
 from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import (
@@ -47,7 +47,7 @@ FOOT_KEYS = (("Esc", "back"), ("↑↓", "next socket"), ("←→", "explain a f
              ("y", "ss command"), ("e", "export"), ("space", "pause"), ("?", "help"))  # fmt: skip
 PAST_KEYS = (("[ ]", "tick"), ("{ }", "change"), ("J", "time"), ("L", "live"))
 NOTICE_S = 3.0
-PARTS = (("RX queue wait", rx_lines), ("TX stages", tx_lines), ("events", events_lines))
+PARTS = (("RX queue wait", rx_lines, 10), ("TX stages", tx_lines, 13), ("events", events_lines, 14))
 GROUPS = ("time", "cong", "loss", "bytes", "limits", "option")
 OPTION_BITS = ((1, "ts"), (2, "sack"), (4, "wscale"), (8, "ecn"), (16, "ecnseen"), (32, "syndata"),
                (64, "usec_ts"), (128, "tfo_child"))  # fmt: skip
@@ -267,7 +267,8 @@ class DetailScreen(KeyScreen[None]):
             events=events_of(feed, model, [self.cookie]),
             memory=memory_of(feed, [self.cookie]),
             cookies=(self.cookie,),
-            views=self.main.views,
+            selects=self.main.selects,
+            views=self.main.views.with_all_events(),
             since_s=feed.seconds_since(row.rec.verdict_since_s),
         )
 
@@ -325,9 +326,10 @@ class DetailScreen(KeyScreen[None]):
         chosen = self._chosen_field(detail)
         name = chosen.name if chosen and self.explains else None
         if width < 110:
-            left = info_lines(row, detail, name, 2 if width < 100 else 3, width)
-            left += memory_lines(detail, 2 if width < 100 else 3, width)
-            return [*left, BLANK, *self._side(data, width)]
+            columns = 2 if width < 100 else 3
+            fields = info_lines(row, detail, name, columns, width)
+            fields += memory_lines(detail, columns, width)
+            return [*self._side(data, width), BLANK, *fields]
         side = max(44, width * 36 // 100)
         left_width = width - side - 2
         columns = 3 if left_width >= 74 else 2
@@ -347,14 +349,17 @@ class DetailScreen(KeyScreen[None]):
         if data is None:
             return [line(("the rest follows: the sockets are being read", Role.DIM))]
         g = self.nettop.glyphs
-        lines = health_lines(data, width - 1, 8, g)
-        for title, make in PARTS:
+        lines = number_lines(data, width - 1, g)
+        for title, make, height in PARTS:
             rule = g.rule * max(0, width - len(title) - 4)
             lines += [
                 BLANK,
                 line((f"{g.rule} ", Role.DIM), (title, Role.BOLD), (f" {rule}", Role.DIM)),
             ]
-            lines += make(data, width - 1, 12, g)
+            some = make(data, width - 1, height, g)
+            while some and not "".join(text for text, _ in some[-1]).strip():
+                some.pop()
+            lines += some
         return [clip(text, width) for text in lines]
 
     def _chosen_field(self, detail: Detail | None) -> InfoField | None:

@@ -25,7 +25,7 @@ from nettop.tui import columns as table_columns
 from nettop.tui.footer import footer_keys, footer_line, place_of_groups, place_of_rows
 from nettop.tui.header import HeaderState, host_line, status_line
 from nettop.tui.panes.data import PaneData
-from nettop.tui.panes.gather import events_of, memory_of, sends_of, waits_of
+from nettop.tui.panes.gather import MOST_EVENTS, events_of, memory_of, sends_of, waits_of
 from nettop.tui.panes.pane import Pane
 from nettop.tui.panes.views import Views
 from nettop.tui.screens.filter_keys import FilterKeys
@@ -306,10 +306,17 @@ class MainScreen(FilterKeys):
             marked=marked,
             waits=waits_of(self.feed, self.model, cookies),
             sends=sends_of(self.feed, self.model, cookies),
-            events=events_of(self.feed, self.model, cookies),
+            events=events_of(
+                self.feed,
+                self.model,
+                cookies,
+                most=MOST_EVENTS if self.panes[-1].display else 1,
+                types=self.views.types(self.model),
+            ),
             memory=memory_of(self.feed, cookies),
             cookies=tuple(cookies) if cookies is not None else None,
             closed=tuple(self.feed.closed((), most=64)) if cookie is None else (),
+            selects=self.selects,
             views=self.views,
             since_s=self.feed.seconds_since(row.rec.verdict_since_s) if row is not None else None,
         )
@@ -320,8 +327,14 @@ class MainScreen(FilterKeys):
             return list(self.table.marked)
         return [cookie] if cookie is not None else None
 
+    @property
+    def selects(self) -> bool:
+        """Whether what is chosen is asked of the kernel: not of a file or the past."""
+        return self.timeline.current is None and self.timeline.base.live
+
     def select_tx(self) -> None:
-        """Sends are stamped of what the user chose: marks, an opened socket, a narrow filter."""
+        """Sends are stamped of what the user chose: marks, an opened socket, a narrow filter, or
+        the socket that the cursor stands on (the plane waits until it rests)."""
         cookies: list[int] = []
         if self.trying:  # not chosen yet
             return
@@ -331,6 +344,8 @@ class MainScreen(FilterKeys):
             cookies = [self.opened]
         elif self.filter_text and self.feed.count() < NARROW_SOCKETS:
             cookies = [row.cookie for row in self.feed.window(0, NARROW_SOCKETS)]
+        elif (row := self._subject()) is not None:
+            cookies = [row.cookie]
         self.feed.select_tx(cookies)
 
     def _subject(self) -> Row | None:
@@ -348,6 +363,7 @@ class MainScreen(FilterKeys):
     def on_socket_table_moved(self) -> None:
         with self.one_tick():
             self._set_focus()
+            self.select_tx()
             self.refresh_panes()
             self.refresh_header()
 
@@ -362,7 +378,7 @@ class MainScreen(FilterKeys):
             self.filter_line.press(event)
             return
         self._key = event.key
-        if not self.heat_key(event.key):
+        if not self.pane_key(event.key):
             self.do(event)
 
     def do(self, event: events.Key) -> None:
@@ -468,9 +484,11 @@ class MainScreen(FilterKeys):
         self.refresh_header()
 
     def do_sort(self) -> None:
-        from nettop.tui.screens.sort import SortScreen
+        from nettop.tui.screens.sort import MOST_ROWS, SortScreen
 
-        self.app.push_screen(SortScreen(self.sort, self.table.rows[:1], self._use_sort))
+        count = self.feed.count()
+        rows = self.feed.window(0, count) if count <= MOST_ROWS else []
+        self.app.push_screen(SortScreen(self.sort, rows, self._use_sort))
 
     def _use_sort(self, sort: Sort) -> None:
         self.sort = sort

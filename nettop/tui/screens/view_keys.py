@@ -9,6 +9,7 @@ from typing import Any
 from nettop.model.types import Model
 from nettop.text.fields import Field
 from nettop.tui.columns import ColumnSet
+from nettop.tui.panes.pane import Pane
 from nettop.tui.panes.views import EVENTS, HEALTH, HEATMAP, WAITS, Views, names_of
 from nettop.tui.screens.time_keys import TimeKeys
 from nettop.tui.style import Role
@@ -34,6 +35,7 @@ class ViewKeys(TimeKeys):
     model: Model | None
     pane_number: int
     views: Views
+    panes: list[Pane]
     zoomed: bool
     column_set: ColumnSet
     _columns_for: Any  # what they were chosen for; None: to be chosen anew
@@ -70,11 +72,18 @@ class ViewKeys(TimeKeys):
         self.views = self.views.next(self.pane_number, self.model)
         self.refresh_panes()
 
-    def heat_key(self, key: str) -> bool:
-        """Of a heatmap at full size: its time cursor and its span; True: it was such a key."""
-        if not self.zoomed or self.pane_number != WAITS:
+    def pane_key(self, key: str) -> bool:
+        """What a key means to a pane at full size; True: it was such a key."""
+        if not self.zoomed:
             return False
-        if self.views.of(WAITS, self.model) != HEATMAP:
+        if self.pane_number == EVENTS:
+            page = self.app.size.height - 8
+            by = {"down": 1, "j": 1, "up": -1, "k": -1, "pagedown": page, "pageup": -page,
+                  "home": -1 << 20, "end": 1 << 20}.get(key)  # fmt: skip
+            if by is not None:
+                self.scroll_events(by)
+            return by is not None
+        if self.pane_number != WAITS or self.views.of(WAITS, self.model) != HEATMAP:
             return False
         heat = self.views.heat
         match key:
@@ -87,6 +96,13 @@ class ViewKeys(TimeKeys):
         self.views = replace(self.views, heat=heat)
         self.refresh_panes()
         return True
+
+    def scroll_events(self, by: int) -> None:
+        """Lines of the events' pane, as far as there are any."""
+        pane = self.panes[EVENTS - 1]
+        room = max(0, pane.lines_beyond())
+        self.views = replace(self.views, scroll=max(0, min(room, self.views.scroll + by)))
+        self.refresh_panes()
 
     def do_zoom(self) -> None:
         if not self.zoomed and self.app.size.height < LEAST_PANES:
