@@ -338,10 +338,12 @@ class Collector:
         """What the sweep that just ended says."""
         facts = self._facts(totals, missed, interval_s, asked_s)
         ended, self._interval_ended = self._interval_ended, False
-        return self.deriver.model(
+        model = self.deriver.model(
             facts, mono_ns=time.monotonic_ns(), wall_ns=time.time_ns(),
             interval=ended,
         )  # fmt: skip
+        self.planes.choose_sends(self.deriver.staged)
+        return model
 
     def header_only(
         self, last: Model | None, missed: int, interval_s: float, asked_s: float

@@ -60,6 +60,7 @@ class Deriver:
         self.facts = Facts()
         self._counters: tuple[int, HostCounters] | None = None  # of the tick before, and when
         self._evidence, self._cpu_waits, self._finder = Mover(), CpuWaits(), Finder()
+        self.staged: tuple[int, ...] = ()  # cookies of sockets whose verdict stages would decide
         self._unlisted: frozenset[Proto] = frozenset()
         self._matched_waits = OctaveSum()
 
@@ -128,6 +129,7 @@ class Deriver:
             mono_ns=mono_ns,
             events=events,
         )
+        self.staged = causes.staged
         engine.causes([*causes.found.values()], [*causes.late])
         return causes
 

@@ -354,7 +354,7 @@ def add_sources(parser: Parser) -> None:
     add("-N", "--netns", type=take.netns, action="append", default=[])
     add("--no-bpf", action="store_true")
     add("--rx-method", type=take.rx_method)
-    add("--tx-sample", type=take.at_least_one)
+    add("--tx-sample", type=take.one_in)
     add("--path", action="store_true")
     add("--bpf-budget", type=take.percent, default=5.0)
     add("filter", nargs="*")

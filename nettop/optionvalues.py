@@ -116,6 +116,13 @@ def rx_method(text: str) -> str:
     return text
 
 
+def one_in(text: str) -> int:
+    """0: none."""
+    if not text.isascii() or not text.isdigit() or int(text[:12]) > 0xFFFFFFFF:
+        raise argparse.ArgumentTypeError(f"takes a whole number, 0 is for none, not '{text}'")
+    return int(text)
+
+
 def at_least_one(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:12]) <= 0xFFFFFFFF:
         raise argparse.ArgumentTypeError(f"takes a whole number from 1 on, not '{text}'")

@@ -29,8 +29,9 @@ static uint64_t sum_of(const struct nt_plane *p, enum nt_stage stage, uint32_t *
 	return p->tx[stage].sum_ns;
 }
 
-static void put(struct nt_engine *e, const struct nt_rec *r, struct nt_candidate *ret)
+static void put(struct nt_engine *e, uint32_t at, struct nt_candidate *ret)
 {
+	const struct nt_rec *r = nt_rec_at(&e->table, at);
 	const struct nt_plane *p = nt_rec_plane(e, r);
 	const struct nt_dropped *dropped = nt_dropped_of(e, r->cookie);
 	const struct nt_detail *d = nt_rec_detail(e, r);
@@ -58,6 +59,7 @@ static void put(struct nt_engine *e, const struct nt_rec *r, struct nt_candidate
 		.who = r->who,
 		.because = r->because,
 		.verdict = r->verdict,
+		.matched = (e->table.mark[at] & NT_M_MATCH) != 0,
 	};
 	memcpy(ret->src, r->src, sizeof(ret->src));
 	memcpy(ret->dst, r->dst, sizeof(ret->dst));
@@ -112,7 +114,7 @@ int nt_candidates(struct nt_engine *e, struct nt_candidate *ret, uint32_t max)
 	if (n > max)
 		qsort(places, n, sizeof(*places), by_loudness);
 	for (uint32_t k = 0; k < n && k < max; k++)
-		put(e, nt_rec_at(&e->table, places[k].rec), &ret[k]);
+		put(e, places[k].rec, &ret[k]);
 	pthread_mutex_unlock(&e->lock);
 	free(places);
 	return (int)n;

@@ -161,6 +161,7 @@ struct nt_candidate {
 	uint16_t held, verdicts; /* of the interval; active now: 1 << enum nt_verdict */
 	uint8_t family, proto, state, level;
 	uint8_t who, because, verdict; /* of the worst verdict, valid if verdicts != 0 */
+	uint8_t matched; /* the filter in force lets it through */
 };
 /*
  * The sockets that are watch or unwell, or may be in the next interval, or of which this host dropped

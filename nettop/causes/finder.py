@@ -10,6 +10,7 @@ from nettop.causes.rules import asked_of
 from nettop.causes.scene import Scene
 from nettop.model.causes import Candidate, Cause, LateProcess
 from nettop.model.evidence import HostTick
+from nettop.model.types import Proto, Verdict
 
 MOST_CANDIDATES = 256  # that rules are asked of; the engine takes no more causes
 STAYS_NS = 5 * 10**9  # a cause that was found once, while what it explains still holds
@@ -23,9 +24,15 @@ class Causes(NamedTuple):
 
     found: dict[int, Cause]  # by cookie
     late: dict[int, LateProcess]  # by pid: reads many sockets late at once
+    staged: tuple[int, ...] = ()  # cookies of sockets whose verdict TX stages would decide
 
 
 NO_CAUSES = Causes({}, {})
+# A long round trip is the path's, or this host's queue's or NIC's, and a full send buffer's cost is
+# the time that sends wait for room. Losses in this host are seen as they happen.
+_STAGED = sum(1 << v for v in (Verdict.RTT, Verdict.QDISC, Verdict.NIC, Verdict.SNDBUF))
+# Causes that stages confirm or refute; where another one is found, nothing is left to decide.
+_OPEN_RULES = ("own_queue", "own_queue_undecided")
 
 
 class Finder:
@@ -73,7 +80,16 @@ class Finder:
         return Causes(
             {cookie: cause for cookie, (cause, _) in self._found.items()},
             {pid: process for pid, (process, _) in self._late.items()},
+            tuple(s.cookie for s in candidates if self._staged(s)),
         )
+
+    def _staged(self, socket: Candidate) -> bool:
+        if not (socket.matched and socket.level and socket.verdicts & _STAGED):
+            return False
+        if socket.proto != Proto.TCP:
+            return False
+        known = self._found.get(socket.cookie)
+        return known is None or known[0].rule in _OPEN_RULES
 
     def _enter_late(self, late: Sequence[LateProcess], mono_ns: int) -> None:
         for pid in [p for p, (_, at) in self._late.items() if mono_ns - at >= STAYS_NS]:

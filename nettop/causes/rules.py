@@ -16,6 +16,7 @@ from nettop.text.evidence import STATES
 _LOSSES = (Verdict.LOSS, Verdict.RTO)
 _SENDING = (Verdict.RTO, Verdict.LOSS, Verdict.RTT, Verdict.SNDBUF)
 _READING = (Verdict.UNREAD, Verdict.READS, Verdict.ACCEPT)
+LONG_NS = 10 * 10**6  # over its minimum, and twice that or more: a long round trip
 LEAST_DROPS = 3  # of a queue between two reads; fewer may be those of other flows
 FULL_SHARE = 0.9  # of a table, from which on it has no room
 LATE_SHARE = 0.1  # of the time that a device's own thread waits for a CPU
@@ -172,8 +173,10 @@ def _refused(socket: Candidate, scene: Scene) -> Found | None:
 def _queue(socket: Candidate, scene: Scene) -> Found | None:
     """Its own host's queue takes half or more of what srtt is over its minimum."""
     over_ns = (socket.rtt_us - socket.min_rtt_us) * 1e3
-    # Of sends that are measured QDISC holds by itself, with the slowest of them as its number.
-    asked = socket.holds(*((Verdict.RTT,) if socket.qdisc_count else (Verdict.RTT, Verdict.QDISC)))
+    # Of sends that are measured QDISC holds by itself, with the slowest as its number; it is
+    # asked about where it took the place of a long round trip.
+    long = socket.holds(Verdict.RTT) or over_ns >= max(LONG_NS, socket.min_rtt_us * 1e3)
+    asked = socket.holds(Verdict.RTT, Verdict.QDISC) and (long or not socket.qdisc_count)
     if not asked or not socket.min_rtt_us or over_ns <= 0:
         return None
     key = scene.device_key(socket)
@@ -208,10 +211,20 @@ def _queue(socket: Candidate, scene: Scene) -> Found | None:
 
 def _undecided(socket: Candidate, scene: Scene) -> Found | None:
     """Whether the path or the own queue makes the round trip long is not known yet."""
-    if not scene.queue_undecided(socket):
+    if scene.queue_undecided(socket):
+        said = "the queue that it sends by was not looked at long enough yet"
+        return Found((Evidence("host", said),), Who.NET | WHO_MAYBE, verdict=Verdict.RTT)
+    key, over_ns = scene.device_key(socket), (socket.rtt_us - socket.min_rtt_us) * 1e3
+    wait = scene.flows_wait(key) if key and not socket.qdisc_count else None
+    if key is None or wait is None or not socket.min_rtt_us or wait.wait_ns * 2 < over_ns:
         return None
-    said = "the queue that it sends by was not looked at long enough yet"
-    return Found((Evidence("host", said),), Who.NET | WHO_MAYBE, verdict=Verdict.RTT)
+    said = (
+        f"packets wait {units.time(wait.wait_ns)} in the {wait.kind} of {_name(key, scene)}, in "
+        "the mean of all flows; how long its own do there is not measured"
+    )
+    step = "sudo nettop stamps its sends by itself, and then says how long they wait there"
+    return Found((Evidence("host", said, wait.wait_ns, "ns"),), Who.NET | WHO_MAYBE,
+                 verdict=Verdict.RTT, next_step=step, shared=key)  # fmt: skip
 
 
 def _queue_drops(socket: Candidate, scene: Scene) -> Found | None:

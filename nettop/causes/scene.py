@@ -111,10 +111,16 @@ class Scene:
 
     def queue_wait(self, key: DeviceKey) -> QueueWait | None:
         """None: not known, empty, or each flow has a queue of its own."""
+        if BY_FLOW.intersection(q.kind for q in self._qdiscs_of(key)):
+            return None
+        return self.flows_wait(key)
+
+    def flows_wait(self, key: DeviceKey) -> QueueWait | None:
+        """Of all flows together, in the mean; None: not known, or empty."""
         reads = self._queues.get(key, ())
         kinds = [q.kind for q in self._qdiscs_of(key)]
         looks = sum(r.looks for r in reads)
-        if (len(reads) < 2 and looks < LOOKS) or BY_FLOW.intersection(kinds):
+        if len(reads) < 2 and looks < LOOKS:
             return None
         seconds, sent = sum(r.seconds for r in reads), sum(r.bytes for r in reads)
         if not sent or sum(r.filled for r in reads) < 2:
@@ -126,6 +132,8 @@ class Scene:
     def queue_undecided(self, socket: Candidate) -> bool:
         """Its round trip is long since a short time ago, and the queue that it sends by may be the
         reason: it was not read since, or too little was seen."""
+        if socket.qdisc_count:
+            return False  # its own sends say it
         since_ns = self._long_ns.get(socket.cookie)
         if since_ns is None or self.mono_ns - since_ns >= LOOKED_AFTER_NS:
             return False

@@ -260,7 +260,10 @@ stages   Where a send spends its time: copy (the call, without the wait for buff
          Of UDP qdisc alone, through stacked devices from the first queue to the last driver. Off
          until sockets are selected, because the kernel then timestamps their sends: stay on one,
          open it (Enter), mark some (x), set a filter that matches fewer than 256, or start with
-         --tx-sample N. A selection takes effect after 1 s; at most one change per 10 s. Programs
+         --tx-sample N. By itself it begins for at most 16 sockets whose verdict it decides (a long
+         round trip, a full send buffer), ends 30 s after, and rests for a minute above 2 % of a
+         CPU; --tx-sample 0 forbids that. A change takes effect after 1 s; at most one per 10 s, and
+         so that finding the sockets takes 1 % of a CPU at most. Programs
          notice nothing: no error queue, no changed keys; sends that a program timestamps itself
          are left alone. One flag is set on the selected sockets and cleared at exit. After kill
          -9 it stays without effect; nettop doctor --clear-tx-flags clears it. nic needs a NIC

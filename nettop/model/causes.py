@@ -54,6 +54,7 @@ class Candidate(NamedTuple):
     who: int  # of the worst verdict, as because and verdict
     because: int
     verdict: int
+    matched: int  # 1: the filter in force lets it through
 
     @property
     def ends(self) -> str:

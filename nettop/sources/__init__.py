@@ -22,6 +22,6 @@ class PlaneOptions:
     bpf: bool = True
     observes: bool = True  # more than one tick: there is an interval to measure
     bpf_budget_pct: float = 5.0
-    tx_sample: int | None = None
+    tx_sample: int | None = None  # 0: none but those that are selected; None: by itself too
     path: bool = False
     rx_method: str | None = None  # one of RX_METHODS; None: the best that loads

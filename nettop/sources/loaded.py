@@ -19,6 +19,7 @@ from nettop.sources import (
     events,
     off,
     path,
+    sendchoice,
     split,
     stages,
     stamps,
@@ -74,7 +75,10 @@ class Planes:
             self._off[split.NAME] = off(split.NAME, "needs the RX wait, which is off", status.fix)
         else:
             self.split = split.SplitPlane(self._wait, options.bpf_budget_pct)
-        self.stages, status = stages.open_plane(cgroups.reached(), options.tx_sample)
+        own = sendchoice.SendChoice(options.bpf_budget_pct) if options.tx_sample is None else None
+        self.stages, status = stages.open_plane(
+            cgroups.reached(), options.tx_sample or None, choice=own
+        )
         if self.stages is None:
             self._off[stages.NAME] = status
         self.events, status = events.open_plane(self._wait, self.stages, confined=True)
@@ -134,6 +138,11 @@ class Planes:
         """After a sweep: splits the waits that its verdicts ask for."""
         if self.split is not None:
             self.split.choose(engine)
+
+    def choose_sends(self, cookies: Sequence[int]) -> None:
+        """The TX stages would decide verdicts of these, worst first."""
+        if self.stages is not None:
+            self.stages.choose(cookies)
 
     def meter_programs(self) -> None:
         """Goes on with measuring what the programs cost, while that is wanted."""

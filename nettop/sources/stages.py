@@ -15,7 +15,9 @@ from nettop.engine.handle import Engine
 from nettop.model.types import NicStage, SourceStatus, Stage
 from nettop.sources.cgroups import Reached
 from nettop.sources.nics import NicStamps, claimed
+from nettop.sources.sendchoice import SendChoice
 from nettop.sources.wait import off_status
+from nettop.text.evidence import STAMPED_BY_ITSELF
 
 NAME = "stages"
 METHODS = {lib.NT_STAGES_STAMPS: "bpf_timestamping", lib.NT_STAGES_TRACEPOINTS: "tracepoints"}
@@ -72,8 +74,14 @@ class StagesPlane:
         sample_all: int | None,
         claim: str | None = None,
         cgroups: Reached = USUAL,
+        choice: SendChoice | None = None,
     ) -> None:
-        """claim: why it goes without BPF timestamping that is there."""
+        """
+        Args:
+            sample_all: one send in so many of all sockets; None: of those that are selected.
+            claim: why it goes without BPF timestamping that is there.
+            choice: of sockets that the user did not select; None: there is none.
+        """
         self._s = handle
         self._end = threading.Lock()  # undo() may be called while close() is under way
         self._claim = claim
@@ -85,6 +93,10 @@ class StagesPlane:
         self._changed_at = time.monotonic() - SETTLE_S
         self._walked_at = -WALK_EVERY_S
         self._sample_all = sample_all
+        self._asked: tuple[int, ...] = ()  # selected by the user
+        self._choice = choice if sample_all is None else None
+        self._own: tuple[int, ...] = ()
+        self._ended = False
         self.method = METHODS[lib.nt_stages_method(handle)]
         # Stages that this kernel cannot measure, and why.
         self.absent: dict[Stage, str] = {}
@@ -107,9 +119,21 @@ class StagesPlane:
 
     def select(self, cookies: Sequence[int]) -> None:
         """These sockets from soon on; without effect while all are sampled."""
-        if self._sample_all is not None:
+        self._asked = tuple(sorted(set(cookies)))[:SELECTED_MOST]
+        self._want()
+
+    def choose(self, wanted: Sequence[int]) -> None:
+        """After a sweep: of these, whose verdicts it would decide, worst first."""
+        if self._choice is None or (self.refused and not self._asked):
             return
-        wanted = _Selection(tuple(sorted(set(cookies)))[:SELECTED_MOST])
+        self._own = self._choice.take(wanted, time.monotonic())
+        self._want()
+
+    def _want(self) -> None:
+        if self._sample_all is not None or self._ended:
+            return
+        own = [cookie for cookie in self._own if cookie not in self._asked]
+        wanted = _Selection(tuple(sorted((*self._asked[: SELECTED_MOST - len(own)], *own))))
         if wanted != self._wanted:
             self._wanted = wanted
             self._changed_at = time.monotonic()
@@ -152,7 +176,10 @@ class StagesPlane:
         self.refused, self._refused_fix = claim, END_CLAIM
         if selection and self._nics is not None:
             self._nics.start()
+        began = time.thread_time()
         walks(self._walk)
+        if self._choice is not None:
+            self._choice.walked(time.thread_time() - began, now)
         if not selection:
             lib.nt_stages_detach(self._s)
             if self._nics is not None:
@@ -195,6 +222,9 @@ class StagesPlane:
             nic=nic,
             sockets=t.sockets,
         )
+        if self._choice is not None and not self._choice.ran(t.runs, time.monotonic()):
+            self._own = ()
+            self._want()
         return self.last
 
     @property
@@ -203,20 +233,34 @@ class StagesPlane:
         return self._applied.every
 
     def status(self) -> SourceStatus:
-        """An `ok` with a reason: another selection is on its way."""
-        coming = self._coming() if self._wanted and self._wanted != self._applied else None
+        """An `ok` with a reason: another selection is on its way, or it is on by itself."""
+        rests = self._choice.why_rests(time.monotonic()) if self._choice is not None else ""
         if not self._applied and not self.refused:
-            return SourceStatus(NAME, "off", self.method, coming or OFF_REASON)
+            reason = self._coming() if self._wanted else rests or OFF_REASON
+            return SourceStatus(NAME, "off", self.method, reason)
         can = self.ability()
-        if coming is None or can.state == "off":
+        if can.state == "off":
             return can
-        return replace(can, reason="; ".join(filter(None, (coming, can.reason))))
+        everything = self._sample_all is not None
+        waits = not everything and set(self._asked) - set(self._applied.cookies)
+        said = (self._coming() if waits else "", self._own_says(), rests, can.reason)
+        return replace(can, reason="; ".join(filter(None, said)) or None)
 
     def _coming(self) -> str:
         now = time.monotonic()
         due = max(self._changed_at + SETTLE_S, self._walked_at + WALK_EVERY_S)
         when = f"in {math.ceil(due - now)} s" if due > now else "with the next tick"
         return f"{COMING} {when}"
+
+    def _own_says(self) -> str:
+        """Of those in force, not selected by the user."""
+        own = len([c for c in self._own if c in self._applied.cookies])
+        if not own:
+            return ""
+        one = own == 1
+        of = f"{own} socket{'' if one else 's'} whose verdict{'' if one else 's'} that decides"
+        beside = own < len(self._applied.cookies)
+        return f"{'and ' if beside else ''}{STAMPED_BY_ITSELF} {of}"
 
     def ability(self) -> SourceStatus:
         """What it can do once sockets are selected."""
@@ -271,7 +315,8 @@ class StagesPlane:
         return cleared
 
     def undo(self, walks: Walks) -> None:
-        """Clears the flags that nettop set, then detaches."""
+        """Clears the flags that nettop set, then detaches; nothing is selected after it."""
+        self._ended = True
         with self._end:
             self._take_back(walks)
 
@@ -282,6 +327,7 @@ class StagesPlane:
 
     def close(self, walks: Walks) -> None:
         """Nothing remains in the kernel."""
+        self._ended = True
         with self._end:
             if self._s is None:
                 return
@@ -293,9 +339,13 @@ class StagesPlane:
 
 
 def open_plane(
-    cgroups: Reached, sample_all: int | None, method: str | None = None
+    cgroups: Reached,
+    sample_all: int | None,
+    method: str | None = None,
+    choice: SendChoice | None = None,
 ) -> tuple[StagesPlane | None, SourceStatus]:
-    """The plane, or None and why it is off. method: only this one, of METHODS."""
+    """The plane, or None and why it is off. method: only this one, of METHODS; else as of
+    StagesPlane."""
     handle, why = ffi.new("struct nt_stages **"), ffi.new("char[160]")
     only = next((i for i, name in METHODS.items() if name == method), lib.NT_STAGES_ANY)
     root = os.fsencode(cgroups.path or "")
@@ -307,7 +357,7 @@ def open_plane(
         lib.nt_stages_close(handle[0])
         err = lib.nt_stages_open(root, lib.NT_STAGES_TRACEPOINTS, handle, why, 160)
     if not err:
-        plane = StagesPlane(handle[0], sample_all, claim, cgroups)
+        plane = StagesPlane(handle[0], sample_all, claim, cgroups, choice)
         return plane, plane.status()
     return None, off_status(
         NAME, err, ffi.string(why).decode("ascii", "replace"), ("CAP_NET_ADMIN",)

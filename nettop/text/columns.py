@@ -9,6 +9,7 @@ from operator import attrgetter
 
 from nettop.model.types import AF_INET6, Detail, Flag, Model, PlaneHas, Proto, Row
 from nettop.text import units
+from nettop.text.evidence import STAMPED_BY_ITSELF
 from nettop.text.fields import FIELDS, Field, Formula, Kind, Loc, Value, combined
 
 DEFAULT_WIDTH = 120
@@ -57,7 +58,12 @@ def columns_for(width: int, model: Model) -> tuple[tuple[Field, int], ...]:
     """Fields and their cells for a table of about that width, without those of planes that are
     off; fitting() makes it exact."""
     least, names = max(s for s in _SETS if s[0] <= width)
-    off = {p for p in _PLANES if (s := model.source(p)) is None or s.state == "off"}
+    off = {
+        p for p in _PLANES
+        # What comes and goes by itself moves no column.
+        if (s := model.source(p)) is None or s.state == "off"
+        or (s.reason or "").startswith(STAMPED_BY_ITSELF)
+    }  # fmt: skip
     shown = {n for n in names.split() if FIELDS[n].source not in off}
     if least < 200:
         shown -= {stopgap for stopgap, better in _STOPGAPS.items() if better in shown}

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+# So the status of the TX stages begins where the user did not select their sockets.
+STAMPED_BY_ITSELF = "by itself, of"
+
 
 class Meaning(NamedTuple):
     """Of one number."""

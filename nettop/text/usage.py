@@ -247,7 +247,7 @@ _OPTIONS: tuple[Option, ...] = (
         _SOURCES,
     ),
     Option(
-        _BPF, "    --tx-sample N", "timestamp one send in N of all TCP sockets",
+        _BPF, "    --tx-sample N", "timestamp one send in N of all TCP sockets; 0: none by itself",
         _SOURCES,
     ),
     Option(

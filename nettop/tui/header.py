@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from nettop.model.types import Model
 from nettop.text import units
 from nettop.text.clean import clean
+from nettop.text.evidence import STAMPED_BY_ITSELF
 from nettop.text.fields import Field
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.style import Role
@@ -93,6 +94,8 @@ def _planes(model: Model, g: Glyphs) -> list[Part]:
         if status is not None:
             text, role = sign[status.state]
             parts += [(f" {shown}", D), (text, role)]
+            if (status.reason or "").startswith(STAMPED_BY_ITSELF):
+                parts += [(" by itself", D)]
     return parts
 
 

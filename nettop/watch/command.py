@@ -39,7 +39,7 @@ def check(options: WatchOptions, compiled: Filter | None) -> None:
         raise UsageError(
             f"the condition needs the plane {', '.join(sorted(needed))}: leave out --no-bpf"
         )
-    if "stages" in needed and options.poll.tx_sample is None:
+    if "stages" in needed and not options.poll.tx_sample:
         raise UsageError(
             "the condition asks for TX stages, and no sends are stamped: add --tx-sample N"
         )

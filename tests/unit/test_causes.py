@@ -15,7 +15,7 @@ from nettop.causes.finder import STAYS_NS, Finder
 from nettop.causes.rules import RULES
 from nettop.engine import ffi, lib, wire
 from nettop.model.causes import Candidate, Cause, LateProcess
-from nettop.model.evidence import Device, Evidence, Mover, Process, Qdisc
+from nettop.model.evidence import NO_TICK, Device, Evidence, Mover, Process, Qdisc
 from nettop.model.types import WHO_MAYBE, Because, Proto, Row, Verdict, Who
 from nettop.sources.evidence import NO_LOOK_S, HostEvidence
 from nettop.text.evidence import RECEIVER, SYSCTL
@@ -49,6 +49,7 @@ class Host:
         self.finder, self.mover, self.at, self.kept = Finder(), Mover(), 100, kept
         self.read_at = self.at
         self.late: dict[int, LateProcess] = {}
+        self.staged: tuple[int, ...] = ()
 
     def tick(
         self, *candidates: Candidate, late: Sequence[LateProcess] = (), events: bool = True,
@@ -63,7 +64,7 @@ class Host:
         now = Evidence(read_ns=dict.fromkeys(sources, self.read_at * SECOND), **given)
         tick = self.mover.tick(now)
         found = self.finder.tick(tick, candidates, late, mono_ns=self.at * SECOND, events=events)
-        self.late = found.late
+        self.late, self.staged = found.late, found.staged
         return found.found
 
 
@@ -167,6 +168,51 @@ def test_queues_are_looked_at_while_a_round_trip_is_long(monkeypatch: pytest.Mon
     now = made.read({}, 2, files, (), [candidate(Verdict.LOSS)])
     assert now.queues == {NETNS: {ETH0: {"looks": 4, "filled": 2, "mean_bytes": 225}}}
     assert made.look_again_s == NO_LOOK_S
+
+
+def test_the_wait_of_its_own_sends_is_followed_where_it_explains_a_long_round_trip() -> None:
+    host, said = Host(), []
+    for held, ms in ((Verdict.RTT, 60), (Verdict.QDISC, 70), (Verdict.QDISC, 80)):
+        one = candidate(held, qdisc_count=4, qdisc_sum_ns=4 * ms * 10**6)
+        said.append(host.tick(one)[1].value)
+    assert said == [60, 70, 80]
+    brief = candidate(Verdict.QDISC, rtt_us=9000, qdisc_count=4, qdisc_sum_ns=32 * 10**6)
+    assert Host().tick(brief) == {}, "QDISC holds by itself, of its slowest sends"
+
+
+def test_of_queues_that_flows_have_each_the_backlog_of_all_decides_nothing() -> None:
+    host = Host()
+    for n in range(9):
+        found = host.tick(candidate(Verdict.RTT), **qdisc("fq_codel", n * 1_000_000, 80_000))
+    assert (found[1].rule, found[1].who) == ("own_queue_undecided", Who.NET | WHO_MAYBE)
+    measured = candidate(Verdict.RTT, qdisc_count=9, qdisc_sum_ns=9_000_000)  # 1 ms each
+    found = host.tick(measured, **qdisc("fq_codel", 9_000_000, 80_000))
+    assert found == {}, "then it is the path's"
+
+
+@pytest.mark.parametrize(
+    ("changes", "decides"),
+    [
+        ({}, True),
+        ({"verdicts": 1 << Verdict.SNDBUF}, True),
+        ({"verdicts": 1 << Verdict.LOSS}, False),  # what this host drops is seen as it happens
+        ({"level": 0}, False),
+        ({"matched": 0}, False),
+        ({"proto": Proto.UDP}, False),
+    ],
+)
+def test_whose_sends_decide_its_verdict(changes: dict[str, Any], decides: bool) -> None:
+    sick = candidate(verdicts=1 << Verdict.RTT, level=1, matched=1)._replace(**changes)
+    causes = Finder().tick(NO_TICK, [sick], (), mono_ns=SECOND, events=True)
+    assert causes.staged == ((1,) if decides else ())
+
+
+def test_nothing_is_left_to_decide_where_the_cause_is_known() -> None:
+    host = Host()
+    down = {NETNS: {ETH0: Device("eth0", {"flags": 1})}}
+    sick = candidate(Verdict.RTT, verdicts=1 << Verdict.RTT, level=1, matched=1)
+    assert host.tick(sick, devices=down, routes=ROUTE)[1].rule == "link"
+    assert host.staged == ()
 
 
 @pytest.mark.parametrize(("ms", "explains"), [(60, True), (49, False)])

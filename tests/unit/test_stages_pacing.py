@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from nettop.sources import stages
+from nettop.sources.sendchoice import CHOSEN_MOST, KEPT_S, MOST_PCT, REST_S, RUN_NS, SendChoice
+from nettop.text.evidence import STAMPED_BY_ITSELF
 
 
 class Kernel:
@@ -21,9 +23,13 @@ class Kernel:
         self.selected: list[tuple[list[int], bool, int]] = []
         self.detached = 0
         self.refuse = 0
+        self.walk_s = 0.0
 
     def monotonic(self) -> float:
         return self.now
+
+    def thread_time(self) -> float:
+        return self.walks * self.walk_s
 
     def nt_stages_select(
         self, _s: object, cookies: list[int], n: int, everything: bool, every: int, *_: object
@@ -54,7 +60,8 @@ class Kernel:
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     made = Kernel()
     monkeypatch.setattr(stages, "lib", made)
-    monkeypatch.setattr(stages, "time", SimpleNamespace(monotonic=made.monotonic))
+    clocks = SimpleNamespace(monotonic=made.monotonic, thread_time=made.thread_time)
+    monkeypatch.setattr(stages, "time", clocks)
     return made
 
 
@@ -194,3 +201,105 @@ def test_the_end_waits_for_nothing(kernel: Kernel) -> None:
     tick(plane)
     plane.close(here)
     assert (kernel.walks, kernel.detached) == (2, 1)
+
+
+def test_by_itself_it_begins_where_it_decides_and_ends_after(kernel: Kernel) -> None:
+    plane = stages.StagesPlane(object(), None, choice=SendChoice())
+    assert plane.status().reason == stages.OFF_REASON
+    for _ in range(3):
+        plane.choose([8, 9])
+        kernel.now += 1
+        tick(plane)
+    assert kernel.selected == [([8, 9], False, 1)]
+    reason = plane.status().reason
+    assert reason is not None
+    assert reason.startswith(f"{STAMPED_BY_ITSELF} 2 sockets whose verdicts that decides")
+    for _ in range(int(KEPT_S) + 12):  # at most one walk in ten seconds
+        plane.choose([])
+        kernel.now += 1
+        tick(plane)
+    assert kernel.selected[1:] == [([], False, 1)]
+    assert kernel.detached == 1
+    assert plane.status().reason == stages.OFF_REASON
+
+
+def test_what_the_user_selects_is_stamped_beside_it(kernel: Kernel) -> None:
+    plane = stages.StagesPlane(object(), None, choice=SendChoice())
+    plane.choose([8])
+    plane.select([3, 8])
+    kernel.now += 1
+    tick(plane)
+    assert kernel.selected == [([3, 8], False, 1)]
+    plane.select([])
+    kernel.now += 10
+    plane.choose([8])
+    tick(plane)
+    kernel.now += 1
+    tick(plane)
+    assert kernel.selected[1:] == [([8], False, 1)]
+    assert (plane.status().reason or "").startswith(STAMPED_BY_ITSELF)
+
+
+def test_it_is_forbidden_by_itself(kernel: Kernel) -> None:
+    plane = stages.StagesPlane(object(), None)
+    for _ in range(20):
+        plane.choose([8])
+        kernel.now += 1
+        tick(plane)
+    assert kernel.selected == []
+    assert plane.status().reason == stages.OFF_REASON
+
+
+def test_nothing_is_chosen_after_the_end(kernel: Kernel) -> None:
+    plane = stages.StagesPlane(object(), None, choice=SendChoice())
+    plane.choose([8])
+    kernel.now += 1
+    tick(plane)
+    plane.undo(here)
+    plane.choose([9])  # a poll that was under way
+    kernel.now += 20
+    tick(plane)
+    assert kernel.selected == [([8], False, 1), ([], False, 1)]
+
+
+def test_what_is_refused_once_is_not_asked_again_by_itself(kernel: Kernel) -> None:
+    plane = stages.StagesPlane(object(), None, choice=SendChoice())
+    kernel.refuse = -1
+    for n in range(100):
+        plane.choose([n])
+        kernel.now += 1
+        tick(plane)
+    assert len(kernel.selected) == 1
+
+
+def test_walks_take_one_hundredth_of_the_time(kernel: Kernel) -> None:
+    plane = stages.StagesPlane(object(), None, choice=SendChoice())
+    kernel.walk_s = 0.6  # of some hundred thousand sockets
+    for n in range(180):
+        plane.choose([n])  # another one each second
+        kernel.now += 1
+        tick(plane)
+    assert kernel.walks == 3
+
+
+def test_the_worst_are_chosen_and_stay() -> None:
+    choice = SendChoice()
+    first = choice.take(range(20), 0.0)
+    assert first == tuple(range(CHOSEN_MOST))
+    assert choice.take([30, *range(20)], 1.0) == first, "all are held for ill still"
+    assert 30 in choice.take([30, *range(1, 20)], 2.0)
+    assert 0 not in choice.take([30, *range(1, 20)], 3.0), "it gave its place"
+    assert choice.take([], 3.0 + KEPT_S) == ()
+
+
+def test_what_costs_too_much_rests() -> None:
+    choice = SendChoice()
+    per_s = int(MOST_PCT * 1e7 / RUN_NS)
+    choice.take([1], 0.0)
+    assert choice.ran(0, 0.0)
+    assert choice.ran(per_s, 1.0)
+    assert not choice.ran(per_s + per_s * 2, 2.0)
+    assert "4.0 % of a CPU" in choice.why_rests(3.0)
+    assert choice.take([1], 3.0) == ()
+    assert choice.take([1], 2.0 + REST_S) == (1,)
+    assert choice.why_rests(2.0 + REST_S) == ""
