@@ -151,6 +151,9 @@ class EngineFeed:
     def groups(self, grouping: Grouping) -> list[Group]:
         return self._deriver.groups(grouping)
 
+    def members(self, grouping: Grouping, cookie: int, *, most: int) -> list[int]:
+        return self._deriver.engine.members(grouping, cookie, most)
+
     def sum(self, cookies: Sequence[int]) -> Group | None:
         return self._deriver.sum(cookies)
 

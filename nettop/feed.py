@@ -27,6 +27,7 @@ class Grouping(IntEnum):
     LOCAL = 3
     CGROUP = 4
     NETNS = 5
+    PROGRAM = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,9 @@ class Feed(Protocol):
         """How long ago a record's *_s was; None where no clock runs (a file)."""
 
     def groups(self, grouping: Grouping) -> list[Group]: ...
+
+    def members(self, grouping: Grouping, cookie: int, *, most: int) -> list[int]:
+        """Cookies of the first sockets, in the order, of the group that a socket is in."""
 
     def sum(self, cookies: Sequence[int]) -> Group | None:
         """The marked sockets together."""

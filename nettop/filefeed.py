@@ -242,6 +242,9 @@ class FileFeed:
     def groups(self, grouping: Grouping) -> list[Group]:
         return groups_of(self._engine.groups(grouping), grouping, self.names)
 
+    def members(self, grouping: Grouping, cookie: int, *, most: int) -> list[int]:
+        return self._engine.members(grouping, cookie, most)
+
     def sum(self, cookies: Sequence[int]) -> Group | None:
         g = self._engine.sum(cookies)
         return groups_of([g], Grouping.NONE, self.names)[0] if g is not None else None

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from nettop.engine import ffi
 from nettop.engine.wire import proc_of
 from nettop.feed import Grouping
+from nettop.model.buckets import dist_of
 from nettop.model.types import (
     AF_INET,
     AF_INET6,
@@ -72,6 +73,7 @@ def _group_of(
         because=Because(g.because),
         worst_cookie=g.worst_cookie,
         rtt50_ns=g.rtt50_us * 1000 or None,
+        rtt90_ns=g.rtt90_us * 1000 or None,
         rtt_max_ns=g.rtt_max_us * 1000 or None,
         rqueue_bytes=g.rqueue_bytes,
         wqueue_bytes=g.wqueue_bytes,
@@ -80,6 +82,8 @@ def _group_of(
         retrans_per_s=g.retrans_per_s,
         retr_pct=g.retr_pct if g.retr_pct >= 0 else None,
         proc=proc if proc.pid else None,
+        port=g.port or None,
+        waits=dist_of(g.wait_octaves, g.wait_sum_ns, g.wait_max_ns),
     )
 
 
@@ -108,6 +112,10 @@ def _title(g: Any, grouping: Grouping, proc: Proc, names: GroupNames) -> tuple[s
     if grouping == Grouping.PROCESS:
         if proc.pid:
             return f"{proc.comm}/{proc.pid}", f"pid = {proc.pid}"
+        return OWNER_WORDS.get(proc.owner, _UNKNOWN), ""
+    if grouping == Grouping.PROGRAM:
+        if proc.comm:
+            return proc.comm, _equal("comm", proc.comm)
         return OWNER_WORDS.get(proc.owner, _UNKNOWN), ""
     if grouping == Grouping.CGROUP:
         path = names.cgroup(g.cgroup_id) if g.cgroup_id else None

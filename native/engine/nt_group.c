@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "nt_engine.h"
+#include "nt_hist.h"
+#include "nt_planes.h"
 
 struct sums {
 	struct nt_group g;
@@ -41,6 +43,10 @@ static uint64_t hash_of(const struct nt_group *k)
 	h = mix(h, k->cgroup_id ^ (uint64_t)k->netns << 32);
 	h = mix(h, k->ifindex);
 	h = mix(h, k->proc.pid ^ (uint64_t)k->proc.owner << 40);
+	if (!k->proc.pid) {
+		h = mix(h, word((const uint8_t *)k->proc.comm));
+		h = mix(h, word((const uint8_t *)k->proc.comm + 8));
+	}
 	return h >> 32;
 }
 
@@ -48,16 +54,24 @@ static bool same(const struct nt_group *a, const struct nt_group *b)
 {
 	return !memcmp(a->key, b->key, 16) && a->cgroup_id == b->cgroup_id &&
 	       a->family == b->family && a->netns == b->netns && a->ifindex == b->ifindex &&
-	       a->proc.pid == b->proc.pid && a->proc.owner == b->proc.owner;
+	       a->proc.pid == b->proc.pid && a->proc.owner == b->proc.owner &&
+	       (a->proc.pid || !memcmp(a->proc.comm, b->proc.comm, sizeof(a->proc.comm)));
 }
 
 static void key_of(struct nt_engine *e, int grouping, const struct nt_rec *rec, struct nt_group *k)
 {
+	struct nt_proc owner;
+
 	memset(k, 0, sizeof(*k));
 	switch (grouping) {
 	case NT_GROUP_PROCESS:
 		nt_owner_of(e, rec, &k->proc);
 		k->proc.fd = 0;
+		break;
+	case NT_GROUP_PROGRAM:
+		nt_owner_of(e, rec, &owner);
+		k->proc.owner = owner.owner;
+		strncpy(k->proc.comm, owner.comm, sizeof(k->proc.comm) - 1);
 		break;
 	case NT_GROUP_REMOTE:
 		k->family = rec->family;
@@ -123,7 +137,18 @@ static struct sums *find(struct grouper *gr, const struct nt_group *key)
 	return new;
 }
 
-static void add(struct sums *s, const struct nt_rec *rec, uint16_t port)
+static void add_waits(struct nt_group *g, const struct nt_plane *p)
+{
+	if (!p || !p->wait.count)
+		return;
+	for (uint32_t k = 0; k < NT_OCTAVES; k++)
+		g->wait_octaves[k] += p->wait_octaves[k];
+	g->wait_sum_ns += p->wait.sum_ns;
+	if (p->wait.max_ns > g->wait_max_ns)
+		g->wait_max_ns = p->wait.max_ns;
+}
+
+static void add(struct nt_engine *e, struct sums *s, const struct nt_rec *rec, uint16_t port)
 {
 	struct nt_group *g = &s->g;
 	bool listens = rec->proto != NT_PROTO_UDP && rec->state == NT_TCP_LISTEN;
@@ -138,6 +163,8 @@ static void add(struct sums *s, const struct nt_rec *rec, uint16_t port)
 	if (!listens) {
 		g->rqueue_bytes += rec->rqueue;
 		g->wqueue_bytes += rec->wqueue;
+		/* A listener's waits are its connections' once more. */
+		add_waits(g, nt_rec_plane(e, rec));
 	}
 	if (rec->flags & NT_F_INFO && rec->rtt_us) {
 		s->n_rtt++;
@@ -183,6 +210,7 @@ static void finish(struct sums *s, uint32_t *rtts)
 	if (s->n_rtt) {
 		qsort(rtts, s->n_rtt, sizeof(*rtts), by_u32);
 		s->g.rtt50_us = rtts[(s->n_rtt - 1) / 2];
+		s->g.rtt90_us = rtts[(s->n_rtt - 1) * 9UL / 10];
 	}
 	s->g.retr_pct = s->sent > 0 ? (float)(100.0 * s->resent / s->sent) : -1;
 }
@@ -260,7 +288,7 @@ int nt_groups(struct nt_engine *e, int grouping, struct nt_group *ret, uint32_t 
 			err = -ENOMEM;
 			break;
 		}
-		add(s, rec, grouping == NT_GROUP_LOCAL ? rec->sport : rec->dport);
+		add(e, s, rec, grouping == NT_GROUP_LOCAL ? rec->sport : rec->dport);
 		gr.of[j] = (uint32_t)(s - gr.v);
 	}
 	if (!err)
@@ -275,6 +303,30 @@ int nt_groups(struct nt_engine *e, int grouping, struct nt_group *ret, uint32_t 
 	free(gr.index);
 	free(gr.of);
 	return err ? err : (int)gr.n;
+}
+
+int nt_group_members(struct nt_engine *e, int grouping, uint64_t of, uint64_t *cookies,
+		     uint32_t max)
+{
+	struct nt_group key, other;
+	uint32_t n = 0;
+
+	pthread_mutex_lock(&e->lock);
+	uint32_t i = nt_table_find(&e->table, of);
+
+	if (i != NT_NONE)
+		key_of(e, grouping, nt_rec_at(&e->table, i), &key);
+	for (uint32_t j = 0; i != NT_NONE && j < e->order.n && n < max; j++) {
+		const struct nt_rec *rec = nt_rec_at(&e->table, e->order.v[j].rec);
+
+		if (!rec->cookie)
+			continue;
+		key_of(e, grouping, rec, &other);
+		if (same(&key, &other))
+			cookies[n++] = rec->cookie;
+	}
+	pthread_mutex_unlock(&e->lock);
+	return (int)n;
 }
 
 int nt_sum(struct nt_engine *e, const uint64_t *cookies, uint32_t n, struct nt_group *ret)
@@ -293,7 +345,7 @@ int nt_sum(struct nt_engine *e, const uint64_t *cookies, uint32_t n, struct nt_g
 			continue;
 		const struct nt_rec *rec = nt_rec_at(&e->table, i);
 
-		add(&s, rec, rec->dport);
+		add(e, &s, rec, rec->dport);
 		if (rec->flags & NT_F_INFO && rec->rtt_us)
 			rtts[n_rtt++] = rec->rtt_us;
 	}

@@ -212,9 +212,13 @@ enum nt_grouping {
 	NT_GROUP_LOCAL = 3,
 	NT_GROUP_CGROUP = 4,
 	NT_GROUP_NETNS = 5,
+	NT_GROUP_PROGRAM = 6, /* processes of one name */
 };
 /* Groups of the matched sockets, worst first; returns how many there are, fills at most max. */
 int nt_groups(struct nt_engine *e, int grouping, struct nt_group *ret, uint32_t max);
+/* Cookies of the first sockets, in the order, that are of one group with a socket. */
+int nt_group_members(struct nt_engine *e, int grouping, uint64_t of, uint64_t *cookies,
+		     uint32_t max);
 /*
  * Sum of some sockets (the marked ones), as one group. Cookies that are gone are left out.
  */

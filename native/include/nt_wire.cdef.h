@@ -271,10 +271,12 @@ struct nt_group {
 	uint8_t who, because; /* of the verdict */
 	float verdict_value;
 	uint32_t sockets, unwell, watch;
-	uint32_t rtt50_us, rtt_max_us; /* 0 – */
+	uint32_t rtt50_us, rtt90_us, rtt_max_us; /* of the sockets; 0 – */
 	uint64_t rqueue_bytes, wqueue_bytes; /* listeners left out */
 	float tx_bytes_per_s, rx_bytes_per_s, retrans_per_s;
 	float retr_pct; /* negative – */
+	uint64_t wait_octaves[32]; /* nt_hist.h's, of the interval; listeners left out */
+	uint64_t wait_sum_ns, wait_max_ns;
 };
 
 /* Sums over all sockets of the last sweep, whatever the filter. */

@@ -16,7 +16,8 @@ from nettop.optionvalues import perhaps
 from nettop.stretches import Stretch, stretch_of
 from nettop.text.fields import nearest
 
-GROUPINGS = {g.name.lower(): g for g in Grouping if g is not Grouping.NONE} | {"all": Grouping.NONE}
+_NOT = (Grouping.NONE, Grouping.PROGRAM)  # a process is its program and the port of its service
+GROUPINGS = {g.name.lower(): g for g in Grouping if g not in _NOT} | {"all": Grouping.NONE}
 
 
 @dataclass(frozen=True, slots=True)

@@ -394,6 +394,12 @@ class Engine:
                 return [ffi.new("struct nt_group *", out[i]) for i in range(n)]
             room = n + 64
 
+    def members(self, grouping: int, cookie: int, most: int) -> list[int]:
+        """Cookies of the first sockets, in the order, of the group that a socket is in."""
+        out = ffi.new("uint64_t[]", most)
+        n = check(lib.nt_group_members(self._e, grouping, cookie, out, most), "listing a group")
+        return list(out[0:n])
+
     def sum(self, cookies: Sequence[int]) -> Any | None:
         """struct nt_group over these sockets, None if all are gone."""
         out = ffi.new("struct nt_group *")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from nettop.model.types import Histogram
+import math
+from collections.abc import Sequence
+
+from nettop.model.types import Dist, Histogram
 
 OCTAVES = 32  # below 64 ns, then one for each doubling
 
@@ -20,3 +23,18 @@ def octaves_of(histogram: Histogram) -> tuple[int, ...] | None:
 def octave_edges(octave: int) -> tuple[int, int]:
     """From and up to which wait an octave counts, ns."""
     return (32 << octave if octave else 0), 64 << octave
+
+
+def dist_of(octaves: Sequence[int], sum_ns: int, max_ns: int) -> Dist:
+    """Percentiles are upper edges of octaves, clipped to the largest: at most twice too high."""
+    total = sum(octaves)
+
+    def quantile(share: float) -> int:
+        seen = 0
+        for octave, count in enumerate(octaves):
+            seen += count
+            if count and seen >= math.ceil(share * total):
+                return min(octave_edges(octave)[1], max_ns)
+        return 0
+
+    return Dist(total, sum_ns, quantile(0.5), quantile(0.9), quantile(0.99), max_ns)

@@ -396,7 +396,7 @@ class Detail:
 
 @dataclass(slots=True)
 class Group:
-    """Sockets that share a process, address, cgroup or namespace."""
+    """Sockets that share a process, program, address, cgroup or namespace."""
 
     title: str  # as shown: nginx/812, 10.0.4.13:8080, …
     filter_text: str  # the filter that lets just these through
@@ -409,7 +409,8 @@ class Group:
     who: str | None  # of the verdict
     because: Because
     worst_cookie: int
-    rtt50_ns: int | None
+    rtt50_ns: int | None  # median of the sockets' smoothed round-trip times
+    rtt90_ns: int | None
     rtt_max_ns: int | None
     rqueue_bytes: int
     wqueue_bytes: int
@@ -418,6 +419,8 @@ class Group:
     retrans_per_s: float
     retr_pct: float | None
     proc: Proc | None = None
+    port: int | None = None  # that of all members, of an address grouping
+    waits: Dist = NO_DIST  # RX queue wait in the interval; percentiles are edges of octaves
 
 
 @dataclass(frozen=True, slots=True)

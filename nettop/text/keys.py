@@ -34,9 +34,21 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(("s", "f6"), "s F6", "sort", "CHOOSE", "choose the sort key", "sort"),
     Key(("enter",), "Enter", "open", "MOVE", "open the socket, or the group", "detail"),
-    Key(("x",), "x", "mark", "CHOOSE", "mark; the panes show the marked together", "mark"),
     Key(
-        ("t", "f5"), "t F5", "group", "CHOOSE", "group: process remote local cgroup netns", "group"
+        ("x",),
+        "x",
+        "mark",
+        "CHOOSE",
+        "mark; the panes show the marked together; of groups A, B",
+        "mark",
+    ),
+    Key(
+        ("t", "f5"),
+        "t F5",
+        "group",
+        "CHOOSE",
+        "group: process program remote local cgroup netns",
+        "group",
     ),
     Key(("e",), "e", "export", "RUN", "export what is shown; e again: as what", "export"),
     Key((), "", "export_as", "RUN", "export as CSV, text, a picture, Parquet"),

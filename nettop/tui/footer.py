@@ -33,7 +33,7 @@ def footer_keys(
         words["pause"] = "stop" if playing else "play"
         words["live"] = "live" if live else "end"
     if grouped:
-        words["open"] = "open"
+        words["open"], words["mark"] = "open", "compare"
     shown = [
         key
         for key in registry
@@ -42,7 +42,6 @@ def footer_keys(
         and (past or not key.past)
         and (kept or key.group != "TIME")
         and not (key.action.startswith("export") and readonly)
-        and not (key.action == "mark" and grouped)
     ]
     if past:
         shown.sort(key=lambda key: key.group != "TIME" and key.action not in ("help", "pause"))

@@ -175,6 +175,9 @@ class DosedFeed:
     def groups(self, grouping: Grouping) -> list[Group]:
         return []
 
+    def members(self, grouping: Grouping, cookie: int, *, most: int) -> list[int]:
+        return []
+
     def sum(self, cookies: Sequence[int]) -> Group | None:
         return None
 

@@ -29,7 +29,7 @@ SHOTS: dict[str, tuple[str, float, str, list[str], str, str | None]] = {
     "wide-200x50": ("200x50", 16, "_", ["-N", "all", "--tx-sample", "16"], links.WEB, None),
     "marked-120x40": ("120x40", 8, "down,x,x,~14", [], links.WEB, None),
     "detail-120x40": ("120x40", 8, "down,~2,enter,~14", [], links.WEB, None),
-    "group-120x40": ("120x40", 10, "t,t,~4", [], links.WEB, None),
+    "group-120x40": ("120x40", 10, "t,t,t,~4", [], links.WEB, None),
     "filter-120x40": ("120x40", 8, "slash," + ",".join("srtt") + ",space,greater_than_sign,space",
                       [], links.WEB, None),
     "help-120x40": ("120x40", 5, "question_mark", [], links.WEB, None),

@@ -65,7 +65,7 @@ VIEWS: dict[str, tuple[int, int, tuple[str, ...], dict[str, Any]]] = {
     "ascii-120x40": (120, 40, (), {"ascii": True}),
     "mono-120x40": (120, 40, (), {"color": False}),
     "marked-paused-120x40": (120, 40, ("down", "x", "x"), {}),
-    "group-remote-120x40": (120, 40, ("t", "t"), {}),
+    "group-remote-120x40": (120, 40, ("t", "t", "t"), {}),
     "detail-120x40": (120, 40, ("down", "enter"), {}),
     "detail-80x24": (80, 24, ("down", "enter"), {}),
     "filter-error-120x40": (120, 40, ("slash", *"srtt >> 5ms and pid = 1"), {}),

@@ -20,13 +20,16 @@ class PaneData:
     row: Row | None
     detail: Detail | None
     history: tuple[Point, ...]
-    marked: Group | None
+    marked: Group | None  # the marked sockets together, or those of a group
     waits: Waits | None = None  # None: the wait plane is off
     sends: Sends | None = None  # None: no stage of any send is known
     events: tuple[Event, ...] | None = None  # newest first; None: the plane is off
     memory: EventMemory | None = None  # of the sockets in `cookies`
     closed: tuple[Closed, ...] = ()
     cookies: tuple[int, ...] | None = None  # the row's or those of the marked; None: all sockets
+    group: str = ""  # what the group is called
+    # Two groups beside each other: what each is called, its waits and sends in the whole run.
+    compared: tuple[tuple[str, Waits | None, Sends | None], ...] = ()
     selects: bool = False  # sends of these sockets are to be stamped, as they are chosen now
     views: Views = USUAL
     since_s: float | None = None  # how long the worst verdict has held
@@ -41,6 +44,11 @@ def subject(data: PaneData, number: int) -> tuple[str, ...]:
     from nettop.text.columns import endpoint
     from nettop.text.words import owner_text
 
+    if len(data.compared) > 1:
+        return " against ".join(name for name, _, _ in data.compared), "A against B"
+    if data.marked is not None and data.group:
+        many = units.counted(data.marked.sockets, "socket")
+        return f"{data.group}: {many}", data.group
     if data.marked is not None:
         return (f"* {data.marked.sockets} marked",)
     if data.row is None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from nettop.feed import Feed
+from nettop.feed import Feed, Grouping
 from nettop.model.events import ALL_TYPES, Event, EventMemory, EventType
-from nettop.model.types import Histogram, Model, NicStage, PlaneHas, Proto
+from nettop.model.types import Group, Histogram, Model, NicStage, PlaneHas, Proto
+from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.tx import Sends
+from nettop.tui.panes.views import Views
 
+GROUP_SOCKETS = 256  # of a group: so many the planes tell fine times of
 MOST_EVENTS = 512  # that are looked at, so that repeats become one line
 
 
@@ -52,6 +55,47 @@ def sends_of(feed: Feed, model: Model, cookies: Sequence[int] | None) -> Sends |
         nic=nic,
         nic_bar_ns=max((p.tx_nic_bar_ns for p in planes), default=nic.bar_ns),
     )
+
+
+def group_data(
+    feed: Feed,
+    model: Model,
+    grouping: Grouping,
+    group: Group,
+    both: Sequence[Group],
+    views: Views,
+    *,
+    most: int,
+    selects: bool,
+) -> PaneData:
+    """Of a group: its first sockets together; both: those that are compared, A and B."""
+    cookies = members_of(feed, grouping, group)
+    compared = []
+    for one in both if len(both) > 1 else ():
+        some = members_of(feed, grouping, one)
+        compared.append((one.title, waits_of(feed, model, some), sends_of(feed, model, some)))
+    return PaneData(
+        model=model,
+        row=None,
+        detail=None,
+        history=(),
+        marked=group,
+        group=group.title,
+        compared=tuple(compared),
+        waits=waits_of(feed, model, cookies),
+        sends=sends_of(feed, model, cookies),
+        events=events_of(feed, model, cookies, most, views.types(model)),
+        memory=memory_of(feed, cookies),
+        cookies=tuple(cookies),
+        closed=tuple(feed.closed((), most=64)),
+        selects=selects,
+        views=views,
+    )
+
+
+def members_of(feed: Feed, grouping: Grouping, group: Group) -> list[int]:
+    """Cookies of a group's first sockets."""
+    return feed.members(grouping, group.worst_cookie, most=GROUP_SOCKETS)
 
 
 def memory_of(feed: Feed, cookies: Sequence[int] | None) -> EventMemory | None:

@@ -271,6 +271,12 @@ def _marked_lines(data: PaneData, width: int) -> list[Line]:
             ("  ", D),
             (f"{m.watch} watch", Role.WATCH if m.watch else D),
         ),
-        *[line((t, D)) for t in wrap("sums add up; srtt50 is the median of the marked", width)],
+        *[
+            line((t, D))
+            for t in wrap(
+                f"sums add up; srtt50 is the median of the {'sockets' if data.group else 'marked'}",
+                width,
+            )
+        ],
     ]
     return lines

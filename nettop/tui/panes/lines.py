@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nettop.model.types import Flag, Proto, Row, Stage, Verdict
+from nettop.model.types import Flag, Histogram, Proto, Row, Stage, Verdict
 from nettop.text import units
 from nettop.text.waits import SPLIT_PARTS, split_of
 from nettop.tui.glyphs import Glyphs
@@ -18,7 +18,7 @@ from nettop.tui.panes.heat import heatmap_lines
 from nettop.tui.panes.path import path_lines
 from nettop.tui.panes.rx import Waits, histogram_lines
 from nettop.tui.panes.spark import buckets, spark
-from nettop.tui.panes.tx import stage_lines
+from nettop.tui.panes.tx import Sends, stage_lines
 from nettop.tui.panes.views import ACK, CDF, HEATMAP, PATH, SENDS, WAITS
 from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import BLANK, Line, Part, flow, line, width_of, wrapped
@@ -41,6 +41,9 @@ def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     """RX queue wait; without its plane, what polling the queue alone can say."""
     if data.model.path is not None and data.views.of(WAITS, data.model) == PATH:
         return path_lines(data.model.path, width, height)
+    if len(data.compared) > 1:
+        some = [(name, w.run or w.now if w else None) for name, w, _ in data.compared]
+        return _compared_lines(some, width, height, g)
     status = data.model.source("wait")
     untraced = data.row is not None and bool(data.row.flags & Flag.WAIT_UNTRACED)
     if data.waits is not None and status is not None and status.state != "off" and not untraced:
@@ -132,8 +135,36 @@ def _wait_lines(data: PaneData, waits: Waits, width: int, height: int, g: Glyphs
     return body + foot
 
 
+def _ack(sends: Sends) -> Histogram:
+    run = sends.run[Stage.ACK] if sends.run else None
+    return run if run is not None and run.dist.count else sends.now[Stage.ACK]
+
+
+def _compared_lines(
+    some: Sequence[tuple[str, Histogram | None]], width: int, height: int, g: Glyphs
+) -> list[Line]:
+    """A and B as curves, and their numbers."""
+    roles = (Role.FOCUS, Role.NORMAL)
+    curves = [
+        Curve(letter, h, role) for letter, role, (_, h) in zip("AB", roles, some, strict=True)
+    ]
+    words: list[Line] = []
+    for letter, role, (name, h) in zip("AB", roles, some, strict=True):
+        numbers = "nothing measured"
+        if h is not None and h.dist.count:
+            d = h.dist
+            numbers = (
+                f"n {units.count(d.count)}  p50 {units.time(d.p50_ns)}  p99 {units.time(d.p99_ns)}"
+            )
+        words += wrapped(line((f"{letter} {name}  ", role), (numbers, D)), width)
+    return [*cdf_lines(curves, width, height - len(words), g)[: height - len(words)], *words]
+
+
 def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     """TX stages; without the plane, what tcp_info alone can say."""
+    if len(data.compared) > 1 and any(sends for _, _, sends in data.compared):
+        acks = [(name, _ack(s) if s else None) for name, _, s in data.compared]
+        return _compared_lines(acks, width, height, g)
     if data.sends is not None and data.views.of(SENDS, data.model) == ACK:
         run = data.sends.run
         curves = (

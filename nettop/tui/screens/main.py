@@ -15,7 +15,6 @@ from textual.containers import Horizontal
 from textual.screen import ModalScreen
 from textual.timer import Timer
 
-from nettop.errors import NettopError
 from nettop.feed import Grouping, Sort
 from nettop.model.types import Model, Row
 from nettop.query import narrowed
@@ -25,11 +24,19 @@ from nettop.tui import columns as table_columns
 from nettop.tui.footer import footer_keys, footer_line, place_of_groups, place_of_rows
 from nettop.tui.header import HeaderState, host_line, status_line
 from nettop.tui.panes.data import PaneData
-from nettop.tui.panes.gather import MOST_EVENTS, events_of, memory_of, sends_of, waits_of
+from nettop.tui.panes.gather import (
+    MOST_EVENTS,
+    events_of,
+    group_data,
+    members_of,
+    memory_of,
+    sends_of,
+    waits_of,
+)
 from nettop.tui.panes.pane import Pane
 from nettop.tui.panes.views import Views
 from nettop.tui.screens.filter_keys import FilterKeys
-from nettop.tui.screens.row_keys import Rows
+from nettop.tui.screens.row_keys import NOTICE_S, Rows
 from nettop.tui.screens.view_keys import LEAST_PANES, shown_panes
 from nettop.tui.style import Role
 from nettop.tui.widgets.filter_line import FilterLine
@@ -40,7 +47,8 @@ from nettop.tui.widgets.strip import StripLine
 
 HOLD_S = 3.0
 NARROW_SOCKETS = 256
-GROUPINGS = tuple(Grouping)
+GROUPINGS = (Grouping.NONE, Grouping.PROCESS, Grouping.PROGRAM, Grouping.REMOTE, Grouping.LOCAL,
+             Grouping.CGROUP, Grouping.NETNS)  # fmt: skip
 
 
 class MainScreen(FilterKeys):
@@ -294,6 +302,12 @@ class MainScreen(FilterKeys):
 
     def _gather(self) -> PaneData:
         assert self.model is not None
+        most_events = MOST_EVENTS if self.panes[-1].display else 1
+        if self.grouping and (group := self.groups.selected) is not None:
+            return group_data(
+                self.feed, self.model, self.grouping, group, self.groups.both, self.views,
+                most=most_events, selects=self.selects,
+            )  # fmt: skip
         marked = self.feed.sum(list(self.table.marked)) if self.table.marked else None
         row = self._subject()
         cookie = row.cookie if row is not None else None
@@ -310,7 +324,7 @@ class MainScreen(FilterKeys):
                 self.feed,
                 self.model,
                 cookies,
-                most=MOST_EVENTS if self.panes[-1].display else 1,
+                most=most_events,
                 types=self.views.types(self.model),
             ),
             memory=memory_of(self.feed, cookies),
@@ -323,7 +337,7 @@ class MainScreen(FilterKeys):
 
     def _cookies(self, cookie: int | None) -> list[int] | None:
         """What the panes are about: the marked, the chosen one, or (None) all."""
-        if self.table.marked and not self.grouping:
+        if self.table.marked:
             return list(self.table.marked)
         return [cookie] if cookie is not None else None
 
@@ -338,7 +352,10 @@ class MainScreen(FilterKeys):
         cookies: list[int] = []
         if self.trying:  # not chosen yet
             return
-        if self.table.marked:
+        if self.grouping:
+            for group in self.groups.both or filter(None, (self.groups.selected,)):
+                cookies += members_of(self.feed, self.grouping, group)
+        elif self.table.marked:
             cookies = list(self.table.marked)
         elif self.opened is not None:
             cookies = [self.opened]
@@ -519,13 +536,18 @@ class MainScreen(FilterKeys):
 
     def do_mark(self) -> None:
         if self.grouping:
-            self.say("sockets can be marked: Enter opens the group", Role.WATCH)
+            self.groups.compare()
+            if len(self.groups.compared) == 1:
+                self.say("A: x on another group compares the two", seconds=NOTICE_S)
+            self.refresh_panes()
             return
         self.table.toggle_mark()
         self._move(1)
         self.refresh_panes()
 
     def do_clear_marks(self) -> None:
+        self.groups.compared.clear()
+        self.groups.redraw()
         self.table.marked.clear()
         self.table.redraw()
         self.refresh_panes()
@@ -539,22 +561,6 @@ class MainScreen(FilterKeys):
         self.groups.show(grouping)
         self._arrange()
         self.call_after_refresh(self.refresh_all)
-
-    def do_save_view(self) -> None:
-        """Filter, sort, grouping, interval, and the columns for this width."""
-        options = self.nettop.options
-        if options.readonly:
-            self.say("read-only: no view is saved", Role.WATCH)
-            return
-        from nettop.config.view import View, save_view
-
-        columns = {self.app.size.width: options.columns} if options.columns else {}
-        group = self.grouping.name.lower()
-        view = View(self.sort, group, self.filter_text, self.nettop.interval_s, columns)
-        try:
-            self.say(f"saved: {save_view(view)}")
-        except NettopError as error:
-            self.say(str(error), Role.UNWELL)
 
     def do_reset(self) -> None:
         self.below.clear()

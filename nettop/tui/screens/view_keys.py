@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import partialmethod
 from typing import Any
 
+from nettop.errors import NettopError
+from nettop.feed import Grouping, Sort
 from nettop.model.types import Model
 from nettop.text.fields import Field
 from nettop.tui.columns import ColumnSet
@@ -34,6 +36,9 @@ class ViewKeys(TimeKeys):
 
     model: Model | None
     pane_number: int
+    sort: Sort
+    grouping: Grouping
+    filter_text: str | None
     views: Views
     panes: list[Pane]
     zoomed: bool
@@ -111,6 +116,22 @@ class ViewKeys(TimeKeys):
         self.zoomed = not self.zoomed
         self._arrange()
         self.call_after_refresh(self.refresh_all)
+
+    def do_save_view(self) -> None:
+        """Filter, sort, grouping, interval, and the columns for this width."""
+        options = self.nettop.options
+        if options.readonly:
+            self.say("read-only: no view is saved", Role.WATCH)
+            return
+        from nettop.config.view import View, save_view
+
+        columns = {self.app.size.width: options.columns} if options.columns else {}
+        group = self.grouping.name.lower()
+        view = View(self.sort, group, self.filter_text, self.nettop.interval_s, columns)
+        try:
+            self.say(f"saved: {save_view(view)}")
+        except NettopError as error:
+            self.say(str(error), Role.UNWELL)
 
     def do_columns(self) -> None:
         from nettop.tui.screens.columns import ColumnsScreen

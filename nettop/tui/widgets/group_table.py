@@ -4,38 +4,11 @@ from __future__ import annotations
 
 from nettop.feed import Grouping
 from nettop.model.types import Flag, Group, Verdict
-from nettop.text import units
 from nettop.text.verdicts import verdict_words
-from nettop.tui.style import LEVEL_ROLES, Role
-from nettop.tui.widgets.lines import Line, LineWidget, Part, line
+from nettop.tui import group_lines
+from nettop.tui.widgets.lines import Line, LineWidget
 
-TITLES = {
-    Grouping.PROCESS: "PROCESS",
-    Grouping.REMOTE: "REMOTE",
-    Grouping.LOCAL: "LOCAL",
-    Grouping.CGROUP: "CGROUP",
-    Grouping.NETNS: "NETNS",
-}
-# Title, cells, smallest width of the screen that shows it.
-COLUMNS = (
-    ("SOCKS", 6, 0), ("UNW", 4, 0), ("TX", 4, 76), ("RX", 4, 76), ("RETR/s", 6, 0),
-    ("RETR%", 5, 100), ("SRTT50", 6, 66), ("SRTTMAX", 7, 100), ("SNDQ", 4, 100), ("RCVQ", 4, 100),
-)  # fmt: skip
-TAIL = 21  # WHO and WHY
-
-
-def _cells(group: Group) -> tuple[str, ...]:
-    return (
-        str(group.sockets), units.count(group.unwell), units.bits_per_s(group.tx_bytes_per_s),
-        units.bits_per_s(group.rx_bytes_per_s), units.rate(group.retrans_per_s),
-        units.percent(group.retr_pct), units.time(group.rtt50_ns), units.time(group.rtt_max_ns),
-        units.size(group.wqueue_bytes), units.size(group.rqueue_bytes),
-    )  # fmt: skip
-
-
-def _name_cells(width: int) -> int:
-    used = sum(w + 1 for _, w, least in COLUMNS if width >= least)
-    return max(12, width - 3 - used - TAIL)
+MOST_COMPARED = 2
 
 
 class GroupTable(LineWidget):
@@ -48,10 +21,13 @@ class GroupTable(LineWidget):
         self._read = Grouping.NONE  # what they are groups by
         self.at = 0
         self.top = 0
+        self.compared: list[str] = []  # titles of the groups that are A and B
         self._titles: dict[Grouping, str | None] = {}  # where the cursor stands in each
 
     def show(self, grouping: Grouping) -> None:
         """Groups by this, the cursor where it was left."""
+        if grouping is not self.grouping:
+            self.compared = []
         self.grouping = grouping
         self.at = self.top = 0
         if grouping:
@@ -61,19 +37,33 @@ class GroupTable(LineWidget):
     def selected(self) -> Group | None:
         return self.groups[self.at] if self.at < len(self.groups) else None
 
+    @property
+    def both(self) -> list[Group]:
+        """Those that are compared, A first."""
+        by_title = {group.title: group for group in self.groups}
+        return [by_title[title] for title in self.compared if title in by_title]
+
+    def compare(self) -> None:
+        """The group at the cursor is compared, or no longer; of three the first one goes."""
+        group = self.selected
+        if group is None:
+            return
+        if group.title in self.compared:
+            self.compared.remove(group.title)
+        else:
+            self.compared = [*self.compared, group.title][-MOST_COMPARED:]
+        self.redraw()
+
     def titles(self, width: int) -> Line:
         """Above lines of the same width, which may not have been laid out yet."""
-        parts = [" " * 3, TITLES.get(self.grouping, "").ljust(_name_cells(width))]
-        parts += [f" {t:>{w}}" for t, w, least in COLUMNS if width >= least]
-        text = "".join(parts) + " WHO  WHY"
-        return line((text.ljust(width)[:width], Role.TITLE))
+        return group_lines.titles(self.grouping, width)
 
     def reload(self) -> None:
         """Reads the groups anew; while a long sweep is under way those at hand stay."""
         feed = self.nettop.feed
         with feed.one_tick() as model:
             if model is not None or self._read is not self.grouping:
-                self.groups = feed.groups(self.grouping)
+                self.groups = group_lines.ordered(feed.groups(self.grouping), self.grouping)
                 self._read = self.grouping
         for i, group in enumerate(self.groups):
             if group.title == self._titles.get(self.grouping):
@@ -95,35 +85,22 @@ class GroupTable(LineWidget):
         self.redraw()
 
     def redraw(self) -> None:
-        shown = self.groups[self.top : self.top + max(1, self.size.height)]
-        self.set_lines([self._line(g, i + self.top == self.at) for i, g in enumerate(shown)])
+        height = max(1, self.size.height)
+        by = group_lines.factors(self.groups, self.grouping)
+        shown = range(self.top, min(len(self.groups), self.top + height))
+        lines = [self._line(self.groups[i], by[i], selected=i == self.at) for i in shown]
+        if self.groups:
+            notes = group_lines.notes(self.groups, self.grouping, self.size.width)
+            lines += notes[: height - len(lines)]
+        self.set_lines(lines)
 
-    def _line(self, group: Group, selected: bool) -> Line:
-        g = self.nettop.glyphs
-        sign = (" ", g.watch, g.unwell)[group.level]
-        loud = LEVEL_ROLES[group.level]
-        room = _name_cells(self.size.width)
-        name = group.title if len(group.title) <= room else group.title[: room - 1] + g.ellipsis
-        parts: list[Part] = [
-            (g.cursor if selected else " ", Role.FOCUS),
-            (sign, loud),
-            (" ", Role.NORMAL),
-            (name, Role.REVERSE if selected else Role.NORMAL),
-            (" " * (room - len(name)), Role.NORMAL),
-        ]
-        for (title, width, least), text in zip(COLUMNS, _cells(group), strict=True):
-            if self.size.width < least:
-                continue
-            role = Role.DIM if text in ("0", units.ABSENT) else Role.NORMAL
-            if title == "UNW" and group.unwell:
-                role = Role.UNWELL
-            parts.append((f" {text:>{width}}", role))
-        who, why = "", ""  # blank: well
-        if group.verdict is not None and group.who is not None:
-            who, why = group.who, self._why(group.verdict, group)
-        role = loud if group.verdict is not None else Role.DIM
-        parts.append((f" {who:<4} {why}", role))
-        return tuple(parts)
+    def _line(self, group: Group, factor: float | None, *, selected: bool) -> Line:
+        compared = self.compared
+        return group_lines.group_line(
+            group, factor, self.grouping, self.size.width, self.nettop.glyphs, selected=selected,
+            letter="AB"[compared.index(group.title)] if group.title in compared else "",
+            why=self._why(group.verdict, group) if group.verdict is not None else "",
+        )  # fmt: skip
 
     def _why(self, verdict: Verdict, group: Group) -> str:
         """The words of the worst member; only of unread data it matters how it was measured."""

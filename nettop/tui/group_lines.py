@@ -1,0 +1,200 @@
+"""The table of groups as lines: columns, how each compares with the others, boxes on one axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from nettop.feed import Grouping
+from nettop.model.types import Dist, Group
+from nettop.text import units
+from nettop.tui.glyphs import Glyphs
+from nettop.tui.panes.rx import axis
+from nettop.tui.panes.tx import box_of
+from nettop.tui.style import LEVEL_ROLES, Role
+from nettop.tui.widgets.lines import BLANK, Line, Part, line, wrapped
+
+D, B = Role.DIM, Role.BOLD
+TITLES = {
+    Grouping.PROCESS: "PROCESS",
+    Grouping.PROGRAM: "PROGRAM",
+    Grouping.REMOTE: "REMOTE",
+    Grouping.LOCAL: "LOCAL",
+    Grouping.CGROUP: "CGROUP",
+    Grouping.NETNS: "NETNS",
+}
+BY_RTT = (Grouping.REMOTE, Grouping.NETNS)  # the box is of round-trip times, else of RX waits
+TAIL = 21  # WHO and WHY
+LEAST_GROUPS = 4  # of fewer none is said to differ from the others
+SLOW_TIMES, SLOW_NS = 3.0, 1_000_000  # so many times their median, and so much above it
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    title: str
+    cells: int
+    least: int  # smallest width of the screen that shows it
+    text: Callable[[Group, float | None], str]
+
+
+_REMOTE_ONLY = "×MED"
+COLUMNS = (
+    _Column("SOCKS", 6, 0, lambda g, f: str(g.sockets)),
+    _Column("UNW", 4, 0, lambda g, f: units.count(g.unwell)),
+    _Column("TX", 4, 76, lambda g, f: units.bits_per_s(g.tx_bytes_per_s)),
+    _Column("RX", 4, 76, lambda g, f: units.bits_per_s(g.rx_bytes_per_s)),
+    _Column("RETR/s", 6, 130, lambda g, f: units.rate(g.retrans_per_s)),
+    _Column("RETR%", 5, 76, lambda g, f: units.percent(g.retr_pct)),
+    _Column("SRTT50", 6, 66, lambda g, f: units.time(g.rtt50_ns)),
+    _Column("SRTTMAX", 7, 150, lambda g, f: units.time(g.rtt_max_ns)),
+    _Column(_REMOTE_ONLY, 5, 66, lambda g, f: units.ratio(f)),
+    _Column("RXW99", 7, 100,
+            lambda g, f: units.time(g.waits.p99_ns or None, rough=g.waits.p99_ns < g.waits.max_ns)),
+    _Column("SNDQ", 4, 160, lambda g, f: units.size(g.wqueue_bytes)),
+    _Column("RCVQ", 4, 160, lambda g, f: units.size(g.rqueue_bytes)),
+)  # fmt: skip
+
+
+def columns_of(grouping: Grouping, width: int) -> list[_Column]:
+    return [
+        c
+        for c in COLUMNS
+        if width >= c.least and (c.title != _REMOTE_ONLY or grouping is Grouping.REMOTE)
+    ]
+
+
+def box_cells(width: int) -> int:
+    """Cells of the box; 0: there is no room for it."""
+    return 0 if width < 110 else 20 if width < 170 else 40
+
+
+def name_cells(grouping: Grouping, width: int) -> int:
+    used = sum(c.cells + 1 for c in columns_of(grouping, width))
+    box = box_cells(width)
+    return max(12, width - 3 - used - (box + 1 if box else 0) - TAIL)
+
+
+def equals(groups: Sequence[Group], grouping: Grouping) -> dict[int, list[Group]]:
+    """Remote ends with the same port, by that: backends, whose times should be alike. None where
+    they are too few."""
+    out: dict[int, list[Group]] = {}
+    for group in groups if grouping is Grouping.REMOTE else ():
+        if group.port and group.rtt50_ns:
+            out.setdefault(group.port, []).append(group)
+    return {port: some for port, some in out.items() if len(some) >= LEAST_GROUPS}
+
+
+def factors(groups: Sequence[Group], grouping: Grouping) -> list[float | None]:
+    """Of each group: SRTT50 by the median of its equals'; None: it has none."""
+    by_port = equals(groups, grouping)
+    out: list[float | None] = []
+    for g in groups:
+        others = [each.rtt50_ns or 0 for each in by_port.get(g.port or 0, ()) if each is not g]
+        known = bool(others) and g.rtt50_ns is not None
+        out.append((g.rtt50_ns or 0) / median(others) if known else None)
+    return out
+
+
+def is_slow(group: Group, factor: float | None) -> bool:
+    """Much slower than the other groups, by a time that matters."""
+    if factor is None or group.rtt50_ns is None or factor < SLOW_TIMES:
+        return False
+    return group.rtt50_ns - group.rtt50_ns / factor >= SLOW_NS
+
+
+def ordered(groups: Sequence[Group], grouping: Grouping) -> list[Group]:
+    """As they came, worst first; inside a level the slow one among equals before them."""
+    by = dict(zip(map(id, groups), factors(groups, grouping), strict=True))
+    return sorted(groups, key=lambda g: (-g.level, not is_slow(g, by[id(g)])))
+
+
+def _times(group: Group, grouping: Grouping) -> Dist:
+    """What the box shows."""
+    if grouping not in BY_RTT:
+        return group.waits
+    p50, p90, most = group.rtt50_ns, group.rtt90_ns, group.rtt_max_ns
+    if not p50 or not p90 or not most:
+        return Dist()
+    return Dist(group.sockets, 0, p50, p90, p90, most)
+
+
+def titles(grouping: Grouping, width: int) -> Line:
+    parts = [" " * 3, TITLES.get(grouping, "").ljust(name_cells(grouping, width))]
+    parts += [f" {c.title:>{c.cells}}" for c in columns_of(grouping, width)]
+    if cells := box_cells(width):
+        parts.append(f" {axis(cells)[:cells]:<{cells}}")
+    text = "".join(parts) + " WHO  WHY"
+    return line((text.ljust(width)[:width], Role.TITLE))
+
+
+def group_line(
+    group: Group,
+    factor: float | None,
+    grouping: Grouping,
+    width: int,
+    g: Glyphs,
+    *,
+    selected: bool,
+    letter: str,
+    why: str,
+) -> Line:
+    """letter: A or B of what is compared; why: of the worst member's verdict, "" well."""
+    sign = (" ", g.watch, g.unwell)[group.level]
+    loud = LEVEL_ROLES[group.level]
+    room = name_cells(grouping, width)
+    name = group.title if len(group.title) <= room else group.title[: room - 1] + g.ellipsis
+    slow = is_slow(group, factor)
+    parts: list[Part] = [
+        (letter or (g.cursor if selected else " "), Role.FOCUS),
+        (sign, loud),
+        (" ", Role.NORMAL),
+        (name, Role.REVERSE if selected else Role.NORMAL),
+        (" " * (room - len(name)), Role.NORMAL),
+    ]
+    for column in columns_of(grouping, width):
+        text = column.text(group, factor)
+        role = D if text in ("0", units.ABSENT) else Role.NORMAL
+        if column.title == "UNW" and group.unwell:
+            role = Role.UNWELL
+        elif column.title in ("SRTT50", _REMOTE_ONLY) and slow:
+            role = Role.WATCH
+        parts.append((" " * (column.cells - len(text) + 1), Role.NORMAL))
+        parts.append((text, role))
+    if cells := box_cells(width):
+        times = _times(group, grouping)
+        box = box_of(times, cells, g) if times.count else " " * cells
+        parts += [(" ", Role.NORMAL), (box, Role.WATCH if slow else D)]
+    if why:
+        parts.append((f" {group.who or '':<4} {why}", loud))
+    elif slow:
+        parts.append((" –    slower", Role.WATCH))
+    return tuple(parts)
+
+
+def notes(groups: Sequence[Group], grouping: Grouping, width: int) -> list[Line]:
+    """Below the groups: their median, which one is slow among equals, what the signs mean."""
+    lines: list[Line] = [BLANK]
+    by = {id(g): f for g, f in zip(groups, factors(groups, grouping), strict=True)}
+    for port, some in equals(groups, grouping).items():
+        slow = [g for g in some if is_slow(g, by[id(g)])]
+        many = f"of {len(some)} at :{port}"
+        if len(slow) == 1:
+            group, factor = slow[0], by[id(slow[0])] or 1.0
+            others = units.time((group.rtt50_ns or 0) / factor)
+            said = (
+                f"{group.title} has srtt {units.time(group.rtt50_ns)}, {units.ratio(factor)} the "
+                f"median of the others ({others}); whether it is that host or its last link is not "
+                "known from here"
+            )
+            lines += wrapped(line((f"one {many} is slow: ", B), said), width)
+        elif slow:
+            lines.append(line((f"{len(slow)} {many} are slow by the median of the others", B)))
+    if any(by.values()):
+        text = "×MED: SRTT50 by the median of the others with the same port"
+        lines.append(line((text, D)))
+    if box_cells(width):
+        what = "the sockets' srtt" if grouping in BY_RTT else "RX queue wait, to a factor of 2"
+        marks = "├ p50 ┤ p90" if grouping in BY_RTT else "├ p50 ┼ p90 ┤ p99"
+        lines.append(line((f"{marks} · max of {what}, one axis for all", D)))
+    return lines

@@ -1,0 +1,95 @@
+"""Groups beside each other: the slow one among equals, boxes on one axis, nothing cut."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from nettop.feed import Grouping
+from nettop.model.buckets import dist_of
+from nettop.model.types import Because, Dist, Group, Level, Verdict
+from nettop.tui.glyphs import ASCII, UTF8
+from nettop.tui.group_lines import factors, group_line, is_slow, notes, ordered, titles
+from nettop.tui.widgets.lines import Line, width_of
+
+MS = 1_000_000
+BASE = Group(
+    title="10.0.4.11:8080", filter_text="dst 10.0.4.11:8080", sockets=96, unwell=0, watch=0,
+    level=Level.OK, verdict=None, verdict_value=0.0, who=None, because=Because(0), worst_cookie=1,
+    rtt50_ns=600_000, rtt90_ns=700_000, rtt_max_ns=3 * MS, rqueue_bytes=0, wqueue_bytes=0,
+    tx_bytes_per_s=1e6, rx_bytes_per_s=1e6, retrans_per_s=0.0, retr_pct=0.0,
+    port=8080, waits=Dist(10, 10, 10_000, 20_000, 40_000, 50_000),
+)  # fmt: skip
+
+
+def peers(*rtts_ns: int) -> list[Group]:
+    return [
+        replace(BASE, title=f"10.0.4.{11 + i}:8080", rtt50_ns=ns, rtt90_ns=ns, worst_cookie=i)
+        for i, ns in enumerate(rtts_ns)
+    ]
+
+
+def text_of(line: Line) -> str:
+    return "".join(text for text, _ in line)
+
+
+def test_a_factor_is_to_the_median_of_the_others() -> None:
+    some = peers(500_000, 600_000, 5 * MS, 700_000, 800_000)
+    by = factors(some, Grouping.REMOTE)
+    assert by[2] == pytest.approx(5 * MS / 650_000)
+    assert by[0] == pytest.approx(500_000 / 750_000)
+    assert factors(some, Grouping.PROGRAM) == [None] * 5, "they have nothing in common"
+    assert factors(some[:3], Grouping.REMOTE) == [None] * 3, "too few to have a median"
+    assert factors([*some[:4], replace(BASE, rtt50_ns=None)], Grouping.REMOTE)[4] is None
+    elsewhere = [replace(BASE, port=443), replace(BASE, port=None)]
+    assert factors([*some, *elsewhere], Grouping.REMOTE) == [*by, None, None], "no backends of it"
+
+
+def test_slow_is_both_a_ratio_and_a_time() -> None:
+    assert is_slow(replace(BASE, rtt50_ns=5 * MS), 7.0)
+    assert not is_slow(replace(BASE, rtt50_ns=90_000), 30.0), "microseconds"
+    assert not is_slow(replace(BASE, rtt50_ns=50 * MS), 1.4)
+    assert not is_slow(BASE, None)
+
+
+def test_the_slow_one_is_above_its_equals_and_named() -> None:
+    some = peers(500_000, 600_000, 700_000, 800_000, 9_700_000)
+    assert [g.worst_cookie for g in ordered(some, Grouping.REMOTE)] == [4, 0, 1, 2, 3]
+    sick = replace(some[1], level=Level.UNWELL)
+    assert ordered([sick, *some], Grouping.REMOTE)[0] is sick
+    said = " ".join(text_of(each) for each in notes(some, Grouping.REMOTE, 200))
+    assert (
+        "one of 5 at :8080 is slow: 10.0.4.15:8080 has srtt 9.70ms, 15× the median of the others"
+        in said
+    )
+    assert "(650µs)" in said
+    same = notes(peers(*[600_000] * 8), Grouping.REMOTE, 200)
+    assert "slow" not in " ".join(text_of(each) for each in same)
+
+
+def test_waits_come_from_octaves_and_never_too_low() -> None:
+    octaves = [0] * 32
+    octaves[5], octaves[9] = 99, 1  # 1-2 µs, 16-32 µs
+    assert dist_of(octaves, 7, 30_000) == Dist(100, 7, 2048, 2048, 2048, 30_000)
+    octaves[9] = 2
+    assert dist_of(octaves, 7, 30_000).p99_ns == 30_000, "not above the largest"
+    assert dist_of([0] * 32, 0, 0) == Dist()
+
+
+@pytest.mark.parametrize("grouping", [g for g in Grouping if g])
+@pytest.mark.parametrize("width", [*range(60, 130, 7), 120, 160, 200, 240])
+def test_titles_stand_over_their_cells_and_nothing_is_cut(grouping: Grouping, width: int) -> None:
+    bad = replace(
+        BASE, title="a-very-long-name-of-a-program-or-of-a-container/4194303", level=Level.UNWELL,
+        unwell=12, verdict=Verdict.UNREAD, who="peer", sockets=99_999,
+    )  # fmt: skip
+    for g in (UTF8, ASCII):
+        for why in ("window 0 12m04s", "", "accept full"):
+            made = group_line(bad, 74.2, grouping, width, g, selected=True, letter="", why=why)
+            assert width_of(made) <= width
+            assert why in text_of(made)
+            head = text_of(titles(grouping, width))
+            assert len(head) == width
+            at = head.index(" SRTT50") + 7 if " SRTT50" in head else 0
+            assert not at or text_of(made)[at - 1] in "sn", "a time ends where its title does"
