@@ -24,6 +24,8 @@ from nettop.model.types import (
 )
 
 if TYPE_CHECKING:
+    from nettop.engine.handle import PackedRows
+    from nettop.model.tcpinfo import InfoField
     from nettop.query.compile import Filter
 
 WINDOW = 256
@@ -201,3 +203,30 @@ class EngineFeed:
             for row in rows:
                 yield row, (self._deriver.detail_of(row) if with_detail else None)
             offset += len(rows)
+
+    def _packed(self) -> Iterator[PackedRows]:
+        """The same with details, as C has them."""
+        offset = 0
+        while (some := self._deriver.engine.packed(offset, WINDOW))[2]:
+            yield some
+            offset += len(some[2])
+
+    def _packed_source(self, packed: Iterator[PackedRows]) -> PackedRowSource:
+        return PackedRowSource(packed, self._deriver)
+
+
+class PackedRowSource:
+    """As nettop.export wants it."""
+
+    def __init__(self, packed: Iterator[PackedRows], deriver: Deriver) -> None:
+        self.packed = packed
+        self._deriver = deriver
+
+    @property
+    def tail(self) -> tuple[InfoField, ...]:
+        return self._deriver.engine.tail
+
+    def unpack(self, packed: PackedRows, at: int) -> tuple[Row, Detail | None]:
+        """With its names."""
+        row, detail = self._deriver.engine.unpack(packed, at)
+        return self._deriver.name(row), detail

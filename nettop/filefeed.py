@@ -178,6 +178,9 @@ class FileFeed:
                 yield row, self._detail(row) if with_detail else None
             offset += len(rows)
 
+    def packed_all(self, *, everything: bool = False) -> None:
+        """What the file leaves out is in no record."""
+
     def events(
         self, cookies: Sequence[int], *, most: int, types: Collection[EventType] = ALL_TYPES
     ) -> list[Event]:

@@ -17,6 +17,7 @@ from nettop.model.types import Detail, Model, Row
 
 if TYPE_CHECKING:
     from nettop.engine.handle import PackedRows
+    from nettop.enginefeed import PackedRowSource
     from nettop.lookback import LookBack
     from nettop.query.compile import Filter, NameSets
     from nettop.sample import Sample
@@ -284,6 +285,20 @@ class LiveFeed(EngineFeed):
                     if self._thread is not None and at % EXPORT_SLICE == 0:
                         time.sleep(PACE_SLEEP_S)  # the screen has keys to answer
                     yield self._deriver.name(row), detail
+
+    def packed_all(self, *, everything: bool = False) -> PackedRowSource:
+        """As rows_all, with details, as C has them: there is nothing to pace."""
+        return self._packed_source(self._all_packed(everything))
+
+    def _all_packed(self, everything: bool) -> Iterator[PackedRows]:
+        if self._thread is None and not everything:
+            yield from self._packed()
+            return
+        with self._exporting:
+            for packed in self._copied(True, everything):
+                yield packed
+                if self._ended:
+                    raise NettopError("ended before all was written: nothing is left of it")
 
     def _copied(self, with_detail: bool, everything: bool) -> Iterator[PackedRows]:
         """Of the sockets in order; each is forgotten as the next is asked for."""

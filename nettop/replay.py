@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from nettop.sources.namesets import container_matches, path_matches
 from nettop.text.clean import clean
 
 if TYPE_CHECKING:
+    from nettop.engine.handle import PackedRows
+    from nettop.enginefeed import PackedRowSource
     from nettop.query.compile import Filter
 
 _ALL_DETAILS = 0xFFFFFFFF
@@ -190,15 +193,29 @@ class ReplayFeed(EngineFeed):
         self, *, with_detail: bool = True, everything: bool = False
     ) -> Iterator[tuple[Row, Detail | None]]:
         """Every matched socket in order; everything: whatever the filter."""
-        if not everything or self._filter is None:
+        with self._unfiltered(everything):
             yield from self._rows(with_detail)
+
+    def packed_all(self, *, everything: bool = False) -> PackedRowSource:
+        """The same with details, as C has them."""
+        return self._packed_source(self._all_packed(everything))
+
+    def _all_packed(self, everything: bool) -> Iterator[PackedRows]:
+        with self._unfiltered(everything):
+            yield from self._packed()
+
+    @contextmanager
+    def _unfiltered(self, everything: bool) -> Iterator[None]:
+        """Without the filter, if everything is wanted."""
+        if not everything or self._filter is None:
+            yield
             return
         text, self.filter_text = self.filter_text, None
         try:
             with self._deriver.run_kept():
                 self._set_filter_text()
                 self._reorder()
-                yield from self._rows(with_detail)
+                yield
         finally:
             self.filter_text = text
             with self._deriver.run_kept():

@@ -8,6 +8,8 @@
 
 #include "nt_api.cdef.h"
 
+#include "nt_emit.cdef.h"
+
 #include "nt_sample.cdef.h"
 
 #include "nt_plane_wait.cdef.h"

@@ -18,6 +18,7 @@ from nettop.engine.wire import (
     detail_of,
     dist_of,
     proc_of,
+    row_of,
     rows_of,
     sort_number,
 )
@@ -294,12 +295,21 @@ class Engine:
 
     def unpacked(self, packed: PackedRows) -> Iterator[tuple[Row, Detail | None]]:
         """What packed() holds, as a window and its details give it."""
+        for at in range(len(packed[2])):
+            yield self.unpack(packed, at)
+
+    def unpack(self, packed: PackedRows, at: int) -> tuple[Row, Detail | None]:
+        """One of what packed() holds."""
         raw, details, known = packed
-        for at, row in enumerate(rows_of(raw, len(known))):
-            detail = None
-            if known[at]:
-                detail = detail_of(details[at], self._tail(), tcp=row.proto == Proto.TCP)
-            yield self._named(row), detail
+        row, detail = row_of(raw, at), None
+        if known[at]:
+            detail = detail_of(details[at], self._tail(), tcp=row.proto == Proto.TCP)
+        return self._named(row), detail
+
+    @property
+    def tail(self) -> tuple[InfoField, ...]:
+        """Layout of tcp_info's last word on the kernel that sent it."""
+        return self._tail()
 
     def _named(self, row: Row) -> Row:
         cong = row.rec.cong_id

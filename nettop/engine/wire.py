@@ -124,12 +124,16 @@ def pack_plane(plane: Plane) -> bytes:
 
 def rows_of(raw: bytes, count: int) -> Iterator[Row]:
     """The first `count` struct nt_row of a buffer."""
-    for i in range(count):
-        at = i * ROW_SIZE
-        row = Row(Rec._make(REC.unpack_from(raw, at)), proc_of(raw, at + _PROC_AT))
-        if _U32.unpack_from(raw, at + _HAS_AT)[0]:
-            row.plane = plane_of(raw, at + _PLANE_AT)
-        yield row
+    return (row_of(raw, i) for i in range(count))
+
+
+def row_of(raw: bytes, i: int) -> Row:
+    """The struct nt_row number i of a buffer."""
+    at = i * ROW_SIZE
+    row = Row(Rec._make(REC.unpack_from(raw, at)), proc_of(raw, at + _PROC_AT))
+    if _U32.unpack_from(raw, at + _HAS_AT)[0]:
+        row.plane = plane_of(raw, at + _PLANE_AT)
+    return row
 
 
 def cookies_of(raw: bytes) -> set[int]:
@@ -146,11 +150,11 @@ def pack_row(rec: Any, proc: Proc, plane: Plane = NO_PLANE) -> bytes:
     )
 
 
-_SKMEM = ("rmem_alloc", "rcvbuf", "wmem_alloc", "sndbuf", "fwd_alloc", "wmem_queued", "optmem",
+SKMEM = ("rmem_alloc", "rcvbuf", "wmem_alloc", "sndbuf", "fwd_alloc", "wmem_queued", "optmem",
           "backlog", "drops")  # fmt: skip
-_ATTRS = {"tos": 1, "tclass": 2, "shutdown": 4, "v6only": 8, "mark": 16, "class_id": 32,
+ATTRS = {"tos": 1, "tclass": 2, "shutdown": 4, "v6only": 8, "mark": 16, "class_id": 32,
           "sockopt": 64}  # fmt: skip
-_MEMINFO = ("rmem", "wmem", "fmem", "tmem")
+MEMINFO = ("rmem", "wmem", "fmem", "tmem")
 _CONG_INFO: dict[int, tuple[str, ...]] = {
     3: ("vegas_enabled", "vegas_rttcnt", "vegas_rtt", "vegas_minrtt"),
     16: ("bbr_bw_lo", "bbr_bw_hi", "bbr_min_rtt", "bbr_pacing_gain", "bbr_cwnd_gain"),
@@ -182,7 +186,7 @@ def detail_of(record: Any, tail: tuple[InfoField, ...], *, tcp: bool = True) -> 
     info_len = min(record.info_len, ffi.sizeof(record.info)) if tcp else 0
     attrs: dict[str, int | str] = {}
     has = record.has
-    for name, bit in _ATTRS.items():
+    for name, bit in ATTRS.items():
         if has & bit:
             attrs[name] = int(getattr(record, name))
     ulp = bytes(ffi.buffer(record.ulp)).split(b"\0", 1)[0]
@@ -192,8 +196,8 @@ def detail_of(record: Any, tail: tuple[InfoField, ...], *, tcp: bool = True) -> 
         cookie=int(record.cookie),
         tcp_info=decode(bytes(ffi.buffer(record.info, info_len)), info_len, tail),
         tcp_info_len=int(record.info_len) if tcp else 0,
-        meminfo=dict(zip(_MEMINFO, record.meminfo[0 : record.meminfo_len // 4], strict=False)),
-        skmem=dict(zip(_SKMEM, record.skmem[0 : record.skmem_len // 4], strict=False)),
+        meminfo=dict(zip(MEMINFO, record.meminfo[0 : record.meminfo_len // 4], strict=False)),
+        skmem=dict(zip(SKMEM, record.skmem[0 : record.skmem_len // 4], strict=False)),
         cong_info=_cong_info(
             record.cong_info_type, bytes(ffi.buffer(record.cong_info))[: record.cong_info_len]
         ),

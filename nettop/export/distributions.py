@@ -24,14 +24,14 @@ from nettop.model.types import (
 )
 
 _NIC_REST = ("waiting", "unplaced", "before_software")
-_NUMBERS = ("p50_ns", "p90_ns", "p99_ns", "max_ns", "sum_ns")
+DIST_NUMBERS = ("p50_ns", "p90_ns", "p99_ns", "max_ns", "sum_ns")
 
 
 def dist_object(dist: Dist) -> dict[str, Any]:
     """count alone where nothing was measured."""
     out: dict[str, Any] = {"count": dist.count}
     if dist.count:
-        out |= {name: getattr(dist, name) for name in _NUMBERS}
+        out |= {name: getattr(dist, name) for name in DIST_NUMBERS}
     return out
 
 
@@ -147,7 +147,7 @@ def _dist(source: Mapping[str, Any], where: str) -> Dist:
     count = integer(source, "count", where, 64, 0)
     if not count:
         return NO_DIST
-    return Dist(count=count, **{name: integer(source, name, where, 63, 0) for name in _NUMBERS})
+    return Dist(count=count, **{name: integer(source, name, where, 63, 0) for name in DIST_NUMBERS})
 
 
 def plane_of(source: Mapping[str, Any], where: str) -> tuple[Plane, Flag]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -57,7 +57,7 @@ OWNERS = {
 TIMERS = {1: "retransmit", 2: "keepalive", 3: "time_wait", 4: "probe"}
 CHUNK_BYTES = 1 << 16
 
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 _RATES, _INFO, _LIMITED = int(Flag.RATES), int(Flag.INFO), int(Flag.LIMITED)
 _MOVED = int(Flag.MOVED)
 _RETR_PCT, _SKMEM = int(Flag.RETR_PCT), int(Flag.SKMEM)
@@ -91,6 +91,23 @@ def write_json(
         events: what happened in the interval, newest first.
         beyond: events that such lists had no room for, so far.
     """
+    write_object(
+        write, model, element_texts(rows, owners, lines=lines),
+        filter_text=filter_text, lines=lines, events=events, beyond=beyond,
+    )  # fmt: skip
+
+
+def write_object(
+    write: Write,
+    model: Model,
+    texts: Iterable[bytes | memoryview],
+    *,
+    filter_text: str | None = None,
+    lines: bool = True,
+    events: Iterable[Event] = (),
+    beyond: Mapping[EventType, int] | None = None,
+) -> None:
+    """The same of elements that are text already, with between() between two of them."""
     outer = head_object(model, filter_text)
     if model.events is not None:
         outer["events"] = [event_object(event, model) for event in events]
@@ -100,29 +117,40 @@ def write_json(
             list(model.file_events),
             dict(model.file_events_dropped),
         )
-    head = _encode(outer)
-    chunk = [head[:-1], ',"sockets":[']
-    size = len(head)
-    between = ",\n" if lines else ","
-    glue = "\n" if lines else ""
-    for row, detail in rows:
-        text = _socket_text(socket_object(row, detail, owners))
-        chunk.append(glue)
-        chunk.append(text)
-        glue = between
+    chunk: list[bytes] = [encode(outer)[:-1].encode("ascii"), b',"sockets":[']
+    size, glue = len(chunk[0]), b"\n" if lines else b""
+    for text in texts:
+        chunk += (glue, bytes(text))
         size += len(text)
+        glue = b""
         if size >= CHUNK_BYTES:
-            write("".join(chunk).encode("ascii"))
+            write(b"".join(chunk))
             chunk.clear()
             size = 0
-    chunk.append("]}\n")
-    write("".join(chunk).encode("ascii"))
+    chunk.append(b"]}\n")
+    write(b"".join(chunk))
 
 
-def _socket_text(socket: dict[str, Any]) -> str:
-    """The object's text; the parts that are nothing but integers stand last."""
+def between(*, lines: bool) -> bytes:
+    """What stands between two sockets."""
+    return b",\n" if lines else b","
+
+
+def element_texts(
+    rows: Iterable[tuple[Row, Detail | None]], owners: Owners, *, lines: bool
+) -> Iterator[bytes]:
+    """Elements of sockets, with what stands between them."""
+    before = b""
+    for row, detail in rows:
+        yield before + socket_text(row, detail, owners).encode("ascii")
+        before = between(lines=lines)
+
+
+def socket_text(row: Row, detail: Detail | None, owners: Owners) -> str:
+    """An element of sockets; the parts that are nothing but integers stand last."""
+    socket = socket_object(row, detail, owners)
     numbers = [(name, socket.pop(name)) for name in _NUMBERS if name in socket]
-    parts = [_encode(socket)[:-1]]
+    parts = [encode(socket)[:-1]]
     for name, values in numbers:
         parts.append(f',"{name}":{_template(tuple(values)) % tuple(values.values())}')
     parts.append("}")
@@ -132,7 +160,7 @@ def _socket_text(socket: dict[str, Any]) -> str:
 @lru_cache(maxsize=256)
 def _template(names: tuple[str, ...]) -> str:
     """An object of these names with a place for an integer each."""
-    return "{" + ",".join(f"{_encode(name)}:%d" for name in names) + "}"
+    return "{" + ",".join(f"{encode(name)}:%d" for name in names) + "}"
 
 
 def head_object(model: Model, filter_text: str | None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from nettop.text.columns import DEFAULT_WIDTH
 from nettop.text.table import TableStyle
 
 if TYPE_CHECKING:
+    from nettop.export.jsonrows import PackedRowSource
     from nettop.export.parquetout import ParquetTable
 
 EVENTS_MOST = 1000
@@ -48,6 +49,9 @@ class RowFeed(Feed, Protocol):
     ) -> Iterator[tuple[Row, Detail | None]]:
         """Every socket that matches, in order; everything: whatever the filter."""
 
+    def packed_all(self, *, everything: bool = False) -> PackedRowSource | None:
+        """The same with details, as C has them; None: what is not in its records counts too."""
+
     def close(self) -> None: ...
 
 
@@ -74,11 +78,8 @@ def write_tick(
         shown: only sockets that pass the filter; else all.
         file: name of the file that the feed shows.
     """
-    table = form in (Format.TEXT, Format.SVG)
-    detail = not table or any(f.reads("info") for f in style.columns or ())
-    rows = feed.rows_all(with_detail=detail, everything=not shown)
     if form in (Format.JSON, Format.NDJSON):
-        from nettop.export.jsonout import write_json
+        from nettop.export.jsonout import element_texts, write_object
 
         lines = form is Format.JSON
         if not shown:
@@ -87,11 +88,23 @@ def write_tick(
         beyond: Mapping[EventType, int] = {}
         if model.events is not None:
             events, beyond = feed.tick_events(EVENTS_MOST, everything=not shown)
-        write_json(
-            write, model, rows, feed.owners,
+        packed = feed.packed_all(everything=not shown)
+        if packed is None:
+            rows = feed.rows_all(with_detail=True, everything=not shown)
+            texts: Iterator[bytes | memoryview] = element_texts(rows, feed.owners, lines=lines)
+        else:
+            from nettop.export.jsonrows import packed_texts
+
+            texts = packed_texts(packed, feed.owners, lines=lines)
+        write_object(
+            write, model, texts,
             filter_text=filter_text, lines=lines, events=events, beyond=beyond,
         )  # fmt: skip
-    elif form is Format.CSV:
+        return
+    table = form in (Format.TEXT, Format.SVG)
+    detail = not table or any(f.reads("info") for f in style.columns or ())
+    rows = feed.rows_all(with_detail=detail, everything=not shown)
+    if form is Format.CSV:
         from nettop.export.csvout import write_rows
 
         write_rows(write, model, rows, style.columns)

@@ -185,16 +185,27 @@ def _plan(
 ) -> tuple[struct.Struct, tuple[str, ...], tuple[InfoField, ...]]:
     """One unpacking for all whole members of a length, and the members that are bits or overlap."""
     whole, bits, fmt, at = [], [], "<", 0
-    for item in sorted((*TCP_INFO, *tail), key=lambda item: item.offset):
+    for item in in_order(tail):
         if item.offset + item.size > length:
             continue
-        if item.width or item.size == 3 or item.offset < at:
+        if _alone(item) or item.offset < at:
             bits.append(item)
             continue
         fmt += f"{item.offset - at}x{_FORMATS[item.size][1]}"
         at = item.offset + item.size
         whole.append(item.name)
     return struct.Struct(fmt), tuple(whole), tuple(bits)
+
+
+def _alone(item: InfoField) -> bool:
+    """Is not read with the others."""
+    return bool(item.width) or item.size == 3
+
+
+def in_order(tail: tuple[InfoField, ...] = ()) -> list[InfoField]:
+    """All members as decode() has them: whole ones by offset, then bits."""
+    items = sorted((*TCP_INFO, *tail), key=lambda item: item.offset)
+    return sorted(items, key=_alone)
 
 
 def decode(raw: bytes, length: int, tail: tuple[InfoField, ...] = ()) -> dict[str, int]:

@@ -99,6 +99,9 @@ class Rows:
         for row, detail in self._rows:
             yield row, detail if with_detail else None
 
+    def packed_all(self, *, everything: bool = False) -> None:
+        return None
+
     def owners(self, inode: int) -> list[Proc]:
         return self._holders
 

@@ -78,7 +78,7 @@ ELSEWHERE = {"nt_info"}
 # Python takes these from the helper by name, or has no use for them.
 BY_NAME = {
     "nt_buckets", "nt_number", "nt_type", "nt_base", "nt_text_key", "nt_stages_method",
-    "nt_section_kind", "nt_dump_how", "nt_how",
+    "nt_section_kind", "nt_dump_how", "nt_how", "nt_emit_code", "nt_emit_base", "nt_emit_end",
 }  # fmt: skip
 
 
@@ -112,4 +112,4 @@ def test_attributes_of_a_detail() -> None:
     """nt_detail.has names its members in comments, in the order of the bits."""
     text = (INCLUDE / "nt_wire.cdef.h").read_text()
     said = dict(re.findall(r"\buint\d+_t (\w+);\s*/\* with has & (\d+)", text))
-    assert {name: int(bit) for name, bit in said.items()} == wire._ATTRS
+    assert {name: int(bit) for name, bit in said.items()} == wire.ATTRS

@@ -300,12 +300,18 @@ def test_an_export_ends_with_the_feed_and_leaves_nothing(pairs: Pairs, tmp_path:
         def __getattr__(self, name: str) -> Any:
             return getattr(feed, name)
 
-        def rows_all(self, **options: Any) -> Iterator[Any]:
-            rows = feed.rows_all(**options)
-            yield next(rows)
-            asked.set()
-            _wait(lambda: feed._ended)
-            yield from rows
+        def packed_all(self, **options: Any) -> Any:
+            source = feed.packed_all(**options)
+            packed = source.packed
+
+            def slow() -> Iterator[Any]:
+                yield next(packed)
+                asked.set()
+                _wait(lambda: feed._ended)
+                yield from packed
+
+            source.packed = slow()
+            return source
 
     def export() -> None:
         model = feed.latest()
