@@ -12,7 +12,7 @@ from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.tx import Sends
 from nettop.tui.panes.views import Views
 
-GROUP_SOCKETS = 256  # of a group: so many the planes tell fine times of
+GROUP_SOCKETS = 256  # of a group: so many have fine times
 MOST_EVENTS = 512  # that are looked at, so that repeats become one line
 
 
