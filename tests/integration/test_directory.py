@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 import json
 import os
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.glass import Glass
 
 pytest.importorskip("nettop._native", reason="the C helper is not built")
 
@@ -133,21 +136,20 @@ def test_the_screen_ticks_and_ends(slow: Directory, port: int) -> None:
         slow.argv("--no-bpf", "-l", "-d", "0.2", "--columns", "user,local", f"sport = :{port}"),
         env=slow.environ, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
     )  # fmt: skip
-    out = b""
+    glass, utf8 = Glass(80, 24), codecs.getincrementaldecoder("utf-8")()
 
-    def read_until(text: bytes, seconds: float) -> float:
-        nonlocal out
-        while text not in out:
-            assert time.monotonic() - begin < seconds, out[-2000:]
+    def read_until(text: str, seconds: float) -> float:
+        while text not in "\n".join(glass.text):
+            assert time.monotonic() - begin < seconds, glass.text
             if select.select([master], [], [], 0.1)[0]:
                 with suppress(OSError):
-                    out += os.read(master, 65536)
+                    glass.feed(utf8.decode(os.read(master, 65536)))
         return time.monotonic() - begin
 
     try:
-        first = read_until(b" 500", LATE_S - 1)  # ten of the twenty fit
+        first = read_until(" 500", LATE_S - 1)  # ten of the twenty fit
         assert first < LATE_S - 1
-        read_until(b"dir500", 15)  # it comes when it comes, without a key
+        read_until("dir500", 15)  # it comes when it comes, without a key
         os.write(master, b"q")
         ended = time.monotonic()
         while child.poll() is None:
