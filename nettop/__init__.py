@@ -4,7 +4,7 @@ This file is the map: it imports nothing, so that every start stays cheap.
 
 Rooms
     cli            reads the command line, opens a feed, chooses a screen or plain output
-    options        argv to Options; optionvalues, ssargs; probe, watch have their own
+    options        argv to Options; optionvalues, ssargs; probe, watch, serve have their own
     config/        config.toml, NETTOP_ variables and the view that was saved
     commands/      record, replay, why, the topics of nettop help, the man page, completion
     headless       tables, JSON, CSV and snapshots without a screen; doctor: what works here
@@ -31,6 +31,8 @@ Rooms
     text/          every word of output: fields, verdicts, units, cells, tables, keys, usage,
                    explanations, cleaning of foreign text
     compare/       nettop diff: what both sides counted, its error, and what is said of it
+    metrics/       what nettop serve counts of groups of sockets, and how it is written
+    serve/         nettop serve: the server that Prometheus reads
     query/         filters: grammar, tree, program for the helper
     export/        JSON, CSV, SVG, text; reading a snapshot back
     clocks/        PHCs against the system clock: nettop clocks
@@ -61,6 +63,7 @@ Threads
     nettop-past     Timeline: seeks with a second feed, while the one that is shown answers
     nettop-warm     WarmTicks: reads the ticks around the one that is shown
     nettop-parquet  ParquetTable: writes the file, so that no signal cuts a tick
+    nettop-serve    answers scrapers of nettop serve with the last tick; without capabilities
     nettop-then     starts the command of watch --then, without capabilities, and waits for it
     users           asks a directory service for names, so that nothing else waits for it
     further ones    nettop-phc and the watch of clocks; prober; an undo with a time limit

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from nettop import __version__, debug
 from nettop.ending import Stopped, ending
@@ -101,6 +101,8 @@ def _main(argv: Sequence[str]) -> int:
         return _watch(argv, environ)
     if options.command == "why":
         return _why(argv, environ)
+    if options.command == "serve":
+        return _serve(argv, environ)
     if options.command == "probe":
         return _probe(argv[1:], environ)
     if options.command == "reflect":
@@ -261,6 +263,17 @@ def _why(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         if options.stretch is not None:
             return why.run_file(options)
         return why.run_live(options, lambda: open_live(options.poll, screen=False))
+
+
+def _serve(argv: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
+    from nettop.serve.command import run
+    from nettop.serve.options import parse_serve
+
+    options = parse_serve(argv[1:], environ)
+    _begin_debug(options.poll.debug, argv)
+    ending.raises()
+    compile_options_filter(options.poll)  # a mistake in it is said before anything is opened
+    run(options, lambda: open_live(options.poll, screen=False))
 
 
 def _reflect(words: Sequence[str], environ: Mapping[str, str]) -> int:

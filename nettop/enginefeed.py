@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from nettop.derive import Deriver
+from nettop.derive import Deriver, RowNames
+from nettop.engine.counted import Counted, counted
 from nettop.feed import Grouping
 from nettop.heldrows import HeldRows
 from nettop.history import Histories
@@ -16,6 +17,7 @@ from nettop.model.types import (
     Detail,
     Group,
     Histogram,
+    HostCounters,
     Model,
     Point,
     Proc,
@@ -186,6 +188,24 @@ class EngineFeed:
 
     def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
         return list(self._deriver.log.closed(cookies, most=most, filtered=True))
+
+    def closed_since(self, seq: int, *, most: int, filtered: bool) -> Sequence[Closed]:
+        """Sockets that closed and whose event has this number or a higher one, newest first."""
+        return self._deriver.log.closed((), most=most, after=seq, filtered=filtered)
+
+    def counted(self) -> Iterator[Counted]:
+        """What metrics count of every matched socket; for the thread that polls."""
+        return counted(self._deriver.engine)
+
+    @property
+    def row_names(self) -> RowNames:
+        """What this host calls the numbers of its sockets."""
+        return self._deriver.names
+
+    @property
+    def host_counters(self) -> HostCounters:
+        """As they were read last."""
+        return self._deriver.facts.counters
 
     def history(self, cookie: int | None) -> list[Point]:
         return self._histories.of(cookie)

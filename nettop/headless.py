@@ -138,7 +138,7 @@ def _run(
     if most == 1:
         parts = min(ONCE_INTERVALS, max(1, int(options.delay_s / SHORTEST_S)))
         model = observe(feed, options.delay_s / parts, parts if options.delay_given else 0)
-        _warn(model, options, feed)
+        warn(model, options, feed)
         ticks = Ticks(write, form, style)
         _add_tick(ticks, feed, model, options)
         ticks.end()
@@ -152,7 +152,7 @@ def _run(
             model = pace.tick(feed)
             check_readable(model, feed)
             if number == 0:
-                _warn(model, options, feed)
+                warn(model, options, feed)
             elif form is Format.TEXT and not options.no_header:
                 write(b"\n")
             _add_tick(ticks, feed, model, options)
@@ -186,7 +186,7 @@ def _write_one(
     write: Callable[[bytes], object], feed: RowFeed, model: Model, form: Format, options: Options
 ) -> None:
     style = text_style(options, to_file=True)
-    _warn(model, options, feed)
+    warn(model, options, feed)
     ticks = Ticks(write, form, style)
     _add_tick(ticks, feed, model, options)
     ticks.end()
@@ -250,7 +250,7 @@ def check_readable(model: Model, feed: RowFeed) -> None:
         raise NettopError(f"cannot read sockets: {diag.reason}{fix}")
 
 
-def _warn(model: Model, options: Options, feed: RowFeed) -> None:
+def warn(model: Model, options: Options, feed: RowFeed) -> None:
     """Warns of an option or a filter that was given while its plane is off."""
     if feed.live and options.no_header and not model.intervals:
         _note("verdicts of one poll: most must hold in two intervals: add -d SECS")

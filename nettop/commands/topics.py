@@ -293,6 +293,12 @@ def comparing() -> str:
     return comparing()
 
 
+def metrics() -> str:
+    from nettop.metrics.topic import topic
+
+    return topic()
+
+
 def files() -> str:
     return _FILES
 
@@ -359,6 +365,7 @@ TOPICS: dict[str, tuple[str, Callable[[], str]]] = {
     "files": ("snapshots, CSV, recordings", files),
     "systemd": ("a unit that records day and night, to be put in place", unit.service),
     "comparing": ("nettop diff: what is compared, when a change counts, --fail", comparing),
+    "metrics": ("nettop serve: groups, and what each metric counts", metrics),
     "json": ("every key of the JSON", json_keys),
     "man": ("nettop(1), as man reads it: nettop help man | man -l -", man),
     "config": ("config.toml with every setting, as --print-config writes it", config),

@@ -12,6 +12,7 @@ from nettop.compare.bands import Bucket
 from nettop.compare.tally import SEGMENT_BYTES, Key, Side, Tally
 from nettop.engine.edges import OCTAVE_EDGES
 from nettop.feed import Grouping
+from nettop.model.services import EPHEMERAL, service_of
 from nettop.model.types import (
     AF_INET6,
     Detail,
@@ -33,7 +34,6 @@ ACTIVE = (
     "level >= unwell or not tx >= 0 or tx > 0 or rx > 0 or retr/s > 0 or drops/s > 0 "
     "or rxwait.n > 0"
 )
-EPHEMERAL = 32768  # where Linux begins to choose ports of clients (ip_local_port_range)
 ALL = ("all",)
 _OCTAVES = struct.Struct("<32I")
 _PER_SECOND = ("retr/s", "drops/s", "resets/s", "rxwait.n", "tx", "rx")
@@ -186,14 +186,7 @@ class Gatherer:
     def _service(self, row: Row) -> tuple[bool, int]:
         """Whether the socket serves, and the port of the service, ours or the peer's."""
         rec = row.rec
-        ours, theirs = rec.sport, rec.dport
-        if not theirs or (rec.netns, ours) in self._serving:
-            return True, ours
-        if (rec.netns, theirs) in self._serving:
-            return False, theirs
-        if (ours >= EPHEMERAL) != (theirs >= EPHEMERAL):
-            return ours < EPHEMERAL, min(ours, theirs)
-        return ours < theirs, min(ours, theirs)
+        return service_of(rec.netns, rec.sport, rec.dport, self._serving)
 
     def _all_title(self) -> str:
         return "all sockets" if self.whole else "all that match"

@@ -28,6 +28,14 @@ and is ended after 10 minutes, or together with nettop, which says its exit
 code. Values are in its environment alone, never in its text:
 """ + "".join(f"  {name:<18}{what}\n" for name, what in VARIABLES.items())
 
+_SERVE_PROXY = """\
+There is no password and no TLS: it listens on loopback, where only names that
+are addresses, or localhost, are answered. From outside let a proxy ask for a
+password, such as nginx:
+  location /metrics { auth_basic nettop; auth_basic_user_file /etc/nginx/nettop;
+                      proxy_pass http://127.0.0.1:9478; }
+"""
+
 COMMANDS: dict[str, Command] = {
     "live": Command(
         "[OPTIONS] [FILTER ...]",
@@ -80,6 +88,16 @@ COMMANDS: dict[str, Command] = {
         "Exit codes: 0 nothing worse, or no --fail holds; 1 something is, or one does; 2 wrong "
         "command line or unreadable file; 3 cannot tell. nettop help comparing: stretches, "
         "groups, what is compared and when a change counts, EXPR.",
+    ),
+    "serve": Command(
+        "serve [ADDR:PORT] [FILTER ...]",
+        "metrics of groups of sockets for Prometheus, at http://127.0.0.1:9478/metrics or there",
+        "What the sockets do is added up in groups: by program and port of the service, or --by. "
+        "The port is that of the service, never of a client. The groups that move most have "
+        "series of their own, those with unwell sockets first; all others are counted together "
+        "as `other`, and how many they are. nettop help metrics says what is counted; the [peers] "
+        "of config.toml name networks for --by peer.",
+        _SERVE_PROXY,
     ),
     "doctor": Command(
         "doctor [--json] [--require PLANES] [--verbose] [--clear-tx-flags]",
@@ -135,8 +153,8 @@ class Option:
 
 _WHEN, _WRITTEN, _WHICH = "When and how often", "What is written", "Which sockets"
 _BPF, _SCREEN, _DEBUGGING = "BPF planes", "Screen", "When nettop itself is at fault"
-_POLLING = ("live", "record", "watch")
-_SOURCES = ("live", "snapshot", "record", "watch", "why")
+_POLLING = ("live", "record", "watch", "serve")
+_SOURCES = ("live", "snapshot", "record", "watch", "why", "serve")
 _OPTIONS: tuple[Option, ...] = (
     Option(_WHEN, "-d, --delay SECS", "interval in seconds, default 1", _POLLING),
     Option(_WHEN, "-n, --iterations N", "stop after N ticks", ("live", "record")),
@@ -183,6 +201,19 @@ _OPTIONS: tuple[Option, ...] = (
     Option("", "    --for TIME", "look that long; default 10s", ("why",)),
     Option("", "    --json", "one object, nettop.why/1; keys: nettop help json", ("why",)),
     Option("", "-o, --output FILE", "write there, mode 0600: .html, .json or .txt", ("why",)),
+    Option(
+        "", "    --by LIST", "what groups sockets: some of process, service, peer, container, "
+        "netns, joined by commas; default process,service", ("serve",),
+    ),
+    Option("", "    --top N", "most groups with series of their own; default 100", ("serve",)),
+    Option(
+        "", "    --series-max N", "most series of a scrape, whatever comes; default 10000",
+        ("serve",),
+    ),
+    Option(
+        "", "    --expire TIME", "how long a group is kept after its last socket; default 10m",
+        ("serve",),
+    ),
     Option("", "    --json", "the same as one JSON object", ("doctor",)),
     Option(
         "", "    --require PLANES", "exit 1 if one of these is off, else 0: wait,stages",
@@ -231,7 +262,7 @@ _OPTIONS: tuple[Option, ...] = (
     Option(_WHICH, "-a, --all", "listeners and all states too", _SOURCES),
     Option(
         _WHICH, "-p, --pid PID", "sockets of a process; PID,PID for several",
-        ("live", "snapshot", "record", "watch", "why", "replay"),
+        ("live", "snapshot", "record", "watch", "why", "serve", "replay"),
     ),
     Option(
         _WHICH, "-U, --user USER", "sockets of a user, by name or uid",
@@ -296,7 +327,8 @@ _OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         _DEBUGGING, "    --debug FILE", "append what each source did and how long it took",
-        ("live", "snapshot", "open", "record", "replay", "watch", "why", "clocks", "doctor"),
+        ("live", "snapshot", "open", "record", "replay", "watch", "why", "serve", "clocks",
+         "doctor"),
     ),
 )  # fmt: skip
 

@@ -20,6 +20,7 @@ from nettop.commands.why_options import why_parser
 from nettop.compare.options import diff_parser
 from nettop.options import COMMANDS, Options, _parser, parse_args
 from nettop.probe.options import probe_parser, reflect_parser
+from nettop.serve.options import serve_parser
 from nettop.sources import NAMES
 from nettop.text.fields import FIELDS
 from nettop.text.keys import KEYS
@@ -43,7 +44,7 @@ def test_help_is_as_written(run: Run) -> None:
 def _options(command: str) -> set[str]:
     parsers: dict[str, Callable[[], ArgumentParser]] = {
         "diff": diff_parser, "probe": probe_parser, "reflect": reflect_parser,
-        "watch": watch_parser, "why": why_parser,
+        "serve": serve_parser, "watch": watch_parser, "why": why_parser,
     }  # fmt: skip
     parser = parsers[command]() if command in parsers else _parser(command)
     return {option for action in parser._actions for option in action.option_strings}

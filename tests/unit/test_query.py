@@ -537,7 +537,7 @@ def test_a_filter_on_a_plane_that_is_off_is_said(capsys: pytest.CaptureFixture[s
         (model, "rxwait.p99 > 5ms", False),
         (dark, "srtt > 5ms", False),
     ):
-        headless._warn(shown, Options(filter_text=text), feed)
+        headless.warn(shown, Options(filter_text=text), feed)
         said = capsys.readouterr().err
         assert ("is never true: wait is off: switched off by --no-bpf" in said) is warned, text
 

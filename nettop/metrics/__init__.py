@@ -1,0 +1,1 @@
+"""What nettop serve counts: groups of sockets, their series, and how they are written."""

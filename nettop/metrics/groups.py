@@ -1,0 +1,146 @@
+"""Which groups have series of their own: the top ones stay, the rest is counted as `other`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from heapq import nsmallest
+
+from nettop.metrics.labels import Labels
+from nettop.metrics.series import Series
+
+STAY_S = 60.0  # a group that got series keeps them so long, whatever others do
+AHEAD = 2.0  # another must have moved so many times as much to take its place
+HALF_LIFE_S = 60.0  # what was moved counts half after this time
+# A group with unwell sockets goes before one without, which may move any amount.
+UNWELL = 1e18
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """A group that sockets are of; several share the series of `other`."""
+
+    labels: Labels
+    series: Series
+    own: bool  # has series of its own
+    since_s: float  # when it got them, or was first seen; monotonic clock
+    last_s: float  # when it last had a socket
+    moved_bytes: float = 0.0  # fading
+    fresh_bytes: int = 0  # of this tick
+    unwell: bool = False  # in this tick
+
+    @property
+    def rank(self) -> float:
+        return self.moved_bytes + (UNWELL if self.unwell else 0.0)
+
+
+class Groups:
+    """All groups there are. One thread."""
+
+    def __init__(self, other: Labels, *, top: int, expire_s: float) -> None:
+        """
+        Args:
+            other: labels of what is folded.
+            top: most groups with series of their own.
+            expire_s: how long the series of a group stay after its last socket.
+        """
+        self.top, self.expire_s = top, expire_s
+        self.other = Series(other, None)
+        self._groups: dict[Labels, Group] = {}
+        self._own = 0
+        self._before_s: float | None = None
+        self.folded_total = 0  # groups that were folded, each time it happened
+        self._other_used = False
+
+    def of(self, labels: Labels, now_s: float, wall_s: float) -> Group:
+        """The group of these labels, made where there is none."""
+        group = self._groups.get(labels)
+        if group is None:
+            group = self._groups[labels] = self._new(labels, now_s, wall_s)
+        group.last_s = now_s
+        return group
+
+    def _new(self, labels: Labels, now_s: float, wall_s: float) -> Group:
+        if labels == self.other.labels:
+            self._other_used = True
+        elif self._own < self.top:
+            self._own += 1
+            # Those of the first tick are as old as the exporter.
+            created_s = None if self._before_s is None else wall_s
+            return Group(labels, Series(labels, created_s), True, now_s, now_s)
+        else:
+            self.folded_total += 1
+            self._other_used = True
+        return Group(labels, self.other, False, now_s, now_s)
+
+    def begin(self) -> None:
+        """A tick begins."""
+        self.other.begin()
+        for group in self._groups.values():
+            group.fresh_bytes, group.unwell = 0, False
+            if group.own:
+                group.series.begin()
+
+    def end(self, now_s: float, wall_s: float) -> None:
+        """A tick ended: groups fade, expire, and take each other's place."""
+        before, self._before_s = self._before_s, now_s
+        fade = 0.5 ** ((now_s - before) / HALF_LIFE_S) if before is not None else 1.0
+        gone = []
+        for group in self._groups.values():
+            group.moved_bytes = group.moved_bytes * fade + group.fresh_bytes
+            if now_s - group.last_s > (self.expire_s if group.own else 0):
+                gone.append(group)
+        for group in gone:
+            del self._groups[group.labels]
+            self._own -= group.own
+        self._exchange(now_s, wall_s)
+
+    def _exchange(self, now_s: float, wall_s: float) -> None:
+        waiting = [g for g in self._groups.values() if not g.own and g.labels != self.other.labels]
+        if not waiting:
+            return
+        waiting.sort(key=lambda g: -g.rank)
+        own = [g for g in self._groups.values() if g.own and now_s - g.since_s >= STAY_S]
+        own.sort(key=lambda g: g.rank)
+        for group in waiting:
+            if self._own < self.top:
+                self._own += 1
+            elif own and group.rank > AHEAD * own[0].rank:
+                self._fold(own.pop(0), now_s)
+                self._own += 1
+            else:
+                break
+            group.own, group.since_s = True, now_s
+            group.series = Series(group.labels, wall_s)
+
+    def _fold(self, group: Group, now_s: float) -> None:
+        """What it counts from now on is counted as `other`; its series end."""
+        self.other.take_gauges(group.series)
+        group.own, group.series, group.since_s = False, self.other, now_s
+        self._own -= 1
+        self.folded_total += 1
+        self._other_used = True
+
+    def shed(self, series: int, now_s: float, cost: int) -> None:
+        """Folds the least groups until so many series are gone; each is taken to have cost."""
+        if series <= 0:
+            return
+        own = [g for g in self._groups.values() if g.own]
+        for group in nsmallest(-(-series // max(1, cost)), own, key=lambda g: g.rank):
+            self._fold(group, now_s)
+        self.top = min(self.top, self._own)
+
+    @property
+    def own(self) -> list[Group]:
+        """Groups with series of their own."""
+        return [group for group in self._groups.values() if group.own]
+
+    @property
+    def folded(self) -> int:
+        """Groups that have sockets and no series of their own."""
+        return sum(not g.own and g.labels != self.other.labels for g in self._groups.values())
+
+    @property
+    def series(self) -> list[Series]:
+        """Those that there are, `other` last where it counts anything."""
+        own = [group.series for group in self.own]
+        return [*own, self.other] if self._other_used else own

@@ -1,0 +1,1 @@
+"""nettop serve: what nettop counts, for Prometheus."""

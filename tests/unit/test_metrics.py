@@ -1,0 +1,559 @@
+"""nettop serve's numbers: groups stay few, counters never fall, histograms are exact."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nettop.engine.counted import Counted
+from nettop.engine.edges import OCTAVE_EDGES, OCTAVES
+from nettop.metrics import exposition, names
+from nettop.metrics.exporter import Exporter
+from nettop.metrics.families import (
+    WAIT_BOUNDS,
+    WAIT_OCTAVES,
+    Family,
+    Sample,
+    octave_buckets,
+    of_groups,
+    series_of,
+    tick_series,
+)
+from nettop.metrics.gather import Gatherer
+from nettop.metrics.groups import AHEAD, STAY_S, Groups
+from nettop.metrics.hostside import PATH_BOUNDS, path_family
+from nettop.metrics.labels import GROUPINGS, LONGEST, OTHER, Labeller, Labels, PeerTable
+from nettop.metrics.series import Count, Octaves, Series, octave_of
+from nettop.model.cost import Cost
+from nettop.model.events import Closed, Event, EventFlag, EventsTick, EventType, TypeCount
+from nettop.model.path import Hook, HookTick, PathCounts
+from nettop.model.types import (
+    NO_HISTOGRAM,
+    Dist,
+    Flag,
+    Histogram,
+    HostCounters,
+    Model,
+    Proto,
+    Sick,
+    SourceStatus,
+    Totals,
+    Verdict,
+    Who,
+)
+
+NETNS = 4_026_531_840
+BYTES = ("src", "dst", "comm", "wait_octaves")
+EMPTY = Counted._make(b"" if name in BYTES else 0 for name in Counted._fields)
+
+
+def socket(cookie: int, **members: Any) -> Counted:
+    """A client's TCP socket on this host's port 443."""
+    usual: dict[str, Any] = {
+        "cookie": cookie, "netns": NETNS, "family": 2, "proto": Proto.TCP, "state": 1, "pid": 9,
+        "owner": 1, "comm": b"web", "sport": 443, "dport": 40_000 + cookie % 20_000,
+        "src": bytes([10, 0, 0, 1]).ljust(16, b"\0"),
+        "dst": bytes([10, 0, cookie % 250, 7]).ljust(16, b"\0"), "flags": Flag.INFO,
+    }  # fmt: skip
+    return EMPTY._replace(**(usual | members))
+
+
+def listener(port: int) -> Counted:
+    return socket(10_000 + port, state=10, sport=port, dport=0, dst=bytes(16), wqueue=128)
+
+
+class Names:
+    def cgroup(self, cgroup_id: int) -> str | None:
+        return {7: "/system.slice/db.service", 8: "/" + "x" * 300}.get(cgroup_id)
+
+    def container(self, path: str) -> str | None:
+        return None
+
+    def netns_name(self, inode: int) -> str | None:
+        return None
+
+
+class Feed:
+    """What a live feed says, tick by tick."""
+
+    host_counters = HostCounters(out_segs=1000, retrans_segs=5)
+
+    def __init__(self) -> None:
+        self.sockets: list[Counted] = []
+        self.ill: list[Sick] = []
+        self.ends: list[Closed] = []
+
+    def counted(self) -> list[Counted]:
+        return self.sockets
+
+    def sick(self, *, matched: bool = True) -> list[Sick]:
+        return self.ill
+
+    def closed_since(self, seq: int, *, most: int, filtered: bool) -> list[Closed]:
+        return [c for c in self.ends if c.event.seq >= seq][:most]
+
+    def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
+        return None
+
+
+def model(at_s: float, closed: int = 0) -> Model:
+    counts = tuple(TypeCount(closed if kind is EventType.CLOSED else 0) for kind in EventType)
+    events = EventsTick(counts, counts, (), (), 0, 0, 0, 0, 0, 1, 1.0)
+    totals = Totals(
+        tcp=1, udp=0, mptcp=0, by_state={"ESTABLISHED": 1}, matched=1, unwell=0, watch=0, who={},
+        opened=0, closed=0, tx_bytes_per_s=0, rx_bytes_per_s=0, matched_retrans_per_s=0,
+        retr_pct=None, retrans_per_s=0, resets_per_s=0,
+    )  # fmt: skip
+    return Model(
+        seq=1 + int(at_s), mono_ns=int(at_s * 1e9), wall_ns=int((1_000_000 + at_s) * 1e9),
+        interval_s=1.0, host="h", kernel="k", sources=(SourceStatus("wait", "ok"),), cost=Cost(),
+        totals=totals, events=events,
+    )  # fmt: skip
+
+
+def end(one: Counted, seq: int, *, born_ns: int | None = 5, **last: int) -> Closed:
+    event = Event(
+        1, one.cookie, seq, one.netns, EventType.CLOSED, 2, 6, 1, 7, 0, 0, 0, 0,
+        int(EventFlag.OWNER), one.sport, one.dport, one.src, one.dst, one.pid,
+        one.comm.decode(), None, 0, 0, 0, 0, 0, 250,
+    )  # fmt: skip
+    numbers: dict[str, Any] = dict.fromkeys(
+        ("bytes_sent", "bytes_acked", "bytes_received", "bytes_retrans", "segs_out", "segs_in",
+         "data_segs_out", "data_segs_in", "total_retrans", "lost", "delivered", "delivered_ce",
+         "rttvar_us", "snd_ssthresh", "snd_mss", "unread", "unacked", "reord_seen", "dsack_dups",
+         "rcv_ooopack", "uid"), 0,
+    )  # fmt: skip
+    return Closed(event=event, born_ns=born_ns, min_rtt_us=None, **(numbers | last))
+
+
+def labeller(*by: str, peers: dict[str, Any] | None = None) -> Labeller:
+    return Labeller(by or ("process", "service"), Names(), PeerTable(peers or {}))
+
+
+class Run:
+    """A gatherer that is fed tick by tick."""
+
+    def __init__(self, *by: str, top: int = 100) -> None:
+        self.feed, self.at_s = Feed(), 0.0
+        of = labeller(*by)
+        self.gatherer = Gatherer(of, Groups(of.other, top=top, expire_s=600), whole=True)
+
+    def tick(self, *sockets: Counted, step_s: float = 1.0) -> None:
+        self.at_s += step_s
+        self.feed.sockets = list(sockets)
+        self.gatherer.take(model(self.at_s, len(self.feed.ends)), self.feed)
+
+    def count(self, which: Count, **labels: str) -> float:
+        return sum(
+            s.counts[which]
+            for s in self.gatherer.groups.series
+            if labels.items() <= dict(s.labels).items()
+        )
+
+    def series(self, **labels: str) -> Series:
+        found = [s for s in self.gatherer.groups.series if labels.items() <= dict(s.labels).items()]
+        assert len(found) == 1, found
+        return found[0]
+
+
+# --- labels ---
+
+
+def test_a_peer_is_of_the_narrowest_network_that_has_a_name_else_of_its_24_or_56() -> None:
+    table = PeerTable(
+        {"corp": [ip_network("10.0.0.0/8")], "db": [ip_network("10.0.4.0/24")],
+         "six": [ip_network("2001:db8::/32")]}
+    )  # fmt: skip
+    v4 = {"10.0.4.9": "db", "10.9.9.9": "corp", "192.0.2.77": "192.0.2.0/24"}
+    for text, group in v4.items():
+        raw = bytes(map(int, text.split("."))).ljust(16, b"\0")
+        assert table.of(2, raw) == group
+    six = bytes.fromhex("20010db8000000000000000000000001")
+    assert table.of(10, six) == "six"
+    assert table.of(10, b"\x20\x02" + six[2:]) == "2002:db8::/56"
+    assert table.of(2, bytes(16)) == ""  # of a UDP socket without a peer
+
+
+def test_a_port_is_that_of_the_service_and_never_of_a_client() -> None:
+    of = labeller("service")
+    serving = {(NETNS, 40_555)}
+    cases = {
+        (443, 40_001): ("server", "443"),
+        (40_001, 443): ("client", "443"),
+        (40_555, 40_002): ("server", "40555"),  # it listens there
+        (40_003, 40_004): ("", ""),
+    }
+    for (ours, theirs), (role, port) in cases.items():
+        labels = of.of_socket(socket(1, sport=ours, dport=theirs), serving)
+        assert labels == (("role", role), ("port", port))
+    unconnected = socket(1, proto=Proto.UDP, sport=51_000, dport=0, state=7)
+    assert of.of_socket(unconnected, serving) == (("role", ""), ("port", ""))
+
+
+def test_hostile_names_become_harmless_labels() -> None:
+    of = labeller("process", "container")
+    nasty = socket(1, comm=b'\x1b]0;x"\\\n\xff', cgroup_id=8)
+    (_, process), (_, container) = of.of_socket(nasty, ())
+    assert process == '?]0;x"\\?\ufffd'
+    assert len(container) == LONGEST + 1
+    family = Family(names.SOCKETS, [Sample((("process", process),), 1)])
+    assert rb'{process="?]0;x\"\\?' in exposition.text([family])
+
+
+# --- counting ---
+
+
+def test_a_socket_counts_from_its_beginning_and_one_that_was_there_before_from_then_on() -> None:
+    run = Run()
+    run.tick(socket(1, bytes_sent=1000, bytes_acked=1000), listener(443))
+    assert run.count(Count.SENT_BYTES) == 0
+    new = socket(2, bytes_sent=70, flags=Flag.INFO | Flag.NEW)
+    run.tick(socket(1, bytes_sent=1500, bytes_acked=1300), new, listener(443))
+    assert run.count(Count.SENT_BYTES) == 570
+    assert run.count(Count.ACKED_BYTES) == 300
+    assert run.count(Count.OPENED) == 1
+    assert run.series(role="server").sockets == 2  # the listener is none of them
+
+
+def test_what_a_socket_did_after_its_last_tick_comes_from_its_end() -> None:
+    run = Run()
+    one = socket(1, flags=Flag.INFO | Flag.NEW, bytes_sent=100, total_retrans=1)
+    run.tick(listener(443))
+    run.tick(one, listener(443))
+    run.feed.ends = [end(one, 1, bytes_sent=160, bytes_retrans=40, total_retrans=2)]
+    run.tick(listener(443))
+    assert run.count(Count.SENT_BYTES) == 160
+    assert run.count(Count.RETRANS_BYTES) == 40
+    assert run.count(Count.RETRANS_SEGMENTS) == 2
+    assert run.count(Count.CLOSED) == 1
+    run.tick(listener(443))  # the record is not taken twice
+    assert run.count(Count.SENT_BYTES) == 160
+
+
+def test_a_connection_that_no_tick_saw_is_counted_by_its_end() -> None:
+    run = Run()
+    run.tick(listener(443))
+    run.feed.ends = [end(socket(5), 1, bytes_received=9), end(socket(6), 2, born_ns=None, lost=1)]
+    run.tick(listener(443))
+    assert run.count(Count.RECEIVED_BYTES, process="web", port="443") == 9
+    assert run.count(Count.OPENED) == run.count(Count.CLOSED) == 1  # not what is older than nettop
+
+
+def test_a_listener_that_ends_is_no_connection() -> None:
+    run = Run()
+    run.tick(listener(443))
+    ended = end(listener(443), 1)
+    run.feed.ends = [ended._replace(event=ended.event._replace(state=10))]
+    run.tick()
+    assert run.count(Count.CLOSED) == 0
+
+
+def test_a_program_keeps_what_it_left_to_the_kernel() -> None:
+    run = Run()
+    run.tick(socket(1), listener(443))
+    run.tick(socket(1, pid=0, owner=3, comm=b"", bytes_sent=50), listener(443))
+    assert run.count(Count.SENT_BYTES, process="web") == 50
+    run.tick(socket(1, pid=12, comm=b"heir", bytes_sent=75), listener(443))
+    assert run.count(Count.SENT_BYTES, process="heir") == 25
+
+
+def test_sockets_are_counted_anew_where_a_listener_shows_that_they_serve() -> None:
+    run = Run()
+    run.tick(socket(1, sport=40_555, dport=41_000))
+    assert run.series(role="").sockets == 1
+    run.tick(socket(1, sport=40_555, dport=41_000), listener(40_555))
+    assert run.series(role="server", port="40555").sockets == 1
+
+
+def test_times_of_the_kernel_pass_their_32_bits() -> None:
+    run = Run()
+    run.tick(socket(1, busy_ms=2**32 - 100), listener(443))
+    run.tick(socket(1, busy_ms=150), listener(443))
+    assert run.count(Count.BUSY_MS) == 250
+
+
+def test_the_share_of_the_congestion_window_is_of_its_own_window_of_time() -> None:
+    run = Run()
+    limited = Flag.INFO | Flag.LIMITED
+    run.tick(socket(1, lim_at_ms=1000, flags=limited), listener(443))
+    run.tick(socket(1, lim_at_ms=2000, lim_cwnd_pct=50, flags=limited), listener(443))
+    run.tick(socket(1, lim_at_ms=2000, lim_cwnd_pct=50, flags=limited), listener(443))
+    assert run.count(Count.CWND_MS) == 500
+
+
+def test_an_unwell_socket_is_one_sample_and_0_afterwards() -> None:
+    run = Run()
+    bits = 1 << Verdict.LOSS | 1 << Verdict.RTT
+    run.feed.ill = [
+        Sick(1, 0, bits, 1 << Verdict.RTT, Verdict.LOSS, Verdict.RTT, Who.KERN, Who.NET, 0, 0, 1, 2)
+    ]
+    run.tick(socket(1), listener(443))
+    assert run.series(port="443").frozen().unwell == {("net", "rtt"): 1}
+    run.feed.ill = []
+    run.tick(socket(1), listener(443))
+    assert run.series(port="443").frozen().unwell == {("net", "rtt"): 0}
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32))
+def test_counters_never_fall_and_add_up_to_what_the_sockets_did(seed: int) -> None:
+    """Sockets come, move, change their programs, end with or without a record, and come back."""
+    chance = random.Random(seed)
+    run, done, seq = Run("process", "peer", top=4), 0, 0
+    live: dict[int, int] = {}
+    run.tick(listener(443))
+    before: dict[Labels, list[float]] = {}
+    for cookie in range(40):
+        flags = Flag.INFO | Flag.NEW
+        live[cookie] = more = chance.randrange(1000)
+        done += more
+        program = bytes([97 + chance.randrange(26)])
+        rows = [socket(cookie, bytes_sent=more, flags=flags, comm=program)]
+        for old in [c for c in live if c != cookie]:
+            if chance.random() < 0.2:
+                more = chance.randrange(1000)
+                seq += 1
+                run.feed.ends.append(end(socket(old), seq, bytes_sent=live.pop(old) + more))
+            else:
+                more = chance.randrange(1000)
+                live[old] += more
+                rows.append(socket(old, bytes_sent=live[old], comm=program))
+            done += more
+        run.tick(*rows, listener(443), step_s=chance.choice((0.1, 1, 30)))
+        for series in run.gatherer.groups.series:
+            counts = before.get(series.labels)
+            assert counts is None or all(a >= b for a, b in zip(series.counts, counts, strict=True))
+        before = {s.labels: list(s.counts) for s in run.gatherer.groups.series}
+        assert len(before) <= 4 + 1
+    if run.gatherer.groups.folded_total == 0:
+        assert run.count(Count.SENT_BYTES) == done
+
+
+# --- groups ---
+
+
+def moved(groups: Groups, at_s: float, **n_bytes: int) -> None:
+    groups.begin()
+    for name, n in n_bytes.items():
+        groups.of((("process", name),), at_s, at_s).fresh_bytes += n
+    groups.end(at_s, at_s)
+
+
+def own(groups: Groups) -> set[str]:
+    return {dict(g.labels)["process"] for g in groups.own}
+
+
+def new_groups(top: int) -> Groups:
+    return Groups((("process", OTHER),), top=top, expire_s=600)
+
+
+def test_a_group_takes_the_place_of_another_only_when_it_is_far_ahead_and_after_a_while() -> None:
+    groups = new_groups(2)
+    moved(groups, 0, a=1000, b=1000, c=900)
+    assert own(groups) == {"a", "b"}
+    moved(groups, 1, a=1000, b=1000, c=int(AHEAD * 9000))
+    assert own(groups) == {"a", "b"}  # they came just now
+    moved(groups, STAY_S + 1, a=1000, b=1000, c=1400)
+    assert own(groups) >= {"c"}
+    assert groups.folded == 1
+    assert groups.folded_total == 2
+    moved(groups, STAY_S + 2, a=1001, b=1001, c=1000)
+    assert "c" in own(groups)
+
+
+def test_what_is_folded_goes_on_counting_as_other_and_nothing_is_moved_there() -> None:
+    groups = new_groups(1)
+    one = groups.of((("process", "a"),), 0, 0)
+    one.series.add(Count.SENT_BYTES, 500)
+    groups.end(0, 0)
+    moved(groups, STAY_S + 1, a=0, b=10**6)
+    assert own(groups) == {"b"}
+    one.series.add(Count.SENT_BYTES, 7)
+    assert groups.other.counts[Count.SENT_BYTES] == 7
+
+
+def test_a_group_expires_after_its_last_socket_and_comes_back_as_a_new_one() -> None:
+    groups = new_groups(3)
+    moved(groups, 0, a=1)
+    groups.of((("process", "a"),), 1, 101).series.add(Count.SENT_BYTES, 5)
+    moved(groups, 601, b=1)
+    assert own(groups) == {"a", "b"}
+    moved(groups, 602, b=1)
+    assert own(groups) == {"b"}
+    again = groups.of((("process", "a"),), 603, 703)
+    assert again.series.counts[Count.SENT_BYTES] == 0
+    assert again.series.created_s == 703
+
+
+def test_an_unwell_group_goes_before_one_that_moves_more() -> None:
+    groups = new_groups(1)
+    moved(groups, 0, busy=10**9)
+    groups.begin()
+    groups.of((("process", "ill"),), STAY_S + 1, 1).unwell = True
+    groups.of((("process", "busy"),), STAY_S + 1, 1).fresh_bytes = 10**9
+    groups.end(STAY_S + 1, 1)
+    assert own(groups) == {"ill"}
+
+
+def test_a_program_that_is_called_other_is_counted_as_other() -> None:
+    groups = new_groups(3)
+    moved(groups, 0, other=1)
+    assert [s.labels for s in groups.series] == [groups.other.labels]
+
+
+# --- histograms ---
+
+
+def test_an_octave_counts_up_to_its_edge() -> None:
+    for k in range(1, OCTAVES - 1):
+        low, high = OCTAVE_EDGES[k], OCTAVE_EDGES[k + 1]
+        assert octave_of(low) == octave_of(high - 1) == k
+    assert octave_of(0) == octave_of(63) == 0
+    assert octave_of(1 << 60) == OCTAVES - 1
+
+
+@given(st.lists(st.integers(0, 1 << 42), max_size=50))
+def test_buckets_are_exact_at_their_edges(times: list[int]) -> None:
+    octaves = Octaves()
+    for ns in times:
+        octaves.observe(ns)
+    buckets = octave_buckets(octaves.frozen(), WAIT_OCTAVES)
+    for bound, n in zip(WAIT_BOUNDS, buckets.below, strict=True):
+        assert n == sum(ns / 1e9 < bound for ns in times)
+    assert buckets.all == len(times)
+    assert buckets.total == pytest.approx(sum(times) / 1e9)
+
+
+def test_path_has_the_shape_of_netstacklat() -> None:
+    histogram = Histogram(
+        Dist(count=4, sum_ns=3000), ((1, 2, 1), (1000, 1016, 2), (1 << 36, 1 << 37, 1))
+    )
+    hook = HookTick(NO_HISTOGRAM, histogram, PathCounts(0, 0, 0, 0))
+    text = exposition.text([path_family({Hook.TCP_READ: hook})]).decode()
+    name = "ebpf_exporter_netstack_latency_seconds"
+    assert f"# TYPE {name} histogram" in text
+    for le, n in (("1e-09", 0), ("2e-09", 1), ("5.12e-07", 1), (repr(2.0**10 * 1e-9), 3)):
+        assert f'{name}_bucket{{hook="tcp-socket-read",le="{le}"}} {n}\n' in text
+    assert f'{name}_bucket{{hook="tcp-socket-read",le="+Inf"}} 4\n' in text
+    assert f'{name}_sum{{hook="tcp-socket-read"}} 3e-06\n' in text
+    assert len(PATH_BOUNDS) == 34
+
+
+# --- exposition ---
+
+
+def exported(top: int = 50, series_max: int = 5000, clients: int = 30) -> tuple[Exporter, Feed]:
+    exporter = Exporter(labeller("process", "service", "peer"), series_max, top, 600, True)
+    feed = Feed()
+    feed.sockets = [listener(443)]
+    exporter.take(model(0), feed)
+    feed.sockets = [listener(443)] + [
+        socket(n, flags=Flag.INFO | Flag.NEW, bytes_sent=100 * n, bytes_acked=90 * n + 1,
+               rtt_us=20 * n, comm=f'a"\\b{n % 7}'.encode())
+        for n in range(clients)
+    ]  # fmt: skip
+    exporter.take(model(1), feed)
+    return exporter, feed
+
+
+def families(exporter: Exporter) -> list[Family]:
+    assert exporter.latest is not None
+    return exporter.families(exporter.latest, {"200": 1}, {"slow": 0})
+
+
+def samples(text: str) -> dict[str, float]:
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    found = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+    assert len(found) == len(lines)  # none is there twice
+    return found
+
+
+def test_both_texts_say_the_same() -> None:
+    exporter, _ = exported()
+    # CPU time passes between two calls.
+    some = [f for f in families(exporter) if f.metric is not names.CPU]
+    old, new = exposition.text(some).decode(), exposition.openmetrics(some).decode()
+    created = {n: v for n, v in samples(new).items() if "_created" in n}
+    assert samples(old) == {n: v for n, v in samples(new).items() if n not in created}
+    assert created
+    assert set(created.values()) == {1_000_001.0}
+    assert new.endswith("# EOF\n")
+    assert "# TYPE nettop_tcp_sent_bytes counter\n# UNIT nettop_tcp_sent_bytes bytes\n" in new
+    whole = samples(exposition.openmetrics(families(exporter)).decode())
+    assert whole["nettop_series"] == len(whole)
+
+
+def test_promtool_finds_nothing_to_say() -> None:
+    tool = shutil.which("promtool")
+    if tool is None:
+        pytest.skip("promtool is not installed: apt-get install prometheus")
+    exporter, _ = exported()
+    done = subprocess.run(
+        [tool, "check", "metrics"], input=exposition.text(families(exporter)),
+        capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
+def test_series_stay_below_their_limit_whatever_comes() -> None:
+    exporter, feed = exported(series_max=1000, clients=0)
+    for at in range(2, 12):
+        feed.sockets = [listener(443)] + [
+            socket(n, comm=f"p{n % (at * 40)}".encode(), bytes_sent=at * n) for n in range(600)
+        ]
+        exporter.take(model(at), feed)
+        some = families(exporter)
+        assert series_of(some) <= 1000
+        sockets = next(f for f in some if f.metric is names.SOCKETS)
+        assert sum(s.value for s in sockets.samples) == 600
+        assert any(dict(s.labels)["peer"] == OTHER for s in sockets.samples)
+
+
+def test_series_of_a_group_are_counted_as_they_are_written() -> None:
+    exporter, _ = exported()
+    assert exporter.latest is not None
+    for tick in exporter.latest.groups:
+        busy = replace(tick, unwell={("net", "loss"): 1, ("app", "unread"): 0}, accept_share=0.5)
+        for waits in (False, True):
+            assert tick_series(busy, waits=waits) == series_of(of_groups([busy], waits=waits))
+
+
+def test_a_source_that_is_off_has_no_histogram() -> None:
+    exporter, feed = exported()
+    off = replace(model(2), sources=(SourceStatus("wait", "off", reason="none"),), events=None)
+    exporter.take(off, feed)
+    metrics = {f.metric for f in families(exporter)}
+    assert not metrics & {names.RX_WAIT, names.DROPS, names.TX_STAGE, names.PATH}
+
+
+def test_host_counters_begin_with_the_kernels_and_do_not_fall_with_a_namespace() -> None:
+    exporter, feed = exported()
+
+    def sent() -> float:
+        metric = names.COUNTERS["out_segs"]
+        return next(f.samples[0].value for f in families(exporter) if f.metric is metric)
+
+    assert sent() == 1000
+    for now, value in ((1500, 1500), (300, 1500), (310, 1510)):
+        feed.host_counters = HostCounters(out_segs=now)
+        exporter.take(model(now), feed)
+        assert sent() == value
+
+
+def test_every_metric_is_named_as_prometheus_wants_it_and_once() -> None:
+    assert len({m.name for m in names.ALL}) == len(names.ALL)
+    assert all(m.help and not m.help.endswith(".") for m in names.ALL)
+    assert not any(m.name.endswith("_total") for m in names.ALL)
+    assert set(names.COUNTS) | set(names.LIMITS.values()) == set(Count)
+    assert {label for of in GROUPINGS.values() for label in of} == {
+        "process", "role", "port", "peer", "container", "netns"
+    }  # fmt: skip
