@@ -41,7 +41,8 @@ Rooms
     tui/           screens; the only importer of textual and rich. Keys: text/keys has them
     privilege      giving up capabilities; users: names of users; refusal: what an errno lacks;
                    ending: signals and undoing
-    data/          what is put in place elsewhere: the unit of nettop record, scripts of shells
+    data/          what is put in place elsewhere: units of nettop record and serve, a dashboard and
+                   rules for Prometheus, scripts of shells
     groups, history, times, errors
 
 Import contracts (pyproject.toml, lint-imports) fix the layers; nothing imports towards the screen.

@@ -16,6 +16,7 @@ from pathlib import Path
 from nettop import optionvalues
 from nettop.compare.options import GROUPINGS
 from nettop.errors import UsageError
+from nettop.metrics.groupings import GROUPINGS as SERVE_GROUPINGS
 from nettop.query.complete import complete
 from nettop.sources import NAMES, RX_METHODS
 from nettop.text.fields import FIELDS, lookup, nearest
@@ -30,7 +31,7 @@ SHELLS = {
     "fish": "fish/vendor_completions.d/nettop.fish",
 }
 FILES = "@files"  # as a line: the shell adds the names of files
-_TAKES_FILTER = ("live", "snapshot", "record", "watch")
+_TAKES_FILTER = ("live", "snapshot", "record", "serve", "watch")
 # How many words that are no options are names of files; what follows is a filter, if anything.
 _FILES = {"open": 1, "replay": 1, "diff": 2}
 # The shell would take < and > for itself; in quotes they stay.
@@ -200,7 +201,11 @@ def _values(option: Option, command: str, word: str) -> Words:
     if "--rx-method" in names:
         return dict.fromkeys(RX_METHODS, "")
     if "--by" in names:
-        return dict.fromkeys(GROUPINGS, "")
+        return (
+            _listed(dict.fromkeys(SERVE_GROUPINGS, ""), word)
+            if command == "serve"
+            else dict.fromkeys(GROUPINGS, "")
+        )
     if "--netns" in names:
         return {"all": "every one", **_entries("/run/netns", "")}
     if "--interface" in names:

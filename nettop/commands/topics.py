@@ -364,6 +364,18 @@ TOPICS: dict[str, tuple[str, Callable[[], str]]] = {
     "planes": ("what is measured how, what it needs and costs", planes),
     "files": ("snapshots, CSV, recordings", files),
     "systemd": ("a unit that records day and night, to be put in place", unit.service),
+    "systemd-serve": (
+        "a unit that serves metrics, to be put in place",
+        lambda: unit.service(unit.SERVE),
+    ),
+    "dashboard": (
+        "a dashboard for Grafana, to be imported",
+        lambda: unit.packaged(unit.DASHBOARD),
+    ),
+    "rules": (
+        "recording and alerting rules for Prometheus",
+        lambda: unit.packaged(unit.RULES),
+    ),
     "comparing": ("nettop diff: what is compared, when a change counts, --fail", comparing),
     "metrics": ("nettop serve: groups, and what each metric counts", metrics),
     "json": ("every key of the JSON", json_keys),

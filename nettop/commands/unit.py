@@ -1,4 +1,4 @@
-"""The systemd unit that comes with nettop, with the path of this nettop in it."""
+"""The files that come with nettop for other programs; units with the path of this nettop."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
-NAME = "nettop-record.service"
+NAME, SERVE = "nettop-record.service", "nettop-serve.service"
+DASHBOARD, RULES = "nettop-dashboard.json", "nettop-rules.yml"
 _PACKAGED = "/usr/bin/nettop"
 
 
-def service() -> str:
+def packaged(name: str) -> str:
+    """One of the files as it is."""
+    return (files("nettop") / "data" / name).read_text("utf-8")
+
+
+def service(name: str = NAME) -> str:
     """As it goes to /etc/systemd/system."""
-    text = (files("nettop") / "data" / NAME).read_text("utf-8")
+    text = packaged(name)
     return text.replace(f"ExecStart={_PACKAGED} ", f"ExecStart={_command()} ", 1)
 
 

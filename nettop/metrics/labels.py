@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_net
 from typing import Protocol
 
 from nettop.engine.counted import Counted
+from nettop.metrics.groupings import GROUPINGS
 from nettop.model.events import Event, EventFlag
 from nettop.model.services import EPHEMERAL, service_of
 from nettop.model.types import AF_INET, AF_INET6, Owner, Proto
@@ -16,15 +17,6 @@ from nettop.text.words import OWNER_WORDS
 Labels = tuple[tuple[str, str], ...]  # (name, value), in the order of --by
 Network = IPv4Network | IPv6Network
 
-# What --by takes, and the labels that each gives.
-GROUPINGS: Mapping[str, tuple[str, ...]] = {
-    "process": ("process",),
-    "service": ("role", "port"),
-    "peer": ("peer",),
-    "container": ("container",),
-    "netns": ("netns",),
-}
-DEFAULT_BY = ("process", "service")
 OTHER = "other"  # every label of what is folded together
 LONGEST = 100  # characters of a value: of paths the end is kept
 V4_BITS, V6_BITS = 24, 56  # of a peer that no table names

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from nettop import options as base
 from nettop import optionvalues as take
 from nettop.errors import UsageError
-from nettop.metrics.labels import DEFAULT_BY, GROUPINGS
+from nettop.metrics.groupings import DEFAULT_BY, GROUPINGS
 from nettop.options import Options
 from nettop.text.fields import nearest
 

@@ -96,7 +96,8 @@ COMMANDS: dict[str, Command] = {
         "The port is that of the service, never of a client. The groups that move most have "
         "series of their own, those with unwell sockets first; all others are counted together "
         "as `other`, and how many they are. nettop help metrics says what is counted; the [peers] "
-        "of config.toml name networks for --by peer.",
+        "of config.toml name networks for --by peer. nettop help systemd-serve prints a unit, "
+        "nettop help dashboard and nettop help rules files for Grafana and Prometheus.",
         _SERVE_PROXY,
     ),
     "doctor": Command(

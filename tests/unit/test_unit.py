@@ -15,11 +15,12 @@ from nettop.commands import topics, unit
 from nettop.errors import UsageError
 from nettop.options import Options, parse_args
 from nettop.refusal import CAPABILITIES
+from nettop.serve.options import PORT, parse_serve
 
 
-def entry(name: str) -> str:
+def entry(name: str, of: str = unit.NAME) -> str:
     """Several lines of one name add up."""
-    text = unit.service().replace("\\\n", " ")
+    text = unit.service(of).replace("\\\n", " ")
     return " ".join(re.findall(rf"^{name}=(.*)$", text, re.MULTILINE))
 
 
@@ -33,6 +34,16 @@ def test_the_command_is_one_that_nettop_takes() -> None:
     assert options.max_bytes == 2 << 30
     assert options.output == "%S/nettop/record.nettop"
     assert entry("StateDirectory") == "nettop"  # the folder of that file
+
+
+def test_the_server_runs_as_nobody_with_what_it_needs() -> None:
+    _, *words = shlex.split(entry("ExecStart", unit.SERVE))
+    options = parse_serve(words[words.index("serve") + 1 :], {})
+    assert options.address == ("127.0.0.1", PORT)
+    allowed = entry("AmbientCapabilities", unit.SERVE)
+    assert allowed == entry("CapabilityBoundingSet", unit.SERVE)
+    assert set(allowed.split()) <= set(CAPABILITIES)
+    assert entry("DynamicUser", unit.SERVE) == "yes"
 
 
 def test_it_may_what_nettop_needs_and_nothing_else() -> None:
@@ -64,14 +75,15 @@ def test_help_shows_it_with_the_nettop_that_was_called(
         topics.topic("systemd-unit")
 
 
-def test_systemd_takes_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [unit.NAME, unit.SERVE])
+def test_systemd_takes_it(tmp_path: Path, name: str) -> None:
     program = shutil.which("systemd-analyze")
     if program is None:
         pytest.skip("needs systemd-analyze")
-    path = tmp_path / unit.NAME
-    path.write_text(unit.service().replace(entry("ExecStart").split()[0], "/bin/true", 1))
+    path = tmp_path / name
+    path.write_text(unit.service(name).replace(entry("ExecStart", name).split()[0], "/bin/true", 1))
     done = subprocess.run(
         [program, "verify", str(path)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert unit.NAME not in done.stderr
+    assert name not in done.stderr
