@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 
 from rich.cells import cell_len
@@ -81,3 +82,8 @@ class Glass:
             self._pen = args[2:]
         else:
             self._pen = f"{self._pen};{args}".strip(";")
+
+
+def utf8_decoder() -> codecs.IncrementalDecoder:
+    """Of what comes in pieces; what is no UTF-8 is replaced."""
+    return codecs.getincrementaldecoder("utf-8")("replace")

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.ending.storm import SLOW
+from tests.glass import Glass, utf8_decoder
 
 LIMIT_S = 2.0 * SLOW
 LEAVES = (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1003l", b"\x1b[?2004l")
@@ -62,15 +63,18 @@ class Screen:
             start_new_session=True, preexec_fn=prepare,
         )  # fmt: skip
         self.out = b""
+        self.glass, self._utf8 = Glass(size[1], size[0]), utf8_decoder()
 
     def read(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             if select.select([self.master], [], [], min(left, 0.1))[0]:
                 try:
-                    self.out += os.read(self.master, 65536)
+                    some = os.read(self.master, 65536)
                 except OSError:
                     return
+                self.out += some
+                self.glass.feed(self._utf8.decode(some))
 
     def fill(self) -> None:
         """The terminal takes no more, as one that nobody reads: nettop itself sends less ahead."""
@@ -81,8 +85,9 @@ class Screen:
         os.close(fd)
 
     def until(self, text: bytes, seconds: float = 20) -> None:
+        """It was written, or stands on the screen, where cells that stay are not written again."""
         end = time.monotonic() + seconds
-        while text not in self.out:
+        while text not in self.out and text.decode() not in "\n".join(self.glass.text):
             assert time.monotonic() < end, f"{text!r} did not come: {self.out[-500:]!r}"
             assert self.child.poll() is None, self.out[-500:]
             self.read(0.05)

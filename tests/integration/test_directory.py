@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import ctypes
 import json
 import os
@@ -20,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.glass import Glass
+from tests.glass import Glass, utf8_decoder
 
 pytest.importorskip("nettop._native", reason="the C helper is not built")
 
@@ -136,7 +135,7 @@ def test_the_screen_ticks_and_ends(slow: Directory, port: int) -> None:
         slow.argv("--no-bpf", "-l", "-d", "0.2", "--columns", "user,local", f"sport = :{port}"),
         env=slow.environ, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
     )  # fmt: skip
-    glass, utf8 = Glass(80, 24), codecs.getincrementaldecoder("utf-8")()
+    glass, utf8 = Glass(80, 24), utf8_decoder()
 
     def read_until(text: str, seconds: float) -> float:
         while text not in "\n".join(glass.text):

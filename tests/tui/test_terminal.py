@@ -18,6 +18,8 @@ from contextlib import suppress
 
 import pytest
 
+from tests.glass import Glass, utf8_decoder
+
 LEAVES = (b"\x1b[?1049l", b"\x1b[?25h")  # the alternate screen, the hidden cursor
 COLOUR = re.compile(rb"\x1b\[(?:[0-9;]*;)?(?:3[0-7]|9[0-7]|4[0-7]|38;[0-9;]+)m")
 
@@ -36,6 +38,7 @@ class Program:
             start_new_session=True,
         )  # fmt: skip
         self.out = b""
+        self.glass, self._utf8 = Glass(120, 40), utf8_decoder()
 
     def read(self, seconds: float = 0.2) -> None:
         end = time.monotonic() + seconds
@@ -43,11 +46,13 @@ class Program:
             if not select.select([self.master], [], [], left)[0]:
                 return
             with suppress(OSError):
-                self.out += os.read(self.master, 65536)
+                some = os.read(self.master, 65536)
+                self.out += some
+                self.glass.feed(self._utf8.decode(some))
 
     def until(self, text: bytes, seconds: float = 15) -> None:
         end = time.monotonic() + seconds
-        while text not in self.out:
+        while text not in self.out and text.decode() not in "\n".join(self.glass.text):
             assert time.monotonic() < end, f"{text!r} did not come"
             assert self.child.poll() is None, self.out[-500:]
             self.read(0.1)
