@@ -61,19 +61,29 @@ static void settle(struct nt_rec *rec, enum nt_level level, uint8_t strength, ui
 /* So long the blame stays where it is while its cause still holds: of two that take turns. */
 #define WHO_STAYS_S 5
 
-/* The worst active verdict of the party that is blamed now, if it is to stay; else `first`. */
+/*
+ * The worst active verdict of the party that is blamed now, if it is to stay; else `first`. What is
+ * no louder takes the blame over once it has held for three intervals in a row.
+ */
 static uint8_t steady(const struct nt_rec *rec, const struct nt_held *h, uint16_t active,
 		      uint8_t first, uint32_t now_s)
 {
 	uint8_t stays = NT_V_COUNT;
 
-	if (!rec->verdicts || rec->who == h->who[first] || now_s - rec->who_since_s >= WHO_STAYS_S)
+	bool lasts = rec->verdict_past[0] & rec->verdict_past[1] & rec->verdict_past[2] &
+		     1U << first;
+
+	if (!rec->verdicts || rec->who == h->who[first])
 		return first;
 	for (uint8_t v = 0; v < NT_V_COUNT; v++)
 		if (active >> v & 1 && h->who[v] == rec->who && level_of(h, v) > NT_LEVEL_OK &&
 		    (stays == NT_V_COUNT || worse(h, v, stays)))
 			stays = v;
-	return stays == NT_V_COUNT ? first : stays;
+	if (stays == NT_V_COUNT)
+		return first;
+	bool takes_over = lasts || level_of(h, first) > level_of(h, stays);
+
+	return takes_over && now_s - rec->who_since_s >= WHO_STAYS_S ? first : stays;
 }
 
 /* Of a verdict that held before and not in this interval: its last number. */

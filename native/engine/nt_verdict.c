@@ -213,6 +213,23 @@ static void hold_order(const struct nt_config *c, const struct nt_facts *f, stru
 	}
 }
 
+/* Two of an interval: one may be of a moment. */
+#define MEMORY_DROPS 2
+
+/* What came for it found no memory, of the protocol or of its cgroup. */
+static void hold_no_memory(const struct nt_config *c, const struct nt_facts *f, struct nt_held *h)
+{
+	uint32_t drops = f->rolled ? f->dropped[NT_D_MEMORY] : 0;
+
+	if (drops < MEMORY_DROPS)
+		return;
+	float per_s = (float)drops / f->dt_s;
+
+	nt_hold(h, NT_V_DROPS, per_s, 1, per_s >= c->drops_per_s[1]);
+	h->because[NT_V_DROPS] = NT_B_MEMORY;
+	h->who[NT_V_DROPS] = NT_WHO_KERN;
+}
+
 static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const struct nt_facts *f,
 		     struct nt_held *h)
 {
@@ -250,6 +267,7 @@ static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const st
 	if (f->rcvbuf_pct >= (float)c->rcvbuf_pct)
 		nt_hold(h, NT_V_RCVBUF, f->rcvbuf_pct, c->rcvbuf_pct, false);
 	hold_order(c, f, h);
+	hold_no_memory(c, f, h);
 	if (r->flags & NT_F_OLDEST_UNREAD && r->oldest_unread_ms >= c->unread_ms[0] &&
 	    f->readable) {
 		nt_hold(h, NT_V_UNREAD, (float)r->oldest_unread_ms, (float)c->unread_ms[0],
@@ -418,10 +436,22 @@ static void blame_cpu(const struct nt_rec *rec, const struct nt_facts *f, struct
 	h->because[v] = NT_B_NO_CPU;
 }
 
+/* So many make a p99 that is not just the longest. */
+#define QUANTILE_COUNT 100
+
+/* Of few deliveries it is no single one that was late: they cost the flow something in the mean. */
+static bool reads_late(const struct nt_config *c, const struct nt_dist *wait)
+{
+	uint64_t late_ns = c->wait_ms[0] * 1000000ULL;
+
+	return wait->count >= c->wait_count && wait->p99_ns >= late_ns &&
+	       (wait->count >= QUANTILE_COUNT || wait->sum_ns >= wait->count * late_ns / 4);
+}
+
 /* What only the BPF planes see. */
 static void hold_planes(const struct nt_config *c, const struct nt_plane *p, struct nt_held *h)
 {
-	if (p->wait.count >= c->wait_count && p->wait.p99_ns >= c->wait_ms[0] * 1000000ULL)
+	if (reads_late(c, &p->wait))
 		nt_hold(h, NT_V_READS, (float)p->wait.p99_ns / 1e6f, (float)c->wait_ms[0],
 			p->wait.p99_ns >= c->wait_ms[1] * 1000000ULL);
 	hold_stage(h, NT_V_QDISC, &p->tx[NT_TX_QDISC], c->qdisc_us);
