@@ -46,6 +46,7 @@ static void put(struct nt_engine *e, uint32_t at, struct nt_candidate *ret)
 		.min_rtt_us = r->min_rtt_us == NT_MIN_RTT_UNKNOWN ? 0 : r->min_rtt_us,
 		.unread_ms = r->flags & NT_F_OLDEST_UNREAD ? r->oldest_unread_ms : 0,
 		.total_retrans = r->total_retrans,
+		.acked_bytes = r->bytes_acked < UINT32_MAX ? (uint32_t)r->bytes_acked : UINT32_MAX,
 		.dropped_here = dropped ? dropped->by[NT_D_HERE] : 0,
 		.verdict_value = r->verdict_value,
 		.sport = r->sport,
@@ -256,10 +257,16 @@ void nt_hold_late(const struct nt_config *c, const struct nt_plane *p, struct nt
 
 void nt_put_cause(struct nt_rec *rec, const struct nt_cause *c, struct nt_held *h)
 {
-	uint16_t bit = (uint16_t)(1U << c->verdict), from = c->explains | bit;
+	uint16_t from = (uint16_t)(c->explains | 1U << c->verdict);
 	uint16_t now = h->mask & from;
+	uint8_t verdict = c->verdict;
+
+	/* Its number is that of a condition that holds. */
+	if (c->value < 0 && now && !(now >> verdict & 1))
+		verdict = (uint8_t)__builtin_ctz(now);
+	uint16_t bit = (uint16_t)(1U << verdict);
 	bool unwell = h->unwell & from, spanning = h->spanning & from;
-	float value = c->value, over = 1;
+	float value = c->value < 0 ? h->value[verdict] : c->value, over = 1;
 
 	for (int k = 0; k < 3; k++)
 		if (rec->verdict_past[k] & from)
@@ -269,18 +276,16 @@ void nt_put_cause(struct nt_rec *rec, const struct nt_cause *c, struct nt_held *
 	for (uint8_t v = 0; v < NT_V_COUNT; v++) {
 		if (!(now >> v & 1))
 			continue;
-		if (value < 0)
-			value = h->value[v];
 		if (over < h->over[v])
 			over = h->over[v];
 	}
 	h->mask &= (uint16_t)~from;
 	h->unwell &= (uint16_t)~from;
 	h->spanning &= (uint16_t)~from;
-	nt_hold(h, c->verdict, value, 1, unwell);
-	h->over[c->verdict] = over;
-	h->who[c->verdict] = c->who;
-	h->because[c->verdict] = c->because;
+	nt_hold(h, verdict, value, 1, unwell);
+	h->over[verdict] = over;
+	h->who[verdict] = c->who;
+	h->because[verdict] = c->because;
 	if (spanning || c->imposes)
 		h->spanning |= bit;
 }

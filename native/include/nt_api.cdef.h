@@ -156,6 +156,7 @@ struct nt_candidate {
 	uint32_t rcvbuf, sndbuf;     /* bytes; 0 not known */
 	uint32_t dropped_here; /* its packets that this host itself dropped, of the interval */
 	uint32_t total_retrans;
+	uint32_t acked_bytes; /* since it opened, the SYN counts as one; UINT32_MAX: that, or more */
 	float verdict_value;
 	uint16_t sport, dport;
 	uint16_t held, verdicts; /* of the interval; active now: 1 << enum nt_verdict */

@@ -98,6 +98,7 @@ enum nt_because {
 	NT_B_HEAD = 22,	       /* the program reads many sockets late at once */
 	NT_B_SYSCTL = 23,      /* a limit of this host's own: tcp_wmem, tcp_rmem, tcp_mem */
 	NT_B_OTHER_END = 24,   /* the other end is on this host, and says it */
+	NT_B_NOT_ACCEPTED = 25, /* the peer's program does not take connections up */
 };
 
 /* One socket as the table keeps it. "–" in a comment: value when unknown. */

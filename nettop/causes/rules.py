@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from nettop.causes.scene import IFF_LOWER_UP, IFF_UP, DeviceKey, Scene
 from nettop.model.causes import Candidate, Cause, Evidence
-from nettop.model.types import AF_INET, WHO_MAYBE, Because, Verdict, Who
+from nettop.model.types import AF_INET, WHO_MAYBE, Because, Proto, Verdict, Who
 from nettop.text import units
 from nettop.text.evidence import STATES
 
@@ -17,6 +17,7 @@ _LOSSES = (Verdict.LOSS, Verdict.RTO)
 _SENDING = (Verdict.RTO, Verdict.LOSS, Verdict.RTT, Verdict.SNDBUF)
 _READING = (Verdict.UNREAD, Verdict.READS, Verdict.ACCEPT)
 LONG_NS = 10 * 10**6  # over its minimum, and twice that or more: a long round trip
+FIRST_BYTES = 537  # the SYN counts as one; a first message that fits every path
 LEAST_DROPS = 3  # of a queue between two reads; fewer may be those of other flows
 FULL_SHARE = 0.9  # of a table, from which on it has no room
 LATE_SHARE = 0.1  # of the time that a device's own thread waits for a CPU
@@ -254,6 +255,28 @@ def _sysctl(socket: Candidate, scene: Scene) -> Found | None:
                  next_step=step, shared=socket.netns)  # fmt: skip
 
 
+def _not_accepted(socket: Candidate, scene: Scene) -> Found | None:
+    """The peer's accept queue is full: its kernel drops SYNs, and the end of handshakes."""
+    if socket.proto != Proto.TCP or not socket.dport or socket.acked_bytes > FIRST_BYTES:
+        return None
+    listener = scene.full_listener(socket)
+    if listener is not None:
+        whose = f" of process {listener.pid}" if listener.pid else ""
+        said = f"its peer is a listener{whose} on this host, whose accept queue is full"
+        step = f"nettop -l -p {listener.pid}" if listener.pid else "nettop -l"
+        return Found((Evidence("diag", said),), Who.PEER, next_step=step, shared=listener.cookie)
+    silent = scene.silent_at(socket)
+    if not silent:
+        return None
+    said = (
+        f"{silent} connection{' was' if silent == 1 else 's were'} open to the same port whose "
+        "handshake its host had answered, and nothing since"
+    )
+    ruled_out = Evidence("diag", "the path (its host answers handshakes)")
+    return Found((Evidence("diag", said, silent, "count"),), Who.PEER, ruled_out=(ruled_out,),
+                 shared=(socket.netns, socket.dst, socket.dport))  # fmt: skip
+
+
 # --- on the way in, and at the program ---
 
 
@@ -340,6 +363,7 @@ RULES = (
     Rule("own_queue", (Verdict.QDISC, Verdict.RTT, Verdict.CWND), Because.QUEUE,
          ("routes", "qdiscs"), _queue),
     Rule("queue_drops", _LOSSES, Because.HERE, ("routes", "qdiscs"), _queue_drops),
+    Rule("not_accepted", _LOSSES[::-1], Because.NOT_ACCEPTED, ("diag",), _not_accepted),
     Rule("receive", (Verdict.RTT,), Because.RECEIVE, ("receivers",), _receive),
     Rule("own_queue_undecided", (Verdict.RTT,), Because.PLAIN, ("routes", "qdiscs"), _undecided,
          stays=False),

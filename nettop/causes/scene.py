@@ -8,13 +8,15 @@ from typing import NamedTuple
 
 from nettop.model.causes import Candidate
 from nettop.model.evidence import NO_TICK, Device, HostTick, Process
-from nettop.model.types import Verdict
+from nettop.model.types import Verdict, Who
 
 READS = 5  # of qdiscs and of processes' states, that are taken together
 LOOKS = 3  # at a queue, between two reads, that say as much as two reads
 LOOKED_AFTER_NS = 5 * 10**9  # so long a queue may take until it is read; then it is not known
 CARRIER_STAYS_NS = 10 * 10**9  # so long a link that came back is a cause of what it left behind
 DROPS_NS = 10 * 10**9  # packets dropped here count together so long
+SILENT_NS = 10 * 10**9  # so long a port that took nothing up stands for the next connections to it
+TCP_ESTABLISHED, TCP_LISTEN, LOOPBACK = 1, 10, 1
 IFF_UP, IFF_LOWER_UP = 1, 1 << 16
 # A flow waits for its own packets alone, so the backlog of all says nothing of it; netem's
 # delay is in the least round trip too.
@@ -22,6 +24,7 @@ BY_FLOW = frozenset({"fq", "fq_codel", "fq_pie", "cake", "sfq", "netem"})
 
 DeviceKey = tuple[int, int]  # netns, ifindex
 _Ends = tuple[int, int, bytes, bytes, int, int]
+_Port = tuple[int, int, bytes, int]  # netns, family, address and port of the peer
 
 
 class QueueWait(NamedTuple):
@@ -78,6 +81,7 @@ class Scene:
         self._dropped: dict[int, deque[_Dropped]] = {}
         self._candidates: Sequence[Candidate] = ()
         self._ends: dict[_Ends, list[Candidate]] = {}  # made when it is asked for
+        self._silent: dict[_Port, tuple[int, set[int]]] = {}  # → when last, cookies
 
     def enter(
         self, tick: HostTick, candidates: Sequence[Candidate], *, mono_ns: int, events: bool
@@ -90,6 +94,7 @@ class Scene:
         self._enter_states()
         self._enter_drops(candidates)
         self._enter_receivers()
+        self._enter_silent(candidates)
         self._ends, self._candidates = {}, candidates
 
     # --- devices ---
@@ -274,6 +279,36 @@ class Scene:
         found = [other for other in found if other.cookie != socket.cookie]
         return found[0] if len(found) == 1 and socket.dport else None
 
+    def silent_at(self, socket: Candidate) -> int:
+        """Connections to the same port of the peer that its host answered the handshake of, and
+        nothing since: as many as there were when it was seen last, a short time ago."""
+        _, cookies = self._silent.get(_port(socket), (0, ()))
+        return len(cookies)
+
+    def full_listener(self, socket: Candidate) -> Candidate | None:
+        """Where the peer is a listener of this host whose accept queue is full."""
+        for other in self._candidates:
+            if other.state != TCP_LISTEN or other.proto != socket.proto:
+                continue
+            if other.sport != socket.dport or not other.holds(Verdict.ACCEPT):
+                continue
+            bound = other.family == socket.family and other.src == socket.dst
+            key = self.device_key(socket)
+            near = other.netns == socket.netns and key == (socket.netns, LOOPBACK)
+            if bound or (near and not any(other.src)):
+                return other
+        return None
+
+    def _enter_silent(self, candidates: Sequence[Candidate]) -> None:
+        for port in [p for p, (at, _) in self._silent.items() if self.mono_ns - at >= SILENT_NS]:
+            del self._silent[port]
+        now: dict[_Port, set[int]] = {}
+        for s in candidates:
+            answered = s.state == TCP_ESTABLISHED and s.acked_bytes <= 1
+            if answered and s.verdicts >> Verdict.RTO & 1 and s.who == Who.PEER:
+                now.setdefault(_port(s), set()).add(s.cookie)
+        self._silent.update({port: (self.mono_ns, cookies) for port, cookies in now.items()})
+
     def receivers_late(self) -> list[Receiver]:
         """Threads that take packets in and waited for a CPU, the longest first."""
         found = []
@@ -307,6 +342,10 @@ class Scene:
 class _Named(NamedTuple):
     kind: str
     parent: str
+
+
+def _port(socket: Candidate) -> _Port:
+    return socket.netns, socket.family, socket.dst, socket.dport
 
 
 def _ends(socket: Candidate, *, reverse: bool = False) -> _Ends:

@@ -42,6 +42,7 @@ class Candidate(NamedTuple):
     sndbuf: int
     dropped_here: int  # its packets that this host itself dropped, of the interval
     total_retrans: int
+    acked_bytes: int  # since it opened, the SYN counts as one; of 4 GB or more no more is said
     verdict_value: float
     sport: int
     dport: int

@@ -128,6 +128,7 @@ class Because(IntEnum):
     HEAD = 22
     SYSCTL = 23
     OTHER_END = 24
+    NOT_ACCEPTED = 25
 
 
 class Verdict(IntEnum):

@@ -22,7 +22,7 @@ _STANDS_STILL = frozenset("TtDZ")  # states of threads that read nothing
 # Causes that were found on this host: what the verdict leaves open is known.
 _SETTLED = frozenset({
     Because.HERE, Because.NO_CPU, Because.QUEUE, Because.CARRIER, Because.RECEIVE,
-    Because.STOPPED, Because.DISK, Because.SYSCTL, Because.OTHER_END,
+    Because.STOPPED, Because.DISK, Because.SYSCTL, Because.OTHER_END, Because.NOT_ACCEPTED,
 })  # fmt: skip
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)  # goes into a command as it is
 
@@ -272,7 +272,7 @@ _OPTIONS = {
 _DROPS = {
     Because.FULL: "its receive queue is full, the program must read faster or raise SO_RCVBUF",
     Because.CHECKSUM: "their checksums are wrong",
-    Because.MEMORY: "no memory is left for the protocol (net.ipv4.udp_mem, tcp_mem)",
+    Because.MEMORY: "no memory is left for the protocol (net.ipv4.udp_mem, tcp_mem) or its cgroup",
     Because.OTHER: "for the reasons that the events name",
 }
 _DROPS_UNKNOWN = (
@@ -319,6 +319,7 @@ _NO_ANSWER = {
     Because.KEEPALIVE: "keepalive probes without an answer: the path is cut or the peer gone; "
     "not distinguishable from this end",
     Because.SILENT_PEER: "time-outs in a row: the host answered the handshake, and nothing since",
+    Because.NOT_ACCEPTED: "time-outs in a row, before its first message was taken up",
 }
 
 

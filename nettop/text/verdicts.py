@@ -116,6 +116,7 @@ CAUSES = {
     Because.HEAD: "many_at_once",
     Because.SYSCTL: "sysctl",
     Because.OTHER_END: "other_end",
+    Because.NOT_ACCEPTED: "not_accepted",
     Because.REORDERED: "reordered",
     Because.NAGLE: "nagle",
     Because.CORK: "cork",
@@ -171,6 +172,11 @@ _RECEIVE_STEP = (
 )
 _DISK_STEP = "cat /proc/{pid}/stack: what it waits for; iostat -x 1: which disk is busy"
 _HERE_SAID = "this host drops its packets"
+_NOT_ACCEPTED_SAID = "the peer's program does not take connections up"
+_ACCEPT_STEP = (
+    "ss -ltn at {host}: is the queue of its listener (Recv-Q) full; nettop -l there says who "
+    "accepts too slowly"
+)
 _STOPPED_SAID = "is stopped, so it reads nothing"
 _DISK_SAID = "waits for a disk or a device, and reads nothing meanwhile"
 _READER_SAID = {Because.STOPPED: _STOPPED_SAID, Because.DISK: _DISK_SAID}
@@ -211,10 +217,13 @@ _TABLE = (
         "loss on the path", {"loss_pct": (0.5, 2), "loss_retrans": (3,), "thin_pct": (2,)},
         "≥ {loss_retrans[0]} segments and ≥ {loss_pct[0]} of bytes resent in 5-10 s, more than a "
         "flow loses that fills its path; of one segment at a time 2, ≥ {thin_pct[0]}",
-        "≥ {loss_pct[1]}", also=(Who.KERN, Who.NIC), causes=(Because.HERE, Because.CARRIER),
+        "≥ {loss_pct[1]}", also=(Who.KERN, Who.NIC, Who.PEER),
+        causes=(Because.HERE, Because.CARRIER, Because.NOT_ACCEPTED),
         next_step=f"{_TRACE}; look with nettop at the other end too",
-        by_cause={Because.HERE: _HERE_STEP, Because.CARRIER: _LINK_STEP},
-        said={Because.HERE: _HERE_SAID, Because.CARRIER: "the device has no link, or had none"},
+        by_cause={Because.HERE: _HERE_STEP, Because.CARRIER: _LINK_STEP,
+                  Because.NOT_ACCEPTED: _ACCEPT_STEP},
+        said={Because.HERE: _HERE_SAID, Because.CARRIER: "the device has no link, or had none",
+              Because.NOT_ACCEPTED: _NOT_ACCEPTED_SAID},
         rules_out=("here", "window", "qdisc"), unknown=_THERE,
     ),
     VerdictSpec(
@@ -223,9 +232,10 @@ _TABLE = (
         "what was sent is not answered", {},
         "data or a SYN resent on time-outs, 2 probes unanswered, until an answer comes",
         "at once", also=(Who.PEER, Who.KERN, Who.NIC),
-        said={Because.HERE: _HERE_SAID, Because.CARRIER: "the device has no link, or had none"},
+        said={Because.HERE: _HERE_SAID, Because.CARRIER: "the device has no link, or had none",
+              Because.NOT_ACCEPTED: _NOT_ACCEPTED_SAID},
         causes=(Because.RTO, Because.SILENT_PEER, Because.SYN, Because.PROBE, Because.KEEPALIVE,
-                Because.HERE, Because.CARRIER),
+                Because.HERE, Because.CARRIER, Because.NOT_ACCEPTED),
         next_step=f"ping {{host}}, and {_TRACE}; look with nettop at the other end too",
         by_cause={
             Because.HERE: _HERE_STEP,
@@ -234,6 +244,7 @@ _TABLE = (
             "{host}: does it listen, is its queue (Recv-Q) full",
             Because.SILENT_PEER: "nettop at {host}: does its program accept and read, does a "
             "firewall there or between drop established connections",
+            Because.NOT_ACCEPTED: _ACCEPT_STEP,
         },
         rules_out=("here",),
     ),
@@ -287,7 +298,8 @@ _TABLE = (
             Because.FULL: "top -H -p {pid}: is its reader busy; a larger SO_RCVBUF (up to "
             "net.core.rmem_max), or more sockets by SO_REUSEPORT",
             Because.CHECKSUM: "ethtool -S of the device: errors; ethtool -k: its checksum offload",
-            Because.MEMORY: "sysctl net.ipv4.udp_mem net.ipv4.tcp_mem, cat /proc/net/sockstat",
+            Because.MEMORY: "sysctl net.ipv4.udp_mem net.ipv4.tcp_mem, cat /proc/net/sockstat; "
+            "memory.max of its cgroup, and sock in memory.stat",
             Because.HERE: _HERE_STEP,
         },
     ),
@@ -312,7 +324,8 @@ _TABLE = (
     VerdictSpec(
         Verdict.READS, "reads_late", "ms", Who.APP, ("reads",), _wait("reads"),
         "reads late", {"wait_ms": (20, 200), "wait_count": (5,)},
-        "p99 of the RX queue wait ≥ {wait_ms[0]}, from {wait_count[0]} samples on",
+        "p99 of the RX queue wait ≥ {wait_ms[0]}, from {wait_count[0]} samples on; of less than "
+        "100 their mean a quarter of that too",
         "≥ {wait_ms[1]}", of="p99",
         next_step="cat /proc/{pid}/schedstat, twice: if its 2nd number grows it waits for a CPU; "
         "else strace -cfp {pid} shows what it does between two reads",

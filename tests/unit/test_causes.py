@@ -400,6 +400,51 @@ def test_the_other_end_says_it() -> None:
     assert Host().tick(candidate(Verdict.WINDOW), well) == {}
 
 
+SILENT = candidate(Verdict.RTO, cookie=9, sport=40009, state=1, acked_bytes=1, who=Who.PEER,
+                   verdicts=1 << Verdict.RTO)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "explained"),
+    [
+        ({"state": 2}, True),  # its SYN is not answered
+        ({"acked_bytes": 101}, True),
+        ({"acked_bytes": 5000}, False),  # it was taken up long ago
+        ({"dport": 81}, False),
+        ({"dst": HERE}, False),
+        ({"netns": 8}, False),
+        ({"proto": Proto.UDP}, False),
+    ],
+)
+def test_what_one_port_does_not_take_up(changes: dict[str, Any], *, explained: bool) -> None:
+    one = candidate(Verdict.LOSS)._replace(**changes)
+    host = Host()
+    found = host.tick(SILENT, one)
+    assert (found[9].rule, found[9].who) == ("not_accepted", Who.PEER)
+    assert (1 in found) == explained
+    if explained:
+        assert found[1].shared == found[9].shared
+        for _ in range(9):  # it was taken up by now; the next ones still wait
+            assert 1 in host.tick(one)
+        for _ in range(STAYS_NS // SECOND):
+            host.tick(one)
+        assert host.tick(one) == {}
+
+
+def test_its_peer_is_a_listener_of_this_host() -> None:
+    full = candidate(
+        Verdict.ACCEPT, cookie=2, state=10, sport=80, src=THERE, dst=bytes(16), dport=0
+    )
+    one = candidate(Verdict.RTO, state=2)
+    assert Host().tick(one, full)[1].who == Who.PEER
+    assert Host().tick(one, full._replace(sport=81)) == {}
+    assert Host().tick(one, full._replace(held=0)) == {}
+    on_all = full._replace(src=bytes(16))
+    assert Host().tick(one, on_all) == {}, "the peer may be another host"
+    by_loopback = {NETNS: {"10.0.0.1 10.0.0.2": 1}}
+    assert Host().tick(one, on_all, routes=by_loopback)[1].who == Who.PEER
+
+
 def test_a_cause_stays_while_what_it_explains_holds() -> None:
     host = Host(routes=ROUTE, devices={NETNS: {ETH0: Device("eth0", {"flags": 1})}})
     assert host.tick(candidate(Verdict.RTO))
