@@ -461,8 +461,8 @@ def on_screen(options: Options) -> Options:
     screen = {k: v for k, v in wanted.screen.items() if k not in options.given}
     live = options.command == "live"
     changes: dict[str, Any] = {k: screen[k] for k in ("sort", "theme") if k in screen}
-    if "mouse" in screen and "no_mouse" not in options.given:
-        changes["mouse"] = screen["mouse"]
+    if screen.get("mouse") is False and options.mouse is None:
+        changes["mouse"] = False
     if screen.get("readonly"):
         changes["readonly"] = True
     if live and "delay" in screen:

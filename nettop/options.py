@@ -72,7 +72,7 @@ class Options:
     # the screen
     ascii: bool = False
     color: bool = True
-    mouse: bool = True
+    mouse: bool | None = None  # None: where it is not over SSH
     theme: str | None = None
     readonly: bool = False
     keys: tuple[tuple[str, str], ...] = ()  # a key as people write it, and its action or none
@@ -304,7 +304,8 @@ def _parser(command: str) -> Parser:
         add("--csv", action="store_true")
         add("-H", "--no-header", action="store_true")
     if command != "snapshot":
-        add("--no-mouse", action="store_true")
+        add("--mouse", action="store_true", default=None)
+        add("--no-mouse", action="store_false", dest="mouse", default=None)
         add("--theme", type=take.theme)
         add("--readonly", action="store_true")
     if command == "replay":
@@ -407,7 +408,7 @@ def _open_options(space: argparse.Namespace, environ: Mapping[str, str]) -> Opti
     return Options(
         command="open", file=space.file[0], readonly=True, batch=space.batch,
         once=space.once, format=_format(space), output=space.output, columns=space.columns,
-        no_header=space.no_header, sort=space.sort, theme=space.theme, mouse=not space.no_mouse,
+        no_header=space.no_header, sort=space.sort, theme=space.theme, mouse=space.mouse,
         ascii=space.ascii or ascii_wanted(environ),
         color=not space.no_color and color_wanted(environ),
     )  # fmt: skip
@@ -445,7 +446,7 @@ def _replay_options(space: argparse.Namespace, environ: Mapping[str, str]) -> Op
         filter_text=" ".join(space.file[1:]).strip() or None, pids=tuple(space.pid),
         batch=space.batch, once=space.once, format=_format(space), output=space.output,
         columns=space.columns, no_header=space.no_header, sort=space.sort, at=space.at,
-        since=space.since, until=space.until, theme=space.theme, mouse=not space.no_mouse,
+        since=space.since, until=space.until, theme=space.theme, mouse=space.mouse,
         readonly=space.readonly, ascii=space.ascii or ascii_wanted(environ),
         color=not space.no_color and color_wanted(environ),
     )  # fmt: skip
@@ -496,7 +497,7 @@ def _poll_options(command: str, space: argparse.Namespace, environ: Mapping[str,
         **source_options(space),
         ascii=space.ascii or ascii_wanted(environ),
         color=not space.no_color and color_wanted(environ),
-        mouse=snapshot or not space.no_mouse,
+        mouse=None if snapshot else space.mouse,
         theme=None if snapshot else space.theme,
         readonly=not snapshot and space.readonly,
         lookback_s=LOOKBACK_S if snapshot else space.lookback,

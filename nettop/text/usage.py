@@ -321,7 +321,11 @@ _OPTIONS: tuple[Option, ...] = (
         _SCREEN, "    --theme T", "terminal (its own colours), light or dark; --theme help",
         ("live", "open", "replay"),
     ),
-    Option(_SCREEN, "    --no-mouse   --readonly", "", ("live", "open", "replay")),
+    Option(
+        _SCREEN, "    --mouse   --no-mouse", "the mouse: by itself not over SSH",
+        ("live", "open", "replay"),
+    ),
+    Option(_SCREEN, "    --readonly", "write no file", ("live", "open", "replay")),
     Option(
         _SCREEN, "    --lookback TIME", "keep the last ticks in memory, to look back on, at most "
         "64 MB; default 15m; 0: none", ("live",),

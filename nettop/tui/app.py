@@ -42,7 +42,7 @@ class ScreenOptions:
     grouping: Grouping = Grouping.NONE
     ascii: bool = False
     color: bool = True
-    mouse: bool = True
+    mouse: bool | None = None  # None: where it is not over SSH
     theme: str | None = None
     readonly: bool = False
     keys: Mapping[str, str] = field(default_factory=dict)  # a key, and the action it is to have
@@ -205,7 +205,9 @@ def run_app(feed: Feed, options: ScreenOptions, kept: Kept | None = None) -> int
     Raises:
         the poller's error, after the terminal is restored.
     """
-    mouse = options.mouse and "SSH_CONNECTION" not in os.environ
+    mouse = options.mouse
+    if mouse is None:
+        mouse = "SSH_CONNECTION" not in os.environ
     app = NettopApp(feed, options, kept)
     code = run_screen(app, mouse=mouse, undo=feed.undo)
     if app.failure is not None:

@@ -106,6 +106,17 @@ def titles(columns: ColumnSet, sort: Field | None, descending: bool, width: int)
     return tuple(parts)
 
 
+def field_at(columns: ColumnSet, x: int) -> Field | None:
+    """The column whose title a cell of the line of titles belongs to, with the blank before it."""
+    used = GUTTER
+    for field, cells in columns.columns:
+        used += cells
+        if x < used:
+            return field if x >= GUTTER else None
+        used += 1
+    return None
+
+
 def _is_zero(text: str) -> bool:
     return text in ("0", "0ns", "")
 

@@ -48,15 +48,32 @@ def footer_keys(
     return [(key.shown.split()[0], words.get(key.action, key.footer)) for key in shown]
 
 
-def footer_line(keys: Sequence[tuple[str, str]], place: str, width: int) -> Line:
+def fitting(keys: Sequence[tuple[str, str]], width: int) -> list[tuple[str, str]]:
     """keys: (key, word) in order of weight; those that do not fit are left out."""
-    parts: list[Part] = [(" ", Role.NORMAL)]
+    out: list[tuple[str, str]] = []
     used = 1
     for key, word in keys:
         size = len(key) + len(word) + 3
-        if used + size > width - _PLACE_CELLS and word not in _ALWAYS:
-            continue
-        used += size
+        if used + size <= width - _PLACE_CELLS or word in _ALWAYS:
+            used += size
+            out.append((key, word))
+    return out
+
+
+def key_at(keys: Sequence[tuple[str, str]], width: int, x: int) -> str | None:
+    """The key that a click on the footer means."""
+    used = 1
+    for key, word in fitting(keys, width):
+        end = used + len(key) + 1 + len(word)
+        if used <= x < end:
+            return key
+        used = end + 2
+    return None
+
+
+def footer_line(keys: Sequence[tuple[str, str]], place: str, width: int) -> Line:
+    parts: list[Part] = [(" ", Role.NORMAL)]
+    for key, word in fitting(keys, width):
         parts += [(key, Role.BOLD), (f" {word}  ", Role.DIM)]
     return spread(tuple(parts), ((place + " ", Role.DIM),), width)
 

@@ -63,6 +63,8 @@ def test_nothing_means_the_screen() -> None:
         ("--no-bpf --path --tx-sample 8", {"no_bpf": True, "path": True, "tx_sample": 8}),
         ("--rx-method tcp_probe --bpf-budget 2", {"rx_method": "tcp_probe", "bpf_budget_pct": 2.0}),
         ("--ascii --no-color", {"ascii": True, "color": False}),
+        ("--mouse", {"mouse": True}),
+        ("", {"mouse": None}),
         ("--no-mouse --theme dark --readonly", {"mouse": False, "theme": "dark", "readonly": True}),
         ("--lookback 90s", {"lookback_s": 90.0}),
         ("--lookback 0", {"lookback_s": 0.0}),

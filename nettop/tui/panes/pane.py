@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from textual import events
+from textual.message import Message
+
 from nettop.tui.panes.data import PaneData, subject
 from nettop.tui.panes.lines import PANES, rule
 from nettop.tui.panes.views import HEALTH, WAITS, names_of
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, LineWidget, clip
 
+_WHEEL = 3
+
 
 class Pane(LineWidget):
     """Pane number 1-4; redraws the lines that changed."""
+
+    class Used(Message):
+        """The mouse was used on it."""
+
+        def __init__(self, number: int, *, twice: bool = False, by: int = 0) -> None:
+            """by: lines that the wheel scrolls; 0: it was clicked."""
+            super().__init__()
+            self.number, self.twice, self.by = number, twice, by
 
     def __init__(self, number: int) -> None:
         super().__init__(id=f"pane{number}", classes="pane")
@@ -57,6 +70,15 @@ class Pane(LineWidget):
         room, views = self.size.height - 1, replace(self.data.views, scroll=0)
         data = replace(self.data, views=views)
         return len(make(data, self.size.width - 2, 1 << 20, self.nettop.glyphs)) - room
+
+    def on_click(self, event: events.Click) -> None:
+        self.post_message(self.Used(self.number, twice=event.chain == 2))
+
+    def on_mouse_scroll_down(self) -> None:
+        self.post_message(self.Used(self.number, by=_WHEEL))
+
+    def on_mouse_scroll_up(self) -> None:
+        self.post_message(self.Used(self.number, by=-_WHEEL))
 
     def on_resize(self) -> None:
         self._lines = []

@@ -47,6 +47,7 @@ FOOT_KEYS = (("Esc", "back"), ("↑↓", "next socket"), ("←→", "explain a f
              ("y", "ss command"), ("e", "export"), ("space", "pause"), ("?", "help"))  # fmt: skip
 PAST_KEYS = (("[ ]", "tick"), ("{ }", "change"), ("J", "time"), ("L", "live"))
 NOTICE_S = 3.0
+_WHEEL = 3  # lines
 PARTS = (("RX queue wait", rx_lines, 10), ("TX stages", tx_lines, 13), ("events", events_lines, 14))
 GROUPS = ("time", "cong", "loss", "bytes", "limits", "option")
 OPTION_BITS = ((1, "ts"), (2, "sack"), (4, "wscale"), (8, "ecn"), (16, "ecnseen"), (32, "syndata"),
@@ -426,6 +427,14 @@ class DetailScreen(KeyScreen[None]):
                 self.top = 1 << 30
             case _:
                 self._do(self.nettop.keymap.action_of(event.key, event.character), event)
+        self.redraw()
+
+    def on_mouse_scroll_down(self) -> None:
+        self.top += _WHEEL
+        self.redraw()
+
+    def on_mouse_scroll_up(self) -> None:
+        self.top -= _WHEEL
         self.redraw()
 
     def _do(self, action: str | None, event: events.Key) -> None:

@@ -35,15 +35,20 @@ from nettop.tui.panes.gather import (
 )
 from nettop.tui.panes.pane import Pane
 from nettop.tui.panes.views import Views
-from nettop.tui.screens.filter_keys import FilterKeys
+from nettop.tui.screens.mouse import MouseKeys
 from nettop.tui.screens.row_keys import NOTICE_S, Rows
 from nettop.tui.screens.view_keys import LEAST_PANES, shown_panes
 from nettop.tui.style import Role
 from nettop.tui.widgets.filter_line import FilterLine
 from nettop.tui.widgets.group_table import GroupTable
-from nettop.tui.widgets.lines import LEAST_HEIGHT, LEAST_WIDTH, Line, LineWidget, line
+from nettop.tui.widgets.lines import (
+    LEAST_HEIGHT,
+    LEAST_WIDTH,
+    ClickLine,
+    LineWidget,
+    line,
+)
 from nettop.tui.widgets.socket_table import SocketTable
-from nettop.tui.widgets.strip import StripLine
 
 HOLD_S = 3.0
 NARROW_SOCKETS = 256
@@ -51,7 +56,7 @@ GROUPINGS = (Grouping.NONE, Grouping.PROCESS, Grouping.PROGRAM, Grouping.REMOTE,
              Grouping.CGROUP, Grouping.NETNS)  # fmt: skip
 
 
-class MainScreen(FilterKeys):
+class MainScreen(MouseKeys):
     """State of the view lives here; widgets draw what they are given."""
 
     AUTO_FOCUS = ""
@@ -95,13 +100,13 @@ class MainScreen(FilterKeys):
             self._close_filter,
             self._filter_typed,
         )
-        self.titles = LineWidget(id="titles")
+        self.titles = ClickLine("titles", self.title_clicked)
         self.table = SocketTable(lambda: self.column_set, id="table")
         self.groups = GroupTable()
         self.panes = [Pane(number) for number in (1, 2, 3, 4)]
         self.pane_box = Horizontal(*self.panes, id="panes")
-        self.strip_line = StripLine(self.to_cell)
-        self.footer = LineWidget(id="footer")
+        self.strip_line = ClickLine("strip", self.to_cell)
+        self.footer = ClickLine("footer", self.footer_clicked)
         yield self.host
         yield self.status
         yield self.filter_line
@@ -258,16 +263,16 @@ class MainScreen(FilterKeys):
             titles = self.groups.titles(width)
         self.titles.set_lines([titles])
         self.strip_line.set_lines([self.strip()])
-        self.footer.set_lines([self._footer(width)])
+        self.footer.set_lines([footer_line(self._footer_keys(), self._place(), width)])
 
     def _filter_shown(self) -> str | None:
         if self.rows is Rows.USUAL:
             return self.filter_text
         return f"{self.filter_text or 'none'} of {self.rows.value}"
 
-    def _footer(self, width: int) -> Line:
+    def _footer_keys(self) -> list[tuple[str, str]]:
         options = self.nettop.options
-        keys = footer_keys(
+        return footer_keys(
             paused=self.paused,
             grouped=bool(self.grouping),
             readonly=options.readonly,
@@ -277,7 +282,6 @@ class MainScreen(FilterKeys):
             live=self.timeline.base.live,
             registry=self.nettop.keymap.keys,
         )
-        return footer_line(keys, self._place(), width)
 
     def _place(self) -> str:
         if self.grouping:

@@ -86,6 +86,14 @@ class Overlay(KeyScreen[T], ModalScreen[T]):
         if drawn or (before and self.app.screen is self):
             self.redraw()
 
+    def on_mouse_scroll_down(self) -> None:
+        if self.act("down", None):
+            self.redraw()
+
+    def on_mouse_scroll_up(self) -> None:
+        if self.act("up", None):
+            self.redraw()
+
     def unknown(self, key: str, character: str | None) -> bool:
         """Says so; True, as the box must be drawn again."""
         self.notice = f"no key {written(key, character)} here"

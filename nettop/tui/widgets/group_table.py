@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from textual import events
+from textual.message import Message
+
 from nettop.feed import Grouping
 from nettop.model.types import Flag, Group, Verdict
 from nettop.text.verdicts import verdict_words
@@ -13,6 +16,14 @@ MOST_COMPARED = 2
 
 class GroupTable(LineWidget):
     """The groups of the feed's matched sockets; the cursor follows the group."""
+
+    class Clicked(Message):
+        """The cursor was moved by the mouse."""
+
+        def __init__(self, twice: bool) -> None:
+            """twice: the group is to be opened."""
+            super().__init__()
+            self.twice = twice
 
     def __init__(self) -> None:
         super().__init__(id="groups")
@@ -107,6 +118,18 @@ class GroupTable(LineWidget):
         worst = self.nettop.feed.find(group.worst_cookie) if verdict is Verdict.UNREAD else None
         bounded = worst is None or not worst.flags & Flag.UNREAD_EXACT
         return verdict_words(verdict, group.verdict_value, group.because, bounded=bounded)
+
+    def on_click(self, event: events.Click) -> None:
+        self.move(self.top + event.y - self.at)
+        self.post_message(self.Clicked(event.chain == 2))
+
+    def on_mouse_scroll_down(self) -> None:
+        self.move(3)
+        self.post_message(self.Clicked(False))
+
+    def on_mouse_scroll_up(self) -> None:
+        self.move(-3)
+        self.post_message(self.Clicked(False))
 
     def on_resize(self) -> None:
         self._lines = []

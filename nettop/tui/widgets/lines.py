@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from rich.segment import Segment
+from textual import events
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
@@ -158,6 +159,18 @@ class LineWidget(Widget):
     def render_line(self, y: int) -> Strip:
         parts = self._lines[y] if y < len(self._lines) else BLANK
         return strip_of(parts, self.size.width, self.nettop)
+
+
+class ClickLine(LineWidget):
+    """A line that acts where it is clicked."""
+
+    def __init__(self, id: str, go: Callable[[int], object]) -> None:
+        """go: is given the cell that was clicked."""
+        super().__init__(id=id)
+        self._go = go
+
+    def on_click(self, event: events.Click) -> None:
+        self._go(event.x)
 
 
 def strip_of(parts: Line, width: int, app: NettopApp) -> Strip:

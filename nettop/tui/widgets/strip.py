@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Protocol
 
-from textual import events
-
 from nettop.text.moments import clock_text, day_text
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.style import Role
-from nettop.tui.widgets.lines import Line, LineWidget, Part
+from nettop.tui.widgets.lines import Line, Part
 
 # Events that are marked; the others happen all the time.
 MARKED = frozenset({"drop", "reset_sent", "reset_received", "error"})
@@ -103,15 +101,3 @@ def strip_line(cells: Sequence[Cell], at: int, ends: tuple[str, str], g: Glyphs)
         else:
             parts.append((g.off, Role.DIM))
     return (*parts, (ends[1], Role.DIM))
-
-
-class StripLine(LineWidget):
-    """The strip; a click goes to that time."""
-
-    def __init__(self, go: Callable[[int], object]) -> None:
-        """go: is given the cell that was clicked."""
-        super().__init__(id="strip")
-        self._go = go
-
-    def on_click(self, event: events.Click) -> None:
-        self._go(event.x)

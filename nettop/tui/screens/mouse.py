@@ -1,0 +1,65 @@
+"""What the mouse does on the main screen: what the key for the same thing does."""
+
+from __future__ import annotations
+
+from nettop.feed import Sort
+from nettop.text.keys import key_name
+from nettop.tui.columns import field_at
+from nettop.tui.footer import key_at
+from nettop.tui.panes.pane import Pane
+from nettop.tui.panes.views import EVENTS
+from nettop.tui.screens.filter_keys import FilterKeys
+from nettop.tui.widgets.group_table import GroupTable
+
+
+class MouseKeys(FilterKeys):
+    """The screen that it acts on is the subclass's."""
+
+    def _use_sort(self, sort: Sort) -> None:
+        raise NotImplementedError
+
+    def _footer_keys(self) -> list[tuple[str, str]]:
+        raise NotImplementedError
+
+    def do_open(self) -> None:
+        raise NotImplementedError
+
+    def title_clicked(self, x: int) -> None:
+        """Sorts by that column, or reverses; by WHO and WHY in the usual order."""
+        field = None if self.grouping else field_at(self.column_set, x)
+        if field is None or self.app.screen is not self:
+            return
+        if field.id in ("who", "why"):
+            self._use_sort(Sort())
+        elif not field.sortable:
+            self.say(f"nothing is sorted by {field.id}")
+        elif field is self.sort.field:
+            self._use_sort(Sort(field, not self.sort.descending))
+        else:
+            self._use_sort(Sort(field, field.descending))
+
+    def footer_clicked(self, x: int) -> None:
+        key = key_at(self._footer_keys(), self.app.size.width, x)
+        action = self.nettop.keymap.action_of(key_name(key), key) if key else None
+        if action is not None and self.app.screen is self:
+            self.act(action)
+
+    def on_pane_used(self, message: Pane.Used) -> None:
+        """A click chooses the pane, two show it at full size; the wheel scrolls events."""
+        if self.app.screen is not self:
+            return
+        if message.by:
+            if message.number == EVENTS:
+                self.scroll_events(message.by)
+            return
+        if message.number != self.pane_number:
+            self._pane(message.number)
+        if message.twice:
+            self.do_zoom()
+
+    def on_group_table_clicked(self, message: GroupTable.Clicked) -> None:
+        if self.app.screen is self:
+            if message.twice:
+                self.do_open()
+            else:
+                self.refresh_panes()

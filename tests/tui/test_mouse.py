@@ -1,0 +1,67 @@
+"""The mouse does what the keys do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from nettop.text.columns import GUTTER
+from nettop.text.fields import FIELDS
+from nettop.tui.columns import ColumnSet, field_at
+from nettop.tui.footer import footer_line, key_at
+
+Running = Callable[..., AbstractAsyncContextManager[Any]]
+
+
+def test_each_cell_of_the_titles_belongs_to_its_column() -> None:
+    proc, srtt, why = FIELDS["proc"], FIELDS["srtt"], FIELDS["why"]
+    columns = ColumnSet(((proc, 4), (srtt, 6), (why, 12)))
+    found = [field_at(columns, x) for x in range(GUTTER + 4 + 1 + 6 + 1 + 12 + 2)]
+    assert found == [None] * GUTTER + [proc] * 4 + [srtt] * 7 + [why] * 13 + [None] * 2
+
+
+def test_each_word_of_the_footer_is_its_key() -> None:
+    keys = [("?", "help"), ("/", "filter"), ("Enter", "detail"), ("space", "pause"), ("q", "quit")]
+    for width in (40, 50, 60, 120):
+        text = "".join(text for text, _ in footer_line(keys, "1-24/76", width))
+        for key, word in keys:
+            at = text.find(f"{key} {word}")
+            hit = {key_at(keys, width, x) for x in range(at, at + len(key) + 1 + len(word))}
+            assert at < 0 or hit == {key}
+        assert key_at(keys, width, text.index("1-24")) is None
+
+
+async def test_clicks_and_the_wheel(running: Running) -> None:
+    async with running(200, 55) as screen:
+
+        async def click(where: str, x: int, y: int = 0, times: int = 1) -> None:
+            await screen.pilot.click(where, offset=(x, y), times=times)
+            await screen.settle()
+
+        main = screen.main
+        at = re.search("SRTT", screen.lines[2])
+        assert at is not None
+        await click("#titles", at.start())
+        assert (main.sort.field.id, main.sort.descending) == ("srtt", True)
+        await click("#titles", at.start())
+        assert not main.sort.descending
+        await click("#titles", screen.lines[2].index("WHO"))
+        assert main.sort.field is None
+        await click("#pane1", 5, 3)
+        assert main.pane_number == 1
+        await click("#pane4", 5, 3, times=2)
+        assert main.zoomed
+        await click("#pane4", 5, 3, times=2)
+        assert not main.zoomed
+        await click("#footer", screen.lines[-1].index("t group"))
+        assert main.grouping.name == "PROCESS"
+        await click("#groups", 6, 2)
+        assert main.groups.at == 2
+        title = main.groups.selected.title
+        await click("#groups", 6, 2, times=2)
+        assert not main.grouping
+        assert title[:8] in screen.lines[3]
+        await click("#footer", screen.lines[-1].index("? help"))
+        assert "help" in screen.text
