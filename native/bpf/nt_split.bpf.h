@@ -18,7 +18,7 @@
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct task_struct___sched {
 	unsigned int __state;
-	int on_rq;
+	unsigned int on_rq; /* one byte from Linux 7.3 on: only what is unsigned is read as such */
 	int pid;
 	int tgid;
 };

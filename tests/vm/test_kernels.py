@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.vm.boots import GUEST_S, chosen_for
-from tests.vm.expected import KERNELS, STAMPS, Expected
+from tests.vm.expected import EXACT, KERNELS, STAMPS, Expected
 from tests.vm.guest import Told
 from tests.vm.scenarios import recordings
 
@@ -60,8 +60,8 @@ def test_planes_work_or_say_why_not(told: Told, wanted: Expected) -> None:
             assert wanted.reasons[plane] in source["reason"]
         else:
             assert source["state"] == "ok", source
-    for plane in ("diag", "stamps"):
-        assert sources[plane]["state"] == "ok"
+    for plane in ("diag", "stamps", *(["split"] if wanted.wait == EXACT else [])):
+        assert sources[plane]["state"] == "ok", sources[plane]
 
 
 def test_known_answers(told: Told, wanted: Expected) -> None:
