@@ -24,10 +24,10 @@ class Archive:
     components: tuple[str, ...]
     options: tuple[tuple[str, str], ...] = ()  # Signed-By and the like, as deb822 has them
 
-    def stanza(self, suites: Iterable[str]) -> str:
+    def stanza(self, suites: Iterable[str], arch: str = "amd64") -> str:
         """A deb822 source of other suites' main component."""
         fields = {"Types": "deb", "URIs": self.uris, "Suites": " ".join(suites),
-                  "Components": "main", "Architectures": "amd64", **dict(self.options)}  # fmt: skip
+                  "Components": "main", "Architectures": arch, **dict(self.options)}  # fmt: skip
         return "".join(f"{name}: {value}\n" for name, value in fields.items())
 
 

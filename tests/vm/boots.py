@@ -21,7 +21,7 @@ GUEST_S = 1500  # with those before it, what is fetched, and a second boot
 OTHERS = [
     name
     for name, e in KERNELS.items()
-    if not e.only_sends and not platform.release().startswith(f"{name}.")
+    if not e.only_sends and not e.when_named and not platform.release().startswith(f"{name}.")
 ]
 WANTED = os.environ.get("NETTOP_VM_KERNELS", ",".join(OTHERS)).split(",")
 

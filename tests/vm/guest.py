@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.vm.initramfs import Initramfs
-from tests.vm.kernels import BOOKWORM, BOOKWORM_BACKPORTS, Kernel
-from tests.vm.packages import Unavailable, cache, locked, unpack
+from tests.vm.kernels import Kernel
+from tests.vm.machines import machine_of
+from tests.vm.packages import Unavailable, cache
 
-ROOT = Path(__file__).resolve().parents[2]
 BOOT_S = 90  # until the first process runs; some 5 s on an idle machine
 TRIES = 2  # a guest that did not come up is booted once more
 MEMORY_MB = 768
@@ -41,42 +39,11 @@ class GuestFailed(AssertionError):
     """The guest did not come to its end; with the last it said."""
 
 
-def qemu() -> tuple[Path, dict[str, str]]:
-    """QEMU's program, one that has igb (8.0), and the environment that it runs in.
-
-    Raises:
-        Unavailable: it cannot be fetched.
-    """
-    folder = cache() / "qemu"
-    program = folder / "usr/bin/qemu-system-x86_64"
-    with locked("qemu"):
-        if not program.exists():
-            packages = BOOKWORM_BACKPORTS.with_dependencies("qemu-system-x86")
-            fresh = folder.with_suffix(".new")
-            shutil.rmtree(fresh, ignore_errors=True)
-            for package in packages:
-                unpack(package, fresh)
-                package.unlink()
-            fresh.rename(folder)
-    libraries = [f"{folder}/usr/lib/x86_64-linux-gnu", f"{folder}/lib/x86_64-linux-gnu"]
-    return program, {**os.environ, "LD_LIBRARY_PATH": ":".join(libraries)}
-
-
-def busybox() -> Path:
-    """A static busybox."""
-    folder = cache() / "busybox"
-    program = folder / "bin/busybox"
-    with locked("busybox"):
-        if not program.exists():
-            unpack(BOOKWORM.download("busybox-static"), folder)
-    return program
-
-
-def _initramfs(kernel: Kernel, command: str) -> bytes:
+def _initramfs(kernel: Kernel, command: str, busybox: Path) -> bytes:
     image = Initramfs()
     image.device("dev/console", 5, 1)
     image.device("dev/null", 1, 3)
-    image.file("bin/busybox", busybox().read_bytes(), mode=0o755)
+    image.file("bin/busybox", busybox.read_bytes(), mode=0o755)
     image.file("init", (_HERE / "init.sh").read_bytes(), mode=0o755)
     image.file("command", command.encode())
     for module in kernel.modules:
@@ -87,27 +54,29 @@ def _initramfs(kernel: Kernel, command: str) -> bytes:
 
 
 def boot(kernel: Kernel, command: str, *, seconds: float, devices: tuple[str, ...] = ()) -> Told:
-    """Runs a shell command inside, as root of the machine's own file system, read-only.
+    """Runs a shell command inside, as root of the machine's own file system, or of one for another
+    processor, read-only.
 
     Raises:
         Unavailable: no QEMU.
         GuestFailed: it did not come up, or not to its end within the time.
     """
-    program, environ = qemu()
+    machine = machine_of(kernel)
     image = cache() / f"initramfs-{os.getpid()}-{kernel.release}"
-    image.write_bytes(_initramfs(kernel, command))
+    image.write_bytes(_initramfs(kernel, command, machine.busybox()))
     argv = [
-        str(program), "-L", str(program.parents[1] / "share/qemu"),
-        "-L", str(program.parents[1] / "share/seabios"),
-        "-M", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max", "-smp", "2",
+        *machine.words(), "-smp", "2",
         "-m", str(MEMORY_MB), "-nodefaults", "-no-user-config", "-display", "none",
         "-serial", "stdio", "-no-reboot",
         "-kernel", str(kernel.image), "-initrd", str(image),
-        "-append", "console=ttyS0 quiet panic=-1 net.ifnames=0 tsc=reliable iomem=relaxed",
-        "-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
+        "-append", f"console={machine.console} quiet panic=-1 net.ifnames=0 tsc=reliable "
+        "iomem=relaxed",
+        "-fsdev", f"local,id=root,path={machine.root()},security_model=none,readonly=on,"
+        "multidevs=remap",
         "-device", "virtio-9p-pci,fsdev=root,mount_tag=root",
         *devices,
     ]  # fmt: skip
+    environ = machine.environ()
     console = ""
     try:
         for _ in range(TRIES):
@@ -179,11 +148,13 @@ def scenario(
 ) -> Told:
     """Runs functions of tests/vm/scenarios/ (`module` or `module.function`) in a guest; devices:
     QEMU's words for further ones."""
-    python = shlex.quote(sys.executable)
+    machine = machine_of(kernel)
+    python = shlex.quote(machine.python)
     words = " ".join(map(shlex.quote, names))
-    path = shlex.quote(str(ROOT))
+    path = shlex.quote(machine.sources)
     given = " ".join(f"{k}={shlex.quote(v)}" for k, v in (environ or {}).items())
-    command = f"cd {path} && PYTHONPATH={path} {given} {python} -m tests.vm.inside {words}"
+    paths = f"{path}{machine.more_path}"
+    command = f"cd {path} && PYTHONPATH={paths} {given} {python} -m tests.vm.inside {words}"
     return boot(kernel, command, seconds=seconds, devices=devices)
 
 

@@ -17,6 +17,7 @@ BULLSEYE = Suite("bullseye")
 BOOKWORM = Suite("bookworm")
 BOOKWORM_BACKPORTS = Suite("bookworm-backports", ("bookworm",))
 TRIXIE_BACKPORTS = Suite("trixie-backports")
+TRIXIE_BACKPORTS_ARM64 = Suite("trixie-backports", arch="arm64")
 
 # What a guest may load; a kernel that has it built in, or lacks it, goes without.
 MODULES = (
@@ -45,6 +46,7 @@ SOURCES = {
     "6.16": Source(TRIXIE_BACKPORTS, series="6.16"),
     "6.18": Source(TRIXIE_BACKPORTS, series="6.18"),
     "newest": Source(TRIXIE_BACKPORTS, meta="linux-image-amd64"),
+    "aarch64": Source(TRIXIE_BACKPORTS_ARM64, meta="linux-image-arm64"),
 }
 
 
@@ -65,7 +67,7 @@ def kernel(name: str) -> Kernel:
         Unavailable: the archive does not answer, or has no such kernel.
     """
     source = SOURCES[name]
-    pattern = r"linux-image-[\d.]+(-\d+|\+deb\d+(\.\d+)?)-amd64"
+    pattern = r"linux-image-[\d.]+(-\d+|\+deb\d+(\.\d+)?)-" + source.suite.arch
     if source.meta:
         package = source.suite.depends(source.meta, pattern)
     else:

@@ -48,10 +48,16 @@ class Suite:
 
     name: str
     besides: tuple[str, ...] = ()
+    arch: str = "amd64"
+
+    @property
+    def place(self) -> str:
+        """Its name in the cache."""
+        return self.name if self.arch == "amd64" else f"{self.name}-{self.arch}"
 
     @property
     def root(self) -> Path:
-        return cache() / "apt" / self.name
+        return cache() / "apt" / self.place
 
     def _apt(self, *argv: str, seconds: int, where: Path | None = None) -> str:
         environ = {**os.environ, "APT_CONFIG": str(self.root / "apt.conf"), "LC_ALL": "C"}
@@ -75,10 +81,10 @@ class Suite:
         Raises:
             Unavailable: no archive of the machine's answers, or none is Debian's and has this.
         """
-        if self.name in _updated:
+        if self.place in _updated:
             return
         fetched = self.root / "fetched"
-        with locked(f"apt-{self.name}"):
+        with locked(f"apt-{self.place}"):
             if not fetched.exists() or time.time() - fetched.stat().st_mtime > INDEX_S:
                 sources = self.root / "sources/archive.sources"
                 before = sources.read_text() if fetched.exists() else None
@@ -89,7 +95,7 @@ class Suite:
                     if before is None:
                         raise
                     sources.write_text(before)
-        _updated.add(self.name)
+        _updated.add(self.place)
 
     def _fetch_index(self, sources: Path) -> None:
         for folder in ("lists/partial", "archives/partial", "parts", "sources"):
@@ -103,12 +109,12 @@ class Suite:
             f'Dir::Etc::sourceparts "{sources.parent}"; Dir::Etc::parts "{self.root}/parts";\n'
             f'Dir::Etc::preferencesparts "{self.root}/parts"; Dir::Etc::preferences "-";\n'
             f'APT::Default-Release "{self.name}"; APT::Sandbox::User "";\n'
-            'APT::Architecture "amd64"; APT::Architectures "amd64";\n'
+            f'APT::Architecture "{self.arch}"; APT::Architectures "{self.arch}";\n'
         )
         names = (self.name, *self.besides)
         failures = []
         for archive in archives(names):
-            sources.write_text(archive.stanza(names))
+            sources.write_text(archive.stanza(names, self.arch))
             try:
                 self._apt("apt-get", "-qq", "update", seconds=UPDATE_S)
             except Unavailable as failed:
@@ -145,23 +151,25 @@ class Suite:
     def download(self, package: str) -> Path:
         """The package file."""
         self.update()
-        folder = cache() / "packages" / self.name
+        folder = cache() / "packages" / self.place
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(f"fetch-{self.name}"):
+        with locked(f"fetch-{self.place}"):
             self._apt("apt-get", "-qq", "download", package, seconds=FETCH_S, where=folder)
         found = sorted(folder.glob(f"{package}_*.deb"), key=lambda p: p.stat().st_mtime)
         return found[-1]
 
-    def with_dependencies(self, package: str) -> list[Path]:
-        """The files of a package and of all that it needs, but for libc."""
+    def with_dependencies(self, *packages: str, libc: bool = False) -> list[Path]:
+        """The files of packages and of all that they need; libc: that of it too."""
         self.update()
-        with locked(f"fetch-{self.name}"):
+        with locked(f"fetch-{self.place}"):
             self._apt(
                 "apt-get", "-qq", "-y", "--no-install-recommends", "-t", self.name,
-                "--download-only", "install", package, seconds=FETCH_S,
+                "--download-only", "install", *packages, seconds=FETCH_S,
             )  # fmt: skip
         return [
-            p for p in (self.root / "archives").glob("*.deb") if not p.name.startswith("libc6_")
+            p
+            for p in (self.root / "archives").glob("*.deb")
+            if libc or not p.name.startswith("libc6_")
         ]
 
 
@@ -169,6 +177,12 @@ _updated: set[str] = set()
 
 
 def unpack(package: Path, into: Path) -> None:
-    """All files of a package."""
+    """All files of a package; links to folders stay what they are."""
     into.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["dpkg-deb", "-x", str(package), str(into)], check=True, timeout=300)
+    with subprocess.Popen(
+        ["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE
+    ) as tar:
+        subprocess.run(
+            ["tar", "-x", "--keep-directory-symlink", "-C", str(into)],
+            stdin=tar.stdout, check=True, timeout=300,
+        )  # fmt: skip

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.vm.guest import ROOT, Told, scenario
+from tests.vm.guest import Told, scenario
 from tests.vm.kernels import SOURCES, kernel
+from tests.vm.machines import ROOT
 
 BEGIN, END = "<!-- support -->", "<!-- /support -->"
 PLANES = ("diag", "wait", "stages", "path", "events", "stamps")
@@ -25,6 +26,8 @@ def row(told: Told) -> str:
     doctor = told.facts["planes.doctor"]
     sources = {s["name"]: s for s in doctor["sources"]}
     version = told.kernel.release.split("-")[0].split("+")[0]
+    if told.kernel.name == "aarch64":
+        version += " (aarch64)"
     cells = [cell(sources.get(plane)) for plane in PLANES]
     return "| " + " | ".join([version, f"{doctor['tcp_info_bytes']} B", *cells]) + " |"
 
