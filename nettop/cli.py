@@ -532,5 +532,7 @@ def _complain(text: str, *below: str) -> None:
 
 
 def _os_text(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError) and str(error.filename).startswith("/proc/self/"):
+        return "/proc is not mounted here: mount -t proc proc /proc"
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}"

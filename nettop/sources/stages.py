@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from nettop import refusal
 from nettop.engine import check, ffi, lib
 from nettop.engine.handle import Engine
 from nettop.model.types import NicStage, SourceStatus, Stage
@@ -86,6 +87,9 @@ class StagesPlane:
         self._end = threading.Lock()  # undo() may be called while close() is under way
         self._claim = claim
         self._cgroups = cgroups
+        # While nettop has what it was started with: later it gives it up.
+        may = "CAP_NET_ADMIN" in refusal.effective()
+        self._unstamped = (None, None) if may else refusal.explain(("CAP_NET_ADMIN",))
         self._wanted = _Selection()
         if sample_all is not None:
             self._wanted = _Selection(every=sample_all, everything=True)
@@ -271,6 +275,8 @@ class StagesPlane:
             lacks = self._claim
             if lacks is None and not self._cgroups:
                 lacks, fix = self._cgroups.note, self._cgroups.fix
+            if lacks is None and self._unstamped[0] is not None:
+                lacks, fix = f"{self._unstamped[0]}, and Linux 6.15", self._unstamped[1]
             lacks = lacks or "this kernel lacks BPF timestamping (Linux 6.15)"
             reasons.append(f"qdisc and ack only: {lacks}")
         elif self.absent:

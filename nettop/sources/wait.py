@@ -191,5 +191,7 @@ def off_status(name: str, err: int, why: str, needs: tuple[str, ...] = ()) -> So
         missing, fix = refusal.explain((*refusal.BPF, *needs))
         why = missing if why.startswith("needs ") else f"{why}: {missing}"
     elif -err == errno.ENOTSUP:
-        fix = "apt install clang libbpf-dev bpftool, then install nettop again"
+        fix = "install a wheel of nettop, or clang libbpf-dev bpftool and then nettop again"
+    elif why.startswith("/sys is not mounted"):
+        fix = "mount -t sysfs sysfs /sys"
     return SourceStatus(name, "off", reason=why, fix=fix)

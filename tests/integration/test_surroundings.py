@@ -1,167 +1,126 @@
-"""The cgroup tree from where it is not to be seen: other mounts, a container's view of it."""
+"""Containers and the like: every plane works there, or says what is missing and what to do."""
 
 from __future__ import annotations
 
 import json
-import os
-import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-pytest.importorskip("nettop._native", reason="the C helper is not built")
+from tests.cli.conftest import environment
 
-from nettop.sources.mounts import read_mounts
-from tests.integration.namespaces import needs_root, run
-from tests.integration.sends import cgroup_root
+pytestmark = [pytest.mark.needs_root, pytest.mark.needs_tools("unshare", "setpriv", "mount")]
 
-pytestmark = needs_root
-
-# As `ip netns exec` leaves it: /sys is mounted anew, and nothing is mounted in it.
-NO_CGROUPS = [
-    "unshare",
-    "-m",
-    "sh",
-    "-c",
-    'umount -l /sys && mount -t sysfs s /sys && exec "$@"',
-    "x",
-]
-# As a container with a cgroup namespace of its own sees it.
-CONTAINER = [
-    "unshare", "-m", "-C", "-p", "--fork", "--mount-proc", "sh", "-c",
-    'umount -l /sys && mount -t sysfs s /sys && mount -t cgroup2 c /sys/fs/cgroup && exec "$@"',
-    "x",
-]  # fmt: skip
+NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+BPF = ("wait", "split", "stages", "events")
 
 
-@contextmanager
-def child_cgroup() -> Iterator[Path]:
-    where = Path(cgroup_root(), f"nettop-test-{os.getpid()}")
-    where.mkdir()
-    try:
-        yield where
-    finally:
-        where.rmdir()
-
-
-def cgroup2_mounts() -> list[str]:
-    return [m.point for m in read_mounts() if m.fstype == "cgroup2"]
-
-
-def joined(group: Path) -> list[str]:
-    return ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "x"]
-
-
-def nettop(surroundings: list[str], *args: str) -> Any:
+def examined(*prefix: str, shell: str = "") -> tuple[int, Mapping[str, Any]]:
+    """What doctor finds, started by these words; shell: what comes before in the same place."""
+    words = [*prefix]
+    if shell:
+        words += ["sh", "-ec", f'{shell}; exec "$@"', "sh"]
     done = subprocess.run(
-        [*surroundings, sys.executable, "-m", "nettop", *args],
-        capture_output=True, text=True, timeout=30, check=False,
+        [*words, sys.executable, "-m", "nettop", "doctor", "--json"], env=environment(),
+        capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert done.stdout, done.stderr
-    return json.loads(done.stdout)
+    assert done.stderr == ""
+    return done.returncode, {s["name"]: s for s in json.loads(done.stdout)["sources"]}
 
 
-def stages(surroundings: list[str]) -> dict[str, Any]:
-    """What doctor says of the plane."""
-    report = nettop(surroundings, "doctor", "--json")
-    return next(s for s in report["sources"] if s["name"] == "stages")
+@pytest.fixture(scope="module")
+def here() -> Mapping[str, Any]:
+    """What this machine can without anything around it."""
+    _, sources = examined()
+    if sources["wait"]["state"] != "ok":
+        pytest.skip(f"no BPF here: {sources['wait'].get('reason')}")
+    return sources
 
 
-def test_ip_netns_exec_costs_nothing() -> None:
-    name = f"nts{os.getpid()}"
-    run("ip", "netns", "add", name)
-    try:
-        assert stages(["ip", "netns", "exec", name]) == stages([])
-    finally:
-        run("ip", "netns", "del", name)
+@pytest.mark.parametrize(
+    ("prefix", "shell"),
+    [
+        (("unshare", "-n", "-m"), "mount -t sysfs sysfs /sys"),  # as ip netns exec does it
+        (("unshare", "-m"), "umount -l /sys/fs/cgroup"),
+        (("unshare", "-C", "-m"), ""),
+        (("unshare", "-p", "-f", "--mount-proc"), ""),
+        (("setpriv", "--inh-caps", "-sys_admin", "--bounding-set", "-sys_admin"), ""),
+    ],
+    ids=["ip-netns", "no-cgroup", "cgroup-namespace", "pid-namespace", "no-sys-admin"],
+)
+def test_every_bpf_plane_works(
+    here: Mapping[str, Any], prefix: tuple[str, ...], shell: str
+) -> None:
+    _, sources = examined(*prefix, shell=shell)
+    for name in BPF:
+        same = (sources[name]["state"], sources[name].get("method"))
+        assert same == (here[name]["state"], here[name].get("method")), sources[name]
 
 
-def test_sends_are_stamped_where_no_cgroup_is_mounted() -> None:
-    if stages([]).get("method") != "bpf_timestamping":
-        pytest.skip("this kernel stamps no sends through a cgroup")
-    before, ended = cgroup2_mounts(), threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        client = socket.create_connection(("127.0.0.1", port))
-        peer, _ = server.accept()
-
-        def send() -> None:
-            while not ended.wait(0.02):
-                client.sendall(b"x" * 100)
-                peer.recv(200)
-
-        sender = threading.Thread(target=send)
-        sender.start()
-        try:
-            args = ("--once", "--json", "-d", "2", "--tx-sample", "1", f"dport = :{port}")
-            got = nettop(NO_CGROUPS, *args)
-        finally:
-            ended.set()
-            sender.join()
-            client.close()
-            peer.close()
-    (sock,) = got["sockets"]
-    assert sock["tx"]["ack"]["count"] > 5, sock["tx"]
-    assert cgroup2_mounts() == before, "nettop mounts where nobody sees it"
+def test_in_a_pid_namespace_other_programs_are_out_of_sight() -> None:
+    code, sources = examined("unshare", "-p", "-f", "--mount-proc")
+    assert code == 1
+    assert sources["procs"]["state"] == "partial"
+    assert "outside the container" in sources["procs"]["fix"]
 
 
-def test_a_cgroup_has_its_name_where_none_is_mounted() -> None:
-    with child_cgroup() as group:
-        script = (
-            "import socket; s = socket.create_server(('127.0.0.1', 0));"
-            "print(s.getsockname()[1], flush=True); input()"
+def test_without_sys_the_planes_name_the_mount(here: Mapping[str, Any]) -> None:
+    code, sources = examined("unshare", "-m", shell="mount -t tmpfs none /sys")
+    assert code == 1
+    for name in BPF:
+        assert (sources[name]["state"], sources[name]["fix"]) == (
+            "off",
+            "mount -t sysfs sysfs /sys",
         )
-        holder = subprocess.Popen(
-            [*joined(group), sys.executable, "-c", script],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        try:
-            assert holder.stdout is not None
-            port = int(holder.stdout.readline())
-            for text in (f"sport = :{port}", f"cgroup = {group.name}"):
-                got = nettop(NO_CGROUPS, "--once", "--json", "--no-bpf", "-l", text)
-                (sock,) = got["sockets"]
-                assert sock["cgroup"] == f"/{group.name}"
-        finally:
-            holder.communicate("\n")
 
 
-def test_a_container_says_that_it_sees_a_part() -> None:
-    with child_cgroup() as group:
-        got = stages([*joined(group), *CONTAINER])
-    assert got["state"] == "partial"
-    assert got["reason"] == "only cgroups below the container's own are in reach"
-    assert "--cgroupns=host" in got["fix"]
+def test_without_proc_one_line_names_the_mount() -> None:
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-ec", 'mount -t tmpfs none /proc; exec "$@"', "sh",
+         sys.executable, "-m", "nettop", "-1"],
+        env=environment(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "nettop: /proc is not mounted here: mount -t proc proc /proc\n"
 
 
-def test_the_hosts_first_process_shows_the_whole() -> None:
-    """A container with the host's processes: --pid=host."""
-    pids_shared = [a for a in CONTAINER if a not in ("-p", "--fork", "--mount-proc")]
-    with child_cgroup() as group:
-        assert stages([*joined(group), *pids_shared]) == stages([])
+def test_two_capabilities_are_enough_for_the_waits(here: Mapping[str, Any]) -> None:
+    """The stages say that a third is missing, whatever the kernel could."""
+    given = "+bpf,+perfmon"
+    _, sources = examined(*NOBODY, "--inh-caps", given, "--ambient-caps", given)
+    for name in ("wait", "events"):
+        assert sources[name]["state"] == here[name]["state"], sources[name]
+    assert sources["stages"]["state"] == "partial"
+    assert "needs CAP_NET_ADMIN" in sources["stages"]["reason"]
+    assert sources["stages"]["fix"] == "sudo nettop"
 
 
-def test_where_no_sys_is_mounted_the_kernel_is_not_blamed() -> None:
-    got = stages(["unshare", "-m", "sh", "-c", 'umount -l /sys && exec "$@"', "x"])
-    assert got["state"] == "off"
-    assert got["reason"].startswith("/sys is not mounted here")
+@pytest.mark.parametrize(
+    ("prefix", "fix"),
+    [(NOBODY, "sudo nettop"), (("unshare", "-U", "-r"), "outside of the user namespace")],
+    ids=["nobody", "user-namespace"],
+)
+def test_who_may_not_load_programs_is_said_what_would_help(
+    prefix: tuple[str, ...], fix: str
+) -> None:
+    if prefix[0] == "unshare" and subprocess.run([*prefix, "true"], check=False).returncode:
+        pytest.skip("no user namespaces here")
+    _, sources = examined(*prefix)
+    assert sources["diag"]["state"] == "ok"
+    for name in BPF:
+        assert sources[name]["state"] == "off"
+        assert "CAP_BPF" in sources[name]["reason"] or name == "split"
+        assert fix in sources[name]["fix"]
 
 
-def test_what_may_not_be_mounted_has_a_fix() -> None:
-    """Without the privilege to mount, and no process to see through."""
-    without = [
-        "setpriv",
-        "--bounding-set=-sys_admin,-sys_ptrace",
-        "--inh-caps=-sys_admin,-sys_ptrace",
-    ]
-    hidden = [a.replace(" && mount -t cgroup2 c /sys/fs/cgroup", "") for a in CONTAINER]
-    got = stages([*hidden, *without])
-    assert got["state"] in ("partial", "off")
-    assert "no cgroup v2 is mounted here, and it may not be mounted" in got["reason"]
-    assert got["fix"] == "run with CAP_SYS_ADMIN"
+def test_a_root_that_is_read_only_changes_nothing(here: Mapping[str, Any]) -> None:
+    shell = (
+        "mount --rbind / /mnt; mount --make-rslave /mnt; mount -o remount,bind,ro /mnt; "
+        f"cd {Path.cwd()}"
+    )
+    _, sources = examined("unshare", "-m", shell=f'{shell}; set -- chroot /mnt "$@"')
+    assert {n: sources[n]["state"] for n in BPF} == {n: here[n]["state"] for n in BPF}
