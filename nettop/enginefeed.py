@@ -46,6 +46,8 @@ class _Drawing(threading.local):
 class EngineFeed:
     """Rows, groups and distributions of the last tick; any thread may ask."""
 
+    file_filter: str | None = None
+
     def __init__(self, deriver: Deriver) -> None:
         self._deriver = deriver
         self._histories = Histories()

@@ -43,6 +43,7 @@ class Feed(Protocol):
 
     live: bool
     title: str | None  # file name of an opened snapshot
+    file_filter: str | None  # what its sockets passed when it was written
 
     @property
     def names(self) -> NameSets | None:

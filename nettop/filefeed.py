@@ -108,7 +108,7 @@ class FileFeed:
 
     def __init__(self, snapshot: LoadedSnapshot) -> None:
         self.title: str | None = snapshot.name
-        self.filter_text = snapshot.filter_text
+        self.filter_text = self.file_filter = snapshot.filter_text
         self._snapshot = snapshot
         self.names = FileNames(snapshot)
         self._model = snapshot.model

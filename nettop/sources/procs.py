@@ -26,7 +26,7 @@ def procs_status(stats: Any, held: frozenset[str]) -> SourceStatus:
         stats: of the last scan.
         held: capabilities in effect, to name what would help.
     """
-    reasons, fix = [], None
+    reasons, note, fix = [], None, None
     if stats.unreadable:
         missing = NEEDED_FOR_PROCS - held
         count = f"{stats.unreadable} of {stats.processes} processes"
@@ -37,9 +37,7 @@ def procs_status(stats: Any, held: frozenset[str]) -> SourceStatus:
             reasons.append(f"{count} belong to other users ({first})")
             fix = "sudo nettop" if os.geteuid() else f"run with {' and '.join(sorted(missing))}"
         else:
-            reasons.append(
-                f"{count} may not be looked into, not even with CAP_SYS_PTRACE ({first})"
-            )
+            note = f"{count} may not be looked into, not even with CAP_SYS_PTRACE ({first})"
     if stats.hidden:
         reasons.append("/proc does not list every process (PID namespace or hidepid)")
         fix = fix or "run nettop outside the container, or mount /proc with hidepid=0"
@@ -48,6 +46,7 @@ def procs_status(stats: Any, held: frozenset[str]) -> SourceStatus:
             f"{stats.unlooked} threads' own descriptor tables or io_uring instances"
             " do not show what they hold"
         )
-    if not reasons:
-        return SourceStatus("procs", "ok", "proc")
+    if not reasons:  # what nobody could mend is said, but is no fault
+        return SourceStatus("procs", "ok", "proc", note)
+    reasons += [note] if note else []
     return SourceStatus("procs", "partial", "proc", "; ".join(reasons), fix)

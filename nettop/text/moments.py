@@ -27,6 +27,12 @@ def moment_text(wall_ns: int, beside_ns: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", at)
 
 
+def taken_text(name: str, wall_ns: int, now_ns: int) -> str:
+    """slow.json of 14:02:30, 33m12s ago"""
+    ago = f", {units.time(now_ns - wall_ns)} ago" if now_ns >= wall_ns else ""
+    return f"{name} of {moment_text(wall_ns, now_ns)}{ago}"
+
+
 def before_text(ns: int) -> str:
     """−3m12s: so long before what it is compared with."""
     if ns < _SECOND // 2:

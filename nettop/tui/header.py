@@ -44,8 +44,8 @@ def host_line(model: Model, width: int, g: Glyphs) -> Line:
     none = None if t.tcp is None else 0
     est, listen = t.by_state.get("ESTABLISHED", none), t.by_state.get("LISTEN", none)
     retr: Line = (("retr ", D), (units.rate(t.retrans_per_s) + "/s", B))
-    if t.retr_pct is not None and width >= 160:
-        retr = (*retr, (" " + units.percent(t.retr_pct), Role.NORMAL))
+    if t.retr_pct and width >= 160:
+        retr = (*retr, (f" {units.percent(t.retr_pct)}", Role.NORMAL))
     flows: Line = (
         ("↑", D), (units.bits_per_s(t.tx_bytes_per_s), B),
         (" ↓", D), (units.bits_per_s(t.rx_bytes_per_s), B),
@@ -151,6 +151,8 @@ def status_line(model: Model, state: HeaderState, width: int, g: Glyphs) -> Line
         right = [(f" PAUSED {state.paused_at}  {ago} ago ", Role.REVERSE)]
     elif state.file is not None:
         right = [(f" {clean(state.file)} ", Role.REVERSE)]
+        while left and width_of(tuple(left)) + width_of(tuple(right)) >= width:
+            left.pop()
     else:
         right = []
         if model.cost.stretched and width >= 100:

@@ -65,6 +65,7 @@ class DosedFeed:
 
     live = True
     title: str | None = None
+    file_filter: str | None = None
     names = None
 
     def __init__(self, rows: int, share: float, hz: float) -> None:

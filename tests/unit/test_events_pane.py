@@ -8,6 +8,7 @@ from typing import Any
 
 from nettop.model.events import Event, EventMemory, EventType
 from nettop.text.events import repeated
+from nettop.text.moments import taken_text
 from nettop.tui.glyphs import UTF8
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.events import events_lines
@@ -106,3 +107,28 @@ def test_lines_are_scrolled_and_the_last_page_is_whole() -> None:
     below = pane(many, view_of("", 3), height=5).splitlines()
     assert (top[3], len(below)) == (below[0], 5)
     assert pane(many, view_of("", 999), height=5).splitlines()[-1].endswith("10.0.0.2:4119")
+
+
+def test_events_of_a_file_have_names_and_repeats_are_one() -> None:
+    def one(cookie: int, at: str = "2026-11-29T09:36:59.086548284Z", kind: str = "drop") -> Any:
+        return {"at": at, "type": kind, "cookie": cookie, "text": "SOCKET_RCVBUFF 1.0K"}
+
+    some = (one(7), one(7), one(8), one(7), one(7, kind="state"), one(7))
+    model = replace(FakeFeed().tick(), file_events=some, mono_ns=NOW)
+    data = PaneData(model, None, None, (), None, names={7: "udp-slow/12 → 10.0.0.2:9"})
+    lines = ["".join(text for text, _ in each) for each in events_lines(data, 100, 9, UTF8)]
+    assert lines == [
+        "09:36:59.086 drop  ×3  SOCKET_RCVBUFF 1.0K  udp-slow/12 → 10.0.0.2:9",
+        "09:36:59.086 drop   SOCKET_RCVBUFF 1.0K",
+        "09:36:59.086 state  SOCKET_RCVBUFF 1.0K  udp-slow/12 → 10.0.0.2:9",
+        "09:36:59.086 drop   SOCKET_RCVBUFF 1.0K  udp-slow/12 → 10.0.0.2:9",
+    ]
+    alone = replace(data, cookies=(7,), views=view_of("state"))
+    assert len(events_lines(alone, 100, 9, UTF8)) == 1
+
+
+def test_a_file_is_of_a_time() -> None:
+    at = 1_764_000_000 * S
+    assert taken_text("slow.json", at, at + 1992 * S).endswith(", 33m12s ago")
+    assert taken_text("slow.json", at, at - S).startswith("slow.json of ")
+    assert "ago" not in taken_text("slow.json", at, at - S), "its clock is ahead of ours"

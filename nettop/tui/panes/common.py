@@ -27,7 +27,9 @@ def off_lines(data: PaneData, plane: str, width: int) -> list[Line]:
     if plane == "stages" and status is not None and status.state != "off":
         coming = (status.reason or "").split(";")[0]
         reason = coming if coming.startswith(COMING) else OTHERS
-    elif plane == "stages" and data.selects and data.cookies and reason.startswith(NONE_STAMPED):
+    elif plane == "stages" and not data.selects and reason.startswith(NONE_STAMPED):
+        reason = "no sends were stamped"  # in the past or a file nothing can be chosen
+    elif plane == "stages" and data.cookies and reason.startswith(NONE_STAMPED):
         reason = f"{COMING} soon"  # chosen since the tick that is shown
     lines = [
         line(("off  " if i == 0 else "     ", Role.WATCH), text)

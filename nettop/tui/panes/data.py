@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from nettop.model.events import Closed, Event, EventMemory
 from nettop.model.types import Detail, Group, Model, Point, Row
@@ -30,6 +31,7 @@ class PaneData:
     group: str = ""  # what the group is called
     # Two groups beside each other: what each is called, its waits and sends in the whole run.
     compared: tuple[tuple[str, Waits | None, Sends | None], ...] = ()
+    names: Mapping[int, str] = field(default_factory=dict)  # of the sockets of a file's events
     selects: bool = False  # sends of these sockets are to be stamped, as they are chosen now
     views: Views = USUAL
     since_s: float | None = None  # how long the worst verdict has held
@@ -41,9 +43,6 @@ def subject(data: PaneData, number: int) -> tuple[str, ...]:
     With nothing selected waits and events are those of all sockets of the polled namespaces, unless
     some are chosen; sends are all that were stamped.
     """
-    from nettop.text.columns import endpoint
-    from nettop.text.words import owner_text
-
     if len(data.compared) > 1:
         return " against ".join(name for name, _, _ in data.compared), "A against B"
     if data.marked is not None and data.group:
@@ -58,8 +57,13 @@ def subject(data: PaneData, number: int) -> tuple[str, ...]:
             spaces = data.model.totals.netns
             return (f"all of {spaces} netns" if spaces > 1 else "all sockets",)
         return (units.counted(data.model.totals.matched, "socket"),)
-    owner = owner_text(data.row) or "–"
-    if not data.row.has_remote:
-        return (owner,)
-    remote = endpoint(data.row, local=False)
-    return f"{owner} → {remote}", f"→ {remote}", owner
+    who, remote = name_of(data.row)
+    return (f"{who} → {remote}", f"→ {remote}", who) if remote else (who,)
+
+
+def name_of(row: Row) -> tuple[str, str]:
+    """A socket's program and its remote end, which may be none."""
+    from nettop.text.columns import endpoint
+    from nettop.text.words import owner_text
+
+    return owner_text(row) or "–", endpoint(row, local=False) if row.has_remote else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from textwrap import wrap
+from typing import Any
 
 from nettop.model.events import EVENT_NAMES, EventMemory, EventType
 from nettop.text import units
@@ -33,7 +34,7 @@ def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
     """What happened, newest first and repeats as one; as another view one type of events, or the
     sockets that closed."""
     if data.model.file_events is not None:
-        lines = _file_event_lines(data)
+        lines = _file_event_lines(data, width)
         return _from(lines, data.views.scroll, height)
     if data.events is None:
         return off_lines(data, "events", width)[:height]
@@ -121,12 +122,27 @@ def _nothing(memory: EventMemory, data: PaneData, thing: str) -> str:
     return f"no {thing} of {what} in the last {_age(since_ns, data)}; older ones are not kept"
 
 
-def _file_event_lines(data: PaneData) -> list[Line]:
-    """Events as a file has them, of these sockets or (None) of all."""
-    cookies, kinds = data.cookies, {EVENT_NAMES[k] for k in data.views.types(data.model)}
-    lines: list[Line] = []
+def _file_event_lines(data: PaneData, width: int) -> list[Line]:
+    """Events as a file has them, of these sockets or (None) of all; a socket's repeats are one."""
+    cookies, kinds = data.cookies, {EVENT_NAMES[k]: k for k in data.views.types(data.model)}
+    found: list[list[Any]] = []  # time, type, text, cookie, how often
+    last: dict[object, list[Any]] = {}
     for event in data.model.file_events or ():
         at, kind, text = (clean(str(event.get(word, ""))) for word in ("at", "type", "text"))
-        if kind in kinds and (cookies is None or event.get("cookie") in cookies):
-            lines.append(line((at[11:23], D), f" {kind:<15}", text))
+        cookie = event.get("cookie")
+        if kind not in kinds or (cookies is not None and cookie not in cookies):
+            continue
+        before = last.get(cookie)
+        if cookie is not None and before is not None and before[1:3] == [kind, text]:
+            before[4] += 1
+            continue
+        last[cookie] = [at[11:23], kind, text, cookie, 1]
+        found.append(last[cookie])
+    named = cookies is None or len(cookies) != 1
+    lines: list[Line] = []
+    for at, kind, text, cookie, times in found:
+        often = f" ×{times}" if times > 1 else ""
+        said = line((at, D), f" {SHORT_NAMES[kinds[kind]]:<5}{often}  {text}")
+        who = data.names.get(cookie, "") if named else ""
+        lines += flow([said, line((who, D))], width, _INDENT) if who else [said]
     return lines or [line((f"the file has no event{'' if cookies is None else ' of it'}", D))]

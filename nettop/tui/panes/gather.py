@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from nettop.feed import Feed, Grouping
 from nettop.model.events import ALL_TYPES, Event, EventMemory, EventType
 from nettop.model.types import Group, Histogram, Model, NicStage, PlaneHas, Proto
-from nettop.tui.panes.data import PaneData
+from nettop.tui.panes.data import PaneData, name_of
 from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.tx import Sends
 from nettop.tui.panes.views import Views
@@ -96,6 +96,17 @@ def group_data(
 def members_of(feed: Feed, grouping: Grouping, group: Group) -> list[int]:
     """Cookies of a group's first sockets."""
     return feed.members(grouping, group.worst_cookie, most=GROUP_SOCKETS)
+
+
+def names_of(feed: Feed, model: Model) -> dict[int, str]:
+    """What the sockets of a file's events are called, by cookie."""
+    names: dict[int, str] = {}
+    for event in (model.file_events or ())[:MOST_EVENTS]:
+        cookie = event.get("cookie")
+        if isinstance(cookie, int) and cookie not in names:
+            row = feed.find(cookie)
+            names[cookie] = " → ".join(filter(None, name_of(row))) if row is not None else ""
+    return names
 
 
 def memory_of(feed: Feed, cookies: Sequence[int] | None) -> EventMemory | None:

@@ -230,7 +230,7 @@ def _total_lines(data: PaneData, width: int, g: Glyphs) -> list[Line]:
         _Spark("tx", lambda p: p.tx_bytes_per_s, units.bits_per_s(t.tx_bytes_per_s), ("bit/s",)),
         _Spark("rx", lambda p: p.rx_bytes_per_s, units.bits_per_s(t.rx_bytes_per_s), ("bit/s",)),
         _Spark("retr/s", lambda p: p.retrans_per_s, units.rate(t.retrans_per_s),
-               (units.percent(t.retr_pct),)),
+               (units.percent(t.retr_pct) if t.retr_pct else "",)),
     ]  # fmt: skip
     lines = [
         *_spark_lines(sparks, data.history, width, g),

@@ -19,7 +19,7 @@ from nettop.feed import Grouping, Sort
 from nettop.model.types import Model, Row
 from nettop.query import narrowed
 from nettop.text.fields import Field
-from nettop.text.moments import clock_text
+from nettop.text.moments import clock_text, taken_text
 from nettop.tui import columns as table_columns
 from nettop.tui.footer import footer_keys, footer_line, place_of_groups, place_of_rows
 from nettop.tui.header import HeaderState, host_line, status_line
@@ -30,6 +30,7 @@ from nettop.tui.panes.gather import (
     group_data,
     members_of,
     memory_of,
+    names_of,
     sends_of,
     waits_of,
 )
@@ -250,7 +251,9 @@ class MainScreen(MouseKeys):
             hidden=self.column_set.hidden,
             message=message,
             message_role=role,
-            file=None if self.feed.live else self.feed.title,
+            file=None
+            if self.feed.live
+            else taken_text(self.feed.title or "", self.model.wall_ns, time.time_ns()),
             past=self.badge(),
             bell=None if self.bell is None or self.paused else self.bell.matching,
         )
@@ -266,9 +269,10 @@ class MainScreen(MouseKeys):
         self.footer.set_lines([footer_line(self._footer_keys(), self._place(), width)])
 
     def _filter_shown(self) -> str | None:
-        if self.rows is Rows.USUAL:
+        among = self.feed.file_filter if self.rows is Rows.USUAL else self.rows.value
+        if not among or among == self.filter_text:
             return self.filter_text
-        return f"{self.filter_text or 'none'} of {self.rows.value}"
+        return f"{self.filter_text or 'none'} of {among}"
 
     def _footer_keys(self) -> list[tuple[str, str]]:
         options = self.nettop.options
@@ -335,6 +339,7 @@ class MainScreen(MouseKeys):
             cookies=tuple(cookies) if cookies is not None else None,
             closed=tuple(self.feed.closed((), most=64)) if cookie is None else (),
             selects=self.selects,
+            names=names_of(self.feed, self.model),
             views=self.views,
             since_s=self.feed.seconds_since(row.rec.verdict_since_s) if row is not None else None,
         )
