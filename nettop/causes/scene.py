@@ -22,6 +22,8 @@ IFF_UP, IFF_LOWER_UP = 1, 1 << 16
 # delay is in the least round trip too.
 BY_FLOW = frozenset({"fq", "fq_codel", "fq_pie", "cake", "sfq", "netem"})
 
+_LONG = 1 << Verdict.RTT | 1 << Verdict.QDISC  # this takes the place of that
+
 DeviceKey = tuple[int, int]  # netns, ifindex
 _Ends = tuple[int, int, bytes, bytes, int, int]
 _Port = tuple[int, int, bytes, int]  # netns, family, address and port of the peer
@@ -172,7 +174,7 @@ class Scene:
         self._long_ns = {
             s.cookie: before.get(s.cookie, self.mono_ns)
             for s in candidates
-            if s.holds(Verdict.RTT, Verdict.QDISC)  # this takes the place of that
+            if (s.held | s.verdicts) & _LONG
         }
 
     def _enter_queues(self) -> None:
