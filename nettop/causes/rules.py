@@ -17,6 +17,7 @@ _LOSSES = (Verdict.LOSS, Verdict.RTO)
 _SENDING = (Verdict.RTO, Verdict.LOSS, Verdict.RTT, Verdict.SNDBUF)
 _READING = (Verdict.UNREAD, Verdict.READS, Verdict.ACCEPT)
 LONG_NS = 10 * 10**6  # over its minimum, and twice that or more: a long round trip
+LEAST_OPENING = 3  # connections to one port, without an answer at once
 FIRST_BYTES = 537  # the SYN counts as one; a first message that fits every path
 LEAST_DROPS = 3  # of a queue between two reads; fewer may be those of other flows
 FULL_SHARE = 0.9  # of a table, from which on it has no room
@@ -277,6 +278,23 @@ def _not_accepted(socket: Candidate, scene: Scene) -> Found | None:
                  shared=(socket.netns, socket.dst, socket.dport))  # fmt: skip
 
 
+def _open_some(socket: Candidate, scene: Scene) -> Found | None:
+    """Of one port some connections come up and others wait: its queue is full, or packets are lost;
+    which of them this end cannot know yet."""
+    if socket.proto != Proto.TCP or not socket.dport or socket.acked_bytes > FIRST_BYTES:
+        return None
+    waiting, answered = scene.opening_at(socket)
+    if waiting < LEAST_OPENING or not answered:
+        return None
+    said = (
+        f"{waiting} connections to the same port wait for a first answer, {answered} got it late: "
+        "its listener's queue is full, or the path loses packets"
+    )
+    return Found((Evidence("diag", said, waiting, "count"),), Who.NET | WHO_MAYBE,
+                 next_step="ss -ltn at {host}: is the queue of its listener (Recv-Q) full",
+                 shared=(socket.netns, socket.dst, socket.dport))  # fmt: skip
+
+
 # --- on the way in, and at the program ---
 
 
@@ -364,6 +382,7 @@ RULES = (
          ("routes", "qdiscs"), _queue),
     Rule("queue_drops", _LOSSES, Because.HERE, ("routes", "qdiscs"), _queue_drops),
     Rule("not_accepted", _LOSSES[::-1], Because.NOT_ACCEPTED, ("diag",), _not_accepted),
+    Rule("open_some", _LOSSES[::-1], Because.PLAIN, ("diag",), _open_some, stays=False),
     Rule("receive", (Verdict.RTT,), Because.RECEIVE, ("receivers",), _receive),
     Rule("own_queue_undecided", (Verdict.RTT,), Because.PLAIN, ("routes", "qdiscs"), _undecided,
          stays=False),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from nettop.model.causes import Candidate
 from nettop.model.evidence import NO_TICK, Device, HostTick, Process
-from nettop.model.types import Verdict, Who
+from nettop.model.types import Proto, Verdict, Who
 
 READS = 5  # of qdiscs and of processes' states, that are taken together
 LOOKS = 3  # at a queue, between two reads, that say as much as two reads
@@ -83,6 +83,7 @@ class Scene:
         self._dropped: dict[int, deque[_Dropped]] = {}
         self._candidates: Sequence[Candidate] = ()
         self._ends: dict[_Ends, list[Candidate]] = {}  # made when it is asked for
+        self._ports: dict[_Port, list[bool]] = {}  # the same
         self._silent: dict[_Port, tuple[int, set[int]]] = {}  # → when last, cookies
 
     def enter(
@@ -97,7 +98,7 @@ class Scene:
         self._enter_drops(candidates)
         self._enter_receivers()
         self._enter_silent(candidates)
-        self._ends, self._candidates = {}, candidates
+        self._ends, self._ports, self._candidates = {}, {}, candidates
 
     # --- devices ---
 
@@ -286,6 +287,16 @@ class Scene:
         nothing since: as many as there were when it was seen last, a short time ago."""
         _, cookies = self._silent.get(_port(socket), (0, ()))
         return len(cookies)
+
+    def opening_at(self, socket: Candidate) -> tuple[int, int]:
+        """Connections to the same port of the peer that are held for ill: those whose first message
+        is not acknowledged yet, and those that were."""
+        if not self._ports:
+            for each in self._candidates:
+                if each.proto == Proto.TCP and each.dport and each.holds(Verdict.RTO, Verdict.LOSS):
+                    self._ports.setdefault(_port(each), []).append(each.acked_bytes <= 1)
+        seen = self._ports.get(_port(socket), [])
+        return sum(seen), len(seen) - sum(seen)
 
     def full_listener(self, socket: Candidate) -> Candidate | None:
         """Where the peer is a listener of this host whose accept queue is full."""

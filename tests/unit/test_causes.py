@@ -431,6 +431,17 @@ def test_what_one_port_does_not_take_up(changes: dict[str, Any], *, explained: b
         assert host.tick(one) == {}
 
 
+def test_where_some_come_up_and_others_wait_this_end_cannot_know() -> None:
+    waiting = [candidate(Verdict.RTO, cookie=n, state=2, sport=n) for n in (1, 2, 3)]
+    late = candidate(Verdict.RTO, cookie=9, state=1, acked_bytes=101)
+    found = Host().tick(*waiting, late)
+    assert {c.rule for c in found.values()} == {"open_some"}
+    assert {c.who for c in found.values()} == {Who.NET | WHO_MAYBE}
+    assert Host().tick(*waiting) == {}, "none comes up: the path, or the host"
+    assert Host().tick(*waiting[1:], late) == {}
+    assert Host().tick(*waiting, late._replace(dport=81)) == {}
+
+
 def test_its_peer_is_a_listener_of_this_host() -> None:
     full = candidate(
         Verdict.ACCEPT, cookie=2, state=10, sport=80, src=THERE, dst=bytes(16), dport=0
