@@ -12,6 +12,14 @@ _PLACE_CELLS = 16
 _ALWAYS = ("help", "quit")
 
 
+PANE_KEYS = {
+    "heatmap": (("←", "earlier"), ("→", "later"), ("+", "longer"), ("-", "shorter")),
+    "events": (("↑", "newer"), ("↓", "older")),
+}
+_AT_FULL_SIZE = (("v", "view"), ("z", "back"), ("Tab", "next pane"), ("e", "export"), ("?", "help"),
+                 ("q", "quit"))  # fmt: skip
+
+
 def footer_keys(
     *,
     paused: bool,
@@ -21,13 +29,16 @@ def footer_keys(
     past: bool = False,
     playing: bool = False,
     live: bool = True,
+    pane: str = "",
     registry: Sequence[Key] = KEYS,
 ) -> list[tuple[str, str]]:
     """(key, word) by weight; words follow the state of the screen.
 
     kept: there are ticks to go back to; past: one of them is shown, and the keys of time come
-    first; live: L goes back to the present.
+    first; live: L goes back to the present. pane: what is at full size, a view or "events".
     """
+    if pane:
+        return [*PANE_KEYS.get(pane, ()), *_AT_FULL_SIZE]
     words = {"pause": "go on"} if paused else {}
     if past:
         words["pause"] = "stop" if playing else "play"

@@ -284,6 +284,7 @@ class MainScreen(MouseKeys):
             past=self.timeline.current is not None,
             playing=self.playing,
             live=self.timeline.base.live,
+            pane=self.full_size,
             registry=self.nettop.keymap.keys,
         )
 

@@ -11,6 +11,8 @@ from nettop.tui.panes.views import EVENTS
 from nettop.tui.screens.filter_keys import FilterKeys
 from nettop.tui.widgets.group_table import GroupTable
 
+_ARROWS = {"←": "left", "→": "right", "↑": "up", "↓": "down"}
+
 
 class MouseKeys(FilterKeys):
     """The screen that it acts on is the subclass's."""
@@ -40,8 +42,11 @@ class MouseKeys(FilterKeys):
 
     def footer_clicked(self, x: int) -> None:
         key = key_at(self._footer_keys(), self.app.size.width, x)
-        action = self.nettop.keymap.action_of(key_name(key), key) if key else None
-        if action is not None and self.app.screen is self:
+        if key is None or self.app.screen is not self:
+            return
+        name = _ARROWS.get(key) or key_name(key)
+        action = self.nettop.keymap.action_of(name, key)
+        if not self.pane_key(name) and action is not None:
             self.act(action)
 
     def on_pane_used(self, message: Pane.Used) -> None:

@@ -102,6 +102,15 @@ class ViewKeys(TimeKeys):
         self.refresh_panes()
         return True
 
+    @property
+    def full_size(self) -> str:
+        """What is at full size: the view of the pane, or events; "": nothing."""
+        if not self.zoomed:
+            return ""
+        if self.pane_number == EVENTS:
+            return "events"
+        return self.views.of(self.pane_number, self.model) or "pane"
+
     def scroll_events(self, by: int) -> None:
         """Lines of the events' pane, as far as there are any."""
         pane = self.panes[EVENTS - 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -173,11 +174,30 @@ class ClickLine(LineWidget):
         self._go(event.x)
 
 
+_BLANKS = re.compile(r"( +)")
+
+
+def words_of(parts: Line) -> Line:
+    """The blanks of what is loud made normal: where underlines stand for colours, they would be
+    lines between columns and in empty pictures. The titles' underline is a rule."""
+    out: list[Part] = []
+    for text, role in parts:
+        if role not in (Role.UNWELL, Role.WATCH):
+            out.append((text, role))
+            continue
+        words = [piece for piece in _BLANKS.split(text) if piece]
+        # One blank between two words is theirs.
+        for i, piece in enumerate(words):
+            inner = piece == " " and 0 < i < len(words) - 1
+            out.append((piece, role if inner or piece.strip() else Role.NORMAL))
+    return tuple(out)
+
+
 def strip_of(parts: Line, width: int, app: NettopApp) -> Strip:
     """One line as a Strip of exactly that width; neighbours of one role are one segment."""
     segments: list[Segment] = []
     text, role = "", Role.NORMAL
-    for part, part_role in parts:
+    for part, part_role in words_of(parts) if app.styles_of[Role.WATCH].underline else parts:
         if part_role is role:
             text += part
             continue

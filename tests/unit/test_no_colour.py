@@ -1,0 +1,40 @@
+"""Where underlines stand for colours, blanks have none."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from nettop.tui.footer import PANE_KEYS, footer_keys
+from nettop.tui.glyphs import UTF8
+from nettop.tui.style import Role, styles
+from nettop.tui.widgets.lines import line, strip_of, words_of
+
+
+def underlined(parts: Any, *, color: bool) -> str:
+    app: Any = SimpleNamespace(glyphs=UTF8, styles_of=styles(color))
+    strip = strip_of(parts, 40, app)
+    return "".join(
+        "_" * len(s.text) if s.style is not None and s.style.underline else "." * len(s.text)
+        for s in strip
+    )
+
+
+def test_blanks_are_not_underlined() -> None:
+    loud = line("a ", ("app  ", Role.WATCH), ("   1.0", Role.UNWELL), ("     ", Role.WATCH))
+    assert underlined(loud, color=False) == ".." + "___.." + "...___" + "." * 27
+    assert "_" not in underlined(loud, color=True)
+    words = line(("window 0", Role.UNWELL))
+    assert underlined(words, color=False).startswith("________."), "one blank between words"
+    titles = line(("PROC    ST", Role.TITLE))
+    assert underlined(titles, color=False).startswith("_" * 10), "a rule"
+    assert words_of(titles) == titles
+
+
+def test_the_footer_of_a_pane_at_full_size_names_its_keys() -> None:
+    usual = {"paused": False, "grouped": False, "readonly": False}
+    for pane in ("heatmap", "events", "histogram", "pane"):
+        keys = footer_keys(**usual, pane=pane)
+        assert keys[: len(PANE_KEYS.get(pane, ()))] == list(PANE_KEYS.get(pane, ()))
+        assert {("z", "back"), ("q", "quit")} <= set(keys)
+    assert ("z", "back") not in footer_keys(**usual)
