@@ -46,7 +46,7 @@ def procs_status(stats: Any, held: frozenset[str]) -> SourceStatus:
             f"{stats.unlooked} threads' own descriptor tables or io_uring instances"
             " do not show what they hold"
         )
-    if not reasons:  # what nobody can fix is said, but is no fault
+    if not reasons:  # what no command fixes is said, but is no fault
         return SourceStatus("procs", "ok", "proc", note)
     reasons += [note] if note else []
     return SourceStatus("procs", "partial", "proc", "; ".join(reasons), fix)

@@ -32,7 +32,7 @@ def test_blanks_are_not_underlined() -> None:
 
 
 def test_the_footer_of_a_pane_at_full_size_names_its_keys() -> None:
-    usual = {"paused": False, "grouped": False, "readonly": False}
+    usual: dict[str, Any] = {"paused": False, "grouped": False, "readonly": False}
     for pane in ("heatmap", "events", "histogram", "pane"):
         keys = footer_keys(**usual, pane=pane)
         assert keys[: len(PANE_KEYS.get(pane, ()))] == list(PANE_KEYS.get(pane, ()))
