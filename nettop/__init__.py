@@ -6,7 +6,7 @@ Rooms
     cli            reads the command line, opens a feed, chooses a screen or plain output
     options        argv to Options; optionvalues, ssargs; probe, watch, serve have their own
     config/        config.toml, NETTOP_ variables and the view that was saved
-    commands/      record, replay, why, the topics of nettop help, the man page, completion
+    commands/      record, replay, why, stream, the topics of nettop help, the man page, completion
     headless       tables, JSON, CSV and snapshots without a screen; doctor: what works here
     sources/       what is read: /proc and system calls (namespaces, names, counters, evidence of
                    causes), and a module per plane that loads it, reads it each tick and says why
@@ -30,6 +30,7 @@ Rooms
     model/         pure values: rows, records, histograms, tcp_info; no words
     text/          every word of output: fields, verdicts, units, cells, tables, keys, usage,
                    explanations, cleaning of foreign text
+    hosts/         other hosts: streams of their frames, and one feed of them all
     compare/       nettop diff: what both sides counted, its error, and what is said of it
     metrics/       what nettop serve counts of groups of sockets, and how it is written
     serve/         nettop serve: the server that Prometheus reads
@@ -64,6 +65,8 @@ Threads
     nettop-past     Timeline: seeks with a second feed, while the one that is shown answers
     nettop-warm     WarmTicks: reads the ticks around the one that is shown
     nettop-parquet  ParquetTable: writes the file, so that no signal cuts a tick
+    nettop-send     a stream: writes frames, so that a slow reader holds up no poll; -reader,
+                    -control: whether it is still there, and what it asks for
     nettop-serve    answers scrapers of nettop serve with the last tick; without capabilities
     nettop-then     starts the command of watch --then, without capabilities, and waits for it
     users           asks a directory service for names, so that nothing else waits for it

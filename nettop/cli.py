@@ -97,6 +97,8 @@ def _main(argv: Sequence[str]) -> int:
         return _replay(options, environ)
     if options.command == "diff":
         return _diff(argv[1:], environ)
+    if options.command == "stream":
+        return _stream(argv, environ)
     if options.command == "watch":
         return _watch(argv, environ)
     if options.command == "why":
@@ -250,6 +252,21 @@ def _watch(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             return command.Watch(feed, options, compiled).run()
         finally:
             feed.close()
+
+
+def _stream(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    from nettop.commands import stream
+    from nettop.hosts.options import parse_stream
+
+    options = parse_stream(argv[1:], environ)
+    stream.check_output()
+    _begin_debug(options.poll.debug, argv)
+    ending.raises()
+    feed = open_live(options.poll, screen=False)
+    try:
+        return stream.run(feed, options)
+    finally:
+        feed.close()
 
 
 def _why(argv: Sequence[str], environ: Mapping[str, str]) -> int:

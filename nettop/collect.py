@@ -104,6 +104,7 @@ class Collector:
         self._filter_at = 0.0
         # A filter beside it, the same with names as they were at this time.
         self._beside: tuple[Filter, Filter | None, float] | None = None
+        self.called = self._host  # by filters
         self.set_filter(options.filter)
 
     # --- namespaces ---
@@ -242,7 +243,7 @@ class Collector:
         from nettop.sources.namesets import LiveNames
 
         return compile_filter(
-            compiled.text, LiveNames(self.names.devices), level_now=compiled.level_now
+            compiled.text, LiveNames(self.names.devices, self.called), level_now=compiled.level_now
         )
 
     def matching(self, compiled: Filter) -> list[int]:

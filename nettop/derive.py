@@ -159,6 +159,8 @@ class Deriver:
         if counters.tcp_time_wait is not None:
             by_state["TIME_WAIT"] = counters.tcp_time_wait
         per_s = self._rates(facts)
+        if facts.chosen is not None:
+            return facts.chosen.totals
 
         def known(proto: Proto, wanted: int, count: int) -> int | None:
             return count if wanted and t.netns and proto not in self._unlisted else None
@@ -246,6 +248,7 @@ class Deriver:
     def name(self, row: Row) -> Row:
         """Adds the names that stand for numbers in the record."""
         rec, names = row.rec, self.names
+        row.host = self.facts.host
         row.user = names.user(rec.uid)
         if rec.cgroup_id:
             row.cgroup = names.cgroup(rec.cgroup_id)

@@ -148,8 +148,8 @@ class EngineFeed:
             return held[1]
         return self._deriver.detail(cookie)
 
-    def owners(self, inode: int) -> list[Proc]:
-        return self._deriver.engine.owners(inode)
+    def owners(self, row: Row) -> list[Proc]:
+        return self._deriver.engine.owners(row.rec.inode) if row.rec.inode else []
 
     def seconds_since(self, engine_s: int) -> float | None:
         return max(0.0, self._deriver.engine.milliseconds() / 1e3 - engine_s)

@@ -28,6 +28,7 @@ class Grouping(IntEnum):
     CGROUP = 4
     NETNS = 5
     PROGRAM = 6
+    HOST = 7  # an engine knows one host: all that match are one
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Feed(Protocol):
 
     def detail(self, cookie: int) -> Detail | None: ...
 
-    def owners(self, inode: int) -> list[Proc]:
+    def owners(self, row: Row) -> list[Proc]:
         """Every process that holds a socket."""
 
     def seconds_since(self, engine_s: int) -> float | None:

@@ -78,6 +78,9 @@ class FileNames:
     def netns_ids(self, pattern: str) -> list[int]:
         return [inode for inode, name in self._snapshot.netns.items() if _matches(name, pattern)]
 
+    def is_host(self, pattern: str) -> bool:
+        return fnmatchcase(self._snapshot.model.host.lower(), pattern.lower())
+
     def uid(self, name: str) -> int | None:
         """By the file; of this host only a uid that the file has no name for."""
         users = self._snapshot.users
@@ -236,8 +239,8 @@ class FileFeed:
         row = self._engine.find(cookie)
         return self._detail(row) if row else None
 
-    def owners(self, inode: int) -> list[Proc]:
-        return self._snapshot.holders.get(inode, [])
+    def owners(self, row: Row) -> list[Proc]:
+        return self._snapshot.holders.get(row.rec.inode, [])
 
     def seconds_since(self, engine_s: int) -> float | None:
         return None
@@ -299,6 +302,7 @@ class FileFeed:
 
     def _named(self, row: Row) -> Row:
         rec, names = row.rec, self.names
+        row.host = self._snapshot.model.host
         row.user = names.user(rec.uid)
         row.netns_name = names.netns_name(rec.netns)
         if rec.ifindex:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # run(options), a line of cli.py that calls it, its synopsis and options in text/usage.py.
 COMMANDS = (
     "snapshot", "open", "record", "replay", "watch", "why", "diff", "serve", "probe", "reflect",
-    "clocks", "doctor", "completion", "help", "version",
+    "clocks", "doctor", "stream", "completion", "help", "version",
 )  # fmt: skip
 _LISTS = (("-s", "sort"), ("--sort", "sort"), ("--columns", "columns"), ("--theme", "themes"))
 _OPERATOR = re.compile(r"[<>=!]|(eq|neq?|lt|leq?|gt|geq?)$", re.IGNORECASE)
@@ -168,7 +168,7 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> Options | Hel
         return Help(topic)
     if command == "live":
         _check_command(list(argv))
-    if command in {"completion", "diff", "probe", "reflect", "serve", "watch", "why"}:
+    if command in {"completion", "diff", "probe", "reflect", "serve", "stream", "watch", "why"}:
         return Options(command=command)
     parser = _parser(command)
     space, rest = parse_words(parser, command, words)

@@ -343,6 +343,10 @@ class LiveFeed(EngineFeed):
     def matching(self, compiled: Filter | None = None) -> list[int]:
         return super().matching() if compiled is None else self._collector.matching(compiled)
 
+    def call(self, name: str) -> None:
+        """What filters call this host."""
+        self._collector.called = name
+
     def set_filter(self, compiled: Filter | None) -> None:
         self._reordered()
         self._collector.set_filter(compiled)

@@ -33,12 +33,14 @@ class RecordedNames:
 
     def __init__(self) -> None:
         self.facts = Facts()
+        self.called: str | None = None  # the host, by filters; None: as it calls itself
         self._containers: dict[str, str | None] = {}
 
     def twin(self) -> RecordedNames:
         """The same for another feed."""
         made = RecordedNames()
         made.facts, made._containers = self.facts, self._containers
+        made.called = self.called
         return made
 
     def user(self, uid: int) -> str | None:
@@ -73,6 +75,9 @@ class RecordedNames:
     def netns_ids(self, pattern: str) -> list[int]:
         names = self.facts.names.netns
         return [inode for inode, name in names.items() if fnmatchcase(name, pattern)]
+
+    def is_host(self, pattern: str) -> bool:
+        return fnmatchcase((self.called or self.facts.host).lower(), pattern.lower())
 
     def uid(self, name: str) -> int | None:
         users = self.facts.names.users

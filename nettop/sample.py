@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from nettop.model.cost import Cost
 from nettop.model.evidence import NO_EVIDENCE, Evidence
 from nettop.model.tcpinfo import InfoField
-from nettop.model.types import HostCounters, NicStage, SourceStatus
+from nettop.model.types import HostCounters, NicStage, SourceStatus, Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,15 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True)
+class Chosen:
+    """A sample says of some sockets only; what the host counted over all of them."""
+
+    totals: Totals
+    filter_text: str | None = None  # that was in force there
+    top: int | None = None  # at most so many rows of those that it lets through; None: all
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What a sample says beside its sections: about the host and about nettop itself there."""
 
@@ -53,6 +62,8 @@ class Facts:
     tcp_info_tail: tuple[InfoField, ...] = ()  # layout of the members that kernels differ in
     nic: NicStage | None = None  # None: no sends are selected, or no NIC's stamps come
     tx_absent: Mapping[int, str] = field(default_factory=dict)  # Stage not measured → why
+    chosen: Chosen | None = None  # None: the sections say of all sockets
+    skipped_ticks: int = 0  # of a stream: left out so far, its reader being slow
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,8 @@ static void key_of(struct nt_engine *e, int grouping, const struct nt_rec *rec, 
 	case NT_GROUP_CGROUP:
 		k->cgroup_id = rec->cgroup_id;
 		break;
+	case NT_GROUP_HOST:
+		break;
 	default:
 		k->netns = rec->netns;
 		break;

@@ -214,6 +214,7 @@ enum nt_grouping {
 	NT_GROUP_CGROUP = 4,
 	NT_GROUP_NETNS = 5,
 	NT_GROUP_PROGRAM = 6, /* processes of one name */
+	NT_GROUP_HOST = 7, /* all that match are one */
 };
 /* Groups of the matched sockets, worst first; returns how many there are, fills at most max. */
 int nt_groups(struct nt_engine *e, int grouping, struct nt_group *ret, uint32_t max);

@@ -79,6 +79,14 @@ int nt_sections_add(struct nt_sections *s, const struct nt_section *head, const 
 /* Its bytes and how many; valid until it is changed. */
 uint64_t nt_sections_bytes(const struct nt_sections *s, const uint8_t **ret);
 
+/* --- a sample of some sockets (nt_sample_of.c) --- */
+/*
+ * Copies sections to *ret without what they say of sockets with other cookies than these. What they
+ * say of the host stays. Bad sections are -EPROTO.
+ */
+int nt_sample_of(const uint8_t *sections, uint64_t n, const uint64_t *cookies, uint32_t n_cookies,
+	      struct nt_sections *ret);
+
 /* --- frames: sections packed against those of the frame before (nt_frame.c) --- */
 struct nt_packer;
 int nt_packer_new(struct nt_packer **ret);

@@ -31,7 +31,7 @@ SHELLS = {
     "fish": "fish/vendor_completions.d/nettop.fish",
 }
 FILES = "@files"  # as a line: the shell adds the names of files
-_TAKES_FILTER = ("live", "snapshot", "record", "serve", "watch")
+_TAKES_FILTER = ("live", "snapshot", "record", "serve", "stream", "watch")
 # How many words that are no options are names of files; what follows is a filter, if anything.
 _FILES = {"open": 1, "replay": 1, "diff": 2}
 # The shell would take < and > for itself; in quotes they stay.

@@ -16,7 +16,8 @@ from nettop.optionvalues import perhaps
 from nettop.stretches import Stretch, stretch_of
 from nettop.text.fields import nearest
 
-_NOT = (Grouping.NONE, Grouping.PROGRAM)  # a process is its program and the port of its service
+# A process is its program and the port of its service; a snapshot or recording is of one host.
+_NOT = (Grouping.NONE, Grouping.PROGRAM, Grouping.HOST)
 GROUPINGS = {g.name.lower(): g for g in Grouping if g not in _NOT} | {"all": Grouping.NONE}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from nettop.engine import check, ffi, lib
@@ -72,6 +72,18 @@ def sections_of(raw: bytes) -> Iterator[Section]:
             raise ValueError("a section is cut short")
         yield Section(m["at_ns"], m["kind"], m["netns"], m["arg"], body)
         at += (m["bytes"] + 7) & ~7
+
+
+def of_sockets(sections: bytes | memoryview, cookies: Sequence[int]) -> bytes:
+    """Sections without what they say of sockets with other cookies.
+
+    Raises:
+        OSError: the bytes are no sections, or memory ended.
+    """
+    out, raw = Sections(), ffi.from_buffer("uint8_t[]", sections)
+    found = lib.nt_sample_of(raw, len(sections), list(cookies), len(cookies), out.handle)
+    check(found, "choosing sockets")
+    return out.to_bytes()
 
 
 class Packer:

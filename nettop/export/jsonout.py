@@ -45,7 +45,7 @@ from nettop.text.verdicts import CAUSES, VERDICTS
 from nettop.text.words import who_name, who_text, why_text
 
 Write = Callable[[bytes], object]
-Owners = Callable[[int], Sequence[Proc]]
+Owners = Callable[[Row], Sequence[Proc]]
 
 LEVELS = {0: "ok", 1: "watch", 2: "unwell"}
 FAMILIES = {2: "inet", 10: "inet6"}
@@ -85,7 +85,7 @@ def write_json(
         write: takes bytes; its OSError comes through.
         model: the tick.
         rows: sockets in order with their details; each is written and forgotten.
-        owners: all processes that hold an inode.
+        owners: all processes that hold a socket.
         filter_text: the filter in force.
         lines: a line per socket; without, the object is one line (NDJSON).
         events: what happened in the interval, newest first.
@@ -331,7 +331,7 @@ def _put_owner(out: dict[str, Any], row: Row, owners: Owners) -> None:
         return
     holders: Sequence[Proc] = [proc]
     if proc.more:
-        holders = owners(row.rec.inode) or holders
+        holders = owners(row) or holders
         missing = proc.more + 1 - len(holders)
         if missing > 0:
             out["procs_more"] = missing

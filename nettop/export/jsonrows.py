@@ -54,7 +54,7 @@ def packed_texts(
     """Elements of sockets, with what stands between them; a piece is good until the next one.
 
     Args:
-        owners: all processes that hold an inode.
+        owners: all processes that hold a socket.
     """
     emitter = Emitter(program(source.tail))
     between, first = jsonout.between(lines=lines), True

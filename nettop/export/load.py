@@ -368,5 +368,5 @@ def _totals(t: Mapping[str, Any]) -> Totals:
 
 _NO_MODEL = Model(
     0, 0, 0, None, "", "", (), Cost(None, None, 0, 0, None),
-    Totals(0, 0, 0, {}, 0, 0, 0, {}, None, None, None, None, None, None, None, None),
+    Totals(tcp=0, udp=0, mptcp=0, by_state={}, matched=0, unwell=0, watch=0, who={}),
 )  # fmt: skip

@@ -14,6 +14,7 @@ from nettop.model.evidence import NO_TICK, HostTick
 if TYPE_CHECKING:
     from nettop.model.causes import Cause, LateProcess
     from nettop.model.events import EventsTick
+    from nettop.model.hosts import HostState
     from nettop.model.path import PathTick
 
 AF_INET = 2
@@ -97,6 +98,7 @@ class Who(IntEnum):
     CPU = 6
 
 
+HOST_COOKIES = 1 << 64  # a host's cookies are below it
 WHO_MAYBE = 8  # added to a Who: it looks like it, no more
 
 
@@ -301,10 +303,13 @@ class Row:
     container: str | None = None
     netns_name: str | None = None
     dev: str | None = None  # the device that it is bound to
+    host: str | None = None
+    above: int = 0  # HOST_COOKIES times a number: cookies of different hosts differ
 
     @property
     def cookie(self) -> int:
-        return int(self.rec.cookie)
+        """Of one host that which the kernel has."""
+        return int(self.rec.cookie) + self.above
 
     @property
     def flags(self) -> int:
@@ -462,26 +467,26 @@ class HostCounters:
     tcp_lost_retransmit: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
     """Sums of the last sweep, and the host's own counters."""
 
-    tcp: int | None  # None: not all of them could be listed, or none was asked for
-    udp: int | None
-    mptcp: int | None
+    tcp: int | None = None  # None: not all of them could be listed, or none was asked for
+    udp: int | None = None
+    mptcp: int | None = None
     by_state: Mapping[str, int]  # dumped TCP sockets; TIME_WAIT comes from sockstat
     matched: int
     unwell: int
     watch: int
     who: Mapping[str, tuple[int, int]]  # app kern nic net peer ? cpu → (watch, unwell)
-    opened: int | None
-    closed: int | None
-    tx_bytes_per_s: float | None  # of the matched sockets
-    rx_bytes_per_s: float | None
-    matched_retrans_per_s: float | None
-    retr_pct: float | None
-    retrans_per_s: float | None  # host: RetransSegs of /proc/net/snmp, closed sockets included
-    resets_per_s: float | None  # host: EstabResets
+    opened: int | None = None
+    closed: int | None = None
+    tx_bytes_per_s: float | None = None  # of the matched sockets
+    rx_bytes_per_s: float | None = None
+    matched_retrans_per_s: float | None = None
+    retr_pct: float | None = None
+    retrans_per_s: float | None = None  # host: RetransSegs, closed sockets too
+    resets_per_s: float | None = None  # host: EstabResets
     netns: int = 1
     netns_hidden: int = 0  # further namespaces that exist and are not polled
     duplicates: int = 0
@@ -518,6 +523,7 @@ class Model:
     thresholds: str | None = None  # of verdicts that are not the defaults: unread_ms=100,900
     causes: Mapping[int, Cause] = field(default_factory=dict)  # by cookie, of what is held now
     late: Mapping[int, LateProcess] = field(default_factory=dict)  # by pid: read many late at once
+    hosts: tuple[HostState, ...] = ()  # whose ticks this is of together; none: of one host
 
     def source(self, name: str) -> SourceStatus | None:
         return next((s for s in self.sources if s.name == name), None)

@@ -52,6 +52,8 @@ class NameSets(Protocol):
 
     def uid(self, name: str) -> int | None: ...
 
+    def is_host(self, pattern: str) -> bool: ...  # whether the sockets are of a host called so
+
 
 @dataclass(frozen=True, slots=True)
 class Op:
@@ -282,6 +284,8 @@ class _Compiler:
             self.proto(node)
         elif item.id == "user":
             self.user(node)
+        elif item.id == "host":
+            self.host(pattern, node.equal)
         elif item.id in ("cgroup", "container"):
             self.members(Loc("rec", "cgroup_id"), "cgroup_ids", pattern, node.equal)
         elif item.id == "netns":
@@ -373,6 +377,12 @@ class _Compiler:
             raise self.fail(node.pattern_at, f"no user '{word}' on this host")
         loc = Loc("rec", "uid")
         self.ops.append(Op(CMP, cmp=CMPS["=" if node.equal else "!="], left=loc, number=uid))
+
+    def host(self, pattern: str, equal: bool) -> None:
+        """All sockets of a feed's engine are of one host: all match, or none."""
+        self.dynamic = True
+        self.ops.append(Op(TRUE))
+        self.negate((self.names is not None and self.names.is_host(pattern)) != equal)
 
     def device(self, name: str, equal: bool) -> None:
         """An interface's number is its namespace's own; 0 is no device."""

@@ -172,6 +172,10 @@ class _Builder:
     def compared(self, head: Any, cmp_token: Any, product: Any) -> Node:
         cmp = CMP_WORDS.get(cmp_token.lower(), str(cmp_token))
         if product.data == "value":
+            name = _unquoted(product.children[0])
+            if head.lower() == "host" and _HOST_NAME.fullmatch(name) and not words.is_peer(name):
+                self.only_equal(head, cmp)
+                return self.matched(FIELDS["host"], cmp, head, product.children[0], name)
             return self.relation(head, cmp, product.children[0])
         left, _star, right = (
             product.children[0].children[0], product.children[1], product.children[2].children[0]
@@ -285,6 +289,7 @@ class _Builder:
 
 
 DEVICE_BYTES = 15
+_HOST_NAME = re.compile(r"(?=[^:/%]*[A-Za-z_])[^:/%\s]+")  # no address, and no port
 _SCOPE = re.compile(r"%([^\]:/]+)")
 
 

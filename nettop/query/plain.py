@@ -102,6 +102,11 @@ def peers_at(name: str, sides: Sequence[bool]) -> Node | None:
     return Or(tuple(Address(remote, network, None) for network in found for remote in sides))
 
 
+def is_peer(name: str) -> bool:
+    """Whether the configuration names a network so."""
+    return name.lower() in _PEERS
+
+
 def _begins(word: str) -> IPv4Network | IPv6Network | None:
     """The network of an address that is not written to its end: 10.41. or 2001:db8:"""
     if _V4_BEGINS.fullmatch(word):

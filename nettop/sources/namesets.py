@@ -17,8 +17,12 @@ from nettop.users import USERS
 class LiveNames:
     """Reads the cgroup tree and the mounts anew at each question: filters ask rarely."""
 
-    def __init__(self, devices: Devices) -> None:
-        self._devices = devices
+    def __init__(self, devices: Devices, host: str = "") -> None:
+        """host: what this one is called."""
+        self._devices, self._host = devices, host
+
+    def is_host(self, pattern: str) -> bool:
+        return fnmatchcase(self._host.lower(), pattern.lower())
 
     def devices(self, name: str) -> list[tuple[int, int]]:
         """(namespace, ifindex) of the interfaces of that name."""

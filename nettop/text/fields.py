@@ -316,6 +316,8 @@ _FIELDS: tuple[Field, ...] = (
           19, text=lambda r: r.container, left=True, descending=False),
     Field("netns", Kind.TEXT, "network namespace, by name or inode", "NETNS", 10,
           text=lambda r: r.netns_name or str(r.rec.netns), left=True, descending=False),
+    Field("host", Kind.TEXT, "the host that the socket is on, as -H names it", "HOST", 12,
+          text=lambda r: r.host, left=True, aliases=("on",), descending=False),
     Field("dev", Kind.TEXT, "device that the socket is bound to, by name or ifindex", "DEV", 8,
           text=lambda r: r.dev or (str(r.rec.ifindex) if r.rec.ifindex else None), left=True,
           descending=False),

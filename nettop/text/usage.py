@@ -119,6 +119,11 @@ COMMANDS: dict[str, Command] = {
         "clocks [--json] [-d SECS] [INTERFACE|/dev/ptpN ...]",
         "what the NICs can timestamp; their clocks against the system clock, watched for SECS",
     ),
+    "stream": Command(
+        "stream [-d SECS] [-n N] [--top N] [-s KEY] [FILTER ...]",
+        "this host's ticks as frames on standard output, for nettop -H elsewhere",
+        "A slow reader misses ticks, which are counted. It ends when its reader does.",
+    ),
     "completion": Command(
         "completion bash|zsh|fish",
         "that shell's completion of commands, options, fields and verdicts",
@@ -154,8 +159,8 @@ class Option:
 
 _WHEN, _WRITTEN, _WHICH = "When and how often", "What is written", "Which sockets"
 _BPF, _SCREEN, _DEBUGGING = "BPF planes", "Screen", "When nettop itself is at fault"
-_POLLING = ("live", "record", "watch", "serve")
-_SOURCES = ("live", "snapshot", "record", "watch", "why", "serve")
+_POLLING = ("live", "record", "watch", "serve", "stream")
+_SOURCES = ("live", "snapshot", "record", "watch", "why", "serve", "stream")
 _OPTIONS: tuple[Option, ...] = (
     Option(_WHEN, "-d, --delay SECS", "interval in seconds, default 1", _POLLING),
     Option(_WHEN, "-n, --iterations N", "stop after N ticks", ("live", "record")),
@@ -182,6 +187,11 @@ _OPTIONS: tuple[Option, ...] = (
         ("record",),
     ),
     Option("", "-o, --output FILE", "the recording, mode 0600", ("record",)),
+    Option("", "-n, --iterations N", "stop after N ticks", ("stream",)),
+    Option("", "    --top N", "only the first N rows of what FILTER lets through, and sockets with "
+           "verdicts; totals are of all", ("stream",)),
+    Option("", "    --control", "settings as lines of JSON on standard input, whose end ends it: "
+           "as nettop -H sends them", ("stream",)),
     Option("", "    --for TIME", "so long it has to match, in every tick", ("watch",)),
     Option("", "    --within TIME", "wait no longer: exit 1", ("watch",)),
     Option("", "    --any", "not the same socket all the time", ("watch",)),
@@ -252,7 +262,7 @@ _OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         _WRITTEN, "-s, --sort KEY[:asc|desc]", "-s help lists the keys; default: unwell first",
-        ("live", "snapshot", "open", "record", "replay"),
+        ("live", "snapshot", "open", "record", "replay", "stream"),
     ),
     Option(
         _WRITTEN, "    --columns LIST", "columns of text and CSV; --columns help lists them",
@@ -333,7 +343,7 @@ _OPTIONS: tuple[Option, ...] = (
     Option(
         _DEBUGGING, "    --debug FILE", "append what each source did and how long it took",
         ("live", "snapshot", "open", "record", "replay", "watch", "why", "serve", "clocks",
-         "doctor"),
+         "doctor", "stream"),
     ),
 )  # fmt: skip
 

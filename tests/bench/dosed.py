@@ -167,7 +167,7 @@ class DosedFeed:
                 "pacing_rate": 2 * 10**6, "rto": 204000, "total_retrans": 0}  # fmt: skip
         return Detail(cookie, info, 280)
 
-    def owners(self, inode: int) -> list[Proc]:
+    def owners(self, row: Row) -> list[Proc]:
         return []
 
     def seconds_since(self, engine_s: int) -> float | None:

@@ -102,7 +102,7 @@ class Rows:
     def packed_all(self, *, everything: bool = False) -> None:
         return None
 
-    def owners(self, inode: int) -> list[Proc]:
+    def owners(self, row: Row) -> list[Proc]:
         return self._holders
 
 

@@ -301,7 +301,7 @@ def test_an_opened_file_is_a_feed(tmp_path: Path) -> None:
     assert feed.position(99) is None
     assert feed.find(99) is None
     assert feed.history(None) == []
-    assert [p.pid for p in feed.owners(99)] == [12, 13]
+    assert [p.pid for p in feed.owners(row)] == [12, 13]
 
 
 def test_filter_sort_and_groups_work_on_a_file(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_of_anything(tail: tuple[InfoField, ...]) -> None:
     source: Any = made
     refused: list[int] = []
 
-    def owners(inode: int) -> list[Proc]:
+    def owners(row: Row) -> list[Proc]:
         return []
 
     unpack = made.unpack

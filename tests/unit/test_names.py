@@ -163,6 +163,9 @@ class UsersOf:
     def __init__(self, users: Users) -> None:
         self.uid = users.uid
 
+    def is_host(self, pattern: str) -> bool:
+        return False
+
     def cgroup_ids(self, pattern: str) -> list[int]:
         return []
 

@@ -294,12 +294,13 @@ class DetailScreen(KeyScreen[None]):
         if row.container:
             place.append(line(("container ", Role.DIM), row.container))
         place.append(line(("cgroup ", Role.DIM), row.cgroup or units.ABSENT))
-        owners = self.main.feed.owners(rec.inode) if rec.inode else []
+        owners = self.main.feed.owners(row)
+        here = self.main.feed.live and not row.above
         place += [
             # Of the past another process may have the number by now, or this is another host.
             line(
                 (f"pid {proc.pid} ", Role.DIM),
-                (_command(proc.pid) if self.main.feed.live else None) or proc.comm,
+                (_command(proc.pid) if here else None) or proc.comm,
             )
             for proc in owners[:3]
         ]

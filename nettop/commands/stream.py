@@ -1,0 +1,211 @@
+"""nettop stream: the ticks of this host as frames on standard output.
+
+With --control it obeys lines of JSON on standard input, and ends with it:
+    {"set": {"filter": TEXT or null, "sort": KEY or null, "top": N or null, "called": NAME}}
+    {"ping": N}    answered by a note with the times of CLOCK_REALTIME at which it came and went
+It polls from the first `set` on, so that no filter has to pass through a shell.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections import deque
+from dataclasses import replace
+from typing import Any
+
+from nettop import __version__, headless
+from nettop import optionvalues as take
+from nettop.engine.frames import of_sockets
+from nettop.errors import EXIT_OK, NettopError, UsageError
+from nettop.feed import Sort
+from nettop.hosts.options import StreamOptions
+from nettop.hosts.sending import Control, Sender
+from nettop.hosts.wire import Hello, hello_bytes
+from nettop.model.types import Model
+from nettop.poller import LiveFeed
+from nettop.query import FilterError, compile_filter
+from nettop.sample import Chosen, Sample
+from nettop.store.frames import SCHEMA, FrameWriter
+
+KEY_EVERY_S = 60.0
+# A socket that is no longer among the rows is sent for so long: one that comes back has its rates.
+STAYS_S = 10.0
+SICK_MOST = 256  # sockets with verdicts that are sent beside the top rows
+FLUSH_S = 0.2
+
+
+def run(feed: LiveFeed, options: StreamOptions) -> int:
+    """Polls and sends until the reader or standard input is gone, or a signal comes."""
+    return Stream(feed, options).run()
+
+
+def check_output() -> None:
+    """
+    Raises:
+        UsageError: frames would go to a terminal.
+    """
+    headless.standard_output()
+    if sys.stdout.isatty():
+        raise UsageError(
+            "stream writes frames for another nettop, not for a terminal: nettop -H HOST reads "
+            "them, nettop record -o FILE keeps them"
+        )
+
+
+class Stream:
+    """One reader; ticks that it is too slow for are left out, and counted."""
+
+    def __init__(self, feed: LiveFeed, options: StreamOptions) -> None:
+        self._feed, self._options = feed, options
+        self._top = options.top
+        self._filter_text = options.poll.whole_filter
+        self._writer = FrameWriter()
+        self._seq = 0
+        self._key_at = float("-inf")
+        self._skipped = 0
+        self._left_out = False  # the tick before
+        self._kept: dict[int, float] = {}  # cookie → until when it is sent
+        self._wake = threading.Condition()
+        self._said: deque[dict[str, Any]] = deque(maxlen=64)
+        self._ended = False
+        self._sender = Sender(sys.stdout.fileno(), self._end)
+
+    def run(self) -> int:
+        uname = os.uname()
+        hello = Hello(__version__, SCHEMA, uname.nodename, uname.release)
+        self._sender.start(hello_bytes(hello))
+        if self._options.control:
+            Control(sys.stdin.fileno(), self._hear, self._end).start()
+            if not self._wait_for_settings():
+                return EXIT_OK
+        self._feed.record(True)
+        ticks, pace_s = 0, self._options.poll.delay_s
+        deadline: float | None = None
+        missed = 0
+        while True:
+            model = self._feed.tick(missed)
+            headless.check_readable(model, self._feed)
+            self._send(model)
+            ticks += 1
+            if ticks == self._options.poll.iterations:
+                self._sender.flush(pace_s)
+                return EXIT_OK
+            now = time.monotonic()
+            deadline = now if deadline is None else deadline
+            missed = max(0, int((now - deadline) / pace_s))
+            deadline += pace_s * (1 + missed)
+            if not self._wait_until(deadline):
+                return EXIT_OK
+
+    # --- what the other end says ---
+
+    def _hear(self, said: dict[str, Any]) -> None:
+        came_ns = time.time_ns()
+        if isinstance(said.get("ping"), int):
+            went_ns = time.time_ns()
+            self._sender.note({"pong": said["ping"], "came_ns": came_ns, "went_ns": went_ns})
+            return
+        with self._wake:
+            self._said.append(said)
+            self._wake.notify()
+
+    def _end(self) -> None:
+        with self._wake:
+            self._ended = True
+            self._wake.notify()
+
+    def _wait_for_settings(self) -> bool:
+        """False: it ended before any came."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._said or self._ended)
+        self._obey()
+        return not self._ended
+
+    def _wait_until(self, deadline: float) -> bool:
+        """Obeys meanwhile; False: it is time to end."""
+        while (left := deadline - time.monotonic()) > 0:
+            pause = min(left, self._feed.between_s)
+            with self._wake:
+                self._wake.wait_for(lambda: self._said or self._ended, pause)
+            if self._ended:
+                return False
+            self._obey()
+            if left > pause:
+                self._feed.between()
+        return not self._ended
+
+    def _obey(self) -> None:
+        while self._said:
+            wanted = self._said.popleft().get("set")
+            if isinstance(wanted, dict):
+                try:
+                    self._set(wanted)
+                except FilterError as error:
+                    self._sender.note({"error": str(error)})
+                except (ValueError, TypeError, NettopError) as error:
+                    self._sender.note({"error": str(error)})
+
+    def _set(self, wanted: dict[str, Any]) -> None:
+        feed = self._feed
+        if isinstance(wanted.get("called"), str):
+            feed.call(wanted["called"])
+        if "sort" in wanted:
+            key = take.sort_key(wanted["sort"] or take.UNWELL)
+            feed.set_sort(Sort(key.field, key.descending))
+        if "top" in wanted:
+            top = wanted["top"]
+            self._top = max(1, int(top)) if top is not None else None
+        if "filter" in wanted:
+            text = wanted["filter"] or None
+            compiled = compile_filter(text) if text is not None else None
+            feed.set_filter(compiled)
+            self._filter_text = text
+            self._kept.clear()
+
+    # --- ticks ---
+
+    def _send(self, model: Model) -> None:
+        if not self._sender.free:
+            self._skipped += 1
+            self._left_out = True
+            self._feed.sample(model, whole=False)  # what a tick said is let go
+            return
+        now = time.monotonic()
+        whole = self._left_out or now - self._key_at >= KEY_EVERY_S
+        chosen, fresh = self._choose(now)
+        sample = self._feed.sample(model, whole=whole or fresh)
+        if chosen is not None:
+            sample = self._of(chosen, sample, model)
+        self._seq += 1
+        sample = replace(
+            sample, seq=self._seq, whole=whole,
+            facts=replace(sample.facts, skipped_ticks=self._skipped),
+        )  # fmt: skip
+        if whole:
+            self._key_at, self._left_out = now, False
+        self._sender.send(self._writer.frame(sample))
+
+    def _choose(self, now: float) -> tuple[list[int] | None, bool]:
+        """Which sockets are sent (None: all), and whether some of them were not in the tick
+        before."""
+        feed = self._feed
+        if self._top is not None and (self._top < feed.count() or self._filter_text):
+            cookies = [row.cookie for row in feed.window(0, self._top)]
+            cookies += [sick.cookie for sick in feed.sick()[:SICK_MOST]]
+        elif self._filter_text:
+            cookies = feed.matching()
+        else:
+            self._kept.clear()
+            return None, False
+        fresh = any(cookie not in self._kept for cookie in cookies)
+        self._kept.update(dict.fromkeys(cookies, now + STAYS_S))
+        self._kept = {cookie: until for cookie, until in self._kept.items() if until > now}
+        return [*self._kept], fresh
+
+    def _of(self, cookies: list[int], sample: Sample, model: Model) -> Sample:
+        some = of_sockets(sample.sections, cookies)
+        chosen = Chosen(model.totals, self._filter_text, self._top)
+        return replace(sample, sections=some, facts=replace(sample.facts, chosen=chosen))

@@ -1,0 +1,1 @@
+"""Other hosts: a stream of frames from each, and one feed of them all."""
