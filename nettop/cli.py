@@ -22,6 +22,7 @@ from nettop.errors import (
 if TYPE_CHECKING:
     from nettop.collect import PollOptions
     from nettop.export.snapshot import RowFeed
+    from nettop.hosts.commandline import HostOptions
     from nettop.options import Help, Options
     from nettop.poller import LiveFeed
     from nettop.query.compile import Filter
@@ -68,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str]) -> int:
     from nettop import config
+    from nettop.hosts.commandline import take_hosts
     from nettop.options import Help, has_terminal, parse_args, user_environ
 
     environ = user_environ()
@@ -77,6 +79,7 @@ def _main(argv: Sequence[str]) -> int:
         config.use(config.load(chosen, environ))
     except NettopError as error:  # help is given nevertheless
         broken = error
+    hosts, argv = take_hosts(argv)
     options = parse_args(argv, environ)
     if isinstance(options, Help):
         return _help(options)
@@ -87,6 +90,8 @@ def _main(argv: Sequence[str]) -> int:
     _begin_debug(options.debug, argv)
     if not sys.platform.startswith("linux"):
         raise NettopError(f"runs on Linux only, not on {sys.platform}: it asks Linux's sock_diag")
+    if hosts is not None:
+        return _hosts(hosts, options, environ)
     if options.command == "doctor":
         return _doctor(options)
     if options.command == "clocks":
@@ -293,6 +298,42 @@ def _serve(argv: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
     run(options, lambda: open_live(options.poll, screen=False))
 
 
+def _hosts(hosts: HostOptions, options: Options, environ: Mapping[str, str]) -> int:
+    """The live screen, or ticks, of other hosts: nothing of this one is polled."""
+    from nettop.headless import say
+    from nettop.hosts.opening import check, open_hosts
+    from nettop.options import has_terminal
+
+    check(hosts, options)
+    screen = _wants_screen(options) and has_terminal(environ)
+    if screen:
+        options = on_screen(options)
+    delay_s = options.delay_s
+    if not screen:
+        ending.raises()
+        delay_s = headless_interval(options)
+    feed = open_hosts(hosts, options, delay_s=delay_s, screen=screen, say=None if screen else say)
+    try:
+        if screen:
+            return _run_screen(feed, options)
+        code = _run_headless(feed, options)
+        return code if feed.answered else EXIT_FAILURE
+    finally:
+        feed.close()
+
+
+def headless_interval(options: Options) -> float:
+    """Seconds between the polls of a run without a screen."""
+    from nettop.headless import SNAPSHOT_FOR_S, once_intervals
+
+    if options.command == "snapshot":
+        seconds = options.observe_s or SNAPSHOT_FOR_S
+        return seconds / max(1, round(seconds))
+    if options.once and options.delay_given:
+        return options.delay_s / once_intervals(options.delay_s)
+    return options.delay_s
+
+
 def _reflect(words: Sequence[str], environ: Mapping[str, str]) -> int:
     from nettop.probe.options import parse_reflect
     from nettop.probe.run import run_reflect
@@ -404,12 +445,7 @@ def poll_options(options: Options, *, screen: bool = False) -> PollOptions:
     from nettop.collect import PollOptions
     from nettop.sources import PlaneOptions
 
-    delay = options.delay_s
-    if options.command == "snapshot":
-        from nettop.headless import SNAPSHOT_FOR_S
-
-        seconds = options.observe_s or SNAPSHOT_FOR_S
-        delay = seconds / max(1, round(seconds))
+    delay = headless_interval(options) if options.command == "snapshot" else options.delay_s
     return PollOptions(
         delay_s=delay,
         family=options.family,

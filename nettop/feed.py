@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from nettop.model.events import ALL_TYPES, Closed, Event, EventMemory, EventType
 from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row
@@ -157,3 +157,13 @@ class Feed(Protocol):
 
     def clear(self) -> None:
         """Forgets histories and moves the baseline of interval statistics."""
+
+
+@runtime_checkable
+class OfHosts(Protocol):
+    """A feed of many hosts."""
+
+    def host_events(
+        self, name: str, most: int, *, everything: bool = False
+    ) -> tuple[Sequence[Event], Mapping[EventType, int]]:
+        """As tick_events, of one of them and by its own clock."""

@@ -136,7 +136,7 @@ def _run(
     style = text_style(options, to_file=options.output not in (None, "-"))
     most = _ticks(feed, options, form)
     if most == 1:
-        parts = min(ONCE_INTERVALS, max(1, int(options.delay_s / SHORTEST_S)))
+        parts = once_intervals(options.delay_s)
         model = observe(feed, options.delay_s / parts, parts if options.delay_given else 0)
         warn(model, options, feed)
         ticks = Ticks(write, form, style)
@@ -169,6 +169,11 @@ def _run(
         raise
     ticks.end()
     done()
+
+
+def once_intervals(seconds: float) -> int:
+    """How many intervals one tick with -d is observed for."""
+    return min(ONCE_INTERVALS, max(1, int(seconds / SHORTEST_S)))
 
 
 def _ticks(feed: RowFeed, options: Options, form: Format) -> int | None:
@@ -253,27 +258,28 @@ def check_readable(model: Model, feed: RowFeed) -> None:
 def warn(model: Model, options: Options, feed: RowFeed) -> None:
     """Warns of an option or a filter that was given while its plane is off."""
     if feed.live and options.no_header and not model.intervals:
-        _note("verdicts of one poll: most must hold in two intervals: add -d SECS")
+        say("verdicts of one poll: most must hold in two intervals: add -d SECS")
     for name, plane in _PLANE_OPTIONS if feed.live else ():
         status = model.source(plane)
         if getattr(options, name) and status is not None and status.state == "off":
             option = "--" + name.replace("_", "-")
-            _note(f"{option} has no effect: {plane} is off: {status.reason}")
+            say(f"{option} has no effect: {plane} is off: {status.reason}")
     text = options.whole_filter
     compiled = compile_filter(text, feed.names) if text else None
     if not feed.live:
         note_words(compiled)
     for plane, reason in planes_off(compiled, model).items() if compiled else ():
-        _note(f"what the filter asks of {plane} is never true: {plane} is off: {reason}")
+        say(f"what the filter asks of {plane} is never true: {plane} is off: {reason}")
 
 
 def note_words(compiled: Filter | None) -> None:
     """Says of plain words that they may have been meant for a field."""
     for text in mistyped(compiled.words) if compiled is not None else ():
-        _note(text)
+        say(text)
 
 
-def _note(text: str) -> None:
+def say(text: str) -> None:
+    """A line beside what is written."""
     if sys.stderr is not None:
         sys.stderr.write(f"nettop: {clean(text)}\n")
 

@@ -299,6 +299,12 @@ def metrics() -> str:
     return topic()
 
 
+def hosts() -> str:
+    from nettop.hosts.topic import HOSTS
+
+    return HOSTS
+
+
 def files() -> str:
     return _FILES
 
@@ -378,6 +384,7 @@ TOPICS: dict[str, tuple[str, Callable[[], str]]] = {
     ),
     "comparing": ("nettop diff: what is compared, when a change counts, --fail", comparing),
     "metrics": ("nettop serve: groups, and what each metric counts", metrics),
+    "hosts": ("nettop -H: the sockets of many hosts", hosts),
     "json": ("every key of the JSON", json_keys),
     "man": ("nettop(1), as man reads it: nettop help man | man -l -", man),
     "config": ("config.toml with every setting, as --print-config writes it", config),

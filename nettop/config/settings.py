@@ -19,7 +19,7 @@ from nettop.text.limits import DEFAULTS, FRACTIONS
 from nettop.text.themes import THEMES
 
 _ON, _OFF = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-GROUPS = tuple(g.name.lower() for g in Grouping)
+GROUPS = tuple(g.name.lower() for g in Grouping if g is not Grouping.HOST)
 _MOST = 1e9
 
 

@@ -23,6 +23,7 @@ from nettop.export.happenings import event_object, untold_object
 from nettop.export.keys import SCHEMA
 from nettop.export.times import utc_text
 from nettop.model.events import Event, EventType
+from nettop.model.hosts import HostState
 from nettop.model.tcpinfo import ABSENT, LISTEN_FIELDS
 from nettop.model.types import (
     AF_INET,
@@ -45,6 +46,7 @@ from nettop.text.verdicts import CAUSES, VERDICTS
 from nettop.text.words import who_name, who_text, why_text
 
 Write = Callable[[bytes], object]
+Happened = tuple[Sequence[Event], Mapping[EventType, int]]
 Owners = Callable[[Row], Sequence[Proc]]
 
 LEVELS = {0: "ok", 1: "watch", 2: "unwell"}
@@ -78,6 +80,7 @@ def write_json(
     lines: bool = True,
     events: Iterable[Event] = (),
     beyond: Mapping[EventType, int] | None = None,
+    of_hosts: Mapping[str, Happened] | None = None,
 ) -> None:
     """Writes one object, ended by a newline.
 
@@ -90,10 +93,11 @@ def write_json(
         lines: a line per socket; without, the object is one line (NDJSON).
         events: what happened in the interval, newest first.
         beyond: events that such lists had no room for, so far.
+        of_hosts: of many hosts, the same two of each.
     """
     write_object(
         write, model, element_texts(rows, owners, lines=lines),
-        filter_text=filter_text, lines=lines, events=events, beyond=beyond,
+        filter_text=filter_text, lines=lines, events=events, beyond=beyond, of_hosts=of_hosts,
     )  # fmt: skip
 
 
@@ -106,9 +110,13 @@ def write_object(
     lines: bool = True,
     events: Iterable[Event] = (),
     beyond: Mapping[EventType, int] | None = None,
+    of_hosts: Mapping[str, Happened] | None = None,
 ) -> None:
     """The same of elements that are text already, with between() between two of them."""
     outer = head_object(model, filter_text)
+    if model.hosts:
+        happened = of_hosts or {}
+        outer["hosts"] = {h.name: host_object(h, happened.get(h.name)) for h in model.hosts}
     if model.events is not None:
         outer["events"] = [event_object(event, model) for event in events]
         outer["events_untold"] = untold_object(model.events, beyond or {})
@@ -224,6 +232,33 @@ def head_object(model: Model, filter_text: str | None) -> dict[str, Any]:
     }
 
 
+def host_object(host: HostState, happened: Happened | None) -> dict[str, Any]:
+    """One value of hosts: the state of its stream, and the head of its own snapshot."""
+    out = _known(
+        state=host.state,
+        reason=host.reason,
+        again_s=_rounded(host.again_s, 3),
+        nettop=host.nettop,
+        clock_offset_ns=host.clock_offset_ns,
+        clock_bar_ns=host.clock_bar_ns,
+        bytes_per_s=_rounded(host.bytes_per_s),
+        lag_s=_rounded(host.lag_s),
+        skipped_ticks=host.skipped_ticks,
+        top=host.top,
+    )
+    model = host.model
+    if model is None:
+        return out
+    head = head_object(model, None)
+    for name in ("schema", "nettop"):
+        del head[name]
+    if model.events is not None and happened is not None:
+        events, beyond = happened
+        head["events"] = [event_object(event, model) for event in events]
+        head["events_untold"] = untold_object(model.events, beyond)
+    return out | head
+
+
 def _waits_object(model: Model) -> dict[str, Any] | None:
     if model.rx_wait is None:
         return None
@@ -236,7 +271,8 @@ def socket_object(row: Row, detail: Detail | None, owners: Owners) -> dict[str, 
     rec = row.rec
     flags: int = rec.flags
     family: int = rec.family
-    out: dict[str, Any] = {"netns": rec.netns}
+    out: dict[str, Any] = {"host": row.host} if row.above else {}
+    out["netns"] = rec.netns
     if row.netns_name:
         out["netns_name"] = row.netns_name
     out["cookie"] = rec.cookie

@@ -181,10 +181,24 @@ _TOP = {
     "events_untold": "events of the polled namespaces that no list has, since the start, by type: "
     "too many at once, no room, or beyond the 1000 of a list",
     "events_untold.*": "how many",
+    "hosts": "with -H: each host by its name there; beside these keys those of its own snapshot "
+    "(taken, interval_s, host, kernel, sources, cost, totals, …), by its own clock",
+    "hosts.*.state": "asked (no answer yet), live, silent (it says nothing any more) or lost",
+    "hosts.*.reason": "why it is not live",
+    "hosts.*.again_s": "seconds until a lost one is tried again",
+    "hosts.*.nettop": "version of nettop there",
+    "hosts.*.clock_offset_ns": "its system clock less this host's",
+    "hosts.*.clock_bar_ns": "± of that: half of the round trip in which it was measured, and "
+    "0.05 % of the time since",
+    "hosts.*.bytes_per_s": "that come from it, mean of 10 s",
+    "hosts.*.lag_s": "since its newest tick was polled, by both clocks",
+    "hosts.*.skipped_ticks": "left out there since this end was too slow",
+    "hosts.*.top": "rows of it that are sent at most; left out: all that match",
     "sockets": "every socket that matches, in the order of the sort key",
 }
 
 _SOCKET = {
+    "host": "with -H: the host that it is on",
     "netns": "inode of the network namespace",
     "netns_name": "its name, if it has one",
     "cookie": "the kernel's name for the socket (SO_COOKIE), unique until reboot",

@@ -175,6 +175,8 @@ class _Parser:
         self._check_schema()
         if not seen:
             raise Bad("sockets", "is missing")
+        if "hosts" in self.head:
+            raise Bad("hosts", "it is of many hosts, and this is for one")
         self.out.name = clean(name)
         SNAPSHOT.check_object(self.head)
         self.out.model = model_of(self.head)

@@ -57,6 +57,7 @@ _WHOLE = frozenset({
     "cookie", "netns", "port", "pid", "fd", "procs_more", "uid", "inode", "cgroup_id",
     "ifindex", "rqueue", "wqueue", "retrans", "tcp_info_len", "drops", "strength", "errno",
     "bytes", "lost_events", "missed_ticks", "rss_bytes", "cpu_number", "at_ns", "left_out",
+    "clock_bar_ns", "skipped_ticks", "top",
 })  # fmt: skip
 _COUNTS = (
     "totals.", "rx_wait.", "path.", "tx.", "events[].last.", "events_untold.", "sockets[].meminfo.",
@@ -192,7 +193,7 @@ def _kind(path: str) -> Kind:
         return Kind.FLAG
     if path.startswith(_KERNEL):
         return Kind.WHOLE
-    if path.startswith(_DERIVED):
+    if path.startswith(_DERIVED) or path == "hosts.*.clock_offset_ns":
         return Kind.SIGNED
     if name in _TEXTS:
         return Kind.TEXT

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from nettop.errors import UsageError
 from nettop.export.formats import SUFFIXES, Format
-from nettop.feed import Feed
+from nettop.feed import Feed, OfHosts
 from nettop.model.events import Event, EventType
 from nettop.model.types import Detail, Model, Row
 from nettop.text.columns import DEFAULT_WIDTH
@@ -88,6 +88,10 @@ def write_tick(
         beyond: Mapping[EventType, int] = {}
         if model.events is not None:
             events, beyond = feed.tick_events(EVENTS_MOST, everything=not shown)
+        of_hosts = {}
+        if isinstance(feed, OfHosts):
+            for host in model.hosts:
+                of_hosts[host.name] = feed.host_events(host.name, EVENTS_MOST, everything=not shown)
         packed = feed.packed_all(everything=not shown)
         if packed is None:
             rows = feed.rows_all(with_detail=True, everything=not shown)
@@ -99,6 +103,7 @@ def write_tick(
         write_object(
             write, model, texts,
             filter_text=filter_text, lines=lines, events=events, beyond=beyond,
+            of_hosts=of_hosts,
         )  # fmt: skip
         return
     table = form in (Format.TEXT, Format.SVG)

@@ -25,15 +25,7 @@ def parse_stream(words: Sequence[str], environ: Mapping[str, str]) -> StreamOpti
     Raises:
         UsageError: in one line.
     """
-    parser = base.Parser(prog="nettop", add_help=False, allow_abbrev=False)
-    add = parser.add_argument
-    add("--debug", type=take.file_name)
-    add("-d", "--delay", type=take.seconds)
-    add("-n", "--iterations", type=take.at_least_one)
-    add("-s", "--sort", type=take.sort_key, default=take.SortKey())
-    add("--top", type=take.at_least_one)
-    add("--control", action="store_true")
-    base.add_sources(parser)
+    parser = stream_parser()
     space, rest = base.parse_words(parser, "stream", words)
     space.filter += rest
     poll = Options(
@@ -46,3 +38,16 @@ def parse_stream(words: Sequence[str], environ: Mapping[str, str]) -> StreamOpti
         **base.source_options(space),
     )
     return StreamOptions(poll, space.top, space.control)
+
+
+def stream_parser() -> base.Parser:
+    parser = base.Parser(prog="nettop", add_help=False, allow_abbrev=False)
+    add = parser.add_argument
+    add("--debug", type=take.file_name)
+    add("-d", "--delay", type=take.seconds)
+    add("-n", "--iterations", type=take.at_least_one)
+    add("-s", "--sort", type=take.sort_key, default=take.SortKey())
+    add("--top", type=take.at_least_one)
+    add("--control", action="store_true")
+    base.add_sources(parser)
+    return parser

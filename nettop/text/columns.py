@@ -67,6 +67,8 @@ def columns_for(width: int, model: Model) -> tuple[tuple[Field, int], ...]:
     shown = {n for n in names.split() if FIELDS[n].source not in off}
     if least < 200:
         shown -= {stopgap for stopgap, better in _STOPGAPS.items() if better in shown}
+    names = f"host {names}" if model.hosts else names
+    shown |= {"host"} if model.hosts else set()
     cells = _WIDER if least >= 200 else _NARROWER if least < 120 else {}
     return tuple((FIELDS[n], cells.get(n, FIELDS[n].width)) for n in names.split() if n in shown)
 

@@ -21,6 +21,7 @@ from nettop.text.columns import (
     to_ascii,
 )
 from nettop.text.fields import Field
+from nettop.text.hosts import host_line, hosts_text
 
 # So many rows are looked at before the widths of a table that is not cut are settled.
 SAMPLE_ROWS = 500
@@ -101,7 +102,7 @@ def header_lines(model: Model, filter_text: str | None, file: str | None) -> lis
     short = model.intervals is not None and model.intervals < 2
     few = "≥" if short else ""
     first = [
-        f"nettop  {clean(model.host)} {clean(model.kernel)}  {when}  {every}",
+        f"nettop  {_of_whom(model)}  {when}  {every}",
         f"! {few}{t.unwell} unwell  ▲ {few}{t.watch} watch",
         f"tcp {_known(t.tcp)} est {_known(est)} listen {_known(listen)}"
         f" tw {_known(states.get('TIME_WAIT'))} udp {_known(t.udp)}",
@@ -112,6 +113,7 @@ def header_lines(model: Model, filter_text: str | None, file: str | None) -> lis
         hidden = f" (+{t.netns_hidden} not polled)" if t.netns_hidden else ""
         first.append(f"netns {t.netns}{hidden}")
     lines = ["   ".join(first)]
+    lines += map(host_line, model.hosts)
     second = [f"{t.matched} shown"]
     if short:
         seen = "one poll" if not model.intervals else "one interval"
@@ -129,6 +131,12 @@ def header_lines(model: Model, filter_text: str | None, file: str | None) -> lis
         if s.state != "ok" and s.reason and s.name in ("diag", "procs")
     ]
     return [*lines, "   ".join(second)]
+
+
+def _of_whom(model: Model) -> str:
+    if model.hosts:
+        return hosts_text(model.hosts)
+    return f"{clean(model.host)} {clean(model.kernel)}"
 
 
 def _cells(fields: Sequence[Field], row: Row, detail: Detail | None) -> list[str]:

@@ -158,6 +158,7 @@ class Option:
 
 
 _WHEN, _WRITTEN, _WHICH = "When and how often", "What is written", "Which sockets"
+_HOSTS = "Other hosts"
 _BPF, _SCREEN, _DEBUGGING = "BPF planes", "Screen", "When nettop itself is at fault"
 _POLLING = ("live", "record", "watch", "serve", "stream")
 _SOURCES = ("live", "snapshot", "record", "watch", "why", "serve", "stream")
@@ -250,8 +251,9 @@ _OPTIONS: tuple[Option, ...] = (
         ("live", "open", "replay"),
     ),
     Option(
-        _WRITTEN, "-H, --no-header", "tables and CSV without titles; in tables the level and each "
-        "column are one word (. blank, _ within), for awk: give --columns too",
+        _WRITTEN, "    --no-header", "tables and CSV without titles; in tables the level and each "
+        "column are one word (. blank, _ within), for awk: give --columns too; -H with no host "
+        "behind it is the same",
         ("live", "open", "replay"),
     ),
     Option(
@@ -268,12 +270,28 @@ _OPTIONS: tuple[Option, ...] = (
         _WRITTEN, "    --columns LIST", "columns of text and CSV; --columns help lists them",
         ("live", "snapshot", "open", "record", "replay"),
     ),
+    Option(
+        _HOSTS, "-H, --hosts LIST", "web-1,web-2 or @FILE, a host a line: their sockets in one "
+        "table, by ssh -T -o BatchMode=yes with your configuration; nettop has to be there",
+        ("live", "snapshot"),
+    ),
+    Option(
+        _HOSTS, "    --ssh CMD", "instead of ssh: 'ip netns exec', 'docker exec -i'; the host "
+        "stands behind it, or where it has {}", ("live", "snapshot"),
+    ),
+    Option(
+        _HOSTS, "    --remote CMD", "what nettop is there: 'sudo -n nettop'", ("live", "snapshot"),
+    ),
+    Option(
+        _HOSTS, "    --top N", "rows that a host sends, beside sockets with verdicts; default: all "
+        "that match, to a screen 500", ("live", "snapshot"),
+    ),
     Option(_WHICH, "-t, --tcp   -u, --udp   -4   -6", "", _SOURCES),
     Option(_WHICH, "-l, --listen", "listeners only", _SOURCES),
     Option(_WHICH, "-a, --all", "listeners and all states too", _SOURCES),
     Option(
         _WHICH, "-p, --pid PID", "sockets of a process; PID,PID for several",
-        ("live", "snapshot", "record", "watch", "why", "serve", "replay"),
+        ("live", "snapshot", "record", "watch", "why", "serve", "stream", "replay"),
     ),
     Option(
         _WHICH, "-U, --user USER", "sockets of a user, by name or uid",
@@ -347,7 +365,7 @@ _OPTIONS: tuple[Option, ...] = (
     ),
 )  # fmt: skip
 
-_SECTIONS = (_WHEN, _WRITTEN, _WHICH, _BPF, _SCREEN, _DEBUGGING)
+_SECTIONS = (_WHEN, _WRITTEN, _WHICH, _HOSTS, _BPF, _SCREEN, _DEBUGGING)
 _WHICH_NOTE = (
     "default: connected TCP, UDP with unread data or drops, and listeners whose queue is nearly "
     "full"

@@ -18,6 +18,9 @@ import pytest
 from nettop.commands.topics import TOPICS
 from nettop.commands.why_options import why_parser
 from nettop.compare.options import diff_parser
+from nettop.hosts.commandline import VALUES as HOSTS_VALUES
+from nettop.hosts.opening import COMMANDS as WITH_HOSTS
+from nettop.hosts.options import stream_parser
 from nettop.options import COMMANDS, Options, _parser, parse_args
 from nettop.probe.options import probe_parser, reflect_parser
 from nettop.serve.options import serve_parser
@@ -45,9 +48,11 @@ def _options(command: str) -> set[str]:
     parsers: dict[str, Callable[[], ArgumentParser]] = {
         "diff": diff_parser, "probe": probe_parser, "reflect": reflect_parser,
         "serve": serve_parser, "watch": watch_parser, "why": why_parser,
+        "stream": stream_parser,
     }  # fmt: skip
     parser = parsers[command]() if command in parsers else _parser(command)
-    return {option for action in parser._actions for option in action.option_strings}
+    of_hosts = set(HOSTS_VALUES) if command in WITH_HOSTS else set()
+    return {option for action in parser._actions for option in action.option_strings} | of_hosts
 
 
 @pytest.mark.parametrize(

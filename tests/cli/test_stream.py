@@ -31,7 +31,7 @@ class Streaming:
         self.hello: Hello | None = None
         self.feed = ReplayFeed(iter(()))
 
-    def tell(self, **said: Any) -> None:
+    def ask(self, **said: Any) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(said).encode() + b"\n")
         self.process.stdin.flush()
@@ -70,8 +70,8 @@ def test_the_filter_is_decided_there_and_totals_are_of_all(
     controlled: Streaming, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     port = pair[1].getsockname()[1]
-    controlled.tell(set={"filter": f"sport = :{port}", "called": "a"})
-    controlled.tell(ping=5)
+    controlled.ask(set={"filter": f"sport = :{port}", "called": "a"})
+    controlled.ask(ping=5)
     controlled.ticks(3)
     rows = controlled.feed.window(0, 100)
     assert [row.rec.sport for row in rows] == [port]
@@ -84,15 +84,15 @@ def test_the_filter_is_decided_there_and_totals_are_of_all(
     assert [note["pong"] for note in controlled.notes] == [5]
     assert controlled.notes[0]["came_ns"] <= controlled.notes[0]["went_ns"]
 
-    controlled.tell(set={"filter": "srtt >"})
-    controlled.tell(set={"filter": f"dport = :{port} and host = a"})
+    controlled.ask(set={"filter": "srtt >"})
+    controlled.ask(set={"filter": f"dport = :{port} and host = a"})
     while [row.rec.dport for row in controlled.feed.window(0, 100)] != [port]:
         controlled.ticks(1)
     assert "filter, column 7" in controlled.notes[-1]["error"]
 
 
 def test_it_ends_with_standard_input(controlled: Streaming) -> None:
-    controlled.tell(set={})
+    controlled.ask(set={})
     controlled.ticks(1)
     assert controlled.process.stdin is not None
     controlled.process.stdin.close()

@@ -213,7 +213,8 @@ def test_every_key_of_the_head_is_written_and_read_back(tmp_path: Path) -> None:
     write_json(out.write, full_model(), feed.rows_all(), feed.owners, filter_text="dport > 0")
     first = json.loads(out.getvalue())
     check(first)
-    documented = {key for key in KEYS if re.fullmatch(r"[a-z_]+", key)}
+    # `hosts` is of many, and no file of these is opened.
+    documented = {key for key in KEYS if re.fullmatch(r"[a-z_]+", key)} - {"hosts"}
     assert set(first) == documented
     got = opened(tmp_path / "a.json", out.getvalue())
     again = io.BytesIO()

@@ -1,0 +1,526 @@
+"""One feed of many hosts: each has its own engine, link and thread; here their rows become one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nettop.errors import NettopError
+from nettop.feed import BETWEEN_S, Grouping, Sort
+from nettop.hosts import merge
+from nettop.hosts.link import Link
+from nettop.hosts.order import merged
+from nettop.hosts.remote import RemoteFeed
+from nettop.model.cost import Cost
+from nettop.model.events import ALL_TYPES, Closed, Event, EventMemory, EventType
+from nettop.model.hosts import SILENT, HostState
+from nettop.model.types import HOST_COOKIES, Detail, Group, Histogram, Model, Point, Proc, Row
+from nettop.sample import Sample
+
+if TYPE_CHECKING:
+    from nettop.query.compile import Filter
+
+FIRST_S = 20.0  # so long headless output waits for the first tick of a host
+LATE_S = 3.0  # or, where more ticks follow, from the first one of all on
+STOP_S = 1.5
+_SHARE = 0.5  # of the interval, that the tick of a host may come later than the others'
+_WINDOW = 256
+_Pair = tuple[Row, Detail | None]
+
+
+class NoNames:
+    """Filters are compiled for each host by its own names; this is for what they need beside."""
+
+    def cgroup_ids(self, pattern: str) -> list[int]:
+        return []
+
+    container_ids = netns_ids = cgroup_ids
+
+    def devices(self, name: str) -> list[tuple[int, int]]:
+        return []
+
+    def uid(self, name: str) -> int | None:
+        return 0
+
+    def is_host(self, pattern: str) -> bool:
+        return False
+
+
+class HostsFeed:
+    """Rows, groups and distributions of the last ticks of all hosts that are live."""
+
+    live = True
+    title: str | None = None
+    file_filter: str | None = None
+    past = None
+
+    def __init__(
+        self,
+        argv_of: Mapping[str, Sequence[str]],
+        *,
+        delay_s: float,
+        filter_text: str | None = None,
+        sort: Sort | None = None,
+        sort_text: str | None = None,
+        top: int | None = None,
+        retries: bool = True,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        """
+        Args:
+            argv_of: what starts the stream of each host, by its name.
+            sort_text: sort, as the command line has it.
+            top: rows of each host that are sent.
+            retries: lost hosts are waited for.
+            say: is called with a line where the state of a host has changed, by tick().
+        """
+        self.names = NoNames()
+        self._delay_s, self._retries, self._say = delay_s, retries, say
+        self._said: dict[str, str] = {}  # of a host, what was said last
+        self._sort = sort or Sort()
+        self._changed = threading.Condition()
+        self._feeds: list[RemoteFeed] = []
+        self._links: list[Link] = []
+        self._ticks = [0] * len(argv_of)  # that came of each
+        self._used = [0] * len(argv_of)  # of these, by the last tick of all
+        self._version = 0  # of all that a picture is made of
+        self._model: tuple[int, Model] | None = None
+        self._rows: tuple[tuple[object, ...], list[_Pair]] | None = None
+        self._seq = 0
+        self._on_model: Callable[[], None] | None = None
+        self._announced = False
+        self._began = time.monotonic()
+        self._first_at: float | None = None  # that a tick came
+        self._cpu: tuple[float, float] | None = None
+        settings = {"filter": filter_text, "sort": sort_text, "top": top}
+        for place, (name, argv) in enumerate(argv_of.items()):
+            feed = RemoteFeed(name, filter_text, sort)
+            self._feeds.append(feed)
+            self._links.append(
+                Link(
+                    name, argv, {**settings, "called": name}, delay_s,
+                    self._taker(place, feed), self._change,
+                )
+            )  # fmt: skip
+
+    def _taker(self, place: int, feed: RemoteFeed) -> Callable[[Sample], None]:
+        def take(sample: Sample) -> None:
+            feed.take(sample)
+            self._ticks[place] += 1
+            self._change()
+
+        return take
+
+    def _change(self) -> None:
+        """From any thread: something is new."""
+        with self._changed:
+            self._version += 1
+            announce, self._announced = not self._announced, True
+            self._changed.notify_all()
+        if announce and self._on_model is not None:
+            self._on_model()
+
+    def _begin(self) -> None:
+        self._began = time.monotonic()
+        for link in self._links:
+            link.start()
+
+    # --- the screen's side ---
+
+    def start(self, on_model: Callable[[], None]) -> None:
+        self._on_model = on_model
+        self._begin()
+
+    def stop(self) -> None:
+        self._on_model = None
+        for link in self._links:
+            link.end()
+        end = time.monotonic() + STOP_S
+        for link in self._links:
+            if link.started:
+                link.join(max(0.0, end - time.monotonic()))
+
+    close = stop
+
+    def undo(self) -> None: ...
+
+    def latest(self) -> Model | None:
+        with self._changed:
+            self._announced = False
+            version = self._version
+        if self._model is None or self._model[0] != version:
+            self._model = version, self._made()
+        return self._model[1]
+
+    def _made(self) -> Model:
+        self._seq += 1
+        return merge.model_of(
+            self.hosts(), seq=self._seq, mono_ns=time.monotonic_ns(), wall_ns=time.time_ns(),
+            cost=self._own_cost(),
+        )  # fmt: skip
+
+    def _own_cost(self) -> Cost:
+        now, cpu = time.monotonic(), time.process_time()
+        before, self._cpu = self._cpu, (now, cpu)
+        wall_s = now - before[0] if before is not None else 0.0
+        pct = 100.0 * (cpu - before[1]) / wall_s if before is not None and wall_s > 0.05 else None
+        return Cost(cpu_pct=pct, interval_s=self._delay_s)
+
+    def hosts(self) -> list[HostState]:
+        """Their states now, with the ticks of those that are live."""
+        out = []
+        for link, feed in zip(self._links, self._feeds, strict=True):
+            state = link.state
+            out.append(replace(state, model=feed.latest()) if state.live else state)
+        return out
+
+    def _live(self) -> list[tuple[int, RemoteFeed]]:
+        return [
+            (i, self._feeds[i])
+            for i, link in enumerate(self._links)
+            if link.live and self._feeds[i].latest() is not None
+        ]
+
+    @contextmanager
+    def one_tick(self) -> Iterator[Model | None]:
+        with ExitStack() as stack:
+            parts = [stack.enter_context(feed.one_tick()) for _, feed in self._live()]
+            torn = any(part is None for part in parts)
+            yield None if torn else self.latest()
+
+    # --- rows ---
+
+    def count(self) -> int:
+        return sum(feed.count() for _, feed in self._live())
+
+    def window(self, offset: int, rows: int) -> list[Row]:
+        if rows <= 0 or offset < 0:
+            return []
+        return [row for row, _ in self._first(offset + rows)[offset : offset + rows]]
+
+    def _first(self, count: int, *, details: bool = False) -> list[_Pair]:
+        """So many rows of all hosts in order, or a few more."""
+        field = self._sort.field
+        details = details or (field is not None and field.reads("info"))
+        count = -(-count // _WINDOW) * _WINDOW
+        live = self._live()
+        made_of = (count, details, self._sort, *((i, f.latest(), f.count()) for i, f in live))
+        known = self._rows
+        if known is not None and _same(known[0], made_of):
+            return known[1]
+        pairs: list[_Pair] = []
+        for place, feed in live:
+            for row in feed.window(0, count):
+                detail = feed.detail(row.cookie) if details else None
+                pairs.append((self._placed(place, row), detail))
+        found = merged(pairs, self._sort)
+        if field is None or field.id != "host":
+            found = found[:count]
+        self._rows = made_of, found
+        return found
+
+    def _placed(self, place: int, row: Row) -> Row:
+        row.above = merge.above(place)
+        row.host = self._links[place].name
+        return row
+
+    def rows_all(
+        self, *, with_detail: bool = True, everything: bool = False
+    ) -> Iterator[tuple[Row, Detail | None]]:
+        """Every matched socket in order; everything: what the hosts send whatever the filter."""
+        if not everything:
+            yield from self._first(max(1, self.count()), details=with_detail)
+            return
+        for place, feed in self._live():
+            for row, detail in feed.rows_all(with_detail=with_detail, everything=True):
+                yield self._placed(place, row), detail
+
+    def packed_all(self, *, everything: bool = False) -> None:
+        """Each row has a host, which the helper writes none of."""
+        return None
+
+    def _of(self, cookie: int) -> tuple[int, RemoteFeed, int] | None:
+        """The place of a host, its feed, and the cookie there."""
+        number, own = divmod(cookie, HOST_COOKIES)
+        if not 0 < number <= len(self._feeds) or not self._links[number - 1].live:
+            return None
+        return number - 1, self._feeds[number - 1], own
+
+    def _split(self, cookies: Sequence[int]) -> list[tuple[int, RemoteFeed, list[int]]]:
+        by_place: dict[int, list[int]] = {}
+        for cookie in cookies:
+            number, own = divmod(cookie, HOST_COOKIES)
+            by_place.setdefault(number - 1, []).append(own)
+        return [(i, feed, by_place[i]) for i, feed in self._live() if i in by_place]
+
+    def position(self, cookie: int) -> int | None:
+        found = self._of(cookie)
+        own = found[1].position(found[2]) if found is not None else None
+        if own is None:
+            return None
+        count, most = own + 1, self.count()
+        while True:
+            for place, (row, _) in enumerate(self._first(count)):
+                if row.cookie == cookie:
+                    return place
+            if count >= most:
+                return None
+            count = min(most, count * 4)
+
+    def find(self, cookie: int) -> Row | None:
+        found = self._of(cookie)
+        row = found[1].find(found[2]) if found is not None else None
+        return self._placed(found[0], row) if found is not None and row is not None else None
+
+    def detail(self, cookie: int) -> Detail | None:
+        found = self._of(cookie)
+        return found[1].detail(found[2]) if found is not None else None
+
+    def owners(self, row: Row) -> list[Proc]:
+        found = self._of(row.cookie)
+        return found[1].owners(row) if found is not None else []
+
+    def matching(self, compiled: Filter | None = None) -> list[int]:
+        return [
+            cookie + merge.above(place)
+            for place, feed in self._live()
+            for cookie in feed.matching(compiled)
+        ]
+
+    def seconds_since(self, engine_s: int) -> float | None:
+        """The hosts' engines began at different times."""
+        return None
+
+    def groups(self, grouping: Grouping) -> list[Group]:
+        make = merge.whole_host if grouping is Grouping.HOST else merge.host_group
+        return merge.worst_first(
+            make(self._links[place].name, place, group)
+            for place, feed in self._live()
+            for group in feed.groups(grouping)
+        )
+
+    def members(self, grouping: Grouping, cookie: int, *, most: int) -> list[int]:
+        found = self._of(cookie)
+        if found is None:
+            return []
+        place, feed, own = found
+        return [c + merge.above(place) for c in feed.members(grouping, own, most=most)]
+
+    def sum(self, cookies: Sequence[int]) -> Group | None:
+        parts = [
+            merge.host_group(self._links[place].name, place, group)
+            for place, feed, own in self._split(cookies)
+            if (group := feed.sum(own)) is not None
+        ]
+        if not parts:
+            return None
+        return merge.group_of(f"{sum(p.sockets for p in parts)} sockets", parts)
+
+    # --- events and distributions ---
+
+    def events(
+        self, cookies: Sequence[int], *, most: int, types: Collection[EventType] = ALL_TYPES
+    ) -> list[Event]:
+        asked = self._split(cookies) if cookies else [(i, feed, []) for i, feed in self._live()]
+        parts = [(i, feed.events(own, most=most, types=types)) for i, feed, own in asked]
+        return self._newest([self._here(i, event) for i, some in parts for event in some])[:most]
+
+    def _here(self, place: int, event: Event) -> Event:
+        """Its age against this host's clock: so long before the tick here as it was there."""
+        model, merged_model = self._feeds[place].latest(), self.latest()
+        assert model is not None
+        assert merged_model is not None
+        shift = merged_model.mono_ns - model.mono_ns
+        cookie = event.cookie + merge.above(place) if event.cookie else 0
+        return event._replace(at_ns=event.at_ns + shift, cookie=cookie)
+
+    @staticmethod
+    def _newest(events: list[Event]) -> list[Event]:
+        return sorted(events, key=lambda event: -event.at_ns)
+
+    def tick_events(
+        self, most: int, *, everything: bool = False
+    ) -> tuple[Sequence[Event], Mapping[EventType, int]]:
+        out: list[Event] = []
+        beyond: dict[EventType, int] = {}
+        for place, feed in self._live():
+            some, more = feed.tick_events(most, everything=everything)
+            out += [self._here(place, event) for event in some]
+            for kind, n in more.items():
+                beyond[kind] = beyond.get(kind, 0) + n
+        return self._newest(out)[:most], beyond
+
+    def host_events(
+        self, name: str, most: int, *, everything: bool = False
+    ) -> tuple[Sequence[Event], Mapping[EventType, int]]:
+        """As tick_events, of one host and by its own clock."""
+        place = next(i for i, link in enumerate(self._links) if link.name == name)
+        return self._feeds[place].tick_events(most, everything=everything)
+
+    def events_memory(self, cookies: Sequence[int]) -> EventMemory | None:
+        parts = self._split(cookies)
+        if len(parts) != 1:
+            return None
+        _, feed, own = parts[0]
+        memory = feed.events_memory(own)
+        model, here = feed.latest(), self.latest()
+        if memory is None or model is None or here is None:
+            return None
+        shift = here.mono_ns - model.mono_ns
+        gap_ns = memory.gap_ns
+        return memory._replace(
+            since_ns=memory.since_ns + shift, gap_ns=None if gap_ns is None else gap_ns + shift
+        )
+
+    def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
+        if cookies:
+            parts = [(i, f.closed(own, most=most)) for i, f, own in self._split(cookies)]
+        else:
+            parts = [(i, f.closed((), most=most)) for i, f in self._live()]
+        out = [self._closed_here(i, closed) for i, some in parts for closed in some]
+        return sorted(out, key=lambda closed: -closed.event.at_ns)[:most]
+
+    def _closed_here(self, place: int, closed: Closed) -> Closed:
+        event = self._here(place, closed.event)
+        shift = event.at_ns - closed.event.at_ns
+        born_ns = None if closed.born_ns is None else closed.born_ns + shift
+        return closed._replace(event=event, born_ns=born_ns)
+
+    def select_tx(self, cookies: Sequence[int]) -> None: ...
+
+    def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
+        if cookies is None:
+            found = [f.tx(None, run=run) for _, f in self._live()]
+        else:
+            found = [f.tx(own, run=run) for _, f, own in self._split(cookies)]
+        known = [stages for stages in found if stages is not None]
+        if not known:
+            return None
+        together = (merge.histogram_of(of_stage) for of_stage in zip(*known, strict=True))
+        return tuple(h for h in together if h is not None)
+
+    def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
+        if cookies is None:
+            return merge.histogram_of(f.rx_wait(None, run=run) for _, f in self._live())
+        return merge.histogram_of(f.rx_wait(own, run=run) for _, f, own in self._split(cookies))
+
+    def history(self, cookie: int | None) -> list[Point]:
+        """Of one socket, by its host's clock; None: of the one host there is."""
+        if cookie is not None:
+            found = self._of(cookie)
+            return found[1].history(found[2]) if found is not None else []
+        return self._feeds[0].history(None) if len(self._feeds) == 1 else []
+
+    def set_focus(self, cookies: Sequence[int]) -> None:
+        focus = {place: own for place, _, own in self._split(cookies)}
+        for place, feed in enumerate(self._feeds):
+            feed.set_focus(focus.get(place, ()))
+
+    # --- what is wanted of all hosts ---
+
+    def set_filter(self, compiled: Filter | None) -> None:
+        text = compiled.text if compiled is not None else None
+        for link, feed in zip(self._links, self._feeds, strict=True):
+            link.set(filter=text)
+            feed.set_filter(compiled)
+        self._change()
+
+    def show_all(self, on: bool) -> bool:
+        return False
+
+    def set_sort(self, sort: Sort) -> None:
+        self._sort = sort
+        key = None
+        if sort.field is not None:
+            key = f"{sort.field.id}:{'desc' if sort.descending else 'asc'}"
+        for link, feed in zip(self._links, self._feeds, strict=True):
+            link.set(sort=key)
+            feed.set_sort(sort)
+        self._change()
+
+    def hold_order(self, held: bool) -> None: ...
+
+    def set_interval(self, seconds: float) -> None: ...
+
+    def measure_cost(self, wanted: bool) -> None: ...
+
+    def set_paused(self, paused: bool) -> None: ...
+
+    def clear(self) -> None:
+        for feed in self._feeds:
+            feed.clear()
+
+    # --- headless: one tick at a time in the caller's thread ---
+
+    between_s = BETWEEN_S
+
+    def between(self) -> None: ...
+
+    def tick(self, missed: int = 0) -> Model:
+        """The newest tick of each host that is live; waits a part of the interval for those that
+        are a little later, and the first time until each has sent one or cannot.
+
+        Raises:
+            NettopError: no host has ever answered, and none is waited for.
+        """
+        if not any(link.started for link in self._links):
+            self._begin()
+            self._wait(self._all_settled, self._began + FIRST_S)
+        else:
+            self._wait(self._all_fresh, time.monotonic() + self._delay_s * _SHARE)
+        self._used = list(self._ticks)
+        model = self.latest()
+        assert model is not None
+        self._say_changes(model)
+        if not self.answered and not self._retries:
+            raise NettopError("no host has answered")
+        return model
+
+    @property
+    def answered(self) -> bool:
+        """A tick has come, of whatever host."""
+        return any(self._ticks)
+
+    def _say_changes(self, model: Model) -> None:
+        for host in model.hosts:
+            fresh = "" if host.live else host.reason or "no answer yet"
+            before = self._said.get(host.name, "")
+            silent = host.state == SILENT and before.startswith("nothing for")
+            if fresh == before or silent or self._say is None:
+                continue
+            self._said[host.name] = fresh
+            self._say(f"{host.name}: {fresh or 'is there again'}")
+
+    def _wait(self, done: Callable[[], bool], until: float) -> None:
+        with self._changed:
+            while not done() and (left := until - time.monotonic()) > 0:
+                self._changed.wait(min(left, 0.2))
+
+    def _all_settled(self) -> bool:
+        """Each has sent a tick or cannot; where more ticks follow, late ones are not waited for."""
+        if all(link.settled for link in self._links):
+            return True
+        if not self._retries or not self.answered:
+            return False
+        if self._first_at is None:
+            self._first_at = time.monotonic()
+        return time.monotonic() - self._first_at > LATE_S
+
+    def _all_fresh(self) -> bool:
+        return all(
+            self._ticks[i] > self._used[i] for i, link in enumerate(self._links) if link.live
+        )
+
+
+def _same(a: tuple[object, ...], b: tuple[object, ...]) -> bool:
+    """Of the same ticks: models are compared as the objects that they are."""
+    if len(a) != len(b) or a[:3] != b[:3]:
+        return False
+    return all(
+        x[0] == y[0] and x[1] is y[1] and x[2] == y[2]  # type: ignore[index]
+        for x, y in zip(a[3:], b[3:], strict=True)
+    )

@@ -1,0 +1,30 @@
+"""`nettop help hosts`: what -H needs, and what its numbers are."""
+
+HOSTS = """\
+nettop -H web-1,web-2              their sockets in one table, live
+nettop -H @web 'level >= watch'    a host a line in the file web; # begins a comment
+nettop -H web-1,web-2 --ndjson     the same as JSON, tick by tick
+nettop -H c1,c2 --ssh 'docker exec -i'
+nettop -H pod-1 --ssh 'kubectl exec -i {} --'
+nettop -H blue,red --ssh 'ip netns exec'
+
+On each host `nettop stream` is started, by ssh -T -o BatchMode=yes with your configuration: jump
+hosts, users and keys are those of ssh. No port is opened and nothing stays there: the stream ends
+with ssh. nettop has to be there and to be found; --remote 'sudo -n nettop' runs it as root, so that
+it has processes and the BPF planes. What begins another program than ssh has to pass on its
+standard input (docker exec -i).
+
+Filter, sort key and --top are sent to the hosts, which send those rows alone, with the totals of
+all their sockets. HOST is a column, a sort key, a grouping and a name in filters: host = web-*, or
+on = 10.0.0.1 where that is how -H names it. What a host sends is checked and bounded, and its names
+are as foreign as those of processes.
+
+Each host's times are by its own clocks: no duration is made of two. The offset of its system clock
+from this one's is measured every 2 s, with the half of that round trip, and 0.05 % of the time
+since, as its ±.
+
+A host that does not answer, is refused, says nothing for 5 s or ends is one line that says why. Its
+rows go, it is tried again after 1 s, 2 s, 4 s, at most 60 s, and the others go on. Without a screen
+the exit is 1 where none has ever answered. A host that this end is too slow for leaves out ticks,
+and says how many. A socket that comes among the rows that are sent has rates one tick later.
+"""

@@ -1,0 +1,112 @@
+"""nettop -H, as a program: hosts are other nettops here, behind programs that stand for ssh."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nettop.hosts.wire import MOST_FRAME_BYTES, Hello, hello_bytes
+from nettop.store.frames import HEAD, MAGIC, SCHEMA
+from tests.cli.conftest import Run
+
+HERE = ("--ssh", "env -u {}", "--remote", f"{sys.executable} -m nettop", "--no-bpf")
+HI = hello_bytes(Hello("0.1.0", SCHEMA, "evil\x1b[2J", "6.18"))
+ABSURD = HI + HEAD.pack(MAGIC, 0, 1, 1, MOST_FRAME_BYTES + 1, 1, 1, 1)
+LIES = HI + struct.pack("<4sIHHIQqq", MAGIC, 7, 1, 1, 4, 1, 1, 1) + b"abcd"
+NEWER = hello_bytes(Hello("9.9", 99, "new", "6.18"))
+
+
+def test_sockets_of_two_hosts_are_one_table_and_each_says_whose_it_is(
+    run: Run, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    port = pair[1].getsockname()[1]
+    text = f"sport = :{port} or (dport = :{port} and host = b)"
+    done = run("-H", "a,b", *HERE, "--json", "-d", "0.6", text)
+    assert done.returncode == 0, done.stderr
+    got: dict[str, Any] = json.loads(done.stdout)
+    seen = sorted((s["host"], s["local"]["port"] == port) for s in got["sockets"])
+    assert seen == [("a", True), ("b", False), ("b", True)]
+    assert {s["procs"][0]["comm"] for s in got["sockets"]} != set()
+    assert list(got["hosts"]) == ["a", "b"]
+    for host in got["hosts"].values():
+        assert host["state"] == "live"
+        # One kernel, one clock.
+        assert abs(host["clock_offset_ns"]) <= host["clock_bar_ns"]
+        assert host["totals"]["tcp"] >= 3
+    assert got["totals"]["matched"] == 3
+    assert got["totals"]["tcp"] == sum(h["totals"]["tcp"] for h in got["hosts"].values())
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> str:
+    """A program instead of ssh, whose hosts are well, noisy, or evil."""
+    for name, said in (("absurd", ABSURD), ("lies", LIES), ("newer", NEWER)):
+        (tmp_path / name).write_bytes(said)
+    script = tmp_path / "ssh"
+    script.write_text(
+        "#!/bin/sh\n"
+        "host=$1; shift\n"
+        'case $host in\n'
+        '    noisy) echo "Welcome to noisy"; echo "  * 3 updates"; exec "$@";;\n'
+        '    well) exec "$@";;\n'
+        '    refused) echo "Permission denied (publickey)." >&2; exit 255;;\n'
+        '    missing) echo "sh: 1: nettop: not found" >&2; exit 127;;\n'
+        f'    absurd|lies|newer) cat "{tmp_path}/$host"; exec sleep 60;;\n'
+        '    garbage) head -c 200000 /dev/urandom; exec sleep 60;;\n'
+        'esac\n'
+    )  # fmt: skip
+    script.chmod(0o755)
+    return str(script)
+
+
+def test_hosts_that_are_evil_or_ill_are_a_line_each_and_the_others_go_on(
+    run: Run, stand_in: str
+) -> None:
+    hosts = "well,noisy,refused,missing,absurd,lies,newer,garbage"
+    remote = f"{sys.executable} -m nettop"
+    done = run("-H", hosts, "--ssh", stand_in, "--remote", remote, "--no-bpf", "--json", "-a")
+    assert done.returncode == 0, done.stderr
+    got = json.loads(done.stdout)
+    states = {name: host["state"] for name, host in got["hosts"].items()}
+    assert states.pop("well") == states.pop("noisy") == "live"
+    assert set(states.values()) == {"lost"}
+    assert {s["host"] for s in got["sockets"]} <= {"well", "noisy"}
+    said = dict(line.removeprefix("nettop: ").split(": ", 1) for line in done.stderr.splitlines())
+    assert said["refused"] == "Permission denied (publickey)."
+    assert "pipx install nettop there" in said["missing"]
+    assert "a frame of 64 MB" in said["absurd"]
+    assert "checksum is wrong" in said["lies"]
+    assert "nettop 9.9 there sends frames of schema 99" in said["newer"]
+    assert "no stream of nettop" in said["garbage"]
+    assert len(said) == len(done.stderr.splitlines()) == 6
+    assert "\x1b" not in done.stderr + done.stdout
+
+
+def test_no_host_that_answers_is_a_failure(run: Run, stand_in: str) -> None:
+    done = run("-H", "refused", "--ssh", stand_in, "--once")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "nettop: no host has answered"
+    assert run("-H", "refused", "--ssh", stand_in, "-b", "-n", "2", "-d", "0.2").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["replay", "x", "-H", "a"], "takes no -H"),
+        (["-H", "a", "-U", "0"], "write 'user = NAME'"),
+        (["-H", "a", "-N", "x;y"], "cannot pass through another host's shell"),
+        (["-H", "a", "srtt >"], "column 7"),
+    ],
+)
+def test_a_wrong_command_line_is_said_before_any_host_is_asked(
+    run: Run, words: list[str], says: str
+) -> None:
+    done = run(*words, "--ssh", "/nonexistent")
+    assert done.returncode == 2
+    assert says in done.stderr

@@ -1,0 +1,194 @@
+"""Many hosts: how they are named and reached, their clocks, and what they come to together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nettop.errors import UsageError
+from nettop.feed import Grouping, Sort
+from nettop.hosts.clock import HostClock, Offset
+from nettop.hosts.commandline import HostOptions, take_hosts
+from nettop.hosts.feed import HostsFeed, NoNames
+from nettop.hosts.merge import histogram_of
+from nettop.model.hosts import LIVE, LOST
+from nettop.model.types import Dist, Histogram
+from nettop.query import compile_filter
+from nettop.store.recording import Recording
+from nettop.text.fields import lookup
+
+MS = 1_000_000
+
+
+def test_a_word_behind_h_is_hosts_and_none_is_no_header(tmp_path: Path) -> None:
+    listed = tmp_path / "web"
+    listed.write_text("web-1  # the first\n\nweb-2\n")
+    hosts, rest = take_hosts(["-b", "-H", f"a,@{listed},a", "--top", "5", "srtt", ">", "5ms"])
+    assert hosts == HostOptions(("a", "web-1", "web-2"), top=5)
+    assert rest == ["-b", "srtt", ">", "5ms"]
+    for words in (["-1", "-H"], ["-H", "--csv"], ["-tHn"], ["--", "-H", "a"]):
+        assert take_hosts(words) == (None, words)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["-H", ",,"], "no host"),
+        (["-H", "a,-oProxyCommand=x"], "is no name of a host"),
+        (["-H", "a\x1b[2J"], "is no name of a host"),
+        (["-H", "a b"], "is no name of a host"),
+        (["-H", "@/nonexistent"], "No such file"),
+        (["-H", "a", "--ssh"], "--ssh: needs a command"),
+        (["-H", "a", "--ssh", "'"], "No closing quotation"),
+        (["-H", "a", "--remote", "nettop; reboot"], "cannot pass through"),
+        (["-H", "a", "--top", "0"], "from 1 on"),
+        (["-H", ",".join(f"h{i}" for i in range(300))], "at most 256"),
+    ],
+)
+def test_what_is_no_host_or_command_is_said(words: list[str], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        take_hosts(words)
+
+
+def test_the_command_has_the_host_as_one_word_behind_it_or_where_it_says() -> None:
+    words = ["stream", "-d", "1"]
+    assert HostOptions(("a",)).argv("u@a", words) == [
+        "ssh", "-T", "-o", "BatchMode=yes", "--", "u@a", "nettop stream -d 1",
+    ]  # fmt: skip
+    inside = HostOptions(("a",), ssh=("ip", "netns", "exec"), remote=("sudo", "nettop"))
+    assert inside.argv("a;b", words) == ["ip", "netns", "exec", "a;b", "sudo", "nettop", *words]
+    pod = HostOptions(("p",), ssh=("kubectl", "exec", "-i", "{}", "--"))
+    assert pod.argv("p", words) == ["kubectl", "exec", "-i", "p", "--", "nettop", *words]
+
+
+@given(
+    offset=st.integers(-(10**18), 10**18),
+    there=st.integers(0, 10**9),
+    back=st.integers(0, 10**9),
+    thinks=st.integers(0, 10**9),
+)
+def test_the_true_offset_is_within_the_bar(offset: int, there: int, back: int, thinks: int) -> None:
+    clock = HostClock()
+    sent = 10**18
+    came = sent + there + offset
+    clock.answered(sent, came, came + thinks, sent + there + thinks + back)
+    found = clock.offset(sent + there + thinks + back)
+    assert found is not None
+    assert abs(found.offset_ns - offset) <= found.bar_ns
+
+
+def test_the_best_of_the_last_measurements_counts_and_ages() -> None:
+    clock = HostClock()
+    clock.answered(0, 100 * MS, 100 * MS, 10 * MS)  # 10 ms of network
+    clock.answered(10 * MS, 105 * MS + 10 * MS // 2, 110 * MS, 200 * MS)
+    now = clock.offset(200 * MS)
+    assert now is not None
+    assert now.bar_ns == 5 * MS + 1 + 190 * MS // 2000
+    later = clock.offset(200 * MS + 10**9)
+    assert later is not None
+    assert later.bar_ns == now.bar_ns + MS // 2
+
+
+def test_a_clock_that_is_set_makes_what_was_measured_before_void() -> None:
+    clock = HostClock()
+    clock.answered(0, 0, 0, 2 * MS)
+    day = 86_400 * 1000 * MS
+    clock.answered(10 * MS, day + 10 * MS, day + 10 * MS, 12 * MS)
+    assert clock.offset(12 * MS) == Offset(day - MS, MS + 1)
+    clock.answered(20 * MS, day, day - 5, 22 * MS)  # it went backwards meanwhile: no measurement
+    assert clock.offset(12 * MS) == Offset(day - MS, MS + 1)
+
+
+def histogram(*buckets: tuple[int, int, int], longest: int) -> Histogram:
+    n = sum(count for *_, count in buckets)
+    return Histogram(Dist(n, 7 * n, 0, 0, 0, longest), buckets)
+
+
+def test_distributions_are_added_up_bucket_by_bucket() -> None:
+    a = histogram((10, 20, 50), (20, 30, 40), longest=29)
+    b = histogram((10, 20, 48), (80, 90, 2), longest=85)
+    both = histogram_of([a, None, b])
+    assert both is not None
+    assert both.buckets == ((10, 20, 98), (20, 30, 40), (80, 90, 2))
+    # 140 samples: the 70th, 126th and 139th.
+    assert both.dist == Dist(140, 7 * 140, 20, 30, 85, 85)
+    assert histogram_of([a]) is a
+    assert histogram_of([None]) is None
+    few = histogram_of([histogram((10, 20, 3), longest=15), histogram((20, 30, 1), longest=21)])
+    assert few is not None
+    assert few.dist == Dist(4, 28, 20, 21, 21, 21)
+
+
+RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
+
+
+@pytest.fixture
+def hosts() -> HostsFeed:
+    """Two hosts whose streams were read from one recording: the same cookies, different hosts."""
+    feed = HostsFeed({"a": ["/nonexistent"], "b": ["/nonexistent"]}, delay_s=1.0)
+    recording = Recording(RECORDINGS / "late-reader.nettop")
+    for sample in recording.samples():
+        for link, remote in zip(feed._links, feed._feeds, strict=True):
+            remote.take(sample)
+            link._state = LIVE
+    return feed
+
+
+@pytest.mark.parametrize("sort", ["unwell", "srtt", "remote", "proc", "host", "rcvq", "who"])
+@pytest.mark.parametrize("descending", [True, False])
+def test_rows_of_many_hosts_are_in_one_order(hosts: HostsFeed, sort: str, descending: bool) -> None:
+    field = lookup(sort)
+    hosts.set_sort(Sort(field, descending))
+    rows = hosts.window(0, 1000)
+    alone = hosts._feeds[0].window(0, 1000)
+    assert len(rows) == hosts.count() == 2 * len(alone)
+    assert len({row.cookie for row in rows}) == len(rows)
+    if sort == "host":
+        ordered = [row.host or "" for row in rows]
+        assert ordered == sorted(ordered, reverse=descending)
+        return
+    # Both have the same sockets, so that the order of one is that of every second row.
+    for name in ("a", "b"):
+        of_one = [row.rec.cookie for row in rows if row.host == name]
+        assert of_one == [row.rec.cookie for row in alone]
+    assert [hosts.position(row.cookie) for row in rows] == [*range(len(rows))]
+    assert hosts.window(1, 2) == rows[1:3]
+
+
+def test_sums_are_of_both_and_filters_choose_hosts(hosts: HostsFeed) -> None:
+    one = hosts._feeds[0].latest()
+    both = hosts.latest()
+    assert one is not None
+    assert both is not None
+    assert both.totals.tcp == 2 * (one.totals.tcp or 0)
+    assert [g.title for g in hosts.groups(Grouping.HOST)] == ["a", "b"]
+    assert sum(g.sockets for g in hosts.groups(Grouping.HOST)) == hosts.count()
+    for group in hosts.groups(Grouping.PROCESS):
+        only = compile_filter(group.filter_text, NoNames())
+        found = hosts.matching(only)
+        assert len(found) == group.sockets
+        assert group.worst_cookie in found
+    hosts.set_filter(compile_filter("host = b", NoNames()))
+    assert {row.host for row in hosts.window(0, 1000)} == {"b"}
+    hosts.set_filter(None)
+    marked = [row.cookie for row in hosts.window(0, 4)]
+    together = hosts.sum(marked)
+    assert together is not None
+    assert together.sockets == 4
+    first = hosts.find(marked[0])
+    assert first is not None
+    assert (first.host, first.cookie) == (hosts.window(0, 1)[0].host, marked[0])
+    assert hosts.find(5) is None
+    assert hosts.find(-1) is None
+
+
+def test_a_host_that_is_lost_has_no_rows(hosts: HostsFeed) -> None:
+    before = hosts.count()
+    hosts._links[0]._change(LOST, "gone\x1b[2J")
+    assert hosts.count() == before // 2
+    model = hosts.latest()
+    assert model is not None
+    assert [(h.state, h.reason) for h in model.hosts] == [(LOST, "gone?[2J"), (LIVE, None)]
