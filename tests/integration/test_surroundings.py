@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -97,6 +98,17 @@ def test_two_capabilities_are_enough_for_the_waits(here: Mapping[str, Any]) -> N
     assert sources["stages"]["state"] == "partial"
     assert "needs CAP_NET_ADMIN" in sources["stages"]["reason"]
     assert sources["stages"]["fix"] == "sudo nettop"
+
+
+def test_the_capabilities_of_readme_are_enough(here: Mapping[str, Any]) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    (line,) = re.findall(r"^docker run .*", readme, re.MULTILINE)
+    caps = "".join(f",+{name.lower()}" for name in re.findall(r"--cap-add=(\S+)", line))
+    _, sources = examined(
+        "setpriv", "--no-new-privs", "--inh-caps=-all", f"--bounding-set=-all{caps}"
+    )
+    for name in ("procs", *BPF):
+        assert sources[name]["state"] == here[name]["state"], sources[name]
 
 
 @pytest.mark.parametrize(
