@@ -31,7 +31,6 @@ SHELLS = {
     "fish": "fish/vendor_completions.d/nettop.fish",
 }
 FILES = "@files"  # as a line: the shell adds the names of files
-_TAKES_FILTER = ("live", "snapshot", "record", "serve", "stream", "watch")
 # How many words that are no options are names of files; what follows is a filter, if anything.
 _FILES = {"open": 1, "replay": 1, "diff": 2}
 # The shell would take < and > for itself; in quotes they stay.
@@ -146,7 +145,7 @@ def _positional(command: str, places: list[str], last: str, quoted: bool) -> Wor
         return _filter(places[n_files:], last, quoted)
     if command == "why":
         return _filter(places, last, quoted) | ({} if places else {FILES: ""})
-    if command in _TAKES_FILTER:
+    if command == "watch" or "FILTER" in COMMANDS[command].synopsis:
         return _filter(places, last, quoted)
     if places:
         return {}

@@ -66,6 +66,7 @@ def test_every_field_and_verdict_is_offered_in_a_filter() -> None:
         (["--no-such-option", "sn"], ["snd_wscale", "snd_mss", "sndq"]),
         (["-1", "--", "--js"], []),
         (["completion", "z"], ["zsh"]),
+        (["serve", "com"], ["comm"]),
         (["version", ""], []),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else None,
