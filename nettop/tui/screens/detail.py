@@ -422,7 +422,7 @@ class DetailScreen(KeyScreen[None]):
                 self.top += self.app.size.height - 10
             case "pageup":
                 self.top -= self.app.size.height - 10
-            case "home":
+            case "home" | "g":
                 self.top = 0
             case "end" | "G":
                 self.top = 1 << 30

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partialmethod
 from typing import Any, cast
 
 from textual import events
@@ -18,7 +17,6 @@ from textual.timer import Timer
 from nettop.feed import Grouping, Sort
 from nettop.model.types import Model, Row
 from nettop.query import narrowed
-from nettop.text.fields import Field
 from nettop.text.moments import clock_text, taken_text
 from nettop.tui import columns as table_columns
 from nettop.tui.footer import footer_keys, footer_line, place_of_groups, place_of_rows
@@ -510,35 +508,6 @@ class MainScreen(MouseKeys):
         self.feed.set_paused(self.paused)
         self.refresh_header()
 
-    def do_sort(self) -> None:
-        from nettop.tui.screens.sort import MOST_ROWS, SortScreen
-
-        count = self.feed.count()
-        rows = self.feed.window(0, count) if count <= MOST_ROWS else []
-        self.app.push_screen(SortScreen(self.sort, rows, self._use_sort))
-
-    def _use_sort(self, sort: Sort) -> None:
-        self.sort = sort
-        self.timeline.choose(replace(self.timeline.chosen, sort=sort))
-        self.table.to_top()
-        self.refresh_all()
-
-    def do_reverse(self) -> None:
-        if self.sort.field is not None:
-            self._use_sort(Sort(self.sort.field, not self.sort.descending))
-
-    def _sort_beside(self, by: int) -> None:
-        sortable: list[Field | None] = [
-            None,
-            *(f for f, _ in self.column_set.columns if f.sortable and f.id != "why"),
-        ]
-        at = sortable.index(self.sort.field) if self.sort.field in sortable else 0
-        field = sortable[(at + by) % len(sortable)]
-        self._use_sort(Sort(field, field.descending if field else True))
-
-    do_sort_left = partialmethod(_sort_beside, -1)
-    do_sort_right = partialmethod(_sort_beside, 1)
-
     def do_hold(self) -> None:
         self.held = not self.held
         self.timeline.base.hold_order(self.held)
@@ -556,6 +525,8 @@ class MainScreen(MouseKeys):
         self.refresh_panes()
 
     def do_clear_marks(self) -> None:
+        if not self.table.marked and not self.groups.compared:
+            self.say("nothing is marked", seconds=NOTICE_S)
         self.groups.compared.clear()
         self.groups.redraw()
         self.table.marked.clear()
@@ -586,10 +557,12 @@ class MainScreen(MouseKeys):
         self._arrange()
         self._use_sort(Sort())
         self._use_filter(None)
+        self.say("the view is the usual one", seconds=NOTICE_S)
 
     def do_clear(self) -> None:
         if self.timeline.away:
             self.say("what is kept of the past cannot be cleared", Role.WATCH)
             return
         self.feed.clear()
+        self.say("histories begin anew", seconds=NOTICE_S)
         self.refresh_panes()

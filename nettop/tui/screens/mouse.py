@@ -8,17 +8,14 @@ from nettop.tui.columns import field_at
 from nettop.tui.footer import key_at
 from nettop.tui.panes.pane import Pane
 from nettop.tui.panes.views import EVENTS
-from nettop.tui.screens.filter_keys import FilterKeys
+from nettop.tui.screens.sort_keys import SortKeys
 from nettop.tui.widgets.group_table import GroupTable
 
 _ARROWS = {"←": "left", "→": "right", "↑": "up", "↓": "down"}
 
 
-class MouseKeys(FilterKeys):
+class MouseKeys(SortKeys):
     """The screen that it acts on is the subclass's."""
-
-    def _use_sort(self, sort: Sort) -> None:
-        raise NotImplementedError
 
     def _footer_keys(self) -> list[tuple[str, str]]:
         raise NotImplementedError

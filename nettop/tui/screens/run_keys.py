@@ -142,10 +142,12 @@ class RunKeys(KeyScreen[None]):
 
     def copy_command(self, row: Row | None) -> None:
         """The ss command that shows this socket, to the clipboard and as a message."""
-        if row is not None:
-            command = ss_command(row)
-            self.app.copy_to_clipboard(command)
-            self.say(command)
+        if row is None:
+            self.say("choose a socket first", Role.WATCH)
+            return
+        command = ss_command(row)
+        self.app.copy_to_clipboard(command)
+        self.say(command)
 
     def _interval(self, seconds: float) -> None:
         self.nettop.interval_s = max(0.1, min(60.0, round(seconds, 2)))
