@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,13 @@ def test_bash_completes(tmp_path: Path, run: Run) -> None:
     )  # fmt: skip
     assert done.stdout.splitlines() == ["loss", str(hostile)], done.stderr
     assert not (tmp_path / "x").exists()
+
+
+def test_an_installation_brings_the_page_and_the_scripts_to_their_places() -> None:
+    installed = {str(path) for path in distribution("nettop").files or ()}
+    for place in ("man/man1/nettop.1", *SHELLS.values()):
+        found = [path for path in installed if path.endswith(f"share/{place}")]
+        assert any(path.startswith("..") for path in found), place  # beside the packages
 
 
 def page() -> str:
