@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nettop.derive import Deriver, RowNames
-from nettop.engine.counted import Counted, counted
+from nettop.engine.counted import counted
 from nettop.feed import Grouping
 from nettop.heldrows import HeldRows
 from nettop.history import Histories
@@ -195,8 +195,8 @@ class EngineFeed:
         """Sockets that closed and whose event has this number or a higher one, newest first."""
         return self._deriver.log.closed((), most=most, after=seq, filtered=filtered)
 
-    def counted(self) -> Iterator[Counted]:
-        """What metrics count of every matched socket; for the thread that polls."""
+    def counted(self) -> Iterator[tuple[Any, ...]]:
+        """Members of Counted, of every matched socket; for the thread that polls."""
         return counted(self._deriver.engine)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nettop.engine import check, ffi, lib
 from nettop.engine.handle import Engine
@@ -88,10 +88,11 @@ def _format() -> str:
 _ROW = struct.Struct(_format())
 
 
-def counted(engine: Engine) -> Iterator[Counted]:
-    """Of every socket in the engine's order, as it is now."""
+def counted(engine: Engine) -> Iterator[tuple[Any, ...]]:
+    """Members of Counted, of every socket in the engine's order, as it is now."""
     rows = ffi.new("struct nt_row[]", AT_ONCE)
     raw, offset = ffi.buffer(rows), 0
     while n := check(lib.nt_window(engine.handle, offset, AT_ONCE, rows), "reading rows"):
-        yield from map(Counted._make, _ROW.iter_unpack(raw[: n * ROW_SIZE]))
+        # Few sockets are looked at closely: to name the members of all takes half of the time.
+        yield from _ROW.iter_unpack(raw[: n * ROW_SIZE])
         offset += n

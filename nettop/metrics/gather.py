@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, Protocol
 
 from nettop.engine.counted import Counted
 from nettop.metrics.groups import Group, Groups
@@ -22,45 +22,43 @@ _U32 = 1 << 32
 class CountedFeed(Protocol):
     """The part of a live feed that series are made from."""
 
-    def counted(self) -> Iterable[Counted]: ...
+    def counted(self) -> Iterable[tuple[Any, ...]]: ...
 
     def sick(self, *, matched: bool = True) -> list[Sick]: ...
 
     def closed_since(self, seq: int, *, most: int, filtered: bool) -> Sequence[Closed]: ...
 
 
-class _Numbers(NamedTuple):
-    """Counters of a socket when it was last looked at; times modulo 2^32 ms."""
-
-    sent: int = 0
-    acked: int = 0
-    received: int = 0
-    retrans: int = 0
-    segments: int = 0
-    drops: int = 0
-    busy_ms: int = 0
-    rwnd_ms: int = 0
-    sndbuf_ms: int = 0
-
-
-_ZERO = _Numbers()
-_NOBODY = 0, 0, b""
+# Counters of a socket, as they stand behind each other in Counted.
 _COUNTS = (
-    Count.SENT_BYTES, Count.ACKED_BYTES, Count.RECEIVED_BYTES, Count.RETRANS_BYTES,
-    Count.RETRANS_SEGMENTS, Count.DROPS, Count.BUSY_MS, Count.RWND_MS, Count.SNDBUF_MS,
+    Count.SENT_BYTES, Count.ACKED_BYTES, Count.RECEIVED_BYTES, Count.RETRANS_BYTES, Count.BUSY_MS,
+    Count.RWND_MS, Count.SNDBUF_MS, Count.RETRANS_SEGMENTS, Count.DROPS,
 )  # fmt: skip
-_TIMES = _Numbers._fields.index("busy_ms")
+_AT = Counted._fields.index
+_NUMBERS = slice(_AT("bytes_sent"), _AT("drops") + 1)
+_HOLDER = slice(_AT("pid"), _AT("comm") + 1)
+# What a socket without any news has as it was, or as 0.
+_STANDS = slice(_AT("rqueue"), _AT("drops") + 1)
+_STATE, _PROTO, _RQUEUE, _CWND, _UNREAD, _WAITS, _UDP_IN, _UDP_OUT, _LIM_AT = map(_AT, (
+    "state", "proto", "rqueue", "lim_cwnd_pct", "oldest_unread_ms", "wait_count", "udp_rx_bytes",
+    "udp_tx_bytes", "lim_at_ms",
+))  # fmt: skip
+_TIMES = frozenset({Count.BUSY_MS, Count.RWND_MS, Count.SNDBUF_MS})  # modulo 2^32 ms
+_SENT, _ACKED, _RECEIVED = range(3)  # of these
+_Numbers = tuple[int, ...]
+_ZERO: _Numbers = (0,) * len(_COUNTS)
+_NOBODY = 0, 0, b""
 
 
 class _Socket:
     """What is remembered of a socket between two ticks."""
 
-    __slots__ = ("group", "holder", "lim_at_ms", "numbers", "seq", "waits", "waits_ns")
+    __slots__ = ("group", "holder", "lim_at_ms", "numbers", "seq", "stands", "waits", "waits_ns")
 
     def __init__(self, group: Group, holder: tuple[int, int, bytes], numbers: _Numbers) -> None:
         self.group, self.holder, self.numbers = group, holder, numbers
-        self.lim_at_ms = 0
-        self.seq = 0
+        self.lim_at_ms = self.seq = 0
+        self.stands: tuple[int, ...] | None = None  # of a connection: _STANDS
         self.waits: tuple[int, ...] | None = None  # by octave, all that were added
         self.waits_ns = 0
 
@@ -84,9 +82,15 @@ class Gatherer:
         self.groups.begin()
         sockets, every = self._sockets, list(feed.counted())
         new_service = self._look_for_listeners(every, now_s)
-        for one in every:
+        for raw in every:
+            known = sockets.get(raw[0])
+            if known is not None and not new_service and _without_news(raw, known):
+                group = known.group
+                known.seq, known.lim_at_ms, group.last_s = self._seq, raw[_LIM_AT], now_s
+                group.series.sockets += 1
+                continue
+            one = Counted._make(raw)
             holder = one.pid, one.owner, one.comm
-            known = sockets.get(one.cookie)
             if known is None:
                 group = self._group(one, now_s, wall_s)
                 known = sockets[one.cookie] = self._met(one, group, holder)
@@ -105,11 +109,12 @@ class Gatherer:
 
     # --- sockets ---
 
-    def _look_for_listeners(self, every: Sequence[Counted], now_s: float) -> bool:
+    def _look_for_listeners(self, every: Sequence[tuple[Any, ...]], now_s: float) -> bool:
         """Whether there is one that was not there before: sockets may be of its service."""
         serving, n = self._serving, 0
-        for one in every:
-            if one.state == TCP_LISTEN and one.proto != Proto.UDP:
+        for raw in every:
+            if raw[_STATE] == TCP_LISTEN and raw[_PROTO] != Proto.UDP:
+                one = Counted._make(raw)
                 at = one.netns, one.sport
                 n += at not in serving
                 serving[at] = now_s
@@ -124,7 +129,7 @@ class Gatherer:
     def _met(self, one: Counted, group: Group, holder: tuple[int, int, bytes]) -> _Socket:
         """What it did before nettop began is not counted."""
         new = bool(one.flags & Flag.NEW) and self._seq > 1
-        known = _Socket(group, holder, _ZERO if new else _numbers(one))
+        known = _Socket(group, holder, _ZERO if new else _part(one, _NUMBERS))
         known.lim_at_ms = one.lim_at_ms
         if new and one.state != TCP_LISTEN and one.proto != Proto.UDP:
             group.series.add(Count.OPENED, 1)
@@ -139,11 +144,11 @@ class Gatherer:
                 series.accept_share = max(series.accept_share or 0.0, share)
         else:
             series.sockets += 1
-        # The kernel's numbers are not there in a sweep that left the information out.
-        numbers, before = _numbers(one), known.numbers
+            known.stands = _part(one, _STANDS)
+        numbers, before = _part(one, _NUMBERS), known.numbers
         if numbers != before:
-            acked = numbers.acked - before.acked
-            moved = max(0, acked) + max(0, numbers.received - before.received)
+            acked = numbers[_ACKED] - before[_ACKED]
+            moved = max(0, acked) + max(0, numbers[_RECEIVED] - before[_RECEIVED])
             group.fresh_bytes += moved
             _add(group, numbers, before)
             known.numbers = numbers
@@ -210,7 +215,6 @@ class Gatherer:
         known = self._sockets.pop(one.event.cookie, None)
         if one.event.state == TCP_LISTEN:
             return
-        last = _numbers_of_closed(one)
         if known is None and one.born_ns is None:  # it is older than nettop, and was never counted
             return
         if known is None or not known.holder[0]:  # the kernel may know whose it was
@@ -221,23 +225,13 @@ class Gatherer:
                 group.series.add(Count.OPENED, 1)
             elif one.event.flags & EventFlag.OWNER:
                 known.group = group
-        before = known.numbers
-        # The record has no drops and no times.
-        group = known.group
-        _add(
-            group,
-            last._replace(
-                drops=before.drops,
-                busy_ms=before.busy_ms,
-                rwnd_ms=before.rwnd_ms,
-                sndbuf_ms=before.sndbuf_ms,
-            ),
-            before,
-        )
-        group.fresh_bytes += max(0, last.acked - before.acked)
-        group.fresh_bytes += max(0, last.received - before.received)
+        before, group = known.numbers, known.group
+        last = _numbers_of_closed(one, before)
+        _add(group, last, before)
+        acked = last[_ACKED] - before[_ACKED]
+        group.fresh_bytes += max(0, acked) + max(0, last[_RECEIVED] - before[_RECEIVED])
         group.series.add(Count.CLOSED, 1)
-        if last.acked > before.acked and one.srtt_us:
+        if acked > 0 and one.srtt_us:
             group.series.rtt.observe(one.srtt_us * 1000)
         if one.wait is not None:
             self._add_waits(one, known)
@@ -254,26 +248,34 @@ class Gatherer:
             known.group.series.moved = True
 
 
-def _numbers(one: Counted) -> _Numbers:
-    return _Numbers(
-        one.bytes_sent, one.bytes_acked, one.bytes_received, one.bytes_retrans,
-        one.total_retrans, one.drops, one.busy_ms, one.rwnd_limited_ms, one.sndbuf_limited_ms,
+def _without_news(raw: tuple[Any, ...], known: _Socket) -> bool:
+    """Whether all that there is to do is to count it among its group's sockets."""
+    return (
+        raw[_STANDS] == known.stands and raw[_HOLDER] == known.holder
+        and not (raw[_RQUEUE] or raw[_CWND] or raw[_UNREAD] or raw[_WAITS])
+        and not (raw[_UDP_IN] or raw[_UDP_OUT])
     )  # fmt: skip
 
 
-def _numbers_of_closed(one: Closed) -> _Numbers:
-    return _Numbers(
-        one.bytes_sent, one.bytes_acked, one.bytes_received, one.bytes_retrans, one.total_retrans
-    )
+def _part(one: tuple[Any, ...], members: slice) -> _Numbers:
+    return one[members]
+
+
+def _numbers_of_closed(one: Closed, before: _Numbers) -> _Numbers:
+    """The record has no times and no drops: those stay as they were."""
+    times_ms, drops = before[4:7], before[8]
+    return (
+        one.bytes_sent, one.bytes_acked, one.bytes_received, one.bytes_retrans, *times_ms,
+        one.total_retrans, drops,
+    )  # fmt: skip
 
 
 def _add(group: Group, now: _Numbers, before: _Numbers) -> None:
-    series = group.series
-    for at, (a, b) in enumerate(zip(now, before, strict=True)):
+    for which, a, b in zip(_COUNTS, now, before, strict=True):
         if a != b:
-            # What falls is another socket's or was not sent; of times the kernel's width ends.
-            more = (a - b) % _U32 if at >= _TIMES else a - b
-            series.add(_COUNTS[at], more if more < _U32 // 2 or at < _TIMES else 0)
+            # What falls was not sent by the kernel; of times the kernel's width ends.
+            more = (a - b) % _U32 if which in _TIMES else a - b
+            group.series.add(which, more if more < _U32 // 2 or which not in _TIMES else 0)
 
 
 def _worst(sick: Sick) -> tuple[str, str]:
