@@ -10,6 +10,9 @@ import signal
 import stat
 import subprocess
 import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -48,6 +51,19 @@ def test_sigterm_ends_it_by_that_signal(number: signal.Signals) -> None:
         process.stdout.read()
         assert process.stderr.read() == b""
         assert process.wait(5) == -number
+
+
+def test_a_server_answers_until_its_signal() -> None:
+    with start("serve", "127.0.0.1:0", "--no-bpf") as process:
+        assert process.stderr
+        url = process.stderr.readline().decode().split()[-1]
+        text = None
+        while text is None:  # 503: its first tick is not over
+            with suppress(urllib.error.HTTPError), urllib.request.urlopen(url, timeout=10) as said:
+                text = said.read()
+        assert b'nettop_source_up{source="diag"} 1\n' in text
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("name", ["INT", "HUP"])
