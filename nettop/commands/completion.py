@@ -14,9 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from nettop import optionvalues
-from nettop.compare.options import GROUPINGS
 from nettop.errors import UsageError
-from nettop.metrics.groupings import GROUPINGS as SERVE_GROUPINGS
 from nettop.query.complete import complete
 from nettop.sources import NAMES, RX_METHODS
 from nettop.text.fields import FIELDS, lookup, nearest
@@ -200,11 +198,7 @@ def _values(option: Option, command: str, word: str) -> Words:
     if "--rx-method" in names:
         return dict.fromkeys(RX_METHODS, "")
     if "--by" in names:
-        return (
-            _listed(dict.fromkeys(SERVE_GROUPINGS, ""), word)
-            if command == "serve"
-            else dict.fromkeys(GROUPINGS, "")
-        )
+        return _groupings(command, word)
     if "--netns" in names:
         return {"all": "every one", **_entries("/run/netns", "")}
     if "--interface" in names:
@@ -212,6 +206,16 @@ def _values(option: Option, command: str, word: str) -> Words:
     if option.value == "FILE":
         return {FILES: ""}
     return {}
+
+
+def _groupings(command: str, word: str) -> Words:
+    if command == "serve":
+        from nettop.metrics.groupings import GROUPINGS as OF_METRICS
+
+        return _listed(dict.fromkeys(OF_METRICS, ""), word)
+    from nettop.compare.options import GROUPINGS
+
+    return dict.fromkeys(GROUPINGS, "")
 
 
 def _listed(found: Words, word: str) -> Words:
