@@ -402,6 +402,25 @@ static int take_focus(struct nt_waits *w, const struct nt_wait_focused *now)
 	return 0;
 }
 
+/* Those that the read does not have give their places to those that it has for the first time. */
+static void leave_focus(struct nt_waits *w, const uint8_t *body, uint32_t n)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < w->n_focus; i++) {
+		bool there = false;
+
+		for (uint32_t k = 0; k < n && !there; k++)
+			there = !memcmp(body + (size_t)k * sizeof(struct nt_wait_focused),
+					&w->focus[i]->cookie, sizeof(uint64_t));
+		if (there)
+			w->focus[kept++] = w->focus[i];
+		else
+			free(w->focus[i]);
+	}
+	w->n_focus = kept;
+}
+
 /* Whether the body is records of this size, which are then read one by one. */
 static bool holds(const struct nt_section *s, size_t record)
 {
@@ -431,7 +450,10 @@ int nt_wait_apply(struct nt_engine *e, const struct nt_section *s, const uint8_t
 		return -EPROTO; /* no interval has begun */
 	if (s->kind == NT_S_WAIT_FOCUS && holds(s, sizeof(struct nt_wait_focused))) {
 		struct nt_wait_focused *one = malloc(sizeof(*one));
+		uint32_t n = s->bytes / (uint32_t)sizeof(*one);
 
+		if (w->n_focus + n > NT_FOCUS_MAX)
+			leave_focus(w, body, n);
 		for (uint32_t at = 0; one && !err && at < s->bytes; at += sizeof(*one)) {
 			memcpy(one, body + at, sizeof(*one));
 			err = take_focus(w, one);
