@@ -76,7 +76,7 @@ _TOP = {
     "sources[].name": "diag, procs, wait, stages, path, events, stamps or clocks",
     "sources[].state": "ok, partial or off",
     "sources[].method": "how it reads",
-    "sources[].reason": "why it is off or partial",
+    "sources[].reason": "why it is off or partial, or of what it is on by itself",
     "sources[].fix": "the command that would fix it",
     "cost": "what nettop itself took",
     "cost.cpu_pct": "CPU of the whole process, percent of one core",

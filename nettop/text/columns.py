@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
 
-from nettop.model.types import AF_INET6, Detail, Flag, Model, PlaneHas, Proto, Row
+from nettop.model.types import AF_INET6, Detail, Flag, Model, PlaneHas, Proto, Row, SourceStatus
 from nettop.text import units
 from nettop.text.evidence import STAMPED_BY_ITSELF
 from nettop.text.fields import FIELDS, Field, Formula, Kind, Loc, Value, combined
@@ -54,15 +54,18 @@ _LEVEL_SIGNS = (" ", "▲", "!")
 LEVEL_WORDS = ("ok", "watch", "unwell")
 
 
+def on_by_itself(status: SourceStatus | None) -> bool:
+    """It comes and goes without the user, so it moves no column."""
+    return status is not None and (status.reason or "").startswith(STAMPED_BY_ITSELF)
+
+
 def columns_for(width: int, model: Model) -> tuple[tuple[Field, int], ...]:
     """Fields and their cells for a table of about that width, without those of planes that are
     off; fitting() makes it exact."""
     least, names = max(s for s in _SETS if s[0] <= width)
     off = {
         p for p in _PLANES
-        # What comes and goes by itself moves no column.
-        if (s := model.source(p)) is None or s.state == "off"
-        or (s.reason or "").startswith(STAMPED_BY_ITSELF)
+        if (s := model.source(p)) is None or s.state == "off" or on_by_itself(s)
     }  # fmt: skip
     shown = {n for n in names.split() if FIELDS[n].source not in off}
     if least < 200:

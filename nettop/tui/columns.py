@@ -13,6 +13,7 @@ from nettop.text.columns import (
     columns_for,
     cut,
     fitting,
+    on_by_itself,
     title_of,
 )
 from nettop.text.explain import LEAST_RATIO_US
@@ -64,7 +65,8 @@ def choose(
         f.title
         for f in (FIELDS["rxwait.p99"], FIELDS["tx.total.p99"])
         if chosen is None and width >= 120 and f not in {c for c, _ in columns}
-    ]
+        and not on_by_itself(model.source(f.source or ""))
+    ]  # fmt: skip
     return ColumnSet(_stretch(columns, width), " ".join(off))
 
 

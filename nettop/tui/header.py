@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from nettop.model.types import Model
 from nettop.text import units
 from nettop.text.clean import clean
-from nettop.text.evidence import STAMPED_BY_ITSELF
+from nettop.text.columns import on_by_itself
 from nettop.text.fields import Field
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.style import Role
@@ -94,7 +94,7 @@ def _planes(model: Model, g: Glyphs) -> list[Part]:
         if status is not None:
             text, role = sign[status.state]
             parts += [(f" {shown}", D), (text, role)]
-            if (status.reason or "").startswith(STAMPED_BY_ITSELF):
+            if on_by_itself(status):
                 parts += [(" by itself", D)]
     return parts
 

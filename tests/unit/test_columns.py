@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from nettop.model.types import Flag
-from nettop.text.columns import cell, cells_of, cut, title_of, to_ascii
+from nettop.model.types import Flag, SourceStatus
+from nettop.text.columns import cell, cells_of, columns_for, cut, title_of, to_ascii
+from nettop.text.evidence import STAMPED_BY_ITSELF
 from nettop.text.explain import explain
 from nettop.text.fields import FIELDS, Kind
 from nettop.text.table import TableStyle, table_lines
@@ -64,3 +65,12 @@ def test_blank_is_well_and_a_dash_is_unknown() -> None:
     assert cell(FIELDS["cgroup"], well, None) == "–"
     assert explain(well, None, make_model(), None).who == ""
     assert explain(untraced, None, make_model(), None).who == "–"
+
+
+def test_what_is_on_by_itself_moves_no_column() -> None:
+    model = make_model()
+    off = replace(model, sources=(SourceStatus("wait", "ok"), SourceStatus("stages", "off")))
+    on = replace(model, sources=(SourceStatus("wait", "ok"), SourceStatus("stages", "ok")))
+    own = SourceStatus("stages", "ok", reason=f"{STAMPED_BY_ITSELF} 1 socket")
+    by_itself = replace(model, sources=(SourceStatus("wait", "ok"), own))
+    assert columns_for(240, by_itself) == columns_for(240, off) != columns_for(240, on)
