@@ -92,7 +92,7 @@ static bool good_steps(const struct nt_emitter *m)
 			return false;
 		if (s->code == NT_E_WORD && s->a + s->n > m->n_words)
 			return false;
-		if (s->code == NT_E_TERM && s->a >= m->n_terms)
+		if ((s->code == NT_E_TERM || s->code == NT_E_CELL) && s->a >= m->n_terms)
 			return false;
 	}
 	for (uint32_t i = 0; i < m->n_words; i++)
@@ -275,16 +275,46 @@ static bool passes(const struct nt_emit_step *s, uint64_t v)
 	}
 }
 
-static bool term_of(const struct nt_emitter *m, const struct row *r, uint64_t which, double *ret)
+static struct nt_filter_view view_of(const struct row *r)
 {
 	const struct nt_detail *d = r->detail;
 	struct nt_filter_view view = { .rec = r->rec, .proc = r->proc, .plane = r->plane };
 
-	if (d) {
+	if (d && r->rec->proto == NT_PROTO_TCP) {
 		view.info = d->info;
 		view.info_len = d->info_len < sizeof(d->info) ? d->info_len : sizeof(d->info);
 	}
-	return nt_term_value(&m->terms[which], &view, ret);
+	return view;
+}
+
+/* From here on a double may be another whole number; what is scaled up is one. */
+#define WHOLE_MOST 9007199254740992.0
+
+/* A whole number in base units, scaled up or not; a ratio never is one. */
+static bool is_whole(const struct nt_term *t)
+{
+	return t->how == NT_HOW_ALONE && t->a.type != NT_F32 && t->a.scale >= 1;
+}
+
+static bool put_cell(const struct nt_emitter *m, const struct row *r, struct nt_emit_out *o,
+		     const struct nt_emit_step *s)
+{
+	const struct nt_term *t = &m->terms[s->a];
+	struct nt_filter_view view = view_of(r);
+	uint64_t whole;
+	double v;
+
+	if (is_whole(t) && t->a.scale == 1)
+		return !nt_term_whole(t, &view, &whole) || nt_write_whole(o, whole);
+	if (!nt_term_value(t, &view, &v))
+		return true;
+	if (!is_whole(t))
+		return nt_write_cell(o, v);
+	if (v >= WHOLE_MOST) {
+		o->why = NT_EE_REFUSED;
+		return false;
+	}
+	return nt_write_whole(o, (uint64_t)v);
 }
 
 static bool put_literal(const struct nt_emitter *m, struct nt_emit_out *o,
@@ -380,10 +410,15 @@ static bool step(const struct nt_emitter *m, const struct row *r, struct nt_emit
 	}
 	case NT_E_SHARE:
 		return put_literal(m, o, s) && nt_write_share(o, number_of(r, s));
-	case NT_E_TERM:
-		if (!term_of(m, r, s->a, &real))
+	case NT_E_TERM: {
+		struct nt_filter_view view = view_of(r);
+
+		if (!nt_term_value(&m->terms[s->a], &view, &real))
 			return true;
 		return put_literal(m, o, s) && nt_write_real(o, real);
+	}
+	case NT_E_CELL:
+		return put_cell(m, r, o, s);
 	case NT_E_WORD:
 		return put_word(m, r, o, s);
 	case NT_E_NAME:
@@ -396,7 +431,7 @@ static bool step(const struct nt_emitter *m, const struct row *r, struct nt_emit
 	case NT_E_COMM: {
 		const uint8_t *p = member(r, s);
 
-		return p && put_literal(m, o, s) && nt_write_comm(o, (const char *)p);
+		return p && put_literal(m, o, s) && nt_write_comm(o, (const char *)p, s->n);
 	}
 	case NT_E_OPEN:
 		return open_object(m, o, s);

@@ -26,8 +26,9 @@ struct nt_emit_out {
 bool nt_write(struct nt_emit_out *o, const char *text, size_t len);
 bool nt_write_whole(struct nt_emit_out *o, uint64_t v);
 bool nt_write_real(struct nt_emit_out *o, double v);
+bool nt_write_cell(struct nt_emit_out *o, double v); /* the same, 2 for 2.0 */
 bool nt_write_share(struct nt_emit_out *o, uint64_t percent);
 bool nt_write_address(struct nt_emit_out *o, uint8_t family, const uint8_t *a);
-bool nt_write_comm(struct nt_emit_out *o, const char *comm);
+bool nt_write_comm(struct nt_emit_out *o, const char *comm, bool bare);
 
 #endif

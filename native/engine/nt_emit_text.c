@@ -96,6 +96,15 @@ bool nt_write_real(struct nt_emit_out *o, double v)
 	return put_digits(o, text[0] == '-', digits, n, (int)strtol(p + 1, NULL, 10));
 }
 
+bool nt_write_cell(struct nt_emit_out *o, double v)
+{
+	if (!nt_write_real(o, v))
+		return false;
+	if (!memcmp(o->at - 2, ".0", 2)) /* a real has three characters or more */
+		o->at -= 2;
+	return true;
+}
+
 bool nt_write_share(struct nt_emit_out *o, uint64_t percent)
 {
 	char digits[3] = { (char)('0' + percent / 100), (char)('0' + percent / 10 % 10),
@@ -176,15 +185,21 @@ bool nt_write_address(struct nt_emit_out *o, uint8_t family, const uint8_t *a)
 	return nt_write(o, buf, (size_t)(p - buf));
 }
 
-bool nt_write_comm(struct nt_emit_out *o, const char *comm)
+bool nt_write_comm(struct nt_emit_out *o, const char *comm, bool bare)
 {
 	size_t n = strnlen(comm, 16);
 
-	for (size_t i = 0; i < n; i++) {
-		if (comm[i] < ' ' || comm[i] > '~' || comm[i] == '"' || comm[i] == '\\') {
-			o->why = NT_EE_REFUSED;
-			return false;
-		}
-	}
+	/* A spreadsheet would take the first four for a formula's beginning. */
+	if (bare && n && strchr("=+-@", comm[0]))
+		goto refused;
+	for (size_t i = 0; i < n; i++)
+		if (comm[i] < ' ' || comm[i] > '~' || comm[i] == '"' || comm[i] == '\\' ||
+		    (bare && comm[i] == ','))
+			goto refused;
+	if (bare)
+		return nt_write(o, comm, n);
 	return nt_write(o, "\"", 1) && nt_write(o, comm, n) && nt_write(o, "\"", 1);
+refused:
+	o->why = NT_EE_REFUSED;
+	return false;
 }

@@ -112,6 +112,13 @@ int nt_term_value(const struct nt_term *n, const struct nt_filter_view *view, do
 	}
 }
 
+int nt_term_whole(const struct nt_term *n, const struct nt_filter_view *view, uint64_t *ret)
+{
+	float real;
+
+	return raw_value(&n->a, view, ret, &real);
+}
+
 bool nt_term_reads(const struct nt_term *n, uint8_t base)
 {
 	return n->a.base == base || (n->how != NT_HOW_ALONE && n->b.base == base);

@@ -33,6 +33,8 @@ int nt_filter_eval(const struct nt_op *ops, uint32_t n, const uint8_t *data, uin
 		   const struct nt_filter_view *view);
 /* 1 and the number in the field's base unit, 0 if it is unknown. */
 int nt_term_value(const struct nt_term *n, const struct nt_filter_view *view, double *ret);
+/* The same of a whole number that stands alone, as it is stored. */
+int nt_term_whole(const struct nt_term *n, const struct nt_filter_view *view, uint64_t *ret);
 /* Whether it is made of something that lies there (enum nt_base). */
 bool nt_term_reads(const struct nt_term *n, uint8_t base);
 

@@ -13,7 +13,7 @@ enum nt_emit_code {
 	NT_E_WORD = 5,	   /* one of n words from word a on; the row is refused where it is none */
 	NT_E_NAME = 6,	   /* the text given for kind a and that number, its literal in it */
 	NT_E_ADDRESS = 7,  /* 16 bytes, by the record's family */
-	NT_E_COMM = 8,	   /* a process name in quotes; refused where it is more than plain ASCII */
+	NT_E_COMM = 8,	   /* a process name in quotes, with n without; refused where it would be escaped */
 	NT_E_OPEN = 9,	   /* an object begins ... */
 	NT_E_CLOSE = 10,   /* ... and ends; with n, it goes where nothing stands in it */
 	NT_E_IF_ANY = 11,  /* goes to step n unless number & a */
@@ -22,7 +22,8 @@ enum nt_emit_code {
 	NT_E_IF_ONE_OF = 14, /* ... unless a >> number & 1 */
 	NT_E_GO = 15,	   /* goes there */
 	NT_E_REFUSE = 16,  /* this row cannot be written by a program */
-	NT_E_CODES = 17,
+	NT_E_CELL = 17,	   /* term a as it is: whole numbers without a point, nothing where it is unknown */
+	NT_E_CODES = 18,
 };
 
 /* Where the number of a step lies. */

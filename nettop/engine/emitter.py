@@ -80,6 +80,11 @@ class Program:
         self.terms.append(loc)
         self._add(lib.NT_E_TERM, text, a=len(self.terms) - 1)
 
+    def cell(self, loc: Loc | Formula) -> None:
+        """A number in its base unit; whole ones without a point, nothing where it is unknown."""
+        self.terms.append(loc)
+        self._add(lib.NT_E_CELL, a=len(self.terms) - 1)
+
     def word(self, text: str, member: str, words: Mapping[int, str]) -> None:
         """The word of that number, quotes and all; a row with another number is refused."""
         first, most = len(self.words), max(words) + 1
@@ -93,9 +98,9 @@ class Program:
     def address(self, text: str, member: str) -> None:
         self._add(lib.NT_E_ADDRESS, text, place(member))
 
-    def comm(self, text: str) -> None:
-        """Of the first holder, in quotes."""
-        self._add(lib.NT_E_COMM, text, place("proc.comm"), element=False)
+    def comm(self, text: str, *, bare: bool = False) -> None:
+        """Of the first holder, in quotes or for a cell of CSV."""
+        self._add(lib.NT_E_COMM, text, place("proc.comm"), element=False, n=bare)
 
     def refuse(self) -> None:
         self._add(lib.NT_E_REFUSE)
@@ -119,7 +124,7 @@ class Program:
     def if_least(self, member: str, value: int) -> int:
         return self._add(lib.NT_E_IF_LEAST, "", place(member), a=value)
 
-    def if_one_of(self, member: str, values: int) -> int:
+    def if_one_of(self, member: str | Where, values: int) -> int:
         """values: 1 << each."""
         return self._add(lib.NT_E_IF_ONE_OF, "", place(member), a=values)
 

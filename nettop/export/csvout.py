@@ -16,6 +16,8 @@ from nettop.text.fields import FIELDS, Field, Kind, Value
 
 Write = Callable[[bytes], object]
 
+Readers = Sequence[tuple[Field, Callable[[Row, Detail | None], Value]]]
+
 TAKEN = "taken"  # first column: UTC time of the tick
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NEEDS_QUOTES = frozenset(',"\r\n')
@@ -35,26 +37,36 @@ def write_rows(
     fields: Sequence[Field] | None = None,
 ) -> None:
     """Writes a line per socket; the OSError of write comes through."""
-    readers = [(field, reader(field)) for field in fields or FIELDS.values()]
-    taken = utc_text(model.wall_ns)
-    chunk: list[str] = []
+    taken, chosen = utc_text(model.wall_ns), readers(list(fields or FIELDS.values()))
+    chunk: list[bytes] = []
     for row, detail in rows:
-        cells = [taken]
-        for field, read in readers:
-            if field.kind is Kind.ADDRESS:
-                cells.append(endpoint(row, local=field.id == "local"))
-                continue
-            value = read(row, detail)
-            cells.append(str(value) if type(value) is int else _cell(value))
-        chunk.append(",".join(cells) + "\r\n")
+        chunk.append(line(taken, row, detail, chosen))
         if len(chunk) >= _CHUNK_ROWS:
-            write("".join(chunk).encode("utf-8", "backslashreplace"))
+            write(b"".join(chunk))
             chunk.clear()
     if chunk:
-        write("".join(chunk).encode("utf-8", "backslashreplace"))
+        write(b"".join(chunk))
 
 
-def _cell(value: Value) -> str:
+def readers(fields: Sequence[Field]) -> Readers:
+    """What line() wants."""
+    return [(field, reader(field)) for field in fields]
+
+
+def line(taken: str, row: Row, detail: Detail | None, chosen: Readers) -> bytes:
+    """Of one socket."""
+    cells = [taken]
+    for field, read in chosen:
+        if field.kind is Kind.ADDRESS:
+            cells.append(endpoint(row, local=field.id == "local"))
+            continue
+        value = read(row, detail)
+        cells.append(str(value) if type(value) is int else cell(value))
+    return (",".join(cells) + "\r\n").encode("utf-8", "backslashreplace")
+
+
+def cell(value: Value) -> str:
+    """A value between two commas."""
     if value is None:
         return ""
     if isinstance(value, str):

@@ -18,6 +18,7 @@ from nettop.feed import Feed, OfHosts
 from nettop.model.events import Event, EventType
 from nettop.model.types import Detail, Model, Row
 from nettop.text.columns import DEFAULT_WIDTH
+from nettop.text.fields import Field
 from nettop.text.table import TableStyle
 
 if TYPE_CHECKING:
@@ -79,41 +80,14 @@ def write_tick(
         file: name of the file that the feed shows.
     """
     if form in (Format.JSON, Format.NDJSON):
-        from nettop.export.jsonout import element_texts, write_object
-
-        lines = form is Format.JSON
-        if not shown:
-            model = replace(model, rx_wait=model.rx_wait_all or model.rx_wait)
-        events: Sequence[Event] = ()
-        beyond: Mapping[EventType, int] = {}
-        if model.events is not None:
-            events, beyond = feed.tick_events(EVENTS_MOST, everything=not shown)
-        of_hosts = {}
-        if isinstance(feed, OfHosts):
-            for host in model.hosts:
-                of_hosts[host.name] = feed.host_events(host.name, EVENTS_MOST, everything=not shown)
-        packed = feed.packed_all(everything=not shown)
-        if packed is None:
-            rows = feed.rows_all(with_detail=True, everything=not shown)
-            texts: Iterator[bytes | memoryview] = element_texts(rows, feed.owners, lines=lines)
-        else:
-            from nettop.export.jsonrows import packed_texts
-
-            texts = packed_texts(packed, feed.owners, lines=lines)
-        write_object(
-            write, model, texts,
-            filter_text=filter_text, lines=lines, events=events, beyond=beyond,
-            of_hosts=of_hosts,
-        )  # fmt: skip
+        _write_json(write, feed, model, filter_text, lines=form is Format.JSON, shown=shown)
         return
-    table = form in (Format.TEXT, Format.SVG)
-    detail = not table or any(f.reads("info") for f in style.columns or ())
-    rows = feed.rows_all(with_detail=detail, everything=not shown)
     if form is Format.CSV:
-        from nettop.export.csvout import write_rows
-
-        write_rows(write, model, rows, style.columns)
-    elif form is Format.SVG:
+        _write_csv(write, feed, model, style.columns, everything=not shown)
+        return
+    detail = any(f.reads("info") for f in style.columns or ())
+    rows = feed.rows_all(with_detail=detail, everything=not shown)
+    if form is Format.SVG:
         from nettop.export.svgout import write_svg
 
         write_svg(write, model, rows, style, filter_text=filter_text)
@@ -121,6 +95,52 @@ def write_tick(
         from nettop.export.textout import write_text
 
         write_text(write, model, rows, style, filter_text=filter_text, file=file)
+
+
+def _write_json(
+    write: Callable[[bytes], object], feed: RowFeed, model: Model, filter_text: str | None,
+    *, lines: bool, shown: bool,
+) -> None:  # fmt: skip
+    from nettop.export.jsonout import element_texts, write_object
+
+    if not shown:
+        model = replace(model, rx_wait=model.rx_wait_all or model.rx_wait)
+    events: Sequence[Event] = ()
+    beyond: Mapping[EventType, int] = {}
+    if model.events is not None:
+        events, beyond = feed.tick_events(EVENTS_MOST, everything=not shown)
+    of_hosts = {}
+    if isinstance(feed, OfHosts):
+        for host in model.hosts:
+            of_hosts[host.name] = feed.host_events(host.name, EVENTS_MOST, everything=not shown)
+    packed = feed.packed_all(everything=not shown)
+    if packed is None:
+        rows = feed.rows_all(with_detail=True, everything=not shown)
+        texts: Iterator[bytes | memoryview] = element_texts(rows, feed.owners, lines=lines)
+    else:
+        from nettop.export.jsonrows import packed_texts
+
+        texts = packed_texts(packed, feed.owners, lines=lines)
+    write_object(
+        write, model, texts, filter_text=filter_text, lines=lines, events=events, beyond=beyond,
+        of_hosts=of_hosts,
+    )  # fmt: skip
+
+
+def _write_csv(
+    write: Callable[[bytes], object], feed: RowFeed, model: Model,
+    fields: Sequence[Field] | None, *, everything: bool,
+) -> None:  # fmt: skip
+    packed = feed.packed_all(everything=everything)
+    if packed is None:
+        from nettop.export.csvout import write_rows
+
+        write_rows(write, model, feed.rows_all(with_detail=True, everything=everything), fields)
+        return
+    from nettop.export.csvrows import packed_lines
+
+    for text in packed_lines(packed, model, fields):
+        write(bytes(text))
 
 
 def write_header(write: Callable[[bytes], object], form: Format, style: TableStyle) -> None:
