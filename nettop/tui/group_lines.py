@@ -23,6 +23,7 @@ TITLES = {
     Grouping.LOCAL: "LOCAL",
     Grouping.CGROUP: "CGROUP",
     Grouping.NETNS: "NETNS",
+    Grouping.HOST: "HOST",
 }
 BY_RTT = (Grouping.REMOTE, Grouping.NETNS)  # the box is of round-trip times, else of RX waits
 TAIL = 21  # WHO and WHY

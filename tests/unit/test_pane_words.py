@@ -128,7 +128,8 @@ def test_sends_of_a_socket_that_was_just_chosen_are_on_their_way() -> None:
     assert said(none, selects=False) == "off  no sends were stamped", "of the past or a file"
     assert OFF_REASON.startswith(NONE_STAMPED)
     others = SourceStatus("stages", "ok")
-    assert said(others, selects=True) == f"off  {OTHERS}"
+    assert said(others, selects=True) == "off  no send of it is stamped yet"
+    assert said(others, selects=False) == f"off  {OTHERS}"
     coming = replace(others, reason=f"{plane.COMING} in 4 s; all but copy: needs Linux 6.16")
     assert said(coming, selects=True) == "off  stamping of what is selected begins in 4 s"
     assert COMING == plane.COMING

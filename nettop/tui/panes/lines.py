@@ -42,7 +42,7 @@ def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     if data.model.path is not None and data.views.of(WAITS, data.model) == PATH:
         return path_lines(data.model.path, width, height)
     if len(data.compared) > 1:
-        some = [(name, w.run or w.now if w else None) for name, w, _ in data.compared]
+        some = [(name, _most(w.run, w.now) if w else None) for name, w, _ in data.compared]
         return _compared_lines(some, width, height, g)
     status = data.model.source("wait")
     untraced = data.row is not None and bool(data.row.flags & Flag.WAIT_UNTRACED)
@@ -135,9 +135,13 @@ def _wait_lines(data: PaneData, waits: Waits, width: int, height: int, g: Glyphs
     return body + foot
 
 
-def _ack(sends: Sends) -> Histogram:
-    run = sends.run[Stage.ACK] if sends.run else None
-    return run if run is not None and run.dist.count else sends.now[Stage.ACK]
+def _most(run: Histogram | None, now: Histogram | None) -> Histogram | None:
+    """Of the run, or where that has nothing of the interval."""
+    return run if run is not None and run.dist.count else now
+
+
+def _ack(sends: Sends) -> Histogram | None:
+    return _most(sends.run[Stage.ACK] if sends.run else None, sends.now[Stage.ACK])
 
 
 def _compared_lines(

@@ -23,6 +23,7 @@ from nettop.tui.footer import footer_keys, footer_line, place_of_groups, place_o
 from nettop.tui.header import HeaderState, host_line, status_line
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.gather import (
+    GROUP_SOCKETS,
     MOST_EVENTS,
     events_of,
     group_data,
@@ -219,6 +220,7 @@ class MainScreen(MouseKeys):
             self._set_focus()
         else:
             self.groups.reload()
+            self._set_focus()
         self.select_tx()
         self.refresh_header()
         if panes:
@@ -349,6 +351,13 @@ class MainScreen(MouseKeys):
             return list(self.table.marked)
         return [cookie] if cookie is not None else None
 
+    def _of_groups(self) -> list[int]:
+        """Sockets of the compared groups, of each its share, and of that at the cursor."""
+        groups = [*self.groups.both, *filter(None, (self.groups.selected,))]
+        share = GROUP_SOCKETS // max(1, len(groups))
+        some = [members_of(self.feed, self.grouping, group)[:share] for group in groups]
+        return list(dict.fromkeys(cookie for cookies in some for cookie in cookies))
+
     @property
     def selects(self) -> bool:
         """Whether what is chosen is asked of the kernel: not of a file or the past."""
@@ -361,8 +370,7 @@ class MainScreen(MouseKeys):
         if self.trying:  # not chosen yet
             return
         if self.grouping:
-            for group in self.groups.both or filter(None, (self.groups.selected,)):
-                cookies += members_of(self.feed, self.grouping, group)
+            cookies = self._of_groups()
         elif self.table.marked:
             cookies = list(self.table.marked)
         elif self.opened is not None:
@@ -381,6 +389,10 @@ class MainScreen(MouseKeys):
         return self.table.selected
 
     def _set_focus(self) -> None:
+        """Fine times are kept of what the panes may be asked for."""
+        if self.grouping:
+            self.timeline.set_focus(self._of_groups()[:256])
+            return
         self.timeline.set_focus([*self.table.marked, *(r.cookie for r in self.table.rows)][:256])
 
     # --- messages of the widgets ---
@@ -535,7 +547,10 @@ class MainScreen(MouseKeys):
         self.refresh_header()
 
     def do_group(self) -> None:
-        self._group(GROUPINGS[(GROUPINGS.index(self.grouping) + 1) % len(GROUPINGS)])
+        several = self.model is not None and bool(self.model.hosts)
+        order = (*GROUPINGS, Grouping.HOST) if several else GROUPINGS
+        at = order.index(self.grouping) if self.grouping in order else 0
+        self._group(order[(at + 1) % len(order)])
 
     def _group(self, grouping: Grouping) -> None:
         self.grouping = grouping
