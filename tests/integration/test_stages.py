@@ -11,10 +11,11 @@ from contextlib import suppress
 import pytest
 
 from nettop.engine import check, ffi, lib
-from nettop.model.types import Dist, NicStage, PlaneHas, Stage
+from nettop.model.types import Dist, NicStage, PlaneHas, Stage, Verdict
 from nettop.poller import LiveFeed
 from nettop.sources.nics import Placed
 from nettop.stamps import Flight, Flights, StampedSocket
+from nettop.text.evidence import STAMPED_BY_ITSELF
 from tests.integration.namespaces import inside, needs_root
 from tests.integration.sends import (
     ABS_NS,
@@ -60,6 +61,43 @@ def test_qdisc_is_size_over_rate(veth: tuple[str, str], host: str, size: int) ->
     assert qdisc.p50_ns == near((wire - BURST) / RATE * 1e9)
     assert plane.tx[Stage.TCP].p50_ns < 1 * MS
     assert plane.tx[Stage.ACK].p50_ns < 1 * MS
+
+
+def test_it_begins_by_itself_where_it_decides_a_verdict(veth: tuple[str, str]) -> None:
+    """The own queue stands, so that the round trip is long; the sender's stages say where."""
+    sender, receiver = connection(*veth, "10.9.0.2")
+    with sender, receiver, shaped(veth[0]):
+        pour = threading.Thread(target=poured, args=(sender,), daemon=True)
+        drain = threading.Thread(target=drained, args=(receiver,), daemon=True)
+        with feed_of(veth[0]) as feed:
+            pour.start()
+            drain.start()
+            for _ in range(60):
+                time.sleep(0.25)
+                model = feed.tick()
+                status, row = model.source("stages"), feed.find(cookie_of(sender))
+                assert status is not None
+                assert row is not None
+                if row.plane.tx[Stage.QDISC].count and row.verdicts[:1] == [Verdict.QDISC]:
+                    break
+            assert (status.reason or "").startswith(f"{STAMPED_BY_ITSELF} 1 socket")
+            assert row.plane.tx[Stage.QDISC].count
+            assert row.verdicts[:1] == [Verdict.QDISC]
+        assert not flag_set(veth[0], sender)
+        sender.shutdown(socket.SHUT_RDWR)
+        pour.join(5)
+        drain.join(5)
+
+
+def poured(sender: socket.socket) -> None:
+    with suppress(OSError):
+        while True:
+            sender.sendall(b"x" * 3000)
+
+
+def drained(receiver: socket.socket) -> None:
+    while receiver.recv(1 << 16):
+        pass
 
 
 def test_congestion_window_is_the_tcp_stage(veth: tuple[str, str]) -> None:
