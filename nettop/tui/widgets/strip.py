@@ -81,9 +81,13 @@ def labels(first_ns: int, last_ns: int, now: bool) -> tuple[str, str]:
     return f" {text(first_ns)} ", " now " if now else f" {text(last_ns)} "
 
 
+_LEAST_TOP = 4  # unwell sockets that the height is of at least
+
+
 def strip_line(cells: Sequence[Cell], at: int, ends: tuple[str, str], g: Glyphs) -> Line:
     """Heights are the sockets that were unwell; marks are drops, resets and errors."""
-    top = max((c.unwell or 0 for c in cells), default=0)
+    # One that is unwell all the time is a low line, from which a second one stands out.
+    top = max(_LEAST_TOP, *(c.unwell or 0 for c in cells))
     ramp = g.spark
     parts: list[Part] = [(ends[0], Role.DIM)]
     for i, cell in enumerate(cells):

@@ -1,4 +1,4 @@
-"""Where underlines stand for colours, blanks have none."""
+"""How lines look: underlines in the place of colours, the strip of time, the last line."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from nettop.tui.footer import PANE_KEYS, footer_keys
 from nettop.tui.glyphs import UTF8
 from nettop.tui.style import Role, styles
 from nettop.tui.widgets.lines import line, strip_of, words_of
+from nettop.tui.widgets.strip import Cell, strip_line
 
 
 def underlined(parts: Any, *, color: bool) -> str:
@@ -38,3 +39,15 @@ def test_the_footer_of_a_pane_at_full_size_names_its_keys() -> None:
         assert keys[: len(PANE_KEYS.get(pane, ()))] == list(PANE_KEYS.get(pane, ()))
         assert {("z", "back"), ("q", "quit")} <= set(keys)
     assert ("z", "back") not in footer_keys(**usual)
+
+
+def test_one_socket_that_is_always_unwell_is_a_low_line() -> None:
+    def heights(*unwell: int) -> str:
+        cells = [Cell(unwell=n) for n in unwell]
+        parts = strip_line(cells, -1, ("", ""), UTF8)
+        return "".join(text for text, _ in parts)
+
+    ramp = UTF8.spark
+    assert heights(1, 1, 1) == ramp[2] * 3
+    assert heights(1, 2, 1) == ramp[2] + ramp[4] + ramp[2], "a second one stands out"
+    assert heights(1, 8, 4) == ramp[1] + ramp[7] + ramp[4]
