@@ -27,7 +27,9 @@ def processes(pid: int, mark: str) -> dict[int, str]:
         if not entry.name.isdigit() or int(entry.name) in (pid, os.getpid()):
             continue
         with contextlib.suppress(OSError):  # gone meanwhile, or another user's
-            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+            state, parent = (
+                (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[:2]
+            )
             if state == "Z":
                 continue
             if int(parent) == pid or wanted in (entry / "environ").read_bytes().split(b"\0"):

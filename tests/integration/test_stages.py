@@ -75,12 +75,14 @@ def test_it_begins_by_itself_where_it_decides_a_verdict(veth: tuple[str, str]) -
             for _ in range(60):
                 time.sleep(0.25)
                 model = feed.tick()
-                status, row = model.source("stages"), feed.find(cookie_of(sender))
-                assert status is not None
+                row = feed.find(cookie_of(sender))
                 assert row is not None
                 if row.plane.tx[Stage.QDISC].count and row.verdicts[:1] == [Verdict.QDISC]:
                     break
+            status = model.source("stages")
+            assert status is not None
             assert (status.reason or "").startswith(f"{STAMPED_BY_ITSELF} 1 socket")
+            assert row is not None
             assert row.plane.tx[Stage.QDISC].count
             assert row.verdicts[:1] == [Verdict.QDISC]
         assert not flag_set(veth[0], sender)
