@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
 
-from nettop.causes.scene import IFF_LOWER_UP, IFF_UP, DeviceKey, Scene
+from nettop.causes.scene import IFF_LOWER_UP, IFF_UP, TCP_LISTEN, DeviceKey, Scene
 from nettop.model.causes import Candidate, Cause, Evidence
 from nettop.model.types import AF_INET, WHO_MAYBE, Because, Proto, Verdict, Who
 from nettop.text import units
@@ -330,6 +330,27 @@ def _receive(socket: Candidate, scene: Scene) -> Found | None:
     return None
 
 
+def _half_open(socket: Candidate, scene: Scene) -> Found | None:
+    """A listener that drops while its accept queue has room: the handshakes are not completed."""
+    if socket.state != TCP_LISTEN or socket.holds(Verdict.ACCEPT):
+        return None
+    counted = scene.counted(socket.netns)
+    drops = counted.get("TcpExtListenDrops", 0)
+    if drops < LEAST_DROPS or counted.get("TcpExtListenOverflows", 0) * 2 >= drops:
+        return None
+    said = (
+        f"its namespace refused {drops} handshakes, most while accept queues had room: its queue "
+        "of half-open connections is full, as peers do not complete theirs or the path loses them"
+    )
+    ruled_out = Evidence("host", "the program (its accept queue has room)")
+    step = (
+        "ss -tn state syn-recv: who does not complete; sysctl net.ipv4.tcp_syncookies "
+        "net.ipv4.tcp_max_syn_backlog"
+    )
+    return Found((Evidence("host", said, drops, "count"),), Who.PEER | WHO_MAYBE,
+                 ruled_out=(ruled_out,), next_step=step, shared=socket.cookie)  # fmt: skip
+
+
 def _stopped(socket: Candidate, scene: Scene) -> Found | None:
     """Whoever is stopped reads nothing."""
     if not scene.stands_in(socket, "Tt", 1):
@@ -386,6 +407,7 @@ RULES = (
     Rule("receive", (Verdict.RTT,), Because.RECEIVE, ("receivers",), _receive),
     Rule("own_queue_undecided", (Verdict.RTT,), Because.PLAIN, ("routes", "qdiscs"), _undecided,
          stays=False),
+    Rule("half_open", (Verdict.DROPS,), Because.UNKNOWN, ("counters",), _half_open, stays=False),
     Rule("stopped", _READING, Because.STOPPED, ("processes",), _stopped),
     Rule("disk", _READING, Because.DISK, ("processes",), _disk),
     Rule("sysctl", (Verdict.SNDBUF,), Because.SYSCTL, ("sysctls",), _sysctl),

@@ -442,6 +442,24 @@ def test_where_some_come_up_and_others_wait_this_end_cannot_know() -> None:
     assert Host().tick(*waiting, late._replace(dport=81)) == {}
 
 
+@pytest.mark.parametrize(
+    ("drops", "overflows", "state", "said"),
+    [(100, 0, 10, True), (100, 60, 10, False), (2, 0, 10, False), (100, 0, 7, False)],
+)
+def test_a_listener_that_drops_with_room_in_its_queue(
+    drops: int, overflows: int, state: int, *, said: bool
+) -> None:
+    host = Host()
+    listener = candidate(Verdict.DROPS, state=state, sport=80, dport=0)
+    zero = dict.fromkeys(("TcpExtListenDrops", "TcpExtListenOverflows"), 0)
+    host.tick(listener, counters={NETNS: zero})
+    moved = {"TcpExtListenDrops": drops, "TcpExtListenOverflows": overflows}
+    found = host.tick(listener, counters={NETNS: moved})
+    assert [(c.rule, c.who) for c in found.values()] == (
+        [("half_open", Who.PEER | WHO_MAYBE)] if said else []
+    )
+
+
 def test_its_peer_is_a_listener_of_this_host() -> None:
     full = candidate(
         Verdict.ACCEPT, cookie=2, state=10, sport=80, src=THERE, dst=bytes(16), dport=0
