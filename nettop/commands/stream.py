@@ -1,7 +1,8 @@
 """nettop stream: the ticks of this host as frames on standard output.
 
 With --control it obeys lines of JSON on standard input, and ends with it:
-    {"set": {"filter": TEXT or null, "sort": KEY or null, "top": N or null, "called": NAME}}
+    {"set": {"filter": TEXT or null, "sort": KEY or null, "top": N or null, "called": NAME,
+             "all": BOOL, "delay_s": SECS, "paused": BOOL, "focus": COOKIES, "select": COOKIES}}
     {"ping": N}    answered by a note with the times of CLOCK_REALTIME at which it came and went
 It polls from the first `set` on, so that no filter has to pass through a shell.
 """
@@ -12,6 +13,7 @@ import os
 import sys
 import threading
 import time
+from argparse import ArgumentTypeError
 from collections import deque
 from dataclasses import replace
 from typing import Any
@@ -32,7 +34,9 @@ from nettop.store.frames import SCHEMA, FrameWriter
 
 KEY_EVERY_S = 60.0
 # A socket that is no longer among the rows is sent for so long: one that comes back has its rates.
-STAYS_S = 10.0
+STAYS_S = 60.0
+STAY_MOST = 2000  # sockets
+MOST_COOKIES = 256  # in one list of them
 SICK_MOST = 256  # sockets with verdicts that are sent beside the top rows
 FLUSH_S = 0.2
 
@@ -60,7 +64,8 @@ class Stream:
 
     def __init__(self, feed: LiveFeed, options: StreamOptions) -> None:
         self._feed, self._options = feed, options
-        self._top = options.top
+        self._top, self._pace_s = options.top, options.poll.delay_s
+        self._paused = self._all = False
         self._filter_text = options.poll.whole_filter
         self._writer = FrameWriter()
         self._seq = 0
@@ -82,7 +87,7 @@ class Stream:
             if not self._wait_for_settings():
                 return EXIT_OK
         self._feed.record(True)
-        ticks, pace_s = 0, self._options.poll.delay_s
+        ticks = 0
         deadline: float | None = None
         missed = 0
         while True:
@@ -91,14 +96,16 @@ class Stream:
             self._send(model)
             ticks += 1
             if ticks == self._options.poll.iterations:
-                self._sender.flush(pace_s)
+                self._sender.flush(self._pace_s)
                 return EXIT_OK
             now = time.monotonic()
             deadline = now if deadline is None else deadline
-            missed = max(0, int((now - deadline) / pace_s))
-            deadline += pace_s * (1 + missed)
-            if not self._wait_until(deadline):
+            missed = max(0, int((now - deadline) / self._pace_s))
+            deadline += self._pace_s * (1 + missed)
+            ended = self._wait_until(deadline)
+            if ended is None:
                 return EXIT_OK
+            deadline = ended
 
     # --- what the other end says ---
 
@@ -124,18 +131,20 @@ class Stream:
         self._obey()
         return not self._ended
 
-    def _wait_until(self, deadline: float) -> bool:
-        """Obeys meanwhile; False: it is time to end."""
+    def _wait_until(self, deadline: float) -> float | None:
+        """Obeys meanwhile, for which the deadline may come nearer: returns it; None: it is time to
+        end."""
         while (left := deadline - time.monotonic()) > 0:
             pause = min(left, self._feed.between_s)
             with self._wake:
                 self._wake.wait_for(lambda: self._said or self._ended, pause)
             if self._ended:
-                return False
+                return None
             self._obey()
+            deadline = min(deadline, time.monotonic() + self._pace_s)
             if left > pause:
                 self._feed.between()
-        return not self._ended
+        return None if self._ended else deadline
 
     def _obey(self) -> None:
         while self._said:
@@ -145,7 +154,7 @@ class Stream:
                     self._set(wanted)
                 except FilterError as error:
                     self._sender.note({"error": str(error)})
-                except (ValueError, TypeError, NettopError) as error:
+                except (ValueError, TypeError, ArgumentTypeError, NettopError) as error:
                     self._sender.note({"error": str(error)})
 
     def _set(self, wanted: dict[str, Any]) -> None:
@@ -163,13 +172,22 @@ class Stream:
             compiled = compile_filter(text) if text is not None else None
             feed.set_filter(compiled)
             self._filter_text = text
-            self._kept.clear()
+        if "all" in wanted and bool(wanted["all"]) != self._all:
+            self._all = bool(wanted["all"])
+            feed.show_all(self._all)
+        if "delay_s" in wanted:
+            self._pace_s = take.seconds(f"{float(wanted['delay_s']):g}")
+        self._paused = bool(wanted.get("paused", self._paused))
+        if "focus" in wanted:
+            feed.set_focus(_cookies(wanted["focus"]))
+        if "select" in wanted:
+            feed.select_tx(_cookies(wanted["select"]))
 
     # --- ticks ---
 
     def _send(self, model: Model) -> None:
-        if not self._sender.free:
-            self._skipped += 1
+        if self._paused or not self._sender.free:
+            self._skipped += not self._paused
             self._left_out = True
             self._feed.sample(model, whole=False)  # what a tick said is let go
             return
@@ -202,10 +220,21 @@ class Stream:
             return None, False
         fresh = any(cookie not in self._kept for cookie in cookies)
         self._kept.update(dict.fromkeys(cookies, now + STAYS_S))
-        self._kept = {cookie: until for cookie, until in self._kept.items() if until > now}
+        stay = sorted(((until, c) for c, until in self._kept.items() if until > now), reverse=True)
+        self._kept = {c: until for until, c in stay[: max(STAY_MOST, len(cookies))]}
         return [*self._kept], fresh
 
     def _of(self, cookies: list[int], sample: Sample, model: Model) -> Sample:
         some = of_sockets(sample.sections, cookies)
         chosen = Chosen(model.totals, self._filter_text, self._top)
         return replace(sample, sections=some, facts=replace(sample.facts, chosen=chosen))
+
+
+def _cookies(wanted: Any) -> list[int]:
+    """
+    Raises:
+        ValueError: it is no list of cookies.
+    """
+    if not isinstance(wanted, list) or not all(isinstance(c, int) for c in wanted):
+        raise ValueError("no list of cookies")
+    return [c for c in wanted[:MOST_COOKIES] if 0 < c < 1 << 64]

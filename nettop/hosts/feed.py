@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nettop.errors import NettopError
 from nettop.feed import BETWEEN_S, Grouping, Sort
@@ -390,7 +390,16 @@ class HostsFeed:
         born_ns = None if closed.born_ns is None else closed.born_ns + shift
         return closed._replace(event=event, born_ns=born_ns)
 
-    def select_tx(self, cookies: Sequence[int]) -> None: ...
+    def select_tx(self, cookies: Sequence[int]) -> None:
+        self._set_cookies("select", cookies)
+
+    def _set_cookies(self, name: str, cookies: Sequence[int]) -> None:
+        """Of each host its own, where they are others than before."""
+        by_place = {place: own for place, _, own in self._split(cookies)}
+        for place, link in enumerate(self._links):
+            own = by_place.get(place, [])
+            if link.settings.get(name, []) != own:
+                link.set(**{name: own})
 
     def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
         if cookies is None:
@@ -419,6 +428,7 @@ class HostsFeed:
         focus = {place: own for place, _, own in self._split(cookies)}
         for place, feed in enumerate(self._feeds):
             feed.set_focus(focus.get(place, ()))
+        self._set_cookies("focus", sorted(cookies))
 
     # --- what is wanted of all hosts ---
 
@@ -430,7 +440,12 @@ class HostsFeed:
         self._change()
 
     def show_all(self, on: bool) -> bool:
-        return False
+        self._set_all(all=on)
+        return True
+
+    def _set_all(self, **settings: Any) -> None:
+        for link in self._links:
+            link.set(**settings)
 
     def set_sort(self, sort: Sort) -> None:
         self._sort = sort
@@ -444,11 +459,16 @@ class HostsFeed:
 
     def hold_order(self, held: bool) -> None: ...
 
-    def set_interval(self, seconds: float) -> None: ...
+    def set_interval(self, seconds: float) -> None:
+        self._delay_s = seconds
+        for link in self._links:
+            link.delay_s = seconds
+        self._set_all(delay_s=seconds)
 
     def measure_cost(self, wanted: bool) -> None: ...
 
-    def set_paused(self, paused: bool) -> None: ...
+    def set_paused(self, paused: bool) -> None:
+        self._set_all(paused=paused)
 
     def clear(self) -> None:
         for feed in self._feeds:

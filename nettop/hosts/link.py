@@ -57,7 +57,7 @@ class Link:
             on_change: called when its state changed.
         """
         self.name, self._argv = name, argv
-        self._settings, self._delay_s = dict(settings), delay_s
+        self.settings, self.delay_s = dict(settings), delay_s
         self._on_sample, self._on_change = on_sample, on_change
         self.tries, self.started = 0, False
         self._state, self._reason = ASKED, ""
@@ -93,8 +93,8 @@ class Link:
     def set(self, **settings: Any) -> None:
         """Changes the filter, sort or top there; it follows with one of its next ticks."""
         with self._wake:
-            self._settings |= settings
-            self._unsent = dict(self._settings)
+            self.settings |= settings
+            self._unsent = dict(self.settings)
 
     @property
     def live(self) -> bool:
@@ -126,7 +126,7 @@ class Link:
             bytes_per_s=self._rate(now),
             lag_s=lag_s,
             skipped_ticks=self._skipped,
-            top=self._settings.get("top"),
+            top=self.settings.get("top"),
         )
 
     def _rate(self, now: float) -> float | None:
@@ -180,7 +180,7 @@ class Link:
         fault = ""
         code: int | None = None
         try:
-            self._unsent = dict(self._settings)
+            self._unsent = dict(self.settings)
             said, fault = self._read(child)
         finally:
             greeted = self._hello is not None
@@ -211,7 +211,7 @@ class Link:
                     return said, f"no answer in {ANSWER_S:.0f} s"
             elif quiet_s > GIVE_UP_S:
                 return said, f"nothing for {GIVE_UP_S:.0f} s"
-            elif quiet_s > max(SILENT_S, 3 * self._delay_s):
+            elif quiet_s > max(SILENT_S, 3 * self.delay_s):  # answers come also while paused
                 self._change(SILENT, f"nothing for {quiet_s:.0f} s")
             for fd, _ in poll.poll(200):
                 data = os.read(fd, _READ_BYTES)
@@ -275,6 +275,7 @@ class Link:
         came_ns, went_ns = note.get("came_ns"), note.get("went_ns")
         if sent_ns is not None and isinstance(came_ns, int) and isinstance(went_ns, int):
             self._clock.answered(sent_ns, came_ns, went_ns, heard_ns)
+            self._on_change()  # the offset, and how late its tick is
 
     def _ping(self, child: Child, number: int) -> None:
         if len(self._pings) > 64:

@@ -86,8 +86,8 @@ def _totals(some: Sequence[Totals]) -> Totals:
         if f.name in ("by_state", "who", "retr_pct"):
             continue
         known = [v for t in some if (v := getattr(t, f.name)) is not None]
-        whole = f.name in ("matched", "unwell", "watch")
-        sums[f.name] = sum(known) if known or whole else None
+        may_be_unknown = f.default is None
+        sums[f.name] = None if may_be_unknown and not known else sum(known)
     return Totals(by_state=dict(by_state), who=who, **sums)
 
 

@@ -12,6 +12,7 @@ from nettop.text import units
 from nettop.text.clean import clean
 from nettop.text.columns import on_by_itself
 from nettop.text.fields import Field
+from nettop.text.hosts import hosts_text
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, Part, spread, width_of
@@ -50,7 +51,8 @@ def host_line(model: Model, width: int, g: Glyphs) -> Line:
         ("↑", D), (units.bits_per_s(t.tx_bytes_per_s), B),
         (" ↓", D), (units.bits_per_s(t.rx_bytes_per_s), B),
     )  # fmt: skip
-    host = clean(model.host)[:24]
+    host = hosts_text(model.hosts) if model.hosts else clean(model.host)[:24]
+    host_role = D if all(h.live for h in model.hosts) else Role.WATCH
     spaces = ""
     if t.netns_hidden:
         spaces = f"{t.netns} of {t.netns + t.netns_hidden} netns"
@@ -59,7 +61,7 @@ def host_line(model: Model, width: int, g: Glyphs) -> Line:
     # (rank, text): in the order of the line; where they do not fit the highest rank goes.
     parts: list[tuple[int, Line]] = [
         (2, (("nettop  ", B),)),
-        (7, ((f"{host} ", D),)),
+        (7, ((f"{host} ", host_role),)),
         (10, ((f"{model.kernel[:16]} ", D),)),
         (0, ((f" {g.unwell} {t.unwell} unwell  ", Role.UNWELL if t.unwell else D),)),
         (0, ((f"{g.watch} {t.watch} watch   ", Role.WATCH if t.watch else D),)),

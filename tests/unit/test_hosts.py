@@ -14,11 +14,14 @@ from nettop.hosts.clock import HostClock, Offset
 from nettop.hosts.commandline import HostOptions, take_hosts
 from nettop.hosts.feed import HostsFeed, NoNames
 from nettop.hosts.merge import histogram_of
-from nettop.model.hosts import LIVE, LOST
+from nettop.model.hosts import LIVE, LOST, HostState
 from nettop.model.types import Dist, Histogram
 from nettop.query import compile_filter
 from nettop.store.recording import Recording
 from nettop.text.fields import lookup
+from nettop.text.hosts import hosts_text
+from nettop.text.table import TableStyle, table_lines
+from nettop.tui.screens.cost import hosts_lines
 
 MS = 1_000_000
 
@@ -185,6 +188,14 @@ def test_sums_are_of_both_and_filters_choose_hosts(hosts: HostsFeed) -> None:
     assert hosts.find(-1) is None
 
 
+def test_before_any_answers_nothing_is_known_and_nothing_is_counted() -> None:
+    model = HostsFeed({"a": ["/nonexistent"]}, delay_s=1.0).latest()
+    assert model is not None
+    assert (model.totals.tcp, model.totals.tx_bytes_per_s) == (None, None)
+    assert (model.totals.matched, model.totals.netns, model.totals.unwell) == (0, 0, 0)
+    assert "no answer yet" in "".join(table_lines(model, [], TableStyle()))
+
+
 def test_a_host_that_is_lost_has_no_rows(hosts: HostsFeed) -> None:
     before = hosts.count()
     hosts._links[0]._change(LOST, "gone\x1b[2J")
@@ -192,3 +203,27 @@ def test_a_host_that_is_lost_has_no_rows(hosts: HostsFeed) -> None:
     model = hosts.latest()
     assert model is not None
     assert [(h.state, h.reason) for h in model.hosts] == [(LOST, "gone?[2J"), (LIVE, None)]
+
+
+def test_a_host_is_a_line_with_its_clock_and_why_it_is_not_there() -> None:
+    live = HostState(
+        "web-1", LIVE, nettop="0.1.0", clock_offset_ns=-86_400_000_000_000, clock_bar_ns=400_000,
+        bytes_per_s=2048.0, lag_s=0.25, skipped_ticks=3,
+    )  # fmt: skip
+    lost = HostState("web-2", LOST, "refused \x1b[2J", again_s=4.0)
+    lines = ["".join(text for text, _ in parts) for parts in hosts_lines([live, lost], 100)]
+    assert lines[2].split() == ["web-1", "live", "0.1.0", "-1d00h", "±400µs", "2.0K", "250ms", "3"]
+    assert lines[3].split()[:2] == ["web-2", "lost"]
+    assert lines[4].strip() == "lost: refused ?[2J, again in 4 s"
+    assert hosts_text([live, lost]) == "1 of 2 hosts"
+
+
+def test_what_is_wanted_is_asked_of_each_host_with_its_own_cookies(hosts: HostsFeed) -> None:
+    rows = hosts.window(0, 3)
+    hosts.select_tx([row.cookie for row in rows])
+    hosts.set_interval(2.0)
+    hosts.set_paused(True)
+    for link in hosts._links:
+        own = [row.rec.cookie for row in rows if row.host == link.name]
+        assert link.settings["select"] == own
+        assert (link.settings["delay_s"], link.settings["paused"]) == (2.0, True)

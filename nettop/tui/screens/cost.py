@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+
 from nettop.feed import Feed
 from nettop.model.cost import Cost
+from nettop.model.hosts import HostState
 from nettop.model.types import Model, SourceStatus
 from nettop.text import units
+from nettop.text.clean import clean
+from nettop.text.hosts import clock_text, state_text
 from nettop.tui.screens.overlay import Overlay
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import BLANK, Line, line
@@ -43,11 +49,33 @@ class CostScreen(Overlay[None]):
         model = self.nettop.main.model
         if model is None:
             return [line(("no poll yet", D))]
-        lines = cost_lines(model.cost, width, kept=kept_text(self.feed))
+        lines = hosts_lines(model.hosts, width) if model.hosts else []
+        lines += cost_lines(model.cost, width, kept=kept_text(self.feed))
         lines += [BLANK, line(("PLANES", Role.FOCUS))]
         for status in model.sources:
             lines += plane_lines(status, width)
         return lines
+
+
+def hosts_lines(hosts: Sequence[HostState], width: int) -> list[Line]:
+    """A line for each host: its clock, what it sends and how late; below it why it does not."""
+    name_cells = max(8, *(cell_len(clean(h.name)) for h in hosts)) + 2
+    titles = f"{'host':<{name_cells}}{'state':<8}{'nettop':<9}{'clock':<19}{'bytes/s':>8}{'lag':>8}"
+    lines = [line(("HOSTS", Role.FOCUS)), line((titles + f"{'skipped':>9}", D))]
+    for host in hosts:
+        role = Role.NORMAL if host.live else Role.WATCH
+        lag = units.time(host.lag_s * 1e9 if host.lag_s is not None else None)
+        lines.append(
+            line(
+                (f"{clean(host.name):<{name_cells}}", B),
+                (f"{host.state:<8}", role),
+                f"{(host.nettop or units.ABSENT)[:8]:<9}{clock_text(host)[6:]:<19}"
+                f"{units.size(host.bytes_per_s):>8}{lag:>8}{host.skipped_ticks:>9}",
+            )
+        )
+        if host.reason:
+            lines += _wrapped(state_text(host), width, D)
+    return [*lines, BLANK]
 
 
 def kept_text(feed: Feed) -> str:

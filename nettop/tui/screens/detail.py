@@ -287,6 +287,8 @@ class DetailScreen(KeyScreen[None]):
             line(("user ", Role.DIM), row.user or str(rec.uid)),
             line(("netns ", Role.DIM), row.netns_name or str(rec.netns)),
         ]  # fmt: skip
+        if row.above:
+            first.insert(0, line(("host ", Role.DIM), row.host or units.ABSENT))
         place: list[Line] = [
             line(("cookie ", Role.DIM), f"{rec.cookie:x}"),
             line(("inode ", Role.DIM), str(rec.inode) if rec.inode else units.ABSENT),

@@ -176,6 +176,9 @@ class RunKeys(KeyScreen[None]):
         self.nettop.draw_all()
 
     def do_clocks(self) -> None:
+        if self.nettop.main.model is not None and self.nettop.main.model.hosts:
+            self.say("clocks of NICs are of one host: nettop clocks there")
+            return
         from nettop.tui.screens.clocks import open_clocks
 
         open_clocks(self.nettop.main)

@@ -89,7 +89,7 @@ class GroupTable(LineWidget):
     def _place(self) -> None:
         self.at = max(0, min(self.at, len(self.groups) - 1))
         height = max(1, self.size.height)
-        self.top = max(0, min(self.top, self.at, len(self.groups) - 1))
+        self.top = max(0, min(self.top, self.at, len(self.groups) - height))
         if self.at >= self.top + height:
             self.top = self.at - height + 1
         self._titles[self.grouping] = self.groups[self.at].title if self.groups else None
