@@ -75,6 +75,7 @@ def sends(*measured: Stage, **more: Any) -> Sends:
 
 
 def test_a_stage_without_a_number_has_the_reason_that_holds() -> None:
+    assert sends(apart=7).why(Stage.ACK) == "choose one socket"
     nothing = sends()
     assert {nothing.why(stage) for stage in Stage} == {"no send yet"}
     some = sends(Stage.TCP, Stage.QDISC, Stage.ACK, Stage.TOTAL)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from nettop.feed import Feed, Grouping
 from nettop.model.events import ALL_TYPES, Event, EventMemory, EventType
-from nettop.model.types import Group, Histogram, Model, NicStage, PlaneHas, Proto
+from nettop.model.types import Group, Histogram, Model, NicStage, PlaneHas, Proto, Stage
 from nettop.tui.panes.data import PaneData, name_of
 from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.tx import Sends
@@ -42,6 +42,9 @@ def sends_of(feed: Feed, model: Model, cookies: Sequence[int] | None) -> Sends |
     ):
         # All sockets are sampled: this one has octaves, no fine buckets.
         now = tuple(Histogram(dist, ()) for dist in planes[0].tx)
+    apart = 0
+    if len(planes) > 1 and not any(h.dist.count for part in (now, run or ()) for h in part):
+        apart = sum(p.tx[Stage.TOTAL].count for p in planes)
     nic = model.nic or NicStage()
     return Sends(
         now,
@@ -49,6 +52,7 @@ def sends_of(feed: Feed, model: Model, cookies: Sequence[int] | None) -> Sends |
         open=sum(p.tx_open for p in planes),
         resent=sum(p.tx_resent for p in planes),
         merged=sum(p.tx_incomplete for p in planes),
+        apart=apart,
         by_tracepoints=any(p.has & PlaneHas.TX_PATH for p in planes),
         datagrams=bool(rows) and all(row.proto == Proto.UDP for row in rows),
         absent=model.tx_absent,

@@ -31,6 +31,7 @@ class Sends:
     open: int = 0
     resent: int = 0
     merged: int = 0
+    apart: int = 0  # sends of several sockets whose times are kept of each alone
     by_tracepoints: bool = False  # of datagrams, or where the kernel has no BPF timestamping
     datagrams: bool = False
     absent: Mapping[Stage, str] = field(default_factory=dict)  # stages not measured here: why
@@ -52,6 +53,8 @@ class Sends:
             return self.absent[stage]
         if self.by_tracepoints and stage not in by_tracepoints:
             return "not by tracepoints"
+        if self.apart:
+            return "choose one socket"
         if not any(known[self.counted].dist.count for known in stages):
             return f"no {'packet' if self.counted is Stage.QDISC else 'send'} yet"
         reasons = {
@@ -130,6 +133,7 @@ def stage_lines(sends: Sends, width: int, height: int, g: Glyphs) -> list[Line]:
     n = dists[sends.counted].count
     what = "send" if sends.counted is Stage.TOTAL else "packet"
     done = "acknowledged" if sends.counted is Stage.TOTAL else "left"
+    n = n or sends.apart
     words = [f"{units.count(n)} {what}{'' if n == 1 else 's'} {done}"]
     if dists[Stage.NIC].count:
         bar_ns = sends.nic_bar_ns if label == "now" else sends.nic.run_bar_ns
