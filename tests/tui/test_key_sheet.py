@@ -128,7 +128,9 @@ class Sheet:
             old, new = before[what], after[what]
             if old == new:
                 continue
-            if isinstance(new, bool) and new:
+            if what == "lines from":  # how far depends on how much there is
+                words.append("scrolled")
+            elif isinstance(new, bool) and new:
                 words.append(what)
             elif isinstance(new, bool):
                 words.append(f"no longer {what}")
