@@ -22,6 +22,7 @@ class Buckets(NamedTuple):
     below: tuple[int, ...]  # cumulative, by the family's bounds
     all: int
     total: float  # the sum
+    native: tuple[tuple[int, int], ...] | None = None  # as nettop.metrics.series.Frozen has it
 
 
 class Sample(NamedTuple):
@@ -59,7 +60,7 @@ def octave_buckets(of: Frozen, octaves: range) -> Buckets:
     for k in octaves:
         at += of.counts[k]
         below.append(at)
-    return Buckets(tuple(below), sum(of.counts), of.sum_ns / 1e9)
+    return Buckets(tuple(below), sum(of.counts), of.sum_ns / 1e9, of.native)
 
 
 WAIT_BOUNDS, RTT_BOUNDS = octave_bounds(WAIT_OCTAVES), octave_bounds(RTT_OCTAVES)

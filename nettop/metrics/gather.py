@@ -216,6 +216,7 @@ class Gatherer:
         if one.event.state == TCP_LISTEN:
             return
         if known is None and one.born_ns is None:  # it is older than nettop, and was never counted
+            self.closed_unknown += self._whole
             return
         if known is None or not known.holder[0]:  # the kernel may know whose it was
             labels = self._labeller.of_event(one.event, self._serving)

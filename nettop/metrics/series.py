@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import struct
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -11,6 +13,9 @@ from typing import NamedTuple
 from nettop.engine.edges import OCTAVE_EDGES, OCTAVES
 from nettop.metrics.labels import Labels
 
+# Buckets of native histograms: eight to an octave of seconds. The i'th ends at 2 ** (i / 8) s.
+NATIVE_SCHEMA = 3
+_EACH = 1 << NATIVE_SCHEMA
 _OCTAVES = struct.Struct(f"<{OCTAVES}I")
 
 
@@ -38,20 +43,27 @@ class Frozen(NamedTuple):
 
     counts: tuple[int, ...]  # by octave: nettop.engine.edges has their edges
     sum_ns: int
+    # (index, count) of buckets of NATIVE_SCHEMA, ascending; None: it is known by octaves alone
+    native: tuple[tuple[int, int], ...] | None = None
 
 
 class Octaves:
     """A histogram of times by octaves that only grows."""
 
-    __slots__ = ("counts", "sum_ns")
+    __slots__ = ("counts", "native", "sum_ns")
 
-    def __init__(self) -> None:
+    def __init__(self, *, native: bool = False) -> None:
+        """native: it has buckets of NATIVE_SCHEMA too; then all times come to observe()."""
         self.counts = [0] * OCTAVES
         self.sum_ns = 0
+        self.native: Counter[int] | None = Counter() if native else None
 
     def observe(self, ns: int) -> None:
+        """ns: more than 0."""
         self.counts[octave_of(ns)] += 1
         self.sum_ns += ns
+        if self.native is not None:
+            self.native[native_bucket(ns)] += 1
 
     def add(self, counts: Sequence[int], sum_ns: int) -> None:
         self.counts = [a + b for a, b in zip(self.counts, counts, strict=True)]
@@ -64,12 +76,18 @@ class Octaves:
         self.sum_ns += sum_ns
 
     def frozen(self) -> Frozen:
-        return Frozen(tuple(self.counts), self.sum_ns)
+        native = None if self.native is None else tuple(sorted(self.native.items()))
+        return Frozen(tuple(self.counts), self.sum_ns, native)
 
 
 def octave_of(ns: int) -> int:
     """The octave that counts a time: its upper edge, 64 << octave ns, is more than that."""
     return max(0, min(OCTAVES - 1, ns.bit_length() - 6))
+
+
+def native_bucket(ns: int) -> int:
+    """The bucket of NATIVE_SCHEMA that has a time: up to its edge, beyond that of the one below."""
+    return math.ceil(math.log2(ns / 1e9) * _EACH)
 
 
 def unpacked(raw: bytes) -> tuple[int, ...]:
@@ -102,7 +120,7 @@ class Series:
     labels: Labels
     created_s: float | None
     counts: list[float] = field(default_factory=lambda: [0.0] * len(Count))
-    rtt: Octaves = field(default_factory=Octaves)
+    rtt: Octaves = field(default_factory=lambda: Octaves(native=True))
     waits: Octaves = field(default_factory=Octaves)
     unwell_ever: set[tuple[str, str]] = field(default_factory=set)
     # of the tick

@@ -10,8 +10,9 @@ from nettop.metrics.names import Metric
 
 WIDTH = 100
 _HEAD = """\
-`nettop serve` answers GET /metrics: OpenMetrics 1.0 to who asks for it, else the text format 0.0.4;
-with gzip where it is taken. What is answered is the last tick (-d, 1 s), however often it is read.
+`nettop serve` answers GET /metrics: OpenMetrics 1.0 or protobuf to who asks for it, else the text
+format 0.0.4; with gzip where it is taken. What is answered is the last tick (-d, 1 s), however
+often it is read.
 
 Groups. Every socket is of one group, named by labels that --by chooses:
   process     process     name of the program, never a pid; (kernel), (orphan) … where there is none
@@ -33,7 +34,13 @@ are connections that no tick saw (root; without the events that is lost). A rest
 Prometheus expects. With a FILTER sockets count while they match.
 
 Times are in buckets by octaves of nanoseconds, with exact bounds: a bucket counts what is shorter
-than its `le`. Where a source is off its metrics are missing, and nettop_source_up is 0.
+than its `le`. Protobuf, which Prometheus asks for where its native histograms are enabled, has the
+round-trip times as a native histogram beside (8 buckets to an octave, from each socket's own
+number). The RX queue wait has none: octaves of nanoseconds lie across the buckets of seconds. The
+dashboard and the rules read the classic buckets, which such a Prometheus keeps with
+scrape_classic_histograms (always_scrape_classic_histograms from 3.0).
+
+Where a source is off its metrics are missing, and nettop_source_up is 0.
 """
 
 

@@ -5,9 +5,16 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 
-from nettop.metrics import exposition
+from nettop.metrics import exposition, protobuf
 from nettop.metrics.exporter import Exporter
-from nettop.serve.request import OPENMETRICS, BadRequest, Request, takes_gzip, wanted_format
+from nettop.serve.request import (
+    OPENMETRICS,
+    PROTOBUF,
+    BadRequest,
+    Request,
+    takes_gzip,
+    wanted_format,
+)
 from nettop.serve.server import Answer, Server
 
 _GZIP = 16 + zlib.MAX_WBITS
@@ -53,7 +60,9 @@ class Answers:
             made = Answer(body, plain.kind, encoding="gzip")
         elif made is None:
             families = exporter.families(snapshot, self._served, self._cut)
-            if form == OPENMETRICS:
+            if form == PROTOBUF:
+                made = Answer(protobuf.protobuf(families), protobuf.CONTENT_TYPE)
+            elif form == OPENMETRICS:
                 made = Answer(exposition.openmetrics(families), exposition.OPENMETRICS_TYPE)
             else:
                 made = Answer(exposition.text(families), exposition.TEXT_TYPE)

@@ -10,7 +10,8 @@ from ipaddress import ip_address
 HEAD_BYTES = 8192  # of a request, no more
 _REQUEST = re.compile(r"([A-Z]{1,20}) (\S{1,2048}) HTTP/1\.([01])")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-OPENMETRICS, TEXT = "openmetrics", "text"
+OPENMETRICS, TEXT, PROTOBUF = "openmetrics", "text", "protobuf"
+_FAMILIES = {"proto=io.prometheus.client.metricfamily", "encoding=delimited"}
 _QUALITY = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)", re.ASCII)
 
 
@@ -85,8 +86,9 @@ def check_host(request: Request, *, loopback: bool) -> None:
 
 
 def wanted_format(accept: str) -> str:
-    """OPENMETRICS or TEXT, by what a scraper accepts and prefers."""
-    best = {OPENMETRICS: 0.0, TEXT: 0.001}  # whatever it says, it gets text
+    """PROTOBUF, OPENMETRICS or TEXT, by what a scraper accepts and prefers."""
+    # Whatever it says, it gets text; of equals the first.
+    best = {PROTOBUF: 0.0, OPENMETRICS: 0.0, TEXT: 0.001}
     for part in accept.split(","):
         media, *parameters = (word.strip() for word in part.split(";"))
         quality = 1.0
@@ -95,12 +97,15 @@ def wanted_format(accept: str) -> str:
             if match:
                 quality = float(match[1])
         media = media.lower()
+        said = {parameter.replace(" ", "").lower() for parameter in parameters}
         versions = [p for p in parameters if p.startswith("version=")]
-        if media == "application/openmetrics-text" and versions in ([], ["version=1.0.0"]):
+        if media == "application/vnd.google.protobuf" and said >= _FAMILIES:
+            best[PROTOBUF] = max(best[PROTOBUF], quality)
+        elif media == "application/openmetrics-text" and versions in ([], ["version=1.0.0"]):
             best[OPENMETRICS] = max(best[OPENMETRICS], quality)
         elif media in ("text/plain", "text/*", "*/*"):
             best[TEXT] = max(best[TEXT], quality)
-    return OPENMETRICS if best[OPENMETRICS] >= best[TEXT] else TEXT
+    return max(best, key=lambda form: best[form])
 
 
 def takes_gzip(accept_encoding: str) -> bool:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import random
-import shutil
-import subprocess
 from collections.abc import Sequence
-from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
@@ -17,19 +14,14 @@ from hypothesis import strategies as st
 from nettop.engine.counted import Counted
 from nettop.engine.edges import OCTAVE_EDGES, OCTAVES
 from nettop.metrics import exposition, names
-from nettop.metrics.exporter import Exporter
 from nettop.metrics.families import (
     WAIT_BOUNDS,
     WAIT_OCTAVES,
     Family,
     Sample,
     octave_buckets,
-    of_groups,
-    series_of,
-    tick_series,
 )
 from nettop.metrics.gather import Gatherer
-from nettop.metrics.groupings import GROUPINGS
 from nettop.metrics.groups import AHEAD, STAY_S, Groups
 from nettop.metrics.hostside import PATH_BOUNDS, path_family
 from nettop.metrics.labels import LONGEST, OTHER, Labeller, Labels, PeerTable
@@ -247,6 +239,7 @@ def test_a_connection_that_no_tick_saw_is_counted_by_its_end() -> None:
     run.tick(listener(443))
     assert run.count(Count.RECEIVED_BYTES, process="web", port="443") == 9
     assert run.count(Count.OPENED) == run.count(Count.CLOSED) == 1  # not what is older than nettop
+    assert run.gatherer.closed_unknown == 1
 
 
 def test_a_listener_that_ends_is_no_connection() -> None:
@@ -447,114 +440,3 @@ def test_path_has_the_shape_of_netstacklat() -> None:
     assert f'{name}_bucket{{hook="tcp-socket-read",le="+Inf"}} 4\n' in text
     assert f'{name}_sum{{hook="tcp-socket-read"}} 3e-06\n' in text
     assert len(PATH_BOUNDS) == 34
-
-
-# --- exposition ---
-
-
-def exported(top: int = 50, series_max: int = 5000, clients: int = 30) -> tuple[Exporter, Feed]:
-    exporter = Exporter(labeller("process", "service", "peer"), series_max, top, 600, True)
-    feed = Feed()
-    feed.sockets = [listener(443)]
-    exporter.take(model(0), feed)
-    feed.sockets = [listener(443)] + [
-        socket(n, flags=Flag.INFO | Flag.NEW, bytes_sent=100 * n, bytes_acked=90 * n + 1,
-               rtt_us=20 * n, comm=f'a"\\b{n % 7}'.encode())
-        for n in range(clients)
-    ]  # fmt: skip
-    exporter.take(model(1), feed)
-    return exporter, feed
-
-
-def families(exporter: Exporter) -> list[Family]:
-    assert exporter.latest is not None
-    return exporter.families(exporter.latest, {"200": 1}, {"slow": 0})
-
-
-def samples(text: str) -> dict[str, float]:
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    found = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
-    assert len(found) == len(lines)  # none is there twice
-    return found
-
-
-def test_both_texts_say_the_same() -> None:
-    exporter, _ = exported()
-    # CPU time passes between two calls.
-    some = [f for f in families(exporter) if f.metric is not names.CPU]
-    old, new = exposition.text(some).decode(), exposition.openmetrics(some).decode()
-    created = {n: v for n, v in samples(new).items() if "_created" in n}
-    assert samples(old) == {n: v for n, v in samples(new).items() if n not in created}
-    assert created
-    assert set(created.values()) == {1_000_001.0}
-    assert new.endswith("# EOF\n")
-    assert "# TYPE nettop_tcp_sent_bytes counter\n# UNIT nettop_tcp_sent_bytes bytes\n" in new
-    whole = samples(exposition.openmetrics(families(exporter)).decode())
-    assert whole["nettop_series"] == len(whole)
-
-
-def test_promtool_finds_nothing_to_say() -> None:
-    tool = shutil.which("promtool")
-    if tool is None:
-        pytest.skip("promtool is not installed: apt-get install prometheus")
-    exporter, _ = exported()
-    done = subprocess.run(
-        [tool, "check", "metrics"], input=exposition.text(families(exporter)),
-        capture_output=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
-
-
-def test_series_stay_below_their_limit_whatever_comes() -> None:
-    exporter, feed = exported(series_max=1000, clients=0)
-    for at in range(2, 12):
-        feed.sockets = [listener(443)] + [
-            socket(n, comm=f"p{n % (at * 40)}".encode(), bytes_sent=at * n) for n in range(600)
-        ]
-        exporter.take(model(at), feed)
-        some = families(exporter)
-        assert series_of(some) <= 1000
-        sockets = next(f for f in some if f.metric is names.SOCKETS)
-        assert sum(s.value for s in sockets.samples) == 600
-        assert any(dict(s.labels)["peer"] == OTHER for s in sockets.samples)
-
-
-def test_series_of_a_group_are_counted_as_they_are_written() -> None:
-    exporter, _ = exported()
-    assert exporter.latest is not None
-    for tick in exporter.latest.groups:
-        busy = replace(tick, unwell={("net", "loss"): 1, ("app", "unread"): 0}, accept_share=0.5)
-        for waits in (False, True):
-            assert tick_series(busy, waits=waits) == series_of(of_groups([busy], waits=waits))
-
-
-def test_a_source_that_is_off_has_no_histogram() -> None:
-    exporter, feed = exported()
-    off = replace(model(2), sources=(SourceStatus("wait", "off", reason="none"),), events=None)
-    exporter.take(off, feed)
-    metrics = {f.metric for f in families(exporter)}
-    assert not metrics & {names.RX_WAIT, names.DROPS, names.TX_STAGE, names.PATH}
-
-
-def test_host_counters_begin_with_the_kernels_and_do_not_fall_with_a_namespace() -> None:
-    exporter, feed = exported()
-
-    def sent() -> float:
-        metric = names.COUNTERS["out_segs"]
-        return next(f.samples[0].value for f in families(exporter) if f.metric is metric)
-
-    assert sent() == 1000
-    for now, value in ((1500, 1500), (300, 1500), (310, 1510)):
-        feed.host_counters = HostCounters(out_segs=now)
-        exporter.take(model(now), feed)
-        assert sent() == value
-
-
-def test_every_metric_is_named_as_prometheus_wants_it_and_once() -> None:
-    assert len({m.name for m in names.ALL}) == len(names.ALL)
-    assert all(m.help and not m.help.endswith(".") for m in names.ALL)
-    assert not any(m.name.endswith("_total") for m in names.ALL)
-    assert set(names.COUNTS) | set(names.LIMITS.values()) == set(Count)
-    assert {label for of in GROUPINGS.values() for label in of} == {
-        "process", "role", "port", "peer", "container", "netns"
-    }  # fmt: skip

@@ -17,6 +17,7 @@ from nettop.serve.options import ALL_SOCKETS, parse_serve
 from nettop.serve.request import (
     HEAD_BYTES,
     OPENMETRICS,
+    PROTOBUF,
     TEXT,
     BadRequest,
     Request,
@@ -26,11 +27,14 @@ from nettop.serve.request import (
     wanted_format,
 )
 from nettop.serve.server import CONNECTIONS_MOST, Answer, Server
-from tests.unit.test_metrics import exported
+from tests.unit.test_exposition import exported
 
 PROMETHEUS_2_42 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+)
+PROTOBUF_OF_PROMETHEUS = (
+    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
 )
 GET = b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
@@ -133,6 +137,8 @@ def test_a_connection_stays_open_as_http_has_it() -> None:
         ("text/plain;q=0.9, application/openmetrics-text;version=1.0.0;q=0.3", TEXT),
         ("application/openmetrics-text;version=0.0.1", TEXT),
         ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily", TEXT),
+        (f"{PROTOBUF_OF_PROMETHEUS},{PROMETHEUS_2_42}", PROTOBUF),
+        (f"{PROTOBUF_OF_PROMETHEUS};q=0.1,{PROMETHEUS_2_42}", OPENMETRICS),
     ],
 )
 def test_a_scraper_gets_the_format_that_it_prefers(accept: str, form: str) -> None:
