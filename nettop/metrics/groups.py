@@ -9,6 +9,7 @@ from nettop.metrics.labels import Labels
 from nettop.metrics.series import Series
 
 STAY_S = 60.0  # a group that got series keeps them so long, whatever others do
+EXCHANGE_S = 5.0  # who has series is looked at so often
 AHEAD = 2.0  # another must have moved so many times as much to take its place
 HALF_LIFE_S = 60.0  # what was moved counts half after this time
 # A group with unwell sockets goes before one without, which may move any amount.
@@ -48,6 +49,7 @@ class Groups:
         self._groups: dict[Labels, Group] = {}
         self._own = 0
         self._before_s: float | None = None
+        self._exchanged_s = -EXCHANGE_S
         self.folded_total = 0  # groups that were folded, each time it happened
         self._other_used = False
 
@@ -95,6 +97,9 @@ class Groups:
         self._exchange(now_s, wall_s)
 
     def _exchange(self, now_s: float, wall_s: float) -> None:
+        if self._own >= self.top and now_s - self._exchanged_s < EXCHANGE_S:
+            return
+        self._exchanged_s = now_s
         waiting = [g for g in self._groups.values() if not g.own and g.labels != self.other.labels]
         if not waiting:
             return

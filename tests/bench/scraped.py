@@ -43,10 +43,10 @@ def send():
     while True:
         sock.sendall(bytes(20_000)); time.sleep(0.02)
 threading.Thread(target=send, daemon=True).start()
-got, (conn, _) = 0, listener.accept()
+got, (conn, _), out = 0, listener.accept(), open(sys.argv[1], "w")
 while some := conn.recv(1 << 16):
     got += len(some)
-    open(sys.argv[1], "w").write(str(got))
+    out.seek(0); out.write(f"{got:020}"); out.flush()
 """,
     "late": """
 import socket, threading, time
@@ -165,7 +165,7 @@ def main(seconds: float = 60.0) -> None:
         after_s, after, ss_after = time.time(), kernel(), of_ss()
         got_after = int((folder / "bulk").read_text())
         time.sleep(5)
-        _compare(after_s - before_s, before_s, after_s, {
+        _compare(before_s, after_s, {
             "nettop_host_tcp_segments_sent_total": after["OutSegs"] - before["OutSegs"],
             "nettop_host_tcp_segments_retransmitted_total":
                 after["RetransSegs"] - before["RetransSegs"],
@@ -180,14 +180,13 @@ def main(seconds: float = 60.0) -> None:
         _ask_all(after_s)
 
 
-def _compare(seconds: float, before_s: float, after_s: float, known: dict[str, int]) -> None:
-    print(f"per second over {seconds:.0f} s, by Prometheus and by the other source")
+def _compare(before_s: float, after_s: float, known: dict[str, int]) -> None:
+    print(f"increase in {after_s - before_s:.0f} s, by Prometheus and by the other source")
     for expression, elsewhere in known.items():
-        # Of the samples around: at most a scrape and a tick off at either end.
-        rate = value(f"rate({expression}[{round(seconds)}s])", after_s + 2)
-        other = elsewhere / seconds
-        ratio = rate / other if other else float("nan")
-        print(f"  {expression:66} {rate:12.2f} {other:12.2f}  {ratio:.3f}")
+        # As it was scraped last: at most a scrape and a tick (3 s) older than the other source.
+        grown = value(expression, after_s) - value(expression, before_s)
+        ratio = f"{grown / elsewhere:.3f}" if elsewhere else "-"
+        print(f"  {expression:66} {grown:12.0f} {elsewhere:12}  {ratio}")
 
 
 def _ask_all(at_s: float) -> None:
