@@ -65,6 +65,7 @@ Threads
     nettop-past     Timeline: seeks with a second feed, while the one that is shown answers
     nettop-warm     WarmTicks: reads the ticks around the one that is shown
     nettop-parquet  ParquetTable: writes the file, so that no signal cuts a tick
+    nettop-host     one per host of -H: starts its stream, reads it, tries again
     nettop-send     a stream: writes frames, so that a slow reader holds up no poll; -reader,
                     -control: whether it is still there, and what it asks for
     nettop-serve    answers scrapers of nettop serve with the last tick; without capabilities

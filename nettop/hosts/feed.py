@@ -513,7 +513,7 @@ class HostsFeed:
             if fresh == before or silent or self._say is None:
                 continue
             self._said[host.name] = fresh
-            self._say(f"{host.name}: {fresh or 'is there again'}")
+            self._say(f"{host.name}: {fresh or 'answers'}")
 
     def _wait(self, done: Callable[[], bool], until: float) -> None:
         with self._changed:
