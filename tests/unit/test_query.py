@@ -6,7 +6,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nettop import headless
@@ -447,6 +447,7 @@ def test_a_name_of_any_bytes() -> None:
     assert b"\xff\0" in compiled.data
 
 
+@settings(deadline=None)  # how long a case takes is the machine's
 @given(st.lists(ATOMS, max_size=12))
 def test_nothing_but_filter_errors(words: list[str]) -> None:
     text = " ".join(words)
@@ -454,6 +455,7 @@ def test_nothing_but_filter_errors(words: list[str]) -> None:
     assert error is None or 0 <= error.column <= len(text)
 
 
+@settings(deadline=None)  # how long a case takes is the machine's
 @given(st.text(max_size=40))
 def test_any_text_is_answered(text: str) -> None:
     error = mistake(text)
@@ -486,6 +488,7 @@ def joined(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 WHOLE = st.recursive(CONDITIONS, joined, max_leaves=8)
 
 
+@settings(deadline=None)  # how long a case takes is the machine's
 @given(WHOLE, WHOLE)
 def test_and_or_and_not_mean_what_they_say(engine: Engine, one: str, other: str) -> None:
     if mistake(one) is not None or mistake(other) is not None:
