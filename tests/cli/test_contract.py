@@ -176,7 +176,7 @@ USAGE = [
     (["--batch", "--json"], "--batch"),
     (["--json", "-n", "2"], "--ndjson"),
     (["--once", "-n", "2"], "-n"),
-    (["--tx-sample", "0"], "from 1"),
+    (["--tx-sample=-1"], "whole number"),
     (["--bpf-budget", "200"], "percentage"),
     (["snapshot", "-o", "x.pdf"], ".svg"),
     (["-o", "x.ndjsn"], "perhaps .ndjson"),
