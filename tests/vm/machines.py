@@ -123,14 +123,15 @@ def _make_root(suite: Suite, into: Path) -> None:
         (into / "usr" / name).mkdir(parents=True)
         (into / name).symlink_to(f"usr/{name}")
     packages = suite.with_dependencies(
-        "python3", "dash", "bash", "coreutils", "iproute2", "util-linux", "procps", "bpftool",
-        "mount", libc=True,
+        "python3", "dash", "bash", "coreutils", "iproute2", "iptables", "util-linux", "procps",
+        "bpftool", "mount", libc=True,
     )  # fmt: skip
     for package in packages:
         unpack(package, into)
         package.unlink()
     for name in ("proc", "sys", "dev", "run", "tmp", "nettop", "root", "site", "etc"):
         (into / name).mkdir(exist_ok=True)
+    (into / "usr/sbin/iptables").symlink_to("xtables-nft-multi")  # else an alternative of dpkg's
     (into / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
     (into / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
     (into / "etc/hosts").write_text("127.0.0.1 localhost\n")
