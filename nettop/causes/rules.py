@@ -183,13 +183,13 @@ def _queue(socket: Candidate, scene: Scene) -> Found | None:
         return None
     key = scene.device_key(socket)
     name = _name(key, scene) if key else ""
-    of = f"of the {units.time(over_ns)} that srtt is over its minimum"
+    over = f"srtt is {units.time(over_ns)} over its minimum"
     if socket.qdisc_count:
         spent_ns = socket.qdisc_sum_ns / socket.qdisc_count
         evidence = Evidence(
             "stages",
-            f"its sends wait {units.time(spent_ns)} in the qdisc (mean of {socket.qdisc_count}), "
-            f"{of}", spent_ns, "ns",
+            f"its sends wait {units.time(spent_ns)} in the qdisc (mean of {socket.qdisc_count}); "
+            f"{over}", spent_ns, "ns",
         )  # fmt: skip
     else:
         wait = scene.queue_wait(key) if key else None
@@ -199,16 +199,16 @@ def _queue(socket: Candidate, scene: Scene) -> Found | None:
         evidence = Evidence(
             "host",
             f"{units.size(wait.backlog_bytes)} wait in the {wait.kind} of {name}, which sends "
-            f"{units.rate(wait.bytes_per_s)}B/s: {units.time(spent_ns)} {of}", spent_ns, "ns",
+            f"{units.rate(wait.bytes_per_s)}B/s, so {units.time(spent_ns)} long; {over}",
+            spent_ns, "ns",
         )  # fmt: skip
     if spent_ns * 2 < over_ns:
         return None
-    return Found(
-        (evidence,), Who.KERN, min(spent_ns, over_ns) / 1e6, Verdict.QDISC,
-        ruled_out=(Evidence("diag", "the path (without this queue the round trip takes "
-                            f"{units.time(max(0.0, socket.rtt_us * 1e3 - spent_ns))})"),),
-        shared=key, party=name,
-    )  # fmt: skip
+    # What waits now is not quite what srtt is of, and no path is shorter than its minimum.
+    rest_ns = max(socket.min_rtt_us * 1e3, socket.rtt_us * 1e3 - spent_ns)
+    path = f"the path (without this queue the round trip takes some {units.time(rest_ns)})"
+    return Found((evidence,), Who.KERN, min(spent_ns, over_ns) / 1e6, Verdict.QDISC,
+                 ruled_out=(Evidence("diag", path),), shared=key, party=name)  # fmt: skip
 
 
 def _undecided(socket: Candidate, scene: Scene) -> Found | None:
@@ -227,6 +227,17 @@ def _undecided(socket: Candidate, scene: Scene) -> Found | None:
     step = "sudo nettop stamps its sends by itself, and then says how long they wait there"
     return Found((Evidence("host", said, wait.wait_ns, "ns"),), Who.NET | WHO_MAYBE,
                  verdict=Verdict.RTT, next_step=step, shared=key)  # fmt: skip
+
+
+def _resends_refused(socket: Candidate, scene: Scene) -> Found | None:
+    """What was sent again was refused here, and counts as sent again all the same: by segment,
+    where an event is a packet of many."""
+    moved = scene.counted(socket.netns)
+    refused, again = moved.get("TcpExtTCPRetransFail", 0), moved.get("TcpRetransSegs", 0)
+    if not socket.dropped_here or refused < LEAST_DROPS or refused * 2 < again:
+        return None
+    said = f"of {again} segments that were sent again this host itself refused {refused}"
+    return Found((Evidence("host", said, refused, "count"),), Who.KERN, shared=socket.netns)
 
 
 def _queue_drops(socket: Candidate, scene: Scene) -> Found | None:
@@ -401,6 +412,7 @@ RULES = (
     Rule("refused_here", (Verdict.DROPS,), Because.HERE, ("events",), _refused, imposes=True),
     Rule("own_queue", (Verdict.QDISC, Verdict.RTT, Verdict.CWND), Because.QUEUE,
          ("routes", "qdiscs"), _queue),
+    Rule("resends_refused", _LOSSES, Because.HERE, ("events", "counters"), _resends_refused),
     Rule("queue_drops", _LOSSES, Because.HERE, ("routes", "qdiscs"), _queue_drops),
     Rule("not_accepted", _LOSSES[::-1], Because.NOT_ACCEPTED, ("diag",), _not_accepted),
     Rule("open_some", _LOSSES[::-1], Because.PLAIN, ("diag",), _open_some, stays=False),

@@ -13,6 +13,7 @@ from nettop.findings.group import cost_of, findings_of
 from nettop.findings.host import HostSum, SourceLog
 from nettop.findings.values import Case, Own, Report
 from nettop.model.types import (
+    WHO_MAYBE,
     Detail,
     Flag,
     Histogram,
@@ -227,7 +228,14 @@ class Look:
         return list(dict.fromkeys(entry[-1] for entry in sorted(cases)))[:MOST_STAMPED]
 
     def _found(self) -> Iterator[Case]:
-        for (_, verdict), seen in self._cases.items():
+        for (cookie, verdict), seen in self._cases.items():
+            # Before its queue was measured it was not known whose round trip that is.
+            if (
+                verdict == Verdict.RTT
+                and seen.who & WHO_MAYBE
+                and ((cookie, Verdict.QDISC) in self._cases)
+            ):
+                continue
             yield Case(
                 row=seen.row, verdict=verdict, level=seen.level, who=who_name(seen.who),
                 value=seen.value,

@@ -232,11 +232,11 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
                 f"{_without_cpu(row)}{_stands(row)}"
             )
         case Verdict.QDISC if rec.because == Because.QUEUE:
-            over = units.time((rec.rtt_us - rec.min_rtt_us) * 1e3)
-            return (
-                f"{units.time(value * 1e6)} of the {over} that srtt is over its minimum is the "
-                "wait in this host's own queue"
-            )
+            over_ns = (rec.rtt_us - rec.min_rtt_us) * 1e3
+            wait = f"the wait in this host's own queue ({units.time(value * 1e6)})"
+            if value * 1e6 >= over_ns:  # it was measured at another moment
+                return f"{wait} is all of what srtt is over its minimum"
+            return f"{wait} is most of the {units.time(over_ns)} that srtt is over its minimum"
         case Verdict.ORDER:
             what = _REORDERED if rec.because == Because.REORDERED else _HOLES
             return f"{units.percent(value)} {what}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket as sockets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -133,6 +134,26 @@ def test_the_wait_in_the_own_queue_follows_what_is_seen_of_it() -> None:
                           **qdisc("tbf", n * 1_000_000, 0))  # fmt: skip
         values.append(found[1].value)
     assert values[1:] == sorted(set(values[1:]))
+
+
+def test_a_queue_that_holds_more_than_the_round_trip_leaves_the_path_its_minimum() -> None:
+    cause = wait_in("tbf", [0, 300_000, 300_000])  # 300 ms, and srtt is 99 over its minimum of 1
+    assert cause is not None
+    assert "(without this queue the round trip takes some 1.00ms)" in cause.ruled_out[0].says
+    assert " of the " not in cause.evidence[0].says
+
+
+@pytest.mark.parametrize(("dropped", "refused", "here"), [(3, 90, True), (3, 40, False),
+                                                          (0, 90, False)])  # fmt: skip
+def test_what_was_sent_again_and_refused_here(dropped: int, refused: int, here: bool) -> None:
+    """Segments are sent again, and packets of many are dropped."""
+    host, lossy = Host(), candidate(Verdict.LOSS, dropped_here=dropped)
+    counters = {NETNS: {"TcpExtTCPRetransFail": 0, "TcpRetransSegs": 0}}
+    host.tick(lossy, counters=counters)
+    counters = {NETNS: {"TcpExtTCPRetransFail": refused, "TcpRetransSegs": 100}}
+    cause = host.tick(lossy, counters=counters).get(1)
+    found = cause is not None and (cause.rule, cause.who) == ("resends_refused", Who.KERN)
+    assert found == here
 
 
 def test_many_looks_at_a_queue_see_what_one_a_second_does_not() -> None:
@@ -535,7 +556,10 @@ def test_the_engine_judges_by_the_cause_from_the_first_tick_that_holds() -> None
     row = sender.tick(OWN_QUEUE)
     assert (who_text(row), why_text(row), row.verdicts) == ("kern", "qdisc 70.0ms", [Verdict.QDISC])
     told = explain(row, None, make_model(causes={1: OWN_QUEUE}), None)
-    assert "70.0ms of the 80.0ms that srtt is over its minimum" in told.evidence
+    assert "(70.0ms) is most of the 80.0ms that srtt is over its minimum" in told.evidence
+    longer = replace(row, rec=row.rec._replace(rtt_us=60_000))
+    told = explain(longer, None, make_model(causes={1: OWN_QUEUE}), None)
+    assert "is all of what srtt is over its minimum" in told.evidence
     row = sender.tick()  # it was judged by the cause that was found before
     assert who_text(row) == "kern"
     assert [who_text(sender.tick()) for _ in range(3)][-1] == "net"

@@ -112,6 +112,16 @@ def test_reads_late_and_unread_data_are_one_finding_of_the_process() -> None:
     assert finding.sockets == 2
 
 
+@pytest.mark.parametrize(("who", "findings"), [(Who.NET | WHO_MAYBE, 1), (Who.NET, 2)])
+def test_what_was_not_known_before_its_queue_was_measured_is_no_finding_beside_it(
+    who: int, findings: int
+) -> None:
+    before = sick(1, Verdict.RTT, who=who)
+    after = sick(1, Verdict.QDISC, who=int(Who.KERN))
+    assert len(look([before], [after]).findings) == findings
+    assert len(look([before]).findings) == 1
+
+
 def caused(cookie: int, device: str, because: Because = Because.QUEUE) -> tuple[Row, Cause]:
     row = sick(cookie, Verdict.QDISC, 40.0, pid=cookie, because=because, rtt_us=50_000)
     return row, Cause("own_queue", cookie, 0, Verdict.QDISC, Who.KERN, because, (),
