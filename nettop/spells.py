@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from nettop.model.events import EVENT_NAMES
@@ -45,10 +45,12 @@ class Spell:
     to_ns: int | None = None  # of the tick in which it held no more; None: it holds
     # Of the worst tick; None: it never was one of the socket's worst two, which have numbers.
     worst: float | None = None  # in the verdict's own unit
+    bounded: bool = False  # worst is a lower bound
+    # Of most ticks that have one; of as many, of those with the worst.
     who: str | None = None
     because: int = 0  # Because
-    bounded: bool = False  # worst is a lower bound
     ticks: int = 1  # in which it held
+    _said: dict[tuple[int, int], tuple[int, float]] = field(default_factory=dict)  # ticks, worst
 
     @property
     def unit(self) -> str:
@@ -72,8 +74,11 @@ class Spell:
 
     def _take(self, value: float, who: int, because: int, bounded: bool) -> None:
         if self.worst is None or value > self.worst:
-            self.worst, self.because, self.bounded = value, because, bounded
-            self.who = who_name(who)
+            self.worst, self.bounded = value, bounded
+        ticks, worst = self._said.get((who, because), (0, value))
+        self._said[who, because] = ticks + 1, max(worst, value)
+        most, self.because = max(self._said, key=lambda said: self._said[said])
+        self.who = who_name(most)
 
 
 class Change(NamedTuple):

@@ -73,7 +73,8 @@ KEYS: dict[str, str] = {
     **{f"spells[].{key}": text for key, text in _SOCKET.items()},
     "spells[].verdict": "as of findings",
     "spells[].level": "the loudest that it was",
-    "spells[].who": "whose fault; left out where it never was one of the socket's worst two",
+    "spells[].who": "whose fault in most of its ticks; left out where it never was one of the "
+    "socket's worst two",
     "spells[].why": "the verdict with its worst number in words",
     "spells[].from": "UTC time of the first tick in which it held",
     "spells[].to": "of the tick in which it held no more, or of the last tick",

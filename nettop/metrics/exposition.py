@@ -27,13 +27,7 @@ def openmetrics(families: Iterable[Family]) -> bytes:
         if metric.unit:
             out.append(f"# UNIT {metric.name} {metric.unit}\n")
         out.append(f"# HELP {metric.name} {metric.help.translate(_OM_HELP_ESCAPES)}\n")
-        _add_samples(out, family)
-        if metric.kind != GAUGE:
-            out += [
-                f"{metric.name}_created{_braces(label_text(s.labels))} {number(s.created_s)}\n"
-                for s in family.samples
-                if s.created_s is not None
-            ]
+        _add_samples(out, family, created=metric.kind != GAUGE)
     out.append("# EOF\n")
     return _encoded(out)
 
@@ -56,15 +50,27 @@ def _encoded(out: Sequence[str]) -> bytes:
     return "".join(out).encode("utf-8", "replace")
 
 
-def _add_samples(out: list[str], family: Family) -> None:
+def _add_samples(out: list[str], family: Family, *, created: bool = False) -> None:
+    """created: `_created` too, beside the other samples of its labels."""
     metric = family.metric
     if metric.kind == HISTOGRAM:
         bounds = [f'le="{number(bound)}"}}' for bound in family.bounds]
         for sample in family.samples:
             _add_histogram(out, metric.name, sample, bounds)
+            if created:
+                _add_created(out, metric.name, sample)
         return
     name = f"{metric.name}_total" if metric.kind == COUNTER else metric.name
-    out += [f"{name}{_braces(label_text(s.labels))} {number(s.value)}\n" for s in family.samples]
+    for sample in family.samples:
+        out.append(f"{name}{_braces(label_text(sample.labels))} {number(sample.value)}\n")
+        if created:
+            _add_created(out, metric.name, sample)
+
+
+def _add_created(out: list[str], name: str, sample: Sample) -> None:
+    if sample.created_s is not None:
+        labels = _braces(label_text(sample.labels))
+        out.append(f"{name}_created{labels} {number(sample.created_s)}\n")
 
 
 def _add_histogram(out: list[str], name: str, sample: Sample, bounds: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ LONGEST = 100  # characters of a value: of paths the end is kept
 V4_BITS, V6_BITS = 24, 56  # of a peer that no table names
 _PEERS_MOST = 65_536  # addresses whose group is remembered
 _IPPROTO_UDP = 17
+_NO_PROCESS = frozenset(OWNER_WORDS.values())
 
 
 class NumberNames(Protocol):
@@ -113,7 +114,9 @@ class Labeller:
 
 def _process(pid: int, owner: int, comm: bytes) -> str:
     if pid:
-        return clean(comm.split(b"\0", 1)[0])
+        name = clean(comm.split(b"\0", 1)[0])
+        # Whoever calls himself so is still a program.
+        return f"'{name}'" if name in _NO_PROCESS else name
     return OWNER_WORDS.get(Owner(owner), "")
 
 
@@ -128,5 +131,8 @@ def _service(
 
 
 def _short(value: str) -> str:
+    """For a label; no name is that of what is folded."""
     value = clean(value)
+    if value == OTHER:
+        return f"'{value}'"
     return value if len(value) <= LONGEST else f"…{value[-LONGEST:]}"

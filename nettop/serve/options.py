@@ -19,6 +19,7 @@ PORT = 9478
 LOOPBACK = "127.0.0.1"
 DEFAULT_TOP, DEFAULT_SERIES_MAX, DEFAULT_EXPIRE_S = 100, 10_000, 600.0
 LEAST_SERIES, MOST_SERIES = 1_000, 1_000_000
+_LIKE_ADDRESS = re.compile(r"\[.*|localhost(:.*)?|[\w.-]+:\w+")
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%\w]+\]|[0-9.]+|localhost|):(\d{1,6})", re.ASCII)
 # Without a filter of the user's: TIME_WAIT and half open ones are left out, they count nothing.
 _STATES = (
@@ -52,6 +53,11 @@ def parse_serve(words: Sequence[str], environ: Mapping[str, str]) -> ServeOption
     address = (LOOPBACK, PORT)
     if space.filter and _ADDRESS.fullmatch(space.filter[0]):
         address = _address(space.filter.pop(0))
+    elif space.filter and _means_address(space.filter[0]):
+        raise UsageError(
+            f"{space.filter[0]} is no address and port to listen on, such as 127.0.0.1:{PORT} or "
+            f"[::]:{PORT}; as a filter say host = ADDRESS or port = :PORT"
+        )
     source = base.source_options(space)
     chosen = source["filter_text"] is not None or any(
         source[name] for name in ("pids", "uids", "family", "tcp", "udp", "listen_only")
@@ -68,6 +74,17 @@ def parse_serve(words: Sequence[str], environ: Mapping[str, str]) -> ServeOption
     return ServeOptions(
         poll, address, space.by, space.top, space.series_max, space.expire, not chosen
     )
+
+
+def _means_address(word: str) -> bool:
+    """It is rarely meant as a filter, and often to be listened on."""
+    if _LIKE_ADDRESS.fullmatch(word):
+        return True
+    try:
+        ip_address(word.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def serve_parser() -> base.Parser:

@@ -18,6 +18,7 @@ import zstandard
 from nettop.engine.frames import UNPACKED_MOST_BYTES, Packer
 from nettop.errors import NettopError
 from nettop.sample import Sample
+from nettop.store import foreign
 from nettop.store.facts import changed, changes, facts_of, plain_of
 
 SCHEMA = 1
@@ -160,7 +161,7 @@ def _parts(raw: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _json_object(part: bytes) -> dict[str, Any]:
     try:
-        facts = json.loads(part)
+        facts = foreign.loads(part)
     except (ValueError, RecursionError):
         facts = None
     if not isinstance(facts, dict):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from nettop.metrics import exposition, names, protobuf
 from nettop.metrics.exporter import Exporter
@@ -60,6 +61,19 @@ def samples(text: str) -> dict[str, float]:
     found = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
     assert len(found) == len(lines)  # none is there twice
     return found
+
+
+def test_the_reference_parser_of_openmetrics_takes_it() -> None:
+    exporter, _ = exported()
+    new = exposition.openmetrics(families(exporter)).decode()
+    read = [
+        s
+        for f in text_string_to_metric_families(new)  # type: ignore[no-untyped-call]
+        for s in f.samples
+    ]
+    ours = [line for line in new.splitlines() if not line.startswith("#")]
+    assert len(read) == len(ours)
+    assert sum(s.name.endswith("_created") for s in read) > 30
 
 
 def test_both_texts_say_the_same() -> None:

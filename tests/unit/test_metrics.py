@@ -36,6 +36,7 @@ from nettop.model.types import (
     Histogram,
     HostCounters,
     Model,
+    Owner,
     Proto,
     Sick,
     SourceStatus,
@@ -396,6 +397,16 @@ def test_an_unwell_group_goes_before_one_that_moves_more() -> None:
     groups.of((("process", "busy"),), STAY_S + 1, 1).fresh_bytes = 10**9
     groups.end(STAY_S + 1, 1)
     assert own(groups) == {"ill"}
+
+
+@pytest.mark.parametrize("name", ["other", "(kernel)", "(orphan)"])
+def test_a_program_that_is_called_as_what_is_none_is_still_a_program(name: str) -> None:
+    of = labeller("process")
+    program = of.of_socket(socket(1, comm=name.encode()), set())
+    assert program == (("process", f"'{name}'"),)
+    assert program != of.other
+    kernel = of.of_socket(socket(2, pid=0, owner=int(Owner.KERNEL)), set())
+    assert kernel == (("process", "(kernel)"),)
 
 
 def test_a_program_that_is_called_other_is_counted_as_other() -> None:

@@ -299,8 +299,11 @@ def test_what_follows_is_a_filter() -> None:
         ([":70000"], "a port is 0 to 65535"),
         (["1.2.3:80"], "takes an address of this host"),
         (["--expire", "soon"], "--expire"),
+        *[([word], "is no address and port") for word in (
+            "web-1:9478", "localhost", "localhost:x", "0.0.0.0", "[::1", "::1", "evil.example:80"
+        )],
     ],
-)
+)  # fmt: skip
 def test_mistakes_are_said_in_one_line(words: list[str], text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_serve(words, {})

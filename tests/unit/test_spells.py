@@ -129,6 +129,16 @@ def test_a_socket_is_looked_up_once_a_spell() -> None:
     assert rows.found == 1
 
 
+def test_one_bad_tick_does_not_make_a_spell_anothers() -> None:
+    tracker, of = SpellTracker(), Verdict.DROPS
+    usual = Rows(sick(1, of, values=(3.0,), who=(Who.APP, 0), because=Because.FULL))
+    bad = sick(1, of, values=(9.0,), who=(Who.KERN, 0), because=Because.MEMORY, unwell=(of,))
+    for n, rows in enumerate((usual, Rows(bad), usual)):
+        tracker.take(at(n), rows)
+    (spell,) = tracker.standing
+    assert (spell.worst, spell.who, spell.because) == (9.0, "app", Because.FULL)
+
+
 def test_a_spell_says_whose_it_is() -> None:
     row = make_row(7)
     row.proc = Proc(812, 3, Owner.PROC, 0, "nginx")

@@ -19,6 +19,7 @@ from nettop.model.cost import Cost, ProgramCost
 from nettop.model.tcpinfo import TAIL_7_0
 from nettop.model.types import HostCounters, NicStage, SourceStatus, Stage
 from nettop.sample import Facts, Names, Sample
+from nettop.store import foreign
 from nettop.store.facts import changed, changes, facts_of
 from nettop.store.frames import HEAD, KEY, SCHEMA, FrameError, FrameReader, FrameWriter
 from nettop.store.recording import KEY_EVERY_S, Recording, RecordingWriter
@@ -234,6 +235,13 @@ def test_damage_in_the_file_names_the_tick(tmp_path: Path) -> None:
     with pytest.raises(NettopError, match="tick 2: not a frame"):
         list(recording.samples())
     assert HEAD.unpack_from(FrameWriter().frame(sample(1, whole=True)))[3] == KEY
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "-1" + "0" * 30, "1e999", "NaN", "Infinity"])
+def test_a_number_that_no_kernel_has_is_no_json(number: str) -> None:
+    with pytest.raises(ValueError, match="number"):
+        foreign.loads(f'{{"counters_ns": {number}}}')
+    assert foreign.loads('{"n": [18446744073709551615, -1, 0.5]}') == {"n": [2**64 - 1, -1, 0.5]}
 
 
 def test_facts_of_a_wrong_type_are_one_line() -> None:
