@@ -4,7 +4,8 @@ With --control it obeys lines of JSON on standard input, and ends with it:
     {"set": {"filter": TEXT or null, "sort": KEY or null, "top": N or null, "called": NAME,
              "all": BOOL, "delay_s": SECS, "paused": BOOL, "focus": COOKIES, "select": COOKIES}}
     {"ping": N}    answered by a note with the times of CLOCK_REALTIME at which it came and went
-It polls from the first `set` on, so that no filter has to pass through a shell.
+It polls from the first `set` on, so that no filter has to pass through a shell. A `set` with
+something in it that is not understood changes nothing: a note says {"error": TEXT}.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import threading
 import time
 from argparse import ArgumentTypeError
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,9 +30,10 @@ from nettop.hosts.sending import Control, Sender
 from nettop.hosts.wire import Hello, hello_bytes
 from nettop.model.types import Model
 from nettop.poller import LiveFeed
-from nettop.query import FilterError, compile_filter
+from nettop.query import compile_filter
 from nettop.sample import Chosen, Sample
 from nettop.store.frames import SCHEMA, FrameWriter
+from nettop.text.clean import clean
 
 KEY_EVERY_S = 60.0
 # A socket that is no longer among the rows is sent for so long: one that comes back has its rates.
@@ -148,40 +151,33 @@ class Stream:
 
     def _obey(self) -> None:
         while self._said:
-            wanted = self._said.popleft().get("set")
-            if isinstance(wanted, dict):
+            said = self._said.popleft()
+            if "set" in said:
                 try:
-                    self._set(wanted)
-                except FilterError as error:
-                    self._sender.note({"error": str(error)})
-                except (ValueError, TypeError, ArgumentTypeError, NettopError) as error:
+                    self._set(settings_of(said["set"]))
+                except (ValueError, NettopError) as error:
                     self._sender.note({"error": str(error)})
 
-    def _set(self, wanted: dict[str, Any]) -> None:
+    def _set(self, wanted: Mapping[str, Any]) -> None:
         feed = self._feed
-        if isinstance(wanted.get("called"), str):
+        if "called" in wanted:  # before the filter, which may name this host
             feed.call(wanted["called"])
-        if "sort" in wanted:
-            key = take.sort_key(wanted["sort"] or take.UNWELL)
-            feed.set_sort(Sort(key.field, key.descending))
-        if "top" in wanted:
-            top = wanted["top"]
-            self._top = max(1, int(top)) if top is not None else None
-        if "filter" in wanted:
+        if "filter" in wanted:  # before all others: it may be broken
             text = wanted["filter"] or None
-            compiled = compile_filter(text) if text is not None else None
-            feed.set_filter(compiled)
+            feed.set_filter(compile_filter(text) if text is not None else None)
             self._filter_text = text
-        if "all" in wanted and bool(wanted["all"]) != self._all:
-            self._all = bool(wanted["all"])
+        if "sort" in wanted:
+            feed.set_sort(wanted["sort"])
+        self._top = wanted.get("top", self._top)
+        if wanted.get("all", self._all) != self._all:
+            self._all = wanted["all"]
             feed.show_all(self._all)
-        if "delay_s" in wanted:
-            self._pace_s = take.seconds(f"{float(wanted['delay_s']):g}")
-        self._paused = bool(wanted.get("paused", self._paused))
+        self._pace_s = wanted.get("delay_s", self._pace_s)
+        self._paused = wanted.get("paused", self._paused)
         if "focus" in wanted:
-            feed.set_focus(_cookies(wanted["focus"]))
+            feed.set_focus(wanted["focus"])
         if "select" in wanted:
-            feed.select_tx(_cookies(wanted["select"]))
+            feed.select_tx(wanted["select"])
 
     # --- ticks ---
 
@@ -230,11 +226,67 @@ class Stream:
         return replace(sample, sections=some, facts=replace(sample.facts, chosen=chosen))
 
 
-def _cookies(wanted: Any) -> list[int]:
-    """
+def settings_of(wanted: Any) -> dict[str, Any]:
+    """What a `set` says, checked; the filter is still text.
+
     Raises:
-        ValueError: it is no list of cookies.
+        ValueError: in one line; one of them is not known, or no such value.
     """
-    if not isinstance(wanted, list) or not all(isinstance(c, int) for c in wanted):
-        raise ValueError("no list of cookies")
-    return [c for c in wanted[:MOST_COOKIES] if 0 < c < 1 << 64]
+    if not isinstance(wanted, dict):
+        raise ValueError("set: takes an object of settings")
+    out: dict[str, Any] = {}
+    for name, value in wanted.items():
+        if name not in _TAKES:
+            raise ValueError(f"no setting '{clean(name[:60])}' of nettop stream {__version__}")
+        try:
+            out[name] = _TAKES[name](value)
+        except (ValueError, ArgumentTypeError) as error:
+            raise ValueError(f"{name}: {clean(str(error)[:200])}") from None
+    return out
+
+
+def _cookies(value: Any) -> list[int]:
+    if not isinstance(value, list) or not all(type(c) is int for c in value):
+        raise ValueError("takes a list of cookies")
+    return [c for c in value[:MOST_COOKIES] if 0 < c < 1 << 64]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("takes text")
+    return value
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("takes true or false")
+    return value
+
+
+def _sort(value: Any) -> Sort:
+    key = take.sort_key(_text_or_none(value) or take.UNWELL)
+    return Sort(key.field, key.descending)
+
+
+def _top(value: Any) -> int | None:
+    if value is None:
+        return None
+    if type(value) is not int:
+        raise ValueError("takes a whole number or null")
+    return take.at_least_one(str(value))
+
+
+def _delay_s(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise ValueError("takes seconds")
+    return take.seconds(str(value))
+
+
+_TAKES: dict[str, Callable[[Any], Any]] = {
+    "called": _text, "filter": _text_or_none, "sort": _sort, "top": _top, "all": _flag,
+    "delay_s": _delay_s, "paused": _flag, "focus": _cookies, "select": _cookies,
+}  # fmt: skip

@@ -106,18 +106,21 @@ class Packer:
         check(lib.nt_pack(self._p, sections, len(raw), self._out.handle), "packing a frame")
         return self._out.to_bytes()
 
-    def unpack(self, frame: bytes, most: int = UNPACKED_MOST_BYTES) -> bytes:
+    def unpack(self, frame: bytes | memoryview, most: int = UNPACKED_MOST_BYTES) -> bytes:
         """A frame to sections; raises as unpack_in_place."""
         return bytes(self.unpack_in_place(frame, most))
 
-    def unpack_in_place(self, frame: bytes, most: int = UNPACKED_MOST_BYTES) -> memoryview:
+    def unpack_in_place(
+        self, frame: bytes | memoryview, most: int = UNPACKED_MOST_BYTES
+    ) -> memoryview:
         """A frame to sections in the packer's memory, valid until it unpacks or packs again.
 
         Raises:
             ValueError: the frame is not one, or one before it is missing; the packer is then new.
         """
         self._out.clear()
-        result = lib.nt_unpack(self._p, frame, len(frame), most, self._out.handle)
+        packed = ffi.from_buffer("uint8_t[]", frame)
+        result = lib.nt_unpack(self._p, packed, len(frame), most, self._out.handle)
         if result in (-errno.EPROTO, -errno.ENOMEM):
             raise ValueError(f"no frame: {os.strerror(-result)}")
         check(result, "unpacking a frame")

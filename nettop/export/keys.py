@@ -183,7 +183,7 @@ _TOP = {
     "events_untold.*": "how many",
     "hosts": "with -H: each host by its name there; beside these keys those of its own snapshot "
     "(taken, interval_s, host, kernel, sources, cost, totals, …), by its own clock",
-    "hosts.*.state": "asked (no answer yet), live, silent (it says nothing any more) or lost",
+    "hosts.*.state": "asked (no tick yet), live, silent (it says nothing any more) or lost",
     "hosts.*.reason": "why it is not live",
     "hosts.*.again_s": "seconds until a lost one is tried again",
     "hosts.*.nettop": "version of nettop there",

@@ -39,8 +39,8 @@ class HostClock:
         self._taken.append((heard_ns, fresh))
 
     def offset(self, now_ns: int) -> Offset | None:
-        """None: not measured."""
-        aged = [self._aged(one, now_ns) for one in self._taken]
+        """None: not measured. Any thread may ask."""
+        aged = [self._aged(one, now_ns) for one in list(self._taken)]
         return min(aged, key=lambda o: o.bar_ns) if aged else None
 
     def _aged(self, taken: tuple[int, Offset], now_ns: int) -> Offset:

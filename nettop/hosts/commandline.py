@@ -110,11 +110,19 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _lines(path: str) -> list[str]:
     try:
-        text = Path(path).read_text("utf-8")
+        raw = Path(path).read_bytes()
     except (OSError, ValueError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise UsageError(f"-H @{path}: {why}") from None
-    return [line.partition("#")[0].strip() for line in text.splitlines()]
+    lines = raw.splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            raise UsageError(
+                f"-H @{path}: line {number} is no UTF-8 (byte 0x{line[error.start]:02x})"
+            ) from None
+    return [line.decode().partition("#")[0].strip() for line in lines]
 
 
 def _command(option: str, text: str) -> tuple[str, ...]:

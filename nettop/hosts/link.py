@@ -15,7 +15,7 @@ from nettop import __version__, debug
 from nettop.errors import NettopError
 from nettop.hosts.child import Child
 from nettop.hosts.clock import HostClock
-from nettop.hosts.wire import Hello, StreamError, StreamReader
+from nettop.hosts.wire import Hello, StreamError, StreamReader, checked_clock
 from nettop.model.hosts import ASKED, LIVE, LOST, SILENT, HostState
 from nettop.sample import Sample
 from nettop.store.frames import FrameReader
@@ -23,7 +23,11 @@ from nettop.text.clean import clean
 
 ANSWER_S = 15.0  # until the hello, for a login over a slow line
 SILENT_S = 5.0  # or three intervals, if that is longer
-GIVE_UP_S = 60.0  # a host that says nothing for so long is tried anew
+GIVE_UP_S = 60.0  # a host that says nothing, or sends no tick, for so long is tried anew
+MOST_NOTES = 100  # in a second: all answers that one that stood still may owe are fewer
+# What a frame may unpack to: what a host says of itself, and of each row that is sent.
+HOST_BYTES, ROW_BYTES = 32 << 20, 1 << 10
+ALL_ROWS_BYTES = 128 << 20  # 200,000 sockets
 PING_EVERY_S = 2.0
 FIRST_PINGS, FIRST_PING_EVERY_S = 8, 0.25  # while it starts the answers take longer
 LEAST_PAUSE_S, MOST_PAUSE_S = 1.0, 60.0
@@ -69,6 +73,8 @@ class Link:
         self._skipped = 0
         self._unsent: dict[str, Any] | None = None
         self._pings: dict[int, int] = {}
+        self._heard = self._ticked = self._notes_since = 0.0
+        self._notes = 0  # since then
         self._child: Child | None = None
         self._wake = threading.Condition()
         self._ended = False
@@ -173,7 +179,7 @@ class Link:
     def _once(self) -> str:
         """One run of the stream; why it ended."""
         self._hello, self._newest_ns, self._skipped = None, None, 0
-        self._clock, self._pings = HostClock(), {}
+        self._clock, self._pings, self._notes = HostClock(), {}, 0
         self._came.clear()
         child = self._child = Child(self._argv)
         said = b""
@@ -190,12 +196,13 @@ class Link:
 
     def _read(self, child: Child) -> tuple[bytes, str]:
         """Its last words on standard error, and what was wrong with the stream."""
-        reader, frames = StreamReader(__version__), FrameReader(in_place=True)
+        reader = StreamReader(__version__)
+        frames = FrameReader(in_place=True, most_bytes=self._most_bytes())
         said = b""
         poll = select.poll()
         for fd in (child.stdout, child.stderr):
             poll.register(fd, select.POLLIN)
-        heard = time.monotonic()
+        self._heard = self._ticked = time.monotonic()
         ping_at = 0.0
         number = 0
         while not self._ended:
@@ -205,12 +212,16 @@ class Link:
                 number += 1
                 ping_at = now + (FIRST_PING_EVERY_S if number < FIRST_PINGS else PING_EVERY_S)
                 self._ping(child, number)
-            quiet_s = now - heard
+            if self.settings.get("paused"):
+                self._ticked = now
+            quiet_s = now - self._heard
             if not reader.greeted:
                 if quiet_s > ANSWER_S:
                     return said, f"no answer in {ANSWER_S:.0f} s"
             elif quiet_s > GIVE_UP_S:
                 return said, f"nothing for {GIVE_UP_S:.0f} s"
+            elif now - self._ticked > max(GIVE_UP_S, 3 * self.delay_s):
+                return said, f"it answers, but has sent no tick for {now - self._ticked:.0f} s"
             elif quiet_s > max(SILENT_S, 3 * self.delay_s):  # answers come also while paused
                 self._change(SILENT, f"nothing for {quiet_s:.0f} s")
             for fd, _ in poll.poll(200):
@@ -222,15 +233,14 @@ class Link:
                     continue
                 if not data:
                     return self._rest(child, said), ""
-                if reader.greeted:
-                    heard = time.monotonic()
                 self._count(len(data))
                 try:
                     for message in reader.take(data):
                         self._took(message, frames)
-                        heard = time.monotonic()
                 except NettopError as error:
                     return said, str(error)
+                if reader.in_frame:  # a large one over a slow line
+                    self._heard = self._ticked = time.monotonic()
         return said, ""
 
     def _rest(self, child: Child, said: bytes) -> bytes:
@@ -256,10 +266,15 @@ class Link:
 
     def _took(self, message: Hello | bytes | dict[str, Any], frames: FrameReader) -> None:
         if isinstance(message, Hello):
-            self._hello = message
+            self._hello, self._again_at = message, None
+            self._heard = self._ticked = time.monotonic()
+            self._change(ASKED, "it has answered, and sent no tick yet")
         elif isinstance(message, bytes):
             sample = frames.sample(message)
+            checked_clock(sample.wall_ns)
+            checked_clock(sample.mono_ns)
             self._on_sample(sample)
+            self._heard = self._ticked = time.monotonic()
             self._newest_ns = sample.wall_ns
             self._skipped = sample.facts.skipped_ticks
             self._again_at = None
@@ -268,14 +283,26 @@ class Link:
             self._noted(message)
 
     def _noted(self, note: dict[str, Any]) -> None:
-        heard_ns = time.time_ns()
+        heard_ns, now = time.time_ns(), time.monotonic()
+        if now - self._notes_since >= 1.0:
+            self._notes_since, self._notes = now, 0
+        self._notes += 1
+        if self._notes > MOST_NOTES:
+            raise StreamError(f"it sent more than {MOST_NOTES} notes in a second")
         if isinstance(note.get("error"), str):
             raise StreamError(note["error"])
-        sent_ns = self._pings.pop(note["pong"], None) if isinstance(note.get("pong"), int) else None
-        came_ns, went_ns = note.get("came_ns"), note.get("went_ns")
-        if sent_ns is not None and isinstance(came_ns, int) and isinstance(went_ns, int):
-            self._clock.answered(sent_ns, came_ns, went_ns, heard_ns)
-            self._on_change()  # the offset, and how late its tick is
+        number = note.get("pong")
+        sent_ns = self._pings.pop(number, None) if type(number) is int else None
+        if sent_ns is None:
+            return
+        came_ns, went_ns = checked_clock(note.get("came_ns")), checked_clock(note.get("went_ns"))
+        self._clock.answered(sent_ns, came_ns, went_ns, heard_ns)
+        self._heard = now
+        self._on_change()  # the offset, and how late its tick is
+
+    def _most_bytes(self) -> int:
+        top = self.settings.get("top")
+        return min(ALL_ROWS_BYTES, HOST_BYTES + top * ROW_BYTES) if top else ALL_ROWS_BYTES
 
     def _ping(self, child: Child, number: int) -> None:
         if len(self._pings) > 64:

@@ -8,15 +8,18 @@ CRC-32 of the text, its bytes) and a JSON object. The other way go lines of JSON
 from __future__ import annotations
 
 import json
+import re
 import struct
 import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from nettop.errors import NettopError
+from nettop.store import foreign
 from nettop.store.frames import HEAD, MAGIC, SCHEMA
 
 HELLO = b"nettop-stream 1 "
+_OTHER_HELLO = re.compile(rb"nettop-stream (\d{1,9}) ")
 NOTE_MAGIC = b"NTNO"
 NOTE_HEAD = struct.Struct("<4sII")
 # What another host can make one keep.
@@ -24,6 +27,8 @@ MOST_NOISE_BYTES = 64 << 10
 MOST_HELLO_BYTES = 4 << 10
 MOST_NOTE_BYTES = 64 << 10
 MOST_FRAME_BYTES = 64 << 20
+# Linux takes no time for a clock that would reach this within 30 years.
+MOST_CLOCK_NS = (1 << 63) - 1
 _BODY_AT = struct.calcsize("<4sIHH")
 
 
@@ -50,6 +55,18 @@ def note_bytes(note: dict[str, Any]) -> bytes:
     return NOTE_HEAD.pack(NOTE_MAGIC, zlib.crc32(text), len(text)) + text
 
 
+def checked_clock(ns: object) -> int:
+    """A time in ns of CLOCK_REALTIME or CLOCK_MONOTONIC there.
+
+    Raises:
+        StreamError: no clock of Linux can say that.
+    """
+    if type(ns) is not int or not 0 <= ns < MOST_CLOCK_NS:
+        said = json.dumps(ns) if type(ns) in (int, float) else f"{type(ns).__name__}, no number"
+        raise StreamError(f"its clock says {said[:24]}: no clock of Linux does")
+    return ns
+
+
 class StreamReader:
     """Takes bytes as they come, gives whole messages."""
 
@@ -64,6 +81,11 @@ class StreamReader:
     def greeted(self) -> bool:
         """The hello has come."""
         return self._greeted
+
+    @property
+    def in_frame(self) -> bool:
+        """A part of a frame has come, and not yet the rest."""
+        return self._greeted and self._held.startswith(MAGIC)
 
     def take(self, data: bytes) -> Iterator[Message]:
         """
@@ -95,13 +117,18 @@ class StreamReader:
             del held[: at + 1]
             if line.startswith(HELLO):
                 return self._checked(line[len(HELLO) :])
+            if other := _OTHER_HELLO.match(line):
+                raise StreamError(
+                    f"nettop there speaks stream {int(other[1])}, nettop {self._own_version} here "
+                    "stream 1: install the same version on both"
+                )
             self._noise += at + 1
 
     def _checked(self, text: bytes) -> Hello:
         try:
-            said = json.loads(text)
+            said = foreign.loads(text)
             hello = Hello(*(said[name] for name in Hello._fields))
-            whole = all(isinstance(v, int if n == "schema" else str)
+            whole = all(type(v) is (int if n == "schema" else str)
                         for n, v in hello._asdict().items())  # fmt: skip
         except (ValueError, KeyError, TypeError, RecursionError):
             whole = False
@@ -136,9 +163,9 @@ class StreamReader:
             return None
         text = whole[NOTE_HEAD.size :]
         try:
-            note = json.loads(text) if zlib.crc32(text) == crc else None
-        except (ValueError, RecursionError):
-            note = None
+            note = foreign.loads(text) if zlib.crc32(text) == crc else None
+        except (ValueError, RecursionError) as error:
+            raise StreamError(f"a note is damaged: {error}") from None
         if not isinstance(note, dict):
             raise StreamError("a note is damaged")
         return note

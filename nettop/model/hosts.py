@@ -16,7 +16,7 @@ class HostState:
     """One host at a tick. None: not known."""
 
     name: str  # as -H names it
-    state: str  # asked: no answer yet; live; silent: it says nothing any more; lost
+    state: str  # asked: no tick yet; live; silent: it says nothing any more; lost
     reason: str | None = None  # why it is not live
     again_s: float | None = None  # of a lost one: until it is tried again
     own_name: str | None = None  # what it calls itself

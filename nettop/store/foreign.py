@@ -1,4 +1,4 @@
-"""JSON of another machine: its numbers are as large as a kernel's may be, and finite."""
+"""JSON of another machine: its numbers are as large as a kernel's may be: of 64 bits."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 _DIGITS_MOST = 20  # of 2 ** 64, with a sign
+_LEAST, _BEYOND = -(1 << 63), 1 << 64
 
 
 def loads(text: bytes | str) -> Any:
@@ -20,14 +21,14 @@ def loads(text: bytes | str) -> Any:
 
 
 def _whole(digits: str) -> int:
-    if len(digits) > _DIGITS_MOST:
+    if len(digits) > _DIGITS_MOST or not _LEAST <= (value := int(digits)) < _BEYOND:
         raise ValueError("a number is too large")
-    return int(digits)
+    return value
 
 
 def _real(digits: str) -> float:
     value = float(digits)
-    if not math.isfinite(value):
+    if not math.isfinite(value) or abs(value) >= _BEYOND:
         raise ValueError("a number is too large")
     return value
 

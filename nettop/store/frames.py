@@ -70,8 +70,13 @@ class FrameWriter:
 class FrameReader:
     """The inverse: a key frame, and then each that follows it."""
 
-    def __init__(self, *, in_place: bool = False) -> None:
-        """in_place: sections are valid only until the next frame is read, and cheaper."""
+    def __init__(self, *, in_place: bool = False, most_bytes: int = UNPACKED_MOST_BYTES) -> None:
+        """
+        Args:
+            in_place: sections are valid only until the next frame is read, and cheaper.
+            most_bytes: that a frame may unpack to.
+        """
+        self._most_bytes = most_bytes
         self._packer = Packer()
         self._unpack = self._packer.unpack_in_place if in_place else self._packer.unpack
         self._zstd = zstandard.ZstdDecompressor()
@@ -101,9 +106,13 @@ class FrameReader:
             raise FrameError("a frame of the recording is missing: only a key frame can follow")
         try:
             # It makes room for as much as the frame says that it holds.
-            if not 0 <= zstandard.frame_content_size(body) <= UNPACKED_MOST_BYTES:
+            n = zstandard.frame_content_size(body)
+            if n < 0:
                 raise zstandard.ZstdError("no frame of ours")
-            raw = self._zstd.decompress(body, max_output_size=UNPACKED_MOST_BYTES)
+            if n > self._most_bytes:
+                raise FrameError(f"a frame unpacks to {n >> 20} MB: at most "
+                                 f"{self._most_bytes >> 20} MB are read of one")  # fmt: skip
+            raw = self._zstd.decompress(body, max_output_size=n)
         except zstandard.ZstdError:
             raise FrameError("a frame of the recording is damaged: it cannot be decompressed") \
                 from None  # fmt: skip
@@ -111,9 +120,12 @@ class FrameReader:
         for tag, part in _parts(raw):
             if tag == _SECTIONS:
                 try:
-                    sections = self._unpack(part)
+                    sections = self._unpack(part, self._most_bytes)
                 except ValueError:
-                    raise FrameError("a frame of the recording is damaged: bad sections") from None
+                    raise FrameError(
+                        "a frame of the recording is damaged: bad sections, or more than "
+                        f"{self._most_bytes >> 20} MB of them"
+                    ) from None
             elif tag == _FACTS:
                 self._facts = changed(self._facts, _json_object(part))
         try:
@@ -146,8 +158,9 @@ def check_head(frame: bytes) -> tuple[int, int, int, int]:
     return flags, seq, mono_ns, wall_ns
 
 
-def _parts(raw: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
+def _parts(whole: bytes) -> Iterator[tuple[int, memoryview]]:
+    """Views, so that a part with an unknown tag costs nothing."""
+    at, raw = 0, memoryview(whole)
     while at < len(raw):
         if len(raw) - at < _PART.size:
             raise FrameError("a frame of the recording is damaged: a part is cut short")
@@ -159,9 +172,9 @@ def _parts(raw: bytes) -> Iterator[tuple[int, bytes]]:
         at += n
 
 
-def _json_object(part: bytes) -> dict[str, Any]:
+def _json_object(part: memoryview) -> dict[str, Any]:
     try:
-        facts = foreign.loads(part)
+        facts = foreign.loads(bytes(part))
     except (ValueError, RecursionError):
         facts = None
     if not isinstance(facts, dict):

@@ -44,8 +44,10 @@ def _cut(host: HostState) -> bool:
 def state_text(host: HostState) -> str:
     """live, or what else it is and why."""
     again = f", again in {host.again_s:.0f} s" if host.again_s is not None else ""
+    if host.state == "asked":
+        return clean(host.reason or "no answer yet")
     reason = f": {clean(host.reason)}" if host.reason else ""
-    return {"asked": "no answer yet"}.get(host.state, host.state) + reason + again
+    return host.state + reason + again
 
 
 def clock_text(host: HostState) -> str:

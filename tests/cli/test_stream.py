@@ -91,6 +91,24 @@ def test_the_filter_is_decided_there_and_totals_are_of_all(
     assert "filter, column 7" in controlled.notes[-1]["error"]
 
 
+def test_settings_that_are_not_understood_are_a_note_and_change_nothing(
+    controlled: Streaming,
+) -> None:
+    wrong = [{"sort": "nope"}, {"filter": 5}, {"top": 1, "colour": "red"}]
+    for setting in wrong:
+        controlled.ask(set=setting)
+    controlled.ask(ping=1)
+    while not controlled.notes or len(controlled.notes) <= len(wrong):
+        controlled.read()
+    controlled.ticks(2)
+    said = [note["error"] for note in controlled.notes if "error" in note]
+    assert [text.split(" ")[0] for text in said] == ["sort:", "filter:", "no"]
+    model = controlled.feed.latest()
+    assert model is not None
+    assert model.totals.matched == controlled.feed.count()  # all are sent
+    assert controlled.process.poll() is None
+
+
 def test_it_ends_with_standard_input(controlled: Streaming) -> None:
     controlled.ask(set={})
     controlled.ticks(1)

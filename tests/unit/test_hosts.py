@@ -67,6 +67,13 @@ def test_the_command_has_the_host_as_one_word_behind_it_or_where_it_says() -> No
     assert pod.argv("p", words) == ["kubectl", "exec", "-i", "p", "--", "nettop", *words]
 
 
+def test_a_line_of_a_file_of_hosts_that_is_no_text_is_said(tmp_path: Path) -> None:
+    listed = tmp_path / "web"
+    listed.write_bytes(b"web-1\nweb-2 # good\nb\xffd\n")
+    with pytest.raises(UsageError, match=r"line 3 is no UTF-8 \(byte 0xff\)"):
+        take_hosts(["-H", f"@{listed}"])
+
+
 @given(
     offset=st.integers(-(10**18), 10**18),
     there=st.integers(0, 10**9),

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import threading
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nettop.commands.stream import settings_of
 from nettop.engine import lib
 from nettop.engine.frames import Section, Sections, of_sockets, sections_of
+from nettop.feed import Sort
 from nettop.hosts.sending import Control, Sender
 from nettop.hosts.wire import (
     HELLO,
@@ -29,7 +34,7 @@ from nettop.hosts.wire import (
 from nettop.query import FilterError, compile_filter
 from nettop.replay import RecordedNames
 from nettop.sample import Facts, Sample
-from nettop.store.frames import HEAD, MAGIC, SCHEMA, FrameWriter
+from nettop.store.frames import HEAD, MAGIC, SCHEMA, FrameError, FrameReader, FrameWriter
 from tests.unit.test_frames import CAPTURES, dump, messages_of
 
 HI = Hello("0.1.0", SCHEMA, "web-1", "6.18")
@@ -64,6 +69,9 @@ def test_messages_come_whole_however_they_are_cut(piece: int, noise: bytes) -> N
         (HELLO + b"{" * 9000, "first line has no end"),
         (HELLO + b'{"nettop":1}\n', "first line is damaged"),
         (hello_bytes(HI._replace(schema=99)), "schema 99, nettop 0.1.0 here reads up to"),
+        (b"motd\nnettop-stream 2 {}\n", "speaks stream 2, nettop 0.1.0 here stream 1: inst"),
+        (hello_bytes(HI).replace(b'"schema":1', b'"schema":true'), "first line is damaged"),
+        (hello_bytes(HI).replace(b'"schema":1', b'"schema":1%0400d' % 0), "first line is damaged"),
         (hello_bytes(HI) + b"motd of a login", "something else stands between"),
         (hello_bytes(HI) + HEAD.pack(MAGIC, 0, 1, 1, MOST_FRAME_BYTES + 1, 1, 1, 1), "64 MB"),
         (hello_bytes(HI) + struct.pack("<4sII", b"NTNO", 0, 1 << 30), "note is too long"),
@@ -74,6 +82,74 @@ def test_what_is_no_stream_is_said_in_one_line(data: bytes, says: str) -> None:
     with pytest.raises(StreamError, match=says) as error:
         messages(data)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("number", [10**400, 1 << 64, -(1 << 63) - 1, float("inf"), 1e300])
+def test_a_number_of_more_than_64_bits_is_refused_in_notes_and_facts(number: float) -> None:
+    with pytest.raises(StreamError, match=r"a note is damaged: .*(is too large|is no number)"):
+        messages(hello_bytes(HI) + note_bytes({"deep": [{"pong": number}]}))
+    parts = b'{"host":"a","skipped_ticks":%s}' % json.dumps(number).encode()
+    with pytest.raises(FrameError, match="its facts are no JSON object"):
+        FrameReader().sample(frame_of((2, parts)))
+    assert messages(hello_bytes(HI) + note_bytes({"a": (1 << 64) - 1, "b": -1.5}))
+
+
+def frame_of(*parts: tuple[int, bytes]) -> bytes:
+    """A key frame of parts: their tags and bytes."""
+    raw = b"".join(struct.pack("<II", tag, len(part)) + part for tag, part in parts)
+    body = zstandard.compress(raw)
+    head = HEAD.pack(MAGIC, 0, SCHEMA, 1, len(body), 1, 5, 6)
+    return MAGIC + struct.pack("<I", zlib.crc32(head[8:] + body)) + head[8:] + body
+
+
+def test_a_frame_that_unpacks_to_more_than_is_wanted_is_refused_before_it_is_unpacked() -> None:
+    facts = (2, b'{"host":"a"}')
+    assert FrameReader().sample(frame_of((99, bytes(1 << 20)), facts)).facts.host == "a"
+    bomb = frame_of((99, bytes(5 << 20)), facts)
+    assert len(bomb) < 10_000
+    with pytest.raises(FrameError, match="unpacks to 5 MB: at most 4 MB are read"):
+        FrameReader(most_bytes=4 << 20).sample(bomb)
+    assert FrameReader().sample(bomb).facts.host == "a"  # of a recording
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        (5, "takes an object"),
+        ({"colour": "red\x1b"}, "no setting 'colour'"),
+        ({"sort": "nope"}, "^sort: "),
+        ({"sort": 5}, "^sort: takes text"),
+        ({"filter": 5}, "^filter: takes text"),
+        ({"called": None}, "^called: takes text"),
+        ({"top": 0}, "^top: .*from 1 on"),
+        ({"top": 10**400}, "^top: .*from 1 on"),
+        ({"top": True}, "^top: takes a whole number"),
+        ({"top": 2.5}, "^top: takes a whole number"),
+        ({"all": 1}, "^all: takes true or false"),
+        ({"paused": "no"}, "^paused: takes true or false"),
+        ({"delay_s": 10**400}, "^delay_s: takes seconds"),
+        ({"delay_s": float("nan")}, "^delay_s: takes seconds"),
+        ({"delay_s": "1"}, "^delay_s: takes seconds"),
+        ({"focus": [True]}, "^focus: takes a list of cookies"),
+        ({"select": 7}, "^select: takes a list of cookies"),
+    ],
+)
+def test_a_setting_that_is_not_understood_is_said_in_one_line(wanted: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says) as error:
+        settings_of(wanted)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 300
+
+
+def test_settings_are_taken_as_a_link_sends_them() -> None:
+    wanted = {
+        "filter": None, "sort": "srtt:asc", "top": 500, "called": "a", "all": True,
+        "delay_s": 2.0, "paused": False, "focus": [7, 10**400], "select": [],
+    }  # fmt: skip
+    taken = settings_of(wanted)
+    assert taken | {"sort": None} == wanted | {"sort": None, "focus": [7]}
+    assert (taken["sort"].field.id, taken["sort"].descending) == ("srtt", False)
+    assert settings_of({"sort": None, "top": None}) == {"sort": Sort(), "top": None}
 
 
 @given(st.binary(max_size=400))
