@@ -224,12 +224,13 @@ def test_flags_are_cleared_whatever_hangs(
     space: str, ends: tuple[socket.socket, socket.socket], module: str, name: str, method: str
 ) -> None:
     """The event loop, which is to take them back, or the poller's thread, whose they are."""
-    code = HANGS.format(module=module, name=name, method=method, after=8)
+    # Later than the first whole picture.
+    code = HANGS.format(module=module, name=name, method=method, after=20)
     within = ["nsenter", f"--net=/run/netns/{space}"]
     screen = Screen("--tx-sample", "1", "-d", "0.1", code=code, within=within)
     try:
         screen.until(b"TCP health")
-        screen.read(2)
+        screen.read(3)
         assert flag_set(space, ends[0])
         screen.child.send_signal(signal.SIGTERM)
         assert screen.ended() == 128 + signal.SIGTERM

@@ -23,6 +23,7 @@ from nettop.replay import ReplayFeed
 from nettop.store.readable import ReadableFrames
 from nettop.store.recording import Recording
 from nettop.tui.app import NettopApp, ScreenOptions
+from nettop.tui.screens.main import MainScreen
 from nettop.tui.timeline import Kept
 from tests.tui.conftest import Running, Screen
 from tests.tui.test_screen import golden, painted
@@ -126,7 +127,11 @@ VIEWS: dict[str, tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("view", VIEWS)
-async def test_what_was_live_is_there_again(recording: Recording, view: str) -> None:
+async def test_what_was_live_is_there_again(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch, view: str
+) -> None:
+    # What will be stamped of what is chosen now is said of the present alone.
+    monkeypatch.setattr(MainScreen, "selects", False)
     feed = PlayedFeed(recording)
     async with looking(feed, 130, 60) as screen:
         await screen.press(*VIEWS[view])

@@ -10,7 +10,7 @@ from nettop.text import units
 from nettop.text.fields import FIELDS
 from nettop.tui.widgets.group_table import GroupTable
 from tests.fakes import FakeFeed
-from tests.tui.conftest import Running
+from tests.tui.conftest import Running, Screen
 
 
 async def test_fields_of_tcp_info_have_values_and_titles(running: Running) -> None:
@@ -66,9 +66,9 @@ async def test_a_group_says_how_its_worst_was_measured(running: Running) -> None
             screen.feed.find = found  # type: ignore[method-assign]
 
         flagged(Flag.OLDEST_UNREAD)
-        assert groups._line(group, False)[-1][0].endswith("unread ≥12s")
+        assert groups._line(group, None, selected=False)[-1][0].endswith("unread ≥12s")
         flagged(Flag.OLDEST_UNREAD | Flag.UNREAD_EXACT)
-        assert groups._line(group, False)[-1][0].endswith("unread 12.4s")
+        assert groups._line(group, None, selected=False)[-1][0].endswith("unread 12.4s")
 
 
 def _feed_with_events() -> tuple[FakeFeed, list[Row]]:
@@ -82,6 +82,15 @@ def _feed_with_events() -> tuple[FakeFeed, list[Row]]:
     return feed, rows
 
 
+async def _paged(screen: Screen) -> str:
+    """All that the detail shows from where it stands on."""
+    seen = [screen.text]
+    for _ in range(9):
+        await screen.press("pagedown")
+        seen.append(screen.text)
+    return "\n".join(seen)
+
+
 async def test_of_a_file_a_socket_has_its_own_events(running: Running) -> None:
     feed, _ = _feed_with_events()
     async with running(80, 24, feed=feed) as screen:
@@ -92,11 +101,12 @@ async def test_of_a_file_a_socket_has_its_own_events(running: Running) -> None:
         assert "event of socket 0" in screen.text
         assert "socket 1" not in screen.text
         assert "of nobody" not in screen.text
-        await screen.press("enter", *["pagedown"] * 9)
-        assert "event of socket 0" in screen.text
-        assert "socket 1" not in screen.text
-        await screen.press("down", *["pagedown"] * 9)
-        assert "event of socket 1" in screen.text
+        await screen.press("enter")
+        seen = await _paged(screen)
+        assert "event of socket 0" in seen
+        assert "socket 1" not in seen
+        await screen.press("down", *["pageup"] * 9)
+        assert "event of socket 1" in await _paged(screen)
         await screen.press("escape", "home", "x", "x")
         assert "event of socket 0" in screen.text
         assert "event of socket 1" in screen.text
