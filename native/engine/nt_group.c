@@ -71,7 +71,7 @@ static void key_of(struct nt_engine *e, int grouping, const struct nt_rec *rec, 
 	case NT_GROUP_PROGRAM:
 		nt_owner_of(e, rec, &owner);
 		k->proc.owner = owner.owner;
-		strncpy(k->proc.comm, owner.comm, sizeof(k->proc.comm) - 1);
+		memcpy(k->proc.comm, owner.comm, strnlen(owner.comm, sizeof(k->proc.comm) - 1));
 		break;
 	case NT_GROUP_REMOTE:
 		k->family = rec->family;

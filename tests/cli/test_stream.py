@@ -86,7 +86,8 @@ def test_the_filter_is_decided_there_and_totals_are_of_all(
 
     controlled.ask(set={"filter": "srtt >"})
     controlled.ask(set={"filter": f"dport = :{port} and host = a"})
-    while [row.rec.dport for row in controlled.feed.window(0, 100)] != [port]:
+    # What was sent before goes on for a while: who comes and goes has rates.
+    while port not in [row.rec.dport for row in controlled.feed.window(0, 100)]:
         controlled.ticks(1)
     assert "filter, column 7" in controlled.notes[-1]["error"]
 
