@@ -70,11 +70,10 @@ _NUMBERS = ("tcp_info", "skmem", "meminfo")
 _same = struct.Struct("<f").pack
 
 
-def write_json(
+def write_object(
     write: Write,
     model: Model,
-    rows: Iterable[tuple[Row, Detail | None]],
-    owners: Owners,
+    texts: Iterable[bytes | memoryview],
     *,
     filter_text: str | None = None,
     lines: bool = True,
@@ -87,32 +86,14 @@ def write_json(
     Args:
         write: takes bytes; its OSError comes through.
         model: the tick.
-        rows: sockets in order with their details; each is written and forgotten.
-        owners: all processes that hold a socket.
+        texts: the sockets in order, with between() between two of them; a piece may have many,
+            and is forgotten when the next one comes.
         filter_text: the filter in force.
         lines: a line per socket; without, the object is one line (NDJSON).
         events: what happened in the interval, newest first.
         beyond: events that such lists had no room for, so far.
-        of_hosts: of many hosts, the same two of each.
+        of_hosts: the same of each host, where there are several.
     """
-    write_object(
-        write, model, element_texts(rows, owners, lines=lines),
-        filter_text=filter_text, lines=lines, events=events, beyond=beyond, of_hosts=of_hosts,
-    )  # fmt: skip
-
-
-def write_object(
-    write: Write,
-    model: Model,
-    texts: Iterable[bytes | memoryview],
-    *,
-    filter_text: str | None = None,
-    lines: bool = True,
-    events: Iterable[Event] = (),
-    beyond: Mapping[EventType, int] | None = None,
-    of_hosts: Mapping[str, Happened] | None = None,
-) -> None:
-    """The same of elements that are text already, with between() between two of them."""
     outer = head_object(model, filter_text)
     if model.hosts:
         happened = of_hosts or {}

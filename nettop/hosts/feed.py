@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nettop.errors import NettopError
 from nettop.feed import BETWEEN_S, Grouping, Sort
@@ -50,6 +50,26 @@ class NoNames:
         return False
 
 
+class _MadeOf(NamedTuple):
+    """What rows were merged of."""
+
+    rows: int
+    details: bool
+    sort: Sort
+    ticks: list[tuple[int, Model | None, int]]  # which host, its tick, how many sockets
+
+    def same(self, other: _MadeOf) -> bool:
+        """Of the same ticks: models are compared as the objects that they are."""
+        if self[:3] != other[:3] or len(self.ticks) != len(other.ticks):
+            return False
+        return all(
+            host == host2 and model is model2 and count == count2
+            for (host, model, count), (host2, model2, count2) in zip(
+                self.ticks, other.ticks, strict=True
+            )
+        )
+
+
 class HostsFeed:
     """Rows, groups and distributions of the last ticks of all hosts that are live."""
 
@@ -89,7 +109,7 @@ class HostsFeed:
         self._used = [0] * len(argv_of)  # of these, by the last tick of all
         self._version = 0  # of all that a picture is made of
         self._model: tuple[int, Model] | None = None
-        self._rows: tuple[tuple[object, ...], list[_Pair]] | None = None
+        self._rows: tuple[_MadeOf, list[_Pair]] | None = None
         self._seq = 0
         self._on_model: Callable[[], None] | None = None
         self._announced = False
@@ -208,9 +228,10 @@ class HostsFeed:
         details = details or (field is not None and field.reads("info"))
         count = -(-count // _WINDOW) * _WINDOW
         live = self._live()
-        made_of = (count, details, self._sort, *((i, f.latest(), f.count()) for i, f in live))
+        ticks = [(i, f.latest(), f.count()) for i, f in live]
+        made_of = _MadeOf(count, details, self._sort, ticks)
         known = self._rows
-        if known is not None and _same(known[0], made_of):
+        if known is not None and known[0].same(made_of):
             return known[1]
         pairs: list[_Pair] = []
         for place, feed in live:
@@ -534,13 +555,3 @@ class HostsFeed:
         return all(
             self._ticks[i] > self._used[i] for i, link in enumerate(self._links) if link.live
         )
-
-
-def _same(a: tuple[object, ...], b: tuple[object, ...]) -> bool:
-    """Of the same ticks: models are compared as the objects that they are."""
-    if len(a) != len(b) or a[:3] != b[:3]:
-        return False
-    return all(
-        x[0] == y[0] and x[1] is y[1] and x[2] == y[2]  # type: ignore[index]
-        for x, y in zip(a[3:], b[3:], strict=True)
-    )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nettop.engine.wire import EMPTY_REC
+from nettop.export import jsonout
 from nettop.model.cost import Cost
 from nettop.model.evidence import SOURCES, Device, Evidence, HostTick, Mover, Process, Qdisc
 from nettop.model.tcpinfo import TAIL_6_18, decode
@@ -104,6 +105,15 @@ class Rows:
 
     def owners(self, row: Row) -> list[Proc]:
         return self._holders
+
+
+def write_json(
+    write: Callable[[bytes], object], model: Model, rows: Iterable[tuple[Row, Detail | None]],
+    owners: jsonout.Owners, *, filter_text: str | None = None, lines: bool = True,
+) -> None:  # fmt: skip
+    """Of rows as Python has them, as of a file's."""
+    texts = jsonout.element_texts(rows, owners, lines=lines)
+    jsonout.write_object(write, model, texts, filter_text=filter_text, lines=lines)
 
 
 def full_evidence() -> HostTick:

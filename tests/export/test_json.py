@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from nettop.export.jsonout import write_json
 from nettop.export.times import utc_text
 from nettop.model.tcpinfo import TCP_INFO
 from nettop.model.types import AF_INET6, Detail, Flag, Owner, Proc, Proto, Row, Verdict
 from nettop.text.fields import FIELDS
-from tests.export.make import HOSTILE, make_detail, make_model, make_row
+from tests.export.make import HOSTILE, make_detail, make_model, make_row, write_json
 from tests.export.schema import check
 
 

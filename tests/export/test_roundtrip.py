@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nettop.errors import NettopError
-from nettop.export.jsonout import write_json
 from nettop.export.keys import KEYS
 from nettop.export.load import load_snapshot
 from nettop.export.pack import COPIES
@@ -50,6 +49,7 @@ from nettop.query import compile_filter
 from nettop.text.fields import FIELDS, Field, Kind, resolved
 from nettop.text.words import WHO_NUMBERS
 from nettop.tui.panes.path import path_lines
+from tests.export import make
 from tests.export.make import HOSTILE, Rows, full_evidence, make_detail, make_model, make_row
 from tests.export.schema import check
 
@@ -127,7 +127,7 @@ def sockets(draw: st.DrawFn, cookie: int) -> tuple[Row, Detail | None]:
 
 def export(feed: Any, model: Any) -> bytes:
     out = io.BytesIO()
-    write_json(out.write, model, feed.rows_all(with_detail=True), feed.owners)
+    make.write_json(out.write, model, feed.rows_all(with_detail=True), feed.owners)
     return out.getvalue()
 
 
@@ -210,7 +210,7 @@ def test_every_key_of_the_head_is_written_and_read_back(tmp_path: Path) -> None:
     """And every part of it: what is written and never read would be lost in a file of a file."""
     out = io.BytesIO()
     feed = Rows([(make_row(), None)], [])
-    write_json(out.write, full_model(), feed.rows_all(), feed.owners, filter_text="dport > 0")
+    make.write_json(out.write, full_model(), feed.rows_all(), feed.owners, filter_text="dport > 0")
     first = json.loads(out.getvalue())
     check(first)
     # `hosts` is of many, and no file of these is opened.
@@ -220,7 +220,7 @@ def test_every_key_of_the_head_is_written_and_read_back(tmp_path: Path) -> None:
     again = io.BytesIO()
     model = got.latest()
     assert model is not None
-    write_json(again.write, model, got.rows_all(), got.owners, filter_text=got.filter_text)
+    make.write_json(again.write, model, got.rows_all(), got.owners, filter_text=got.filter_text)
     second = json.loads(again.getvalue())
     for key in documented - {"sockets"}:
         assert second.get(key) == first[key], key

@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from nettop.errors import NettopError
-from nettop.export.jsonout import write_json
 from nettop.export.load import load_snapshot
 from nettop.filefeed import FileFeed
 from nettop.tui.app import NettopApp, ScreenOptions
+from tests.export.make import write_json
 from tests.fakes import SESSION
 
 KEYS = ("enter", "escape", "t", "v", "question_mark", "j", "G", "s", "z", "1", "2", "3", "4",

@@ -555,11 +555,11 @@ def test_the_engine_judges_by_the_cause_from_the_first_tick_that_holds() -> None
     sender.engine.causes([OWN_QUEUE], [])
     row = sender.tick(OWN_QUEUE)
     assert (who_text(row), why_text(row), row.verdicts) == ("kern", "qdisc 70.0ms", [Verdict.QDISC])
-    told = explain(row, None, make_model(causes={1: OWN_QUEUE}), None)
-    assert "(70.0ms) is most of the 80.0ms that srtt is over its minimum" in told.evidence
+    said = explain(row, None, make_model(causes={1: OWN_QUEUE}), None)
+    assert "(70.0ms) is most of the 80.0ms that srtt is over its minimum" in said.evidence
     longer = replace(row, rec=row.rec._replace(rtt_us=60_000))
-    told = explain(longer, None, make_model(causes={1: OWN_QUEUE}), None)
-    assert "is all of what srtt is over its minimum" in told.evidence
+    said = explain(longer, None, make_model(causes={1: OWN_QUEUE}), None)
+    assert "is all of what srtt is over its minimum" in said.evidence
     row = sender.tick()  # it was judged by the cause that was found before
     assert who_text(row) == "kern"
     assert [who_text(sender.tick()) for _ in range(3)][-1] == "net"
