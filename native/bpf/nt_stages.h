@@ -29,6 +29,12 @@ enum nt_tx_flag {
 	NT_TX_FOREIGN = 2, /* it was set before: another tool's, left as it is */
 };
 
+/* This host dropped it, so that a stage would span the time until it was sent again. */
+enum nt_tx_dropped {
+	NT_TX_DROPPED_TCP = 1,	 /* before a device's queue had it */
+	NT_TX_DROPPED_QDISC = 2, /* before a driver had it */
+};
+
 /* What nettop did with a socket, and the send that is being copied, under the socket's lock. */
 struct nt_tx_mark {
 	__u64 cookie;
@@ -59,10 +65,11 @@ struct nt_tx_pending {
 	__u64 copied_ns; /* 0: nothing here */
 	__u64 sched_ns;
 	__u64 first_ns, last_ns; /* departures by software's clock */
-	__u32 departures;
-	__u32 tskey;  /* sequence number of the last byte; 0 is legal */
-	__u32 nth;    /* stamped send of its socket, from 1; by tracepoints its first device */
-	__u32 merged; /* of those before it */
+	__u16 departures;
+	__u16 dropped; /* enum nt_tx_dropped */
+	__u32 tskey;   /* sequence number of the last byte; 0 is legal */
+	__u32 nth;     /* stamped send of its socket, from 1; by tracepoints its first device */
+	__u32 merged;  /* of those before it */
 };
 
 struct nt_tx_key {

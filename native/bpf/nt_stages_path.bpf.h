@@ -61,8 +61,8 @@ static __always_inline struct nt_tx_mark *mark_of(struct sock *sk)
 	return m;
 }
 
-/* Its protocol, if it is one that is followed here; time-wait and request sockets are none. */
-static __always_inline u32 followed(const struct sock *sk)
+/* Its protocol, TCP or UDP; time-wait and request sockets are none. */
+static __always_inline u32 ours(const struct sock *sk)
 {
 	u32 family = sk->__sk_common.skc_family, state = sk->__sk_common.skc_state;
 
@@ -71,8 +71,44 @@ static __always_inline u32 followed(const struct sock *sk)
 		return 0;
 	u32 protocol = sk->sk_protocol;
 
-	return protocol == NT_IPPROTO_UDP || (!by_stamps && protocol == NT_IPPROTO_TCP) ? protocol :
-											  0;
+	return protocol == NT_IPPROTO_UDP || protocol == NT_IPPROTO_TCP ? protocol : 0;
+}
+
+/* The same, if it is one that is followed from queue to driver. */
+static __always_inline u32 followed(const struct sock *sk)
+{
+	u32 protocol = ours(sk);
+
+	return by_stamps && protocol == NT_IPPROTO_TCP ? 0 : protocol;
+}
+
+/* The one that its last byte is in, by its stamp's key or by the sequence numbers that it carries. */
+static __always_inline void dropped_segment(struct nt_tx_sock *s, const struct sock *sk,
+					    const struct sk_buff *skb)
+{
+	struct segment at;
+
+	if (by_stamps) {
+		const struct skb_shared_info *info =
+			(const void *)(skb->head + BPF_CORE_READ(skb, end));
+
+		if (!(BPF_CORE_READ(info, tx_flags) & SKB_BPF))
+			return;
+		struct nt_tx_pending *p = find(s, BPF_CORE_READ(info, tskey));
+
+		if (p)
+			not_sent(p);
+		return;
+	}
+	if (!segment_of(skb, sk, &at))
+		return;
+#pragma unroll
+	for (u32 i = 0; i < NT_TX_RING; i++) {
+		struct nt_tx_pending *p = &s->ring[i];
+
+		if (p->copied_ns && (s32)(p->tskey - at.seq) > 0 && (s32)(at.end - p->tskey) >= 0)
+			not_sent(p);
+	}
 }
 
 #include "nt_stages_udp.bpf.h"
@@ -221,7 +257,7 @@ int BPF_PROG(stages_probe, struct sock *sk, struct sk_buff *skb)
 
 		if (!p->copied_ns || (s32)(ack - p->tskey) < 0)
 			continue;
-		if (p->first_ns)
+		if (p->first_ns && !(p->dropped & NT_TX_DROPPED_QDISC))
 			put(r, f, NT_PART_QDISC, p->sched_ns, p->first_ns);
 		if (p->last_ns)
 			put(r, f, NT_PART_ACK, p->last_ns, now);

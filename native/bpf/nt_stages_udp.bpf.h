@@ -256,21 +256,10 @@ int BPF_PROG(stages_given, struct sk_buff *skb, int rc)
 	return 0;
 }
 
-/* A datagram that a queue dropped. */
-SEC("tp_btf/kfree_skb")
-int BPF_PROG(stages_drop, struct sk_buff *skb)
+static __always_inline void dropped_datagram(struct sk_buff *skb, u64 cookie,
+					     struct nt_tx_counts *c)
 {
-	struct sock *sk = skb->sk;
 	u64 key = (u64)skb;
-
-	if (!sk || skb->skb_iif || followed(sk) != NT_IPPROTO_UDP)
-		return 0;
-	struct nt_tx_mark *m = bpf_sk_storage_get(&marks, sk, 0, 0);
-	struct nt_tx_counts *c = this_cpu();
-
-	if (!m || !c)
-		return 0;
-	u64 cookie = m->cookie;
 	struct flight *f = bpf_map_lookup_elem(&flights, &key);
 	struct nt_tx_datagrams *d = bpf_map_lookup_elem(&datagrams, &cookie);
 
@@ -278,6 +267,31 @@ int BPF_PROG(stages_drop, struct sk_buff *skb)
 		settle(key, f, 0, c);
 	else if (d)
 		segment_gone(d, d->next - 1, 0, c); /* a queue drops what it was just given */
+}
+
+/* What this host drops on its way out, a firewall or a queue. */
+SEC("tp_btf/kfree_skb")
+int BPF_PROG(stages_drop, struct sk_buff *skb)
+{
+	struct sock *sk = skb->sk;
+	u32 protocol = sk && !skb->skb_iif ? ours(sk) : 0;
+
+	if (!protocol)
+		return 0;
+	struct nt_tx_mark *m = bpf_sk_storage_get(&marks, sk, 0, 0);
+	struct nt_tx_counts *c = this_cpu();
+
+	if (!m || !c)
+		return 0;
+	c->runs++;
+	if (protocol == NT_IPPROTO_UDP) {
+		dropped_datagram(skb, m->cookie, c);
+		return 0;
+	}
+	struct nt_tx_sock *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+
+	if (s)
+		dropped_segment(s, sk, skb);
 	return 0;
 }
 

@@ -360,9 +360,9 @@ static __always_inline void acknowledged(struct nt_tx_sock *s, u32 tskey, struct
 		if (p->sndbuf_ns)
 			put(r, f, NT_PART_SNDBUF, 0, p->sndbuf_ns);
 	}
-	if (p->sched_ns)
+	if (p->sched_ns && !(p->dropped & NT_TX_DROPPED_TCP))
 		put(r, f, NT_PART_TCP, p->copied_ns, p->sched_ns);
-	if (p->sched_ns && p->first_ns)
+	if (p->sched_ns && p->first_ns && !(p->dropped & NT_TX_DROPPED_QDISC))
 		put(r, f, NT_PART_QDISC, p->sched_ns, p->first_ns);
 	if (p->last_ns)
 		put(r, f, NT_PART_ACK, p->last_ns, now);
@@ -476,6 +476,14 @@ int stages_ops(struct bpf_sock_ops *ops)
 		p->departures++;
 	}
 	return 1;
+}
+
+static __always_inline void not_sent(struct nt_tx_pending *p)
+{
+	if (!p->sched_ns)
+		p->dropped |= NT_TX_DROPPED_TCP;
+	else if (!p->first_ns)
+		p->dropped |= NT_TX_DROPPED_QDISC;
 }
 
 /* Puts the selection in force: sets the flag where it is wanted, clears it where it was ours. */

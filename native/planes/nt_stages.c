@@ -228,10 +228,9 @@ void nt_tx_detach_path(struct nt_stages *s)
 	bpf_link__destroy(skel->links.stages_queue);
 	bpf_link__destroy(skel->links.stages_leave);
 	bpf_link__destroy(skel->links.stages_given);
-	bpf_link__destroy(skel->links.stages_drop);
 	bpf_link__destroy(skel->links.stages_probe);
 	skel->links.stages_queue = skel->links.stages_leave = NULL;
-	skel->links.stages_drop = skel->links.stages_probe = skel->links.stages_given = NULL;
+	skel->links.stages_probe = skel->links.stages_given = NULL;
 }
 
 void nt_stages_detach(struct nt_stages *s)
@@ -239,7 +238,9 @@ void nt_stages_detach(struct nt_stages *s)
 	pthread_mutex_lock(&s->lock);
 	bpf_link__destroy(s->skel->links.stages_ops);
 	bpf_link__destroy(s->skel->links.stages_copy);
+	bpf_link__destroy(s->skel->links.stages_drop);
 	s->skel->links.stages_ops = s->skel->links.stages_copy = NULL;
+	s->skel->links.stages_drop = NULL;
 	nt_tx_detach_path(s);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -252,7 +253,6 @@ static int attach_path(struct nt_stages *s)
 		struct bpf_program *program;
 		struct bpf_link **link;
 	} parts[] = {
-		{ skel->progs.stages_drop, &skel->links.stages_drop },
 		{ skel->progs.stages_given, &skel->links.stages_given },
 		{ skel->progs.stages_leave, &skel->links.stages_leave },
 		{ skel->progs.stages_queue, &skel->links.stages_queue },
@@ -274,6 +274,14 @@ static int attach(struct nt_stages *s, char *why, uint32_t n_why)
 	struct stages_bpf *skel = s->skel;
 	int err = 0;
 
+	if (!skel->links.stages_drop && bpf_program__autoload(skel->progs.stages_drop)) {
+		skel->links.stages_drop = bpf_program__attach(skel->progs.stages_drop);
+		if (!skel->links.stages_drop) {
+			err = -errno;
+			snprintf(why, n_why, "attaching to what is dropped: %s", strerror(-err));
+			return err;
+		}
+	}
 	if (s->method == NT_STAGES_TRACEPOINTS) {
 		err = attach_path(s);
 		if (err)

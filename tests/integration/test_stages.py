@@ -16,7 +16,7 @@ from nettop.poller import LiveFeed
 from nettop.sources.nics import Placed
 from nettop.stamps import Flight, Flights, StampedSocket
 from nettop.text.evidence import STAMPED_BY_ITSELF
-from tests.integration.namespaces import inside, needs_root
+from tests.integration.namespaces import inside, needs_root, run
 from tests.integration.sends import (
     ABS_NS,
     BURST,
@@ -331,6 +331,51 @@ def test_a_peer_out_of_reach_is_retransmissions(
     assert plane.tx_resent == resent
     assert plane.tx[Stage.TOTAL].max_ns == pytest.approx(took, rel=REL, abs=2 * MS)
     assert plane.tx[Stage.ACK].max_ns < 100 * MS, "counts from the last departure"
+
+
+def resent_later(sender: socket.socket, receiver: socket.socket, size: int) -> float:
+    """A send of which the first packet does not leave this host; how long it took to arrive."""
+    begun = time.monotonic_ns()
+    sender.sendall(b"x" * size)
+    take(receiver, size)
+    took = time.monotonic_ns() - begun
+    assert took > 100 * MS, "it was not sent again"
+    time.sleep(0.05)
+    return took
+
+
+def test_the_wait_in_a_queue_does_not_span_what_it_dropped(veth: tuple[str, str]) -> None:
+    sender, receiver = connection(*veth, "10.9.0.2")
+    other = inside(veth[0], lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    with sender, receiver, other, shaped(veth[0], latency="5ms"), feed_of(veth[0]) as feed:
+        select(feed, sender)
+        for _ in range(50):  # it is full: no room for so large a segment
+            other.sendto(b"x" * 1000, ("10.9.0.2", 9))
+        took = resent_later(sender, receiver, 1400)
+        plane = sent(feed, sender)
+    assert (plane.tx_sends, plane.tx_open) == (1, 0)
+    assert plane.tx[Stage.QDISC].count == 0, "298 ms, where no packet waits for more than 5"
+    assert plane.tx[Stage.TCP].count == 1
+    assert plane.tx[Stage.TCP].max_ns < 5 * MS
+    assert plane.tx[Stage.TOTAL].max_ns == pytest.approx(took, rel=REL, abs=2 * MS)
+
+
+def test_the_time_in_tcp_does_not_span_what_a_firewall_dropped(veth: tuple[str, str]) -> None:
+    sender, receiver = connection(*veth, "10.9.0.2")
+    rule = ("OUTPUT", "-p", "tcp", "-m", "length", "--length", "500:", "-j", "DROP")
+    with sender, receiver, feed_of(veth[0]) as feed:
+        select(feed, sender)
+        run("ip", "netns", "exec", veth[0], "iptables", "-A", *rule)
+        ends = threading.Timer(0.1, run, ("ip", "netns", "exec", veth[0], "iptables", "-D", *rule))
+        ends.start()
+        took = resent_later(sender, receiver, 1000)
+        ends.join()
+        plane = sent(feed, sender)
+    assert (plane.tx_sends, plane.tx_open) == (1, 0)
+    assert plane.tx[Stage.TCP].count == 0
+    assert plane.tx[Stage.QDISC].count == 1
+    assert plane.tx[Stage.QDISC].max_ns < 50 * MS
+    assert plane.tx[Stage.TOTAL].max_ns == pytest.approx(took, rel=REL, abs=2 * MS)
 
 
 def test_macvlan_is_one_send(veth: tuple[str, str]) -> None:
