@@ -29,6 +29,15 @@ static uint64_t sum_of(const struct nt_plane *p, enum nt_stage stage, uint32_t *
 	return p->tx[stage].sum_ns;
 }
 
+/* Two large datagrams, or some small ones, with what the kernel adds to each. */
+#define QUEUED_LEAST 4096
+
+/* What a UDP socket sent stays its own until a driver has it; TCP keeps its data until the ACK. */
+static uint32_t queued_bytes(const struct nt_rec *r)
+{
+	return r->proto == NT_PROTO_UDP ? r->wqueue : 0;
+}
+
 static void put(struct nt_engine *e, uint32_t at, struct nt_candidate *ret)
 {
 	const struct nt_rec *r = nt_rec_at(&e->table, at);
@@ -48,6 +57,7 @@ static void put(struct nt_engine *e, uint32_t at, struct nt_candidate *ret)
 		.total_retrans = r->total_retrans,
 		.acked_bytes = r->bytes_acked < UINT32_MAX ? (uint32_t)r->bytes_acked : UINT32_MAX,
 		.dropped_here = dropped ? dropped->by[NT_D_HERE] : 0,
+		.queued_bytes = queued_bytes(r),
 		.verdict_value = r->verdict_value,
 		.sport = r->sport,
 		.dport = r->dport,
@@ -100,7 +110,8 @@ int nt_candidates(struct nt_engine *e, struct nt_candidate *ret, uint32_t max)
 		const struct nt_rec *r = nt_rec_at(&e->table, i);
 
 		/* What holds in this interval alone may be a verdict in the next. */
-		if (!((r->verdicts | r->verdict_past[0]) & ~(1U << NT_V_CWND)) && !lost_here(e, r))
+		if (!((r->verdicts | r->verdict_past[0]) & ~(1U << NT_V_CWND)) &&
+		    queued_bytes(r) < QUEUED_LEAST && !lost_here(e, r))
 			continue;
 		if (n == cap) {
 			struct place *more = realloc(places, (cap + 256) * sizeof(*more));

@@ -155,6 +155,7 @@ struct nt_candidate {
 	uint32_t unread_ms;	     /* age of the oldest unread data, or less */
 	uint32_t rcvbuf, sndbuf;     /* bytes; 0 not known */
 	uint32_t dropped_here; /* its packets that this host itself dropped, of the interval */
+	uint32_t queued_bytes; /* of its datagrams that stand in queues of this host, at the sweep */
 	uint32_t total_retrans;
 	uint32_t acked_bytes; /* since it opened, the SYN counts as one; UINT32_MAX: that, or more */
 	float verdict_value;
@@ -166,7 +167,7 @@ struct nt_candidate {
 };
 /*
  * The sockets that are watch or unwell, or may be in the next interval, or of which this host dropped
- * packets on their way out. Returns how many there are; at most max are filled, the worst if there
+ * packets on their way out, or of whose datagrams several stand in its queues. Returns how many there are; at most max are filled, the worst if there
  * are more.
  */
 int nt_candidates(struct nt_engine *e, struct nt_candidate *ret, uint32_t max);

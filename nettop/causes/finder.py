@@ -65,8 +65,8 @@ class Finder:
         self._scene.enter(tick, candidates, mono_ns=mono_ns, events=events)
         before, self._found = self._found, {}
         for socket in candidates:
-            held, dropped = socket.held | socket.verdicts, self._scene.dropped(socket)
-            for rule in asked_of(held, dropped):
+            held, signs = socket.held | socket.verdicts, self._scene.signs(socket)
+            for rule in asked_of(held, signs):
                 cause = rule.cause(socket, self._scene)
                 if cause is not None:
                     self._found[socket.cookie] = cause, mono_ns

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
 
-from nettop.causes.scene import IFF_LOWER_UP, IFF_UP, TCP_LISTEN, DeviceKey, Scene
+from nettop.causes.scene import (
+    DROPPED,
+    IFF_LOWER_UP,
+    IFF_UP,
+    QUEUED,
+    TCP_LISTEN,
+    DeviceKey,
+    QueueWait,
+    Scene,
+)
 from nettop.model.causes import Candidate, Cause, Evidence
 from nettop.model.types import AF_INET, WHO_MAYBE, Because, Proto, Verdict, Who
 from nettop.text import units
@@ -16,6 +25,7 @@ from nettop.text.evidence import STATES
 _LOSSES = (Verdict.LOSS, Verdict.RTO)
 _SENDING = (Verdict.RTO, Verdict.LOSS, Verdict.RTT, Verdict.SNDBUF)
 _READING = (Verdict.UNREAD, Verdict.READS, Verdict.ACCEPT)
+QUEUE_NS = 5 * 10**6  # of a mean wait in the own queue, from which on it counts: as of a stage
 LONG_NS = 10 * 10**6  # over its minimum, and twice that or more: a long round trip
 LEAST_OPENING = 3  # connections to one port, without an answer at once
 FIRST_BYTES = 537  # the SYN counts as one; a first message that fits every path
@@ -46,7 +56,7 @@ class Rule:
     explains: the verdicts that it is the cause of, where it holds.
     needs: what has to be read for it, by the names of sources.
     find: None where it does not hold, or where what it needs is not known.
-    imposes: it holds where none of these verdicts does.
+    imposes: it holds where none of these verdicts does, of sockets with one of these signs.
     stays: where it was found once it is kept for some seconds.
     """
 
@@ -55,7 +65,7 @@ class Rule:
     because: Because
     needs: tuple[str, ...]
     find: Callable[[Candidate, Scene], Found | None]
-    imposes: bool = False
+    imposes: int = 0  # Scene.signs
     stays: bool = True
     mask: int = field(init=False)  # of explains
 
@@ -79,7 +89,7 @@ class Rule:
             ruled_out=found.ruled_out,
             next_step=found.next_step,
             value=found.value,
-            imposes=self.imposes,
+            imposes=bool(self.imposes),
             stays=self.stays,
             shared=(self.name, found.shared),
             party=found.party,
@@ -172,6 +182,28 @@ def _refused(socket: Candidate, scene: Scene) -> Found | None:
                  shared=socket.netns)  # fmt: skip
 
 
+def _waits(wait: QueueWait, name: str) -> str:
+    return (
+        f"{units.size(wait.backlog_bytes)} wait in the {wait.kind} of {name}, which sends "
+        f"{units.rate(wait.bytes_per_s)}B/s, so {units.time(wait.wait_ns)} long"
+    )
+
+
+def _datagrams(socket: Candidate, scene: Scene) -> Found | None:
+    """What it sends stands in this host's queue; nothing answers a datagram, so no round trip says
+    it, and where its sends are measured they say it themselves."""
+    key = scene.queue_key(socket)
+    wait = scene.queue_wait(key) if key and not socket.qdisc_count else None
+    if key is None or wait is None or wait.wait_ns < QUEUE_NS:
+        return None
+    name = _name(key, scene)
+    evidence = [Evidence("host", _waits(wait, name), wait.wait_ns, "ns")]
+    if socket.queued_bytes:
+        said = f"{units.size(socket.queued_bytes)} of what it sent had not left this host"
+        evidence.append(Evidence("diag", said, socket.queued_bytes, "bytes"))
+    return Found(tuple(evidence), Who.KERN, wait.wait_ns / 1e6, shared=key, party=name)
+
+
 def _queue(socket: Candidate, scene: Scene) -> Found | None:
     """Its own host's queue takes half or more of what srtt is over its minimum."""
     over_ns = (socket.rtt_us - socket.min_rtt_us) * 1e3
@@ -196,12 +228,7 @@ def _queue(socket: Candidate, scene: Scene) -> Found | None:
         if wait is None:
             return None
         spent_ns = wait.wait_ns
-        evidence = Evidence(
-            "host",
-            f"{units.size(wait.backlog_bytes)} wait in the {wait.kind} of {name}, which sends "
-            f"{units.rate(wait.bytes_per_s)}B/s, so {units.time(spent_ns)} long; {over}",
-            spent_ns, "ns",
-        )  # fmt: skip
+        evidence = Evidence("host", f"{_waits(wait, name)}; {over}", spent_ns, "ns")
     if spent_ns * 2 < over_ns:
         return None
     # What waits now is not quite what srtt is of, and no path is shorter than its minimum.
@@ -351,15 +378,25 @@ def _half_open(socket: Candidate, scene: Scene) -> Found | None:
         return None
     said = (
         f"its namespace refused {drops} handshakes, most while accept queues had room: its queue "
-        "of half-open connections is full, as peers do not complete theirs or the path loses them"
+        "of half-open connections is full, as peers do not complete theirs"
     )
-    ruled_out = Evidence("host", "the program (its accept queue has room)")
+    ruled_out = [Evidence("host", "the program (its accept queue has room)")]
+    again = scene.counted_lately(socket.netns, "TcpRetransSegs")
+    syns = scene.counted_lately(socket.netns, "TcpExtTCPSynRetrans")
+    # A path that loses so many answers to SYNs loses data as well.
+    peers = syns >= LEAST_DROPS and syns * 2 >= again
+    if peers:
+        path = f"the path (of {again} segments sent again {syns} are answers to SYNs, not data)"
+        ruled_out.append(Evidence("host", path, syns, "count"))
+    else:
+        said += " or the path loses them"
     step = (
         "ss -tn state syn-recv: who does not complete; sysctl net.ipv4.tcp_syncookies "
         "net.ipv4.tcp_max_syn_backlog"
     )
-    return Found((Evidence("host", said, drops, "count"),), Who.PEER | WHO_MAYBE,
-                 ruled_out=(ruled_out,), next_step=step, shared=socket.cookie)  # fmt: skip
+    return Found((Evidence("host", said, drops, "count"),),
+                 Who.PEER if peers else Who.PEER | WHO_MAYBE,
+                 ruled_out=tuple(ruled_out), next_step=step, shared=socket.cookie)  # fmt: skip
 
 
 def _stopped(socket: Candidate, scene: Scene) -> Found | None:
@@ -409,9 +446,11 @@ RULES = (
     Rule("link", _SENDING, Because.CARRIER, ("routes", "devices"), _link),
     Rule("connections_full", _LOSSES, Because.HERE, ("events", "conntrack"), _connections),
     Rule("neighbours_full", _LOSSES, Because.HERE, ("events", "neighbours"), _neighbours),
-    Rule("refused_here", (Verdict.DROPS,), Because.HERE, ("events",), _refused, imposes=True),
+    Rule("refused_here", (Verdict.DROPS,), Because.HERE, ("events",), _refused, imposes=DROPPED),
     Rule("own_queue", (Verdict.QDISC, Verdict.RTT, Verdict.CWND), Because.QUEUE,
          ("routes", "qdiscs"), _queue),
+    Rule("own_queue_datagrams", (Verdict.QDISC,), Because.QUEUE, ("routes", "qdiscs"), _datagrams,
+         imposes=QUEUED),
     Rule("resends_refused", _LOSSES, Because.HERE, ("events", "counters"), _resends_refused),
     Rule("queue_drops", _LOSSES, Because.HERE, ("routes", "qdiscs"), _queue_drops),
     Rule("not_accepted", _LOSSES[::-1], Because.NOT_ACCEPTED, ("diag",), _not_accepted),
@@ -428,11 +467,11 @@ RULES = (
 
 
 @cache
-def asked_of(held: int, dropped: bool) -> tuple[Rule, ...]:
+def asked_of(held: int, signs: int) -> tuple[Rule, ...]:
     """The rules that may say something of a socket.
 
     Args:
         held: 1 << Verdict, of those that are active or may soon be.
-        dropped: this host dropped packets of it a short time ago.
+        signs: as Scene.signs.
     """
-    return tuple(r for r in RULES if r.mask & held or (r.imposes and dropped))
+    return tuple(r for r in RULES if r.mask & held or r.imposes & signs)

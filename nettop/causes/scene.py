@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from nettop.model.causes import Candidate
-from nettop.model.evidence import NO_TICK, Device, HostTick, Process
+from nettop.model.evidence import NO_TICK, Device, HostTick, Numbers, Process
 from nettop.model.types import Proto, Verdict, Who
 
 READS = 5  # of qdiscs and of processes' states, that are taken together
@@ -15,6 +15,8 @@ LOOKS = 3  # at a queue, between two reads, that say as much as two reads
 LOOKED_AFTER_NS = 5 * 10**9  # so long a queue may take until it is read; then it is not known
 CARRIER_STAYS_NS = 10 * 10**9  # so long a link that came back is a cause of what it left behind
 DROPS_NS = 10 * 10**9  # packets dropped here count together so long
+QUEUED_NS = 5 * 10**9  # so long a socket whose datagrams stood in a queue may send by it again
+DROPPED, QUEUED = 1, 2  # what a socket that holds nothing may be asked for: Scene.signs
 SILENT_NS = 10 * 10**9  # so long a port that took nothing up stands for the next connections to it
 TCP_ESTABLISHED, TCP_LISTEN, LOOPBACK = 1, 10, 1
 IFF_UP, IFF_LOWER_UP = 1, 1 << 16
@@ -81,6 +83,9 @@ class Scene:
         self._carrier: dict[DeviceKey, int] = {}  # → when it last changed
         self._states: dict[int, deque[str]] = {}  # pid → the state that all threads had, or ""
         self._dropped: dict[int, deque[_Dropped]] = {}
+        self._queued_ns: dict[int, int] = {}  # cookie → when its datagrams last stood in a queue
+        self._counters_ns = 0
+        self._counted: deque[Mapping[int, Numbers]] = deque(maxlen=READS)
         self._candidates: Sequence[Candidate] = ()
         self._ends: dict[_Ends, list[Candidate]] = {}  # made when it is asked for
         self._ports: dict[_Port, list[bool]] = {}  # the same
@@ -96,6 +101,8 @@ class Scene:
         self._enter_devices()
         self._enter_states()
         self._enter_drops(candidates)
+        self._enter_queued(candidates)
+        self._enter_counted()
         self._enter_receivers()
         self._enter_silent(candidates)
         self._ends, self._ports, self._candidates = {}, {}, candidates
@@ -136,6 +143,15 @@ class Scene:
         backlog, per_s = sum(r.backlog_bytes * r.looks for r in reads) / looks, sent / seconds
         kind = next((q.kind for q in self._qdiscs_of(key) if q.parent == "root"), kinds[0])
         return QueueWait(backlog / per_s * 1e9, kind, backlog, per_s)
+
+    def queue_key(self, socket: Candidate) -> DeviceKey | None:
+        """The device in whose queue its datagrams stand: that of its peer, or of a socket without
+        one the only device of its namespace where anything waits."""
+        key = self.device_key(socket)
+        if key is not None or socket.dport:
+            return key
+        filled = [k for k in self._queues if k[0] == socket.netns]
+        return filled[0] if len(filled) == 1 else None
 
     def queue_undecided(self, socket: Candidate) -> bool:
         """Its round trip is long since a short time ago, and the queue that it sends by may be the
@@ -249,9 +265,11 @@ class Scene:
 
     # --- packets ---
 
-    def dropped(self, socket: Candidate) -> bool:
-        """This host dropped packets of it a short time ago."""
-        return socket.cookie in self._dropped
+    def signs(self, socket: Candidate) -> int:
+        """DROPPED: this host dropped packets of it a short time ago; QUEUED: its datagrams stood in
+        a queue of this host."""
+        dropped = DROPPED if socket.cookie in self._dropped else 0
+        return dropped | (QUEUED if socket.cookie in self._queued_ns else 0)
 
     def refused(self, socket: Candidate) -> tuple[int, int, float] | None:
         """Packets of 10 s that this host dropped, segments that TCP sent again meanwhile, and
@@ -272,6 +290,13 @@ class Scene:
                 seen.popleft()
             if not seen:
                 del self._dropped[cookie]
+
+    def _enter_queued(self, candidates: Sequence[Candidate]) -> None:
+        for socket in candidates:
+            if socket.queued_bytes:
+                self._queued_ns[socket.cookie] = self.mono_ns
+        for cookie in [c for c, at in self._queued_ns.items() if self.mono_ns - at >= QUEUED_NS]:
+            del self._queued_ns[cookie]
 
     def other_end(self, socket: Candidate) -> Candidate | None:
         """That of the same connection, where it is held for ill too; None: not here, or not one."""
@@ -350,6 +375,16 @@ class Scene:
     def counted(self, netns: int) -> Mapping[str, int]:
         """What the namespace's counters moved by."""
         return self.tick.moved.counters.get(netns, {})
+
+    def counted_lately(self, netns: int, counter: str) -> int:
+        """What it moved by in the reads that are kept."""
+        return sum(moved.get(netns, {}).get(counter, 0) for moved in self._counted)
+
+    def _enter_counted(self) -> None:
+        at = self.tick.now.read_ns.get("counters", 0)
+        if at != self._counters_ns:
+            self._counters_ns = at
+            self._counted.append(self.tick.moved.counters)
 
 
 class _Named(NamedTuple):

@@ -41,6 +41,7 @@ class Candidate(NamedTuple):
     rcvbuf: int  # bytes; 0: not known
     sndbuf: int
     dropped_here: int  # its packets that this host itself dropped, of the interval
+    queued_bytes: int  # of its datagrams in queues of this host, with what the kernel adds
     total_retrans: int
     acked_bytes: int  # since it opened, the SYN counts as one; of 4 GB or more no more is said
     verdict_value: float

@@ -100,7 +100,7 @@ class HostEvidence:
             for netns, found in qdiscs.items():
                 if netns in self._looked_at:
                     self._note(netns, found)
-            self._queue_looks = self._queues(sick)
+            self._queue_looks = self._queues(sick, qdiscs)
         receivers, routes, sysctls = self._for_sick(last, files, sick)
         self._last = Evidence(
             counters,
@@ -174,10 +174,13 @@ class HostEvidence:
                 of = self._looks.setdefault(netns, {}).setdefault(qdisc.ifindex, [])
                 of.append(qdisc.numbers.get("backlog_bytes", 0))
 
-    def _queues(self, sick: Sequence[Candidate]) -> dict[int, dict[int, Numbers]]:
+    def _queues(
+        self, sick: Sequence[Candidate], qdiscs: Mapping[int, Mapping[str, Qdisc]]
+    ) -> dict[int, dict[int, Numbers]]:
         """What the looks since the read before saw; where to look until the next one."""
         looks, self._looks = self._looks, {}
         wanted = {s.netns for s in sick if s.holds(Verdict.RTT, Verdict.QDISC)}
+        wanted |= {s.netns for s in sick if s.queued_bytes and _any_waits(qdiscs.get(s.netns, {}))}
         self._looked_at = frozenset(wanted if self._clock() >= self._looks_rest else ())
         return {
             netns: {
@@ -282,6 +285,10 @@ class HostEvidence:
             reason = NO_ROUTE.format(refused, len(files))
         self._say(source, reason, left_out)
         return out
+
+
+def _any_waits(qdiscs: Mapping[str, Qdisc]) -> bool:
+    return any(q.parent == "root" and q.numbers.get("backlog_bytes") for q in qdiscs.values())
 
 
 def _sysctls(files: Mapping[int, hostnet.NetFiles], wanted: Iterable[int]) -> dict[int, Numbers]:

@@ -231,6 +231,8 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
                 f"{units.time(w.max_ns)}, before the program read them"
                 f"{_without_cpu(row)}{_stands(row)}"
             )
+        case Verdict.QDISC if rec.because == Because.QUEUE and not rec.rtt_us:
+            return f"what it sends waits {units.time(value * 1e6)} in this host's own queue"
         case Verdict.QDISC if rec.because == Because.QUEUE:
             over_ns = (rec.rtt_us - rec.min_rtt_us) * 1e3
             wait = f"the wait in this host's own queue ({units.time(value * 1e6)})"
