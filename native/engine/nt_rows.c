@@ -18,7 +18,8 @@ void nt_owner_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *
 
 		/* On a miss it says whether no process holds the socket, or not all could be read. */
 		if (e->procs) {
-			if (nt_procs_find(e->procs, rec->inode, ret) == 1)
+			if (nt_procs_find(e->procs, rec->inode, ret) == 1 ||
+			    nt_procs_former(e->procs, rec->inode, ret))
 				ret->owner = NT_OWNER_PROC;
 		} else if ((h = nt_holders_find(&e->holders, rec->inode))) {
 			*ret = h->first;
@@ -53,8 +54,11 @@ int nt_owners_of(struct nt_engine *e, uint32_t inode, struct nt_proc *ret, uint3
 {
 	const struct nt_holder *h;
 
-	if (e->procs)
-		return nt_procs_owners(e->procs, inode, ret, max);
+	if (e->procs) {
+		int held = nt_procs_owners(e->procs, inode, ret, max);
+
+		return held || !max ? held : nt_procs_former(e->procs, inode, ret);
+	}
 	h = nt_holders_find(&e->holders, inode);
 	if (!h)
 		return 0;

@@ -23,6 +23,11 @@ int nt_procs_scan(struct nt_procs *p, struct nt_procs_stats *ret);
  * cannot be, else UNKNOWN, and the next scan looks harder.
  */
 int nt_procs_find(struct nt_procs *p, uint32_t inode, struct nt_proc *ret);
+/*
+ * 1 and the process that held the inode until the last scan or the one before, else 0: of a socket
+ * that ended, which is shown as it last was.
+ */
+int nt_procs_former(struct nt_procs *p, uint32_t inode, struct nt_proc *ret);
 /* 1 if the last scan could read every process, so that an unknown inode has no owner. */
 int nt_procs_complete(struct nt_procs *p);
 /* Grows when any owner changed. */

@@ -144,7 +144,8 @@ static void ask(struct nt_procs *procs, uint32_t inode, struct nt_holder *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->inode = inode;
-	if (nt_procs_find(procs, inode, &ret->first) != 1)
+	if (nt_procs_find(procs, inode, &ret->first) != 1 &&
+	    !nt_procs_former(procs, inode, &ret->first))
 		return;
 	ret->n = 1;
 	if (ret->first.more) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 static const uint32_t MISSES_MAX = 65536;
+static const uint32_t FORMER_MAX = 65536;
 static const uint32_t MISS_KEPT_SCANS = 600;
 enum { MISS_WAIT_FIRST = 16, MISS_WAIT_MOST = 512 };
 
@@ -18,6 +19,7 @@ void nt_owners_free(struct nt_owners *o)
 {
 	free(o->sock);
 	free(o->head);
+	free(o->former);
 	memset(o, 0, sizeof(*o));
 }
 
@@ -106,6 +108,38 @@ static uint32_t add(struct nt_owners *o, struct nt_task *task, uint32_t fd, uint
 	return at;
 }
 
+static void fill(struct nt_proc *ret, const struct nt_sock *s)
+{
+	*ret = (struct nt_proc){
+		.pid = s->task->pid,
+		.fd = s->task->ring ? s->task->ring - 1 : s->fd,
+		.owner = NT_OWNER_PROC,
+		.start_ticks = s->task->start_ticks,
+	};
+	memcpy(ret->comm, s->task->comm, sizeof(ret->comm));
+}
+
+/* Without memory, or after very many, none. */
+static void remember(struct nt_owners *o, const struct nt_sock *s)
+{
+	if (o->n_former == o->max_former) {
+		uint32_t max = o->max_former ? 2 * o->max_former : 64;
+		struct nt_former *former;
+
+		if (max > FORMER_MAX)
+			return;
+		former = realloc(o->former, max * sizeof(*former));
+		if (!former)
+			return;
+		o->former = former;
+		o->max_former = max;
+	}
+	struct nt_former *f = &o->former[o->n_former++];
+	*f = (struct nt_former){ .inode = s->inode, .scan = o->scan };
+	fill(&f->proc, s);
+	o->sorted = false;
+}
+
 static void del(struct nt_owners *o, uint32_t at)
 {
 	struct nt_sock *s = &o->sock[at], *lowest = NULL;
@@ -125,6 +159,8 @@ static void del(struct nt_owners *o, uint32_t at)
 		}
 		if (lowest)
 			lowest->flags &= ~(uint32_t)NT_SOCK_DUP;
+		else
+			remember(o, s);
 	}
 	s->task = NULL;
 	s->next = o->free;
@@ -232,17 +268,6 @@ uint32_t nt_owners_drop(struct nt_owners *o, struct nt_task *task)
 	return n;
 }
 
-static void fill(struct nt_proc *ret, const struct nt_sock *s)
-{
-	*ret = (struct nt_proc){
-		.pid = s->task->pid,
-		.fd = s->task->ring ? s->task->ring - 1 : s->fd,
-		.owner = NT_OWNER_PROC,
-		.start_ticks = s->task->start_ticks,
-	};
-	memcpy(ret->comm, s->task->comm, sizeof(ret->comm));
-}
-
 uint32_t nt_owners_get(const struct nt_owners *o, uint32_t inode, struct nt_proc *ret, uint32_t max)
 {
 	uint32_t n = 0;
@@ -278,6 +303,52 @@ bool nt_owners_has(const struct nt_owners *o, uint32_t inode)
 		if (o->sock[i].inode == inode)
 			return true;
 	return false;
+}
+
+static int by_inode(const void *a, const void *b)
+{
+	const struct nt_former *x = a, *y = b;
+
+	if (x->inode != y->inode)
+		return x->inode < y->inode ? -1 : 1;
+	if (x->scan != y->scan)
+		return x->scan > y->scan ? -1 : 1;
+	return (x->proc.pid > y->proc.pid) - (x->proc.pid < y->proc.pid);
+}
+
+bool nt_owners_former(struct nt_owners *o, uint32_t inode, struct nt_proc *ret)
+{
+	uint32_t lo = 0, hi = o->n_former;
+
+	if (!hi)
+		return false;
+	if (!o->sorted)
+		qsort(o->former, o->n_former, sizeof(*o->former), by_inode);
+	o->sorted = true;
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (o->former[mid].inode < inode)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo == o->n_former || o->former[lo].inode != inode)
+		return false;
+	*ret = o->former[lo].proc;
+	return true;
+}
+
+uint32_t nt_owners_begin(struct nt_owners *o, uint32_t scan)
+{
+	uint32_t n = 0, all = o->n_former;
+
+	for (uint32_t i = 0; i < all; i++)
+		if (scan - o->former[i].scan < 2)
+			o->former[n++] = o->former[i];
+	o->n_former = n;
+	o->scan = scan;
+	return all - n;
 }
 
 uint32_t nt_owners_suspect(struct nt_owners *o, uint32_t inode)

@@ -70,11 +70,21 @@ struct nt_sock {
 	struct nt_task *task;
 };
 
+/* A process that held a socket and does no more: it closed it, or ended. */
+struct nt_former {
+	uint32_t inode;
+	uint32_t scan; /* that found it out */
+	struct nt_proc proc;
+};
+
 struct nt_owners {
 	struct nt_sock *sock; /* handle = index; 0 is never used */
 	uint32_t n_sock, max_sock, free, used;
 	uint32_t *head;
 	uint32_t n_head; /* power of two */
+	struct nt_former *former;
+	uint32_t n_former, max_former, scan;
+	bool sorted; /* former, by inode */
 };
 
 void nt_owners_free(struct nt_owners *o);
@@ -90,6 +100,10 @@ uint32_t nt_owners_drop(struct nt_owners *o, struct nt_task *task);
 uint32_t nt_owners_get(const struct nt_owners *o, uint32_t inode, struct nt_proc *ret,
 		       uint32_t max);
 bool nt_owners_has(const struct nt_owners *o, uint32_t inode);
+/* The first process that held it when one last did, at most two scans ago. */
+bool nt_owners_former(struct nt_owners *o, uint32_t inode, struct nt_proc *ret);
+/* A scan begins: forgets who held sockets two scans ago. Returns how many. */
+uint32_t nt_owners_begin(struct nt_owners *o, uint32_t scan);
 /* Marks the descriptors of an inode for another look; returns how many. */
 uint32_t nt_owners_suspect(struct nt_owners *o, uint32_t inode);
 

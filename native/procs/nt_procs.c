@@ -359,6 +359,8 @@ int nt_procs_scan(struct nt_procs *p, struct nt_procs_stats *ret)
 	p->compares = own_numbers(p);
 	pthread_mutex_lock(&p->lock);
 	p->scan++;
+	if (nt_owners_begin(&p->owners, p->scan))
+		p->generation++;
 	hinted = p->hinted || p->misses.open;
 	p->since = p->hinted ? p->scan - 1 : p->misses.newest;
 	p->hinted = false;
@@ -418,6 +420,15 @@ int nt_procs_find(struct nt_procs *p, uint32_t inode, struct nt_proc *ret)
 	}
 	pthread_mutex_unlock(&p->lock);
 	return n > 0;
+}
+
+int nt_procs_former(struct nt_procs *p, uint32_t inode, struct nt_proc *ret)
+{
+	pthread_mutex_lock(&p->lock);
+	int found = nt_owners_former(&p->owners, inode, ret);
+
+	pthread_mutex_unlock(&p->lock);
+	return found;
 }
 
 int nt_procs_kernel(struct nt_procs *p, const uint32_t *inodes, uint32_t n)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from nettop.model.events import Closed, Event, EventFlag, EventType
-from nettop.model.types import CA_STATES, TCP_LISTEN, TCP_STATES
+from nettop.model.types import CA_STATES, TCP_LISTEN, TCP_STATES, TCP_SYN_SENT
 from nettop.text import units
 
-_SYN_SENT, _SYN_RECV = 2, 3
+_SYN_RECV = 3
 _TAIL_LOSS_PROBE = 5  # icsk_pending: ICSK_TIME_LOSS_PROBE
 _LOSS = 4  # ca_state
 _ETIMEDOUT, _ECONNREFUSED = errno.ETIMEDOUT, errno.ECONNREFUSED
@@ -38,7 +38,7 @@ def retransmit_kind(e: Event) -> str:
     """Why a segment was sent again: SYN, SYN-ACK, TLP, RTO or fast."""
     if e.flags & EventFlag.SYNACK:
         return "SYN-ACK"
-    if e.state == _SYN_SENT:
+    if e.state == TCP_SYN_SENT:
         return "SYN"
     if e.state == _SYN_RECV:
         return "SYN-ACK"
@@ -62,7 +62,7 @@ def closed_why(c: Closed) -> str:
     e = c.event
     if e.state == TCP_LISTEN:
         return "stopped listening"
-    if e.err == _ECONNREFUSED and e.state == _SYN_SENT:
+    if e.err == _ECONNREFUSED and e.state == TCP_SYN_SENT:
         return "refused"
     if e.flags & EventFlag.RESET_IN:
         return "reset by peer"
@@ -72,7 +72,7 @@ def closed_why(c: Closed) -> str:
         return errno_text(e.err)
     if e.flags & EventFlag.RESET_OUT:
         return f"reset by us, {units.size(c.unread)} unread" if c.unread else "reset by us"
-    if e.state == _SYN_SENT:
+    if e.state == TCP_SYN_SENT:
         return "gave up connecting"
     if e.flags & EventFlag.FIN_FIRST:
         return "closed by us"
@@ -86,7 +86,7 @@ def closed_numbers(c: Closed) -> str:
     words = [closed_why(c)]
     if c.life_ns is not None:
         words.append(f"lived {units.time(c.life_ns)}")
-    if c.event.state not in (TCP_LISTEN, _SYN_SENT):
+    if c.event.state not in (TCP_LISTEN, TCP_SYN_SENT):
         words.append(f"↑{units.size(c.bytes_acked)} ↓{units.size(c.bytes_received)}")
     if c.total_retrans:
         words.append(f"{c.total_retrans} retr")

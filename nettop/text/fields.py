@@ -18,7 +18,7 @@ from enum import Enum
 from typing import Any
 
 from nettop.model.tcpinfo import ABSENT, LISTEN_FIELDS, TCP_INFO, InfoField
-from nettop.model.types import TCP_LISTEN, Detail, Flag, Proto, Row, Stage
+from nettop.model.types import TCP_LISTEN, TCP_SYN_SENT, Detail, Flag, Proto, Row, Stage
 from nettop.text.words import owner_text, proto_text, state_text, who_text, why_text
 
 Value = int | float | str | None
@@ -344,6 +344,9 @@ def _info_field(item: InfoField) -> Field:
     kind, scale = _INFO_KIND.get(item.unit, (Kind.COUNT, 1.0))
     # Of a listener the kernel leaves the rest at 0.
     states = ALL_STATES if item.name in LISTEN_FIELDS else ALL_STATES & ~(1 << TCP_LISTEN)
+    if item.name.startswith("last_"):
+        # Nothing came yet: the kernel counts from the start of its clock.
+        states &= ~(1 << TCP_SYN_SENT)
     loc = Loc("info", item.name, scale, need=Flag.INFO, absent=item.absent, protos=TCP_ONLY,
               states=states)  # fmt: skip
     return Field(item.name, kind, f"{item.help} (tcpi_{item.name})", loc=loc)

@@ -18,7 +18,7 @@ pytest.importorskip("nettop._native", reason="the C helper is not built")
 from nettop.collect import PollOptions
 from nettop.engine import lib
 from nettop.engine.handle import Procs
-from nettop.model.types import Owner
+from nettop.model.types import Owner, Row
 from nettop.poller import LiveFeed
 from nettop.sources import PlaneOptions
 from tests.integration.namespaces import inside, namespace, needs_root, run
@@ -46,6 +46,23 @@ def test_pid_and_name_find_its_sockets(way: str) -> None:
     for (got,) in (by_pid, by_name):
         assert got["local"]["port"] == holder.port
         assert got["procs"] == [{"pid": holder.pid, "comm": name, "fd": holder.fd}]
+
+
+def test_a_socket_that_ended_is_shown_with_the_program_that_held_it() -> None:
+    """A dump may miss a socket once, so it is there for a tick more."""
+
+    def mine() -> list[Row]:
+        feed.tick()
+        return [row for row, _ in feed.rows_all() if row.rec.sport == port]
+
+    with closing(LiveFeed(PollOptions(rows_all=True, planes=PlaneOptions(bpf=False)))) as feed:
+        with holders.holding("own_table", name="nt-brief") as holder:
+            port = holder.port
+            assert [row.proc.pid for row in mine()] == [holder.pid]
+        [row] = mine()
+        assert (row.proc.pid, row.proc.comm) == (holder.pid, "nt-brief")
+        assert [proc.pid for proc in feed.owners(row)] == [holder.pid]
+        assert not mine()
 
 
 @needs_root

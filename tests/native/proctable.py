@@ -27,6 +27,10 @@ class Table:
         proc = ffi.new("struct nt_proc *")
         return proc if lib.nt_procs_find(self.handle, inode, proc) == 1 else None
 
+    def former(self, inode: int) -> int | None:
+        proc = ffi.new("struct nt_proc *")
+        return int(proc.pid) if lib.nt_procs_former(self.handle, inode, proc) else None
+
     def why_unknown(self, inode: int) -> int:
         proc = ffi.new("struct nt_proc *")
         assert lib.nt_procs_find(self.handle, inode, proc) == 0

@@ -199,6 +199,28 @@ def test_reported_close_finds_the_socket_that_took_its_descriptor(fake: FakeProc
     assert table.owners(2050) == [(50, 4)]
 
 
+def test_who_held_a_socket_is_remembered_for_two_scans(fake: FakeProc) -> None:
+    """One that two processes hold is held as long as one of them does."""
+    fake.start(5, {3: "socket:[30]", 4: "socket:[40]", 5: "socket:[40]"})
+    fake.start(6, {3: "socket:[30]"})
+    table = Table(fake.root)
+    table.scan()
+    assert table.former(30) is None
+    fake.close(5, 3)
+    fake.close(5, 4)
+    table.scan()
+    assert (table.pid(30), table.pid(40), table.former(40)) == (6, 5, None)
+    shutil.rmtree(fake.root / "5")
+    shutil.rmtree(fake.root / "6")
+    table.scan()
+    assert (table.pid(30), table.pid(40)) == (None, None)
+    assert (table.former(30), table.former(40), table.former(41)) == (6, 5, None)
+    before = table.scan().generation
+    assert table.former(40) == 5
+    assert table.scan().generation > before, "filters are asked again"
+    assert table.former(40) is None
+
+
 def test_reported_close_that_is_none_changes_nothing(fake: FakeProc) -> None:
     fake.start(5, {3: "socket:[30]"})
     fake.start(6, {4: "socket:[30]"})

@@ -153,6 +153,19 @@ def test_its_plane_is_its_parts() -> None:
     assert not field.reads("info")
 
 
+@pytest.mark.parametrize(("state", "known"), [("SYN_SENT", False), ("ESTABLISHED", True)])
+def test_ages_before_anything_came_are_unknown(state: str, known: bool) -> None:
+    """The kernel has them as the time since its clock began."""
+    engine = FedEngine()
+    engine.feed_begin(1)
+    engine.feed(1, Proto.TCP, connection(1, state=state, last_ack_recv=56_820_000) + done())
+    engine.feed_end(1)
+    row, detail = row_of(engine, 1), engine.detail(1)
+    for name in ("last_data_sent", "last_data_recv", "last_ack_sent", "last_ack_recv"):
+        assert (FIELDS[name].value(row, detail) is not None) == known
+        assert (reader(FIELDS[name])(row, detail) is not None) == known
+
+
 def test_registries_agree() -> None:
     for field in FIELDS.values():
         assert isinstance(field.loc, Loc | Formula | None)
