@@ -416,6 +416,7 @@ class Collector:
             cpu_pct=100.0 * (cpu - before[1]) / wall_s if before and wall_s > 0 else None,
             poll_ms=self.poll_cpu_s * 1e3,
             lost_events=self._plane_tick.lost,
+            lost_by_plane=self._plane_tick.lost_by_plane,
             bpf_runs_per_s=sum(runs.values()) if runs else None,
             bpf_ns_per_run=meter.ns_per_run,
             missed_ticks=missed,

@@ -125,7 +125,7 @@ def _title(g: Any, grouping: Grouping, proc: Proc, names: GroupNames) -> tuple[s
     if grouping == Grouping.NETNS:
         name = names.netns_name(g.netns) or str(g.netns)
         return name, _equal("netns", name)
-    return f"{g.sockets} sockets", ""
+    return units.counted(g.sockets, "socket"), ""
 
 
 def _address(

@@ -46,6 +46,7 @@ class Spell:
     # Of the worst tick; None: it never was one of the socket's worst two, which have numbers.
     worst: float | None = None  # in the verdict's own unit
     bounded: bool = False  # worst is a lower bound
+    least_us: int = 0  # of a round trip: min_rtt of the worst tick; 0 not known
     # Of most ticks that have one; of as many, of those with the worst.
     who: str | None = None
     because: int = 0  # Because
@@ -66,7 +67,9 @@ class Spell:
         """WHY of the worst tick: `loss 2.1%`; without a number the word alone."""
         if self.worst is None:
             return VERDICTS[self.verdict].words[0]
-        return verdict_words(self.verdict, self.worst, self.because, bounded=self.bounded)
+        return verdict_words(
+            self.verdict, self.worst, self.because, bounded=self.bounded, least_us=self.least_us
+        )
 
     @property
     def sentence(self) -> str:
@@ -159,10 +162,14 @@ class SpellTracker:
             if sick.verdicts_unwell >> verdict & 1:
                 spell.level = Level.UNWELL
             bounded = verdict == Verdict.UNREAD and not sick.flags & Flag.UNREAD_EXACT
+            worst = spell.worst
             if verdict == sick.verdict:
                 spell._take(sick.verdict_value, sick.who, sick.because, bounded)
             elif verdict == sick.verdict2:
                 spell._take(sick.verdict2_value, sick.who2, sick.because2, bounded)
+            if verdict == Verdict.RTT and spell.worst != worst:
+                row = row or rows.find(sick.cookie)
+                spell.least_us = row.rec.min_rtt_us if row is not None else 0
             held[verdict] = spell
         return held
 

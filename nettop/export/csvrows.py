@@ -26,7 +26,7 @@ _BY_NUMBER: dict[str, str] = {
 }  # fmt: skip
 
 _EMPTY = ("who", "dev")  # without a verdict, without a device
-_BY_USER = (Owner.UNKNOWN, Owner.HIDDEN)  # called by their user's name
+_BY_USER = (Owner.HIDDEN,)  # called by their user's name
 
 
 def packed_lines(

@@ -239,7 +239,10 @@ class Look:
             yield Case(
                 row=seen.row, verdict=verdict, level=seen.level, who=who_name(seen.who),
                 value=seen.value,
-                why=verdict_words(verdict, seen.value, seen.because, bounded=seen.bounded),
+                why=verdict_words(
+                    verdict, seen.value, seen.because, bounded=seen.bounded,
+                    least_us=seen.row.rec.min_rtt_us,
+                ),
                 said=seen.said, cost=seen.cost, from_ns=seen.from_ns, to_ns=seen.to_ns,
                 held_s=seen.held_s, ticks=seen.ticks,
             )  # fmt: skip

@@ -118,9 +118,11 @@ class Planes:
             runs[split.NAME] = self.split.runs
         return PlaneTick(
             runs_per_s=self._rates(runs),
-            lost=(happened.left_out if happened else 0)
-            + (waited.no_storage + waited.focus_full if waited else 0)
-            + (sent.full + sent.nic_lost if sent else 0),
+            lost_by_plane={
+                wait.NAME: waited.no_storage + waited.focus_full if waited else 0,
+                stages.NAME: sent.full + sent.nic_lost if sent else 0,
+                events.NAME: happened.left_out if happened else 0,
+            },
         )
 
     def _rates(self, runs: dict[str, int]) -> dict[str, float]:

@@ -29,7 +29,7 @@ CLAIM_EVERY_S = 60.0  # finding who needs a NIC's stamps reads all of /proc
 SELECTED_MOST = 4096
 COMING = "stamping of what is selected begins"
 OFF_REASON = "no sends are stamped: choose a socket, mark some, or use --tx-sample N"
-BY_TRACEPOINTS, NO_CALLS = "not by tracepoints", "needs Linux 6.16"
+BY_TRACEPOINTS, NO_CALLS = "tracepoints do not see it", "needs Linux 6.16"
 FIND_OTHER = "bpftool cgroup tree shows which programs are attached"
 USUAL = Reached("/sys/fs/cgroup")
 END_CLAIM = "end it, and the stages come by themselves"
@@ -288,8 +288,8 @@ class StagesPlane:
         if self.foreign:
             one = self.foreign == 1
             reasons.append(
-                f"{self.foreign} socket{' was' if one else 's were'} switched on by another tool"
-                f" and {'is' if one else 'are'} left so"
+                f"{self.foreign} socket{' was' if one else 's were'} switched on by another program"
+                f" (another nettop?) and {'is' if one else 'are'} left so"
             )
         state = "partial" if reasons else "ok"
         return SourceStatus(NAME, state, self.method, "; ".join(reasons) or None, fix)

@@ -11,4 +11,10 @@ class PlaneTick:
     """Of one interval, beside what the engine took."""
 
     runs_per_s: Mapping[str, float] = field(default_factory=dict)  # of BPF programs, by plane
-    lost: int = 0  # records and samples that the kernel had no room for, so far
+    # Records and samples that the kernel had no room for, so far, by plane.
+    lost_by_plane: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def lost(self) -> int:
+        """Of all planes."""
+        return sum(self.lost_by_plane.values())

@@ -28,7 +28,7 @@ _SETS: tuple[tuple[int, str], ...] = (
 )  # fmt: skip
 # What goes first where a set has no room for all of it; WHO and WHY never do.
 _FIRST_TO_GO = (
-    "cc", "container", "minrtt", "lost", "rttvar", "cwnd", "tx.total.p99", "flow", "st", "tx", "rx",
+    "cc", "minrtt", "lost", "container", "rttvar", "cwnd", "tx.total.p99", "flow", "st", "tx", "rx",
     "lport", "rcvq", "sndq", "retr%", "retr/s", "srtt",
 )  # fmt: skip
 # Where cells are scarce, and in the widest set.
@@ -70,6 +70,9 @@ def columns_for(width: int, model: Model) -> tuple[tuple[Field, int], ...]:
     shown = {n for n in names.split() if FIELDS[n].source not in off}
     if least < 200:
         shown -= {stopgap for stopgap, better in _STOPGAPS.items() if better in shown}
+    if least >= 120 and model.totals.netns > 1:
+        names = names.replace(" st ", " netns st ")
+        shown |= {"netns"}
     names = f"host {names}" if model.hosts else names
     shown |= {"host"} if model.hosts else set()
     cells = _WIDER if least >= 200 else _NARROWER if least < 120 else {}

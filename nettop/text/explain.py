@@ -12,11 +12,10 @@ from nettop.model.types import WHO_MAYBE, Because, Detail, Flag, Model, Row, Sta
 from nettop.text import units
 from nettop.text.evidence import STATES
 from nettop.text.fields import FIELDS
-from nettop.text.verdicts import VERDICTS, VerdictSpec
+from nettop.text.verdicts import LEAST_RATIO_US, VERDICTS, VerdictSpec
 from nettop.text.waits import is_settled, split_of, split_says
 from nettop.text.words import who_text
 
-LEAST_RATIO_US = 1000  # a minimum from which on its multiples say something
 _IN_NAMESPACE = re.compile(r"\b(ping|mtr|nc|tc|ss|ip|ethtool|nstat|sysctl) ")
 _STANDS_STILL = frozenset("TtDZ")  # states of threads that read nothing
 # Causes that were found on this host: what the verdict leaves open is known.

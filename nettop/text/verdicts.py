@@ -123,6 +123,8 @@ CAUSES = {
     Because.PACED: "pacing_rate",
 }
 
+LEAST_RATIO_US = 1000  # a minimum from which on its multiples say something
+
 _OPTIONS = {Because.NAGLE: "Nagle", Because.CORK: "cork", Because.PACED: "pacing"}
 _UNANSWERED = {Because.SYN: "SYN", Because.PROBE: "probe", Because.KEEPALIVE: "keepal"}
 
@@ -407,10 +409,18 @@ def worded(word: str) -> list[Verdict]:
 
 
 def verdict_words(
-    verdict: Verdict, value: float, because: int = Because.PLAIN, *, bounded: bool = True
+    verdict: Verdict,
+    value: float,
+    because: int = Because.PLAIN,
+    *,
+    bounded: bool = True,
+    least_us: int = 0,
 ) -> str:
     """A few words with the number, at most 13 cells: `loss 2.1%`, `unread ≥12s`.
 
-    bounded: the age of unread data is a lower bound.
+    bounded: the age of unread data is a lower bound. least_us: min_rtt, 0 not known; where it is
+    so small that any wait is many times as long, a round trip is named by its time.
     """
+    if verdict is Verdict.RTT and 0 < least_us < LEAST_RATIO_US:
+        return f"RTT {units.time(value * least_us * 1e3)}"
     return VERDICTS[verdict].cell(value, Because(because), bounded)

@@ -46,14 +46,14 @@ WHO_NUMBERS = {
 
 
 def owner_text(row: Row) -> str | None:
-    """nginx/812, nginx/812+7 when shared, (orphan) or another reason, or (user)."""
+    """nginx/812, nginx/812+7 when shared, (orphan) or another reason; of a process that may not be
+    looked into (user). None: the holder was not looked for yet."""
     proc = row.proc
     if proc.pid:
         return f"{proc.comm}/{proc.pid}" + (f"+{proc.more}" if proc.more else "")
-    word = OWNER_WORDS.get(proc.owner)
-    if word and proc.owner != Owner.HIDDEN:
-        return word
-    return f"({row.user})" if row.user else word
+    if proc.owner == Owner.HIDDEN and row.user:
+        return f"({row.user})"
+    return OWNER_WORDS.get(proc.owner)
 
 
 def proto_text(row: Row) -> str:
@@ -82,7 +82,9 @@ def why_text(row: Row) -> str | None:
     if rec.verdicts:
         bounded = not rec.flags & Flag.UNREAD_EXACT
         verdict = Verdict(rec.verdict)
-        return verdict_words(verdict, rec.verdict_value, rec.because, bounded=bounded)
+        return verdict_words(
+            verdict, rec.verdict_value, rec.because, bounded=bounded, least_us=rec.min_rtt_us
+        )
     if rec.level > Level.OK:
         return "recovering"
     return "not traced" if rec.flags & Flag.WAIT_UNTRACED and not row.is_listen else None

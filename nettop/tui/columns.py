@@ -16,9 +16,9 @@ from nettop.text.columns import (
     on_by_itself,
     title_of,
 )
-from nettop.text.explain import LEAST_RATIO_US
 from nettop.text.fields import FIELDS, Field, Kind
 from nettop.text.units import ABSENT
+from nettop.text.verdicts import LEAST_RATIO_US
 from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import Line, Part
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nettop.text import units
 from nettop.text.keys import KEYS, Key
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, Part, spread
@@ -90,7 +91,7 @@ def footer_line(keys: Sequence[tuple[str, str]], place: str, width: int) -> Line
 
 
 def place_of_groups(groups: int, marked: int) -> str:
-    return _marked(f"{groups} groups", marked)
+    return _marked(units.counted(groups, "group"), marked)
 
 
 def place_of_rows(first: int, page: int, count: int, marked: int) -> str:

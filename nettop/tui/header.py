@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
+from nettop.model.cost import Cost
 from nettop.model.types import Model
 from nettop.text import units
 from nettop.text.clean import clean
@@ -101,6 +102,16 @@ def _planes(model: Model, g: Glyphs) -> list[Part]:
     return parts
 
 
+def lost_texts(cost: Cost) -> list[str]:
+    """What is missing, and of which plane; none where nothing is."""
+    named = [f"{plane} lost {n}" for plane, n in cost.lost_by_plane.items() if n]
+    rest = cost.lost_events - sum(cost.lost_by_plane.values())
+    named += [f"{units.counted(rest, 'record')} lost"] if rest else []
+    return named + (
+        [f"{units.counted(cost.missed_ticks, 'tick')} missed"] if cost.missed_ticks else []
+    )
+
+
 def _cost(model: Model, full: bool) -> list[Part]:
     c = model.cost
     parts: list[Part] = []
@@ -109,9 +120,7 @@ def _cost(model: Model, full: bool) -> list[Part]:
         if c.bpf_runs_per_s is not None:
             parts.append((f" bpf {units.count(c.bpf_runs_per_s)}/s", D))
         parts.append(("  ", D))
-    lost = c.lost_events + c.missed_ticks
-    if lost:
-        parts.append((f"lost {lost}  ", Role.WATCH))
+    parts += [(f"{text}  ", Role.WATCH) for text in lost_texts(c)]
     parts.append((f"{c.interval_s:.1f}s", Role.WATCH if c.stretched else D))
     return parts
 

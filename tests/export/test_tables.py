@@ -28,7 +28,7 @@ from nettop.model.types import (
 from nettop.text.columns import GUTTER, WHY_CELLS, columns_for, cut, reader, to_ascii
 from nettop.text.fields import FIELDS, Kind, Loc
 from nettop.text.table import TableStyle
-from nettop.text.words import why_text
+from nettop.text.words import owner_text, why_text
 from nettop.tui.columns import choose
 from tests.export.make import HOSTILE, make_detail, make_model, make_row
 
@@ -209,6 +209,33 @@ def test_a_narrow_table_has_every_verdict_in_full(width: int) -> None:
     used = GUTTER + sum(cells + 1 for _, cells in choose(width, make_model()).columns) - 1
     assert fields[-2:] == ["who", "why"]
     assert used <= width
+
+
+def test_a_round_trip_is_named_by_its_time_where_its_minimum_is_tiny() -> None:
+    """53 ms are 13250 times a minimum of 4 µs, which says nothing of the path."""
+    for least_us, words in ((4, "RTT 53.0ms"), (999, "RTT 53.0ms"), (1000, "RTT 53.0x min")):
+        late = make_row(
+            verdicts=1 << Verdict.RTT, verdict=Verdict.RTT, verdict_value=53000 / least_us,
+            rtt_us=53000, min_rtt_us=least_us,
+        )  # fmt: skip
+        assert why_text(late) == words
+
+
+def test_an_owner_is_unknown_until_it_was_looked_for() -> None:
+    """A user in its place is that of a process that may not be looked into."""
+    for owner, words in (
+        (Owner.UNKNOWN, None), (Owner.HIDDEN, "(www-data)"), (Owner.NOT_FOUND, "(no holder found)"),
+    ):  # fmt: skip
+        assert owner_text(make_row(proc=Proc(0, 0, owner, 0, ""))) == words
+
+
+def test_several_namespaces_have_a_column() -> None:
+    one, two = (
+        replace(model := make_model(), totals=replace(model.totals, netns=n)) for n in (1, 2)
+    )
+    for width, more in ((80, set()), (120, {"netns"}), (200, {"netns"})):
+        few, many = ({f.id for f, _ in columns_for(width, model)} for model in (one, two))
+        assert many - few == more, width
 
 
 def test_in_full_nothing_is_cut() -> None:

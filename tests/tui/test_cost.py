@@ -22,7 +22,7 @@ def texts(lines: list[Line]) -> list[str]:
 def test_own_counters_always_times_when_measured() -> None:
     lines = texts(cost_lines(COST, 80, kept=KEPT))
     assert "CPU           1.2% of one core, the whole process" in lines
-    assert "lost          1 ticks missed, 3 records without room" in lines
+    assert "lost          3 records lost, 1 tick missed" in lines
     assert f"look-back     {KEPT}" in lines
     assert "wait          4.0K runs/s" in lines
     assert lines[-1] == "ns per run: being measured"
@@ -33,7 +33,7 @@ def test_own_counters_always_times_when_measured() -> None:
     lines = texts(cost_lines(replace(COST, programs=programs, programs_age_s=3.0), 80, kept=KEPT))
     assert lines[-3].endswith("3.00s ago")
     assert lines[-2].split() == ["wait", "wait_ready", "2.0K", "120", "0.02%"]
-    assert lines[-1] == "1 others did not run"
+    assert lines[-1] == "1 other did not run"
 
 
 def test_why_nothing_is_timed() -> None:

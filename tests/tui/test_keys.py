@@ -219,7 +219,8 @@ async def test_groups_and_into_one(running: Running) -> None:
             await screen.press("t")
             seen.append(screen.main.grouping)
             assert f"by {screen.main.grouping.name.lower()}" in screen.lines[1]
-            assert "groups" in screen.lines[-1]
+            count = len(screen.main.groups.groups)
+            assert screen.lines[-1].endswith(f" {count} group{'s' * (count != 1)}")
         assert set(seen) == set(Grouping) - {Grouping.NONE, Grouping.HOST}
         await screen.press("t")
         assert screen.main.grouping is Grouping.NONE
@@ -263,6 +264,9 @@ async def test_two_groups_are_compared(running: Running) -> None:
         await screen.press("down", "x")
         assert [text[0] for text in screen.lines[3:5]] == ["A", "B"]
         assert "A against B" in screen.text
+        health = next(text for text in screen.lines if "3 TCP health" in text)
+        assert "60 s" not in health, "no past of groups is shown"
+        assert any(text.split()[-2:] == ["A", "B"] for text in screen.lines), "both stand there"
         assert not screen.main.table.marked
         await screen.press("X")
         assert " against " not in screen.text

@@ -108,10 +108,11 @@ async def test_without_privilege(running: Running) -> None:
 async def test_stretched_and_lost_are_said(running: Running) -> None:
     async with running(200, 40) as screen:
         cost = Cost(30.0, 300.0, 7, 3, 10**8, 5e5, None, 4.0, "a poll takes 300 ms: every 4 s")
+        cost = replace(cost, lost_by_plane={"wait": 0, "events": 5})
         screen.feed.publish(cost=cost)
         await screen.settle()
         assert "a poll takes 300 ms" in screen.lines[1]
-        assert "lost 10" in screen.lines[1]
+        assert "events lost 5  2 records lost  3 ticks missed" in screen.lines[1]
         assert "4.0s" in screen.lines[1]
 
 

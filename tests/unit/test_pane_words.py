@@ -12,7 +12,7 @@ from nettop.sources.stages import OFF_REASON
 from nettop.text import units
 from nettop.tui.glyphs import UTF8
 from nettop.tui.header import host_line
-from nettop.tui.panes.common import COMING, NONE_STAMPED, OTHERS, off_lines
+from nettop.tui.panes.common import COMING, NONE_OF_IT, NONE_STAMPED, off_lines
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.events import events_lines
 from nettop.tui.panes.health import health_lines
@@ -86,10 +86,10 @@ def test_a_stage_without_a_number_has_the_reason_that_holds() -> None:
     assert sends(absent=absent).why(Stage.QDISC) == "no send yet"
     datagrams = sends(by_tracepoints=True, datagrams=True)
     assert datagrams.why(Stage.QDISC) == "no packet yet"
-    assert datagrams.why(Stage.ACK) == datagrams.why(Stage.NIC) == "not by tracepoints"
+    assert datagrams.why(Stage.ACK) == datagrams.why(Stage.NIC) == "tracepoints do not see it"
     segments = sends(by_tracepoints=True)
     assert segments.why(Stage.ACK) == "no packet yet"
-    assert segments.why(Stage.TCP) == "not by tracepoints"
+    assert segments.why(Stage.TCP) == "tracepoints do not see it"
 
 
 def test_the_rates_of_all_sockets_are_whole_in_a_narrow_pane() -> None:
@@ -130,7 +130,7 @@ def test_sends_of_a_socket_that_was_just_chosen_are_on_their_way() -> None:
     assert OFF_REASON.startswith(NONE_STAMPED)
     others = SourceStatus("stages", "ok")
     assert said(others, selects=True) == "off  no send of it is stamped yet"
-    assert said(others, selects=False) == f"off  {OTHERS}"
+    assert said(others, selects=False) == f"off  {NONE_OF_IT}"
     coming = replace(others, reason=f"{plane.COMING} in 4 s; all but copy: needs Linux 6.16")
     assert said(coming, selects=True) == "off  stamping of what is selected begins in 4 s"
     assert COMING == plane.COMING

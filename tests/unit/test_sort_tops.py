@@ -11,7 +11,7 @@ from tests.fakes import FakeFeed
 def test_the_top_is_the_first_of_the_order_by_that_key() -> None:
     feed = FakeFeed()
     rows = feed.window(0, feed.count())
-    assert top_text(None, True, rows) == "RTT 6630x"
+    assert top_text(None, True, rows) == "RTT 13.3ms"
     checked = 0
     for name in USUAL:
         field = FIELDS[name]

@@ -103,6 +103,15 @@ def test_each_verdict_has_a_level_of_its_own() -> None:
     assert (spells[Verdict.RTT].worst, spells[Verdict.RTT].who) == (2.5, "app")
 
 
+def test_a_round_trip_is_named_with_the_minimum_of_its_worst_tick() -> None:
+    tracker = SpellTracker()
+    for second, (ratio, least_us) in enumerate(((100.0, 20), (5000.0, 4), (10.0, 900))):
+        late = sick(1, Verdict.RTT, values=(ratio, 0.0))
+        tracker.take(at(second), Rows(late, row=make_row(min_rtt_us=least_us)))
+    (spell,) = tracker.standing
+    assert (spell.worst, spell.why) == (5000.0, "RTT 20.0ms")
+
+
 def test_a_third_verdict_is_known_without_a_number() -> None:
     tracker = SpellTracker()
     three = sick(1, Verdict.LOSS, Verdict.RTT, Verdict.WINDOW)

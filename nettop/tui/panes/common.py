@@ -15,7 +15,7 @@ D, B = Role.DIM, Role.BOLD
 COMING = "stamping of what is selected begins"  # as the plane says it
 NONE_STAMPED = "no sends are stamped"
 NOT_YET = "no send of it is stamped yet"
-OTHERS = "other sockets' sends are stamped: choose, mark or open this one"
+NONE_OF_IT = "no send of it was stamped"
 PaneLines = Callable[[PaneData, int, int, Glyphs], list[Line]]
 
 
@@ -27,7 +27,7 @@ def off_lines(data: PaneData, plane: str, width: int) -> list[Line]:
         reason = f"not this socket: {reason}"
     if plane == "stages" and status is not None and status.state != "off":
         coming = (status.reason or "").split(";")[0]
-        others = NOT_YET if data.selects else OTHERS
+        others = NOT_YET if data.selects else NONE_OF_IT
         reason = coming if coming.startswith(COMING) else others
     elif plane == "stages" and not data.selects and reason.startswith(NONE_STAMPED):
         reason = "no sends were stamped"  # in the past or a file nothing can be chosen

@@ -29,8 +29,8 @@ class PaneData:
     closed: tuple[Closed, ...] = ()
     cookies: tuple[int, ...] | None = None  # the row's or those of the marked; None: all sockets
     group: str = ""  # what the group is called
-    # Two groups beside each other: what each is called, its waits and sends in the whole run.
-    compared: tuple[tuple[str, Waits | None, Sends | None], ...] = ()
+    # Two groups beside each other: each, its waits and sends in the whole run.
+    compared: tuple[tuple[Group, Waits | None, Sends | None], ...] = ()
     names: Mapping[int, str] = field(default_factory=dict)  # of the sockets of a file's events
     selects: bool = False  # sends of these sockets are to be stamped, as they are chosen now
     views: Views = USUAL
@@ -43,8 +43,8 @@ def subject(data: PaneData, number: int) -> tuple[str, ...]:
     With nothing selected waits and events are those of all sockets of the polled namespaces, unless
     some are chosen; sends are all that were stamped.
     """
-    if len(data.compared) > 1:
-        return " against ".join(name for name, _, _ in data.compared), "A against B"
+    if len(data.compared) > 1 and number != EVENTS:
+        return " against ".join(group.title for group, _, _ in data.compared), "A against B"
     if data.marked is not None and data.group:
         many = units.counted(data.marked.sockets, "socket")
         return f"{data.group}: {many}", data.group

@@ -77,7 +77,7 @@ def group_data(
     compared = []
     for one in both if len(both) > 1 else ():
         some = members_of(feed, grouping, one)
-        compared.append((one.title, waits_of(feed, model, some), sends_of(feed, model, some)))
+        compared.append((one, waits_of(feed, model, some), sends_of(feed, model, some)))
     return PaneData(
         model=model,
         row=None,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
-from nettop.model.types import CA_STATES, Dist, Flag, Point, Proto, Stage, Verdict
+from nettop.model.types import CA_STATES, Dist, Flag, Group, Point, Proto, Stage, Verdict
 from nettop.text import units
 from nettop.text.explain import explain, shares
 from nettop.tui.glyphs import Glyphs
@@ -67,6 +67,8 @@ def _flow(p: Point) -> float | None:
 
 def health_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     """TCP health of a socket, of the marked ones, or of all that match."""
+    if len(data.compared) > 1:
+        return _compared_lines([group for group, _, _ in data.compared])[:height]
     if data.marked is not None:
         return _marked_lines(data, width)[:height]
     if data.row is None:
@@ -252,6 +254,26 @@ def _total_lines(data: PaneData, width: int, g: Glyphs) -> list[Line]:
             )  # fmt: skip
     if not any(any(v) for v in t.who.values()):
         lines.append(line(("nothing unusual", D)))
+    return lines
+
+
+def _compared_lines(groups: Sequence[Group]) -> list[Line]:
+    """The numbers of A and B beside each other."""
+    rows: list[tuple[str, Callable[[Group], str], str]] = [
+        ("sockets", lambda g: str(g.sockets), ""),
+        ("unwell", lambda g: str(g.unwell), ""),
+        ("tx", lambda g: units.bits_per_s(g.tx_bytes_per_s), "bit/s"),
+        ("rx", lambda g: units.bits_per_s(g.rx_bytes_per_s), "bit/s"),
+        ("retr/s", lambda g: units.rate(g.retrans_per_s), ""),
+        ("retr%", lambda g: units.percent(g.retr_pct), "of bytes"),
+        ("srtt50", lambda g: units.time(g.rtt50_ns), ""),
+        ("sndq", lambda g: units.size(g.wqueue_bytes), "not acknowledged"),
+        ("rcvq", lambda g: units.size(g.rqueue_bytes), "not read"),
+    ]
+    lines = [line((f"{'':<8}{'A':>8}{'B':>9}", B))]
+    for label, text, note in rows:
+        a, b = (text(group) for group in groups)
+        lines.append(line((f"{label:<8}", D), f"{a:>8} {b:>8}", (f" {note}", D)))
     return lines
 
 

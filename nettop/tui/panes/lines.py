@@ -42,7 +42,7 @@ def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     if data.model.path is not None and data.views.of(WAITS, data.model) == PATH:
         return path_lines(data.model.path, width, height)
     if len(data.compared) > 1:
-        some = [(name, _most(w.run, w.now) if w else None) for name, w, _ in data.compared]
+        some = [(of.title, _most(w.run, w.now) if w else None) for of, w, _ in data.compared]
         return _compared_lines(some, width, height, g)
     status = data.model.source("wait")
     untraced = data.row is not None and bool(data.row.flags & Flag.WAIT_UNTRACED)
@@ -167,7 +167,7 @@ def _compared_lines(
 def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     """TX stages; without the plane, what tcp_info alone can say."""
     if len(data.compared) > 1 and any(sends for _, _, sends in data.compared):
-        acks = [(name, _ack(s) if s else None) for name, _, s in data.compared]
+        acks = [(of.title, _ack(s) if s else None) for of, _, s in data.compared]
         return _compared_lines(acks, width, height, g)
     if data.sends is not None and data.views.of(SENDS, data.model) == ACK:
         run = data.sends.run

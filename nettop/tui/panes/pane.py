@@ -52,7 +52,7 @@ class Pane(LineWidget):
             about = *(f"{text}, {view}" for text in about), *about
         elif view and not usual:
             about = *(f"{view} of {text}" for text in about), view
-        if self.number == HEALTH:
+        if self.number == HEALTH and self.data.marked is None:
             about = *(f"{text} 60 s" for text in about), *about
         body = make(self.data, width, self.size.height - 1, g)
         lines: list[Line] = [rule(self.number, title, about, self.size.width, g, self.focused_pane)]

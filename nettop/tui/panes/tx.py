@@ -52,7 +52,7 @@ class Sends:
         if stage in self.absent:
             return self.absent[stage]
         if self.by_tracepoints and stage not in by_tracepoints:
-            return "not by tracepoints"
+            return "tracepoints do not see it"
         if self.apart:
             return "choose one socket"
         if not any(known[self.counted].dist.count for known in stages):

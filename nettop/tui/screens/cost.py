@@ -15,6 +15,7 @@ from nettop.model.types import Model, SourceStatus
 from nettop.text import units
 from nettop.text.clean import clean
 from nettop.text.hosts import clock_text, state_text
+from nettop.tui.header import lost_texts
 from nettop.tui.screens.overlay import Overlay
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import BLANK, Line, line
@@ -98,7 +99,7 @@ def cost_lines(cost: Cost, width: int, *, kept: str) -> list[Line]:
         ("poll", f"{_ms(cost.poll_ms)} of CPU, {pace}"),
         ("memory", f"{units.size(cost.rss_bytes)} resident"),
         ("look-back", kept),
-        ("lost", f"{cost.missed_ticks} ticks missed, {cost.lost_events} records without room"),
+        ("lost", ", ".join(lost_texts(cost)) or "nothing"),
     ]
     lines = [line(("THIS PROCESS", Role.FOCUS))]
     lines += [line((f"{name:<{_LABEL}}", D), text) for name, text in rows]
@@ -123,7 +124,7 @@ def cost_lines(cost: Cost, width: int, *, kept: str) -> list[Line]:
         lines.append(line(f"{text}{units.percent(share):>11}"))
     idle = sum(not p.runs_per_s for p in cost.programs)
     if idle:
-        lines.append(line((f"{idle} others did not run", D)))
+        lines.append(line((f"{units.counted(idle, 'other')} did not run", D)))
     return lines
 
 

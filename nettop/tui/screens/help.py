@@ -89,8 +89,10 @@ class HelpScreen(Overlay[None]):
         for spec in VERDICTS.values():
             first, second = spec.conditions
             whos = ", ".join(who_name(who) for who in spec.whos)
-            text = f"{whos}: {spec.sentence}. {g.watch} {first}; {g.unwell} {second}"
-            lines += _wrapped(spec.name, text, width)
+            word, *others = spec.words
+            text = f"{whos}: {spec.sentence}. {g.watch} {first}; {g.unwell} {second}. "
+            text += f"Also as {', '.join(others)}. " if others else ""
+            lines += _wrapped(word, f"{text}Filter: verdict = {word.lower()}", width)
         lines += [BLANK, line(("FILTER: the grammar of ss, and any field with a unit", Role.FOCUS))]
         lines += [line(("  " + f, Role.NORMAL)) for f in FILTERS]
         lines += [BLANK, line(("SORT unwell", Role.FOCUS))]

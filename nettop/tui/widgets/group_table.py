@@ -114,10 +114,14 @@ class GroupTable(LineWidget):
         )  # fmt: skip
 
     def _why(self, verdict: Verdict, group: Group) -> str:
-        """The words of the worst member; only of unread data it matters how it was measured."""
-        worst = self.nettop.feed.find(group.worst_cookie) if verdict is Verdict.UNREAD else None
+        """The words of the worst member; of unread data and round trips it has more to say."""
+        asked = verdict in (Verdict.UNREAD, Verdict.RTT)
+        worst = self.nettop.feed.find(group.worst_cookie) if asked else None
         bounded = worst is None or not worst.flags & Flag.UNREAD_EXACT
-        return verdict_words(verdict, group.verdict_value, group.because, bounded=bounded)
+        least_us = worst.rec.min_rtt_us if worst is not None else 0
+        return verdict_words(
+            verdict, group.verdict_value, group.because, bounded=bounded, least_us=least_us
+        )
 
     def on_click(self, event: events.Click) -> None:
         self.move(self.top + event.y - self.at)
