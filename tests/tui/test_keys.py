@@ -370,6 +370,10 @@ async def test_columns(running: Running) -> None:
         assert "columns" in screen.text
         await screen.press("down", "down", "space", "enter")
         assert screen.lines[2].split() != titles
+        await screen.press("c", *"tx.ack.p99", "space", "enter")
+        assert "TX.ACK.P99" in screen.lines[2], "found by its name"
+        await screen.press("c", "r", "ctrl+u", "ctrl+r")
+        assert screen.lines[2].split() == titles
 
 
 async def test_interval(running: Running) -> None:

@@ -64,4 +64,35 @@ async def test_clicks_and_the_wheel(running: Running) -> None:
         assert not main.grouping
         assert title[:8] in screen.lines[3]
         await click("#footer", screen.lines[-1].index("? help"))
-        assert "help" in screen.text
+        assert "┌─ help" in screen.text
+        await screen.pilot.click(offset=(1, 0))
+        await screen.settle()
+        assert "┌─ help" not in screen.text, "a click beside a box closes it"
+
+
+async def test_lists_are_chosen_from_by_the_mouse(running: Running) -> None:
+    async with running() as screen:
+
+        async def click(text: str) -> None:
+            y = next(i for i, line in enumerate(screen.lines) if f"│ {text}" in line)
+            await screen.pilot.click(offset=(screen.lines[y].index(f"│ {text}") + 3, y))
+            await screen.settle()
+
+        titles = screen.lines[2].split()
+        await screen.press("s")
+        await click("srtt ")
+        assert screen.main.sort.field is None
+        await click("srtt ")
+        assert screen.main.sort.field.id == "srtt"
+        await screen.press("c")
+        await click("[x] RETR/s")
+        assert "[x] RETR/s" in screen.text
+        await click("[x] RETR/s")
+        assert "[ ] RETR/s" in screen.text
+        screen.app.screen.on_mouse_scroll_up()
+        await screen.press("space", "enter")
+        kept = set(titles) - {"RETR/s"}
+        assert len(kept - set(screen.lines[2].split())) == 1, "the wheel moved to another one"
+        await screen.press("colon", *"reset")
+        await click("r ")  # the only one
+        assert screen.main.sort.field is None

@@ -8,15 +8,18 @@ from nettop.text.columns import title_of
 from nettop.text.fields import FIELDS, Field
 from nettop.tui.screens.overlay import Overlay
 from nettop.tui.style import Role
-from nettop.tui.widgets.lines import Line, line
+from nettop.tui.widgets.lines import BLANK, Line, line
 
 
 class ColumnsScreen(Overlay[tuple[Field, ...]]):
-    """Space turns a column on or off, + and - move it, Enter takes them; none is the usual set."""
+    """Space turns a column on or off, + and - move it, Enter takes them; letters find among all
+    fields, ^R is the usual set."""
 
     TITLE = "columns"
     WIDTH, HEIGHT = 78, 34
-    FOOT = "space on/off  + - move  r usual set  Enter take  Esc"
+    FIRST = 2
+    FOOT = "type to find  space on/off  + - move  ^R usual set  Enter take  Esc"
+    CLICKED = "space"
 
     def __init__(
         self, shown: tuple[Field, ...], then: Callable[[tuple[Field, ...]], object]
@@ -24,41 +27,85 @@ class ColumnsScreen(Overlay[tuple[Field, ...]]):
         super().__init__(then)
         self.on: list[Field] = list(shown)
         self.fields = [*shown, *(f for f in FIELDS.values() if f.title and f not in shown)]
+        self.typed = ""
         self.at = 0
 
+    @property
+    def entries(self) -> int:
+        return len(self._shown())
+
+    def _shown(self) -> list[Field]:
+        """Those with what was typed in their title or name first, then those that explain it so."""
+        word = self.typed
+        if not word:
+            return self.fields
+        all_ = [*self.fields, *(f for f in FIELDS.values() if f not in self.fields)]
+        named = [f for f in all_ if word in title_of(f).lower() or word in f.id]
+        return named + [f for f in all_ if f not in named and word in f.help.lower()]
+
     def body(self, width: int) -> list[Line]:
-        self.at = max(0, min(self.at, len(self.fields) - 1))
-        lines = []
-        for i, field in enumerate(self.fields):
+        shown = self._shown()
+        self.at = max(0, min(self.at, len(shown) - 1))
+        lines: list[Line] = [
+            line(("find ", Role.FOCUS), (self.typed, Role.BOLD), (" ", Role.REVERSE)),
+            BLANK,
+        ]
+        for i, field in enumerate(shown):
             mark = "x" if field in self.on else " "
             text = f"[{mark}] {title_of(field):<10} {field.help}"[:width].ljust(width)
             role = Role.REVERSE if i == self.at else Role.NORMAL if field in self.on else Role.DIM
             lines.append(line((text, role)))
-        self.top = max(min(self.top, self.at), self.at - self.inner[1] + 1)
+        if not shown:
+            lines.append(line((f"no column with '{self.typed}'", Role.WATCH)))
+        self.top = max(min(self.top, self.at), self.at - self.inner[1] + 3)
         return lines
 
     def act(self, key: str, character: str | None) -> bool:
-        field = self.fields[self.at]
+        shown = self._shown()
+        field = shown[self.at] if shown else None
         match key:
-            case "down" | "j":
+            case "down":
                 self.at += 1
-            case "up" | "k":
+            case "up":
                 self.at -= 1
-            case "space" | "x":
-                if field in self.on:
-                    self.on.remove(field)
-                else:
-                    self.on.append(field)
-            case "plus" | "minus":
-                to = max(0, min(len(self.fields) - 1, self.at + (1 if key == "plus" else -1)))
-                self.fields.insert(to, self.fields.pop(self.at))
-                self.at = to
-            case "r":
+            case "pagedown":
+                self.at += 10
+            case "pageup":
+                self.at -= 10
+            case "space":
+                if field is not None:
+                    self._switch(field)
+            case "plus" | "minus" if field in self.fields:
+                self._move(field, 1 if key == "plus" else -1)
+            case "ctrl+r":
                 self.choose(())
                 return False
             case "enter":
                 self.choose(tuple(f for f in self.fields if f in self.on))
                 return False
+            case "backspace":
+                self.typed = self.typed[:-1]
+            case "ctrl+u":
+                self.typed = ""
+            case _ if character and character not in " +":
+                self.typed += character.lower()
+                self.at = 0
             case _:
                 return self.unknown(key, character)
         return True
+
+    def _switch(self, field: Field) -> None:
+        if field in self.on:
+            self.on.remove(field)
+            return
+        self.on.append(field)
+        if field not in self.fields:
+            self.fields.append(field)
+
+    def _move(self, field: Field | None, by: int) -> None:
+        """To another place of the table; where some are found, the cursor stays on the field."""
+        assert field is not None
+        place = self.fields.index(field)
+        to = max(0, min(len(self.fields) - 1, place + by))
+        self.fields.insert(to, self.fields.pop(place))
+        self.at = self._shown().index(field)

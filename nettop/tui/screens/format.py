@@ -23,6 +23,7 @@ class FormatScreen(Overlay[str]):
 
     TITLE = "export as"
     WIDTH, HEIGHT = 68, 10
+    FIRST = 1
     FOOT = "↑↓ choose  Enter writes  Esc"
 
     def __init__(self, then: Callable[[str], object]) -> None:
@@ -31,6 +32,10 @@ class FormatScreen(Overlay[str]):
         self.at = 0
         none = find_spec("pyarrow") is None
         self.formats = [f for f in FORMATS if f[0] != ".parquet" or not none]
+
+    @property
+    def entries(self) -> int:
+        return len(self.formats)
 
     def body(self, width: int) -> list[Line]:
         self.at %= len(self.formats)

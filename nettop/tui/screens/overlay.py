@@ -30,6 +30,9 @@ class Overlay(KeyScreen[T], ModalScreen[T]):
     TITLE = ""
     WIDTH, HEIGHT = 104, 36
     FOOT = "Esc closes"
+    FIRST: int | None = None  # line of the body where a list begins; None: it has none
+    CLICKED = "enter"  # the key that a click on the chosen entry of the list stands for
+    at = 0  # the chosen entry
 
     def __init__(self, then: Callable[[T], object] | None = None) -> None:
         """then: called with the result once the screen below is back; not after Esc."""
@@ -85,6 +88,31 @@ class Overlay(KeyScreen[T], ModalScreen[T]):
         drawn = self.act(event.key, event.character if event.is_printable else None)
         if drawn or (before and self.app.screen is self):
             self.redraw()
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on an entry of a list chooses it, on the chosen one acts; beside the box it
+        closes."""
+        x, y = event.screen_offset
+        box = self.box.region
+        if not box.contains(x, y):
+            self.leave()
+            return
+        line = y - box.y - 1
+        if self.FIRST is None or not 0 <= line < self.inner[1]:
+            return
+        entry = self.top + line - self.FIRST
+        if not 0 <= entry < self.entries:
+            return
+        if entry != self.at:
+            self.at = entry
+            self.redraw()
+        elif self.act(self.CLICKED, None):
+            self.redraw()
+
+    @property
+    def entries(self) -> int:
+        """How many there are in the list."""
+        return 0
 
     def on_mouse_scroll_down(self) -> None:
         if self.act("down", None):

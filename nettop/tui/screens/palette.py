@@ -17,6 +17,7 @@ class PaletteScreen(Overlay[str]):
 
     TITLE = "actions"
     WIDTH, HEIGHT = 78, 30
+    FIRST = 2
     FOOT = "type to find  ↑↓ choose  Enter does it  Esc"
 
     def __init__(
@@ -42,6 +43,10 @@ class PaletteScreen(Overlay[str]):
             for key in self.keys
             if all(word in f"{key.action} {key.help}".replace("_", " ").lower() for word in words)
         ]
+
+    @property
+    def entries(self) -> int:
+        return len(self._shown())
 
     def body(self, width: int) -> list[Line]:
         shown = self._shown()

@@ -53,6 +53,7 @@ class SortScreen(Overlay[Sort]):
 
     TITLE = "sort by"
     WIDTH, HEIGHT = 74, 20
+    FIRST = 1
     FOOT = "↑↓ choose  Enter sort, again: reverse  type to find  Esc"
 
     def __init__(self, sort: Sort, rows: Sequence[Row], then: Callable[[Sort], object]) -> None:
@@ -76,6 +77,10 @@ class SortScreen(Overlay[Sort]):
             return self.keys
         everything = [None, *(f for f in FIELDS.values() if f.sortable)]
         return [f for f in everything if self.typed in (f.id if f else "unwell")]
+
+    @property
+    def entries(self) -> int:
+        return len(self._shown())
 
     def body(self, width: int) -> list[Line]:
         what_cells = width - 20 - _TOP_CELLS
