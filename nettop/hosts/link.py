@@ -72,6 +72,7 @@ class Link:
         self._newest_ns: int | None = None  # CLOCK_REALTIME there of its newest tick
         self._skipped = 0
         self._unsent: dict[str, Any] | None = None
+        self._whole_asked = False
         self._pings: dict[int, int] = {}
         self._heard = self._ticked = self._notes_since = 0.0
         self._notes = 0  # since then
@@ -101,6 +102,16 @@ class Link:
         with self._wake:
             self.settings |= settings
             self._unsent = dict(self.settings)
+
+    def ask_whole(self) -> None:
+        """One of its next ticks is to be whole. A nettop there that knows no such line goes on as
+        before: each minute one is."""
+        with self._wake:
+            self._whole_asked = True
+
+    @property
+    def state_name(self) -> str:
+        return self._state
 
     @property
     def live(self) -> bool:
@@ -235,8 +246,7 @@ class Link:
                     return self._rest(child, said), ""
                 self._count(len(data))
                 try:
-                    for message in reader.take(data):
-                        self._took(message, frames)
+                    self._take(data, reader, frames)
                 except NettopError as error:
                     return said, str(error)
                 if reader.in_frame:  # a large one over a slow line
@@ -264,11 +274,17 @@ class Link:
         while now - self._came[0][0] > RATE_OVER_S + 1:
             self._came.popleft()
 
+    def _take(self, data: bytes, reader: StreamReader, frames: FrameReader) -> None:
+        for message in reader.take(data):
+            self._took(message, frames)
+        # Not before all is taken: what came with the hello may be a tick, or no stream.
+        if self._hello is not None and self._newest_ns is None:
+            self._change(ASKED, "it has answered, and sent no tick yet")
+
     def _took(self, message: Hello | bytes | dict[str, Any], frames: FrameReader) -> None:
         if isinstance(message, Hello):
             self._hello, self._again_at = message, None
             self._heard = self._ticked = time.monotonic()
-            self._change(ASKED, "it has answered, and sent no tick yet")
         elif isinstance(message, bytes):
             sample = frames.sample(message)
             checked_clock(sample.wall_ns)
@@ -314,6 +330,9 @@ class Link:
     def _send_settings(self, child: Child) -> None:
         with self._wake:
             unsent, self._unsent = self._unsent, None
+            whole, self._whole_asked = self._whole_asked, False
+        if whole:
+            child.write(b'{"whole":true}\n')
         if unsent is None:
             child.write()
             return

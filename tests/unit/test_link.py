@@ -30,8 +30,8 @@ def a_link(**settings: Any) -> Link:
 
 
 def take(link: Link, *sent: bytes) -> None:
-    for message in StreamReader("0.1.0").take(hello_bytes(HI) + b"".join(sent)):
-        link._took(message, FrameReader(in_place=True))
+    data = hello_bytes(HI) + b"".join(sent)
+    link._take(data, StreamReader("0.1.0"), FrameReader(in_place=True))
 
 
 @pytest.mark.parametrize("name", ["came_ns", "went_ns"])
