@@ -20,7 +20,7 @@ class Clocks(NamedTuple):
     wall_ns: int  # CLOCK_REALTIME: it can be set
     mono_ns: int  # CLOCK_MONOTONIC: it stands still while the host sleeps
     slept_ns: int = 0  # CLOCK_BOOTTIME less CLOCK_MONOTONIC
-    boot: str = ""  # of /proc/sys/kernel/random/boot_id
+    boot: str = ""  # of /proc/sys/kernel/random/boot_id; "": not known, nor whether it slept
 
 
 class Passed(NamedTuple):
@@ -53,6 +53,8 @@ def passed(before: Clocks, now: Clocks, *, interval_ns: int, resumed: bool = Fal
     wall = now.wall_ns - before.wall_ns
     if resumed and before.boot != now.boot:
         return Passed(max(0, wall), f"host restarted, recording goes on after {_time(wall)}")
+    if resumed and not now.boot:  # its monotonic clock may be of another start
+        return Passed(max(0, wall), f"recording goes on after {_time(wall)}")
     mono, slept = now.mono_ns - before.mono_ns, now.slept_ns - before.slept_ns
     if mono < 0:  # another boot, of which nothing was said
         return Passed(max(0, wall), f"recording goes on after {_time(wall)}")
@@ -64,7 +66,9 @@ def passed(before: Clocks, now: Clocks, *, interval_ns: int, resumed: bool = Fal
     if slept >= STEP_LEAST_NS:
         marks.append(f"the host slept for {_time(slept)}")
     step = wall - mono - slept
-    if abs(step) >= STEP_LEAST_NS:
+    if step >= STEP_LEAST_NS and not now.boot:
+        marks.append(f"clock set forward, or the host slept, by {_time(step)}")
+    elif abs(step) >= STEP_LEAST_NS:
         marks.append(f"clock set {'forward' if step > 0 else 'back'} by {_time(step)}")
     return Passed(mono + max(0, slept), "; ".join(marks) or None)
 

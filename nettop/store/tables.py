@@ -49,18 +49,22 @@ class TickRows:
 class TickTables:
     """Makes them tick by tick; knows which spells stand."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, remote: bool = False) -> None:
+        """remote: of another host, of which one knows neither its boot nor how long it slept."""
         self._tracker = SpellTracker()
-        self._boot = boot_id()
+        self._remote = remote
+        self._boot = "" if remote else boot_id()
 
     def take(self, model: Model, feed: TableRows) -> TickRows:
-        """The live tick that was polled last."""
+        """The tick that was polled last."""
         tracker = self._tracker
         tracker.take(model, feed)
         host = clean(model.host)
         events, beyond = _events(model, feed, host)
         return TickRows(
-            clocks=Clocks(model.wall_ns, model.mono_ns, slept_ns(), self._boot),
+            clocks=Clocks(
+                model.wall_ns, model.mono_ns, 0 if self._remote else slept_ns(), self._boot
+            ),
             tick=_tick(model, host, len(events), beyond),
             began=tracker.began,
             standing=tracker.standing,

@@ -61,3 +61,13 @@ def test_a_host_that_was_restarted() -> None:
 def test_the_clocks_of_this_host() -> None:
     assert slept_ns() >= 0
     assert len(boot_id()) in (0, 36)
+
+
+def test_of_a_host_whose_boot_is_not_known_nothing_is_said_that_would_need_it() -> None:
+    before = Clocks(T, 500 * S)
+    gone = passed(before, Clocks(T + 60 * S, 520 * S), interval_ns=S, resumed=True)
+    assert gone == (60 * S, "recording goes on after 1m00s")
+    forward = passed(before, Clocks(T + 61 * S, 501 * S), interval_ns=S)
+    assert forward == (S, "clock set forward, or the host slept, by 1m00s")
+    back = passed(before, Clocks(T - 59 * S, 501 * S), interval_ns=S)
+    assert back == (S, "clock set back by 1m00s")
