@@ -2,7 +2,9 @@
 
 With --control it obeys lines of JSON on standard input, and ends with it:
     {"set": {"filter": TEXT or null, "sort": KEY or null, "top": N or null, "called": NAME,
-             "all": BOOL, "delay_s": SECS, "paused": BOOL, "focus": COOKIES, "select": COOKIES}}
+             "level_now": BOOL, "all": BOOL, "delay_s": SECS, "paused": BOOL, "focus": COOKIES,
+             "select": COOKIES}}
+    {"whole": true}    the next tick that is sent needs none before it
     {"ping": N}    answered by a note with the times of CLOCK_REALTIME at which it came and went
 It polls from the first `set` on, so that no filter has to pass through a shell. A `set` with
 something in it that is not understood changes nothing: a note says {"error": TEXT}.
@@ -157,6 +159,8 @@ class Stream:
                     self._set(settings_of(said["set"]))
                 except (ValueError, NettopError) as error:
                     self._sender.note({"error": str(error)})
+            elif said.get("whole") is True:
+                self._key_at = float("-inf")
 
     def _set(self, wanted: Mapping[str, Any]) -> None:
         feed = self._feed
@@ -164,7 +168,8 @@ class Stream:
             feed.call(wanted["called"])
         if "filter" in wanted:  # before all others: it may be broken
             text = wanted["filter"] or None
-            feed.set_filter(compile_filter(text) if text is not None else None)
+            now = wanted.get("level_now", False)
+            feed.set_filter(compile_filter(text, level_now=now) if text is not None else None)
             self._filter_text = text
         if "sort" in wanted:
             feed.set_sort(wanted["sort"])
@@ -288,5 +293,5 @@ def _delay_s(value: Any) -> float:
 
 _TAKES: dict[str, Callable[[Any], Any]] = {
     "called": _text, "filter": _text_or_none, "sort": _sort, "top": _top, "all": _flag,
-    "delay_s": _delay_s, "paused": _flag, "focus": _cookies, "select": _cookies,
+    "delay_s": _delay_s, "level_now": _flag, "paused": _flag, "focus": _cookies, "select": _cookies,
 }  # fmt: skip

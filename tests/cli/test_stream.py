@@ -30,6 +30,7 @@ class Streaming:
         self.notes: list[dict[str, Any]] = []
         self.hello: Hello | None = None
         self.feed = ReplayFeed(iter(()))
+        self.whole: list[int] = []  # seq of key frames
 
     def ask(self, **said: Any) -> None:
         assert self.process.stdin is not None
@@ -49,7 +50,9 @@ class Streaming:
             elif isinstance(message, dict):
                 self.notes.append(message)
             else:
-                self.feed.take(self._frames.sample(message))
+                sample = self._frames.sample(message)
+                self.feed.take(sample)
+                self.whole += [sample.seq] if sample.whole else []
                 frames += 1
         return frames
 
@@ -108,6 +111,16 @@ def test_settings_that_are_not_understood_are_a_note_and_change_nothing(
     assert model is not None
     assert model.totals.matched == controlled.feed.count()  # all are sent
     assert controlled.process.poll() is None
+
+
+def test_a_tick_that_needs_none_before_it_comes_when_asked_for(controlled: Streaming) -> None:
+    controlled.ask(set={"level_now": True, "filter": "level >= watch"})
+    controlled.ticks(3)
+    assert controlled.whole == [1]
+    controlled.ask(whole=True)
+    while len(controlled.whole) < 2:
+        controlled.read()
+    assert not controlled.notes
 
 
 def test_it_ends_with_standard_input(controlled: Streaming) -> None:
