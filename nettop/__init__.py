@@ -7,6 +7,7 @@ Rooms
     options        argv to Options; optionvalues, ssargs; probe, watch, serve have their own
     config/        config.toml, NETTOP_ variables and the view that was saved
     commands/      record, replay, why, stream, the topics of nettop help, the man page, completion
+    manyhosts      -H with record, watch, why and diff
     headless       tables, JSON, CSV and snapshots without a screen; doctor: what works here
     sources/       what is read: /proc and system calls (namespaces, names, counters, evidence of
                    causes), and a module per plane that loads it, reads it each tick and says why
@@ -30,7 +31,7 @@ Rooms
     model/         pure values: rows, records, histograms, tcp_info; no words
     text/          every word of output: fields, verdicts, units, cells, tables, keys, usage,
                    explanations, cleaning of foreign text
-    hosts/         other hosts: streams of their frames, and one feed of them all
+    hosts/         other hosts: streams of their frames, one feed of them all, and each one's ticks
     compare/       nettop diff: what both sides counted, its error, and what is said of it
     metrics/       what nettop serve counts of groups of sockets, and how it is written
     serve/         nettop serve: the server that Prometheus reads

@@ -87,11 +87,11 @@ def _main(argv: Sequence[str]) -> int:
         return _completion(argv[1:])
     if broken is not None:
         raise broken
-    _begin_debug(options.debug, argv)
+    debug.begin_run(options.debug, argv)
     if not sys.platform.startswith("linux"):
         raise NettopError(f"runs on Linux only, not on {sys.platform}: it asks Linux's sock_diag")
     if hosts is not None:
-        return _hosts(hosts, options, environ)
+        return _hosts(hosts, options, argv, environ)
     if options.command == "doctor":
         return _doctor(options)
     if options.command == "clocks":
@@ -131,14 +131,7 @@ def _main(argv: Sequence[str]) -> int:
         feed.close()
 
 
-def _begin_debug(path: str | None, argv: Sequence[str]) -> None:
-    if path is not None:
-        debug.begin(path)
-        debug.note("nettop", f"{__version__} on {os.uname().release}: {' '.join(argv)}")
-
-
 def _help(asked: Help) -> int:
-    from nettop import __version__
     from nettop.commands import topics
     from nettop.text.usage import usage
 
@@ -247,7 +240,7 @@ def _watch(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     from nettop.watch.options import parse_watch
 
     options = parse_watch(argv[1:], environ)
-    _begin_debug(options.poll.debug, argv)
+    debug.begin_run(options.poll.debug, argv)
     ending.raises()
     compiled = compile_options_filter(options.poll)
     with unanswered():
@@ -265,7 +258,7 @@ def _stream(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
     options = parse_stream(argv[1:], environ)
     stream.check_output()
-    _begin_debug(options.poll.debug, argv)
+    debug.begin_run(options.poll.debug, argv)
     ending.raises()
     feed = open_live(options.poll, screen=False)
     try:
@@ -279,7 +272,7 @@ def _why(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     from nettop.commands.why_options import parse_why
 
     options = parse_why(argv[1:], environ)
-    _begin_debug(options.poll.debug, argv)
+    debug.begin_run(options.poll.debug, argv)
     ending.raises()
     with unanswered():
         if options.stretch is not None:
@@ -292,18 +285,23 @@ def _serve(argv: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
     from nettop.serve.options import parse_serve
 
     options = parse_serve(argv[1:], environ)
-    _begin_debug(options.poll.debug, argv)
+    debug.begin_run(options.poll.debug, argv)
     ending.raises()
     compile_options_filter(options.poll)  # a mistake in it is said before anything is opened
     run(options, lambda: open_live(options.poll, screen=False))
 
 
-def _hosts(hosts: HostOptions, options: Options, environ: Mapping[str, str]) -> int:
+def _hosts(
+    hosts: HostOptions, options: Options, argv: Sequence[str], environ: Mapping[str, str]
+) -> int:
     """The live screen, or ticks, of other hosts: nothing of this one is polled."""
+    from nettop import manyhosts
     from nettop.headless import say
     from nettop.hosts.opening import check, open_hosts
     from nettop.options import has_terminal
 
+    if options.command in manyhosts.COMMANDS:
+        return manyhosts.run(hosts, options, argv, environ)
     check(hosts, options)
     screen = _wants_screen(options) and has_terminal(environ)
     if screen:

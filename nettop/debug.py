@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from nettop import __version__
 from nettop.errors import NettopError
 from nettop.invoker import invoking_user
 
@@ -31,6 +32,17 @@ def begin(path: str) -> None:
     except OSError as error:
         reason = "is a symbolic link" if Path(path).is_symlink() else os.strerror(error.errno or 0)
         raise NettopError(f"--debug {path}: {reason}") from None
+
+
+def begin_run(path: str | None, argv: Sequence[str]) -> None:
+    """Begins where --debug is given, with what this run is.
+
+    Raises:
+        NettopError: it cannot be written.
+    """
+    if path is not None:
+        begin(path)
+        note("nettop", f"{__version__} on {os.uname().release}: {' '.join(argv)}")
 
 
 def on() -> bool:

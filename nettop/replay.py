@@ -89,6 +89,7 @@ class ReplayFeed(EngineFeed):
 
     live = False
     filter_text: str | None = None
+    level_now = False  # `level` in filters is that of the tick itself
 
     def __init__(
         self,
@@ -171,7 +172,8 @@ class ReplayFeed(EngineFeed):
     def _set_filter_text(self) -> None:
         from nettop.query.compile import compile_filter
 
-        compiled = compile_filter(self.filter_text, self.names) if self.filter_text else None
+        text, now = self.filter_text, self.level_now
+        compiled = compile_filter(text, self.names, level_now=now) if text else None
         if compiled == self._filter:
             return
         self._filter = compiled

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from nettop.commands.record import say
 from nettop.compare import out
 from nettop.compare.gather import ACTIVE, Gatherer
-from nettop.compare.options import DiffOptions
+from nettop.compare.options import DiffOptions, HowOptions, LiveDiffOptions
 from nettop.compare.outcome import outcome_of
 from nettop.compare.tally import MOST_BLOCKS, Side
 from nettop.compare.verdict import compare
 from nettop.errors import EXIT_USAGE, NettopError, UsageError
 from nettop.headless import standard_output
+from nettop.hosts.feed import HostsFeed, HostTick
+from nettop.hosts.follow import wait_for_looks
 from nettop.model.types import Model
 from nettop.query import Filter, FilterError, compile_filter
 from nettop.replay import ReplayFeed
@@ -26,8 +31,26 @@ def run(options: DiffOptions) -> int:
         NettopError: in one line; its exit code is 2, as 1 says that something got worse.
         BrokenPipeError: the reader of standard output went away.
     """
+    with _own_exit_code():
+        return _written(side_of(options.a, options), side_of(options.b, options), options)
+
+
+def run_hosts(feed: HostsFeed, options: LiveDiffOptions) -> int:
+    """The same of two hosts, which are looked at now.
+
+    Raises:
+        NettopError: likewise.
+        BrokenPipeError: likewise.
+    """
+    with _own_exit_code():
+        a, b = sides_of_hosts(feed, options)
+        return _written(a, b, options)
+
+
+@contextmanager
+def _own_exit_code() -> Iterator[None]:
     try:
-        return _run(options)
+        yield
     except BrokenPipeError:
         raise
     except FilterError as error:  # a name that the file lacks
@@ -41,8 +64,7 @@ def run(options: DiffOptions) -> int:
         raise failed from error
 
 
-def _run(options: DiffOptions) -> int:
-    a, b = (side_of(stretch, options) for stretch in (options.a, options.b))
+def _written(a: Side, b: Side, options: HowOptions) -> int:
     found = compare(a, b)
     outcome = outcome_of(found, options.fails)
     target = standard_output()
@@ -97,6 +119,50 @@ def _of_recording(stretch: Stretch, options: DiffOptions) -> Side:
         return gatherer.finish()
     finally:
         recording.close()
+
+
+class _HostLook:
+    """What one host is asked for."""
+
+    def __init__(self, name: str, options: LiveDiffOptions) -> None:
+        self.side = Side(name, "", "", 0, 0, 0, 0.0)
+        whole = options.filter_text is None
+        self.gatherer = Gatherer(self.side, options.grouping, whole=whole)
+        self._for_s = options.for_s
+        self._each = -(-round(options.for_s / options.poll.delay_s) // MOST_BLOCKS)
+        self.model: Model | None = None
+
+    def take(self, tick: HostTick) -> bool:
+        """Returns whether that was all."""
+        model, side = tick.model, self.side
+        if self.model is None:  # what comes before it is not counted
+            side.host, side.from_ns = model.host, model.wall_ns
+        block = max(0, side.ticks) // self._each
+        self.gatherer.take(model, tick.feed.rows_all(with_detail=False), tick.feed, block)
+        self.model = model
+        if model.interval_s is not None:
+            side.ticks += 1
+            side.to_ns = model.wall_ns
+        return side.seconds >= self._for_s - 0.5 * (model.interval_s or 0.0)
+
+
+def sides_of_hosts(feed: HostsFeed, options: LiveDiffOptions) -> tuple[Side, Side]:
+    """
+    Raises:
+        NettopError: one of them has not answered, or not for two intervals.
+    """
+    looks = [_HostLook(host.name, options) for host in feed.hosts()]
+    states = wait_for_looks(feed, lambda tick: looks[tick.place].take(tick), for_s=options.for_s)
+    for state, look in zip(states, looks, strict=True):
+        if look.model is None or not look.side.ticks:
+            why = state.reason or "it has not answered in time"
+            raise NettopError(f"{state.name}: nothing to compare: {why}")
+        _note_absent(look.side, look.model)
+        if look.side.seconds < options.for_s * 0.9:
+            say(f"{state.name}: {look.side.seconds:.0f} s of {options.for_s:g} s: "
+                f"{state.reason or 'its ticks came too late'}")  # fmt: skip
+    a, b = (look.gatherer.finish() for look in looks)
+    return a, b
 
 
 def _active(text: str | None) -> Filter | None:

@@ -33,8 +33,12 @@ def writer_of(options: Options) -> RecordingWriter:
 
 def default_name(host: str) -> str:
     """nettop-HOST-YYYYMMDD-HHMMSS.nettop"""
-    safe = re.sub(r"[^A-Za-z0-9._-]", "_", host)[:64] or "host"
-    return f"nettop-{safe}-{time.strftime('%Y%m%d-%H%M%S')}{SUFFIX}"
+    return f"nettop-{safe_name(host)}-{time.strftime('%Y%m%d-%H%M%S')}{SUFFIX}"
+
+
+def safe_name(host: str) -> str:
+    """As a part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", host)[:64] or "host"
 
 
 def run(feed: LiveFeed, writer: RecordingWriter, options: Options) -> int:

@@ -196,6 +196,7 @@ def json_keys() -> str:
     from nettop.clocks.keys import KEYS as CLOCKS
     from nettop.compare.keys import KEYS as DIFF
     from nettop.export.keys import KEYS
+    from nettop.findings.keys import HOSTS_KEYS as HOSTS
     from nettop.findings.keys import KEYS as WHY
 
     head = (
@@ -206,7 +207,8 @@ def json_keys() -> str:
     clocks = "nettop.clocks/1: what nettop clocks --json writes.\n"
     diff = "nettop.diff/1: what nettop diff --json writes.\n"
     why = "nettop.why/1: what nettop why --json writes.\n"
-    registries = [clocks, _keys(CLOCKS), diff, _keys(DIFF), why, _keys(WHY)]
+    hosts = "nettop.why-hosts/1: the same with -H.\n"
+    registries = [clocks, _keys(CLOCKS), diff, _keys(DIFF), why, _keys(WHY), hosts, _keys(HOSTS)]
     return "\n".join([head, _keys(KEYS), *registries])
 
 

@@ -57,7 +57,7 @@ def look_live(feed: LiveFeed, options: WhyOptions) -> Report:
             if tick >= first_choice and (tick - first_choice) % CHOOSE_EVERY_TICKS == 0:
                 cookies = look.to_stamp() if options.poll.tx_sample is None else []
                 feed.select_tx(cookies)
-                if _can_stamp(model):
+                if can_stamp(model):
                     look.stamped = max(look.stamped, len(cookies))
             progress.show(tick / intervals)
             if tick < intervals:
@@ -67,7 +67,7 @@ def look_live(feed: LiveFeed, options: WhyOptions) -> Report:
     return look.report()
 
 
-def _can_stamp(model: Model) -> bool:
+def can_stamp(model: Model) -> bool:
     """The stages plane is loaded; it calls itself off while nothing is chosen."""
     status = model.source("stages")
     return status is not None and (status.state != "off" or status.reason == OFF_REASON)
@@ -200,18 +200,23 @@ def check_target(options: WhyOptions) -> None:
 
 def write(report: Report, options: WhyOptions) -> int:
     """The report where it was asked for; the exit code says whether there are findings."""
+    write_text(_written(report, options), options)
+    return EXIT_FINDINGS if report.findings else EXIT_OK
+
+
+def write_text(text: str, options: WhyOptions) -> None:
+    """On standard output, or into the file."""
     if options.output in (None, "-"):
         out = headless.standard_output()
-        out.write(_written(report, options).encode())
+        out.write(text.encode())
         out.flush()
-    else:
-        from nettop.export.atomic import AtomicFile
+        return
+    from nettop.export.atomic import AtomicFile
 
-        assert options.output is not None
-        with AtomicFile(options.output) as file:
-            file.write(_written(report, options).encode())
-        headless.show_path(options.output)
-    return EXIT_FINDINGS if report.findings else EXIT_OK
+    assert options.output is not None
+    with AtomicFile(options.output) as file:
+        file.write(text.encode())
+    headless.show_path(options.output)
 
 
 def _written(report: Report, options: WhyOptions) -> str:
@@ -225,10 +230,10 @@ def _written(report: Report, options: WhyOptions) -> str:
         return json_text(report)
     from nettop.findings.plain import text_of
 
-    return text_of(report, width=_width(), ascii_only=options.poll.ascii)
+    return text_of(report, width=terminal_width(), ascii_only=options.poll.ascii)
 
 
-def _width() -> int:
+def terminal_width() -> int:
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns
     except (OSError, ValueError, AttributeError):

@@ -8,7 +8,7 @@ SCHEMA = "nettop.diff/1"
 def _side(name: str, about: str) -> dict[str, str]:
     return {
         name: about,
-        f"{name}.file": "as it was written, with its stretch",
+        f"{name}.file": "as it was written, with its stretch; with -H the host",
         f"{name}.host": "name of the host",
         f"{name}.from": "UTC time of the first tick, RFC 3339 with nanoseconds",
         f"{name}.to": "of the last",

@@ -11,8 +11,8 @@ from typing import NoReturn
 from nettop.compare.expression import Fail, parse
 from nettop.errors import UsageError
 from nettop.feed import Grouping
-from nettop.options import ascii_wanted
-from nettop.optionvalues import perhaps
+from nettop.options import Options, Parser, add_sources, ascii_wanted, source_options
+from nettop.optionvalues import duration, perhaps
 from nettop.stretches import Stretch, stretch_of
 from nettop.text.fields import nearest
 
@@ -20,13 +20,14 @@ from nettop.text.fields import nearest
 _NOT = (Grouping.NONE, Grouping.PROGRAM, Grouping.HOST)
 GROUPINGS = {g.name.lower(): g for g in Grouping if g not in _NOT} | {"all": Grouping.NONE}
 
+DEFAULT_FOR_S = 10.0
+LEAST_FOR_S = 2.0
+
 
 @dataclass(frozen=True, slots=True)
-class DiffOptions:
-    """The command line of `nettop diff`."""
+class HowOptions:
+    """What `nettop diff` does with two sides, whatever they are."""
 
-    a: Stretch
-    b: Stretch
     grouping: Grouping = Grouping.PROCESS
     fails: tuple[Fail, ...] = ()
     filter_text: str | None = None
@@ -38,7 +39,23 @@ class DiffOptions:
         return next(name for name, g in GROUPINGS.items() if g is self.grouping)
 
 
-class _Parser(argparse.ArgumentParser):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffOptions(HowOptions):
+    """The command line of `nettop diff A B`."""
+
+    a: Stretch
+    b: Stretch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveDiffOptions(HowOptions):
+    """The command line of `nettop diff -H A,B`."""
+
+    poll: Options  # what is polled there, and the filter
+    for_s: float = DEFAULT_FOR_S
+
+
+class _Parser(Parser):
     def error(self, message: str) -> NoReturn:
         message = re.sub(r"^argument (\S+): expected one argument$", r"\1 needs a value", message)
         raise UsageError(f"diff: {message.removeprefix('argument ')} (nettop help diff)")
@@ -60,18 +77,41 @@ def parse_diff(words: Sequence[str], environ: Mapping[str, str]) -> DiffOptions:
     if filter_text is not None:
         _check_filter(filter_text)
     return DiffOptions(
-        stretch_of(a), stretch_of(b), space.by, tuple(parse(text) for text in space.fail),
-        filter_text, space.json, space.ascii or ascii_wanted(environ),
+        a=stretch_of(a), b=stretch_of(b), grouping=space.by,
+        fails=tuple(parse(text) for text in space.fail), filter_text=filter_text,
+        as_json=space.json, ascii=space.ascii or ascii_wanted(environ),
     )  # fmt: skip
 
 
-def diff_parser() -> argparse.ArgumentParser:
+def parse_diff_hosts(words: Sequence[str], environ: Mapping[str, str]) -> LiveDiffOptions:
+    """diff [options] [FILTER], of two hosts that -H names.
+
+    Raises:
+        UsageError: in one line.
+    """
+    parser = diff_parser(files=False)
+    add_sources(parser)
+    space = parser.parse_intermixed_args(words)
+    if space.for_s < LEAST_FOR_S:
+        raise UsageError(f"--for {space.for_s:g}s is too short: at least {LEAST_FOR_S:g}s")
+    poll = Options(command="diff", delay_given=True, **source_options(space))
+    return LiveDiffOptions(
+        poll=poll, for_s=space.for_s, grouping=space.by,
+        fails=tuple(parse(text) for text in space.fail), filter_text=poll.whole_filter,
+        as_json=space.json, ascii=space.ascii or ascii_wanted(environ),
+    )  # fmt: skip
+
+
+def diff_parser(*, files: bool = True) -> Parser:
     parser = _Parser(prog="diff", add_help=False, allow_abbrev=False)
     parser.add_argument("--by", type=_grouping, default=Grouping.PROCESS)
     parser.add_argument("--fail", action="append", default=[])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--ascii", action="store_true")
-    parser.add_argument("words", nargs="*")
+    if files:
+        parser.add_argument("words", nargs="*")
+    else:
+        parser.add_argument("--for", type=duration, dest="for_s", default=DEFAULT_FOR_S)
     return parser
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from nettop.compare.bands import Band
 from nettop.compare.keys import SCHEMA
 from nettop.compare.numbers import Number
-from nettop.compare.options import DiffOptions
+from nettop.compare.options import HowOptions
 from nettop.compare.outcome import Failed, Outcome
 from nettop.compare.tally import Side
 from nettop.compare.verdict import FAMILY, Compared, Comparison, Verdict
@@ -35,7 +35,7 @@ WIDTH = 100
 _TITLE_MOST = 32
 
 
-def text(found: Comparison, outcome: Outcome, options: DiffOptions) -> str:
+def text(found: Comparison, outcome: Outcome, options: HowOptions) -> str:
     """Worst first, a line for each number that changed; what did not change in one line."""
     lines = [*_heads(found), "", *_changes(found), *_unknown(found), *_rest(found)]
     if outcome.failed:
@@ -166,7 +166,7 @@ def _failed(f: Failed) -> str:
 # --- JSON ---
 
 
-def json_text(found: Comparison, outcome: Outcome, options: DiffOptions) -> str:
+def json_text(found: Comparison, outcome: Outcome, options: HowOptions) -> str:
     """One object and a newline; its keys: keys.KEYS."""
     groups: dict[str, list[Compared]] = {}
     for c in found.found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nettop.text.verdicts import NAMES, VERDICTS
 
 SCHEMA = "nettop.why/1"
+HOSTS_SCHEMA = "nettop.why-hosts/1"
 
 _SOCKET = {
     "cookie": "SO_COOKIE",
@@ -128,4 +129,12 @@ KEYS: dict[str, str] = {
     "own.gaps": "stretches of which nothing is known",
     "own.gaps[].from": "UTC time of the last tick before",
     "own.gaps[].to": "and of the first after",
+}
+
+HOSTS_KEYS: dict[str, str] = {
+    "schema": f'"{HOSTS_SCHEMA}"',
+    "hosts": "each host that -H names, in that order",
+    "hosts[].name": "as -H has it",
+    "hosts[].reason": "why there is no report, or why the look ended early; else left out",
+    "hosts[].report": f"{SCHEMA}, of that host; left out where it has not answered",
 }

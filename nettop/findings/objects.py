@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from nettop.export.distributions import dist_object
 from nettop.export.times import utc_text
-from nettop.findings.keys import SCHEMA
+from nettop.findings.keys import HOSTS_SCHEMA, SCHEMA
 from nettop.findings.plain import headline
-from nettop.findings.values import Case, Finding, Moved, Report
+from nettop.findings.values import Case, Finding, HostReport, Moved, Report
 from nettop.model.causes import Evidence
 from nettop.model.types import Proto, Row, Stage
 from nettop.spells import Spell
@@ -24,6 +25,20 @@ MOST_SOCKETS = 100  # of a finding
 def json_text(report: Report) -> str:
     """One object on one line."""
     out = _cleaned(report_object(report))
+    return json.dumps(out, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def hosts_json_text(reports: Sequence[HostReport]) -> str:
+    """Those of several hosts as one object on one line."""
+    hosts = [
+        {
+            "name": one.name,
+            **({"reason": one.reason} if one.reason else {}),
+            **({"report": report_object(one.report)} if one.report is not None else {}),
+        }
+        for one in reports
+    ]
+    out = _cleaned({"schema": HOSTS_SCHEMA, "hosts": hosts})
     return json.dumps(out, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from nettop.findings.values import Case, Finding, Moved, Report, Unknown
+from nettop.findings.values import Case, Finding, HostReport, Moved, Report, Unknown
 from nettop.model.types import Level, Proto
 from nettop.text import units
 from nettop.text.clean import clean
@@ -35,6 +35,21 @@ def text_of(report: Report, *, width: int = 100, ascii_only: bool = False) -> st
     if not ascii_only:
         return text
     return to_ascii(text.translate(_ASCII))
+
+
+def text_of_hosts(
+    reports: Sequence[HostReport], *, width: int = 100, ascii_only: bool = False
+) -> str:
+    """One after the other, each under the name that -H has for it."""
+    parts = []
+    for one in reports:
+        said = f"not looked at: {one.reason}\n"
+        if one.report is not None:
+            said = text_of(one.report, width=width, ascii_only=ascii_only)
+            if one.reason:
+                said += f"The look ended early: {clean(one.reason)}\n"
+        parts.append(f"{clean(one.name)}:\n{said}")
+    return "\n".join(parts)
 
 
 def _lines(report: Report, width: int) -> Iterable[str]:

@@ -125,3 +125,12 @@ class Report:
     @property
     def seconds(self) -> float:
         return (self.to_ns - self.from_ns) / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class HostReport:
+    """What a look at one of several hosts came to."""
+
+    name: str  # as -H has it
+    report: Report | None  # None: it has not answered
+    reason: str = ""  # why there is none, or why it ended early

@@ -17,7 +17,7 @@ from nettop.hosts.order import merged
 from nettop.hosts.remote import RemoteFeed
 from nettop.model.cost import Cost
 from nettop.model.events import ALL_TYPES, Closed, Event, EventMemory, EventType
-from nettop.model.hosts import SILENT, HostState
+from nettop.model.hosts import ASKED, LOST, SILENT, HostState
 from nettop.model.types import HOST_COOKIES, Detail, Group, Histogram, Model, Point, Proc, Row
 from nettop.sample import Sample
 
@@ -48,6 +48,16 @@ class NoNames:
 
     def is_host(self, pattern: str) -> bool:
         return False
+
+
+class HostTick(NamedTuple):
+    """A tick of one host, in the thread of its link, while its feed is at it."""
+
+    place: int  # of the host in -H
+    name: str  # as -H has it
+    feed: RemoteFeed
+    model: Model
+    sample: Sample  # valid until on_tick has returned
 
 
 class _MadeOf(NamedTuple):
@@ -87,6 +97,7 @@ class HostsFeed:
         sort: Sort | None = None,
         sort_text: str | None = None,
         top: int | None = None,
+        level_now: bool = False,
         retries: bool = True,
         say: Callable[[str], None] | None = None,
     ) -> None:
@@ -95,10 +106,13 @@ class HostsFeed:
             argv_of: what starts the stream of each host, by its name.
             sort_text: sort, as the command line has it.
             top: rows of each host that are sent.
+            level_now: `level` in filters is that of the tick itself.
             retries: lost hosts are waited for.
             say: is called with a line where the state of a host has changed, by tick().
         """
         self.names = NoNames()
+        # Is called with each tick of each host, from several threads.
+        self.on_tick: Callable[[HostTick], None] | None = None
         self._delay_s, self._retries, self._say = delay_s, retries, say
         self._said: dict[str, str] = {}  # of a host, what was said last
         self._sort = sort or Sort()
@@ -116,21 +130,25 @@ class HostsFeed:
         self._began = time.monotonic()
         self._first_at: float | None = None  # that a tick came
         self._cpu: tuple[float, float] | None = None
-        settings = {"filter": filter_text, "sort": sort_text, "top": top}
+        settings: dict[str, Any] = {"filter": filter_text, "sort": sort_text, "top": top}
+        if level_now:
+            settings["level_now"] = True
         for place, (name, argv) in enumerate(argv_of.items()):
-            feed = RemoteFeed(name, filter_text, sort)
+            feed = RemoteFeed(name, filter_text, sort, level_now=level_now)
             self._feeds.append(feed)
             self._links.append(
                 Link(
                     name, argv, {**settings, "called": name}, delay_s,
-                    self._taker(place, feed), self._change,
+                    self._taker(place, name, feed), self._change,
                 )
             )  # fmt: skip
 
-    def _taker(self, place: int, feed: RemoteFeed) -> Callable[[Sample], None]:
+    def _taker(self, place: int, name: str, feed: RemoteFeed) -> Callable[[Sample], None]:
         def take(sample: Sample) -> None:
-            feed.take(sample)
+            model = feed.take(sample)
             self._ticks[place] += 1
+            if self.on_tick is not None:
+                self.on_tick(HostTick(place, name, feed, model, sample))
             self._change()
 
         return take
@@ -144,7 +162,8 @@ class HostsFeed:
         if announce and self._on_model is not None:
             self._on_model()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Starts the links; once, where no other call does."""
         self._began = time.monotonic()
         for link in self._links:
             link.start()
@@ -153,7 +172,7 @@ class HostsFeed:
 
     def start(self, on_model: Callable[[], None]) -> None:
         self._on_model = on_model
-        self._begin()
+        self.begin()
 
     def stop(self) -> None:
         self._on_model = None
@@ -411,6 +430,14 @@ class HostsFeed:
         born_ns = None if closed.born_ns is None else closed.born_ns + shift
         return closed._replace(event=event, born_ns=born_ns)
 
+    def ask_whole_of(self, place: int) -> None:
+        """That host sends a tick soon that replay can begin with."""
+        self._links[place].ask_whole()
+
+    def select_tx_of(self, place: int, cookies: Sequence[int]) -> None:
+        """As select_tx, of one host by its own cookies."""
+        self._links[place].set(select=list(cookies))
+
     def select_tx(self, cookies: Sequence[int]) -> None:
         self._set_cookies("select", cookies)
 
@@ -509,25 +536,38 @@ class HostsFeed:
             NettopError: no host has ever answered, and none is waited for.
         """
         if not any(link.started for link in self._links):
-            self._begin()
-            self._wait(self._all_settled, self._began + FIRST_S)
+            self.begin()
+            self.wait(self._all_settled, self._began + FIRST_S)
         else:
-            self._wait(self._all_fresh, time.monotonic() + self._delay_s * _SHARE)
+            self.wait(self._all_fresh, time.monotonic() + self._delay_s * _SHARE)
         self._used = list(self._ticks)
         model = self.latest()
         assert model is not None
-        self._say_changes(model)
+        self.say_changes()
         if not self.answered and not self._retries:
             raise NettopError("no host has answered")
         return model
+
+    @property
+    def size(self) -> int:
+        """How many hosts -H names."""
+        return len(self._links)
+
+    def is_out(self, place: int) -> bool:
+        """That host cannot be reached now, or says nothing."""
+        return self._links[place].state_name in (LOST, SILENT)
 
     @property
     def answered(self) -> bool:
         """A tick has come, of whatever host."""
         return any(self._ticks)
 
-    def _say_changes(self, model: Model) -> None:
-        for host in model.hosts:
+    def say_changes(self) -> None:
+        """A line for each host that stopped answering, or answers again."""
+        early = time.monotonic() - self._began < LATE_S
+        for host in (link.state for link in self._links):
+            if early and host.state == ASKED:
+                continue
             fresh = "" if host.live else host.reason or "no answer yet"
             before = self._said.get(host.name, "")
             silent = host.state == SILENT and before.startswith("nothing for")
@@ -536,7 +576,9 @@ class HostsFeed:
             self._said[host.name] = fresh
             self._say(f"{host.name}: {fresh or 'answers'}")
 
-    def _wait(self, done: Callable[[], bool], until: float) -> None:
+    def wait(self, done: Callable[[], bool], until: float) -> None:
+        """Until that, or until that moment of the monotonic clock; done is asked with a lock
+        held."""
         with self._changed:
             while not done() and (left := until - time.monotonic()) > 0:
                 self._changed.wait(min(left, 0.2))

@@ -12,7 +12,7 @@ from nettop.hosts.feed import HostsFeed, NoNames
 from nettop.options import Options
 from nettop.query import FilterError, compile_filter
 
-COMMANDS = ("live", "snapshot")
+COMMANDS = ("live", "snapshot", "record", "watch", "why", "diff")
 SCREEN_TOP = 500  # rows of a host that are sent to a screen, unless --top says more
 
 
@@ -56,6 +56,7 @@ def open_hosts(
         sort=Sort(field, options.sort.descending),
         sort_text=sort_text,
         top=top,
+        level_now=options.command == "watch",
         retries=screen or not options.once,
         say=say,
     )

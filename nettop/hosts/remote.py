@@ -20,9 +20,15 @@ class RemoteFeed(ReplayFeed):
 
     live = True
 
-    def __init__(self, called: str, filter_text: str | None, sort: Sort | None) -> None:
-        """called: the name of the host in filters."""
-        self.called = called
+    def __init__(
+        self, called: str, filter_text: str | None, sort: Sort | None, *, level_now: bool = False
+    ) -> None:
+        """
+        Args:
+            called: the name of the host in filters.
+            level_now: `level` in filters is that of the tick itself.
+        """
+        self.called, self.level_now = called, level_now
         super().__init__(iter(()), sort=sort)
         self.names.called = called
         self.filter_text = filter_text
@@ -56,7 +62,9 @@ class RemoteFeed(ReplayFeed):
         if compiled is not None:
             from nettop.query.compile import compile_filter
 
-            compiled = compile_filter(compiled.text, self.names)
+            compiled = compile_filter(
+                compiled.text, self.names, level_now=compiled.level_now or self.level_now
+            )
         return super().matching(compiled)
 
     def _sockets(self) -> int:

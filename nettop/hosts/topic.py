@@ -7,6 +7,10 @@ nettop -H web-1,web-2 --ndjson     the same as JSON, tick by tick
 nettop -H c1,c2 --ssh 'docker exec -i'
 nettop -H pod-1 --ssh 'kubectl exec -i {} --'
 nettop -H blue,red --ssh 'ip netns exec'
+nettop record -H @web -o rec.nettop --keep 48h     rec-web-1.nettop, rec-web-2.nettop …
+nettop why -H @web                 what is wrong, host by host
+nettop watch -H @web 'level >= unwell' --for 10s   until it has held on one of them
+nettop diff -H web-1,web-2 --by all                the same service on two hosts, side by side
 
 On each host `nettop stream` is started, by ssh -T -o BatchMode=yes with your configuration: jump
 hosts, users and keys are those of ssh. No port is opened and nothing stays there: the stream ends
@@ -27,4 +31,10 @@ A host that does not answer, is refused, says nothing for 5 s or ends is one lin
 rows go, it is tried again after 1 s, 2 s, 4 s, at most 60 s, and the others go on. Without a screen
 the exit is 1 where none has ever answered. A host that this end is too slow for leaves out ticks,
 and says how many. A socket that comes among the rows that are sent has rates one tick later.
+
+record writes a file for each host, with its clocks and names, which replay, why and diff take like
+any other. A filter is applied there: its file has the sockets that match, and the totals of all.
+A host that is lost and comes back goes on in the same file, behind a gap. why and diff look at each
+host for --for by its own clock; watch needs every tick of one host to match, and --then has that
+host in NETTOP_HOST. serve, stream, replay, open, probe, clocks and doctor take no -H.
 """

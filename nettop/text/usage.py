@@ -83,10 +83,11 @@ COMMANDS: dict[str, Command] = {
         "code 3: nothing could be looked at.",
     ),
     "diff": Command(
-        "diff A B [--by GROUPING] [--fail EXPR]... [FILTER ...]",
-        "what got worse from A to B, two snapshots or recordings (FILE@FROM..TO)",
+        "diff A B | -H A,B [--by GROUPING] [--fail EXPR]... [FILTER ...]",
+        "what got worse from A to B, two snapshots or recordings (FILE@FROM..TO), or hosts",
         "Exit codes: 0 nothing worse, or no --fail holds; 1 something is, or one does; 2 wrong "
-        "command line or unreadable file; 3 cannot tell. nettop help comparing: stretches, "
+        "command line or unreadable file; 3 cannot tell. With -H it also takes what chooses "
+        "sockets and planes, as why does. nettop help comparing: stretches, "
         "groups, what is compared and when a change counts, EXPR.",
     ),
     "serve": Command(
@@ -162,6 +163,7 @@ _HOSTS = "Other hosts"
 _BPF, _SCREEN, _DEBUGGING = "BPF planes", "Screen", "When nettop itself is at fault"
 _POLLING = ("live", "record", "watch", "serve", "stream")
 _SOURCES = ("live", "snapshot", "record", "watch", "why", "serve", "stream")
+_OTHERS = ("live", "snapshot", "record", "watch", "why", "diff")
 _OPTIONS: tuple[Option, ...] = (
     Option(_WHEN, "-d, --delay SECS", "interval in seconds, default 1", _POLLING),
     Option(_WHEN, "-n, --iterations N", "stop after N ticks", ("live", "record")),
@@ -276,15 +278,30 @@ _OPTIONS: tuple[Option, ...] = (
         ("live", "snapshot"),
     ),
     Option(
-        _HOSTS, "    --ssh CMD", "instead of ssh: 'ip netns exec', 'docker exec -i'; the host "
-        "stands behind it, or where it has {}", ("live", "snapshot"),
+        "", "-H, --hosts LIST", "web-1,web-2 or @FILE, a host a line, by ssh: nettop help "
+        "hosts; each has a file of its own, as rec-HOST.nettop", ("record",),
     ),
     Option(
-        _HOSTS, "    --remote CMD", "what nettop is there: 'sudo -n nettop'", ("live", "snapshot"),
+        "", "-H, --hosts LIST", "web-1,web-2 or @FILE, a host a line, by ssh: nettop help "
+        "hosts; it ends with the first host on which it held", ("watch",),
     ),
+    Option(
+        "", "-H, --hosts LIST", "web-1,web-2 or @FILE, a host a line, by ssh: nettop help "
+        "hosts; each has a report of its own", ("why",),
+    ),
+    Option(
+        "", "-H, --hosts A,B", "instead of files: what two hosts do now, by ssh: nettop help "
+        "hosts", ("diff",),
+    ),
+    Option("", "    --for TIME", "with -H: look that long; default 10s", ("diff",)),
+    Option(
+        _HOSTS, "    --ssh CMD", "instead of ssh: 'ip netns exec', 'docker exec -i'; the host "
+        "stands behind it, or where it has {}", _OTHERS,
+    ),
+    Option(_HOSTS, "    --remote CMD", "what nettop is there: 'sudo -n nettop'", _OTHERS),
     Option(
         _HOSTS, "    --top N", "rows that a host sends, beside sockets with verdicts; default: all "
-        "that match, to a screen 500", ("live", "snapshot"),
+        "that match, to a screen 500", _OTHERS,
     ),
     Option(_WHICH, "-t, --tcp   -u, --udp   -4   -6", "", _SOURCES),
     Option(_WHICH, "-l, --listen", "listeners only", _SOURCES),

@@ -5,7 +5,7 @@ from __future__ import annotations
 # Each variable that a command finds, and what it holds; all are set, to nothing where not known.
 VARIABLES = {
     "NETTOP_EXPR": "the condition",
-    "NETTOP_HOST": "name of this host",
+    "NETTOP_HOST": "name of this host, or the host as -H has it",
     "NETTOP_SINCE": "when it began to hold, in UTC: 2026-11-28T14:02:30.5Z",
     "NETTOP_HELD_S": "for how long, seconds",
     "NETTOP_SOCKETS": "how many sockets held as long; the loudest is:",

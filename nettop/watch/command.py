@@ -10,6 +10,7 @@ from nettop.commands.record import say
 from nettop.errors import EXIT_OK, NettopError, UsageError
 from nettop.export.atomic import check_writable
 from nettop.export.snapshot import write_snapshot
+from nettop.hosts.remote import RemoteFeed
 from nettop.model.types import Model, Row
 from nettop.poller import LiveFeed
 from nettop.query.compile import Filter
@@ -46,19 +47,30 @@ def check(options: WatchOptions, compiled: Filter | None) -> None:
     if options.poll.output is not None:
         check_writable(options.poll.output)
         if options.records and Path(options.poll.output).exists():
-            _say(f"{options.poll.output} is there already: the ticks are added to its own")
+            say_aside(f"{options.poll.output} is there already: the ticks are added to its own")
 
 
-def _say(text: str) -> None:
+def say_aside(text: str) -> None:
     """Beside what is done."""
     with suppress(OSError):  # whether there is a reader or not
         say(text)
 
 
-class Watch:
-    """One run."""
+def print_line(line: str, options: WatchOptions) -> None:
+    """What held, on standard output."""
+    text = to_ascii(line) if options.poll.ascii else line
+    with suppress(NettopError, OSError):  # an alarm is not lost with the reader of its line
+        out = headless.standard_output()
+        out.write(f"{text}\n".encode("utf-8", "backslashreplace"))
+        out.flush()
 
-    def __init__(self, feed: LiveFeed, options: WatchOptions, compiled: Filter | None) -> None:
+
+class Watch:
+    """One run of one host."""
+
+    def __init__(
+        self, feed: LiveFeed | RemoteFeed, options: WatchOptions, compiled: Filter | None
+    ) -> None:
         """compiled: the condition as it is in force."""
         self._feed, self._options = feed, options
         needed = compiled.planes if compiled is not None else frozenset[str]()
@@ -68,7 +80,9 @@ class Watch:
         self._warned: set[str] = set()
         self._blind = 0  # ticks with no namespace to look at
         self._unseen: str | None = None  # why the condition could not be seen in the last tick
-        self._around = Around(feed, BEFORE_S) if options.records else None
+        self._around = (
+            Around(feed, BEFORE_S) if options.records and isinstance(feed, LiveFeed) else None
+        )
 
     def run(self) -> int:
         """
@@ -114,11 +128,11 @@ class Watch:
                 self._unseen = f"no namespace is left to look at: {status.reason}"
             elif status.state == "partial" and name not in self._warned:
                 self._warned.add(name)
-                _say(f"{name} is partial: {status.reason}")
+                say_aside(f"{name} is partial: {status.reason}")
 
     def _held(self, model: Model, held: Standing, pace: headless.Pace) -> None:
         row = self._loudest(held)
-        self._print(report.sentence(row, held))
+        print_line(report.sentence(row, held), self._options)
         command: Command | None = None
         try:
             file = self._file(model)
@@ -129,9 +143,9 @@ class Watch:
                 self._start(command)
             if self._around is not None and file is not None:
                 self._go_on(self._around, pace)
-                _say(f"recording: {file} ({self._around.ticks} ticks): nettop replay {file}")
+                say_aside(f"recording: {file} ({self._around.ticks} ticks): nettop replay {file}")
             if command is not None and command.started:
-                _say(f"--then: {command.wait()}")
+                say_aside(f"--then: {command.wait()}")
         finally:
             if command is not None:
                 command.end()
@@ -146,13 +160,13 @@ class Watch:
                 pace.wait(self._feed)
                 around.take(pace.tick(self._feed))
         except NettopError as error:  # a full disk: what was written is valid
-            _say(str(error))
+            say_aside(str(error))
 
     def _start(self, command: Command) -> None:
         try:
             command.start()
         except NettopError as error:
-            _say(str(error))
+            say_aside(str(error))
 
     def _loudest(self, held: Standing) -> Row | None:
         """The first of these sockets in the order; the condition is the filter, so it has all."""
@@ -164,13 +178,6 @@ class Watch:
             offset += len(rows)
         return None
 
-    def _print(self, line: str) -> None:
-        text = to_ascii(line) if self._options.poll.ascii else line
-        with suppress(NettopError, OSError):  # an alarm is not lost with the reader of its line
-            out = headless.standard_output()
-            out.write(f"{text}\n".encode("utf-8", "backslashreplace"))
-            out.flush()
-
     def _file(self, model: Model) -> str | None:
         """The recording, or all sockets of this tick; what cannot be written keeps no command from
         its call."""
@@ -181,9 +188,9 @@ class Watch:
                 return str(self._around.begin(output))
             path = write_snapshot(output, self._feed, model, shown=False)
         except NettopError as error:
-            _say(f"nothing is written: {error}")
+            say_aside(f"nothing is written: {error}")
             return None
-        _say(f"snapshot: {path}")
+        say_aside(f"snapshot: {path}")
         return str(path)
 
     # --- the end of --within ---
@@ -191,6 +198,13 @@ class Watch:
     def _not_held(self, model: Model) -> int:
         if self._unseen is not None:
             raise NettopError(self._unseen)
+        text = self._not_held_text()
+        if model.cost.missed_ticks:
+            text += f" ({model.cost.missed_ticks} ticks were missed)"
+        say_aside(text)
+        return EXIT_NOT_HELD
+
+    def _not_held_text(self) -> str:
         hold, longest = self._hold, self._hold.longest
         assert self._options.within_s is not None
         text = "did not hold"
@@ -207,7 +221,4 @@ class Watch:
             )
         if self._blind:
             text += f"; in {self._blind} ticks there was no namespace to look at"
-        if model.cost.missed_ticks:
-            text += f" ({model.cost.missed_ticks} ticks were missed)"
-        _say(text)
-        return EXIT_NOT_HELD
+        return text

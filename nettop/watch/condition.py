@@ -43,6 +43,10 @@ class Hold:
         self.ticks = 0
         self.matched = 0  # ticks with a socket that matched
 
+    def begin_again(self) -> None:
+        """Nothing is known of the time before: what stood then may have ended."""
+        self._since = {}
+
     def take(self, model: Model, cookies: Sequence[int]) -> Standing | None:
         """What has held long enough by this tick, those that have the longest; None: nothing."""
         self.ticks += 1

@@ -62,7 +62,7 @@ def windows(path: str, seconds: float) -> list[tuple[float, Side]]:
     start = seconds
     while start < long_s - 5:
         stretch = stretch_of(f"{path}@-{start:.1f}s..-{start - seconds + 0.5:.1f}s")
-        out.append((start, side_of(stretch, DiffOptions(stretch, stretch))))
+        out.append((start, side_of(stretch, DiffOptions(a=stretch, b=stretch))))
         start += STEP_S
     return out
 

@@ -52,7 +52,8 @@ def _options(command: str) -> set[str]:
     }  # fmt: skip
     parser = parsers[command]() if command in parsers else _parser(command)
     of_hosts = set(HOSTS_VALUES) if command in WITH_HOSTS else set()
-    return {option for action in parser._actions for option in action.option_strings} | of_hosts
+    actions = parser._actions + (diff_parser(files=False)._actions if command == "diff" else [])
+    return {option for action in actions for option in action.option_strings} | of_hosts
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nettop.export.load import load_snapshot
 from nettop.hosts.wire import MOST_FRAME_BYTES, Hello, hello_bytes
 from nettop.store.frames import HEAD, MAGIC, SCHEMA
-from tests.cli.conftest import Run
+from nettop.store.recording import Recording
+from tests.cli.conftest import NETTOP, Run, environment
 
 HERE = ("--ssh", "env -u {}", "--remote", f"{sys.executable} -m nettop", "--no-bpf")
 HI = hello_bytes(Hello("0.1.0", SCHEMA, "evil\x1b[2J", "6.18"))
@@ -88,6 +91,42 @@ def test_hosts_that_are_evil_or_ill_are_a_line_each_and_the_others_go_on(
     assert "\x1b" not in done.stderr + done.stdout
 
 
+def test_commands_that_look_for_a_while_take_hosts_too(
+    tmp_path: Path, stand_in: str, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    here = ("--ssh", stand_in, "--remote", f"{sys.executable} -m nettop", "--no-bpf")
+    port = f"sport = :{pair[1].getsockname()[1]}"
+    asked = {
+        "record": ("-H", "well,refused", "-o", "rec.nettop", "-d", "0.2", "-n", "2"),
+        "watch": ("-H", "refused,well", "-d", "0.2", "-o", "held.json", port),
+        "why": ("-H", "well,refused", "--for", "1", "--json", port),
+        "diff": ("-H", "well", "-H", "noisy", "--for", "2", "--json"),
+    }
+    running = {
+        command: subprocess.Popen(
+            [*NETTOP, command, *here, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment(),
+        )
+        for command, words in asked.items()
+    }  # fmt: skip
+    out = {command: process.communicate(timeout=120) for command, process in running.items()}
+    codes = {command: process.returncode for command, process in running.items()}
+    assert (codes["record"], codes["watch"]) == (0, 0), out
+    for command in ("record", "watch", "why"):
+        assert "nettop: refused: Permission denied (publickey).\n" in out[command][1]
+    assert len(Recording(tmp_path / "rec-well.nettop").frames()) == 2
+    assert not (tmp_path / "rec-refused.nettop").exists()
+    assert out["watch"][0].startswith("well: ")
+    assert load_snapshot(str(tmp_path / "held.json")).name == "held.json"
+    well, refused = json.loads(out["why"][0])["hosts"]
+    assert well["report"]["matched"] == 1
+    assert (refused["name"], refused["reason"]) == ("refused", "Permission denied (publickey).")
+    assert codes["why"] == bool(well["report"]["findings"])
+    both = json.loads(out["diff"][0])
+    assert [both[side]["file"] for side in "ab"] == ["well", "noisy"]
+    assert codes["diff"] == both["exit"]
+
+
 def test_no_host_that_answers_is_a_failure(run: Run, stand_in: str) -> None:
     done = run("-H", "refused", "--ssh", stand_in, "--once")
     assert done.returncode == 1
@@ -99,6 +138,7 @@ def test_no_host_that_answers_is_a_failure(run: Run, stand_in: str) -> None:
     ("words", "says"),
     [
         (["replay", "x", "-H", "a"], "takes no -H"),
+        (["diff", "-H", "a"], "compares two hosts, and here are 1"),
         (["-H", "a", "-U", "0"], "write 'user = NAME'"),
         (["-H", "a", "-N", "x;y"], "cannot pass through another host's shell"),
         (["-H", "a", "srtt >"], "column 7"),
