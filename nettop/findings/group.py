@@ -113,6 +113,7 @@ def _finding(kind: str, cases: Sequence[Case]) -> Finding:
         from_ns=min(case.from_ns for case in cases),
         to_ns=max(case.to_ns for case in cases),
         held_s=max(case.held_s for case in cases),
+        unwell_s=max(case.unwell_s for case in cases),
     )
 
 

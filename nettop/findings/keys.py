@@ -49,6 +49,7 @@ KEYS: dict[str, str] = {
     "findings[].cost": "share of the flow's time or bytes that it takes, 0 to 1, of the worst "
     "socket; left out where the number does not say",
     "findings[].held_s": "how long it held while one looked, of the socket with the longest",
+    "findings[].unwell_s": "how long of this it was unwell, of the socket with the longest",
     "findings[].from": "UTC time of the first tick in which it held",
     "findings[].to": "of the last",
     "findings[].count": "sockets that share it",
@@ -60,6 +61,7 @@ KEYS: dict[str, str] = {
     "findings[].sockets[].unit": ", ".join(dict.fromkeys(v.unit for v in VERDICTS.values())),
     "findings[].sockets[].why": "the verdict with its number in words",
     "findings[].sockets[].held_s": "how long it held while one looked",
+    "findings[].sockets[].unwell_s": "and was unwell of this",
     **{
         f"findings[].{place}[].{key}": text
         for place in ("evidence", "ruled_out")

@@ -72,6 +72,7 @@ class _Seen:
     from_ns: int
     to_ns: int
     held_s: float
+    unwell_s: float
     ticks: int = 1
 
 
@@ -148,6 +149,7 @@ class Look:
                 continue
             seen.to_ns = model.wall_ns
             seen.held_s += model.interval_s or 0.0
+            seen.unwell_s += (model.interval_s or 0.0) * (level is Level.UNWELL)
             seen.ticks += 1
             rank = (float(level), sick.verdict_value)
             if rank > seen.rank:
@@ -178,6 +180,7 @@ class Look:
             row, self._explained(row, model, feed), cost_of(row, model.interval_s),
             _rank(level, row), level, sick.verdict_value, sick.who, sick.because, _bounded(sick),
             model.wall_ns, model.wall_ns, model.interval_s or 0.0,
+            (model.interval_s or 0.0) * (level is Level.UNWELL),
         )  # fmt: skip
 
     def _read_again(
@@ -244,7 +247,8 @@ class Look:
                     least_us=seen.row.rec.min_rtt_us,
                 ),
                 said=seen.said, cost=seen.cost, from_ns=seen.from_ns, to_ns=seen.to_ns,
-                held_s=seen.held_s, ticks=seen.ticks,
+                held_s=seen.held_s, unwell_s=seen.unwell_s,
+                ticks=seen.ticks,
             )  # fmt: skip
 
     # --- what it came to ---

@@ -137,6 +137,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
             "next": said.next_step.removeprefix("next: ") or None,
             "cost": finding.cost,
             "held_s": finding.held_s,
+            "unwell_s": finding.unwell_s,
             "from": utc_text(finding.from_ns),
             "to": utc_text(finding.to_ns),
             "count": finding.sockets,
@@ -158,6 +159,7 @@ def _case(case: Case) -> dict[str, Any]:
         "unit": VERDICTS[case.verdict].unit,
         "why": case.why,
         "held_s": case.held_s,
+        "unwell_s": case.unwell_s,
     }
 
 

@@ -124,7 +124,7 @@ def _finding(number: int, finding: Finding, report: Report) -> Element:
     return tag(
         "section",
         tag("h3", f"{number}. {plain.headline(finding)}"),
-        tag("p", _badge(finding.level), " ", plain.extent(finding, report)),
+        tag("p", _badge(finding.mostly), " ", plain.extent(finding, report)),
         tag("p", said.evidence, class_="evidence"),
         tag("dl", *facts),
         _sockets(finding.cases),

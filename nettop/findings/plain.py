@@ -145,6 +145,8 @@ def extent(finding: Finding, report: Report) -> str:
         whole = finding.held_s >= report.seconds * 0.95
         held = f"for {units.time(finding.held_s * 1e9)} of {units.time(report.seconds * 1e9)}"
         parts.append("all the time" if whole else held)
+        if 0 < finding.unwell_s < finding.held_s * 0.95:
+            parts[-1] += f" (unwell {units.time(finding.unwell_s * 1e9)} of it)"
         if report.file is not None and not whole:
             parts.append(f"from {clock_text(finding.from_ns)} to {clock_text(finding.to_ns)}")
     parts.append(count_of(finding.sockets, "socket"))
@@ -193,7 +195,7 @@ def _finding(number: int, finding: Finding, report: Report, width: int) -> Itera
         headline(finding), width, initial_indent=head, subsequent_indent=indent
     )
     worst = "the socket" if finding.sockets == 1 else "the worst"
-    level = _LEVELS[finding.level]
+    level = _LEVELS[finding.mostly]
     said = [
         f"{level}, {extent(finding, report)}",
         f"{worst}: {socket_text(finding.worst)}",

@@ -26,6 +26,7 @@ class Case:
     from_ns: int  # CLOCK_REALTIME of the first tick in which it held
     to_ns: int  # and of the last
     held_s: float  # in all, while one looked
+    unwell_s: float  # of these, as loud as that
     ticks: int
 
 
@@ -41,10 +42,16 @@ class Finding:
     from_ns: int
     to_ns: int
     held_s: float  # of the case that held longest
+    unwell_s: float  # of the case that was unwell longest
 
     @property
     def worst(self) -> Case:
         return self.cases[0]
+
+    @property
+    def mostly(self) -> Level:
+        """The level that held longer than the other."""
+        return Level.WATCH if self.unwell_s * 2 < self.held_s else self.level
 
     @property
     def sockets(self) -> int:

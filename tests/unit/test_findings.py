@@ -238,6 +238,24 @@ def test_the_worst_tick_is_shown_and_the_time_is_summed() -> None:
     assert (finding.to_ns - finding.from_ns) == 2 * S
 
 
+@pytest.mark.parametrize(
+    ("unwell", "said"),
+    [
+        (0, "to watch, for 10.0s of 11.0s, 1"),
+        (1, "to watch, for 10.0s of 11.0s (unwell 1.00s of it), 1"),
+        (6, "unwell, for 10.0s of 11.0s (unwell 6.00s of it), 1"),
+        (10, "unwell, for 10.0s of 11.0s, 1"),
+    ],
+)
+def test_the_level_is_the_one_that_held_longer(unwell: int, said: str) -> None:
+    loud = [[sick(1, Verdict.LOSS, 9.0, level=Level.UNWELL)]] * unwell
+    low = [[sick(1, Verdict.LOSS, 1.0, level=Level.WATCH)]] * (10 - unwell)
+    report = look([], *loud, *low, [])
+    (finding,) = report.findings
+    assert (finding.held_s, finding.unwell_s) == (10.0, unwell)
+    assert said in " ".join(text_of(report).split())
+
+
 def test_of_many_sockets_that_grow_worse_the_worst_is_as_in_the_last_tick() -> None:
     """They are not all read again in each tick; WHO may have become certain meanwhile."""
     taken = Look()
