@@ -223,6 +223,14 @@ def _queue(socket: Candidate, scene: Scene) -> Found | None:
             f"its sends wait {units.time(spent_ns)} in the qdisc (mean of {socket.qdisc_count}); "
             f"{over}", spent_ns, "ns",
         )  # fmt: skip
+    elif (like := scene.measured_alike(socket)) is not None and like.wait_ns * 2 >= over_ns:
+        spent_ns = like.wait_ns
+        others = "another socket" if like.sockets == 1 else f"{like.sockets} other sockets"
+        evidence = Evidence(
+            "stages",
+            f"sends of {others} by the same device to the same peer wait {units.time(spent_ns)} in "
+            f"the qdisc (mean of {like.sends}); {over}", spent_ns, "ns",
+        )  # fmt: skip
     else:
         wait = scene.queue_wait(key) if key else None
         if wait is None:

@@ -15,6 +15,7 @@ LOOKS = 3  # at a queue, between two reads, that say as much as two reads
 LOOKED_AFTER_NS = 5 * 10**9  # so long a queue may take until it is read; then it is not known
 CARRIER_STAYS_NS = 10 * 10**9  # so long a link that came back is a cause of what it left behind
 DROPS_NS = 10 * 10**9  # packets dropped here count together so long
+LIKE_NS = 5 * 10**9  # so long sends that were measured say it of others to the same peer
 QUEUED_NS = 5 * 10**9  # so long a socket whose datagrams stood in a queue may send by it again
 DROPPED, QUEUED = 1, 2  # what a socket that holds nothing may be asked for: Scene.signs
 SILENT_NS = 10 * 10**9  # so long a port that took nothing up stands for the next connections to it
@@ -27,6 +28,7 @@ BY_FLOW = frozenset({"fq", "fq_codel", "fq_pie", "cake", "sfq", "netem"})
 _LONG = 1 << Verdict.RTT | 1 << Verdict.QDISC  # this takes the place of that
 
 DeviceKey = tuple[int, int]  # netns, ifindex
+_Way = tuple[DeviceKey, int, bytes]  # the device, family and address of the peer
 _Ends = tuple[int, int, bytes, bytes, int, int]
 _Port = tuple[int, int, bytes, int]  # netns, family, address and port of the peer
 
@@ -38,6 +40,14 @@ class QueueWait(NamedTuple):
     kind: str
     backlog_bytes: float
     bytes_per_s: float
+
+
+class Measured(NamedTuple):
+    """How long sends waited in the qdisc, in the mean."""
+
+    wait_ns: float
+    sends: int
+    sockets: int
 
 
 class Receiver(NamedTuple):
@@ -83,6 +93,7 @@ class Scene:
         self._carrier: dict[DeviceKey, int] = {}  # → when it last changed
         self._states: dict[int, deque[str]] = {}  # pid → the state that all threads had, or ""
         self._dropped: dict[int, deque[_Dropped]] = {}
+        self._measured: dict[_Way, tuple[int, Measured]] = {}  # → when
         self._queued_ns: dict[int, int] = {}  # cookie → when its datagrams last stood in a queue
         self._counters_ns = 0
         self._counted: deque[Mapping[int, Numbers]] = deque(maxlen=READS)
@@ -102,6 +113,7 @@ class Scene:
         self._enter_states()
         self._enter_drops(candidates)
         self._enter_queued(candidates)
+        self._enter_measured(candidates)
         self._enter_counted()
         self._enter_receivers()
         self._enter_silent(candidates)
@@ -143,6 +155,26 @@ class Scene:
         backlog, per_s = sum(r.backlog_bytes * r.looks for r in reads) / looks, sent / seconds
         kind = next((q.kind for q in self._qdiscs_of(key) if q.parent == "root"), kinds[0])
         return QueueWait(backlog / per_s * 1e9, kind, backlog, per_s)
+
+    def measured_alike(self, socket: Candidate) -> Measured | None:
+        """Of sockets by the same device to the same peer, where its own sends are not measured: of
+        many like it, nettop measures some."""
+        key = self.device_key(socket)
+        known = self._measured.get((key, socket.family, socket.dst)) if key else None
+        return known[1] if known else None
+
+    def _enter_measured(self, candidates: Sequence[Candidate]) -> None:
+        for way in [w for w, (at, _) in self._measured.items() if self.mono_ns - at >= LIKE_NS]:
+            del self._measured[way]
+        now: dict[_Way, list[Candidate]] = {}
+        for socket in candidates:
+            key = self.device_key(socket) if socket.qdisc_count and socket.dport else None
+            if key is not None:
+                now.setdefault((key, socket.family, socket.dst), []).append(socket)
+        for way, sockets in now.items():
+            sends = sum(s.qdisc_count for s in sockets)
+            wait_ns = sum(s.qdisc_sum_ns for s in sockets) / sends
+            self._measured[way] = self.mono_ns, Measured(wait_ns, sends, len(sockets))
 
     def queue_key(self, socket: Candidate) -> DeviceKey | None:
         """The device in whose queue its datagrams stand: that of its peer, or of a socket without

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("nettop._native", reason="the C helper is not built")
 
-from nettop.causes.scene import QUEUED_NS
+from nettop.causes.scene import LIKE_NS, QUEUED_NS
 from nettop.model.causes import Candidate, Cause
 from nettop.model.evidence import Qdisc
 from nettop.model.types import WHO_MAYBE, Because, Proto, Verdict, Who
@@ -130,6 +130,24 @@ def test_the_engine_asks_about_datagrams_that_stand_in_queues(queued: int, *, as
     assert (who_text(row), why_text(row)) == ("kern", "qdisc 80.0ms")
     said = explain(row, None, make_model(causes={1: cause}), None)
     assert "waits 80.0ms in this host's own queue" in said.evidence
+
+
+def test_what_is_measured_of_some_holds_for_others_to_the_same_peer() -> None:
+    host = Host(routes={NETNS: {"10.0.0.1 10.0.0.2": ETH0, "10.0.0.1 10.0.0.3": ETH0}})
+    one = candidate(Verdict.RTT, cookie=1, qdisc_count=4, qdisc_sum_ns=4 * 80_000_000)
+    like, other = candidate(Verdict.RTT, cookie=2), candidate(Verdict.RTT, cookie=3)
+    other = other._replace(dst=bytes([10, 0, 0, 3]) + bytes(12))
+    longer = candidate(Verdict.RTT, cookie=4, rtt_us=200_000)
+    found = host.tick(one, like, other, longer)
+    assert {n: c.rule for n, c in found.items()} == {1: "own_queue", 2: "own_queue"}
+    assert found[2].who == Who.KERN
+    assert found[2].value == pytest.approx(80.0)
+    assert "another socket" in found[2].evidence[0].says
+    # Another one of them is measured now; what was measured holds for some seconds.
+    for _ in range(LIKE_NS // SECOND - 1):
+        assert host.tick(one._replace(qdisc_count=0))[1].rule == "own_queue"
+    found = host.tick(candidate(Verdict.RTT, cookie=5))
+    assert found == {}
 
 
 @pytest.mark.parametrize(
