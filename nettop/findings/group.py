@@ -60,7 +60,7 @@ def _groups(cases: Sequence[Case]) -> list[tuple[str, list[Case]]]:
     if who in ("app", "cpu", "") or cases[0].verdict in _AT_A_LISTENER:
         listeners = [case for case in cases if case.row.is_listen]
         others = [case for case in cases if not case.row.is_listen]
-        return [*_by("listener", listeners), *_by("process", others)]
+        return [*_by("listener", listeners), *_by("program" if who == "cpu" else "process", others)]
     return _by("peer", cases) if who == "peer" else _greedy(cases)
 
 
@@ -87,6 +87,12 @@ _KEYS: dict[str, Callable[[Row], Key]] = {
     "host": lambda row: (row.rec.netns,),
     "listener": lambda row: (row.rec.netns, row.rec.sport),
     "process": lambda row: (row.proc.pid, None if row.proc.pid else owner_text(row)),
+    # Workers that get no CPU lack the same one: their cgroup's, or that of their CPUs.
+    "program": lambda row: (
+        row.proc.comm if row.proc.pid else owner_text(row),
+        row.cgroup,
+        row.user,
+    ),
     "peer": lambda row: (row.rec.netns, row.rec.family, row.rec.dst, _service(row)),
 }
 
@@ -130,6 +136,9 @@ def _party(kind: str, cases: Sequence[Case]) -> str:
     if kind == "listener":
         return f"{owner} on {endpoint(row, local=True)}"
     who = cases[0].who.rstrip("?")
+    processes = {case.row.proc.pid for case in cases}
+    if kind == "program" and len(processes) > 1:
+        return f"{len(processes)} processes of {row.proc.comm}"
     if kind == "process" or who in ("app", "cpu") or not row.has_remote:
         return f"for {owner}" if who == "net" else owner
     peer = row.remote_addr

@@ -160,7 +160,7 @@ def _shared(finding: Finding) -> str:
     owners = list(dict.fromkeys(owner_text(row) or units.ABSENT for row in rows))
     peers = list(dict.fromkeys(row.remote_addr for row in rows if row.has_remote))
     said = []
-    if not finding.cases[0].who.startswith("app") and owners[0] not in finding.party:
+    if not finding.cases[0].who.startswith(("app", "cpu")) and owners[0] not in finding.party:
         said.append(f"of {owners[0]}" if len(owners) == 1 else f"of {len(owners)} programs")
     if peers and peers[0] not in finding.party:
         said.append(f"with {peers[0]}" if len(peers) == 1 else f"with {len(peers)} peers")

@@ -228,6 +228,24 @@ def test_the_words_are_those_of_the_detail_screen() -> None:
     assert report.findings[0].worst.said == said
 
 
+def test_workers_of_one_program_without_a_cpu_are_one_finding() -> None:
+    workers = [sick(i, Verdict.READS, pid=100 + i, comm="postgres", peer=i) for i in range(1, 9)]
+    others = [sick(9, Verdict.READS, pid=109, comm="pgbouncer"),
+              sick(10, Verdict.READS, pid=110, comm="postgres", cgroup="/reports")]  # fmt: skip
+    for row in (*workers, *others):
+        row.rec = row.rec._replace(who=Who.CPU, because=Because.NO_CPU)
+    report = look([*workers, *others])
+    assert sorted((f.party, f.sockets) for f in report.findings) == [
+        ("8 processes of postgres", 8), ("pgbouncer/109", 1), ("postgres/110", 1),
+    ]  # fmt: skip
+    text = " ".join(text_of(report).split())
+    assert "cpu 8 processes of postgres: " in text
+    assert "8 sockets with 8 peers" in text
+    for row in workers:
+        row.rec = row.rec._replace(who=Who.APP, because=0)
+    assert len(look(workers).findings) == 8, "each has its own reason"
+
+
 def test_the_worst_tick_is_shown_and_the_time_is_summed() -> None:
     ticks = [[], [sick(1, Verdict.LOSS, 3.0)], [sick(1, Verdict.LOSS, 9.0)],
              [sick(1, Verdict.LOSS, 4.0)], []]  # fmt: skip
