@@ -12,6 +12,7 @@ from nettop.causes.scene import (
     IFF_LOWER_UP,
     IFF_UP,
     QUEUED,
+    STANDS,
     TCP_LISTEN,
     DeviceKey,
     QueueWait,
@@ -57,6 +58,7 @@ class Rule:
     needs: what has to be read for it, by the names of sources.
     find: None where it does not hold, or where what it needs is not known.
     imposes: it holds where none of these verdicts does, of sockets with one of these signs.
+    only: it holds of sockets with these signs alone.
     stays: where it was found once it is kept for some seconds.
     """
 
@@ -66,6 +68,7 @@ class Rule:
     needs: tuple[str, ...]
     find: Callable[[Candidate, Scene], Found | None]
     imposes: int = 0  # Scene.signs
+    only: int = 0  # the same
     stays: bool = True
     mask: int = field(init=False)  # of explains
 
@@ -204,6 +207,30 @@ def _datagrams(socket: Candidate, scene: Scene) -> Found | None:
     return Found(tuple(evidence), Who.KERN, wait.wait_ns / 1e6, shared=key, party=name)
 
 
+def _spent(
+    socket: Candidate, scene: Scene, key: DeviceKey | None, name: str, least_ns: float
+) -> tuple[float, str, str] | None:
+    """The time in the own queue, by which source, and in words; None: less, or not known."""
+    if socket.qdisc_count:
+        spent_ns = socket.qdisc_sum_ns / socket.qdisc_count
+        if spent_ns < least_ns:
+            return None
+        said = f"its sends wait {units.time(spent_ns)} in the qdisc (mean of {socket.qdisc_count})"
+        return spent_ns, "stages", said
+    like = scene.measured_alike(socket)
+    if like is not None and like.wait_ns >= least_ns:
+        others = "another socket" if like.sockets == 1 else f"{like.sockets} other sockets"
+        said = (
+            f"sends of {others} by the same device to the same peer wait "
+            f"{units.time(like.wait_ns)} in the qdisc (mean of {like.sends})"
+        )
+        return like.wait_ns, "stages", said
+    wait = scene.queue_wait(key) if key else None
+    if wait is None or wait.wait_ns < least_ns:
+        return None
+    return wait.wait_ns, "host", _waits(wait, name)
+
+
 def _queue(socket: Candidate, scene: Scene) -> Found | None:
     """Its own host's queue takes half or more of what srtt is over its minimum."""
     over_ns = (socket.rtt_us - socket.min_rtt_us) * 1e3
@@ -215,30 +242,12 @@ def _queue(socket: Candidate, scene: Scene) -> Found | None:
         return None
     key = scene.device_key(socket)
     name = _name(key, scene) if key else ""
-    over = f"srtt is {units.time(over_ns)} over its minimum"
-    if socket.qdisc_count:
-        spent_ns = socket.qdisc_sum_ns / socket.qdisc_count
-        evidence = Evidence(
-            "stages",
-            f"its sends wait {units.time(spent_ns)} in the qdisc (mean of {socket.qdisc_count}); "
-            f"{over}", spent_ns, "ns",
-        )  # fmt: skip
-    elif (like := scene.measured_alike(socket)) is not None and like.wait_ns * 2 >= over_ns:
-        spent_ns = like.wait_ns
-        others = "another socket" if like.sockets == 1 else f"{like.sockets} other sockets"
-        evidence = Evidence(
-            "stages",
-            f"sends of {others} by the same device to the same peer wait {units.time(spent_ns)} in "
-            f"the qdisc (mean of {like.sends}); {over}", spent_ns, "ns",
-        )  # fmt: skip
-    else:
-        wait = scene.queue_wait(key) if key else None
-        if wait is None:
-            return None
-        spent_ns = wait.wait_ns
-        evidence = Evidence("host", f"{_waits(wait, name)}; {over}", spent_ns, "ns")
-    if spent_ns * 2 < over_ns:
+    spent = _spent(socket, scene, key, name, over_ns / 2)
+    if spent is None:
         return None
+    spent_ns, source, said = spent
+    said = f"{said}; srtt is {units.time(over_ns)} over its minimum"
+    evidence = Evidence(source, said, spent_ns, "ns")
     # What waits now is not quite what srtt is of, and no path is shorter than its minimum.
     rest_ns = max(socket.min_rtt_us * 1e3, socket.rtt_us * 1e3 - spent_ns)
     path = f"the path (without this queue the round trip takes some {units.time(rest_ns)})"
@@ -467,8 +476,8 @@ RULES = (
     Rule("own_queue_undecided", (Verdict.RTT,), Because.PLAIN, ("routes", "qdiscs"), _undecided,
          stays=False),
     Rule("half_open", (Verdict.DROPS,), Because.UNKNOWN, ("counters",), _half_open, stays=False),
-    Rule("stopped", _READING, Because.STOPPED, ("processes",), _stopped),
-    Rule("disk", _READING, Because.DISK, ("processes",), _disk),
+    Rule("stopped", _READING, Because.STOPPED, ("processes",), _stopped, only=STANDS),
+    Rule("disk", _READING, Because.DISK, ("processes",), _disk, only=STANDS),
     Rule("sysctl", (Verdict.SNDBUF,), Because.SYSCTL, ("sysctls",), _sysctl),
     Rule("other_end", (Verdict.WINDOW,), Because.OTHER_END, ("diag",), _other_end),
 )  # fmt: skip
@@ -482,4 +491,7 @@ def asked_of(held: int, signs: int) -> tuple[Rule, ...]:
         held: 1 << Verdict, of those that are active or may soon be.
         signs: as Scene.signs.
     """
-    return tuple(r for r in RULES if r.mask & held or r.imposes & signs)
+    return tuple(
+        r for r in RULES
+        if (r.mask & held and r.only & signs == r.only) or r.imposes & signs
+    )  # fmt: skip

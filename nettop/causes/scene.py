@@ -17,7 +17,7 @@ CARRIER_STAYS_NS = 10 * 10**9  # so long a link that came back is a cause of wha
 DROPS_NS = 10 * 10**9  # packets dropped here count together so long
 LIKE_NS = 5 * 10**9  # so long sends that were measured say it of others to the same peer
 QUEUED_NS = 5 * 10**9  # so long a socket whose datagrams stood in a queue may send by it again
-DROPPED, QUEUED = 1, 2  # what a socket that holds nothing may be asked for: Scene.signs
+DROPPED, QUEUED, STANDS = 1, 2, 4  # what a socket is asked for beside its verdicts: Scene.signs
 SILENT_NS = 10 * 10**9  # so long a port that took nothing up stands for the next connections to it
 TCP_ESTABLISHED, TCP_LISTEN, LOOPBACK = 1, 10, 1
 IFF_UP, IFF_LOWER_UP = 1, 1 << 16
@@ -25,6 +25,7 @@ IFF_UP, IFF_LOWER_UP = 1, 1 << 16
 # delay is in the least round trip too.
 BY_FLOW = frozenset({"fq", "fq_codel", "fq_pie", "cake", "sfq", "netem"})
 
+_STANDING = frozenset("TtD")  # states of a process
 _LONG = 1 << Verdict.RTT | 1 << Verdict.QDISC  # this takes the place of that
 
 DeviceKey = tuple[int, int]  # netns, ifindex
@@ -91,6 +92,7 @@ class Scene:
         self._qdiscs_ns = self._devices_ns = self._processes_ns = self._receivers_ns = 0
         self._receivers: dict[str, deque[_Waited]] = {}
         self._carrier: dict[DeviceKey, int] = {}  # → when it last changed
+        self._standing: set[int] = set()  # pids
         self._states: dict[int, deque[str]] = {}  # pid → the state that all threads had, or ""
         self._dropped: dict[int, deque[_Dropped]] = {}
         self._measured: dict[_Way, tuple[int, Measured]] = {}  # → when
@@ -98,6 +100,7 @@ class Scene:
         self._counters_ns = 0
         self._counted: deque[Mapping[int, Numbers]] = deque(maxlen=READS)
         self._candidates: Sequence[Candidate] = ()
+        self._full: list[Candidate] = []  # listeners whose accept queue is full
         self._ends: dict[_Ends, list[Candidate]] = {}  # made when it is asked for
         self._ports: dict[_Port, list[bool]] = {}  # the same
         self._silent: dict[_Port, tuple[int, set[int]]] = {}  # → when last, cookies
@@ -118,6 +121,7 @@ class Scene:
         self._enter_receivers()
         self._enter_silent(candidates)
         self._ends, self._ports, self._candidates = {}, {}, candidates
+        self._full = [s for s in candidates if s.state == TCP_LISTEN and s.holds(Verdict.ACCEPT)]
 
     # --- devices ---
 
@@ -294,14 +298,16 @@ class Scene:
             whole = process.read == process.threads and len(process.states) == 1
             state = next(iter(process.states)) if whole else ""
             self._states.setdefault(pid, deque(maxlen=READS)).append(state)
+        self._standing = {p for p, states in self._states.items() if states[-1] in _STANDING}
 
     # --- packets ---
 
     def signs(self, socket: Candidate) -> int:
         """DROPPED: this host dropped packets of it a short time ago; QUEUED: its datagrams stood in
-        a queue of this host."""
+        a queue of this host; STANDS: its holder does not run, and waits for no CPU."""
         dropped = DROPPED if socket.cookie in self._dropped else 0
-        return dropped | (QUEUED if socket.cookie in self._queued_ns else 0)
+        queued = QUEUED if socket.cookie in self._queued_ns else 0
+        return dropped | queued | (STANDS if socket.pid in self._standing else 0)
 
     def refused(self, socket: Candidate) -> tuple[int, int, float] | None:
         """Packets of 10 s that this host dropped, segments that TCP sent again meanwhile, and
@@ -357,10 +363,8 @@ class Scene:
 
     def full_listener(self, socket: Candidate) -> Candidate | None:
         """Where the peer is a listener of this host whose accept queue is full."""
-        for other in self._candidates:
-            if other.state != TCP_LISTEN or other.proto != socket.proto:
-                continue
-            if other.sport != socket.dport or not other.holds(Verdict.ACCEPT):
+        for other in self._full:
+            if other.proto != socket.proto or other.sport != socket.dport:
                 continue
             bound = other.family == socket.family and other.src == socket.dst
             key = self.device_key(socket)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from nettop.model.types import Because, Verdict, address_text
@@ -61,7 +62,7 @@ class Candidate(NamedTuple):
     @property
     def ends(self) -> str:
         """Its two addresses, as Evidence.routes names them."""
-        return f"{address_text(self.family, self.src)} {address_text(self.family, self.dst)}"
+        return _ends(self.family, self.src, self.dst)
 
     def holds(self, *any_of: Verdict) -> bool:
         """Whether one of these is active, or may soon be."""
@@ -80,6 +81,12 @@ class LateProcess(NamedTuple):
     deliveries: int  # of all its sockets
     sum_ns: int  # RX queue wait of those that were late
     max_ns: int
+
+
+# Rules ask for a socket's device several times a tick, and for many sockets of the same two hosts.
+@lru_cache(maxsize=4096)
+def _ends(family: int, src: bytes, dst: bytes) -> str:
+    return f"{address_text(family, src)} {address_text(family, dst)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """Real programs with a known fault, each in namespaces of its own, and what nettop says of them.
 
-  python -m tests.lab.programs [-o DIR] [NAME …]
+  python -m tests.lab.programs [-o FILE] [NAME …]
 
-Root; nginx, PostgreSQL, redis, iperf3, iproute2. A fault is a generator that starts its programs;
-`nettop why` looks at all namespaces for some seconds, and its words go to DIR/NAME.txt.
+Root; nginx, PostgreSQL, redis, iperf3, wrk, iproute2, cgroup v1 for CPU quotas. A fault starts its
+programs; then `nettop why` looks at the namespaces of both hosts for some seconds. FILE gets the
+findings of all (screenshots/programs.txt).
 """
 
 from __future__ import annotations
@@ -262,11 +263,20 @@ def iperf3_remote_queue(on: Bed) -> None:
     _iperf(on)
 
 
+def findings(report: str) -> str:
+    """Without the numbers of the host, which are this machine's."""
+    if report.startswith("nothing"):
+        return report.partition(":")[0]
+    _, _, rest = report.partition("\n\n")
+    return rest.partition("\n\nNumbers of the host")[0].partition("\n\nNot known")[0]
+
+
 def main() -> None:
     about = argparse.ArgumentParser(description=__doc__)
     about.add_argument("-o", "--out", type=Path)
     about.add_argument("names", nargs="*", default=[*FAULTS])
     asked = about.parse_args()
+    said: list[str] = []
     for name in asked.names:
         with bed() as on:
             FAULTS[name](on)
@@ -276,10 +286,10 @@ def main() -> None:
                 [nettop, "why", "--for", f"{LOOK_S}s", "-N", HERE, "-N", THERE],
                 check=False, capture_output=True, text=True,
             )  # fmt: skip
-        said = f"{name}: {FAULTS[name].__doc__}\n\n{done.stdout}{done.stderr}"
-        print(said)
-        if asked.out:
-            (asked.out / f"{name}.txt").write_text(said)
+        said += [f"=== {FAULTS[name].__doc__}", "", findings(done.stdout), ""]
+        print("\n".join([*said[-4:], done.stdout, done.stderr]))
+    if asked.out:
+        asked.out.write_text("\n".join(said))
 
 
 if __name__ == "__main__":
