@@ -131,6 +131,10 @@ KEYS: dict[str, str] = {
     "own.gaps": "stretches of which nothing is known",
     "own.gaps[].from": "UTC time of the last tick before",
     "own.gaps[].to": "and of the first after",
+    "own.clock_steps": "the clock was set, or the host slept",
+    "own.clock_steps[].from": "UTC time of the last tick before",
+    "own.clock_steps[].to": "and of the first after",
+    "own.clock_steps[].passed_s": "seconds between them by CLOCK_MONOTONIC",
 }
 
 HOSTS_KEYS: dict[str, str] = {

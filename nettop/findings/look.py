@@ -11,7 +11,7 @@ from nettop import __version__
 from nettop.findings.course import Course, HistogramSum
 from nettop.findings.group import cost_of, findings_of
 from nettop.findings.host import HostSum, SourceLog
-from nettop.findings.values import Case, Own, Report
+from nettop.findings.values import Case, ClockStep, Own, Report
 from nettop.model.types import (
     WHO_MAYBE,
     Detail,
@@ -29,6 +29,7 @@ from nettop.spells import Spell, SpellTracker
 from nettop.text.explain import Explanation, explain
 from nettop.text.verdicts import verdict_words
 from nettop.text.words import who_name
+from nettop.times import CLOCK_STEP_LEAST_NS
 
 # What is kept of sockets that were unwell; more are counted.
 MOST_CASES = 10_000
@@ -93,6 +94,8 @@ class Look:
         self._events: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
         self._gaps: list[tuple[int, int]] = []
+        self._steps: list[ClockStep] = []
+        self._passed_ns = 0
         self._first: Model | None = None
         self._last: Model | None = None
         self._began: Model | None = None  # first tick of this run of the recorder
@@ -130,10 +133,13 @@ class Look:
         if last is None:
             return
         interval_ns = (model.interval_s or 1.0) * 1e9
-        apart_ns = model.wall_ns - last.wall_ns
-        restarted = model.seq <= last.seq
-        if restarted or not -1e9 < apart_ns <= max(_LEAST_GAP_NS, _GAP_INTERVALS * interval_ns):
+        apart_ns, awake_ns = model.wall_ns - last.wall_ns, model.mono_ns - last.mono_ns
+        restarted = model.seq <= last.seq or awake_ns < 0
+        self._passed_ns += max(0, apart_ns) if restarted else awake_ns
+        if restarted or awake_ns > max(_LEAST_GAP_NS, _GAP_INTERVALS * interval_ns):
             self._gaps.append((last.wall_ns, model.wall_ns))
+        elif abs(apart_ns - awake_ns) >= CLOCK_STEP_LEAST_NS:
+            self._steps.append(ClockStep(last.wall_ns, model.wall_ns, awake_ns))
         if restarted:  # its sockets are others
             self._spells += self._tracker.finish(last.wall_ns)
             self._earlier = self._own_costs()
@@ -268,6 +274,7 @@ class Look:
             filter_text=self._filter_text,
             from_ns=first.wall_ns,
             to_ns=last.wall_ns,
+            seconds=self._passed_ns / 1e9,
             ticks=self.ticks,
             sockets=self._most_sockets,
             matched=self._most_matched,
@@ -285,6 +292,7 @@ class Look:
                 malformed=self._malformed,
                 unlisted_cases=self.dropped_cases,
                 gaps=tuple(self._gaps),
+                clock_steps=tuple(self._steps),
             ),
             course=self._course.bins,
             rx_wait=self._waits.total if self._has_waits else None,

@@ -91,6 +91,11 @@ def report_object(report: Report) -> dict[str, Any]:
             "unlisted_cases": report.own.unlisted_cases,
             "stamped_sockets": report.stamped,
             "gaps": [{"from": utc_text(a), "to": utc_text(b)} for a, b in report.own.gaps],
+            "clock_steps": [
+                {"from": utc_text(step.from_ns), "to": utc_text(step.to_ns),
+                 "passed_s": step.passed_ns / 1e9}
+                for step in report.own.clock_steps
+            ],
         },
     }  # fmt: skip
     return _known(out)

@@ -293,6 +293,16 @@ def own_lines(report: Report) -> list[str]:
         f"nothing is known from {clock_text(begin, date=True)} to {clock_text(end)}"
         for begin, end in own.gaps
     ]
+    lines += [
+        f"{units.time(step.passed_ns)} after {clock_text(step.from_ns, date=True)} it was "
+        f"{clock_text(step.to_ns, date=True)}: "
+        + (
+            "the clock was set back"
+            if step.to_ns < step.from_ns + step.passed_ns
+            else "the clock was set, or the host slept"
+        )
+        for step in own.clock_steps
+    ]
     return lines
 
 

@@ -79,6 +79,14 @@ class Unknown(NamedTuple):
     off_ticks: int  # of the look
 
 
+class ClockStep(NamedTuple):
+    """CLOCK_REALTIME moved otherwise than CLOCK_MONOTONIC: it was set, or the host slept."""
+
+    from_ns: int  # CLOCK_REALTIME of the tick before
+    to_ns: int  # and of the one after
+    passed_ns: int  # by CLOCK_MONOTONIC
+
+
 @dataclass(frozen=True, slots=True)
 class Own:
     """What nettop itself left out while one looked."""
@@ -90,6 +98,7 @@ class Own:
     malformed: int = 0  # messages that were skipped, or cut short
     unlisted_cases: int = 0  # ticks of unwell sockets that are in no finding: too many
     gaps: tuple[tuple[int, int], ...] = ()  # from, to: nothing is known of these times, wall ns
+    clock_steps: tuple[ClockStep, ...] = ()
 
 
 class Bin(NamedTuple):
@@ -113,6 +122,7 @@ class Report:
     filter_text: str | None
     from_ns: int  # CLOCK_REALTIME of the first tick
     to_ns: int
+    seconds: float  # between the two, also if the clock was set meanwhile
     ticks: int
     sockets: int | None  # that were listed, at most at once; None: not known
     matched: int  # of these, that passed the filter
@@ -128,10 +138,6 @@ class Report:
     rx_wait: Histogram | None  # None: not measured
     tx: tuple[Histogram, ...] | None  # by Stage; None: no sends were stamped
     stamped: int = 0  # sockets whose sends this look chose for the TX stages
-
-    @property
-    def seconds(self) -> float:
-        return (self.to_ns - self.from_ns) / 1e9
 
 
 @dataclass(frozen=True, slots=True)

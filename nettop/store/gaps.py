@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nettop.text import units
+from nettop.times import CLOCK_STEP_LEAST_NS
 
-# CLOCK_REALTIME is not read at quite the moment of the others.
-STEP_LEAST_NS = 500_000_000
 LATE_TIMES = 3
 LATE_LEAST_NS = 2_000_000_000
 
@@ -63,12 +62,12 @@ def passed(before: Clocks, now: Clocks, *, interval_ns: int, resumed: bool = Fal
         marks.append(f"recording goes on after {_time(mono + slept)}")
     elif mono >= LATE_TIMES * interval_ns + LATE_LEAST_NS:
         marks.append(f"no tick for {_time(mono)}")
-    if slept >= STEP_LEAST_NS:
+    if slept >= CLOCK_STEP_LEAST_NS:
         marks.append(f"the host slept for {_time(slept)}")
     step = wall - mono - slept
-    if step >= STEP_LEAST_NS and not now.boot:
+    if step >= CLOCK_STEP_LEAST_NS and not now.boot:
         marks.append(f"clock set forward, or the host slept, by {_time(step)}")
-    elif abs(step) >= STEP_LEAST_NS:
+    elif abs(step) >= CLOCK_STEP_LEAST_NS:
         marks.append(f"clock set {'forward' if step > 0 else 'back'} by {_time(step)}")
     return Passed(mono + max(0, slept), "; ".join(marks) or None)
 

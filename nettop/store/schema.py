@@ -70,12 +70,26 @@ def _local(column: str) -> str:
     return f"datetime({column} / 1000000000, 'unixepoch', 'localtime')"
 
 
-_LAST = "(SELECT wall_ns FROM ticks ORDER BY seq DESC LIMIT 1)"
+def _of_last(column: str) -> str:
+    return f"(SELECT {column} FROM ticks ORDER BY seq DESC LIMIT 1)"
+
+
+def _of_tick(column: str, seq: str) -> str:
+    return f"(SELECT {column} FROM ticks WHERE ticks.seq = spells.{seq})"
+
+
+# By what elapsed, as the clock may have been set meanwhile; where the first tick is no more, by
+# the clock.
+_SPELL_NS = f"""coalesce(
+        coalesce({_of_tick("elapsed_ns", "to_seq")}, {_of_last("elapsed_ns")})
+            - {_of_tick("elapsed_ns", "from_seq")},
+        coalesce(to_ns, {_of_last("wall_ns")}) - from_ns)"""
 _VIEWS = f"""
 CREATE VIEW IF NOT EXISTS ticks_local AS SELECT {_local("wall_ns")} AS at, * FROM ticks;
-CREATE VIEW IF NOT EXISTS spells_local AS SELECT
+DROP VIEW IF EXISTS spells_local;
+CREATE VIEW spells_local AS SELECT
     {_local("from_ns")} AS began, {_local("to_ns")} AS ended,
-    round((coalesce(to_ns, {_LAST}) - from_ns) / 1e9, 1) AS seconds,
+    round({_SPELL_NS} / 1e9, 1) AS seconds,
     level, who, why, what, process, pid, local, remote, coalesce(container, cgroup) AS service, host
     FROM spells;
 CREATE VIEW IF NOT EXISTS events_local AS SELECT {_local("at_ns")} AS at,

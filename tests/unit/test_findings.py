@@ -13,6 +13,7 @@ from nettop.findings.course import MOST_BINS, Course, HistogramSum
 from nettop.findings.group import cost_of
 from nettop.findings.host import _MEANINGS, _TROUBLE, NOT_SAID
 from nettop.findings.look import MOST_STAMPED, Look
+from nettop.findings.page import page
 from nettop.findings.plain import headline, nothing, text_of
 from nettop.findings.values import Report
 from nettop.model.causes import Cause
@@ -382,6 +383,31 @@ def test_what_the_threads_of_the_holder_did_settles_what_is_else_not_known() -> 
     said = explain(row, None, model(evidence=HostTick(Evidence(processes={12: asleep}))), None)
     assert said.evidence.endswith("; in 1.00s its thread neither ran nor waited for a CPU")
     assert "not given a CPU" in explain(row, None, model(), None).unknown
+
+
+@pytest.mark.parametrize(
+    ("steps_s", "said"),
+    [
+        ((3600, 0, 0), "the clock was set, or the host slept"),
+        ((-3600, 0, 0), "the clock was set back"),
+        ((0, 60, -7200), "the clock was set"),
+    ],
+)
+def test_a_clock_that_was_set_leaves_no_gap(steps_s: tuple[int, ...], said: str) -> None:
+    """Ticks a second apart by CLOCK_MONOTONIC: all is known of the time between."""
+    taken, ahead_s = Look(file="x.nettop"), 0
+    for number, step_s in enumerate((0, *steps_s), 1):
+        ahead_s += step_s
+        wall_ns = model(number).wall_ns + ahead_s * S
+        taken.take(model(number, wall_ns=wall_ns), Feed([sick(1, Verdict.UNREAD)]))
+    report = taken.report()
+    assert report.own.gaps == ()
+    assert [(s.to_ns - s.from_ns - s.passed_ns) // S for s in report.own.clock_steps] == [
+        step_s for step_s in steps_s if step_s
+    ]
+    assert said in text_of(report)
+    assert "nothing is known from " not in text_of(report)
+    assert said in page(report)
 
 
 def test_a_recorder_that_was_restarted_leaves_a_gap_and_its_losses_are_added_up() -> None:

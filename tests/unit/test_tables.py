@@ -80,6 +80,7 @@ class Recorder:
     def __init__(self, path: Path, limits: Limits | None = None) -> None:
         self.writer = RecordingWriter(path, ABOUT, limits or Limits())
         self.tables, self.feed, self.seq = TickTables(), TickFeed(), 0
+        self.ahead_ns = 0  # of the clock, since it was set
 
     def tick(
         self, second: float, *held: Sick, events: EventsTick | None = None, body: bytes = b"x" * 8
@@ -88,7 +89,11 @@ class Recorder:
         self.feed.sick_now = list(held)
         ns = round(second * S)
         model: Model = replace(
-            make_model(), seq=self.seq, wall_ns=T + ns, mono_ns=1000 * S + ns, events=events
+            make_model(),
+            seq=self.seq,
+            wall_ns=T + ns + self.ahead_ns,
+            mono_ns=1000 * S + ns,
+            events=events,
         )
         sections = Sections()
         sections.add(Section(ns, lib.NT_S_DUMP, 4026531840, 1, body))
@@ -215,6 +220,20 @@ def test_views_tell_local_time(tmp_path: Path) -> None:
         path, f"SELECT {local} FROM ticks WHERE seq = 2"))]  # fmt: skip
     assert asked(path, "SELECT type, what FROM events_local") == [("drop", "NO_SOCKET 0")]
     assert len(asked(path, "SELECT at FROM ticks_local")) == 3
+    recorder.writer.close()
+
+
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("set_s", [3600, -3600])
+def test_a_spell_lasts_as_long_whatever_the_clock_is_set_to(
+    tmp_path: Path, set_s: int, ends: bool
+) -> None:
+    recorder = Recorder(tmp_path / "a.nettop")
+    recorder.tick(0, sick(1, Verdict.LOSS, 1.5))
+    recorder.ahead_ns = set_s * S
+    recorder.tick(1, sick(1, Verdict.LOSS, 1.5))
+    recorder.tick(2, *([] if ends else [sick(1, Verdict.LOSS, 1.5)]))
+    assert asked(tmp_path / "a.nettop", "SELECT seconds FROM spells_local") == [(2.0,)]
     recorder.writer.close()
 
 
