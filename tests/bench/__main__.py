@@ -1,6 +1,7 @@
 """All benchmarks in one table: ratios of this run, beside the budgets.
 
   python -m tests.bench [--quick] [--full] [--json]
+  python -m tests.bench --compare REV [--rounds N] [--quick]
 
 Runs as root, alone on the machine: a ratio is measured side by side, but a busy machine still
 moves it. Each part also runs by itself, and its docstring says what its numbers mean:

@@ -10,9 +10,17 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
+from tests.bench import compare
 from tests.bench.harness import Result
 
 Bench = Callable[[bool, bool], Iterator[Result]]
+
+
+def _own_name() -> str:
+    """The module that was run."""
+    spec = sys.modules["__main__"].__spec__
+    assert spec is not None, "run it as a module"
+    return spec.name.removesuffix(".__main__")
 
 
 def main(*benches: Bench | str | None) -> None:
@@ -24,9 +32,15 @@ def main(*benches: Bench | str | None) -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller tables")
     parser.add_argument("--full", action="store_true", help="what takes many minutes, too")
     parser.add_argument("--json", action="store_true", help="one object instead of the table")
+    parser.add_argument("--compare", metavar="REV", help="with the same of another commit, in turn")
+    parser.add_argument("--rounds", type=int, default=compare.ROUNDS, help="of --compare")
     args = parser.parse_args()
     if os.geteuid() != 0:
         parser.exit(1, "the benchmarks make network namespaces: run them as root\n")
+    if args.compare is not None:
+        options = [f"--{name}" for name in ("quick", "full") if getattr(args, name)]
+        compare.main(args.compare, _own_name(), args.rounds, options)
+        return
     results: list[Result] = []
     for bench in benches:
         if not callable(bench):
