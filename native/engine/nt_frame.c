@@ -314,11 +314,7 @@ static int pack_dump(struct nt_packer *p, const uint8_t *v, uint64_t n, uint64_t
 	pack_head(out, &first, at_ns);
 	nt_dump_pack(&p->fresh, before, p->reads, p->n_reads, out);
 
-	struct nt_dump swap = *before;
-
-	*before = p->fresh;
-	p->fresh = swap;
-	return 0;
+	return nt_dump_take(before, &p->fresh);
 }
 
 int nt_pack(struct nt_packer *p, const uint8_t *sections, uint64_t n, struct nt_sections *ret)
@@ -426,11 +422,9 @@ static int unpack_dump(struct nt_packer *p, const struct nt_section *head, struc
 	p->fresh.arg = head->arg;
 	nt_dump_clear(&p->fresh);
 	int err = nt_dump_unpack(&p->fresh, before, in, head->at_ns, most, ret);
-	struct nt_dump swap = *before;
+	int taken = nt_dump_take(before, &p->fresh);
 
-	*before = p->fresh;
-	p->fresh = swap;
-	return err;
+	return err ? err : taken;
 }
 
 static int unpack_one(struct nt_packer *p, struct nt_in *in, uint64_t *at_ns, uint64_t most,

@@ -75,6 +75,41 @@ static uint8_t *dump_room(struct nt_dump *d, size_t n)
 	return d->v + d->n;
 }
 
+/* A dump of fewer bytes than one part in so many of its room is copied. */
+#define FEW 4
+
+int nt_dump_take(struct nt_dump *before, struct nt_dump *now)
+{
+	if (now->n >= now->cap / FEW) {
+		struct nt_dump swap = *before;
+
+		*before = *now;
+		*now = swap;
+		return 0;
+	}
+	uint8_t *v = realloc(before->v, now->n + 1);
+	struct nt_message *m = v ? realloc(before->m, (now->n_m + 1UL) * sizeof(*m)) : NULL;
+
+	if (v)
+		before->v = v;
+	if (m)
+		before->m = m;
+	if (!v || !m)
+		return -ENOMEM;
+	if (now->n)
+		memcpy(v, now->v, now->n);
+	if (now->n_m)
+		memcpy(m, now->m, now->n_m * sizeof(*m));
+	free(before->index);
+	before->index = NULL;
+	before->indexed = false;
+	before->n = now->n;
+	before->cap = now->n + 1;
+	before->n_m = now->n_m;
+	before->cap_m = now->n_m + 1;
+	return 0;
+}
+
 static uint16_t find_info(const uint8_t *message, uint32_t n)
 {
 	uint32_t at = SOCKET_BYTES;

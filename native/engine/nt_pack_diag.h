@@ -36,6 +36,11 @@ struct nt_read {
 
 void nt_dump_deinit(struct nt_dump *d);
 void nt_dump_clear(struct nt_dump *d);
+/*
+ * The messages of now become those of before, whose room now gets; few of them are copied, so that
+ * the room of the largest dump does not go round among all. Returns 0 or -ENOMEM.
+ */
+int nt_dump_take(struct nt_dump *before, struct nt_dump *now);
 /* The messages of one read; the number of the dump is not kept. Returns how many, or -ENOMEM. */
 int nt_dump_add(struct nt_dump *d, const uint8_t *bytes, uint32_t n);
 /* now against before. */

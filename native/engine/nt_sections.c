@@ -6,6 +6,7 @@
 #include "nt_sections.h"
 
 #define ALIGN 8U
+#define LARGE 65536U
 
 static uint64_t padded(uint64_t n)
 {
@@ -28,6 +29,12 @@ void nt_sections_free(struct nt_sections *s)
 
 void nt_sections_clear(struct nt_sections *s)
 {
+	/* Room for more than was needed the last time was that of an exception. */
+	if (s->cap > LARGE && s->n < s->cap / 2) {
+		free(s->v);
+		s->v = NULL;
+		s->cap = 0;
+	}
 	s->n = 0;
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from nettop.engine import lib
 from nettop.engine.frames import Packer, Section, Sections, sections_of
+from tests import netlink
 
 CAPTURES = sorted((Path(__file__).parents[1] / "data" / "netlink").glob("*.bin"))
 NLMSG_DONE = 3
@@ -50,6 +52,10 @@ def info_at(message: bytes | bytearray) -> int | None:
             return at + 4
         at += (n + 3) & ~3
     return None
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def older(message: bytes, ms: int) -> bytes:
@@ -124,6 +130,21 @@ def test_sockets_come_go_change_and_move(tcp_messages: list[bytes]) -> None:
     for number, messages in enumerate(ticks):
         sections = dump(number * 10**9, messages)
         assert list(sections_of(unpacker.unpack(packer.pack(raw_of(sections))))) == sections
+
+
+def test_room_of_the_largest_dump_does_not_go_round(tcp_messages: list[bytes]) -> None:
+    """Each of many small dumps would else come to hold as much as the one large one."""
+    packer, unpacker = Packer(), Packer()
+    large = netlink.message(netlink.SOCK_DIAG_BY_FAMILY, bytes(4 << 20), seq=0)
+    begun = resident_bytes()
+    for tick in range(30):
+        sections = dump(tick, [large])
+        for netns in range(40):
+            sections.append(Section(tick, lib.NT_S_DIAG, netns, TCP, tcp_messages[0]))
+        raw = raw_of(sections)
+        assert unpacker.unpack(packer.pack(raw)) == raw
+    # Before and after of the packer, and of the unpacker, and what is made on the way.
+    assert resident_bytes() - begun < 15 * len(large)
 
 
 def test_one_age_that_goes_its_own_way_is_kept(tcp_messages: list[bytes]) -> None:
