@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from nettop.engine import lib
 from nettop.errors import NettopError
 from nettop.replay import ReplayFeed
 from nettop.sample import Sample
@@ -174,7 +173,6 @@ class WarmTicks:
     """Engines at the ticks around those that are shown; any thread may ask."""
 
     def __init__(self, source: FrameSource) -> None:
-        lib.nt_memory_give_back()  # engines come and go
         self._source = source
         self._lock = threading.RLock()
         self._filled = threading.Condition(self._lock)

@@ -72,6 +72,7 @@ class Engine:
         tail: Callable[[], tuple[InfoField, ...]] = tuple,
     ) -> None:
         """tail: layout of tcp_info's last word, asked for when the first detail is read."""
+        lib.nt_memory_give_back()  # engines, and what is packed of them, come and go
         out = ffi.new("struct nt_engine **")
         handle = procs.handle if procs else ffi.NULL
         check(lib.nt_engine_new(handle, out), "nt_engine_new")
