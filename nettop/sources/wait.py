@@ -126,7 +126,10 @@ class WaitPlane:
         elif tick.cpu_pct > SAMPLE_ABOVE_PCT and shift < SHIFT_MOST:
             check(lib.nt_wait_sample(self._w, shift + 1), "sampling sockets")
         elif shift and tick.cpu_pct < SAMPLE_ABOVE_PCT / 4:
-            check(lib.nt_wait_sample(self._w, shift - 1), "sampling sockets")
+            # As if each run were of a socket that is traced: then nothing is left to try out.
+            most_pct = (tick.runs_per_s or 0) * (RUN_NS + SAMPLE_NS) / 1e7
+            lower = 0 if most_pct < SAMPLE_ABOVE_PCT / 2 else shift - 1
+            check(lib.nt_wait_sample(self._w, lower), "sampling sockets")
 
     def status(self) -> SourceStatus:
         if self.ended:
