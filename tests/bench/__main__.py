@@ -5,10 +5,19 @@
 
 Runs as root, alone on the machine: a ratio is measured side by side, but a busy machine still
 moves it. Each part also runs by itself, and its docstring says what its numbers mean:
-python -m tests.bench.poll, .procs, .screen, .start, .cost, .tracing.
+python -m tests.bench.poll, .procs, .screen, .start, .cost, .tracing, .floods.
 """
 
-from tests.bench import cost, poll, procs, screen, start, tracing
+from tests.bench import cost, floods, poll, procs, screen, start, tracing
 from tests.bench.report import main
 
-main(poll.bench, procs.bench, start.bench, cost.bench, screen.bench, tracing.bench, __doc__)
+main(
+    poll.bench,
+    procs.bench,
+    start.bench,
+    cost.bench,
+    screen.bench,
+    tracing.bench,
+    floods.bench,
+    __doc__,
+)
