@@ -11,6 +11,7 @@ from nettop.model.tcpinfo import check_field
 from nettop.sample import Facts
 
 Plain = Mapping[str, Any]
+_HOLDS = (dict, list, tuple)
 
 
 def plain_of(facts: Facts) -> dict[str, Any]:
@@ -37,11 +38,11 @@ def changes(before: Plain, now: Plain) -> dict[str, Any]:
     for key, value in now.items():
         if key not in before:
             out[key] = value
+        elif value == before[key]:  # most are, and whole objects are compared fast
+            continue
         elif isinstance(value, Mapping) and isinstance(before[key], Mapping):
-            inner = changes(before[key], value)
-            if inner:
-                out[key] = inner
-        elif value != before[key]:
+            out[key] = changes(before[key], value)
+        else:
             out[key] = value
     return out
 
@@ -61,8 +62,13 @@ def changed(before: Plain, patch: Plain) -> dict[str, Any]:
 
 
 def _without_none(value: Any) -> Any:
+    # A call for each of hundreds of numbers would take most of the time.
     if isinstance(value, dict):
-        return {key: _without_none(v) for key, v in value.items() if v is not None}
+        return {
+            key: _without_none(v) if isinstance(v, _HOLDS) else v
+            for key, v in value.items()
+            if v is not None
+        }
     if isinstance(value, (list, tuple)):
-        return [_without_none(v) for v in value]
+        return [_without_none(v) if isinstance(v, _HOLDS) else v for v in value]
     return value
