@@ -21,12 +21,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 
-from tests.bench.harness import ROOT
+from tests.bench.harness import ROOT, STABLE, ratios, spread
 
 ROUNDS = 5
-STABLE = 0.05  # of the ratio, to either side
 
 Row = tuple[str, str]  # bench, what
 Values = dict[Row, tuple[float, str]]  # and unit
@@ -50,9 +49,8 @@ def compared(here: Sequence[float], there: Sequence[float]) -> Compared | None:
     """Of rounds in which both had a number; None: a ratio says nothing (a 0, or under three)."""
     if min(len(here), len(there)) < 3 or min(*here, *there) <= 0:
         return None
-    ratios = [a / b for a, b in zip(here, there, strict=True)]
-    low, middle, high = quantiles(ratios, n=4, method="inclusive")
-    return Compared(middle, (high - low) / 2 / middle, median(here), median(there))
+    each = ratios(here, there)
+    return Compared(median(each), spread(each) or 0.0, median(here), median(there))
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 CLONE_NEWNET = 0x40000000
+STABLE = 0.05  # what a row may spread, see spread()
 # An installed nettop is compiled once; with this set a checkout is compiled at each start.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
@@ -32,6 +33,7 @@ class Result:
     unit: str  # "x": a ratio of one run
     budget: float | None = None
     note: str = ""
+    spread: float | None = None  # of the rounds, see spread(); None: not known
 
     @property
     def verdict(self) -> str:
@@ -41,10 +43,29 @@ class Result:
 
     def text(self) -> str:
         budget = "" if self.budget is None else f"≤ {self.budget:g}"
+        note = self.note
+        if self.spread is not None and self.spread > STABLE:
+            note = f"not stable to ±{STABLE:.0%}: ±{self.spread:.0%}; {note}"
         return (
             f"{self.bench:<8}{self.what:<58}{self.value:>10.4g} {self.unit:<6}"
-            f"{budget:>9} {self.verdict:<5}{self.note}"
+            f"{budget:>9} {self.verdict:<5}{note}"
         )
+
+
+def spread(values: Sequence[float]) -> float | None:
+    """Half of what the middle half of the rounds spans, to their median; None: of too few."""
+    if len(values) < 3:
+        return None
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return (high - low) / 2 / abs(middle) if middle else None
+
+
+def measured(
+    bench: str, what: str, rounds: Sequence[float], unit: str, budget: float | None = None,
+    note: str = "",
+) -> Result:  # fmt: skip
+    """The median of the rounds, which says so where it is not stable."""
+    return Result(bench, what, statistics.median(rounds), unit, budget, note, spread(rounds))
 
 
 @cache
@@ -142,9 +163,14 @@ def cpu_ms(work: Callable[[], object], times: int = 1) -> float:
     return statistics.median(costs)
 
 
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    """Of one to the other in the same round."""
+    return [a / b for a, b in zip(ours, theirs, strict=True)]
+
+
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median over the rounds of one to the other in the same round."""
-    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    """The median over the rounds."""
+    return statistics.median(ratios(ours, theirs))
 
 
 def quantile(values: Sequence[float], q: float) -> float:

@@ -22,7 +22,7 @@ import psutil
 
 from nettop.engine import lib
 from nettop.engine.handle import Procs
-from tests.bench.harness import Result, cpu_ms, load, ratio
+from tests.bench.harness import Result, cpu_ms, load, measured, ratios
 
 SOCKETS, PROCESSES = 20_000, 300
 
@@ -43,9 +43,9 @@ def mapping(rounds: int) -> Iterator[Result]:
             cold.append(cpu_ms(procs.scan))
     name = f"{SOCKETS:,} sockets in {stats.processes} processes"
     note = f"{median(first):.1f} ms; psutil {median(peer):.0f}"
-    yield Result("procs", f"{name}: first map to psutil", ratio(first, peer), "x", 0.25, note)
-    yield Result("procs", f"{name}: steady", median(hot), "ms", 1.0)
-    yield Result("procs", f"{name}: steady, 1 Hz", median(cold), "ms", 1.0)
+    yield measured("procs", f"{name}: first map to psutil", ratios(first, peer), "x", 0.25, note)
+    yield measured("procs", f"{name}: steady", hot, "ms", 1.0)
+    yield measured("procs", f"{name}: steady, 1 Hz", cold, "ms", 1.0)
 
 
 def churn(rounds: int) -> Iterator[Result]:
