@@ -406,9 +406,23 @@ def _qdisc(row: Row, model: Model) -> Evidence | str | None:
     if row.holds(Verdict.QDISC):
         return None
     if not qdisc.count:
-        return "this host's own queue (the qdisc stage is not measured)"
+        return _no_queue(row, model) or "this host's own queue (the qdisc stage is not measured)"
     said = f"this host's own queue (p99 {units.time(qdisc.p99_ns)} of {qdisc.count} sends)"
     return Evidence("stages", said, qdisc.p99_ns, "ns")
+
+
+def _no_queue(row: Row, model: Model) -> Evidence | None:
+    """The device that it sends by has none; None: it may have one."""
+    now, netns = model.evidence.now, row.rec.netns
+    ends = f"{row.local_addr} {row.remote_addr}"
+    index = row.rec.ifindex or now.routes.get(netns, {}).get(ends)
+    if "qdiscs" in now.reasons or now.left_out.get("qdiscs") or netns not in now.qdiscs:
+        return None
+    if not index or any(q.ifindex == index for q in now.qdiscs[netns].values()):
+        return None
+    device = now.devices.get(netns, {}).get(index)
+    name = device.name if device else f"device {index}"
+    return Evidence("host", f"this host's own queue ({name} has none)")
 
 
 def _read(row: Row, model: Model) -> Evidence | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from nettop.model.evidence import Device, Evidence, HostTick, Qdisc
 from nettop.model.types import Because, Dist, Flag, Plane, SourceStatus, Stage, Verdict
 from nettop.text.explain import Explanation, explain
 from nettop.text.verdicts import VERDICTS
@@ -86,3 +87,33 @@ def test_the_proof_is_the_number_with_its_unit_and_source() -> None:
 
 def test_a_healthy_socket_needs_no_next_step() -> None:
     assert explain(make_row(), None, make_model(), None).beside == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "ruled_out"),
+    [
+        ({}, True),
+        ({"qdiscs": {7: {"4 root 1:": Qdisc(4, "tbf", "1:", "root", {})}}}, False),
+        ({"routes": {}}, False),  # which device it sends by is not known
+        ({"qdiscs": {}}, False),  # its namespace was not read
+        ({"reasons": {"qdiscs": "it cannot be read"}}, False),
+        ({"left_out": {"qdiscs": 3}}, False),
+    ],
+)
+def test_a_device_without_a_queue_is_no_reason_for_a_long_round_trip(
+    changes: dict[str, Any], *, ruled_out: bool
+) -> None:
+    ends: dict[str, Any] = {"src": bytes([10, 0, 0, 1]) + bytes(12),
+                            "dst": bytes([10, 0, 0, 2]) + bytes(12)}  # fmt: skip
+    row = make_row(
+        verdicts=1 << Verdict.RTT, verdict=Verdict.RTT, verdict2=Verdict.RTT, netns=7, **ends
+    )
+    given: dict[str, Any] = {
+        "qdiscs": {7: {"5 root 1:": Qdisc(5, "tbf", "1:", "root", {})}},
+        "devices": {7: {4: Device("veth0", {})}},
+        "routes": {7: {"10.0.0.1 10.0.0.2": 4}},
+        **changes,
+    }
+    found = explain(row, None, make_model(evidence=HostTick(Evidence(**given))), None)
+    assert ("own queue (veth0 has none)" in found.ruled_out) == ruled_out
+    assert ("own queue (the qdisc stage is not measured)" in found.unknown) != ruled_out
