@@ -156,25 +156,47 @@ def _real(value: Value) -> float | None:
 
 def cell(field: Field, row: Row, detail: Detail | None) -> str:
     """The text of a cell, neither padded nor cut."""
+    return writer(field)(row, detail)
+
+
+@lru_cache(maxsize=512)
+def writer(field: Field) -> Callable[[Row, Detail | None], str]:
+    """Writes a field of many rows, as cell() does."""
     if field.kind is Kind.ADDRESS:
-        return endpoint(row, local=field.id == "local")
-    value = reader(field)(row, detail)
-    if value is None:
-        return "" if _is_well(field, row) else units.ABSENT
-    if isinstance(value, str):
-        return value
+        local = field.id == "local"
+        return lambda row, detail: endpoint(row, local=local)
+    read, number = reader(field), _number_writer(field)
+
+    def write(row: Row, detail: Detail | None) -> str:
+        value = read(row, detail)
+        if value is None:
+            return "" if _is_well(field, row) else units.ABSENT
+        return value if isinstance(value, str) else number(value, row)
+
+    return write
+
+
+def _number_writer(field: Field) -> Callable[[float, Row], str]:
     if field.kind is Kind.LEVEL:
-        return LEVEL_WORDS[int(value)]
+        return lambda value, row: LEVEL_WORDS[int(value)]
     if field.id in NAMES:
-        return f":{value}" if field.id in ("lport", "rport") else str(int(value))
-    if field.id == "flow" and value:
-        arrow = "↑" if row.rec.tx_bytes_per_s >= row.rec.rx_bytes_per_s else "↓"
-        return arrow + units.bits_per_s(value)
+        mark = ":" if field.id in ("lport", "rport") else ""
+        return lambda value, row: f"{mark}{int(value)}"
+    if field.id == "flow":
+        return _flow
     if field.id == "unread":
-        return units.time(value, bounded=not row.rec.flags & Flag.UNREAD_EXACT)
-    if field.kind is Kind.TIME and is_rough(field, row, value):
-        return units.time(value, rough=True)
-    return _FORMATS[field.kind](value)
+        return lambda value, row: units.time(value, bounded=not row.rec.flags & Flag.UNREAD_EXACT)
+    form = _FORMATS.get(field.kind, units.count)  # a text is never a number
+    if field.kind is Kind.TIME and isinstance(field.loc, Loc) and field.loc.base == "plane":
+        return lambda value, row: units.time(value, rough=is_rough(field, row, value))
+    return lambda value, row: form(value)
+
+
+def _flow(value: float, row: Row) -> str:
+    if not value:
+        return units.bits_per_s(value)
+    arrow = "↑" if row.rec.tx_bytes_per_s >= row.rec.rx_bytes_per_s else "↓"
+    return arrow + units.bits_per_s(value)
 
 
 def _is_well(field: Field, row: Row) -> bool:

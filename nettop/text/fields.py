@@ -89,7 +89,7 @@ class Formula:
     right: Loc
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # each is one of the registry
 class Field:
     """One thing that can be known of a socket."""
 

@@ -119,13 +119,13 @@ def field_at(columns: ColumnSet, x: int) -> Field | None:
     return None
 
 
-def _is_zero(text: str) -> bool:
-    return text in ("0", "0ns", "")
+_NOTHING = frozenset((ABSENT, "0", "0ns", ""))
+_BETWEEN: Part = (" ", Role.NORMAL)
 
 
 def role_of(field: Field, row: Row, text: str) -> Role:
     """Colour only for what is unusual, and never louder than the row's own level."""
-    if text == ABSENT or _is_zero(text):
+    if text in _NOTHING:
         return Role.DIM
     level = row.level
     if field.id in ("who", "why"):
@@ -182,19 +182,24 @@ def row_line(
         (signs[row.level], LEVEL_ROLES[row.level]),
         (" ", Role.NORMAL),
     ]
-    for i, (field, width) in enumerate(columns.columns):
+    quiet = row.level == Level.OK
+    for field, width in columns.columns:
         text = cell_text(field, row, detail, numeric)
-        role = role_of(field, row, text)
-        text = cut(text, width, field)
-        padded = text.ljust(width) if field.left else text.rjust(width)
+        if text in _NOTHING:
+            role = Role.DIM
+        elif quiet and field.id not in ("who", "why"):
+            role = Role.NORMAL
+        else:
+            role = role_of(field, row, text)
+        if len(text) > width:
+            text = cut(text, width, field)
         if selected and field.id in ("proc", "comm"):
             role = Role.REVERSE
         elif selected and role is Role.NORMAL:
             role = Role.BOLD
-        parts.append((padded, role))
-        if i < len(columns.columns) - 1:
-            parts.append((" ", Role.NORMAL))
-    return tuple(parts)
+        parts.append((text.ljust(width) if field.left else text.rjust(width), role))
+        parts.append(_BETWEEN)
+    return tuple(parts[:-1])
 
 
 SORTABLE_KINDS = frozenset(Kind)

@@ -447,8 +447,7 @@ class MainScreen(MouseKeys):
             self.refresh_panes()
             return
         self._moved()
-        self.table.move(by)
-        self.refresh_header()
+        self.table.move(by)  # which says so, and the rest is drawn then
 
     def do_down(self) -> None:
         self._move(1)

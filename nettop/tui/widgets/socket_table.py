@@ -7,7 +7,7 @@ from collections.abc import Callable
 from textual import events
 from textual.message import Message
 
-from nettop.model.types import Row
+from nettop.model.types import Detail, Row
 from nettop.tui.columns import ColumnSet, row_line
 from nettop.tui.widgets.lines import Line, LineWidget, line
 
@@ -36,6 +36,9 @@ class SocketTable(LineWidget):
         # Its cookie. In a tick of the past that it is not in, the cursor stands elsewhere; in
         # another tick it is there again.
         self.chosen: int | None = None
+        # Lines as they were made last, by cookie, with what each was made of.
+        self._made: dict[int, tuple[tuple[Row, bool, bool], Line]] = {}
+        self._made_for: tuple[ColumnSet, bool, int] | None = None
 
     @property
     def page(self) -> int:
@@ -54,9 +57,12 @@ class SocketTable(LineWidget):
     def reload(self) -> None:
         """Reads the window anew and redraws what differs."""
         with self.nettop.feed.one_tick():
-            self._reload()
+            moved = self._reload()
+        if moved:
+            self.post_message(self.Moved())
 
-    def _reload(self) -> None:
+    def _reload(self) -> bool:
+        """Whether the cursor stands on another socket now."""
         count = self.nettop.feed.count()
         if self.follow and self.chosen is not None:
             place = self.nettop.feed.position(self.chosen)
@@ -76,27 +82,40 @@ class SocketTable(LineWidget):
         if self.nettop.timeline.current is None or not self.follow:
             self.chosen = cursor
         self.redraw()
-        if moved:
-            self.post_message(self.Moved())
+        return moved
 
     def redraw(self) -> None:
-        """The lines of the rows at hand."""
-        g = self.nettop.glyphs
-        signs = (" ", g.watch, g.unwell)
+        """The lines of the rows at hand; those of rows that are as they were are not made anew."""
         columns, numeric = self._columns(), self.nettop.numeric
+        of = (columns, numeric, self.size.width)
+        before = self._made if of == self._made_for else {}
+        self._made, self._made_for = {}, of
         detailed = columns.detailed
-        lines: list[Line] = [
-            row_line(
-                columns, row, self.nettop.feed.detail(row.cookie) if detailed else None,
-                selected=self.follow and row.cookie == self.cursor == self.chosen,
-                marked=row.cookie in self.marked, numeric=numeric, cursor=g.cursor, mark=g.mark,
-                signs=signs,
-            )
-            for row in self.rows
-        ]  # fmt: skip
+        lines: list[Line] = []
+        for row in self.rows:
+            cookie = row.cookie
+            selected = self.follow and cookie == self.cursor == self.chosen
+            marked = cookie in self.marked
+            known = before.get(cookie)
+            if known is not None and known[0][0] is row and known[0][1:] == (selected, marked):
+                made = known[1]
+            else:
+                detail = self.nettop.feed.detail(cookie) if detailed else None
+                made = self._line(columns, row, detail, selected, marked)
+            self._made[cookie] = (row, selected, marked), made
+            lines.append(made)
         if not lines:
             lines = [line(), line("   " + self.nettop.empty_text())]
         self.set_lines(lines)
+
+    def _line(
+        self, columns: ColumnSet, row: Row, detail: Detail | None, selected: bool, marked: bool
+    ) -> Line:
+        g = self.nettop.glyphs
+        return row_line(
+            columns, row, detail, selected=selected, marked=marked, numeric=self.nettop.numeric,
+            cursor=g.cursor, mark=g.mark, signs=(" ", g.watch, g.unwell),
+        )  # fmt: skip
 
     def move(self, by: int) -> None:
         if not self.follow and by == 1:
@@ -105,9 +124,14 @@ class SocketTable(LineWidget):
 
     def move_to(self, place: int) -> None:
         """Puts the cursor on a place of the order; the order holds still meanwhile."""
-        self.follow = False
         self.cursor_at = max(0, min(place, self.nettop.feed.count() - 1))
-        self.reload()
+        at = self.cursor_at - self.offset_row
+        if 0 <= at < len(self.rows):  # it is on the screen: nothing needs to be read
+            self.cursor = self.rows[at].cookie
+        else:
+            self.follow = False
+            with self.nettop.feed.one_tick():
+                self._reload()
         self.follow = True
         self.chosen = self.cursor
         self.redraw()
