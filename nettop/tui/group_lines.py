@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from nettop.feed import Grouping
-from nettop.model.types import Dist, Group
+from nettop.model.types import Dist, Group, Level
 from nettop.text import units
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.panes.rx import axis
@@ -19,8 +20,8 @@ D, B = Role.DIM, Role.BOLD
 TITLES = {
     Grouping.PROCESS: "PROCESS",
     Grouping.PROGRAM: "PROGRAM",
-    Grouping.REMOTE: "REMOTE",
-    Grouping.LOCAL: "LOCAL",
+    Grouping.REMOTE: "REMOTE ADDRESS",
+    Grouping.LOCAL: "LOCAL ADDRESS",
     Grouping.CGROUP: "CGROUP",
     Grouping.NETNS: "NETNS",
     Grouping.HOST: "HOST",
@@ -88,13 +89,25 @@ def equals(groups: Sequence[Group], grouping: Grouping) -> dict[int, list[Group]
 
 def factors(groups: Sequence[Group], grouping: Grouping) -> list[float | None]:
     """Of each group: SRTT50 by the median of its equals'; None: it has none."""
-    by_port = equals(groups, grouping)
+    by_port = {
+        port: sorted(each.rtt50_ns or 0 for each in some)
+        for port, some in equals(groups, grouping).items()
+    }
     out: list[float | None] = []
     for g in groups:
-        others = [each.rtt50_ns or 0 for each in by_port.get(g.port or 0, ()) if each is not g]
-        known = bool(others) and g.rtt50_ns is not None
-        out.append((g.rtt50_ns or 0) / median(others) if known else None)
+        times, one = by_port.get(g.port or 0), g.rtt50_ns
+        out.append(one / _median_without(times, one) if times and one else None)
     return out
+
+
+def _median_without(times: Sequence[int], one: int) -> float:
+    """Of sorted times, two or more, without one of them."""
+    at, last = bisect_left(times, one), len(times) - 2  # of the others
+
+    def other(place: int) -> int:
+        return times[place + (place >= at)]
+
+    return (other(last // 2) + other((last + 1) // 2)) / 2
 
 
 def is_slow(group: Group, factor: float | None) -> bool:
@@ -121,7 +134,8 @@ def _times(group: Group, grouping: Grouping) -> Dist:
 
 
 def titles(grouping: Grouping, width: int) -> Line:
-    parts = [" " * 3, TITLES.get(grouping, "").ljust(name_cells(grouping, width))]
+    room = name_cells(grouping, width)
+    parts = [" " * 3, TITLES.get(grouping, "")[:room].ljust(room)]
     parts += [f" {c.title:>{c.cells}}" for c in columns_of(grouping, width)]
     if cells := box_cells(width):
         parts.append(f" {axis(cells)[:cells]:<{cells}}")
@@ -171,6 +185,51 @@ def group_line(
     elif slow:
         parts.append((" –    slower", Role.WATCH))
     return tuple(parts)
+
+
+def _middle(groups: Sequence[Group]) -> Group:
+    """A group that has the median of each number that is known."""
+
+    def mid(read: Callable[[Group], float | None]) -> float | None:
+        known = [value for group in groups if (value := read(group)) is not None]
+        return median(known) if known else None
+
+    def whole(read: Callable[[Group], float | None]) -> int | None:
+        value = mid(read)
+        return None if value is None else int(value)
+
+    def waited(read: Callable[[Dist], int]) -> int:
+        return whole(lambda g: read(g.waits) if g.waits.count else None) or 0
+
+    waits = Dist(
+        waited(lambda d: d.count), 0, waited(lambda d: d.p50_ns), waited(lambda d: d.p90_ns),
+        waited(lambda d: d.p99_ns), waited(lambda d: d.max_ns),
+    )  # fmt: skip
+    return replace(
+        groups[0],
+        title=f"median of {len(groups)} groups",
+        sockets=whole(lambda g: g.sockets) or 0,
+        unwell=whole(lambda g: g.unwell) or 0,
+        level=Level.OK,
+        rtt50_ns=whole(lambda g: g.rtt50_ns),
+        rtt90_ns=whole(lambda g: g.rtt90_ns),
+        rtt_max_ns=whole(lambda g: g.rtt_max_ns),
+        rqueue_bytes=whole(lambda g: g.rqueue_bytes) or 0,
+        wqueue_bytes=whole(lambda g: g.wqueue_bytes) or 0,
+        tx_bytes_per_s=mid(lambda g: g.tx_bytes_per_s) or 0,
+        rx_bytes_per_s=mid(lambda g: g.rx_bytes_per_s) or 0,
+        retrans_per_s=mid(lambda g: g.retrans_per_s) or 0,
+        retr_pct=mid(lambda g: g.retr_pct),
+        waits=waits,
+    )
+
+
+def median_line(groups: Sequence[Group], grouping: Grouping, width: int, g: Glyphs) -> list[Line]:
+    """The median of each column; none of a few groups."""
+    if len(groups) < LEAST_GROUPS:
+        return []
+    middle = _middle(groups)
+    return [group_line(middle, None, grouping, width, g, selected=False, letter="", why="")]
 
 
 def notes(groups: Sequence[Group], grouping: Grouping, width: int) -> list[Line]:

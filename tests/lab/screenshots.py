@@ -1,6 +1,7 @@
 """Makes screenshots/ anew: the real program on the lab's session.
 
 python -m tests.lab.screenshots [NAME …]
+python -m tests.lab.screenshots --every FOLDER    each screen at three sizes, into that folder
 """
 
 from __future__ import annotations
@@ -42,24 +43,57 @@ SHOTS: dict[str, tuple[str, float, str, list[str], str, str | None]] = {
 }  # fmt: skip
 
 
+SIZES = ("80x24", "120x40", "200x55")
+# Each screen in turn: `!` takes the picture.
+EVERY = (
+    "!main,down,down,~3,!selected,1,~1,!waits,4,~1,!events,2,~4,!sends,1,v,z,~1,!heatmap,v,~1,!curve,"
+    "z,v,3,enter,~4,!socket,escape,t,~2,!processes,t,t,~2,!addresses,x,down,x,~3,!compared,X,escape,"
+    "s,!sort,escape,c,!columns,escape,colon,!actions,escape,P,~2,!cost,escape,question_mark,!help,"
+    "escape,slash,s,r,t,t,!filter,escape,left_square_bracket,left_square_bracket,~1,!past,L,~1,"
+    "J,!time,escape,u,~2,!udp"
+)
+
+
+def every(session: Session, folder: Path) -> None:
+    """Each screen at each size; what is there of the same names is replaced."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for size in SIZES:
+        options = ["-N", "all", "--tx-sample", "16"]
+        with tempfile.TemporaryDirectory(dir=session.scratch) as scratch:
+            out = Path(scratch) / "last.svg"
+            taken(session, out, (size, 14, EVERY, options, links.WEB, None))
+            for picture in Path(scratch).glob(f"*-{size}.svg"):
+                (folder / picture.name).write_text(plain(picture.read_text()))
+
+
 def shoot(session: Session, name: str) -> None:
     """One picture, written by whoever nettop runs as and then taken over."""
-    size, seconds, keys, options, where, user = SHOTS[name]
     with tempfile.TemporaryDirectory(dir=session.scratch) as folder:
         Path(folder).chmod(0o777)
         out = Path(folder) / "picture.svg"
-        argv = [sys.executable, "-m", "tests.lab.shoot", str(out), size, str(seconds), keys,
-                *options]  # fmt: skip
-        if user:
-            argv = ["setpriv", "--reuid", user, "--clear-groups", *argv]
-        # A home of its own: no filter that somebody used before.
-        argv = ["env", f"HOME={folder}", "SSH_CONNECTION=", *argv]
-        done = subprocess.run(
-            session.inside(argv, where), capture_output=True, text=True, timeout=180, check=False
-        )
-        if done.returncode or not out.exists():
-            raise RuntimeError(f"{name}: {done.stderr[-2000:]}")
+        taken(session, out, SHOTS[name])
         (OUT / f"{name}.svg").write_text(plain(out.read_text()))
+
+
+def taken(
+    session: Session, out: Path, shot: tuple[str, float, str, list[str], str, str | None]
+) -> None:
+    """Runs nettop as that says, until the picture is there.
+
+    Raises:
+        RuntimeError: it is not; with what was said.
+    """
+    size, seconds, keys, options, where, user = shot
+    argv = [sys.executable, "-m", "tests.lab.shoot", str(out), size, str(seconds), keys, *options]
+    if user:
+        argv = ["setpriv", "--reuid", user, "--clear-groups", *argv]
+    # A home of its own: no filter that somebody used before.
+    argv = ["env", f"HOME={out.parent}", "SSH_CONNECTION=", *argv]
+    done = subprocess.run(
+        session.inside(argv, where), capture_output=True, text=True, timeout=180, check=False
+    )
+    if done.returncode or not out.exists():
+        raise RuntimeError(f"{out.name}: {done.stderr[-2000:]}")
 
 
 @contextlib.contextmanager
@@ -96,6 +130,10 @@ def batch(session: Session) -> None:
 
 def main(names: list[str]) -> None:
     OUT.mkdir(exist_ok=True)
+    if names[:1] == ["--every"]:
+        with running(SESSION_S) as session:
+            every(session, Path(names[1]))
+        return
     with running(SESSION_S) as session, reflecting(session):
         for name in names or [*SHOTS, "batch"]:
             print(name, flush=True)

@@ -2,7 +2,8 @@
 
   python -m tests.lab.shoot OUT.svg WIDTHxHEIGHT SECONDS KEYS [nettop's options …]
 
-KEYS are Textual's key names with commas between; `~N` waits N seconds; `_` presses none.
+KEYS are Textual's key names with commas between; `~N` waits N seconds; `_` presses none; `!NAME`
+writes what stands there into NAME-WIDTHxHEIGHT.svg beside OUT.svg.
 """
 
 from __future__ import annotations
@@ -29,13 +30,21 @@ async def shoot(out: Path, size: tuple[int, int], seconds: float, keys: list[str
         for key in keys:
             if key.startswith("~"):
                 await asyncio.sleep(float(key[1:]))
+            elif key.startswith("!"):
+                await pilot.pause()
+                out.with_name(f"{key[1:]}-{size[0]}x{size[1]}.svg").write_text(picture(app, size))
             else:
                 await pilot.press(key)
         await pilot.pause()
-        strips = app.screen._compositor.render_strips()
-        picture = svg_of(strips, size[0], f"nettop at {size[0]}x{size[1]}")
+        last = picture(app, size)
         app.exit()
-    out.write_text(picture)
+    out.write_text(last)
+
+
+def picture(app: App[int], size: tuple[int, int]) -> str:
+    """What stands on the screen."""
+    strips = app.screen._compositor.render_strips()
+    return svg_of(strips, size[0], f"nettop at {size[0]}x{size[1]}")
 
 
 def app_of(words: list[str]) -> App[int]:

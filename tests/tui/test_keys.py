@@ -71,6 +71,8 @@ async def test_a_broken_filter_keeps_the_one_in_force(running: Running) -> None:
         assert caret.index("^") == len("filter ") + len("srtt >")
         await screen.press("enter")
         assert "^" in screen.text, "Enter does not take it"
+        await screen.press("f9")
+        assert "no key F9 here" in screen.text
         await screen.press("escape")
         assert screen.feed.count() == everything
         assert "filter none" in screen.lines[1]

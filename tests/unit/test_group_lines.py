@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
+from statistics import median
 
 import pytest
 
@@ -10,7 +12,15 @@ from nettop.feed import Grouping
 from nettop.model.buckets import dist_of
 from nettop.model.types import Because, Dist, Group, Level, Verdict
 from nettop.tui.glyphs import ASCII, UTF8
-from nettop.tui.group_lines import factors, group_line, is_slow, notes, ordered, titles
+from nettop.tui.group_lines import (
+    factors,
+    group_line,
+    is_slow,
+    median_line,
+    notes,
+    ordered,
+    titles,
+)
 from nettop.tui.widgets.lines import Line, width_of
 
 MS = 1_000_000
@@ -93,3 +103,31 @@ def test_titles_stand_over_their_cells_and_nothing_is_cut(grouping: Grouping, wi
             assert len(head) == width
             at = head.index(" SRTT50") + 7 if " SRTT50" in head else 0
             assert not at or text_of(made)[at - 1] in "sn", "a time ends where its title does"
+
+
+def test_the_median_of_each_column_stands_below() -> None:
+    """Of five groups the third of each number; what no group knows stays unknown."""
+    some = [
+        replace(g, sockets=n, retr_pct=None, rtt90_ns=None)
+        for g, n in zip(peers(5 * MS, 1 * MS, 9 * MS, 2 * MS, 4 * MS), (7, 1, 3, 9, 5), strict=True)
+    ]
+    (middle,) = median_line(some, Grouping.REMOTE, 160, UTF8)
+    cells = dict(
+        zip(
+            text_of(titles(Grouping.REMOTE, 160)).split()[2:],
+            text_of(middle).split()[4:],
+            strict=False,
+        )
+    )
+    assert text_of(middle).startswith("   median of 5 groups ")
+    assert (cells["SOCKS"], cells["SRTT50"], cells["RETR%"]) == ("5", "4.00ms", "–")
+    assert median_line(some[:3], Grouping.REMOTE, 160, UTF8) == [], "three have none worth it"
+
+
+def test_a_factor_is_to_the_median_of_all_others() -> None:
+    chance = random.Random(1)
+    for many in range(4, 30):
+        some = peers(*(chance.randrange(1, 9) * MS for _ in range(many)))
+        for g, factor in zip(some, factors(some, Grouping.REMOTE), strict=True):
+            others = [each.rtt50_ns or 0 for each in some if each is not g]
+            assert factor == (g.rtt50_ns or 0) / median(others)

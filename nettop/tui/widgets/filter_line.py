@@ -13,6 +13,7 @@ from nettop.query import FilterError, compile_filter
 from nettop.query.compile import NameSets
 from nettop.query.plain import mistyped
 from nettop.text.fields import Field
+from nettop.text.keys import written
 from nettop.tui.style import Role
 from nettop.tui.widgets.box import boxed
 from nettop.tui.widgets.lines import Line, LineWidget, line
@@ -50,6 +51,7 @@ class FilterLine(LineWidget):
         self._history_file = history_file
         self._history: list[str] | None = None
         self._place = 0
+        self._notice = ""  # of a key that means nothing here; until the next one
         self._choices: tuple[str, ...] = ()
         self._choice = 0
         self._start = 0
@@ -124,7 +126,9 @@ class FilterLine(LineWidget):
         error = self._mistake() if self.text.strip() else None
         completion = complete(self.text, self.at, self._known)
         pad = " " * len(label)
-        if self._choices:
+        if self._notice:
+            second = line((pad + self._notice, Role.WATCH))
+        elif self._choices:
             shown = "  ".join(self._choices[self._choice : self._choice + 8])
             second = line((pad + " " * self._start, Role.NORMAL), (shown, Role.FOCUS))
         elif error is not None and not self._unfinished(error):
@@ -187,7 +191,7 @@ class FilterLine(LineWidget):
         return error.column >= len(self.text.rstrip())
 
     def press(self, event: events.Key) -> None:
-        key = event.key
+        key, self._notice = event.key, ""
         if key == "tab":
             self._complete()
             return
@@ -243,6 +247,8 @@ class FilterLine(LineWidget):
                 self._search()
             case _ if character:
                 self._insert(character)
+            case _:
+                self._notice = f"no key {written(key)} here"
 
     def _recall(self, by: int) -> None:
         self._place = max(0, min(len(self.history), self._place + by))

@@ -33,6 +33,9 @@ class GroupTable(LineWidget):
         self.at = 0
         self.top = 0
         self.compared: list[str] = []  # titles of the groups that are A and B
+        self._known: (
+            tuple[list[Group], tuple[Grouping, int], tuple[list[float | None], list[Line]]] | None
+        ) = None
         self._titles: dict[Grouping, str | None] = {}  # where the cursor stands in each
 
     def show(self, grouping: Grouping) -> None:
@@ -97,13 +100,25 @@ class GroupTable(LineWidget):
 
     def redraw(self) -> None:
         height = max(1, self.size.height)
-        by = group_lines.factors(self.groups, self.grouping)
+        by, notes = self._about()
         shown = range(self.top, min(len(self.groups), self.top + height))
         lines = [self._line(self.groups[i], by[i], selected=i == self.at) for i in shown]
-        if self.groups:
-            notes = group_lines.notes(self.groups, self.grouping, self.size.width)
-            lines += notes[: height - len(lines)]
+        lines += notes[: height - len(lines)]
         self.set_lines(lines)
+
+    def _about(self) -> tuple[list[float | None], list[Line]]:
+        """Of each group how it compares, and what stands below all; of groups that are as they were
+        it is not worked out again."""
+        groups, grouping, width = self.groups, self.grouping, self.size.width
+        known = self._known
+        if known is None or known[0] is not groups or known[1] != (grouping, width):
+            notes: list[Line] = []
+            if groups:
+                notes += group_lines.median_line(groups, grouping, width, self.nettop.glyphs)
+                notes += group_lines.notes(groups, grouping, width)
+            by = group_lines.factors(groups, grouping)
+            known = self._known = groups, (grouping, width), (by, notes)
+        return known[2]
 
     def _line(self, group: Group, factor: float | None, *, selected: bool) -> Line:
         compared = self.compared
