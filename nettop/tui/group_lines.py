@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from statistics import median
 
 from nettop.feed import Grouping
@@ -14,7 +15,7 @@ from nettop.tui.glyphs import Glyphs
 from nettop.tui.panes.rx import axis
 from nettop.tui.panes.tx import box_of
 from nettop.tui.style import LEVEL_ROLES, Role
-from nettop.tui.widgets.lines import BLANK, Line, Part, line, wrapped
+from nettop.tui.widgets.lines import BLANK, Line, Part, clip, line, width_of, wrapped
 
 D, B = Role.DIM, Role.BOLD
 TITLES = {
@@ -32,33 +33,52 @@ LEAST_GROUPS = 4  # of fewer none is said to differ from the others
 SLOW_TIMES, SLOW_NS = 3.0, 1_000_000  # so many times their median, and so much above it
 
 
+Value = Callable[[Group, float | None], float | None]
+
+
 @dataclass(frozen=True, slots=True)
-class _Column:
+class Column:
+    """value and text: of a group, and of its factor to the median."""
+
     title: str
     cells: int
     least: int  # smallest width of the screen that shows it
-    text: Callable[[Group, float | None], str]
+    value: Value
+    form: Callable[[float | None], str]
+
+    def text(self, group: Group, factor: float | None) -> str:
+        if self.value is _wait99:
+            w = group.waits
+            return units.time(w.p99_ns or None, rough=w.p99_ns < w.max_ns)
+        return self.form(self.value(group, factor))
+
+
+def _wait99(group: Group, factor: float | None) -> float | None:
+    return group.waits.p99_ns or None
+
+
+def _whole(number: float | None) -> str:
+    return units.ABSENT if number is None else str(int(number))
 
 
 _REMOTE_ONLY = "×MED"
 COLUMNS = (
-    _Column("SOCKS", 6, 0, lambda g, f: str(g.sockets)),
-    _Column("UNW", 4, 0, lambda g, f: units.count(g.unwell)),
-    _Column("TX", 4, 76, lambda g, f: units.bits_per_s(g.tx_bytes_per_s)),
-    _Column("RX", 4, 76, lambda g, f: units.bits_per_s(g.rx_bytes_per_s)),
-    _Column("RETR/s", 6, 130, lambda g, f: units.rate(g.retrans_per_s)),
-    _Column("RETR%", 5, 76, lambda g, f: units.percent(g.retr_pct)),
-    _Column("SRTT50", 6, 66, lambda g, f: units.time(g.rtt50_ns)),
-    _Column("SRTTMAX", 7, 150, lambda g, f: units.time(g.rtt_max_ns)),
-    _Column(_REMOTE_ONLY, 5, 66, lambda g, f: units.ratio(f)),
-    _Column("RXW99", 7, 100,
-            lambda g, f: units.time(g.waits.p99_ns or None, rough=g.waits.p99_ns < g.waits.max_ns)),
-    _Column("SNDQ", 4, 160, lambda g, f: units.size(g.wqueue_bytes)),
-    _Column("RCVQ", 4, 160, lambda g, f: units.size(g.rqueue_bytes)),
-)  # fmt: skip
+    Column("SOCKS", 6, 0, lambda g, f: g.sockets, _whole),
+    Column("UNW", 4, 0, lambda g, f: g.unwell, units.count),
+    Column("TX", 4, 76, lambda g, f: g.tx_bytes_per_s, units.bits_per_s),
+    Column("RX", 4, 76, lambda g, f: g.rx_bytes_per_s, units.bits_per_s),
+    Column("RETR/s", 6, 130, lambda g, f: g.retrans_per_s, units.rate),
+    Column("RETR%", 5, 76, lambda g, f: g.retr_pct, units.percent),
+    Column("SRTT50", 6, 66, lambda g, f: g.rtt50_ns, units.time),
+    Column("SRTTMAX", 7, 150, lambda g, f: g.rtt_max_ns, units.time),
+    Column(_REMOTE_ONLY, 5, 66, lambda g, f: f, units.ratio),
+    Column("RXW99", 7, 100, _wait99, units.time),
+    Column("SNDQ", 4, 160, lambda g, f: g.wqueue_bytes, units.size),
+    Column("RCVQ", 4, 160, lambda g, f: g.rqueue_bytes, units.size),
+)
 
 
-def columns_of(grouping: Grouping, width: int) -> list[_Column]:
+def columns_of(grouping: Grouping, width: int) -> list[Column]:
     return [
         c
         for c in COLUMNS
@@ -117,10 +137,20 @@ def is_slow(group: Group, factor: float | None) -> bool:
     return group.rtt50_ns - group.rtt50_ns / factor >= SLOW_NS
 
 
-def ordered(groups: Sequence[Group], grouping: Grouping) -> list[Group]:
-    """As they came, worst first; inside a level the slow one among equals before them."""
+def ordered(
+    groups: Sequence[Group], grouping: Grouping, column: Column | None = None
+) -> list[Group]:
+    """As they came, worst first; inside a level the slow one among equals before them. By a column
+    its largest first, and what is not known last."""
     by = dict(zip(map(id, groups), factors(groups, grouping), strict=True))
+    if column is not None:
+        value = column.value
+        return sorted(groups, key=lambda g: -_or_least(value(g, by[id(g)])))
     return sorted(groups, key=lambda g: (-g.level, not is_slow(g, by[id(g)])))
+
+
+def _or_least(number: float | None) -> float:
+    return -inf if number is None else number
 
 
 def _times(group: Group, grouping: Grouping) -> Dist:
@@ -133,14 +163,31 @@ def _times(group: Group, grouping: Grouping) -> Dist:
     return Dist(group.sockets, 0, p50, p90, p90, most)
 
 
-def titles(grouping: Grouping, width: int) -> Line:
+def titles(grouping: Grouping, width: int, sort: Column | None = None) -> Line:
+    """sort: the column that they are sorted by; None: they stand worst first."""
     room = name_cells(grouping, width)
-    parts = [" " * 3, TITLES.get(grouping, "")[:room].ljust(room)]
-    parts += [f" {c.title:>{c.cells}}" for c in columns_of(grouping, width)]
+    parts: list[Part] = [
+        (" " * 3 + TITLES.get(grouping, "")[:room].ljust(room), Role.TITLE),
+    ]
+    for c in columns_of(grouping, width):
+        mark = "▼" if c is sort and len(c.title) < c.cells else ""
+        role = Role.TITLE_BOLD if c is sort else Role.TITLE
+        parts.append((f" {c.title + mark:>{c.cells}}", role))
     if cells := box_cells(width):
-        parts.append(f" {axis(cells)[:cells]:<{cells}}")
-    text = "".join(parts) + " WHO  WHY"
-    return line((text.ljust(width)[:width], Role.TITLE))
+        parts.append((f" {axis(cells)[:cells]:<{cells}}", Role.TITLE))
+    parts.append((" WHO  WHY", Role.TITLE))
+    used = width_of(tuple(parts))
+    return clip((*parts, (" " * max(0, width - used), Role.TITLE)), width)
+
+
+def column_at(grouping: Grouping, width: int, x: int) -> Column | None:
+    """The column whose title a cell belongs to."""
+    used = 3 + name_cells(grouping, width)
+    for c in columns_of(grouping, width):
+        if used <= x < used + c.cells + 1:
+            return c
+        used += c.cells + 1
+    return None
 
 
 def group_line(

@@ -29,6 +29,7 @@ class HeaderState:
     filter_text: str | None = None
     sort: Field | None = None
     grouping: str = ""
+    groups_by: str = ""  # the column that groups are sorted by
     paused_at: str | None = None
     paused_for_s: float = 0
     held: bool = False
@@ -134,7 +135,10 @@ def status_line(model: Model, state: HeaderState, width: int, g: Glyphs) -> Line
     left: list[Part] = [("filter ", D), (clean(text), B if state.filter_text else D)]
     if state.grouping:
         left += [("  by ", D), (state.grouping, B)]
-    left += [("  sort ", D), (state.sort.id if state.sort else "unwell", Role.NORMAL)]
+    left += [
+        ("  sort ", D),
+        (state.groups_by or (state.sort.id if state.sort else "unwell"), Role.NORMAL),
+    ]
     if state.held:
         left += [(" held", Role.FOCUS)]
     if state.bell is not None:

@@ -256,6 +256,23 @@ async def test_titles_of_groups_stand_over_their_cells_at_once(running: Running)
         assert first[at + 1] != " "
 
 
+async def test_groups_are_sorted_by_the_columns_beside(running: Running) -> None:
+    async with running() as screen:
+        groups = screen.main.groups
+        await screen.press("t", "greater_than_sign")
+        assert "groups by SOCKS" in screen.lines[1]
+        assert "SOCKS▼" in screen.lines[2]
+        counts = [group.sockets for group in groups.groups]
+        assert counts == sorted(counts, reverse=True)
+        await screen.press("less_than_sign")
+        assert "worst" in screen.lines[1]
+        await screen.pilot.click("#titles", offset=(screen.lines[2].index("UNW"), 0))
+        await screen.settle()
+        assert groups.groups[0].unwell == max(group.unwell for group in groups.groups)
+        await screen.press("t")
+        assert groups.sort is None
+
+
 async def test_two_groups_are_compared(running: Running) -> None:
     async with running() as screen:
         assert "x mark" in screen.lines[-1]

@@ -13,6 +13,9 @@ from nettop.model.buckets import dist_of
 from nettop.model.types import Because, Dist, Group, Level, Verdict
 from nettop.tui.glyphs import ASCII, UTF8
 from nettop.tui.group_lines import (
+    COLUMNS,
+    column_at,
+    columns_of,
     factors,
     group_line,
     is_slow,
@@ -131,3 +134,18 @@ def test_a_factor_is_to_the_median_of_all_others() -> None:
         for g, factor in zip(some, factors(some, Grouping.REMOTE), strict=True):
             others = [each.rtt50_ns or 0 for each in some if each is not g]
             assert factor == (g.rtt50_ns or 0) / median(others)
+
+
+def test_groups_are_sorted_by_a_column() -> None:
+    """By default worst first; what a group has no number of comes last."""
+    some = peers(3 * MS, 1 * MS, 2 * MS)
+    some[1] = replace(some[1], rtt50_ns=None, level=Level.UNWELL)
+    srtt = next(c for c in COLUMNS if c.title == "SRTT50")
+    assert [g.worst_cookie for g in ordered(some, Grouping.REMOTE)] == [1, 0, 2]
+    assert [g.worst_cookie for g in ordered(some, Grouping.REMOTE, srtt)] == [0, 2, 1]
+    for width in (66, 120, 200):
+        line = text_of(titles(Grouping.REMOTE, width, srtt))
+        assert len(line) == width
+        for column in columns_of(Grouping.REMOTE, width):
+            assert column_at(Grouping.REMOTE, width, line.index(column.title)) is column
+        assert column_at(Grouping.REMOTE, width, 0) is None

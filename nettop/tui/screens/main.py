@@ -243,7 +243,8 @@ class MainScreen(MouseKeys):
         message, role = self.current_message
         state = HeaderState(
             filter_text=self._filter_shown(),
-            sort=self.sort.field,
+            sort=None if self.grouping else self.sort.field,
+            groups_by=self.groups.sort.title if self.grouping and self.groups.sort else "",
             grouping=self.grouping.name.lower() if self.grouping else "",
             paused_at=clock_text(self.paused_ns) if self.paused else None,
             paused_for_s=max(0.0, (time.time_ns() - self.paused_ns) / 1e9) if self.paused else 0,

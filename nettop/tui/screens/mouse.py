@@ -6,6 +6,7 @@ from nettop.feed import Sort
 from nettop.text.keys import key_name
 from nettop.tui.columns import field_at
 from nettop.tui.footer import key_at
+from nettop.tui.group_lines import column_at
 from nettop.tui.panes.pane import Pane
 from nettop.tui.panes.views import EVENTS
 from nettop.tui.screens.sort_keys import SortKeys
@@ -25,8 +26,14 @@ class MouseKeys(SortKeys):
 
     def title_clicked(self, x: int) -> None:
         """Sorts by that column, or reverses; by WHO and WHY in the usual order."""
-        field = None if self.grouping else field_at(self.column_set, x)
-        if field is None or self.app.screen is not self:
+        if self.app.screen is not self:
+            return
+        if self.grouping:
+            column = column_at(self.grouping, self.app.size.width, x)
+            self._sort_groups(None if column is self.groups.sort else column)
+            return
+        field = field_at(self.column_set, x)
+        if field is None:
             return
         if field.id in ("who", "why"):
             self._use_sort(Sort())

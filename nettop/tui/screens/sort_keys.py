@@ -7,18 +7,25 @@ from functools import partialmethod
 
 from nettop.feed import Sort
 from nettop.text.fields import Field
+from nettop.tui.group_lines import Column, columns_of
 from nettop.tui.screens.filter_keys import FilterKeys
 from nettop.tui.screens.row_keys import NOTICE_S
 from nettop.tui.style import Role
+from nettop.tui.widgets.group_table import GroupTable
 
 
 class SortKeys(FilterKeys):
-    """The table is the subclass's."""
+    """The tables are the subclass's."""
+
+    groups: GroupTable
+
+    def refresh_panes(self) -> None:
+        raise NotImplementedError
 
     def _groups_stand(self) -> bool:
-        """Says so where groups are shown, which are not sorted."""
+        """Says how groups are sorted, where they are shown."""
         if self.grouping:
-            self.say("groups stand worst first; Enter opens one", Role.WATCH, NOTICE_S)
+            self.say("< and > sort groups by a column; Enter opens one", Role.WATCH, NOTICE_S)
         return bool(self.grouping)
 
     def do_sort(self) -> None:
@@ -44,8 +51,17 @@ class SortKeys(FilterKeys):
             return
         self._use_sort(Sort(self.sort.field, not self.sort.descending))
 
+    def _sort_groups(self, column: Column | None) -> None:
+        self.groups.sort_by(column)
+        said = f"groups by {column.title}" if column else "groups, the worst first"
+        self.say(said, seconds=NOTICE_S)
+        self.refresh_panes()
+
     def _sort_beside(self, by: int) -> None:
-        if self._groups_stand():
+        if self.grouping:
+            columns = [None, *columns_of(self.grouping, self.app.size.width)]
+            at = columns.index(self.groups.sort) if self.groups.sort in columns else 0
+            self._sort_groups(columns[(at + by) % len(columns)])
             return
         sortable: list[Field | None] = [
             None,

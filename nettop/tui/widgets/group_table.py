@@ -29,6 +29,8 @@ class GroupTable(LineWidget):
         super().__init__(id="groups")
         self.grouping = Grouping.NONE
         self.groups: list[Group] = []
+        self._given: list[Group] = []  # as the feed has them
+        self.sort: group_lines.Column | None = None  # None: worst first
         self._read = Grouping.NONE  # what they are groups by
         self.at = 0
         self.top = 0
@@ -42,6 +44,7 @@ class GroupTable(LineWidget):
         """Groups by this, the cursor where it was left."""
         if grouping is not self.grouping:
             self.compared = []
+            self.sort = None
         self.grouping = grouping
         self.at = self.top = 0
         if grouping:
@@ -70,14 +73,22 @@ class GroupTable(LineWidget):
 
     def titles(self, width: int) -> Line:
         """Above lines of the same width, which may not have been laid out yet."""
-        return group_lines.titles(self.grouping, width)
+        return group_lines.titles(self.grouping, width, self.sort)
+
+    def sort_by(self, column: group_lines.Column | None) -> None:
+        """By a column, largest first; None: worst first."""
+        self.sort = column
+        self.groups = group_lines.ordered(self._given, self.grouping, column)
+        self.at = self.top = 0
+        self._place()
 
     def reload(self) -> None:
         """Reads the groups anew; while a long sweep is under way those at hand stay."""
         feed = self.nettop.feed
         with feed.one_tick() as model:
             if model is not None or self._read is not self.grouping:
-                self.groups = group_lines.ordered(feed.groups(self.grouping), self.grouping)
+                self._given = feed.groups(self.grouping)
+                self.groups = group_lines.ordered(self._given, self.grouping, self.sort)
                 self._read = self.grouping
         for i, group in enumerate(self.groups):
             if group.title == self._titles.get(self.grouping):
