@@ -80,7 +80,6 @@ def _values(tree: Path, python: str, arguments: Sequence[str]) -> Values:
         RuntimeError: it printed no results.
     """
     variables = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
-    # Its own group: what is interrupted here is ended below, with all that it started.
     child = subprocess.Popen(
         [python, "-m", *arguments, "--json"], cwd=tree, env=variables, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
