@@ -76,9 +76,10 @@ class Exporter:
         room = self.series_max - series_of(families_of(host)) - SPARE_SERIES
         frozen = [series.frozen() for series in groups.series]
         used = sum(tick_series(tick, waits=waits) for tick in frozen)
+        # Each has about as many; what is left over goes in the next tick.
+        each = max(1, used // max(1, len(frozen)))
+        groups.widen(room - used, model.mono_ns / 1e9, each)
         if used > room:
-            # Each has about as many; what is left over goes in the next tick.
-            each = max(1, used // max(1, len(frozen)))
             groups.shed(used - room, model.mono_ns / 1e9, each)
             frozen = [series.frozen() for series in groups.series]
             frozen = _fitting(frozen, room, waits)

@@ -12,6 +12,9 @@ STAY_S = 60.0  # a group that got series keeps them so long, whatever others do
 EXCHANGE_S = 5.0  # who has series is looked at so often
 AHEAD = 2.0  # another must have moved so many times as much to take its place
 HALF_LIFE_S = 60.0  # what was moved counts half after this time
+# So long after groups were folded for want of series others get half of those that are free; where
+# that soon was too many, the next are waited for twice as long.
+WIDEN_S, WIDEN_MOST_S = 60.0, 3600.0
 # A group with unwell sockets goes before one without, which may move any amount.
 UNWELL = 1e18
 
@@ -45,6 +48,8 @@ class Groups:
             expire_s: how long the series of a group stay after its last socket.
         """
         self.top, self.expire_s = top, expire_s
+        self._wanted = top
+        self._pause_s, self._shed_s, self._widened_s = WIDEN_S, 0.0, float("-inf")
         self.other = Series(other, None)
         self._groups: dict[Labels, Group] = {}
         self._own = 0
@@ -133,6 +138,22 @@ class Groups:
         for group in nsmallest(-(-series // max(1, cost)), own, key=lambda g: g.rank):
             self._fold(group, now_s)
         self.top = min(self.top, self._own)
+        if now_s - self._shed_s > 1.0:  # else it is one shedding, in several ticks
+            soon = now_s - self._widened_s < self._pause_s
+            self._pause_s = min(2 * self._pause_s, WIDEN_MOST_S) if soon else WIDEN_S
+        self._shed_s = now_s
+
+    def widen(self, spare: int, now_s: float, cost: int) -> None:
+        """So many series have no group: after a while some may have one again.
+
+        Args:
+            cost: that a group takes.
+        """
+        if self.top >= self._wanted:
+            return
+        top = min(self._wanted, self._own + spare // 2 // max(1, cost))
+        if top > self.top and now_s - max(self._shed_s, self._widened_s) >= self._pause_s:
+            self.top, self._widened_s = top, now_s
 
     @property
     def own(self) -> list[Group]:

@@ -26,7 +26,7 @@ the last minutes stay, a group with unwell sockets before all others; another ta
 moved twice as much, and not in the first 60 s of who had it. The others are counted together: each
 label is then `other`. Their series begin with 0 where they get some, and end --expire after their
 last socket. No scrape has more than --series-max series: beyond it groups are folded, which
-nettop_groups_folded counts.
+nettop_groups_folded counts, and get series again when there has been room for a minute.
 
 Counters of groups count what happened since nettop serve began, and never fall while a group has
 its series: what a connection did after the last tick is added from the record of its end, and so

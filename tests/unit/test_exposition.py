@@ -27,6 +27,7 @@ from nettop.metrics.families import (
     tick_series,
 )
 from nettop.metrics.groupings import GROUPINGS
+from nettop.metrics.groups import Groups
 from nettop.metrics.labels import OTHER
 from nettop.metrics.series import Count, Octaves
 from nettop.model.types import (
@@ -228,6 +229,43 @@ def test_series_stay_below_their_limit_whatever_comes() -> None:
         sockets = next(f for f in some if f.metric is names.SOCKETS)
         assert sum(s.value for s in sockets.samples) == 600
         assert any(dict(s.labels)["peer"] == OTHER for s in sockets.samples)
+
+
+def test_groups_have_series_again_some_time_after_there_was_no_room() -> None:
+    exporter, feed = exported(series_max=5000, clients=0)
+    groups = exporter._gatherer.groups
+    feed.sockets = [listener(443)] + [socket(n, comm=f"q{n}".encode()) for n in range(40)]
+    tops = []
+    for at in range(2, 130):
+        exporter.series_max = 1000 if at == 5 else 5000
+        exporter.take(model(at), feed)
+        tops.append(groups.top)
+        assert series_of(families(exporter)) <= exporter.series_max
+    assert tops[:3] == [50] * 3
+    low = tops[3]
+    assert 0 < low < 40
+    assert tops[3:63] == [low] * 60
+    assert low < tops[63] <= 50
+    assert tops == [50] * 3 + sorted(tops[3:])
+
+
+def test_a_burst_soon_after_series_came_back_has_them_wait_for_longer() -> None:
+    groups = Groups((("peer", OTHER),), top=50, expire_s=600)
+    for n in range(50):
+        groups.of((("peer", f"p{n}"),), 0.0, 0.0)
+    groups.shed(400, 10.0, 10)
+    groups.shed(10, 11.0, 10)  # the same, one tick later
+    assert groups.top == 9
+    tops = []
+    for spare, at in ((500, 70.9), (500, 71.0), (1000, 130.8)):
+        groups.widen(spare, at, 10)
+        tops.append(groups.top)
+    groups.shed(10, 130.9, 10)
+    for spare, at in ((500, 250.8), (500, 251.0), (1000, 371.0)):
+        groups.widen(spare, at, 10)
+        tops.append(groups.top)
+    # The last as --top says, and never more.
+    assert tops == [9, 34, 34, 8, 33, 50]
 
 
 def test_series_of_a_group_are_counted_as_they_are_written() -> None:
