@@ -176,7 +176,10 @@ class _Parser:
         if not seen:
             raise Bad("sockets", "is missing")
         if "hosts" in self.head:
-            raise Bad("hosts", "it is of many hosts, and this is for one")
+            raise NettopError(
+                f"{name}: is of several hosts, for programs to read; nettop record -H writes a "
+                "recording of each, which replay, why and diff take"
+            )
         self.out.name = clean(name)
         SNAPSHOT.check_object(self.head)
         self.out.model = model_of(self.head)

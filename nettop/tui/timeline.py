@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from nettop.errors import NettopError
-from nettop.feed import Feed, Sort
+from nettop.feed import Feed, OfHosts, Sort
 from nettop.query import compile_filter
 from nettop.store.readable import Abandoned, Damaged, ReadableFrames
 from nettop.store.source import FrameInfo
@@ -251,6 +251,8 @@ class Timeline:
     def nothing(self) -> str:
         if not self.base.live:
             return "a snapshot is one tick: nothing comes before or after it"
+        if isinstance(self.base, OfHosts):
+            return "of several hosts no tick is kept: nettop record -H records each of them"
         return "no tick is kept to look back on"
 
     def change(self, *, back: bool) -> str:

@@ -108,6 +108,12 @@ def test_a_key_twice_is_refused(tmp_path: Path) -> None:
             load_snapshot(str(path))
 
 
+def test_a_snapshot_of_several_hosts_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    said = refusal(tmp_path / "two.json", TREE | {"hosts": {"a": {"state": "live"}}})
+    assert str(said).startswith("two.json: is of several hosts")
+    assert "nettop record -H" in str(said)
+
+
 def test_keys_that_nobody_knows_are_left_out(tmp_path: Path) -> None:
     tree = put(["sockets", 0, HOSTILE], {"deep": [[[[[[1]]]]]]})
     tree["events"][0]["future"] = HOSTILE
