@@ -39,6 +39,10 @@ SHOTS: dict[str, tuple[str, float, str, list[str], str, str | None]] = {
                      "0.05"], links.WEB, None),
     "probe-service-120x40": ("120x40", 15, "_", ["probe", "tcp", WEB_SERVER, "-i", "0.05"],
                              links.USERS, None),
+    "hosts-120x40": ("120x40", 16, "down,~2,P,~4", [
+        "-H", f"{links.WEB},{links.DB},{links.FAR}", "--ssh", "ip netns exec", "--remote",
+        f"{sys.executable} -m nettop",
+    ], links.WEB, None),
     "unprivileged-120x40": ("120x40", 10, "down,~4", [], links.WEB, "nobody"),
 }  # fmt: skip
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from textual.app import App
 
 from nettop.cli import open_live, screen_options
+from nettop.hosts.commandline import take_hosts
+from nettop.hosts.opening import open_hosts
 from nettop.options import Options, parse_args, user_environ
 from nettop.probe.options import parse_probe
 from nettop.probe.run import open_probe
@@ -51,8 +53,12 @@ def app_of(words: list[str]) -> App[int]:
     """As the command line would start it."""
     if words and words[0] == "probe":
         return ProbeApp(open_probe(parse_probe(words[1:], user_environ())))
+    hosts, words = take_hosts(words)
     options = parse_args(words, user_environ())
     assert isinstance(options, Options)
+    if hosts is not None:
+        feed = open_hosts(hosts, options, delay_s=options.delay_s, screen=True)
+        return NettopApp(feed, screen_options(options))
     return NettopApp(open_live(options, screen=True), screen_options(options))
 
 
