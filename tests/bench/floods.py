@@ -151,7 +151,8 @@ def flooded(kind: str, seconds: int) -> Iterator[Result]:
     yield Result(
         "floods", f"{name}: nettop's CPU", median(t.cpu_pct for t in ticks), "%", None, note
     )
-    note = ", then ".join(said for said, _ in groupby(t.wait for t in ticks) if said)
+    did = [said for said, _ in groupby(t.wait for t in ticks) if said]
+    note = f"wait: {did[-1]}, after {len(did)} steps" if did else ""
     share = ran / (end - begin) / 1e7
     yield Result("floods", f"{name}: its programs' share of a CPU", share, "%", None, note)
     longest = max(t.cost["interval_s"] for t in ticks)
