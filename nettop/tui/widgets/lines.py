@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
 from textual.geometry import Region
@@ -147,7 +148,7 @@ class LineWidget(Widget):
         """Replaces what is shown."""
         old, new = self._lines, list(lines)
         self._lines = new
-        width, height = self.size
+        width, height = self.outer_size  # it has no edge; `size` looks that up at every line
         blank: Line = BLANK
         changed = [
             Region(0, y, width, 1)
@@ -159,7 +160,7 @@ class LineWidget(Widget):
 
     def render_line(self, y: int) -> Strip:
         parts = self._lines[y] if y < len(self._lines) else BLANK
-        return strip_of(parts, self.size.width, self.nettop)
+        return strip_of(parts, self.outer_size.width, self.nettop)
 
 
 class ClickLine(LineWidget):
@@ -196,14 +197,20 @@ def words_of(parts: Line) -> Line:
 def strip_of(parts: Line, width: int, app: NettopApp) -> Strip:
     """One line as a Strip of exactly that width; neighbours of one role are one segment."""
     segments: list[Segment] = []
-    text, role = "", Role.NORMAL
-    for part, part_role in words_of(parts) if app.styles_of[Role.WATCH].underline else parts:
+    styles, shown = app.styles_of, app.glyphs.text
+    text, role, cells = "", Role.NORMAL, 0
+    for part, part_role in words_of(parts) if styles[Role.WATCH].underline else parts:
         if part_role is role:
             text += part
             continue
         if text:
-            segments.append(Segment(app.glyphs.text(text), app.styles_of[role]))
+            text = shown(text)
+            cells += cell_len(text)
+            segments.append(Segment(text, styles[role]))
         text, role = part, part_role
     if text:
-        segments.append(Segment(app.glyphs.text(text), app.styles_of[role]))
-    return Strip(segments).adjust_cell_length(width, app.styles_of[Role.NORMAL])
+        text = shown(text)
+        cells += cell_len(text)
+        segments.append(Segment(text, styles[role]))
+    strip = Strip(segments, cells)
+    return strip if cells == width else strip.adjust_cell_length(width, styles[Role.NORMAL])

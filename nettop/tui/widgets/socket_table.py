@@ -87,7 +87,7 @@ class SocketTable(LineWidget):
     def redraw(self) -> None:
         """The lines of the rows at hand; those of rows that are as they were are not made anew."""
         columns, numeric = self._columns(), self.nettop.numeric
-        of = (columns, numeric, self.size.width)
+        of = (columns, numeric, self.outer_size.width)
         before = self._made if of == self._made_for else {}
         self._made, self._made_for = {}, of
         detailed = columns.detailed
