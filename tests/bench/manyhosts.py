@@ -41,11 +41,11 @@ def slow_line() -> Iterator[list[str]]:
     near, far = f"ntb{os.getpid()}n", f"ntb{os.getpid()}f"
     steps = [
         f"ip netns add {near}", f"ip netns add {far}",
-        f"ip link add a netns {near} type veth peer name b netns {far}",
-        f"ip -n {near} addr add {NEAR}/24 dev a", f"ip -n {far} addr add {FAR}/24 dev b",
-        f"ip -n {near} link set a up", f"ip -n {far} link set b up",
-        f"tc -n {near} qdisc add dev a root netem delay 100ms",
-        f"tc -n {far} qdisc add dev b root tbf rate 256kbit burst 4k latency 400ms",
+        f"ip link add name nta netns {near} type veth peer name ntb netns {far}",
+        f"ip -n {near} addr add {NEAR}/24 dev nta", f"ip -n {far} addr add {FAR}/24 dev ntb",
+        f"ip -n {near} link set nta up", f"ip -n {far} link set ntb up",
+        f"tc -n {near} qdisc add dev nta root netem delay 100ms",
+        f"tc -n {far} qdisc add dev ntb root tbf rate 256kbit burst 4k latency 400ms",
     ]  # fmt: skip
     server = None
     with TemporaryDirectory(prefix="nettop-bench-") as folder:
