@@ -15,8 +15,25 @@ _SEEN = re.compile(r";(4\d?|7|9|21|48|53|10\d);")  # styles that a blank shows
 _BEGUN = re.compile(r"\x1b(?:\[[?<>\d;$]*|\][^\a\x1b]*\x1b?)?$")
 
 
+_QUESTION, _ANSWER = b"\x1b[c", b"\x1b[?62;22c"
+
+
+class Answers:
+    """What a terminal answers to the question what it is: nettop asks with each picture, and waits
+    for one that never answers."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def to(self, some: bytes) -> bytes:
+        """For what was just read."""
+        text = self._rest + some
+        self._rest = text[1 - len(_QUESTION) :]
+        return _ANSWER * text.count(_QUESTION)
+
+
 class Glass:
-    """A screen of characters and SGR codes; a line that is too long is cut, nothing wraps."""
+    """A screen of characters and SGR codes; what does not fit is cut, nothing wraps."""
 
     def __init__(self, columns: int, lines: int) -> None:
         self.columns, self.lines = columns, lines
@@ -48,7 +65,7 @@ class Glass:
             if not width:
                 continue
             for i, part in enumerate([c, *[""] * (width - 1)]):
-                if self.x + i < self.columns:
+                if self.x + i < self.columns and self.y < self.lines:
                     # Bold or red, a blank is a blank.
                     seen = c != " " or _SEEN.search(f";{self._pen};")
                     self.cells[self.y][self.x + i] = (part, self._pen if seen else "")
@@ -66,7 +83,7 @@ class Glass:
                 self.x = (numbers[1] if len(numbers) > 1 else 1) - 1
             case "C":
                 self.x += numbers[0] if numbers else 1
-            case "K":
+            case "K" if self.y < self.lines:
                 self.cells[self.y][self.x :] = [(" ", "")] * (self.columns - self.x)
             case "J":
                 x, y = self.x, self.y

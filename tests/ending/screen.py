@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.ending.storm import SLOW
-from tests.glass import Glass, utf8_decoder
+from tests.glass import Answers, Glass, utf8_decoder
 
 LIMIT_S = 2.0 * SLOW
 LEAVES = (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1003l", b"\x1b[?2004l")
@@ -43,7 +43,7 @@ class Screen:
     def __init__(
         self, *argv: str, size: tuple[int, int] = (40, 120), ignores_hup: bool = False,
         code: str | None = None, within: Sequence[str] = (),
-        cwd: Path | None = None,
+        cwd: Path | None = None, answers: bool = True,
     ) -> None:  # fmt: skip
         self.master, self.slave = pty.openpty()
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
@@ -64,6 +64,7 @@ class Screen:
         )  # fmt: skip
         self.out = b""
         self.glass, self._utf8 = Glass(size[1], size[0]), utf8_decoder()
+        self._answers = Answers() if answers else None
 
     def read(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -73,6 +74,8 @@ class Screen:
                     some = os.read(self.master, 65536)
                 except OSError:
                     return
+                if self._answers is not None and (answer := self._answers.to(some)):
+                    os.write(self.master, answer)
                 self.out += some
                 self.glass.feed(self._utf8.decode(some))
 
@@ -94,6 +97,28 @@ class Screen:
 
     def press(self, keys: str) -> None:
         os.write(self.master, keys.encode())
+
+    def status(self, name: str) -> str:
+        """A line of the process's /proc/PID/status; empty once it has ended."""
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{self.child.pid}/status").read_text().splitlines():
+                if line.startswith(f"{name}:"):
+                    return line.split(":", 1)[1].strip()
+        return ""
+
+    def until_stopped(self) -> None:
+        """A SIGCONT before that would be of no use to it."""
+        end = time.monotonic() + 20
+        while not self.status("State").startswith("T"):
+            assert time.monotonic() < end, "it did not stop"
+            self.read(0.02)
+
+    def until_taken(self, number: signal.Signals) -> None:
+        """The process was given it: of two that wait the kernel hands out the lower one first."""
+        end = time.monotonic() + 20
+        while int(self.status("ShdPnd") or "0", 16) >> (number - 1) & 1:
+            assert time.monotonic() < end, "the signal was not taken"
+            self.read(0.001)
 
     def ended(self, *, read: bool = True) -> int:
         end = time.monotonic() + LIMIT_S

@@ -135,6 +135,7 @@ def test_stopped_and_continued_it_is_there_again(start: Callable[..., Screen]) -
     screen = start(*FILE)
     screen.until(b"TCP health")
     screen.child.send_signal(signal.SIGTSTP)
+    screen.until_stopped()
     screen.read(0.3)
     assert screen.is_restored()
     screen.out = b""
@@ -162,6 +163,8 @@ def test_the_first_of_two_signals_counts(
     screen = start(*LIVE)
     screen.until(b"TCP health")
     screen.child.send_signal(first)
+    if gap_s:
+        screen.until_taken(first)
     screen.read(gap_s)
     with suppress(ProcessLookupError):
         screen.child.send_signal(second)

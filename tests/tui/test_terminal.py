@@ -18,7 +18,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.glass import Glass, utf8_decoder
+from tests.glass import Answers, Glass, utf8_decoder
 
 LEAVES = (b"\x1b[?1049l", b"\x1b[?25h")  # the alternate screen, the hidden cursor
 COLOUR = re.compile(rb"\x1b\[(?:[0-9;]*;)?(?:3[0-7]|9[0-7]|4[0-7]|38;[0-9;]+)m")
@@ -38,7 +38,7 @@ class Program:
             start_new_session=True,
         )  # fmt: skip
         self.out = b""
-        self.glass, self._utf8 = Glass(120, 40), utf8_decoder()
+        self.glass, self._utf8, self._answers = Glass(120, 40), utf8_decoder(), Answers()
 
     def read(self, seconds: float = 0.2) -> None:
         end = time.monotonic() + seconds
@@ -47,6 +47,8 @@ class Program:
                 return
             with suppress(OSError):
                 some = os.read(self.master, 65536)
+                if answer := self._answers.to(some):
+                    os.write(self.master, answer)
                 self.out += some
                 self.glass.feed(self._utf8.decode(some))
 
