@@ -14,8 +14,11 @@ from tests.strays import MARK
 os.environ["NETTOP_EMULATED"] = "1"
 os.environ[MARK] = "guest"  # nothing needs to be cleaned up in what is switched off
 _FOLDER = "tests/integration"
-_OPTIONS = ("-q", "-p", "no:cacheprovider", "--no-header", "--tb=short", "--reruns", "2",
-            "--durations=0", "--durations-min=1", "--timeout=300")  # fmt: skip
+os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # others take seconds to load
+_PLUGINS = ("pytest_asyncio.plugin", "pytest_rerunfailures", "pytest_timeout")
+_OPTIONS = (*(f"-p{name}" for name in _PLUGINS), "-q", "-p", "no:cacheprovider", "--no-header",
+            "--tb=short", "--reruns", "2", "--durations=0", "--durations-min=1",
+            "--timeout=300")  # fmt: skip
 
 
 class _Outcomes:
