@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import subprocess
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -62,7 +63,7 @@ def boot(kernel: Kernel, command: str, *, seconds: float, devices: tuple[str, ..
         GuestFailed: it did not come up, or not to its end within the time.
     """
     machine = machine_of(kernel)
-    image = cache() / f"initramfs-{os.getpid()}-{kernel.release}"
+    image = cache() / f"initramfs-{os.getpid()}-{threading.get_native_id()}"
     image.write_bytes(_initramfs(kernel, command, machine.busybox()))
     argv = [
         *machine.words(), "-smp", "2",
