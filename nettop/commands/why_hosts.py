@@ -15,7 +15,7 @@ from nettop.commands.why import (
     write_text,
 )
 from nettop.commands.why_options import WhyOptions
-from nettop.errors import EXIT_OK, NettopError, UsageError
+from nettop.errors import EXIT_NOT_KNOWN, EXIT_OK, NettopError, UsageError
 from nettop.findings.look import Look
 from nettop.findings.values import HostReport
 from nettop.hosts.feed import HostsFeed, HostTick
@@ -71,7 +71,10 @@ def run(feed: HostsFeed, options: WhyOptions) -> int:
     """
     reports = look_at(feed, options)
     write_text(_written(reports, options), options)
-    return EXIT_FINDINGS if any(r.report and r.report.findings for r in reports) else EXIT_OK
+    if any(r.report and r.report.findings for r in reports):
+        return EXIT_FINDINGS
+    # Silence of a host is not health.
+    return EXIT_NOT_KNOWN if any(r.report is None or r.reason for r in reports) else EXIT_OK
 
 
 def look_at(feed: HostsFeed, options: WhyOptions) -> list[HostReport]:

@@ -25,6 +25,7 @@ from nettop.model.events import (
 from nettop.text.clean import clean
 
 DROPS_SHOWN = 256
+ORDERLY_DROPS = frozenset({"QUEUE_PURGE"})  # what a socket that closes still had in its queues
 _NAME_BYTES = 64
 # What struct nt_events_totals begins with: TypeCount's fields, each by EventType.
 _GROWING = struct.Struct(f"<{len(TypeCount._fields) * len(EventType)}Q")
@@ -149,8 +150,8 @@ class EventLog:
         self, types: Collection[EventType], *, filtered: bool, most: int = 1024
     ) -> tuple[set[int], int]:
         """Cookies of the sockets that events of these types befell in the last interval, as
-        of_interval() chooses; and how many of the events were not looked at, as there were more
-        than most."""
+        of_interval() chooses, drops of an orderly close left out; and how many of the events were
+        not looked at, as there were more than most."""
         head, at_ns = ffi.new("struct nt_events_head *"), ffi.new("uint64_t *")
         if lib.nt_events_last(self._e, head, at_ns):
             return set(), 0
@@ -165,7 +166,10 @@ class EventLog:
             ),
             "looking back",
         )
-        return {room[i].cookie for i in range(n)} - {0}, sum(more)
+        events = [(e.cookie, e.reason if e.type == EventType.DROP else None) for e in room[0:n]]
+        reasons = {reason for _, reason in events if reason is not None}
+        orderly = {reason for reason in reasons if self._name(False, reason) in ORDERLY_DROPS}
+        return {cookie for cookie, reason in events if reason not in orderly} - {0}, sum(more)
 
     def memory(self, cookies: Sequence[int] = ()) -> EventMemory | None:
         """What is remembered of these sockets together (none named: of one that is not); None: the

@@ -17,6 +17,7 @@ from nettop.text.waits import is_settled, split_of, split_says
 from nettop.text.words import who_text
 
 _IN_NAMESPACE = re.compile(r"\b(ping|mtr|nc|tc|ss|ip|ethtool|nstat|sysctl) ")
+_LOSS_PCT = 0.5  # resent, from which on loss is ruled out no more
 _STANDS_STILL = frozenset("TtDZ")  # states of threads that read nothing
 # Causes that were found on this host: what the verdict leaves open is known.
 _SETTLED = frozenset({
@@ -201,8 +202,9 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             return _unanswered(row, detail)
         case Verdict.WINDOW:
             wnd = _number("snd_wnd", row, detail)
-            shut = "it is shut" if value > 100 else f"{value:.0f}% of the interval"
-            return f"{shut}, window {units.size(wnd)}, {units.size(rec.wqueue)} queued here"
+            said = "it is shut" if value > 100 else f"{value:.0f}% of the interval"
+            said += f", window {units.size(wnd)}" if wnd is not None else ""
+            return f"{said}, {units.size(rec.wqueue)} queued here"
         case Verdict.RTT:
             least = units.time(rec.min_rtt_us * 1e3)
             how = f" is {units.ratio(ratio)} its minimum {least}" if ratio else f", once {least}"
@@ -398,6 +400,8 @@ def _loss(row: Row, model: Model) -> Evidence | str | None:
         return None
     if not rec.flags & Flag.RETR_PCT:
         return "how much is lost"
+    if rec.retr_pct >= _LOSS_PCT:
+        return None
     return Evidence("diag", f"loss ({units.percent(rec.retr_pct)} resent)", rec.retr_pct, "percent")
 
 

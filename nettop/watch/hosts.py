@@ -105,7 +105,7 @@ class HostsWatch:
     def run(self) -> int:
         """
         Raises:
-            NettopError: in one line; no host can say whether the condition holds.
+            NettopError: in one line; it held on none that was seen, and one could not be seen.
         """
         follower = Follower(self._feed, self._take)
         try:
@@ -158,14 +158,17 @@ class HostsWatch:
             command.end()
 
     def _not_held(self) -> int:
-        seen = False
+        unseen = 0
         for place, host in enumerate(self._feed.hosts()):
             watch = self._watches.get(place)
             if watch is None:
                 say_aside(f"{host.name}: not looked at: {host.reason or 'it has not answered'}")
+                unseen += 1
                 continue
-            seen = seen or watch.unseen is None
+            unseen += watch.unseen is not None
             say_aside(f"{host.name}: {watch.result()}")
-        if not seen:
-            raise NettopError("the condition could be seen on no host")
+        if unseen:
+            # Silence is not health.
+            hosts = len(self._feed.hosts())
+            raise NettopError(f"the condition could not be seen on {unseen} of {hosts} hosts")
         return EXIT_NOT_HELD

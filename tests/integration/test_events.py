@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from nettop.engine import eventlog
 from nettop.model.events import Closed, Event, EventFlag, EventType, TypeCount
 from nettop.text.events import closed_why, event_line, retransmit_kind
 from tests.integration.namespaces import inside, namespace, needs_root, run
@@ -229,6 +230,26 @@ def test_an_orderly_close_says_who_was_first(space: str, plane: Recorder) -> Non
         == theirs.event.owner
         == f"{Path('/proc/self/comm').read_text().strip()}/{os.getpid()}"
     )
+
+
+def test_drops_of_an_orderly_close_befall_no_socket(
+    space: str, plane: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, served = pair_in(space)
+    with client, served:
+        cookies = {cookie_of(client), cookie_of(served)}
+        client.sendall(b"x" * 1000)
+        client.close()
+        time.sleep(0.05)
+    time.sleep(0.05)
+    plane.read()
+    reasons = {e.reason for e in plane.recent(list(cookies), types=[EventType.DROP])}
+    assert reasons
+    dropped, _ = plane.sockets_of_interval([EventType.DROP], filtered=False)
+    assert dropped & cookies
+    monkeypatch.setattr(eventlog, "ORDERLY_DROPS", reasons)
+    assert not plane.sockets_of_interval([EventType.DROP], filtered=False)[0] & cookies
+    assert plane.sockets_of_interval([EventType.CLOSED], filtered=False)[0] >= cookies
 
 
 def test_refused(space: str, plane: Recorder) -> None:

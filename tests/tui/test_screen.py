@@ -163,6 +163,17 @@ async def test_a_storm_of_resizes(running: Running) -> None:
         assert "PROC" in screen.lines[2]
 
 
+async def test_dialogs_in_a_terminal_that_gets_narrow(running: Running) -> None:
+    async with running() as screen:
+        for key in ("s", "c", "J", "P", "colon", "question_mark", "B"):
+            await screen.press(key)
+            for width, height in ((36, 20), (20, 12), (2, 2), (120, 40)):
+                await screen.pilot.resize_terminal(width, height)
+            await screen.settle()
+            await screen.press("escape", "escape")
+        assert "PROC" in screen.lines[2]
+
+
 async def test_hostile_names_do_not_reach_the_terminal(running: Running) -> None:
     hostile = "\x1b[31m\x07ev\u202eil\n"
     feed = FakeFeed()

@@ -117,3 +117,22 @@ def test_a_device_without_a_queue_is_no_reason_for_a_long_round_trip(
     found = explain(row, None, make_model(evidence=HostTick(Evidence(**given))), None)
     assert ("own queue (veth0 has none)" in found.ruled_out) == ruled_out
     assert ("own queue (the qdisc stage is not measured)" in found.unknown) != ruled_out
+
+
+@pytest.mark.parametrize(("pct", "excluded"), [(0.0, True), (0.4, True), (18.0, False)])
+def test_loss_is_ruled_out_where_there_is_none(pct: float, excluded: bool) -> None:
+    held = 1 << Verdict.RTT
+    row = make_row(
+        verdicts=held, verdict=Verdict.RTT, verdict2=Verdict.RTT, verdict_value=9.0, retr_pct=pct,
+        flags=Flag.INFO | Flag.RETR_PCT,
+    )  # fmt: skip
+    said = explain(row, None, make_model(), None)
+    assert any(item.says.startswith("loss (") for item in said.excluded) == excluded
+
+
+def test_a_shut_window_that_is_not_read_is_not_named() -> None:
+    row = make_row(
+        verdicts=1 << Verdict.WINDOW, verdict=Verdict.WINDOW, verdict2=Verdict.WINDOW,
+        verdict_value=101.0, wqueue=700_000,
+    )  # fmt: skip
+    assert explain(row, None, make_model(), None).evidence.startswith("it is shut, 684K queued")

@@ -17,7 +17,7 @@ from nettop.commands.why_options import parse_why
 from nettop.compare.options import parse_diff_hosts
 from nettop.compare.outcome import outcome_of
 from nettop.compare.verdict import compare
-from nettop.errors import NettopError, UsageError
+from nettop.errors import EXIT_NOT_KNOWN, NettopError, UsageError
 from nettop.findings.keys import HOSTS_KEYS, HOSTS_SCHEMA
 from nettop.hosts.feed import HostsFeed, HostTick
 from nettop.hosts.follow import Follower
@@ -125,7 +125,14 @@ def test_why_says_of_each_host_what_it_says_of_its_recording(streams: Streams) -
     assert keys == {key for key in HOSTS_KEYS if key.startswith("hosts[].")}
 
 
-def test_a_host_that_nobody_reaches_is_no_look(streams: Streams) -> None:
+def test_why_takes_no_silence_of_a_host_for_health(streams: Streams, tmp_path: Path) -> None:
+    options = parse_why(["dport = :1", "--for", "2", "-o", str(tmp_path / "why.txt")], {})
+    assert why_hosts.run(streams(options.poll.filter_text, a=samples()), options) == 0
+    both = streams(options.poll.filter_text, a=samples(), b=[])
+    assert why_hosts.run(both, options) == EXIT_NOT_KNOWN
+
+
+def test_a_host_that_is_not_reached_is_no_look(streams: Streams) -> None:
     with pytest.raises(NettopError, match="no host has answered"):
         why_hosts.look_at(streams(a=[], b=[]), parse_why([], {}))
     with pytest.raises(UsageError, match="a page is of one host"):
@@ -178,7 +185,8 @@ def test_watch_says_of_each_host_why_it_did_not_hold(
     feed = streams(options.poll.filter_text, a=samples(), b=[])
     watch = watch_hosts.HostsWatch(feed, options, None)
     monkeypatch.setattr(watch, "_is_over", lambda: True)
-    assert watch.run() == 1
+    with pytest.raises(NettopError, match="could not be seen on 1 of 2 hosts"):
+        watch.run()
     said = capsys.readouterr().err
     assert "a: did not hold within 1s: no socket matched in" in said
     assert "b: not looked at: no route?[2J" in said

@@ -83,7 +83,7 @@ class SortScreen(Overlay[Sort]):
         return len(self._shown())
 
     def body(self, width: int) -> list[Line]:
-        what_cells = width - 20 - _TOP_CELLS
+        what_cells = max(4, width - 20 - _TOP_CELLS)
         head = f"{'KEY':<16}{'DIR':<4} {'WHAT':<{what_cells - 1}}TOP NOW"
         lines: list[Line] = [line((head, Role.DIM))]
         shown = self._shown()
