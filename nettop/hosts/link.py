@@ -30,6 +30,7 @@ HOST_BYTES, ROW_BYTES = 32 << 20, 1 << 10
 ALL_ROWS_BYTES = 128 << 20  # 200,000 sockets
 PING_EVERY_S = 2.0
 FIRST_PINGS, FIRST_PING_EVERY_S = 8, 0.25  # while it starts the answers take longer
+MOST_REASON = 300  # characters of it that are kept
 LEAST_PAUSE_S, MOST_PAUSE_S = 1.0, 60.0
 STEADY_S = 30.0  # a link that held so long begins with the shortest pause again
 RATE_OVER_S = 10.0
@@ -181,8 +182,11 @@ class Link:
             pause_s = min(pause_s * 2, MOST_PAUSE_S)
 
     def _change(self, state: str, reason: str = "") -> None:
+        reason = clean(reason)
+        # It may be the other host's own words, of any length.
+        reason = reason if len(reason) <= MOST_REASON else f"{reason[:MOST_REASON]}…"
         changed = (state, reason) != (self._state, self._reason)
-        self._state, self._reason = state, clean(reason)
+        self._state, self._reason = state, reason
         if changed:
             debug.note(f"host {self.name}", f"{state} {reason}")
             self._on_change()

@@ -10,10 +10,11 @@ from nettop.text.clean import clean
 
 
 def hosts_text(hosts: Sequence[HostState]) -> str:
-    """3 hosts, or 2 of 3 hosts"""
-    live = sum(host.live for host in hosts)
-    of = "" if live == len(hosts) else f"{live} of "
-    return f"{of}{len(hosts)} host{'' if len(hosts) == 1 else 's'}"
+    """3 hosts; 2 of 3 hosts, not web-2; 5 of 9 hosts"""
+    away = [host.name for host in hosts if not host.live]
+    of = f"{len(hosts) - len(away)} of " if away else ""
+    not_ = f", not {clean(away[0])[:16]}" if len(away) == 1 and len(hosts) > 1 else ""
+    return f"{of}{len(hosts)} host{'' if len(hosts) == 1 else 's'}{not_}"
 
 
 def host_line(host: HostState) -> str:

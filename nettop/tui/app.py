@@ -175,6 +175,9 @@ class NettopApp(ScreenApp):
 
     def empty_text(self) -> str:
         """What an empty table says."""
+        hosts = self.main.model.hosts if self.main.model is not None else ()
+        if hosts and not any(host.live for host in hosts):
+            return "no host answers: P says why"
         if self.main.filter_text or self.main.trying:
             return "no socket passes the filter: Esc clears it"
         return "no connected socket here: a shows listeners and all others"

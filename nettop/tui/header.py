@@ -54,7 +54,7 @@ def host_line(model: Model, width: int, g: Glyphs) -> Line:
         (" ↓", D), (units.bits_per_s(t.rx_bytes_per_s), B),
     )  # fmt: skip
     host = hosts_text(model.hosts) if model.hosts else clean(model.host)[:24]
-    host_role = D if all(h.live for h in model.hosts) else Role.WATCH
+    away = not all(h.live for h in model.hosts)
     spaces = ""
     if t.netns_hidden:
         spaces = f"{t.netns} of {t.netns + t.netns_hidden} netns"
@@ -63,7 +63,7 @@ def host_line(model: Model, width: int, g: Glyphs) -> Line:
     # (rank, text): in the order of the line; where they do not fit the highest rank goes.
     parts: list[tuple[int, Line]] = [
         (2, (("nettop  ", B),)),
-        (7, ((f"{host} ", host_role),)),
+        (0 if away else 7, ((f"{host} ", Role.WATCH if away else D),)),
         (10, ((f"{model.kernel[:16]} ", D),)),
         (0, ((f" {g.unwell} {t.unwell} unwell  ", Role.UNWELL if t.unwell else D),)),
         (0, ((f"{g.watch} {t.watch} watch   ", Role.WATCH if t.watch else D),)),

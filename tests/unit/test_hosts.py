@@ -21,6 +21,8 @@ from nettop.store.recording import Recording
 from nettop.text.fields import lookup
 from nettop.text.hosts import hosts_text
 from nettop.text.table import TableStyle, table_lines
+from nettop.tui.glyphs import UTF8
+from nettop.tui.header import host_line
 from nettop.tui.screens.cost import hosts_lines
 
 MS = 1_000_000
@@ -212,6 +214,15 @@ def test_a_host_that_is_lost_has_no_rows(hosts: HostsFeed) -> None:
     assert [(h.state, h.reason) for h in model.hosts] == [(LOST, "gone?[2J"), (LIVE, None)]
 
 
+def test_what_a_host_says_of_its_end_is_cut(hosts: HostsFeed) -> None:
+    hosts._links[0]._change(LOST, "x" * 16_000)
+    model = hosts.latest()
+    assert model is not None
+    assert model.hosts[0].reason == "x" * 300 + "…"
+    line = host_line(model, 60, UTF8)
+    assert "1 of 2 hosts, not " in "".join(text for text, _ in line)
+
+
 def test_a_host_is_a_line_with_its_clock_and_why_it_is_not_there() -> None:
     live = HostState(
         "web-1", LIVE, nettop="0.1.0", clock_offset_ns=-86_400_000_000_000, clock_bar_ns=400_000,
@@ -222,7 +233,7 @@ def test_a_host_is_a_line_with_its_clock_and_why_it_is_not_there() -> None:
     assert lines[2].split() == ["web-1", "live", "0.1.0", "-1d00h", "±400µs", "2.0K", "250ms", "3"]
     assert lines[3].split()[:2] == ["web-2", "lost"]
     assert lines[4].strip() == "lost: refused ?[2J, again in 4 s"
-    assert hosts_text([live, lost]) == "1 of 2 hosts"
+    assert hosts_text([live, lost]) == f"1 of 2 hosts, not {lost.name}"
 
 
 def test_what_is_wanted_is_asked_of_each_host_with_its_own_cookies(hosts: HostsFeed) -> None:
