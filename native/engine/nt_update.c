@@ -160,12 +160,16 @@ static void note_lost_here(const struct nt_engine *e, struct nt_rec *rec, uint32
 			   struct nt_facts *f)
 {
 	const struct nt_dropped *d = nt_dropped_of(e, rec->cookie);
-	uint32_t here = d ? d->by[NT_D_HERE] : 0;
+	uint32_t now = d ? d->by[NT_D_HERE] : 0, resent = f->new_retrans;
+	/* What an interval dropped and did not resend is resent in the next. */
+	uint32_t here = now + (resent ? rec->here_left : 0);
+	uint32_t left = now > resent ? now - resent : 0;
 	uint32_t lasts_s = 10 + (1U << (rec->backoff < 7 ? rec->backoff : 7));
 
-	if (here && (uint64_t)here * 2 >= f->new_retrans)
+	rec->here_left = left < UINT8_MAX ? (uint8_t)left : UINT8_MAX;
+	if (here && (uint64_t)here * 2 >= resent)
 		rec->lost_here_s = now_s + 1;
-	else if (f->new_retrans > 2 + 2ULL * here) /* the two are not of quite the same moment */
+	else if (resent > 2 + 2ULL * here) /* the two are not of quite the same moment */
 		rec->lost_here_s = 0;
 	f->lost_here = rec->lost_here_s && now_s + 1 - rec->lost_here_s < lasts_s;
 }
