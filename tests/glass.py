@@ -60,8 +60,6 @@ class Glass:
                 self._control(token["kind"], token["args"])
 
     def _write(self, text: str) -> None:
-        if self.y >= len(self.cells):  # the program believes in a larger terminal for a moment
-            return
         for c in text:
             width = cell_len(c)
             if not width:
