@@ -146,4 +146,5 @@ def _say_what_there_is(feed: HostsFeed, files: Sequence[HostFile]) -> None:
             ticks = f"{file.ticks} tick{'' if file.ticks == 1 else 's'}"
             say(f"{file.name}: {ticks}, {size}: nettop replay {file.path}")
         else:
-            say(f"{file.name}: nothing is recorded: {host.reason or 'it has not answered'}")
+            why = "none of its ticks was written" if host.live else "it has not answered"
+            say(f"{file.name}: nothing is recorded: {host.reason or why}")

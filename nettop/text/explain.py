@@ -8,7 +8,17 @@ from dataclasses import dataclass, replace
 
 from nettop.model.causes import Cause, Evidence
 from nettop.model.evidence import Process
-from nettop.model.types import WHO_MAYBE, Because, Detail, Flag, Model, Row, Stage, Verdict
+from nettop.model.types import (
+    WHO_MAYBE,
+    Because,
+    Detail,
+    Flag,
+    Model,
+    Owner,
+    Row,
+    Stage,
+    Verdict,
+)
 from nettop.text import units
 from nettop.text.evidence import STATES
 from nettop.text.fields import FIELDS
@@ -18,6 +28,7 @@ from nettop.text.words import who_text
 
 _IN_NAMESPACE = re.compile(r"\b(ping|mtr|nc|tc|ss|ip|ethtool|nstat|sysctl) ")
 _LOSS_PCT = 0.5  # resent, from which on loss is ruled out no more
+_NOT_TAKEN_UP_STEP = "ss -ltnp sport = :{lport}: whose listener it waits at; it must call accept()"
 _STANDS_STILL = frozenset("TtDZ")  # states of threads that read nothing
 # Causes that were found on this host: what the verdict leaves open is known.
 _SETTLED = frozenset({
@@ -64,7 +75,8 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
     spec = VERDICTS[worst]
     also = ""
     if len(verdicts) > 1:
-        also = f"; also {VERDICTS[verdicts[1]].says(row.rec.because2)}"
+        second = VERDICTS[verdicts[1]].says(row.rec.because2)
+        also = f"; also {second}" if second != spec.says(row.rec.because) else ""
     evidence = _evidence(worst, row, detail)
     excluded, unmeasured = _checked(spec, row, model)
     cause = cause_of(row, model)
@@ -158,6 +170,8 @@ def _next_step(spec: VerdictSpec, row: Row, model: Model) -> str:
     process = model.evidence.now.processes.get(row.proc.pid) if model is not None else None
     if spec.by_holder and process is not None and _state_of_all(process) == "T":
         return f"kill -CONT {pid} lets it go on, unless it was stopped on purpose"
+    if spec.by_holder and row.proc.owner == Owner.NOT_ACCEPTED:
+        spec = replace(spec, next_step=_NOT_TAKEN_UP_STEP, by_cause={})
     cause = cause_of(row, model)
     if cause is not None and cause.next_step:
         spec = replace(spec, next_step=cause.next_step, by_cause={})
@@ -183,6 +197,8 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             unread = f"{units.size(rec.rqueue)} unread for {least}{units.time(value * 1e6)}"
             if rec.because in (Because.NO_CPU, Because.STOPPED):
                 return f"{unread}{_without_cpu(row)}"
+            if row.proc.owner == Owner.NOT_ACCEPTED:
+                return f"{unread}: the program has not taken this connection up"
             if rec.who & WHO_MAYBE:
                 return (
                     f"{unread}: the program must call recv(), unless it waits for more "
@@ -444,7 +460,8 @@ def _here(row: Row, model: Model) -> Evidence | str | None:
     if events is None or events.state != "ok":
         return f"whether this host dropped it (events are {events.state if events else 'off'})"
     return Evidence(
-        "events", "this host (the events saw it drop less than half of what was resent)"
+        "events",
+        "this host on the way out (the events saw it drop less than half of what was resent)",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nettop.model.evidence import Device, Evidence, HostTick, Qdisc
-from nettop.model.types import Because, Dist, Flag, Plane, SourceStatus, Stage, Verdict
+from nettop.model.types import Because, Dist, Flag, Owner, Plane, Proc, SourceStatus, Stage, Verdict
 from nettop.text.explain import Explanation, explain
 from nettop.text.verdicts import VERDICTS
 from tests.export.make import HOSTILE, make_model, make_row
@@ -71,7 +71,7 @@ def test_a_verdict_that_holds_too_rules_nothing_out() -> None:
 def test_this_host_is_excluded_only_where_the_events_would_have_seen_it() -> None:
     assert "whether this host dropped it (events are off)" in said(Verdict.LOSS).unknown
     whole = said(Verdict.LOSS, EVENTS_ON)
-    assert "this host (the events saw it drop less than half" in whole.ruled_out
+    assert "this host on the way out (the events saw it drop less than half" in whole.ruled_out
     here = said(Verdict.LOSS, EVENTS_ON, because=Because.HERE)
     assert "this host" not in here.ruled_out
     assert "on the path" not in here.unknown
@@ -136,3 +136,26 @@ def test_a_shut_window_that_is_not_read_is_not_named() -> None:
         verdict_value=101.0, wqueue=700_000,
     )  # fmt: skip
     assert explain(row, None, make_model(), None).evidence.startswith("it is shut, 684K queued")
+
+
+def test_data_of_a_connection_that_was_not_taken_up_waits_for_accept() -> None:
+    held = 1 << Verdict.UNREAD
+    row = make_row(
+        verdicts=held, verdict=Verdict.UNREAD, verdict2=Verdict.UNREAD, verdict_value=2000.0,
+        rqueue=2048, sport=9082, proc=Proc(0, 0, Owner.NOT_ACCEPTED, 0, ""),
+    )  # fmt: skip
+    of = explain(row, None, make_model(), None)
+    assert "has not taken this connection up" in of.evidence
+    assert "recv()" not in of.evidence
+    assert "sport = :9082" in of.next_step
+    assert "PID" not in of.next_step
+
+
+def test_a_second_verdict_of_the_same_words_is_not_named() -> None:
+    both = {"because": Because.HERE, "because2": Because.HERE}
+    row = make_row(
+        verdicts=1 << Verdict.LOSS | 1 << Verdict.DROPS, verdict=Verdict.LOSS,
+        verdict2=Verdict.DROPS, **both,
+    )  # fmt: skip
+    of = explain(row, None, make_model(), None)
+    assert of.what == VERDICTS[Verdict.LOSS].says(Because.HERE)
