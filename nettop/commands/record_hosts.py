@@ -78,6 +78,8 @@ def files_of(names: Sequence[str], options: Options) -> list[HostFile]:
         path = Path(default_name(name))
         if options.output is not None:
             whole = Path(options.output)
+            if whole.exists() and not whole.is_file():
+                raise NettopError(f"{whole}: not a file; the names of the hosts' files begin so")
             path = whole.with_name(f"{whole.stem}-{safe_name(name)}{whole.suffix}")
         if path in found:
             raise UsageError(

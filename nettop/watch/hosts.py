@@ -134,7 +134,9 @@ class HostsWatch:
         begun = [w.begun_s for w in list(self._watches.values()) if w.begun_s is not None]
         now_s = time.monotonic()
         if not begun:
-            return now_s - self._began_s > max(FIRST_S, within_s)
+            # One that has not answered yet may; those that cannot be reached are not waited for.
+            out = all(self._feed.is_out(place) for place in range(self._feed.size))
+            return now_s - self._began_s > (within_s if out else max(FIRST_S, within_s))
         # As of one host: from one interval before its first tick on.
         return now_s - (min(begun) - self._options.poll.delay_s) > within_s + 1e-3
 

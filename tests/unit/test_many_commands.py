@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from nettop.compare.outcome import outcome_of
 from nettop.compare.verdict import compare
 from nettop.errors import EXIT_NOT_KNOWN, NettopError, UsageError
 from nettop.findings.keys import HOSTS_KEYS, HOSTS_SCHEMA
-from nettop.hosts.feed import HostsFeed, HostTick
+from nettop.hosts.feed import FIRST_S, HostsFeed, HostTick
 from nettop.hosts.follow import Follower
 from nettop.model.hosts import LIVE, LOST
 from nettop.options import Options
@@ -94,6 +95,8 @@ def test_files_that_cannot_be_are_said_before_any_host_is_asked(tmp_path: Path) 
         record_hosts.files_of(["a"], options)
     with pytest.raises(UsageError, match="b/c and b_c would both be recorded"):
         record_hosts.files_of(["b/c", "b_c"], options)
+    with pytest.raises(NettopError, match="/dev/null: not a file"):
+        record_hosts.files_of(["a"], replace(options, output="/dev/null"))
 
 
 def test_a_fault_of_this_end_ends_the_command_and_is_not_the_hosts(streams: Streams) -> None:
@@ -176,6 +179,15 @@ def test_watch_names_the_host_on_which_it_held(
     assert out.endswith("ill")
     assert f"snapshot of ill: {file}" in said
     assert json.loads(file.read_text())["sockets"]
+
+
+def test_watch_waits_no_longer_for_hosts_that_cannot_be_reached(streams: Streams) -> None:
+    options = parse_watch(["srtt > 1000s", "--within", "1"], {})
+    watch = watch_hosts.HostsWatch(streams(options.poll.filter_text, a=[], b=[]), options, None)
+    began = time.monotonic()
+    with pytest.raises(NettopError, match="could not be seen on 2 of 2 hosts"):
+        watch.run()
+    assert time.monotonic() - began < FIRST_S
 
 
 def test_watch_says_of_each_host_why_it_did_not_hold(
