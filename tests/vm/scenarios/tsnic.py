@@ -89,8 +89,17 @@ def _reflect(name: str) -> Iterator[None]:
         ["ip", "netns", "exec", name, sys.executable, "-m", "nettop", "reflect", "10.6.0.2:9000"],
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
+    # Both of its sockets, as it takes as long as the machine is slow.
+    wanted = {"tcp": ":2328 00000000:0000 0A", "udp": ":2328 00000000:0000 07"}
+    deadline = time.monotonic() + 60
     try:
-        time.sleep(4)
+        while not all(
+            text in Path(f"/proc/{far.pid}/net/{proto}").read_text()
+            for proto, text in wanted.items()
+        ):
+            assert far.poll() is None, "it ended"
+            assert time.monotonic() < deadline, "it does not listen"
+            time.sleep(0.05)
         yield
     finally:
         far.kill()
