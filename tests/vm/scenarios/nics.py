@@ -19,6 +19,7 @@ from nettop.clocks.interfaces import RX_FILTERS, interface
 from nettop.engine import check, ffi, lib
 from nettop.stamps import StampedSocket
 from tests.integration.namespaces import inside, namespace, run
+from tests.vm.scenarios.bound import until_bound
 
 PROBES = 30
 DATAGRAMS = 30
@@ -93,7 +94,7 @@ def igb() -> dict[str, Any]:
             stdout=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            time.sleep(4)
+            until_bound(far, "udp")
             told = _nettop([*enter, a], "probe", "udp", "10.5.0.2:9000", "--hw", "-c",
                            str(PROBES), "-i", "0.1")  # fmt: skip
         finally:

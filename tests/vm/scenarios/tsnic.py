@@ -23,6 +23,7 @@ from nettop.model.types import Stage
 from nettop.sources import stages
 from tests.integration.namespaces import inside, namespace, run
 from tests.integration.sends import feed_of, select, sent
+from tests.vm.scenarios.bound import until_bound
 
 stages.SETTLE_S = stages.WALK_EVERY_S = 0.0
 OFFSET_NS = (5_000_000, -3_000_000)
@@ -89,17 +90,8 @@ def _reflect(name: str) -> Iterator[None]:
         ["ip", "netns", "exec", name, sys.executable, "-m", "nettop", "reflect", "10.6.0.2:9000"],
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    # Both of its sockets, as it takes as long as the machine is slow.
-    wanted = {"tcp": ":2328 00000000:0000 0A", "udp": ":2328 00000000:0000 07"}
-    deadline = time.monotonic() + 60
     try:
-        while not all(
-            text in Path(f"/proc/{far.pid}/net/{proto}").read_text()
-            for proto, text in wanted.items()
-        ):
-            assert far.poll() is None, "it ended"
-            assert time.monotonic() < deadline, "it does not listen"
-            time.sleep(0.05)
+        until_bound(far, "tcp", "udp")
         yield
     finally:
         far.kill()
