@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from nettop.engine import eventlog
 from nettop.model.events import Closed, Event, EventFlag, EventType, TypeCount
 from nettop.text.events import closed_why, event_line, retransmit_kind
 from tests.integration.namespaces import inside, namespace, needs_root, run
@@ -230,25 +229,6 @@ def test_an_orderly_close_says_who_was_first(space: str, plane: Recorder) -> Non
         == theirs.event.owner
         == f"{Path('/proc/self/comm').read_text().strip()}/{os.getpid()}"
     )
-
-
-def test_drops_of_an_orderly_close_befall_no_socket(
-    space: str, plane: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Here any drops, said to be of that kind."""
-    full, peer = inside(space, lambda: [socket.socket(type=socket.SOCK_DGRAM) for _ in "ab"])
-    with full, peer:
-        full.bind(("127.0.0.1", 0))
-        full.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        cookie = cookie_of(full)
-        plane.read()
-        for _ in range(50):
-            peer.sendto(b"x" * 500, full.getsockname())
-        plane.read()
-    assert cookie in plane.sockets_of_interval([EventType.DROP], filtered=False)[0]
-    reasons = {e.reason for e in plane.recent([cookie], types=[EventType.DROP])}
-    monkeypatch.setattr(eventlog, "ORDERLY_DROPS", reasons)
-    assert cookie not in plane.sockets_of_interval([EventType.DROP], filtered=False)[0]
 
 
 def test_refused(space: str, plane: Recorder) -> None:

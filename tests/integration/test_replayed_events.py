@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from nettop.engine import ffi, lib
+from nettop.engine import eventlog, ffi, lib
 from nettop.engine.eventlog import EventLog
 from nettop.engine.frames import Packer
 from nettop.engine.handle import Engine, Procs
@@ -101,10 +101,13 @@ def section(kind: int, arg: int, body: bytes) -> bytes:
     return head + body + bytes(-len(body) % 8)
 
 
-def test_reasons_have_the_names_that_the_sample_gives_them() -> None:
+def test_reasons_have_the_names_that_the_sample_gives_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     head, event = ffi.new("struct nt_events_head *"), ffi.new("struct nt_event *")
     drop, reason = ffi.new("struct nt_drop *"), ffi.new("struct nt_reason[2]")
     head.read, head.now.first_seq, head.now.next_seq, head.begun_ns = 7, 50, 51, 10**8
+    head.now.seen[EventType.DROP] = 1
     event.type, event.cookie, event.reason, event.at_ns = EventType.DROP, 5, 3, 10**8
     drop.cookie, drop.count, drop.reason = 5, 2, 3
     reason[0].reason, reason[0].count, reason[0].interval, reason[0].name = 3, 9, 2, b"INVENTED"
@@ -129,6 +132,9 @@ def test_reasons_have_the_names_that_the_sample_gives_them() -> None:
     assert [(r.name, r.packets) for r in tick.reasons] == [("INVENTED", 9), ("8 of subsystem 2", 1)]
     assert [(d.reason, d.packets) for d in log.drops_of([5])] == [("INVENTED", 2)]
     assert [(e.reason, e.seq) for e in log.recent([5])] == [("INVENTED", 50)]
+    assert log.sockets_of_interval([EventType.DROP], filtered=False) == ({5}, 0)
+    monkeypatch.setattr(eventlog, "ORDERLY_DROPS", {"INVENTED"})
+    assert log.sockets_of_interval([EventType.DROP], filtered=False) == (set(), 0)
     engine.take(section(lib.NT_S_EVENTS_OFF, 0, b""))
     assert log.tick() is None
     assert log.memory() is None
