@@ -13,15 +13,15 @@ from nettop.sources.wait import RUN_NS, SAMPLE_NS, WaitPlane, WaitTick
 
 @pytest.fixture
 def chosen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """What the programs were told: one socket in 2^k."""
-    told: list[int] = []
+    """What was set in the programs: one socket in 2^k."""
+    shifts: list[int] = []
 
     def sample(handle: object, shift: int) -> int:
-        told.append(shift)
+        shifts.append(shift)
         return 0
 
     monkeypatch.setattr(wait, "lib", SimpleNamespace(nt_wait_sample=sample))
-    return told
+    return shifts
 
 
 def govern(shift: int, runs_per_s: float, traced_per_s: float) -> WaitPlane:
