@@ -15,7 +15,7 @@ from nettop.compare.verdict import compare
 from nettop.errors import EXIT_USAGE, NettopError, UsageError
 from nettop.headless import standard_output
 from nettop.hosts.feed import HostsFeed, HostTick
-from nettop.hosts.follow import wait_for_looks
+from nettop.hosts.follow import BROKE_OFF, wait_for_looks
 from nettop.model.types import Model
 from nettop.query import Filter, FilterError, compile_filter
 from nettop.replay import ReplayFeed
@@ -160,7 +160,7 @@ def sides_of_hosts(feed: HostsFeed, options: LiveDiffOptions) -> tuple[Side, Sid
         _note_absent(look.side, look.model)
         if look.side.seconds < options.for_s * 0.9:
             say(f"{state.name}: {look.side.seconds:.0f} s of {options.for_s:g} s: "
-                f"{state.reason or 'its ticks came too late'}")  # fmt: skip
+                f"{state.reason or BROKE_OFF}")  # fmt: skip
     a, b = (look.gatherer.finish() for look in looks)
     return a, b
 

@@ -71,7 +71,7 @@ def run(feed: LiveFeed, writer: RecordingWriter, options: Options) -> int:
     finally:
         writer.close()  # before it is said to be done
         size = units.size(writer.path.stat().st_size)
-        say(f"{ticks} tick{'' if ticks == 1 else 's'}, {size}: nettop replay {writer.path}")
+        say(f"{units.counted(ticks, 'tick')}, {size}: nettop replay {writer.path}")
 
 
 def say(text: str) -> None:

@@ -145,7 +145,7 @@ def _say_what_there_is(feed: HostsFeed, files: Sequence[HostFile]) -> None:
     for file, host in zip(files, feed.hosts(), strict=True):
         if file.ticks:
             size = units.size(file.path.stat().st_size)
-            ticks = f"{file.ticks} tick{'' if file.ticks == 1 else 's'}"
+            ticks = units.counted(file.ticks, "tick")
             say(f"{file.name}: {ticks}, {size}: nettop replay {file.path}")
         else:
             why = "none of its ticks was written" if host.live else "it has not answered"

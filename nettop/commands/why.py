@@ -41,24 +41,39 @@ def run_live(options: WhyOptions, open_feed: Callable[[], LiveFeed]) -> int:
     return write(report, options)
 
 
+class StampChoice:
+    """Which sockets' sends a look has stamped, unless --tx-sample says it."""
+
+    def __init__(self, look: Look, options: WhyOptions) -> None:
+        self._look, self._on = look, options.poll.tx_sample is None
+        intervals = max(2, round(options.for_s / options.poll.delay_s))
+        # Verdicts need two intervals, and what is chosen is stamped from a second later on.
+        self._first = max(2, min(3, intervals // 2))
+
+    def after(self, model: Model, select: Callable[[list[int]], object]) -> None:
+        """After the look took the tick of that model."""
+        late = self._look.ticks - 1 - self._first
+        if not self._on or late < 0 or late % CHOOSE_EVERY_TICKS:
+            return
+        cookies = self._look.to_stamp()
+        select(cookies)
+        if can_stamp(model):
+            self._look.stamped = max(self._look.stamped, len(cookies))
+
+
 def look_live(feed: LiveFeed, options: WhyOptions) -> Report:
     """Polls for as long as was asked."""
     intervals = max(2, round(options.for_s / options.poll.delay_s))
     look = Look(filter_text=options.poll.whole_filter)
     progress = Progress(f"looking for {options.for_s:g} s")
     pace = headless.Pace(options.poll.delay_s)
-    # Verdicts need two intervals, and what is chosen is stamped from a second later on.
-    first_choice = max(2, min(3, intervals // 2))
+    choice = StampChoice(look, options)
     try:
         for tick in range(intervals + 1):
             model = pace.tick(feed)
             headless.check_readable(model, feed)
             look.take(model, feed)
-            if tick >= first_choice and (tick - first_choice) % CHOOSE_EVERY_TICKS == 0:
-                cookies = look.to_stamp() if options.poll.tx_sample is None else []
-                feed.select_tx(cookies)
-                if can_stamp(model):
-                    look.stamped = max(look.stamped, len(cookies))
+            choice.after(model, feed.select_tx)
             progress.show(tick / intervals)
             if tick < intervals:
                 pace.wait(feed)

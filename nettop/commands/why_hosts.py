@@ -6,10 +6,9 @@ import time
 from collections.abc import Sequence
 
 from nettop.commands.why import (
-    CHOOSE_EVERY_TICKS,
     EXIT_FINDINGS,
     Progress,
-    can_stamp,
+    StampChoice,
     check_target,
     terminal_width,
     write_text,
@@ -19,7 +18,7 @@ from nettop.errors import EXIT_NOT_KNOWN, EXIT_OK, NettopError, UsageError
 from nettop.findings.look import Look
 from nettop.findings.values import HostReport
 from nettop.hosts.feed import HostsFeed, HostTick
-from nettop.hosts.follow import wait_for_looks
+from nettop.hosts.follow import BROKE_OFF, wait_for_looks
 
 
 class _HostLook:
@@ -28,24 +27,16 @@ class _HostLook:
     def __init__(self, options: WhyOptions) -> None:
         self.look = Look(filter_text=options.poll.whole_filter)
         self._for_ns = round((options.for_s - options.poll.delay_s / 2) * 1e9)
-        # Verdicts need two intervals, and what is chosen is stamped from a second later on.
-        self._chooses_at = max(2, min(3, round(options.for_s / options.poll.delay_s) // 2))
-        self._stamps = options.poll.tx_sample is None
+        self._choice = StampChoice(self.look, options)
         self._since_ns = 0
         self.whole = False
 
     def take(self, tick: HostTick, feed: HostsFeed) -> bool:
         """Returns whether it was all."""
-        look, model = self.look, tick.model
+        model = tick.model
         self._since_ns = self._since_ns or model.mono_ns
-        number = look.ticks
-        look.take(model, tick.feed)
-        late = number - self._chooses_at
-        if self._stamps and late >= 0 and late % CHOOSE_EVERY_TICKS == 0:
-            cookies = look.to_stamp()
-            feed.select_tx_of(tick.place, cookies)
-            if can_stamp(model):
-                look.stamped = max(look.stamped, len(cookies))
+        self.look.take(model, tick.feed)
+        self._choice.after(model, lambda cookies: feed.select_tx_of(tick.place, cookies))
         self.whole = model.mono_ns - self._since_ns >= self._for_ns
         return self.whole
 
@@ -92,7 +83,7 @@ def look_at(feed: HostsFeed, options: WhyOptions) -> list[HostReport]:
         HostReport(
             state.name,
             one.look.report() if one.look.ticks else None,
-            "" if one.whole else state.reason or "its ticks did not come in time",
+            "" if one.whole else state.reason or BROKE_OFF,
         )
         for state, one in zip(states, looks, strict=True)
     ]

@@ -50,7 +50,7 @@ def _heads(found: Comparison) -> Iterator[str]:
         when = local_text(side.from_ns)
         if side.to_ns != side.from_ns:
             when += f" to {local_text(side.to_ns)[11:]}"
-        counts = f"{_many(side.ticks, 'tick')}, {_many(sockets, 'socket')}"
+        counts = f"{units.counted(side.ticks, 'tick')}, {units.counted(sockets, 'socket')}"
         yield clean(f"{name}  {side.name}  {side.host}  {when}, {counts}")
     notes: dict[str, list[str]] = {}
     for name, side in (("A", found.a), ("B", found.b)):
@@ -124,14 +124,14 @@ def _unknown(found: Comparison) -> Iterator[str]:
         text = f"cannot tell  {_cut(group)}  {', '.join(named)}"
         yield from textwrap.wrap(text, WIDTH, subsequent_indent=" " * 13)
     if len(ordered) > _UNKNOWN_MOST:
-        yield f"cannot tell  {_many(len(ordered) - _UNKNOWN_MOST, 'further group')}"
+        yield f"cannot tell  {units.counted(len(ordered) - _UNKNOWN_MOST, 'further group')}"
 
 
 def _rest(found: Comparison) -> Iterator[str]:
     same = found.of(Verdict.SAME)
     if same:
         groups = len({c.group for c in same})
-        yield f"same  {_many(len(same), 'number')} of {_many(groups, 'group')}"
+        yield f"same  {units.counted(len(same), 'number')} of {units.counted(groups, 'group')}"
     if not found.comparisons:
         yield "nothing to compare: no group has the same number on both sides"
     for name, titles in (("A", found.only_a), ("B", found.only_b)):
@@ -139,18 +139,14 @@ def _rest(found: Comparison) -> Iterator[str]:
             yield f"only in {name}  {_listed(titles)}"
     if found.comparisons:
         yield (
-            f"{_many(found.comparisons, 'comparison')}; with a chance of {100 * FAMILY:g} % any of "
-            "them is called worse by mistake (nettop help comparing)"
+            f"{units.counted(found.comparisons, 'comparison')}; with a chance of "
+            f"{100 * FAMILY:g} % any of them is called worse by mistake (nettop help comparing)"
         )
 
 
 def _listed(titles: Sequence[str]) -> str:
     more = len(titles) - _NAMED_MOST
     return ", ".join(map(_cut, titles[:_NAMED_MOST])) + (f" and {more} more" if more > 0 else "")
-
-
-def _many(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _failed(f: Failed) -> str:

@@ -83,9 +83,9 @@ def _head(report: Report) -> Element:
     where = f"{report.host}, Linux {report.kernel}"
     if report.file is not None:
         where += f", from {report.file}"
-    looked = f"{plain.span_text(report)} {zone}, {plain.count_of(report.ticks, 'look')}"
+    looked = f"{plain.span_text(report)} {zone}, {units.counted(report.ticks, 'look')}"
     if report.sockets is not None:
-        looked += f", {plain.count_of(report.sockets, 'socket')}"
+        looked += f", {units.counted(report.sockets, 'socket')}"
     lines = [tag("p", where), tag("p", looked)]
     if report.filter_text:
         lines.append(tag("p", f"only {report.matched} that match: ", _code(report.filter_text)))

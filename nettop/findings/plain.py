@@ -81,7 +81,7 @@ def looked_at(report: Report) -> str:
 
 def subject(report: Report) -> str:
     """`web-1 (Linux 6.18.44), 14:02:01 to 14:02:11: 61 sockets, 10.0s`"""
-    sockets = "sockets" if report.sockets is None else count_of(report.sockets, "socket")
+    sockets = "sockets" if report.sockets is None else units.counted(report.sockets, "socket")
     if report.filter_text:
         sockets = f"{report.matched} of {sockets} (filter: {report.filter_text})"
     where = f"{report.host} (Linux {report.kernel})"
@@ -101,10 +101,6 @@ def clock_text(wall_ns: int, *, date: bool = False) -> str:
     """Local time."""
     at = datetime.fromtimestamp(wall_ns / 1e9)
     return at.strftime("%Y-%m-%d %H:%M:%S" if date else "%H:%M:%S")
-
-
-def count_of(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def nothing(report: Report) -> str:
@@ -149,7 +145,7 @@ def extent(finding: Finding, report: Report) -> str:
             parts[-1] += f" (unwell {units.time(finding.unwell_s * 1e9)} of it)"
         if report.file is not None and not whole:
             parts.append(f"from {clock_text(finding.from_ns)} to {clock_text(finding.to_ns)}")
-    parts.append(count_of(finding.sockets, "socket"))
+    parts.append(units.counted(finding.sockets, "socket"))
     shared = _shared(finding)
     return ", ".join(parts) + (f" {shared}" if shared else "")
 
@@ -274,7 +270,8 @@ def own_lines(report: Report) -> list[str]:
     lines = []
     if report.stamped:
         lines.append(
-            f"the sends of {count_of(report.stamped, 'socket')} were timestamped for the TX stages"
+            f"the sends of {units.counted(report.stamped, 'socket')} were timestamped for the TX "
+            "stages"
         )
     for number, what in (
         (own.missed_ticks, "polls left out because the one before took too long"),

@@ -14,7 +14,7 @@ def hosts_text(hosts: Sequence[HostState]) -> str:
     away = [host.name for host in hosts if not host.live]
     of = f"{len(hosts) - len(away)} of " if away else ""
     not_ = f", not {clean(away[0])[:16]}" if len(away) == 1 and len(hosts) > 1 else ""
-    return f"{of}{len(hosts)} host{'' if len(hosts) == 1 else 's'}{not_}"
+    return f"{of}{units.counted(len(hosts), 'host')}{not_}"
 
 
 def host_line(host: HostState) -> str:

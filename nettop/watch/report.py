@@ -43,7 +43,7 @@ def sentence(row: Row | None, held: Standing) -> str:
         words.append(f"held {units.time(held.held_ns)} in {held.ticks} ticks, since {since}")
     more = len(held.cookies) - 1
     if more > 0:
-        words.append(f"and {more} more socket{'' if more == 1 else 's'}")
+        words.append(f"and {units.counted(more, 'more socket')}")
     return "; ".join(words)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from nettop.model.types import Model
 from nettop.query import FilterError, compile_filter
 from nettop.query.compile import Filter, planes_off
+from nettop.text import units
 from nettop.tui.bell import Bell
 from nettop.tui.screens.view_keys import ViewKeys
 from nettop.tui.style import Role
@@ -75,5 +76,5 @@ class BellKeys(ViewKeys):
             return
         if bell.hear(len(self.timeline.base.matching(bell.compiled))):
             self.app.bell()
-            count = f"{bell.matching} socket{'' if bell.matching == 1 else 's'}"
+            count = units.counted(bell.matching, "socket")
             self.say(f"{bell.text}: {count}", Role.UNWELL)
