@@ -42,12 +42,15 @@ class HeaderState:
 
 
 def host_line(model: Model, width: int, g: Glyphs) -> Line:
-    """Who is unwell, and the sums: every number is whole, what says least is left out first."""
+    """Who is unwell, and the sums: every number is whole, what says least is left out first.
+
+    Levels and flows are of the sockets that a filter lets through, where one does; the others are
+    of all, and say so."""
     t = model.totals
     none = None if t.tcp is None else 0
     est, listen = t.by_state.get("ESTABLISHED", none), t.by_state.get("LISTEN", none)
     retr: Line = (("retr ", D), (units.rate(t.retrans_per_s) + "/s", B))
-    if t.retr_pct and width >= 160:
+    if t.retr_pct and width >= 160 and not model.chosen:  # a share of what a filter lets through
         retr = (*retr, (f" {units.percent(t.retr_pct)}", Role.NORMAL))
     flows: Line = (
         ("↑", D), (units.bits_per_s(t.tx_bytes_per_s), B),
@@ -67,14 +70,21 @@ def host_line(model: Model, width: int, g: Glyphs) -> Line:
         (10, ((f"{model.kernel[:16]} ", D),)),
         (0, ((f" {g.unwell} {t.unwell} unwell  ", Role.UNWELL if t.unwell else D),)),
         (0, ((f"{g.watch} {t.watch} watch   ", Role.WATCH if t.watch else D),)),
+    ]
+    if model.chosen:
+        parts += [(4, (("of ", D), (f"{t.matched}   ", B))), (5, (*flows, ("   ", D)))]
+        # Wherever one of them is said, so is of what it is.
+        parts += [(0, (("all: ", D),))]
+    parts += [
         (3, (("tcp ", D), (f"{_known(t.tcp)} ", B))),
         (6, (("est ", D), (f"{_known(est)} ", Role.NORMAL))),
         (9, (("listen ", D), (f"{_known(listen)} ", Role.NORMAL))),
         (9, (("tw ", D), (f"{_known(t.by_state.get('TIME_WAIT'))} ", Role.NORMAL))),
         (11, (("udp ", D), (f"{_known(t.udp)} ", Role.NORMAL))),
         (1, (("  ", D), *retr)),
-        (5, (("   ", D), *flows)),
     ]
+    if not model.chosen:
+        parts += [(5, (("   ", D), *flows))]
     right: list[tuple[int, Line]] = [(8, (("  ", D), (spaces, D)))] if spaces else []
     while sum(width_of(text) for _, text in (*parts, *right)) + bool(right) > width:
         last = max(rank for rank, _ in (*parts, *right))

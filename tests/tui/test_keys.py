@@ -395,6 +395,16 @@ async def test_columns(running: Running) -> None:
         assert screen.lines[2].split() == titles
 
 
+async def test_a_chosen_column_without_room_is_said(running: Running) -> None:
+    async with running(80, 24) as screen:
+        await screen.press("c", *"cookie", "space", "enter")
+        assert "COOKIE" not in screen.lines[2]
+        assert "COOKIE: → moves to them" in screen.lines[1]
+        for _ in range(6):
+            await screen.press("right")
+        assert "COOKIE" in screen.lines[2]
+
+
 async def test_interval(running: Running) -> None:
     async with running() as screen:
         await screen.press("plus")

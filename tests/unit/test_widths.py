@@ -132,6 +132,11 @@ def test_the_numbers_of_the_header_are_whole() -> None:
         assert set(line.split()) <= known, (width, line)
         assert "! 123456 unwell" in line
         assert "▲ 123456 watch" in line
+        chosen = text_of(host_line(replace(model, chosen=True), width, UTF8))
+        assert len(chosen.rstrip()) <= width, (width, chosen)
+        assert set(chosen.split()) <= known | {"all:", f"{totals.matched}"}, (width, chosen)
+        assert ("retr" in chosen or "tcp" in chosen) == ("all:" in chosen), (width, chosen)
+        assert "↑" not in chosen.partition("all:")[2], "flows are those of the filter"
         status = text_of(status_line(model, HeaderState(sort=Sort().field), width, UTF8))
         assert len(status.rstrip()) <= width, (width, status)
         assert "123456 records lost" in status, (width, status)

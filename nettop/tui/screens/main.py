@@ -231,9 +231,12 @@ class MainScreen(MouseKeys):
         chosen, sort = self.nettop.options.columns_for(width), self.sort.field
         key = (width, chosen, sort, tuple(s.state for s in self.model.sources))
         if key != self._columns_for:
+            begins = not self.usual_set.columns
             self._columns_for = key
             self.usual_set = table_columns.choose(width, self.model, chosen, sort)
             self.column_set = self._shifted(self.column_shift) or self.usual_set
+            if begins:
+                self.say_left_out()
 
     def refresh_header(self) -> None:
         if self.model is None:

@@ -9,6 +9,7 @@ from typing import Any
 from nettop.errors import NettopError
 from nettop.feed import Grouping, Sort
 from nettop.model.types import Model
+from nettop.text.columns import title_of
 from nettop.text.fields import Field
 from nettop.tui.columns import ColumnSet
 from nettop.tui.panes.pane import Pane
@@ -16,6 +17,7 @@ from nettop.tui.panes.views import EVENTS, HEALTH, HEATMAP, WAITS, Views, names_
 from nettop.tui.screens.time_keys import TimeKeys
 from nettop.tui.style import Role
 
+MOST_NAMED = 3  # columns in a message
 LEAST_PANES = 16  # lines of a terminal that has room for panes
 
 
@@ -43,6 +45,7 @@ class ViewKeys(TimeKeys):
     panes: list[Pane]
     zoomed: bool
     column_set: ColumnSet
+    usual_set: ColumnSet  # of this width
     _columns_for: Any  # what they were chosen for; None: to be chosen anew
 
     def _arrange(self) -> None:
@@ -152,6 +155,16 @@ class ViewKeys(TimeKeys):
         self.nettop.set_columns(chosen or None)
         self._columns_for = None
         self.refresh_all()
+        self.say_left_out()
+
+    def say_left_out(self) -> None:
+        """Which of the chosen columns have no room at this width."""
+        chosen = self.nettop.options.columns_for(self.app.size.width) or ()
+        shown = {field for field, _ in self.usual_set.columns}
+        out = [title_of(field) for field in chosen if field not in shown]
+        if out:
+            more = f" and {len(out) - MOST_NAMED} more" if len(out) > MOST_NAMED else ""
+            self.say(f"no room for {' '.join(out[:MOST_NAMED])}{more}: → moves to them", Role.WATCH)
 
     def do_names(self) -> None:
         self.nettop.numeric = not self.nettop.numeric
