@@ -341,10 +341,11 @@ Tables     Any SQLite reads them: sqlite3 FILE 'SELECT * FROM spells_local'. Tim
 
            spells  A row per verdict of a socket, from the tick in which it began: from_ns, to_ns
                    (NULL: it held when last written), cut (1: the recorder ended before it did),
-                   level, who, why, what (in words), verdict, worst (its largest number) and unit,
-                   ticks, process, pid, local, remote, proto, cgroup, container, netns, host,
-                   cookie. While it holds, worst and ticks may be ten ticks old. worst is NULL
-                   where the verdict never was one of the socket's worst two.
+                   level, who, why, what (in words), verdict, worst (its largest number; of
+                   peer_window 101 stands for a window that is shut) and unit, ticks, process, pid,
+                   local, remote, proto, cgroup, container, netns, host, cookie. While it holds,
+                   worst and ticks may be ten ticks old. worst is NULL where the verdict never was
+                   one of the socket's worst two.
            events  What happened to sockets: at_ns, type, what (in words), process, pid, local,
                    remote, state, new_state, reason, errno, bytes … At most 128 a tick, states
                    and congestion states last; the frames have all that were recorded.

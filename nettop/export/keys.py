@@ -41,7 +41,7 @@ _LAST = {
     "segs_in": "segments received",
     "data_segs_out": "segments sent that carried data",
     "data_segs_in": "segments received that carried data",
-    "total_retrans": "segments sent again",
+    "total_retrans": "segments sent again, with tries that this host's own queue refused",
     "lost": "segments that were ever marked lost",
     "delivered": "segments that arrived, according to ACKs",
     "delivered_ce": "of these, marked by ECN",
@@ -279,7 +279,8 @@ _SOCKET = {
     "reads many sockets late; own_queue: half or more of it is the wait in this host's own queue; "
     "link: the device has none, or had none; receive: this host takes packets in late; sysctl: a "
     "limit of this host; other_end: the other end is on this host, and says it",
-    "verdict_details[].value": "the number that it was judged by",
+    "verdict_details[].value": "the number that it was judged by; of peer_window 101 "
+    "stands for a window that is shut, up to 100 it is a share of the time",
     "verdict_details[].unit": ", ".join(dict.fromkeys(v.unit for v in VERDICTS.values())),
     "verdict_details[].of": "p99: the value is the 99th percentile of the interval's waits",
     "rx_wait": "how long received data waits for the program",

@@ -40,7 +40,7 @@ class Answers:
         if request.path == "/":
             return Answer(_ROOT)
         if request.path != "/metrics":
-            raise BadRequest(404, "no such path: /metrics")
+            raise BadRequest(404, "there is no such path here, but /metrics")
         form = wanted_format(request.headers.get("accept", ""))
         return self._metrics(form, takes_gzip(request.headers.get("accept-encoding", "")))
 

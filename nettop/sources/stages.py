@@ -264,7 +264,7 @@ class StagesPlane:
         one = own == 1
         of = f"{own} socket{'' if one else 's'} whose verdict{'' if one else 's'} that decides"
         beside = own < len(self._applied.cookies)
-        return f"{'and ' if beside else ''}{STAMPED_BY_ITSELF} {of}"
+        return f"{'of what is selected, and ' if beside else ''}{STAMPED_BY_ITSELF} {of}"
 
     def ability(self) -> SourceStatus:
         """What it can do once sockets are selected."""

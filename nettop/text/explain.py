@@ -176,6 +176,8 @@ def _next_step(spec: VerdictSpec, row: Row, model: Model) -> str:
     if cause is not None and cause.next_step:
         spec = replace(spec, next_step=cause.next_step, by_cause={})
     said = spec.step(rec.because, pid=pid, host=row.remote_addr, port=rec.dport, lport=rec.sport)
+    if not row.proc.pid and "PID" in said:
+        said += f" (PID: sudo ss -anp sport = :{rec.sport})"
     where = row.netns_name
     if where and _PLAIN_NAME.fullmatch(where) and _IN_NAMESPACE.search(said):
         return f"{said} (in its namespace: ip netns exec {where} …)"
@@ -185,6 +187,10 @@ def _next_step(spec: VerdictSpec, row: Row, model: Model) -> str:
 def _number(field: str, row: Row, detail: Detail | None) -> float | None:
     value = FIELDS[field].value(row, detail)
     return None if isinstance(value, str) else value
+
+
+def _waiting(connections: int) -> str:
+    return units.counted(connections, "connection waits", "connections wait")
 
 
 def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
@@ -206,9 +212,7 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
                 )
             return f"{unread}: the program must call recv()"
         case Verdict.ACCEPT:
-            return (
-                f"{rec.rqueue} connections wait, {rec.wqueue} may: the program must call accept()"
-            )
+            return f"{_waiting(rec.rqueue)}, {rec.wqueue} may: the program must call accept()"
         case Verdict.LOSS:
             rtt = f", srtt {units.time(rec.rtt_us * 1e3)}" if rec.rtt_us else ""
             rtt = f", srtt {units.ratio(ratio)} its minimum" if ratio else rtt
@@ -308,8 +312,8 @@ _REFUSED = (
 )
 
 _HERE = (
-    ": most of what was resent was dropped on this host, by its firewall, qdisc or device; the "
-    "events name the reason"
+    ": most of what was resent was dropped on this host, by its firewall, qdisc or device (each "
+    "refused try counts as resent); the events name the reason"
 )
 
 _NO_CPU = (
@@ -330,34 +334,41 @@ def _without_cpu(row: Row) -> str:
     return _NO_CPU if row.rec.because == Because.NO_CPU and split_of(row) is None else ""
 
 
+_IN_A_ROW = ("time-out", "time-outs in a row")
+_CUT = " without an answer: the path is cut or the peer gone; not distinguishable from this end"
+# One and many of what had no answer, and what that means.
 _NO_ANSWER = {
-    Because.SYN: "SYNs sent again: nothing answers. The host is down, a firewall drops them or the "
-    "listener's queue is full; not distinguishable from this end",
-    Because.PROBE: "probes of the peer's shut window without an answer: the path is cut or the "
-    "peer gone; not distinguishable from this end",
-    Because.KEEPALIVE: "keepalive probes without an answer: the path is cut or the peer gone; "
-    "not distinguishable from this end",
-    Because.SILENT_PEER: "time-outs in a row: the host answered the handshake, and nothing since",
-    Because.NOT_ACCEPTED: "time-outs in a row, before its first message was taken up",
-}
+    Because.SYN: (
+        ("SYN", "SYNs"),
+        " sent again: nothing answers. The host is down, a firewall drops them or the listener's "
+        "queue is full; not distinguishable from this end",
+    ),
+    Because.PROBE: (
+        ("probe of the peer's shut window", "probes of the peer's shut window"), _CUT,
+    ),
+    Because.KEEPALIVE: (("keepalive probe", "keepalive probes"), _CUT),
+    Because.SILENT_PEER: (_IN_A_ROW, ": the host answered the handshake, and nothing since"),
+    Because.NOT_ACCEPTED: (_IN_A_ROW, ", before its first message was taken up"),
+}  # fmt: skip
 
 
 def _unanswered(row: Row, detail: Detail | None) -> str:
     rec = row.rec
-    said = f"{rec.verdict_value:.0f} "
+    tries = int(rec.verdict_value)
     heard = _number("last_ack_recv", row, detail)
     cut = rec.retransmits >= 2 and (heard is None or heard >= 1e9)
     if rec.because == Because.HERE:
-        said += f"time-outs, backoff {rec.backoff}{_HERE}"
+        said = f"{units.counted(tries, 'time-out')}, backoff {rec.backoff}{_HERE}"
     elif rec.because in _NO_ANSWER:
-        said += _NO_ANSWER[Because(rec.because)]
+        what, then = _NO_ANSWER[Because(rec.because)]
+        said = f"{units.counted(tries, *what)}{then}"
     elif cut:
-        said += (
-            f"time-outs in a row, backoff {rec.backoff}: the path is cut or the peer gone; not "
-            "distinguishable from this end"
+        said = (
+            f"{units.counted(tries, *_IN_A_ROW)}, backoff {rec.backoff}: the path is cut or the "
+            "peer gone; not distinguishable from this end"
         )
     else:
-        said += f"time-outs, backoff {rec.backoff}, cwnd {rec.snd_cwnd}"
+        said = f"{units.counted(tries, 'time-out')}, backoff {rec.backoff}, cwnd {rec.snd_cwnd}"
     if rec.because != Because.SYN and heard is not None and cut:
         said += f". Nothing heard for {units.time(heard)}, {units.size(rec.wqueue)} queued"
     return said
@@ -383,9 +394,9 @@ def _connected(row: Row, model: Model) -> Evidence | None:
     waiting = row.rec.rqueue
     if not waiting:
         return None
-    return Evidence(
-        "diag", f"net ({waiting} connections are established and wait here)", waiting, "count"
-    )
+    many = units.counted(waiting, "connection is", "connections are")
+    stand = "waits" if waiting == 1 else "wait"
+    return Evidence("diag", f"net ({many} established and {stand} here)", waiting, "count")
 
 
 def _closed(row: Row, model: Model) -> Evidence:

@@ -255,8 +255,9 @@ _FIELDS: tuple[Field, ...] = (
           "SRTT×", 5, formula="srtt / minrtt"),
     Field("cwnd", Kind.COUNT, "congestion window, segments (tcpi_snd_cwnd)", "CWND", 4,
           loc=_tcp("snd_cwnd"), descending=False, aliases=("snd_cwnd",)),
-    Field("retr/s", Kind.RATE, "segments resent per second in this interval (Δtotal_retrans)",
-          "RETR/s", 6, loc=_tcp("retrans_per_s", need=Flag.RATES), aliases=("retr",)),
+    Field("retr/s", Kind.RATE, "segments resent per second in this interval (Δtotal_retrans), "
+          "tries that this host refused included", "RETR/s", 6,
+          loc=_tcp("retrans_per_s", need=Flag.RATES), aliases=("retr",)),
     Field("retr%", Kind.PERCENT, "bytes resent of bytes sent in the last 5 to 10 s, less the share "
           "of segments that DSACK proved spurious", "RETR%", 5,
           loc=_tcp("retr_pct", need=Flag.RETR_PCT)),

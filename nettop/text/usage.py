@@ -221,7 +221,7 @@ _OPTIONS: tuple[Option, ...] = (
     ),
     Option("", "    --top N", "most groups with series of their own; default 100", ("serve",)),
     Option(
-        "", "    --series-max N", "most series of a scrape, whatever comes; default 10000",
+        "", "    --series-max N", "most series of a scrape, 1000 to 1000000; default 10000",
         ("serve",),
     ),
     Option(

@@ -143,7 +143,8 @@ class Watch:
                 self._start(command)
             if self._around is not None and file is not None:
                 self._go_on(self._around, pace)
-                say_aside(f"recording: {file} ({self._around.ticks} ticks): nettop replay {file}")
+                ticks = units.counted(self._around.ticks, "tick")
+                say_aside(f"recording: {file} ({ticks}): nettop replay {file}")
             if command is not None and command.started:
                 say_aside(f"--then: {command.wait()}")
         finally:
@@ -200,7 +201,7 @@ class Watch:
             raise NettopError(self._unseen)
         text = self._not_held_text()
         if model.cost.missed_ticks:
-            text += f" ({model.cost.missed_ticks} ticks were missed)"
+            text += f" ({units.counted(model.cost.missed_ticks, 'tick was', 'ticks were')} missed)"
         say_aside(text)
         return EXIT_NOT_HELD
 
@@ -211,14 +212,15 @@ class Watch:
         if self._options.for_s:
             text += f" for {report.seconds(self._options.for_s)}"
         text += f" within {report.seconds(self._options.within_s)}"
+        ticks = units.counted(hold.ticks, "tick")
         if longest is None:
-            text += f": no socket matched in {hold.ticks} ticks"
+            text += f": no socket matched in {ticks}"
         else:
             row = next((r for c in longest.cookies if (r := self._feed.find(c))), None)
             text += (
-                f": a socket matched in {hold.matched} of {hold.ticks} ticks, longest for "
+                f": a socket matched in {hold.matched} of {ticks}, longest for "
                 f"{units.time(longest.held_ns)}: {report.who_is_it(row)}"
             )
         if self._blind:
-            text += f"; in {self._blind} ticks there was no namespace to look at"
+            text += f"; in {units.counted(self._blind, 'tick')} there was no namespace to look at"
         return text

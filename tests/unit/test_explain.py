@@ -151,6 +151,27 @@ def test_data_of_a_connection_that_was_not_taken_up_waits_for_accept() -> None:
     assert "PID" not in of.next_step
 
 
+def test_one_of_a_thing_is_no_plural() -> None:
+    many = {value: said(Verdict.RTO, verdict_value=value, because=Because.SYN) for value in (1, 2)}
+    assert many[1].evidence.startswith("1 SYN sent again")
+    assert many[2].evidence.startswith("2 SYNs sent again")
+    once = said(Verdict.RTO, verdict_value=1.0, backoff=1).evidence
+    assert once.startswith("1 time-out, backoff 1")
+    waiting = said(Verdict.ACCEPT, rqueue=1, wqueue=1)
+    assert waiting.evidence.startswith("1 connection waits, 1 may")
+    assert "net (1 connection is established and waits here)" in waiting.ruled_out
+
+
+def test_where_the_process_is_not_known_it_is_said_how_to_find_it() -> None:
+    held = 1 << Verdict.UNREAD
+    row = make_row(
+        verdicts=held, verdict=Verdict.UNREAD, verdict2=Verdict.UNREAD, verdict_value=2000.0,
+        rqueue=2048, sport=9082, proc=Proc(0, 0, Owner.HIDDEN, 0, ""),
+    )  # fmt: skip
+    step = explain(row, None, make_model(), None).next_step
+    assert step.endswith("(PID: sudo ss -anp sport = :9082)")
+
+
 def test_a_second_verdict_of_the_same_words_is_not_named() -> None:
     both = {"because": Because.HERE, "because2": Because.HERE}
     row = make_row(
