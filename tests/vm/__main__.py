@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import tests.vm
-from tests.vm import table
+from tests.vm import behind, table
 from tests.vm.guest import scenario
 from tests.vm.kernels import SOURCES, kernel
 
@@ -19,6 +20,8 @@ def main(words: list[str]) -> int:
             print(told.console)
             print(f"{told.kernel.release}: {told.seconds:.0f} s, {len(told.errors)} failed")
             return bool(told.errors)
+        case ["behind", folder, *names]:
+            behind.boot(Path(folder), names)
         case ["table"]:
             table.write()
         case _:

@@ -44,7 +44,7 @@ class Boot:
 
     name: str
     run: Callable[[], Told]
-    timed: bool  # its answers are of moments: nothing that does the same runs beside it
+    timed: bool  # its answers are of moments: it has a core to itself
 
 
 def chosen_for(e: Expected) -> dict[str, str]:
@@ -98,3 +98,7 @@ BOOTS = [
     Boot("nics", _with_cards, timed=False),
     Boot("sending", partial(_with_clocks, "newest", "tsnic.sends"), timed=False),
 ]
+
+
+def named(name: str) -> Boot:
+    return next(boot for boot in BOOTS if boot.name == name)

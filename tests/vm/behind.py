@@ -1,0 +1,91 @@
+"""Guests that time nothing, booted behind the tests of other folders by a process of their own.
+
+They run when nothing else wants the processors (SCHED_IDLE), until the tests of guests are reached.
+What each said, or why it failed, is left in a folder: `python -m tests.vm behind FOLDER NAME...`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from tests.vm import boots
+from tests.vm.guest import GuestFailed, Told
+
+PATIENCE = 4  # limits of time: tests take half of the processors, and at times all
+
+
+def boot(folder: Path, names: list[str]) -> None:
+    """Boots them one after the other."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    for name in names:
+        said: Told | Exception
+        try:
+            said = boots.named(name).run()
+        except Exception as why:  # whoever asks for it gets it
+            said = why
+        unfinished = folder / f"{name}.new"
+        unfinished.write_bytes(pickle.dumps(said))
+        unfinished.rename(folder / name)
+
+
+class Behind:
+    """That process; closed with the run of the tests."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+        self._folder = tempfile.TemporaryDirectory(prefix="nettop-guests-")
+        self._log = Path(self._folder.name) / "log"
+        environ = os.environ | {"NETTOP_VM_PATIENCE": str(PATIENCE)}
+        argv = [sys.executable, "-m", "tests.vm", "behind", self._folder.name, *names]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                argv, cwd=Path(__file__).parents[2], env=environ, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def as_others(self) -> None:
+        """From now on they have their share of the processors."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self._process.pid)
+            for each in (process, *process.children(recursive=True)):
+                for thread in Path(f"/proc/{each.pid}/task").glob("*"):
+                    with contextlib.suppress(OSError):  # gone meanwhile
+                        os.sched_setscheduler(int(thread.name), os.SCHED_OTHER, os.sched_param(0))
+
+    def told(self, name: str) -> Told:
+        """Waits for it.
+
+        Raises:
+            Unavailable, GuestFailed: as the boot.
+        """
+        file = Path(self._folder.name) / name
+        while not file.exists():
+            if self.ended and not file.exists():
+                raise GuestFailed(f"no {name}:\n{self._log.read_text(errors='replace')[-4000:]}")
+            time.sleep(0.1)
+        said = pickle.loads(file.read_bytes())
+        if isinstance(said, Told):
+            return said
+        raise said
+
+    def close(self) -> None:
+        if not self.ended:
+            process = psutil.Process(self._process.pid)
+            for each in (*process.children(recursive=True), process):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
+        self._process.wait()
+        self._folder.cleanup()
