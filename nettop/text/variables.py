@@ -23,7 +23,7 @@ VARIABLES = {
     "NETTOP_WHO": "whose fault its worst verdict is",
     "NETTOP_WHY": "that verdict in words, with its number: loss 2.1%",
     "NETTOP_VERDICT": "its name, as in filters and JSON",
-    "NETTOP_VALUE": "its number; of peer_window 101 stands for a window that is shut",
+    "NETTOP_VALUE": "its number; peer_window of 101: the window is shut",
     "NETTOP_UNIT": "the unit of that number",
     "NETTOP_FILE": "the snapshot, or the recording, which still grows",
 }
