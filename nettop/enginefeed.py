@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nettop.derive import Deriver, RowNames
-from nettop.engine.counted import counted
+from nettop.engine.counted import K, News, counted
 from nettop.feed import Grouping
 from nettop.heldrows import HeldRows
 from nettop.history import Histories
@@ -195,9 +195,9 @@ class EngineFeed:
         """Sockets that closed and whose event has this number or a higher one, newest first."""
         return self._deriver.log.closed((), most=most, after=seq, filtered=filtered)
 
-    def counted(self) -> Iterator[tuple[Any, ...]]:
-        """Members of Counted, of every matched socket; for the thread that polls."""
-        return counted(self._deriver.engine)
+    def counted(self, known: Mapping[int, K]) -> tuple[list[News], list[K]]:
+        """Every matched socket, as nettop.engine.counted has it; for the thread that polls."""
+        return counted(self._deriver.engine, known)
 
     @property
     def row_names(self) -> RowNames:

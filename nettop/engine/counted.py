@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from nettop.engine import check, ffi, lib
 from nettop.engine.handle import Engine
@@ -77,22 +77,77 @@ def _place(at: int, name: str) -> tuple[int, str]:
     return offset, _CODES[kind.cname] if primitive else f"{ffi.sizeof(kind)}s"
 
 
-def _format() -> str:
+def _format(places: Iterable[tuple[int, str]]) -> str:
     out, at = "<", 0
-    for offset, code in (_place(i, name) for i, name in enumerate(Counted._fields)):
+    for offset, code in places:
         out += f"{offset - at}x{code}"
         at = offset + struct.calcsize(f"<{code}")
     return f"{out}{ROW_SIZE - at}x"
 
 
-_ROW = struct.Struct(_format())
+def _span(first: str, last: str) -> tuple[int, str]:
+    """All that lies from one member to another, as bytes."""
+    begin, (end, code) = _PLACES[first][0], _PLACES[last]
+    return begin, f"{end + struct.calcsize(code) - begin}s"
 
 
-def counted(engine: Engine) -> Iterator[tuple[Any, ...]]:
-    """Members of Counted, of every socket in the engine's order, as it is now."""
+_PLACES = {name: _place(at, name) for at, name in enumerate(Counted._fields)}
+_ROW = struct.Struct(_format(_PLACES.values()))
+# By these it is seen whether there is news of a socket: to name all members takes longer.
+_BRIEF = struct.Struct(_format((
+    _PLACES["cookie"], _span("rqueue", "drops"), _PLACES["lim_cwnd_pct"],
+    _PLACES["oldest_unread_ms"], _PLACES["lim_at_ms"], _span("pid", "comm"), _PLACES["wait_count"],
+    _PLACES["udp_rx_bytes"], _PLACES["udp_tx_bytes"],
+)))  # fmt: skip
+Steady = tuple[bytes, bytes]  # of a row: its queues and counters, its holder
+
+
+class Known(Protocol):
+    """What a caller keeps of a socket."""
+
+    steady: Steady | None  # of the row that it took last; None: each row is news
+    lim_at_ms: int  # as of the row; set here where it is no news
+
+
+K = TypeVar("K", bound=Known)
+
+
+class News(NamedTuple):
+    """A row with anything to count."""
+
+    row: tuple[Any, ...]  # members of Counted
+    steady: Steady
+
+
+def counted(engine: Engine, known: Mapping[int, K]) -> tuple[list[News], list[K]]:
+    """Every socket in the engine's order, as it is now.
+
+    Args:
+        known: by cookie.
+
+    Returns:
+        Those with news, and of the others what is known.
+    """
     rows = ffi.new("struct nt_row[]", AT_ONCE)
     raw, offset = ffi.buffer(rows), 0
+    news: list[News] = []
+    quiet: list[K] = []  # no tuples: many of those keep the collector of garbage busy
+    get = known.get
     while n := check(lib.nt_window(engine.handle, offset, AT_ONCE, rows), "reading rows"):
-        # Few sockets are looked at closely: to name the members of all takes half of the time.
-        yield from _ROW.iter_unpack(raw[: n * ROW_SIZE])
+        chunk = raw[: n * ROW_SIZE]
+        at = 0
+        for cookie, numbers, cwnd, unread, lim_at, holder, waits, rx, tx in _BRIEF.iter_unpack(
+            chunk
+        ):
+            one, steady = get(cookie), (numbers, holder)
+            if (
+                one is not None and one.steady == steady
+                and not (cwnd or unread or waits or rx or tx)
+            ):  # fmt: skip
+                one.lim_at_ms = lim_at
+                quiet.append(one)
+            else:
+                news.append(News(_ROW.unpack_from(chunk, at), steady))
+            at += ROW_SIZE
         offset += n
+    return news, quiet

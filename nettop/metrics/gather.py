@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from nettop.engine.counted import Counted
+from nettop.engine.counted import Counted, News, Steady
 from nettop.metrics.groups import Group, Groups
 from nettop.metrics.labels import Labeller
 from nettop.metrics.series import Count, Octaves, unpacked
@@ -22,7 +22,7 @@ _U32 = 1 << 32
 class CountedFeed(Protocol):
     """The part of a live feed that series are made from."""
 
-    def counted(self) -> Iterable[tuple[Any, ...]]: ...
+    def counted(self, known: Mapping[int, Socket]) -> tuple[list[News], list[Socket]]: ...
 
     def sick(self, *, matched: bool = True) -> list[Sick]: ...
 
@@ -36,13 +36,6 @@ _COUNTS = (
 )  # fmt: skip
 _AT = Counted._fields.index
 _NUMBERS = slice(_AT("bytes_sent"), _AT("drops") + 1)
-_HOLDER = slice(_AT("pid"), _AT("comm") + 1)
-# What a socket without any news has as it was, or as 0.
-_STANDS = slice(_AT("rqueue"), _AT("drops") + 1)
-_STATE, _PROTO, _RQUEUE, _CWND, _UNREAD, _WAITS, _UDP_IN, _UDP_OUT, _LIM_AT = map(_AT, (
-    "state", "proto", "rqueue", "lim_cwnd_pct", "oldest_unread_ms", "wait_count", "udp_rx_bytes",
-    "udp_tx_bytes", "lim_at_ms",
-))  # fmt: skip
 _TIMES = frozenset({Count.BUSY_MS, Count.RWND_MS, Count.SNDBUF_MS})  # modulo 2^32 ms
 _SENT, _ACKED, _RECEIVED = range(3)  # of these
 _Numbers = tuple[int, ...]
@@ -50,15 +43,15 @@ _ZERO: _Numbers = (0,) * len(_COUNTS)
 _NOBODY = 0, 0, b""
 
 
-class _Socket:
+class Socket:
     """What is remembered of a socket between two ticks."""
 
-    __slots__ = ("group", "holder", "lim_at_ms", "numbers", "seq", "stands", "waits", "waits_ns")
+    __slots__ = ("group", "holder", "lim_at_ms", "numbers", "seq", "steady", "waits", "waits_ns")
 
     def __init__(self, group: Group, holder: tuple[int, int, bytes], numbers: _Numbers) -> None:
         self.group, self.holder, self.numbers = group, holder, numbers
         self.lim_at_ms = self.seq = 0
-        self.stands: tuple[int, ...] | None = None  # of a connection: _STANDS
+        self.steady: Steady | None = None  # None: its rows are looked at, whatever they say
         self.waits: tuple[int, ...] | None = None  # by octave, all that were added
         self.waits_ns = 0
 
@@ -69,7 +62,7 @@ class Gatherer:
     def __init__(self, labeller: Labeller, groups: Groups, *, whole: bool) -> None:
         """whole: no filter of the user's is in force."""
         self._labeller, self.groups, self._whole = labeller, groups, whole
-        self._sockets: dict[int, _Socket] = {}
+        self._sockets: dict[int, Socket] = {}
         self._serving: dict[tuple[int, int], float] = {}  # netns, port → when last listened at
         self._seq = 0
         self._closed_seq: int | None = None  # the first event that is not taken yet
@@ -80,25 +73,29 @@ class Gatherer:
         now_s, wall_s = model.mono_ns / 1e9, model.wall_ns / 1e9
         self._seq += 1
         self.groups.begin()
-        sockets, every = self._sockets, list(feed.counted())
-        new_service = self._look_for_listeners(every, now_s)
-        for raw in every:
-            known = sockets.get(raw[0])
-            if known is not None and not new_service and _without_news(raw, known):
-                group = known.group
-                known.seq, known.lim_at_ms, group.last_s = self._seq, raw[_LIM_AT], now_s
-                group.series.sockets += 1
-                continue
+        sockets = self._sockets
+        news, quiet = feed.counted(sockets)
+        new_service = self._look_for_listeners(news, now_s)
+        if new_service:
+            news, quiet = feed.counted({})
+        for known in quiet:
+            group = known.group
+            known.seq, group.last_s = self._seq, now_s
+            group.series.sockets += 1
+        for raw, steady in news:
             one = Counted._make(raw)
             holder = one.pid, one.owner, one.comm
-            if known is None:
+            found = sockets.get(one.cookie)
+            if found is None:
                 group = self._group(one, now_s, wall_s)
-                known = sockets[one.cookie] = self._met(one, group, holder)
+                found = sockets[one.cookie] = self._met(one, group, holder)
             # What its program left to the kernel, to be sent and closed, is still the program's.
-            elif (one.pid or not known.holder[0]) and (new_service or known.holder != holder):
-                known.group, known.holder = self._group(one, now_s, wall_s), holder
-            known.seq = self._seq
-            self._count(one, known, now_s)
+            elif (one.pid or not found.holder[0]) and (new_service or found.holder != holder):
+                found.group, found.holder = self._group(one, now_s, wall_s), holder
+            found.seq = self._seq
+            self._count(one, found, now_s)
+            waits = one.rqueue or (one.state == TCP_LISTEN and one.proto != Proto.UDP)
+            found.steady = None if waits else steady
         self._look_for_sick(feed)
         self._take_closed(model, feed, now_s, wall_s)
         # The record of a close may come in the tick after the last sweep that had the socket.
@@ -109,12 +106,12 @@ class Gatherer:
 
     # --- sockets ---
 
-    def _look_for_listeners(self, every: Sequence[tuple[Any, ...]], now_s: float) -> bool:
+    def _look_for_listeners(self, news: Sequence[News], now_s: float) -> bool:
         """Whether there is one that was not there before: sockets may be of its service."""
         serving, n = self._serving, 0
-        for raw in every:
-            if raw[_STATE] == TCP_LISTEN and raw[_PROTO] != Proto.UDP:
-                one = Counted._make(raw)
+        for raw, _ in news:
+            one = Counted._make(raw)
+            if one.state == TCP_LISTEN and one.proto != Proto.UDP:
                 at = one.netns, one.sport
                 n += at not in serving
                 serving[at] = now_s
@@ -126,16 +123,16 @@ class Gatherer:
     def _group(self, one: Counted, now_s: float, wall_s: float) -> Group:
         return self.groups.of(self._labeller.of_socket(one, self._serving), now_s, wall_s)
 
-    def _met(self, one: Counted, group: Group, holder: tuple[int, int, bytes]) -> _Socket:
+    def _met(self, one: Counted, group: Group, holder: tuple[int, int, bytes]) -> Socket:
         """What it did before nettop began is not counted."""
         new = bool(one.flags & Flag.NEW) and self._seq > 1
-        known = _Socket(group, holder, _ZERO if new else _part(one, _NUMBERS))
+        known = Socket(group, holder, _ZERO if new else _part(one, _NUMBERS))
         known.lim_at_ms = one.lim_at_ms
         if new and one.state != TCP_LISTEN and one.proto != Proto.UDP:
             group.series.add(Count.OPENED, 1)
         return known
 
-    def _count(self, one: Counted, known: _Socket, now_s: float) -> None:
+    def _count(self, one: Counted, known: Socket, now_s: float) -> None:
         group, series = known.group, known.group.series
         group.last_s = now_s
         if one.state == TCP_LISTEN and one.proto != Proto.UDP:
@@ -144,7 +141,6 @@ class Gatherer:
                 series.accept_share = max(series.accept_share or 0.0, share)
         else:
             series.sockets += 1
-            known.stands = _part(one, _STANDS)
         numbers, before = _part(one, _NUMBERS), known.numbers
         if numbers != before:
             acked = numbers[_ACKED] - before[_ACKED]
@@ -161,10 +157,11 @@ class Gatherer:
                 series.add(Count.CWND_MS, window_ms * one.lim_cwnd_pct / 100)
         if one.has:
             self._count_plane(one, known)
-        elif one.flags & Flag.OLDEST_UNREAD:
+        # A bound of the kernel's may be longer than the plane's, which begins with nettop.
+        if one.flags & Flag.OLDEST_UNREAD and not one.flags & Flag.UNREADABLE:
             series.unread_ns = max(series.unread_ns, one.oldest_unread_ms * 1_000_000)
 
-    def _count_plane(self, one: Counted, known: _Socket) -> None:
+    def _count_plane(self, one: Counted, known: Socket) -> None:
         group, series = known.group, known.group.series
         if one.has & PlaneHas.UNREAD:
             series.unread_ns = max(series.unread_ns, one.oldest_unread_ns)
@@ -222,7 +219,7 @@ class Gatherer:
             labels = self._labeller.of_event(one.event, self._serving)
             group = self.groups.of(labels, now_s, wall_s)
             if known is None:
-                known = _Socket(group, _NOBODY, _ZERO)
+                known = Socket(group, _NOBODY, _ZERO)
                 group.series.add(Count.OPENED, 1)
             elif one.event.flags & EventFlag.OWNER:
                 known.group = group
@@ -237,7 +234,7 @@ class Gatherer:
         if one.wait is not None:
             self._add_waits(one, known)
 
-    def _add_waits(self, one: Closed, known: _Socket) -> None:
+    def _add_waits(self, one: Closed, known: Socket) -> None:
         """Deliveries that were read after the last tick in which the socket was there."""
         assert one.wait is not None
         more = Octaves()
@@ -247,15 +244,6 @@ class Gatherer:
         if any(counts):
             known.group.series.waits.add(counts, max(0, more.sum_ns - known.waits_ns))
             known.group.series.moved = True
-
-
-def _without_news(raw: tuple[Any, ...], known: _Socket) -> bool:
-    """Whether all that there is to do is to count it among its group's sockets."""
-    return (
-        raw[_STANDS] == known.stands and raw[_HOLDER] == known.holder
-        and not (raw[_RQUEUE] or raw[_CWND] or raw[_UNREAD] or raw[_WAITS])
-        and not (raw[_UDP_IN] or raw[_UDP_OUT])
-    )  # fmt: skip
 
 
 def _part(one: tuple[Any, ...], members: slice) -> _Numbers:

@@ -49,7 +49,10 @@ UNWELL = _grouped(
     "who", "why",
 )  # fmt: skip
 UNREAD = _grouped(
-    "oldest_unread_seconds", GAUGE, "Age of the oldest data that is readable and unread"
+    "oldest_unread_seconds",
+    GAUGE,
+    "Age of the oldest data that is readable and unread; at least "
+    "so much where it came before nettop began",
 )
 ACCEPT = _grouped("accept_queue_ratio", GAUGE, "Used part of the fullest accept queue, 1 is full")
 RTT = _grouped(

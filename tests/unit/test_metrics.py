@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nettop.engine.counted import Counted
+from nettop.engine.counted import Counted, News
 from nettop.engine.edges import OCTAVE_EDGES, OCTAVES
 from nettop.metrics import exposition, names
 from nettop.metrics.families import (
@@ -21,7 +21,7 @@ from nettop.metrics.families import (
     Sample,
     octave_buckets,
 )
-from nettop.metrics.gather import Gatherer
+from nettop.metrics.gather import Gatherer, Socket
 from nettop.metrics.groups import AHEAD, STAY_S, Groups
 from nettop.metrics.hostside import PATH_BOUNDS, path_family
 from nettop.metrics.labels import LONGEST, OTHER, Labeller, Labels, PeerTable
@@ -37,6 +37,7 @@ from nettop.model.types import (
     HostCounters,
     Model,
     Owner,
+    PlaneHas,
     Proto,
     Sick,
     SourceStatus,
@@ -47,6 +48,9 @@ from nettop.model.types import (
 
 NETNS = 4_026_531_840
 BYTES = ("src", "dst", "comm", "wait_octaves")
+_AT = Counted._fields.index
+_QUEUES_ON = slice(_AT("rqueue"), _AT("drops") + 1)
+_HOLDER = slice(_AT("pid"), _AT("comm") + 1)
 EMPTY = Counted._make(b"" if name in BYTES else 0 for name in Counted._fields)
 
 
@@ -86,8 +90,18 @@ class Feed:
         self.ill: list[Sick] = []
         self.ends: list[Closed] = []
 
-    def counted(self) -> list[Counted]:
-        return self.sockets
+    def counted(self, known: Mapping[int, Socket]) -> tuple[list[News], list[Socket]]:
+        news, quiet = [], []
+        for one in self.sockets:
+            steady = repr(one[_QUEUES_ON]).encode(), repr(one[_HOLDER]).encode()
+            had = known.get(one.cookie)
+            moved = one.lim_cwnd_pct or one.oldest_unread_ms or one.wait_count or one.udp_rx_bytes
+            if had is not None and had.steady == steady and not moved:
+                had.lim_at_ms = one.lim_at_ms
+                quiet.append(had)
+            else:
+                news.append(News(one, steady))
+        return news, quiet
 
     def sick(self, *, matched: bool = True) -> list[Sick]:
         return self.ill
@@ -283,6 +297,19 @@ def test_the_share_of_the_congestion_window_is_of_its_own_window_of_time() -> No
     run.tick(socket(1, lim_at_ms=2000, lim_cwnd_pct=50, flags=limited), listener(443))
     run.tick(socket(1, lim_at_ms=2000, lim_cwnd_pct=50, flags=limited), listener(443))
     assert run.count(Count.CWND_MS) == 500
+
+
+def test_what_lay_unread_before_nettop_began_is_as_old_as_the_kernel_says() -> None:
+    run = Run()
+    plane = {"has": PlaneHas.UNREAD, "oldest_unread_ns": 2 * 10**9, "rqueue": 1}
+    for flags, ms, seconds in (
+        (Flag.OLDEST_UNREAD, 90_000, 90), (Flag.OLDEST_UNREAD, 1_999, 2),
+        (Flag.OLDEST_UNREAD | Flag.UNREADABLE, 90_000, 2),
+    ):  # fmt: skip
+        run.tick(socket(1, flags=Flag.INFO | flags, oldest_unread_ms=ms, **plane))
+        assert run.series(process="web").unread_ns == seconds * 10**9
+    run.tick(socket(1, flags=Flag.INFO | Flag.OLDEST_UNREAD, oldest_unread_ms=7_000, rqueue=1))
+    assert run.series(process="web").unread_ns == 7 * 10**9
 
 
 def test_an_unwell_socket_is_one_sample_and_0_afterwards() -> None:
