@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nettop.errors import NettopError
 from nettop.feed import BETWEEN_S, Grouping, Sort
 from nettop.hosts import merge
+from nettop.hosts.events import EventsOfAll
 from nettop.hosts.link import Link
 from nettop.hosts.order import merged
 from nettop.hosts.remote import RemoteFeed
 from nettop.model.cost import Cost
-from nettop.model.events import ALL_TYPES, Closed, Event, EventMemory, EventType
 from nettop.model.hosts import ASKED, LOST, SILENT, HostState
-from nettop.model.types import HOST_COOKIES, Detail, Group, Histogram, Model, Point, Proc, Row
+from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row
 from nettop.sample import Sample
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class _MadeOf(NamedTuple):
         )
 
 
-class HostsFeed:
+class HostsFeed(EventsOfAll):
     """Rows, groups and distributions of the last ticks of all hosts that are live."""
 
     live = True
@@ -117,8 +117,7 @@ class HostsFeed:
         self._said: dict[str, str] = {}  # of a host, what was said last
         self._sort = sort or Sort()
         self._changed = threading.Condition()
-        self._feeds: list[RemoteFeed] = []
-        self._links: list[Link] = []
+        super().__init__()
         self._ticks = [0] * len(argv_of)  # that came of each
         self._used = [0] * len(argv_of)  # of these, by the last tick of all
         self._version = 0  # of all that a picture is made of
@@ -217,13 +216,6 @@ class HostsFeed:
             out.append(replace(state, model=feed.latest()) if state.live else state)
         return out
 
-    def _live(self) -> list[tuple[int, RemoteFeed]]:
-        return [
-            (i, self._feeds[i])
-            for i, link in enumerate(self._links)
-            if link.live and self._feeds[i].latest() is not None
-        ]
-
     @contextmanager
     def one_tick(self) -> Iterator[Model | None]:
         with ExitStack() as stack:
@@ -263,11 +255,6 @@ class HostsFeed:
         self._rows = made_of, found
         return found
 
-    def _placed(self, place: int, row: Row) -> Row:
-        row.above = merge.above(place)
-        row.host = self._links[place].name
-        return row
-
     def rows_all(
         self, *, with_detail: bool = True, everything: bool = False
     ) -> Iterator[tuple[Row, Detail | None]]:
@@ -282,20 +269,6 @@ class HostsFeed:
     def packed_all(self, *, everything: bool = False) -> None:
         """Each row has a host, which the helper writes none of."""
         return None
-
-    def _of(self, cookie: int) -> tuple[int, RemoteFeed, int] | None:
-        """The place of a host, its feed, and the cookie there."""
-        number, own = divmod(cookie, HOST_COOKIES)
-        if not 0 < number <= len(self._feeds) or not self._links[number - 1].live:
-            return None
-        return number - 1, self._feeds[number - 1], own
-
-    def _split(self, cookies: Sequence[int]) -> list[tuple[int, RemoteFeed, list[int]]]:
-        by_place: dict[int, list[int]] = {}
-        for cookie in cookies:
-            number, own = divmod(cookie, HOST_COOKIES)
-            by_place.setdefault(number - 1, []).append(own)
-        return [(i, feed, by_place[i]) for i, feed in self._live() if i in by_place]
 
     def position(self, cookie: int) -> int | None:
         found = self._of(cookie)
@@ -360,75 +333,7 @@ class HostsFeed:
             return None
         return merge.group_of(f"{sum(p.sockets for p in parts)} sockets", parts)
 
-    # --- events and distributions ---
-
-    def events(
-        self, cookies: Sequence[int], *, most: int, types: Collection[EventType] = ALL_TYPES
-    ) -> list[Event]:
-        asked = self._split(cookies) if cookies else [(i, feed, []) for i, feed in self._live()]
-        parts = [(i, feed.events(own, most=most, types=types)) for i, feed, own in asked]
-        return self._newest([self._here(i, event) for i, some in parts for event in some])[:most]
-
-    def _here(self, place: int, event: Event) -> Event:
-        """Its age against this host's clock: so long before the tick here as it was there."""
-        model, merged_model = self._feeds[place].latest(), self.latest()
-        assert model is not None
-        assert merged_model is not None
-        shift = merged_model.mono_ns - model.mono_ns
-        cookie = event.cookie + merge.above(place) if event.cookie else 0
-        return event._replace(at_ns=event.at_ns + shift, cookie=cookie)
-
-    @staticmethod
-    def _newest(events: list[Event]) -> list[Event]:
-        return sorted(events, key=lambda event: -event.at_ns)
-
-    def tick_events(
-        self, most: int, *, everything: bool = False
-    ) -> tuple[Sequence[Event], Mapping[EventType, int]]:
-        out: list[Event] = []
-        beyond: dict[EventType, int] = {}
-        for place, feed in self._live():
-            some, more = feed.tick_events(most, everything=everything)
-            out += [self._here(place, event) for event in some]
-            for kind, n in more.items():
-                beyond[kind] = beyond.get(kind, 0) + n
-        return self._newest(out)[:most], beyond
-
-    def host_events(
-        self, name: str, most: int, *, everything: bool = False
-    ) -> tuple[Sequence[Event], Mapping[EventType, int]]:
-        """As tick_events, of one host and by its own clock."""
-        place = next(i for i, link in enumerate(self._links) if link.name == name)
-        return self._feeds[place].tick_events(most, everything=everything)
-
-    def events_memory(self, cookies: Sequence[int]) -> EventMemory | None:
-        parts = self._split(cookies)
-        if len(parts) != 1:
-            return None
-        _, feed, own = parts[0]
-        memory = feed.events_memory(own)
-        model, here = feed.latest(), self.latest()
-        if memory is None or model is None or here is None:
-            return None
-        shift = here.mono_ns - model.mono_ns
-        gap_ns = memory.gap_ns
-        return memory._replace(
-            since_ns=memory.since_ns + shift, gap_ns=None if gap_ns is None else gap_ns + shift
-        )
-
-    def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
-        if cookies:
-            parts = [(i, f.closed(own, most=most)) for i, f, own in self._split(cookies)]
-        else:
-            parts = [(i, f.closed((), most=most)) for i, f in self._live()]
-        out = [self._closed_here(i, closed) for i, some in parts for closed in some]
-        return sorted(out, key=lambda closed: -closed.event.at_ns)[:most]
-
-    def _closed_here(self, place: int, closed: Closed) -> Closed:
-        event = self._here(place, closed.event)
-        shift = event.at_ns - closed.event.at_ns
-        born_ns = None if closed.born_ns is None else closed.born_ns + shift
-        return closed._replace(event=event, born_ns=born_ns)
+    # --- distributions, and what single hosts are asked for ---
 
     def ask_whole_of(self, place: int) -> None:
         """That host sends a tick soon that replay can begin with."""
