@@ -12,7 +12,7 @@ from nettop.errors import EXIT_FAILURE, EXIT_OK, NettopError, UsageError
 from nettop.export.atomic import check_writable
 from nettop.export.formats import Format
 from nettop.export.snapshot import write_tick
-from nettop.hosts.feed import HostsFeed, HostTick
+from nettop.hosts.feed import FIRST_S, HostsFeed, HostTick
 from nettop.hosts.follow import Follower
 from nettop.options import Options
 from nettop.store.place import is_recording
@@ -32,6 +32,7 @@ class HostFile:
         """
         self.name, self.path = name, path
         self.ticks = 0
+        self.fault = ""  # why it could not be written any further
         self._limits = Limits(options.keep_s, options.max_bytes)
         self._filter = options.whole_filter or ""
         self._writer: RecordingWriter | None = None
@@ -41,10 +42,15 @@ class HostFile:
             raise NettopError(f"{path}: exists and is no recording; name another file")
 
     def take(self, tick: HostTick, feed: HostsFeed) -> None:
-        """
-        Raises:
-            NettopError: it cannot be written any further.
-        """
+        """A file that cannot be written any further ends with what it has."""
+        try:
+            self._take(tick, feed)
+        except NettopError as error:
+            self.fault = str(error)
+            say(f"{self.name}: not recorded any further: {error}")
+            self.close()
+
+    def _take(self, tick: HostTick, feed: HostsFeed) -> None:
         sample = tick.sample
         if self._writer is None or sample.seq == 1:  # a stream that begins, perhaps once more
             self.close()
@@ -91,23 +97,30 @@ def files_of(names: Sequence[str], options: Options) -> list[HostFile]:
 
 
 def run(feed: HostsFeed, files: Sequence[HostFile], options: Options) -> int:
-    """Records until the time is over or a signal comes.
+    """Records until the time is over or a signal comes, or no file can be written any further.
 
     Raises:
-        NettopError: in one line, when a file cannot be written any further; all are valid then.
+        NettopError: in one line.
     """
     most = options.iterations
     until_s = None if options.for_s is None else time.monotonic() + options.for_s
 
     def take(tick: HostTick) -> None:
         file = files[tick.place]
-        if most is None or file.ticks < most:
+        if not file.fault and (most is None or file.ticks < most):
             file.take(tick, feed)
 
+    began_s = time.monotonic()
+
     def done() -> bool:
-        if most is None or not any(file.ticks for file in files):
+        if all(file.fault for file in files):
+            return True
+        if most is None:
             return False
-        return all(f.ticks >= most or feed.is_out(i) for i, f in enumerate(files))
+        # Until one has answered, others that cannot be reached may still come.
+        if not any(f.ticks or f.fault for f in files) and time.monotonic() - began_s < FIRST_S:
+            return False
+        return all(f.fault or f.ticks >= most or feed.is_out(i) for i, f in enumerate(files))
 
     follower = Follower(feed, take)
     try:
@@ -120,6 +133,8 @@ def run(feed: HostsFeed, files: Sequence[HostFile], options: Options) -> int:
         for file in files:
             file.close()
         _say_what_there_is(feed, files)
+    if any(file.fault for file in files):
+        return EXIT_FAILURE
     return EXIT_OK if any(file.ticks for file in files) else EXIT_FAILURE
 
 
@@ -149,4 +164,4 @@ def _say_what_there_is(feed: HostsFeed, files: Sequence[HostFile]) -> None:
             say(f"{file.name}: {ticks}, {size}: nettop replay {file.path}")
         else:
             why = "none of its ticks was written" if host.live else "it has not answered"
-            say(f"{file.name}: nothing is recorded: {host.reason or why}")
+            say(f"{file.name}: nothing is recorded: {file.fault or host.reason or why}")

@@ -83,9 +83,9 @@ def look_at(feed: HostsFeed, options: WhyOptions) -> list[HostReport]:
         HostReport(
             state.name,
             one.look.report() if one.look.ticks else None,
-            "" if one.whole else state.reason or BROKE_OFF,
+            "" if one.whole else state.reason or feed.last_loss(place) or BROKE_OFF,
         )
-        for state, one in zip(states, looks, strict=True)
+        for place, (state, one) in enumerate(zip(states, looks, strict=True))
     ]
 
 

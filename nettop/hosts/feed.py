@@ -462,6 +462,10 @@ class HostsFeed(EventsOfAll):
         """That host cannot be reached now, or says nothing."""
         return self._links[place].state_name in (LOST, SILENT)
 
+    def last_loss(self, place: int) -> str:
+        """Why the stream of that host ended last, also where it has answered again since."""
+        return self._links[place].last_loss
+
     @property
     def answered(self) -> bool:
         """A tick has come, of whatever host."""

@@ -66,6 +66,7 @@ class Link:
         self._on_sample, self._on_change = on_sample, on_change
         self.tries, self.started = 0, False
         self._state, self._reason = ASKED, ""
+        self.last_loss = ""  # why its stream ended last; "": it never did
         self._again_at: float | None = None
         self._hello: Hello | None = None
         self._clock = HostClock()
@@ -177,6 +178,7 @@ class Link:
             self.tries += 1
             self._again_at = time.monotonic() + pause_s
             self._change(LOST, reason)
+            self.last_loss = self._reason
             with self._wake:
                 self._wake.wait_for(lambda: self._ended, pause_s)
             pause_s = min(pause_s * 2, MOST_PAUSE_S)

@@ -12,6 +12,7 @@ from nettop.hosts.feed import FIRST_S, HostsFeed, HostTick
 from nettop.hosts.follow import Follower
 from nettop.model.types import Model, Row
 from nettop.query.compile import Filter
+from nettop.text import units
 from nettop.text.clean import clean
 from nettop.watch import report
 from nettop.watch.command import EXIT_NOT_HELD, Watch, print_line, say_aside
@@ -48,6 +49,7 @@ class _HostWatch(Watch):
     name = ""
     begun_s: float | None = None  # its first tick, on the monotonic clock
     unseen: str | None = None  # why the condition cannot be seen there
+    gaps = 0  # times that its ticks broke off and came again
 
     def take(self, tick: HostTick) -> Standing | None:
         """What has held by this tick."""
@@ -55,6 +57,8 @@ class _HostWatch(Watch):
         now_s = time.monotonic()
         if self.begun_s is None:
             self.begun_s = now_s
+        elif tick.sample.seq == 1:
+            self.gaps += 1
         if tick.sample.seq == 1:
             self._hold.begin_again()
         try:
@@ -167,10 +171,18 @@ class HostsWatch:
                 say_aside(f"{host.name}: not looked at: {host.reason or 'it has not answered'}")
                 unseen += 1
                 continue
-            unseen += watch.unseen is not None
-            say_aside(f"{host.name}: {watch.result()}")
+            why = ""
+            if self._feed.is_out(place):
+                why = f"; it is not seen any more: {host.reason}"
+            elif watch.gaps:
+                times = units.counted(watch.gaps, "time")
+                why = f"; its ticks broke off {times}: {self._feed.last_loss(place)}"
+            unseen += watch.unseen is not None or bool(why)
+            say_aside(f"{host.name}: {watch.result()}{why}")
         if unseen:
             # Silence is not health.
             hosts = len(self._feed.hosts())
-            raise NettopError(f"the condition could not be seen on {unseen} of {hosts} hosts")
+            raise NettopError(
+                f"the condition could not be seen all the time on {unseen} of {hosts} hosts"
+            )
         return EXIT_NOT_HELD

@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -105,6 +106,15 @@ def scrape() -> tuple[float, int, bytes]:
     return time.perf_counter() - begin, len(raw), gzip.decompress(raw)
 
 
+def answers() -> bool:
+    """Its first tick is over."""
+    try:
+        scrape()
+    except urllib.error.URLError:
+        return False
+    return True
+
+
 def series_of(text: bytes) -> int:
     return sum(1 for line in text.splitlines() if line and not line.startswith(b"#"))
 
@@ -127,6 +137,8 @@ def scraped(began_s: float, most: int) -> bool:
 
 
 def measured(nettop: subprocess.Popen[bytes], seconds: float, most: int) -> None:
+    while not answers():
+        time.sleep(1)
     time.sleep(SETTLE_S)
     began_s = time.monotonic()
     over = 0

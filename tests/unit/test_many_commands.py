@@ -22,7 +22,7 @@ from nettop.errors import EXIT_NOT_KNOWN, NettopError, UsageError
 from nettop.findings.keys import HOSTS_KEYS, HOSTS_SCHEMA
 from nettop.hosts.feed import FIRST_S, HostsFeed, HostTick
 from nettop.hosts.follow import Follower
-from nettop.model.hosts import LIVE, LOST
+from nettop.model.hosts import LIVE, LOST, HostState
 from nettop.options import Options
 from nettop.sample import Sample
 from nettop.store.recording import Recording
@@ -88,6 +88,31 @@ def test_each_host_has_a_recording_of_its_own_and_goes_on_in_it(
     assert "c: nothing is recorded: no route?[2J" in said
 
 
+def test_a_file_that_cannot_be_written_is_the_end_of_its_host_alone(
+    streams: Streams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = Options(command="record", output=str(tmp_path / "rec.nettop"), iterations=4)
+    files = record_hosts.files_of(["full", "well"], options)
+    # Found by the first tick, not before: as a disk that is full by then.
+    (tmp_path / "rec-full.nettop").mkdir()
+    began = time.monotonic()
+    assert record_hosts.run(streams(full=samples(), well=samples()), files, options) == 1
+    assert time.monotonic() - began < FIRST_S
+    assert len([*Recording(tmp_path / "rec-well.nettop").samples()]) == 4
+    said = capsys.readouterr().err
+    assert said.count("full: not recorded any further: ") == 1
+    assert "full: nothing is recorded: cannot write" in said
+
+
+def test_a_number_of_ticks_ends_where_no_host_ever_answers(
+    streams: Streams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_hosts, "FIRST_S", 0.3)
+    options = Options(command="record", output=str(tmp_path / "rec.nettop"), iterations=4)
+    files = record_hosts.files_of(["a", "b"], options)
+    assert record_hosts.run(streams(a=[], b=[]), files, options) == 1
+
+
 def test_files_that_cannot_be_are_said_before_any_host_is_asked(tmp_path: Path) -> None:
     (tmp_path / "x-a.nettop").write_text("something else")
     options = Options(command="record", output=str(tmp_path / "x.nettop"))
@@ -110,7 +135,9 @@ def test_a_fault_of_this_end_ends_the_command_and_is_not_the_hosts(streams: Stre
     assert feed._links[0].live
 
 
-def test_why_says_of_each_host_what_it_says_of_its_recording(streams: Streams) -> None:
+def test_why_says_of_each_host_what_it_says_of_its_recording(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone = look_recording(parse_why([str(LATE_READER)], {}))
     options = parse_why(["--for", f"{alone.seconds:.0f}"], {})
     reports = why_hosts.look_at(streams(a=samples(), b=[], c=samples()[:3]), options)
@@ -120,6 +147,11 @@ def test_why_says_of_each_host_what_it_says_of_its_recording(streams: Streams) -
     assert [f.worst.verdict for f in a.report.findings] == [f.worst.verdict for f in alone.findings]
     assert (a.reason, b.report, b.reason) == ("", None, "no route?[2J")
     assert (c.report.ticks, c.reason) == (3, "no route?[2J")
+    again = streams(a=[*samples()[:3], *samples()[:2]])
+    monkeypatch.setattr(again._links[0], "last_loss", "Broken pipe")
+    monkeypatch.setattr(type(again), "is_out", lambda *_: True)
+    monkeypatch.setattr(type(again), "hosts", lambda _: [HostState("a", LIVE)])
+    assert [r.reason for r in why_hosts.look_at(again, options)] == ["Broken pipe"]
     text = why_hosts._written(reports, options)
     assert "b:\nnot looked at: no route?[2J\n" in text
     whole = json.loads(why_hosts._written(reports, replace(options, as_json=True)))
@@ -185,9 +217,24 @@ def test_watch_waits_no_longer_for_hosts_that_cannot_be_reached(streams: Streams
     options = parse_watch(["srtt > 1000s", "--within", "1"], {})
     watch = watch_hosts.HostsWatch(streams(options.poll.filter_text, a=[], b=[]), options, None)
     began = time.monotonic()
-    with pytest.raises(NettopError, match="could not be seen on 2 of 2 hosts"):
+    with pytest.raises(NettopError, match="seen all the time on 2 of 2 hosts"):
         watch.run()
     assert time.monotonic() - began < FIRST_S
+
+
+def test_watch_takes_no_gap_for_health(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = parse_watch(["srtt > 1000s", "--within", "1"], {})
+    feed = streams(options.poll.filter_text, flaps=samples() * 3, ends=samples()[:3])
+    feed._links[0].last_loss = "Broken pipe"
+    watch = watch_hosts.HostsWatch(feed, options, None)
+    monkeypatch.setattr(watch, "_is_over", lambda: True)
+    with pytest.raises(NettopError, match="seen all the time on 2 of 2 hosts"):
+        watch.run()
+    said = capsys.readouterr().err
+    assert "; its ticks broke off 2 times: Broken pipe\n" in said
+    assert "; it is not seen any more: no route?[2J\n" in said
 
 
 def test_watch_says_of_each_host_why_it_did_not_hold(
@@ -197,7 +244,7 @@ def test_watch_says_of_each_host_why_it_did_not_hold(
     feed = streams(options.poll.filter_text, a=samples(), b=[])
     watch = watch_hosts.HostsWatch(feed, options, None)
     monkeypatch.setattr(watch, "_is_over", lambda: True)
-    with pytest.raises(NettopError, match="could not be seen on 1 of 2 hosts"):
+    with pytest.raises(NettopError, match="seen all the time on 1 of 2 hosts"):
         watch.run()
     said = capsys.readouterr().err
     assert "a: did not hold within 1s: no socket matched in" in said
