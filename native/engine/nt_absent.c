@@ -33,7 +33,7 @@ void nt_final(struct nt_engine *e, uint64_t cookie, uint64_t bytes_acked, uint64
 
 	if (i == NT_NONE)
 		return;
-	struct nt_rec *rec = nt_rec_at(&e->table, i);
+	struct nt_rec room, *rec = nt_rec_take(&e->table, i, &room);
 
 	if (!(rec->flags & NT_F_INFO) || rec->flags & NT_F_MISSED ||
 	    bytes_acked < rec->bytes_acked || bytes_received < rec->bytes_received)
@@ -43,11 +43,12 @@ void nt_final(struct nt_engine *e, uint64_t cookie, uint64_t bytes_acked, uint64
 	rec->tx_bytes_per_s = (float)(bytes_acked - rec->bytes_acked);
 	rec->rx_bytes_per_s = (float)(bytes_received - rec->bytes_received);
 	rec->retrans_per_s = (float)(uint32_t)(total_retrans - rec->total_retrans);
+	if (nt_rec_put(&e->table, i, rec)) /* without memory it is as if nothing had come */
+		e->table.mark[i] &= (uint8_t)~NT_M_FINAL;
 }
 
-void nt_last_rates(struct nt_engine *e, uint32_t i)
+void nt_last_rates(struct nt_engine *e, uint32_t i, struct nt_rec *rec)
 {
-	struct nt_rec *rec = nt_rec_at(&e->table, i);
 	float dt_s = (float)((double)(e->now_ns - rec->base_ns) / 1e9);
 	bool known = e->table.mark[i] & NT_M_FINAL && dt_s > 0;
 	float per_s = known ? 1 / dt_s : 0;
@@ -65,17 +66,18 @@ void nt_last_rates(struct nt_engine *e, uint32_t i)
 void nt_sweep_close(struct nt_engine *e)
 {
 	struct nt_proc proc;
+	struct nt_rec room;
 
 	for (uint32_t i = 0; i < e->table.high; i++) {
 		if (!(e->table.mark[i] & NT_M_LIVE) || e->table.seen[i] == e->sweep)
 			continue;
-		struct nt_rec *rec = nt_rec_at(&e->table, i);
+		struct nt_rec *rec = nt_rec_take(&e->table, i, &room);
 
 		bool unlisted = may_be_unlisted(e, i, rec);
 
 		/* A dump is no snapshot: it may miss a live socket once. */
 		if (unlisted ? e->sweep - e->table.seen[i] >= UNLISTED_SWEEPS : ++rec->miss >= 2) {
-			nt_plane_drop(e, rec);
+			nt_plane_drop(e, i);
 			nt_table_remove(&e->table, i);
 			e->totals.closed += !unlisted;
 			continue;
@@ -83,7 +85,7 @@ void nt_sweep_close(struct nt_engine *e)
 		if (rec->miss == 1 && !unlisted && rec->inode && e->procs)
 			nt_procs_gone(e->procs, rec->inode);
 		rec->flags |= NT_F_MISSED;
-		nt_last_rates(e, i);
+		nt_last_rates(e, i, rec);
 		if (e->table.mark[i] & NT_M_MATCH) {
 			struct nt_filter_view fv = nt_view_of(e, rec, NULL, &proc);
 
@@ -91,6 +93,8 @@ void nt_sweep_close(struct nt_engine *e)
 			if (nt_keys_add(&e->next, nt_key_of(e, i, &fv)))
 				nt_fail(e, rec->netns, rec->proto, 0, ENOMEM);
 		}
+		if (nt_rec_put(&e->table, i, rec))
+			nt_fail(e, rec->netns, rec->proto, 0, ENOMEM);
 	}
 	struct nt_details swap = e->front;
 

@@ -40,7 +40,8 @@ static uint32_t queued_bytes(const struct nt_rec *r)
 
 static void put(struct nt_engine *e, uint32_t at, struct nt_candidate *ret)
 {
-	const struct nt_rec *r = nt_rec_at(&e->table, at);
+	struct nt_rec room;
+	const struct nt_rec *r = nt_rec_read(&e->table, at, &room);
 	const struct nt_plane *p = nt_rec_plane(e, r);
 	const struct nt_dropped *dropped = nt_dropped_of(e, r->cookie);
 	const struct nt_detail *d = nt_rec_detail(e, r);
@@ -102,12 +103,15 @@ int nt_candidates(struct nt_engine *e, struct nt_candidate *ret, uint32_t max)
 {
 	uint32_t n = 0, cap = 0;
 	struct place *places = NULL;
+	struct nt_rec room;
 
 	pthread_mutex_lock(&e->lock);
 	for (uint32_t i = 0; i < e->table.high; i++) {
-		if (!(e->table.mark[i] & NT_M_LIVE))
+		/* At rest nothing waits to be sent; what was dropped here may be of any socket. */
+		if (!(e->table.mark[i] & NT_M_LIVE) ||
+		    (nt_rec_rests(&e->table, i) && !e->n_dropped))
 			continue;
-		const struct nt_rec *r = nt_rec_at(&e->table, i);
+		const struct nt_rec *r = nt_rec_read(&e->table, i, &room);
 
 		/* What holds in this interval alone may be a verdict in the next. */
 		if (!((r->verdicts | r->verdict_past[0]) & ~(1U << NT_V_CWND)) &&
@@ -149,16 +153,16 @@ static void each_read(struct nt_engine *e, uint64_t least_ns, uint32_t most,
 {
 	for (uint32_t i = 0, asked = 0; i < e->table.high && asked < most; i++) {
 		struct nt_proc proc;
+		struct nt_rec room;
 
 		if (!(e->table.mark[i] & NT_M_LIVE))
 			continue;
-		const struct nt_rec *r = nt_rec_at(&e->table, i);
-		const struct nt_plane *p = nt_rec_plane(e, r);
+		const struct nt_plane *p = nt_plane_at(e, i);
 
 		if (!p || !p->wait.count || p->wait.p99_ns < least_ns)
 			continue;
 		asked++;
-		nt_owner_of(e, r, &proc);
+		nt_owner_of(e, nt_rec_read(&e->table, i, &room), &proc);
 		if (proc.owner == NT_OWNER_PROC && !proc.more)
 			each(p, proc.pid, arg);
 	}
@@ -240,13 +244,20 @@ int nt_causes(struct nt_engine *e, const struct nt_cause *v, uint32_t n, const u
 	return 0;
 }
 
+const struct nt_cause *nt_cause_of(const struct nt_engine *e, uint64_t cookie)
+{
+	struct nt_cause key = { .cookie = cookie };
+
+	if (!e->n_causes)
+		return NULL;
+	return bsearch(&key, e->causes, e->n_causes, sizeof(key), by_cookie);
+}
+
 void nt_take_cause(struct nt_engine *e, const struct nt_rec *rec, struct nt_facts *f)
 {
-	struct nt_cause key = { .cookie = rec->cookie };
 	struct nt_proc proc;
 
-	if (e->n_causes)
-		f->cause = bsearch(&key, e->causes, e->n_causes, sizeof(key), by_cookie);
+	f->cause = nt_cause_of(e, rec->cookie);
 	if (!e->n_late || !f->plane || !f->plane->wait.count ||
 	    f->plane->wait.p99_ns < e->config.wait_ms[0] * 1000000ULL)
 		return;

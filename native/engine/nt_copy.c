@@ -34,17 +34,26 @@ static bool own(void *at, size_t n)
 	return own_part(at, n, n);
 }
 
+static bool own_cells(struct nt_cells *c)
+{
+	bool whole = own(&c->slabs, c->n_slabs * sizeof(*c->slabs));
+
+	if (!c->slabs)
+		c->n_slabs = 0;
+	for (uint32_t i = 0; i < c->n_slabs; i++)
+		whole &= own(&c->slabs[i], NT_SLAB_CELLS * c->size);
+	return whole;
+}
+
 static bool own_table(struct nt_table *t)
 {
 	bool whole = own(&t->index, (t->index_mask + 1UL) * sizeof(*t->index));
 
 	whole &= own(&t->seen, t->side_cap * sizeof(*t->seen));
 	whole &= own(&t->mark, t->side_cap * sizeof(*t->mark));
-	whole &= own(&t->slabs, t->slab_count * sizeof(*t->slabs));
-	if (!t->slabs)
-		t->slab_count = 0;
-	for (uint32_t i = 0; i < t->slab_count; i++)
-		whole &= own(&t->slabs[i], NT_SLAB_RECORDS * sizeof(*t->slabs[i]));
+	whole &= own(&t->place, t->side_cap * sizeof(*t->place));
+	whole &= own_cells(&t->records);
+	whole &= own_cells(&t->rests);
 	return whole;
 }
 

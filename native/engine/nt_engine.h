@@ -12,10 +12,11 @@
 #include "nt_api.h"
 #include "nt_filter.h"
 #include "nt_parse.h"
+#include "nt_rest.h"
 #include "nt_wire.h"
 
 #define NT_SLAB_BITS 10
-#define NT_SLAB_RECORDS (1U << NT_SLAB_BITS)
+#define NT_SLAB_CELLS (1U << NT_SLAB_BITS)
 #define NT_NONE UINT32_MAX
 /* As the kernel has it while nothing was measured. */
 #define NT_MIN_RTT_UNKNOWN UINT32_MAX
@@ -48,18 +49,29 @@ enum {
 	NT_M_FINAL = 16, /* it closed: its rates hold what was moved, until the sweep divides it */
 };
 
-/* Records in slabs that never move, found by cookie through an open-addressing index. */
+/* Room for things of one size, which begin with a cookie, in slabs that never move. */
+struct nt_cells {
+	uint8_t **slabs;
+	uint32_t n_slabs, size;
+	uint32_t high;	    /* cells ever handed out */
+	uint32_t free_head; /* chain of freed cells through their first word; NT_NONE ends it */
+};
+
+/* nt_table.place[] of a socket at rest: | number of its nt_rest; else that of its nt_rec. */
+#define NT_PLACE_REST 0x80000000U
+
+/* Records, found by cookie through an open-addressing index; those at rest are kept small. */
 struct nt_table {
-	struct nt_rec **slabs;
-	uint32_t slab_count;
+	struct nt_cells records, rests;
+	uint32_t *place; /* by record number; of a freed one the next free one, NT_NONE ends it */
 	uint32_t *index; /* 1 + record number; 0 empty */
 	uint32_t index_mask;
 	uint32_t live;
 	uint32_t high;	    /* records ever handed out */
-	uint32_t free_head; /* chain of freed records through nt_rec.plane; NT_NONE ends it */
+	uint32_t free_head; /* chain of freed record numbers */
 	uint32_t *seen;	    /* number of the sweep that last saw the record */
 	uint8_t *mark;
-	uint32_t side_cap; /* allocated entries of seen and mark */
+	uint32_t side_cap; /* allocated entries of place, seen and mark */
 };
 
 /* One line of the order: a key that grows downwards, ties broken by the record number. */
@@ -210,11 +222,6 @@ static inline uint64_t nt_clock_ns(clockid_t clock)
 	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
 }
 
-static inline struct nt_rec *nt_rec_at(const struct nt_table *t, uint32_t i)
-{
-	return &t->slabs[i >> NT_SLAB_BITS][i & (NT_SLAB_RECORDS - 1)];
-}
-
 /* A record's *_ms hold the low word, which goes round after 49 days: their differences count. */
 static inline uint64_t nt_ms_of(const struct nt_engine *e, uint64_t now_ns)
 {
@@ -228,8 +235,22 @@ uint32_t nt_table_find(const struct nt_table *t, uint64_t cookie); /* NT_NONE: n
 /* Asks the caches for the index slot, and later for the record, of a cookie. */
 void nt_table_prefetch_index(const struct nt_table *t, uint64_t cookie);
 void nt_table_prefetch_record(const struct nt_table *t, uint64_t cookie);
-/* The record of a cookie, made (zeroed, *fresh set) if it is new; NT_NONE when memory ends. */
+/* The number of a cookie's record, made (zeroed, *fresh set) if new; NT_NONE when memory ends. */
 uint32_t nt_table_upsert(struct nt_table *t, uint64_t cookie, bool *fresh);
+bool nt_rec_rests(const struct nt_table *t, uint32_t i);
+/* A live record to read: itself, or in *room if the socket is at rest. */
+const struct nt_rec *nt_rec_read(const struct nt_table *t, uint32_t i, struct nt_rec *room);
+/* A live record to change, then to put back: until then the table may have it as it was. */
+struct nt_rec *nt_rec_take(const struct nt_table *t, uint32_t i, struct nt_rec *room);
+/* Puts back what nt_rec_take() gave. -ENOMEM: it stays as it was before it was taken. */
+int nt_rec_put(struct nt_table *t, uint32_t i, const struct nt_rec *rec);
+/* ... and lets the socket rest if it does. */
+int nt_rec_rest(struct nt_table *t, uint32_t i, const struct nt_rec *rec);
+/* ... of which nt_still() was true. */
+int nt_rec_put_still(struct nt_table *t, uint32_t i, const struct nt_rec *rec);
+/* Members of a live record, wherever it is. */
+uint32_t nt_rec_inode(const struct nt_table *t, uint32_t i);
+uint32_t *nt_rec_plane_slot(const struct nt_table *t, uint32_t i);
 void nt_table_remove(struct nt_table *t, uint32_t i);
 
 /* nt_apply.c */
@@ -262,7 +283,7 @@ void nt_detail_fill(struct nt_detail *d, const struct nt_diag_view *v);
 void nt_final(struct nt_engine *e, uint64_t cookie, uint64_t bytes_acked, uint64_t bytes_received,
 	      uint32_t total_retrans);
 /* What a socket without tcp_info moved since the sweep before: its last rates, or none. */
-void nt_last_rates(struct nt_engine *e, uint32_t i);
+void nt_last_rates(struct nt_engine *e, uint32_t i, struct nt_rec *rec);
 void nt_sweep_close(struct nt_engine *e);
 
 /* nt_rows.c; the lock is held. */
@@ -327,10 +348,24 @@ void nt_roll_loss(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh, 
 void nt_roll_limited(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh, uint32_t now_ms,
 		     const struct nt_facts *facts);
 
+/* nt_still.c */
+/*
+ * Whether a connection that rested did nothing since, by a message whose state and queues the
+ * record has already: all that the rules could say of it is what they said before.
+ */
+bool nt_still(const struct nt_engine *e, const struct nt_rec *rec, const struct nt_diag_view *v);
+/* ... then this alone changes, and the gauges; rolled: an interval ends. */
+void nt_stay(struct nt_rec *rec, bool rolled, uint64_t now_ns, uint32_t now_ms);
+/* The windows, of which nothing is in: as the functions above and below would leave them. */
+void nt_stay_limited(struct nt_rec *rec, uint32_t now_ms); /* nt_limits.c */
+void nt_stay_loss(struct nt_rec *rec, uint32_t now_ms);	   /* nt_loss.c */
+
 /* What of the program's own settings holds data back at this moment. */
 void nt_note_limits(const struct nt_rec *rec, const struct nt_diag_view *v, struct nt_facts *facts);
 
 /* nt_cause.c; the lock is held. */
+/* That was found for a socket; NULL: none. */
+const struct nt_cause *nt_cause_of(const struct nt_engine *e, uint64_t cookie);
 void nt_take_cause(struct nt_engine *e, const struct nt_rec *rec, struct nt_facts *facts);
 
 /* nt_unread.c */

@@ -253,10 +253,13 @@ static int medians(struct nt_engine *e, struct grouper *gr)
 	if (!rtts)
 		return -ENOMEM;
 	for (uint32_t j = 0; j < e->order.n; j++) {
-		const struct nt_rec *rec = nt_rec_at(&e->table, e->order.v[j].rec);
+		if (gr->of[j] == NT_NONE)
+			continue;
+		struct nt_rec room;
+		const struct nt_rec *rec = nt_rec_read(&e->table, e->order.v[j].rec, &room);
 		struct sums *s = &gr->v[gr->of[j]];
 
-		if (gr->of[j] != NT_NONE && rec->flags & NT_F_INFO && rec->rtt_us)
+		if (rec->flags & NT_F_INFO && rec->rtt_us)
 			rtts[s->first + s->n_rtt++] = rec->rtt_us;
 	}
 	for (uint32_t i = 0; i < gr->n; i++)
@@ -277,12 +280,15 @@ int nt_groups(struct nt_engine *e, int grouping, struct nt_group *ret, uint32_t 
 	if (!gr.v || !gr.index || !gr.of)
 		err = -ENOMEM;
 	for (uint32_t j = 0; !err && j < e->order.n; j++) {
-		const struct nt_rec *rec = nt_rec_at(&e->table, e->order.v[j].rec);
+		uint32_t i = e->order.v[j].rec;
 		struct nt_group key;
+		struct nt_rec room;
 
 		gr.of[j] = NT_NONE;
-		if (!rec->cookie)
+		if (!(e->table.mark[i] & NT_M_LIVE))
 			continue;
+		const struct nt_rec *rec = nt_rec_read(&e->table, i, &room);
+
 		key_of(e, grouping, rec, &key);
 		struct sums *s = find(&gr, &key);
 
@@ -311,18 +317,21 @@ int nt_group_members(struct nt_engine *e, int grouping, uint64_t of, uint64_t *c
 		     uint32_t max)
 {
 	struct nt_group key, other;
+	struct nt_rec room;
 	uint32_t n = 0;
 
 	pthread_mutex_lock(&e->lock);
 	uint32_t i = nt_table_find(&e->table, of);
 
 	if (i != NT_NONE)
-		key_of(e, grouping, nt_rec_at(&e->table, i), &key);
+		key_of(e, grouping, nt_rec_read(&e->table, i, &room), &key);
 	for (uint32_t j = 0; i != NT_NONE && j < e->order.n && n < max; j++) {
-		const struct nt_rec *rec = nt_rec_at(&e->table, e->order.v[j].rec);
+		uint32_t at = e->order.v[j].rec;
 
-		if (!rec->cookie)
+		if (!(e->table.mark[at] & NT_M_LIVE))
 			continue;
+		const struct nt_rec *rec = nt_rec_read(&e->table, at, &room);
+
 		key_of(e, grouping, rec, &other);
 		if (same(&key, &other))
 			cookies[n++] = rec->cookie;
@@ -345,7 +354,8 @@ int nt_sum(struct nt_engine *e, const uint64_t *cookies, uint32_t n, struct nt_g
 
 		if (i == NT_NONE)
 			continue;
-		const struct nt_rec *rec = nt_rec_at(&e->table, i);
+		struct nt_rec room;
+		const struct nt_rec *rec = nt_rec_read(&e->table, i, &room);
 
 		add(e, &s, rec, rec->dport);
 		if (rec->flags & NT_F_INFO && rec->rtt_us)

@@ -166,3 +166,16 @@ void nt_roll_limited(struct nt_rec *rec, const struct nt_diag_view *v, bool fres
 	rec->lim_rwnd_ms = rwnd;
 	rec->lim_sndbuf_ms = sndbuf;
 }
+
+void nt_stay_limited(struct nt_rec *rec, uint32_t now_ms)
+{
+	uint32_t window = now_ms - rec->lim_at_ms;
+
+	if (window < LIMITED_WINDOW_MS)
+		return;
+	if (window < LIMITED_WINDOW_MAX_MS) {
+		rec->lim_idle_pct = 100;
+		rec->flags |= NT_F_LIMITED;
+	}
+	rec->lim_at_ms = now_ms;
+}

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* What was resent in the last seconds, less what the peer had already; what came out of order. */
-#include "nt_engine.h"
+#include "nt_rules.h"
 
 /* How often the base of the loss window moves on: the window spans one to two of these. */
 #define LOSS_STEP_MS 5000
-/* A network that duplicated so long ago may do so still. */
-#define NETWORK_DUPLICATES_S 300
 /* So many resent segments say enough in the younger half of the window. */
 #define LOSS_MANY 6
 /* A flow of fewer segments in its window, one at a time, on a path of this length, is thin. */
@@ -41,7 +39,7 @@ static bool network_duplicates(struct nt_rec *rec, uint32_t retrans, uint32_t ds
 	/* One too many may be a chance. */
 	if (dsacks > retrans + 1 || (reported > resent + 1 && (float)rec->rtt_us * 2e-6f < dt_s))
 		rec->loss_dups_s = now_s + 1;
-	return rec->loss_dups_s && now_s + 1 - rec->loss_dups_s < NETWORK_DUPLICATES_S;
+	return rec->loss_dups_s && now_s + 1 - rec->loss_dups_s < NT_NETWORK_DUPLICATES_S;
 }
 
 static float percent_of(uint32_t part, uint32_t whole)
@@ -183,4 +181,10 @@ void nt_roll_loss(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh, 
 		f->loss_retrans = all[1];
 		f->loss_pct = percent_of(all[1], segments);
 	}
+}
+
+void nt_stay_loss(struct nt_rec *rec, uint32_t now_ms)
+{
+	if (now_ms - rec->loss_at_ms >= LOSS_STEP_MS)
+		rec->loss_at_ms = now_ms;
 }

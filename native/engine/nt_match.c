@@ -155,7 +155,7 @@ bool nt_match_event(struct nt_engine *e, const struct nt_event *ev)
 	if (i != NT_NONE) {
 		if (!e->n_ops || e->table.mark[i] & NT_M_MATCH)
 			return true;
-		view = nt_view_of(e, nt_rec_at(&e->table, i), NULL, &proc);
+		view = nt_view_of(e, nt_rec_read(&e->table, i, &rec), NULL, &proc);
 	} else {
 		rec_of(ev, &rec);
 		if (!polled(&e->config, &rec))
@@ -176,6 +176,7 @@ void nt_rematch(struct nt_engine *e)
 {
 	struct nt_totals t = e->last;
 	struct nt_proc proc;
+	struct nt_rec room;
 
 	t.matched = t.unwell = t.watch = 0;
 	memset(t.who, 0, sizeof(t.who));
@@ -184,7 +185,7 @@ void nt_rematch(struct nt_engine *e)
 	for (uint32_t i = 0; i < e->table.high; i++) {
 		if (!(e->table.mark[i] & NT_M_LIVE))
 			continue;
-		struct nt_rec *rec = nt_rec_at(&e->table, i);
+		struct nt_rec *rec = nt_rec_take(&e->table, i, &room);
 		struct nt_filter_view fv = nt_view_of(e, rec, NULL, &proc);
 
 		if (nt_match(e, rec, &fv)) {
@@ -193,6 +194,7 @@ void nt_rematch(struct nt_engine *e)
 		} else {
 			e->table.mark[i] &= (uint8_t)~NT_M_MATCH;
 		}
+		nt_rec_put(&e->table, i, rec); /* a flag more or less: it rests as before */
 	}
 	nt_tally_close(e, &t);
 	e->last = t;
@@ -205,6 +207,7 @@ int nt_matching(struct nt_engine *e, const struct nt_op *ops, uint32_t n_ops, co
 	bool named = nt_filter_names_states(ops, n_ops);
 	bool owners = nt_filter_reads_proc(ops, n_ops);
 	struct nt_proc proc;
+	struct nt_rec room;
 	uint32_t n = 0;
 
 	if (err)
@@ -213,7 +216,7 @@ int nt_matching(struct nt_engine *e, const struct nt_op *ops, uint32_t n_ops, co
 	for (uint32_t i = 0; i < e->table.high; i++) {
 		if (!(e->table.mark[i] & NT_M_LIVE))
 			continue;
-		const struct nt_rec *rec = nt_rec_at(&e->table, i);
+		const struct nt_rec *rec = nt_rec_read(&e->table, i, &room);
 
 		if (n_ops) {
 			struct nt_filter_view fv = nt_view_of(e, rec, NULL, &proc);

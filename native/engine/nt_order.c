@@ -160,7 +160,7 @@ static struct nt_key unwell_key(const struct nt_rec *rec, uint32_t i)
 
 struct nt_key nt_key_of(struct nt_engine *e, uint32_t i, const struct nt_filter_view *view)
 {
-	const struct nt_rec *rec = nt_rec_at(&e->table, i);
+	const struct nt_rec *rec = view->rec;
 	struct nt_key k = { .rec = i };
 	double x;
 	bool known;
@@ -211,12 +211,13 @@ static struct nt_filter_view bare_view(struct nt_engine *e, const struct nt_rec 
 /* Keys of all matched records anew: the sort key or the filter changed between sweeps. */
 static int gather(struct nt_engine *e, struct nt_keys *to)
 {
+	struct nt_rec room;
 	int err = 0;
 
 	for (uint32_t i = 0; i < e->table.high; i++) {
 		if ((e->table.mark[i] & (NT_M_LIVE | NT_M_MATCH)) != (NT_M_LIVE | NT_M_MATCH))
 			continue;
-		struct nt_filter_view v = bare_view(e, nt_rec_at(&e->table, i));
+		struct nt_filter_view v = bare_view(e, nt_rec_read(&e->table, i, &room));
 
 		if (nt_keys_add(to, nt_key_of(e, i, &v)))
 			err = -ENOMEM;
@@ -314,13 +315,14 @@ int nt_window(struct nt_engine *e, uint32_t offset, uint32_t max, struct nt_row 
 int nt_sick(struct nt_engine *e, int matched, struct nt_sick *ret, uint32_t max)
 {
 	const uint8_t wanted = NT_M_LIVE | (matched ? NT_M_MATCH : 0);
+	struct nt_rec room;
 	uint32_t n = 0;
 
 	pthread_mutex_lock(&e->lock);
 	for (uint32_t i = 0; i < e->table.high; i++) {
-		if ((e->table.mark[i] & wanted) != wanted)
+		if ((e->table.mark[i] & wanted) != wanted || nt_rec_rests(&e->table, i))
 			continue;
-		const struct nt_rec *r = nt_rec_at(&e->table, i);
+		const struct nt_rec *r = nt_rec_read(&e->table, i, &room);
 
 		if (!(r->verdicts & ~(1U << NT_V_CWND)))
 			continue;
@@ -361,12 +363,13 @@ int nt_sick_pids(struct nt_engine *e, uint32_t *ret, uint32_t max)
 {
 	const uint16_t minor = 1U << NT_V_CWND;
 	uint32_t at[NT_LEVEL_UNWELL + 1][SICK_ASKED], found[NT_LEVEL_UNWELL + 1] = { 0 }, n = 0;
+	struct nt_rec room;
 
 	pthread_mutex_lock(&e->lock);
 	for (uint32_t i = 0; i < e->table.high; i++) {
-		if (!(e->table.mark[i] & NT_M_LIVE))
+		if (!(e->table.mark[i] & NT_M_LIVE) || nt_rec_rests(&e->table, i))
 			continue;
-		const struct nt_rec *r = nt_rec_at(&e->table, i);
+		const struct nt_rec *r = nt_rec_read(&e->table, i, &room);
 
 		/* What holds in this interval alone may be a verdict in the next. */
 		if ((r->level || r->verdict_past[0] & ~minor) && r->level <= NT_LEVEL_UNWELL &&
@@ -377,7 +380,7 @@ int nt_sick_pids(struct nt_engine *e, uint32_t *ret, uint32_t max)
 		for (uint32_t k = 0; k < found[level] && n < max; k++) {
 			struct nt_proc proc;
 
-			nt_owner_of(e, nt_rec_at(&e->table, at[level][k]), &proc);
+			nt_owner_of(e, nt_rec_read(&e->table, at[level][k], &room), &proc);
 			if (proc.owner == NT_OWNER_PROC && proc.pid && !has_pid(ret, n, proc.pid))
 				ret[n++] = proc.pid;
 		}
@@ -411,6 +414,7 @@ static bool has_choice(const struct nt_split_choice *v, uint32_t n, uint64_t coo
 int nt_split_wanted(struct nt_engine *e, struct nt_split_choice *ret, uint32_t n_first,
 		    uint32_t max)
 {
+	struct nt_rec room;
 	uint32_t n = 0;
 
 	pthread_mutex_lock(&e->lock);
@@ -418,12 +422,12 @@ int nt_split_wanted(struct nt_engine *e, struct nt_split_choice *ret, uint32_t n
 		uint32_t at = nt_table_find(&e->table, ret[i].cookie);
 
 		if (at != NT_NONE)
-			tell_reader(e, nt_rec_at(&e->table, at), &ret[n++]);
+			tell_reader(e, nt_rec_read(&e->table, at, &room), &ret[n++]);
 	}
 	for (uint32_t i = 0; i < e->table.high && n < max; i++) {
-		if (!(e->table.mark[i] & NT_M_LIVE))
+		if (!(e->table.mark[i] & NT_M_LIVE) || nt_rec_rests(&e->table, i))
 			continue;
-		const struct nt_rec *r = nt_rec_at(&e->table, i);
+		const struct nt_rec *r = nt_rec_read(&e->table, i, &room);
 
 		if ((r->verdicts | r->verdict_past[0]) & DECIDED_BY_SPLIT &&
 		    !has_choice(ret, n, r->cookie))

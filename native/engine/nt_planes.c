@@ -33,17 +33,24 @@ struct nt_plane *nt_plane_of(struct nt_engine *e, uint64_t cookie)
 
 	if (i == NT_NONE)
 		return NULL;
-	struct nt_rec *rec = nt_rec_at(&e->table, i);
+	uint32_t *plane = nt_rec_plane_slot(&e->table, i);
 
-	if (!rec->plane) {
+	if (!*plane) {
 		uint32_t slot = take_slot(&e->planes);
 
 		if (slot == NT_NONE)
 			return NULL;
 		memset(&e->planes.v[slot], 0, sizeof(e->planes.v[slot]));
-		rec->plane = slot + 1;
+		*plane = slot + 1;
 	}
-	return &e->planes.v[rec->plane - 1];
+	return &e->planes.v[*plane - 1];
+}
+
+const struct nt_plane *nt_plane_at(const struct nt_engine *e, uint32_t i)
+{
+	uint32_t plane = *nt_rec_plane_slot(&e->table, i);
+
+	return plane && plane <= e->planes.n ? &e->planes.v[plane - 1] : NULL;
 }
 
 const struct nt_plane *nt_rec_plane(const struct nt_engine *e, const struct nt_rec *rec)
@@ -51,19 +58,20 @@ const struct nt_plane *nt_rec_plane(const struct nt_engine *e, const struct nt_r
 	return rec->plane && rec->plane <= e->planes.n ? &e->planes.v[rec->plane - 1] : NULL;
 }
 
-void nt_plane_drop(struct nt_engine *e, struct nt_rec *rec)
+void nt_plane_drop(struct nt_engine *e, uint32_t i)
 {
 	struct nt_planes *p = &e->planes;
+	uint32_t *plane = nt_rec_plane_slot(&e->table, i);
 
-	if (!rec->plane || rec->plane > p->n)
+	if (!*plane || *plane > p->n)
 		return;
-	struct nt_plane *slot = &p->v[rec->plane - 1];
+	struct nt_plane *slot = &p->v[*plane - 1];
 
 	memset(slot, 0, sizeof(*slot));
 	slot->has = FREED;
 	slot->tx_sends = p->free_head;
-	p->free_head = rec->plane;
-	rec->plane = 0;
+	p->free_head = *plane;
+	*plane = 0;
 }
 
 void nt_planes_reset_wait(struct nt_engine *e)

@@ -9,8 +9,9 @@
 struct nt_plane *nt_plane_of(struct nt_engine *e, uint64_t cookie);
 /* It or NULL, never made. */
 const struct nt_plane *nt_rec_plane(const struct nt_engine *e, const struct nt_rec *rec);
+const struct nt_plane *nt_plane_at(const struct nt_engine *e, uint32_t i);
 /* Gives the slot of a record back; the record is about to go. */
-void nt_plane_drop(struct nt_engine *e, struct nt_rec *rec);
+void nt_plane_drop(struct nt_engine *e, uint32_t i);
 /* A new interval begins: what the wait plane said is void. */
 void nt_planes_reset_wait(struct nt_engine *e);
 void nt_planes_reset_tx(struct nt_engine *e);

@@ -72,7 +72,10 @@ void nt_fill_row(struct nt_engine *e, uint32_t i, struct nt_row *ret)
 {
 	const struct nt_plane *plane;
 
-	ret->rec = *nt_rec_at(&e->table, i);
+	const struct nt_rec *rec = nt_rec_read(&e->table, i, &ret->rec);
+
+	if (rec != &ret->rec)
+		ret->rec = *rec;
 	nt_owner_of(e, &ret->rec, &ret->proc);
 	plane = nt_rec_plane(e, &ret->rec);
 	if (plane)

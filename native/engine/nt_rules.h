@@ -5,6 +5,16 @@
 
 #include "nt_engine.h"
 
+/* A network that duplicated so long ago may do so still. */
+#define NT_NETWORK_DUPLICATES_S 300
+/* A route that changed is no news for the 300 s of min_rtt's window: the least of two steps is. */
+#define NT_RTT_STEP_MS 20000U
+#define NT_RTT_KEPT_MS (2 * NT_RTT_STEP_MS)
+/* What this host dropped is remembered for 10 s, and for as long as the kernel backs off. */
+#define NT_LOST_HERE_S 10
+#define NT_LOST_HERE_BACKOFF 7
+#define NT_LOST_HERE_MOST_S (NT_LOST_HERE_S + (1U << NT_LOST_HERE_BACKOFF))
+
 /* The conditions of one interval: value and threshold of each that holds. */
 struct nt_held {
 	uint16_t mask;

@@ -8,6 +8,7 @@
 #include "nt_engine.h"
 #include "nt_holders.h"
 #include "nt_planes.h"
+#include "nt_rules.h"
 
 #define CA_LOSS 4 /* TCP_CA_Loss */
 
@@ -164,7 +165,9 @@ static void note_lost_here(const struct nt_engine *e, struct nt_rec *rec, uint32
 	/* What an interval dropped and did not resend is resent in the next. */
 	uint32_t here = now + (resent ? rec->here_left : 0);
 	uint32_t left = now > resent ? now - resent : 0;
-	uint32_t lasts_s = 10 + (1U << (rec->backoff < 7 ? rec->backoff : 7));
+	uint32_t backoff = rec->backoff < NT_LOST_HERE_BACKOFF ? rec->backoff :
+								 NT_LOST_HERE_BACKOFF;
+	uint32_t lasts_s = NT_LOST_HERE_S + (1U << backoff);
 
 	rec->here_left = left < UINT8_MAX ? (uint8_t)left : UINT8_MAX;
 	if (here && (uint64_t)here * 2 >= resent)
@@ -210,6 +213,13 @@ static void count(struct nt_engine *e, const struct nt_rec *rec)
 	}
 }
 
+/* Only what rests is looked at more closely. */
+static bool may_rest(const struct nt_rec *rec)
+{
+	return !(rec->level | rec->verdicts) && rec->tx_bytes_per_s + rec->rx_bytes_per_s == 0 &&
+	       rec->flow_bytes_per_s == 0;
+}
+
 void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct nt_diag_view *v,
 	       bool lookup)
 {
@@ -219,6 +229,7 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	uint32_t low_ms = (uint32_t)now_ms;
 	struct nt_proc proc;
 	bool fresh = false;
+	int err;
 
 	if (!v->cookie) {
 		e->totals.malformed++;
@@ -240,7 +251,7 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 			nt_fail(e, netns, proto, 0, ENOMEM);
 		return;
 	}
-	struct nt_rec *rec = nt_rec_at(&e->table, i);
+	struct nt_rec room, *rec = nt_rec_take(&e->table, i, &room);
 
 	if (!lookup) {
 		if (e->table.seen[i] == e->sweep) {
@@ -249,8 +260,10 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		}
 		e->table.seen[i] = e->sweep;
 	}
-	if (fresh || rec->state != m->idiag_state || rec->sport != ntohs(m->id.idiag_sport) ||
-	    rec->dport != ntohs(m->id.idiag_dport)) {
+	bool other_ends = rec->state != m->idiag_state || rec->sport != ntohs(m->id.idiag_sport) ||
+			  rec->dport != ntohs(m->id.idiag_dport);
+
+	if (fresh || other_ends) {
 		rec->state_since_s = (uint32_t)(now_ms / 1000);
 		rec->state = m->idiag_state;
 		identify(rec, v);
@@ -290,10 +303,16 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	f.rolled = !fresh && !lookup && dt_ns >= (uint64_t)e->roll_ms * 1000000;
 	f.dt_s = (float)((double)dt_ns / 1e9);
 	f.has_info = proto == NT_PROTO_TCP && v->info_len >= 104 && rec->state != NT_TCP_LISTEN;
-	if (f.has_info) {
+	bool still = !fresh && !lookup && !other_ends && f.has_info && nt_rec_rests(&e->table, i) &&
+		     !(e->table.mark[i] & NT_M_FINAL) && nt_still(e, rec, v);
+
+	if (still) {
+		take_gauges(rec, v, &f);
+		nt_stay(rec, f.rolled, e->now_ns, low_ms);
+	} else if (f.has_info) {
 		/* A socket that connects once more is not the one that closed. */
 		if (e->table.mark[i] & NT_M_FINAL)
-			nt_last_rates(e, i);
+			nt_last_rates(e, i, rec);
 		rec->flags |= NT_F_INFO | NT_F_MOVED;
 		take_gauges(rec, v, &f);
 		/* A counter that went back is another connection: no rate from it. */
@@ -317,7 +336,7 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	} else {
 		/* Before TIME_WAIT it moved something; in it, nothing. */
 		if (f.rolled && rec->flags & NT_F_INFO)
-			nt_last_rates(e, i);
+			nt_last_rates(e, i, rec);
 		else if (f.rolled && proto == NT_PROTO_UDP && udp_rates(e, rec, f.dt_s))
 			rec->flags |= NT_F_RATES | NT_F_MOVED;
 		else if (f.rolled) {
@@ -326,10 +345,12 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		}
 		rec->flags &= ~(uint32_t)(NT_F_INFO | NT_F_OLDEST_UNREAD);
 	}
-	f.plane = nt_rec_plane(e, rec);
-	nt_take_unread(e, rec, v, &f);
-	update_drops(e, rec, v, fresh, &f);
-	if (f.rolled || fresh) {
+	if (!still) {
+		f.plane = nt_rec_plane(e, rec);
+		nt_take_unread(e, rec, v, &f);
+		update_drops(e, rec, v, fresh, &f);
+	}
+	if (!still && (f.rolled || fresh)) {
 		nt_take_cpu_wait(e, rec, &f);
 		nt_take_cause(e, rec, &f);
 		nt_judge(&e->config, rec, &f, now_ms);
@@ -341,22 +362,33 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 
 		if (d)
 			nt_detail_fill(d, v);
+		nt_rec_put(&e->table, i, rec);
 		return;
 	}
 	count(e, rec);
 	struct nt_filter_view fv = nt_view_of(e, rec, v, &proc);
 
-	if (!nt_match(e, rec, &fv)) {
-		e->table.mark[i] &= (uint8_t)~NT_M_MATCH;
-		return;
-	}
-	e->table.mark[i] |= NT_M_MATCH;
-	nt_tally(e, &e->totals, rec);
-	if (nt_keys_add(&e->next, nt_key_of(e, i, &fv)))
-		nt_fail(e, netns, proto, 0, ENOMEM);
-	struct nt_detail *d = nt_detail_new(e);
+	if (nt_match(e, rec, &fv)) {
+		e->table.mark[i] |= NT_M_MATCH;
+		nt_tally(e, &e->totals, rec);
+		if (nt_keys_add(&e->next, nt_key_of(e, i, &fv)))
+			nt_fail(e, netns, proto, 0, ENOMEM);
+		struct nt_detail *d = nt_detail_new(e);
 
-	rec->detail = d ? e->back.n : 0;
-	if (d)
-		nt_detail_fill(d, v);
+		rec->detail = d ? e->back.n : 0;
+		if (d)
+			nt_detail_fill(d, v);
+	} else {
+		e->table.mark[i] &= (uint8_t)~NT_M_MATCH;
+	}
+	if (still) {
+		err = nt_rec_put_still(&e->table, i, rec);
+	} else if (f.rolled && may_rest(rec)) {
+		nt_rest_forget(rec, now_ms);
+		err = nt_rec_rest(&e->table, i, rec);
+	} else {
+		err = nt_rec_put(&e->table, i, rec);
+	}
+	if (err)
+		nt_fail(e, netns, proto, 0, ENOMEM);
 }

@@ -128,8 +128,6 @@ static void hold_unanswered(const struct nt_rec *r, const struct nt_facts *f, st
 		h->spanning |= 1U << NT_V_RTO;
 }
 
-/* A route that changed is no news for the 300 s of min_rtt's window. */
-#define RTT_STEP_MS 20000U
 /* So long a slow exchange counts for those that follow now and then. */
 #define RTT_PRESENT_MS 5000U
 
@@ -140,8 +138,8 @@ static void note_rtt(struct nt_rec *r, bool high, uint32_t now_ms)
 
 	r->rtt_at_ms = now_ms;
 	r->rtt_high = (uint8_t)(high ? r->rtt_high + (r->rtt_high < 255) : 0);
-	if (!low[0] || age >= RTT_STEP_MS) {
-		low[1] = age < 2 * RTT_STEP_MS ? low[0] : 0;
+	if (!low[0] || age >= NT_RTT_STEP_MS) {
+		low[1] = age < NT_RTT_KEPT_MS ? low[0] : 0;
 		low[0] = r->rtt_us;
 		r->rtt_low_at_ms = now_ms;
 	} else if (r->rtt_us < low[0]) {

@@ -379,12 +379,14 @@ int nt_lookup(struct nt_engine *e, const uint64_t *cookies, uint32_t n)
 			if (j < n) {
 				pthread_mutex_lock(&e->lock);
 				uint32_t i = nt_table_find(&e->table, cookies[j]);
-				bool mine = i != NT_NONE &&
-					    nt_rec_at(&e->table, i)->netns == e->ns[k].netns &&
-					    nt_rec_at(&e->table, i)->proto != NT_PROTO_MPTCP;
+				struct nt_rec room;
+				const struct nt_rec *rec = i == NT_NONE ?
+								   NULL :
+								   nt_rec_read(&e->table, i, &room);
 
-				if (mine)
-					recs[m++] = *nt_rec_at(&e->table, i);
+				if (rec && rec->netns == e->ns[k].netns &&
+				    rec->proto != NT_PROTO_MPTCP)
+					recs[m++] = *rec;
 				pthread_mutex_unlock(&e->lock);
 			}
 			if (m == BATCH || (j == n && m)) {

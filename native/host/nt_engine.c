@@ -149,6 +149,14 @@ int nt_engine_set_filter(struct nt_engine *e, const struct nt_op *ops, uint32_t 
 	return 0;
 }
 
+static int load_rec(struct nt_table *t, uint32_t i, const struct nt_rec *rec)
+{
+	struct nt_rec room, *at = nt_rec_take(t, i, &room);
+
+	*at = *rec;
+	return nt_rec_put(t, i, at);
+}
+
 int nt_load(struct nt_engine *e, const struct nt_row *rows, const struct nt_detail *details,
 	    uint32_t n)
 {
@@ -175,14 +183,27 @@ int nt_load(struct nt_engine *e, const struct nt_row *rows, const struct nt_deta
 			ret = -EINVAL;
 			break;
 		}
-		struct nt_rec *rec = nt_rec_at(&e->table, i);
+		struct nt_rec room = rows[j].rec, *rec = &room;
 
-		*rec = rows[j].rec;
 		e->loaded[j] = rows[j].proc;
 		rec->loaded_proc = j + 1;
 		rec->detail = rec->plane = 0;
 		/* So that a name read from a file cannot point outside the table. */
 		rec->cong_id = 0;
+		if (details) {
+			e->front.v[j] = details[j];
+			e->front.v[j].cookie = rec->cookie;
+			rec->detail = j + 1;
+			struct nt_diag_view v = { .cong = details[j].cong,
+						  .cong_len = (uint32_t)strnlen(
+							  details[j].cong,
+							  sizeof(details[j].cong)) };
+
+			rec->cong_id = nt_cong_id(e, &v);
+		}
+		ret = load_rec(&e->table, i, rec);
+		if (ret)
+			break;
 		const struct nt_plane *known = &rows[j].plane;
 
 		if (known->has || known->wait.count) {
@@ -195,17 +216,6 @@ int nt_load(struct nt_engine *e, const struct nt_row *rows, const struct nt_deta
 					      NT_P_WAIT_OCTAVES | NT_P_TX_OCTAVES | NT_P_SPLIT |
 					      NT_P_UDP;
 			}
-		}
-		if (details) {
-			e->front.v[j] = details[j];
-			e->front.v[j].cookie = rec->cookie;
-			rec->detail = j + 1;
-			struct nt_diag_view v = { .cong = details[j].cong,
-						  .cong_len = (uint32_t)strnlen(
-							  details[j].cong,
-							  sizeof(details[j].cong)) };
-
-			rec->cong_id = nt_cong_id(e, &v);
 		}
 	}
 	e->n_loaded = n;
@@ -230,13 +240,14 @@ int nt_find(struct nt_engine *e, uint64_t cookie, struct nt_row *ret)
 
 int nt_detail_of(struct nt_engine *e, uint64_t cookie, struct nt_detail *ret)
 {
+	struct nt_rec room;
 	int found = 0;
 
 	pthread_mutex_lock(&e->lock);
 	uint32_t i = nt_table_find(&e->table, cookie);
 
 	if (i != NT_NONE) {
-		const struct nt_detail *d = nt_rec_detail(e, nt_rec_at(&e->table, i));
+		const struct nt_detail *d = nt_rec_detail(e, nt_rec_read(&e->table, i, &room));
 
 		if (d) {
 			*ret = *d;

@@ -154,6 +154,7 @@ static int begin(struct nt_engine *e, const struct nt_section *s, const uint8_t 
 static void find_owner(struct nt_engine *engine, struct nt_event *e)
 {
 	struct nt_proc proc;
+	struct nt_rec room;
 	uint32_t i;
 
 	if (e->flags & NT_EVF_OWNER || !e->cookie)
@@ -161,7 +162,7 @@ static void find_owner(struct nt_engine *engine, struct nt_event *e)
 	i = nt_table_find(&engine->table, e->cookie);
 	if (i == NT_NONE)
 		return;
-	nt_owner_of(engine, nt_rec_at(&engine->table, i), &proc);
+	nt_owner_of(engine, nt_rec_read(&engine->table, i, &room), &proc);
 	if (!proc.pid)
 		return;
 	e->pid = proc.pid;

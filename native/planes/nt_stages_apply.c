@@ -153,7 +153,8 @@ static bool fill_stage(const struct nt_tx_rec *now, const struct nt_tx_rec *last
 static uint32_t tx_bits(const struct nt_sends *s, const struct nt_engine *e, uint64_t cookie)
 {
 	uint32_t i = nt_table_find(&e->table, cookie);
-	bool udp = i != NT_NONE && nt_rec_at(&e->table, i)->proto == NT_PROTO_UDP;
+	struct nt_rec room;
+	bool udp = i != NT_NONE && nt_rec_read(&e->table, i, &room)->proto == NT_PROTO_UDP;
 
 	return NT_P_TX | (udp || s->head.method == NT_STAGES_TRACEPOINTS ? NT_P_TX_PATH : 0U);
 }

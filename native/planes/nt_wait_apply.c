@@ -11,21 +11,26 @@
 #define FORGET_EVERY 32 /* reads */
 #define BASES_MIN 1024
 
+static bool is_listener(const struct nt_rec *rec)
+{
+	return rec->proto == NT_PROTO_TCP && rec->state == NT_TCP_LISTEN;
+}
+
 /* Fine buckets of the sockets that pass the filter would not fit the kernel: octaves do. */
 int nt_wait_matched(struct nt_engine *e, uint64_t *octaves, struct nt_dist *dist)
 {
+	struct nt_rec room;
+
 	memset(octaves, 0, NT_OCTAVES * sizeof(*octaves));
 	memset(dist, 0, sizeof(*dist));
 	pthread_mutex_lock(&e->lock);
 	for (uint32_t i = 0; i < e->table.high; i++) {
 		if ((e->table.mark[i] & (NT_M_LIVE | NT_M_MATCH)) != (NT_M_LIVE | NT_M_MATCH))
 			continue;
-		const struct nt_rec *rec = nt_rec_at(&e->table, i);
-		const struct nt_plane *p = nt_rec_plane(e, rec);
+		const struct nt_plane *p = nt_plane_at(e, i);
 
 		/* A listener's are its connections' once more. */
-		if (!p || !p->wait.count ||
-		    (rec->proto == NT_PROTO_TCP && rec->state == NT_TCP_LISTEN))
+		if (!p || !p->wait.count || is_listener(nt_rec_read(&e->table, i, &room)))
 			continue;
 		for (uint32_t k = 0; k < NT_OCTAVES; k++)
 			octaves[k] += p->wait_octaves[k];
@@ -254,9 +259,10 @@ static void take_listeners(struct nt_waits *w, struct nt_engine *e)
 	for (uint32_t i = 0; i < e->table.high; i++) {
 		if (!(e->table.mark[i] & NT_M_LIVE))
 			continue;
-		struct nt_rec *rec = nt_rec_at(&e->table, i);
+		struct nt_rec room;
+		const struct nt_rec *rec = nt_rec_read(&e->table, i, &room);
 
-		if (rec->proto != NT_PROTO_TCP || rec->state != NT_TCP_LISTEN)
+		if (!is_listener(rec))
 			continue;
 		for (uint32_t k = 0; k < w->n_ports; k++) {
 			const struct nt_wait_early *port = &w->ports[k];
@@ -301,12 +307,13 @@ static void mark_untraced(struct nt_waits *w, struct nt_engine *e)
 	for (uint32_t i = 0; i < e->table.high; i++) {
 		if (!(e->table.mark[i] & NT_M_LIVE))
 			continue;
-		struct nt_rec *rec = nt_rec_at(&e->table, i);
+		struct nt_rec room, *rec = nt_rec_take(&e->table, i, &room);
 
 		if (mix(rec->cookie) >> 40 & ((1U << shift) - 1))
 			rec->flags |= NT_F_WAIT_UNTRACED;
 		else
 			rec->flags &= ~(uint32_t)NT_F_WAIT_UNTRACED;
+		nt_rec_put(&e->table, i, rec); /* a flag more or less: it rests as before */
 	}
 }
 

@@ -111,7 +111,8 @@ static void prune(struct nt_holders *h, const struct nt_engine *e)
 	for (uint32_t i = 0; i < e->table.high; i++) {
 		if (!(e->table.mark[i] & NT_M_LIVE))
 			continue;
-		const struct nt_holder *known = nt_holders_find(h, nt_rec_at(&e->table, i)->inode);
+		uint32_t inode = nt_rec_inode(&e->table, i);
+		const struct nt_holder *known = nt_holders_find(h, inode);
 
 		if (known && put(&kept, known)) {
 			nt_holders_deinit(&kept);
@@ -205,10 +206,9 @@ int nt_keep_owners(struct nt_engine *e, int all)
 
 	e->kept_generation = generation;
 	for (uint32_t i = 0; !err && i < e->table.high; i++) {
-		uint32_t inode = nt_rec_at(&e->table, i)->inode;
-
 		if (!(e->table.mark[i] & NT_M_LIVE))
 			continue;
+		uint32_t inode = nt_rec_inode(&e->table, i);
 		const struct nt_holder *known = changed ? NULL :
 							  nt_holders_find(&e->holders, inode);
 
@@ -252,12 +252,11 @@ int nt_numbers(struct nt_engine *e, int what, uint64_t *ret, uint32_t max)
 	uint64_t *v = malloc((e->table.live + 1UL) * sizeof(*v));
 
 	for (uint32_t i = 0; v && i < e->table.high && n < e->table.live; i++) {
-		const struct nt_rec *rec = nt_rec_at(&e->table, i);
-		uint64_t x;
-
 		if (!(e->table.mark[i] & NT_M_LIVE))
 			continue;
-		x = number_of(rec, what);
+		struct nt_rec room;
+		uint64_t x = number_of(nt_rec_read(&e->table, i, &room), what);
+
 		/* Neighbours are mostly alike. */
 		if (!n || x != last)
 			v[n++] = last = x;
