@@ -3,11 +3,14 @@
  * Which processes hold a socket, from /proc/PID/fd. Reading a descriptor costs microseconds, a
  * stat of the directory a fraction of one, so a process is read again only when the stat
  * changed. What a stat cannot show (a descriptor closed and another opened, a new name after
- * exec) is found by small slices of re-reading, sooner after a hint. What the directory does not
+ * exec) is found by small slices of re-reading, sooner after a hint. A process that changed
+ * nothing for a while is looked at in every fifth scan, and at once while a socket has no holder:
+ * so long a descriptor that it was handed may go unseen. What the directory does not
  * show (nt_more.c) is looked for in new processes, and in all while a socket has no holder.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -24,13 +27,14 @@ static const long PROCFS_MAGIC = 0x9fa0;
 static const char INIT_PIDNS[] = "pid:[4026531836]"; /* PROC_PID_INIT_INO */
 
 enum {
-	SLICE_NS = 200000,	/* re-reading per scan while nothing asks for it */
-	HINT_NS = 2000000,	/* while owners are being looked for */
-	OLD_NS = 5000000,	/* where the size of /proc/PID/fd says nothing (Linux < 6.2) */
-	ROUND_SCANS = 10,	/* scans in which every process should have had its turn */
-	PART_FDS = 64,		/* descriptors re-read at a time */
-	HINT_FDS = 512,		/* a larger process is re-read in parts, after a hint too */
-	HINT_RECENT_SCANS = 10, /* a process that changed so lately is looked at first */
+	SLICE_NS = 200000, /* re-reading per scan while nothing asks for it */
+	HINT_NS = 2000000, /* while owners are being looked for */
+	OLD_NS = 5000000,  /* where the size of /proc/PID/fd says nothing (Linux < 6.2) */
+	ROUND_SCANS = 10,  /* scans in which every process should have had its turn */
+	PART_FDS = 64,	   /* descriptors re-read at a time */
+	HINT_FDS = 512,	   /* a larger process is re-read in parts, after a hint too */
+	RECENT_SCANS = 10, /* a process that changed so lately is looked at first, and each time */
+	QUIET_SCANS = 5,   /* the others have their turn in so many scans */
 };
 
 static int by_pid(const void *a, const void *b)
@@ -137,7 +141,7 @@ static uint32_t slices(struct nt_procs *p, bool hinted)
 		if (t->more && t->deep_scan <= p->since)
 			done += nt_more_find(p, t) != 0;
 		if (!nt_task_has_fds(p, t) || t->read_scan > p->since || t->n_own > HINT_FDS ||
-		    p->scan - t->change_scan > HINT_RECENT_SCANS)
+		    p->scan - t->change_scan > RECENT_SCANS)
 			continue;
 		nt_task_read(p, t);
 		done++;
@@ -188,13 +192,38 @@ static uint32_t oldest_reading(const struct nt_procs *p)
 	return oldest;
 }
 
+/*
+ * How many threads there are, and the last number that one was given: while neither changes no
+ * process began or ended. 0: not known.
+ */
+static uint64_t count_threads(struct nt_procs *p)
+{
+	unsigned int all, last;
+	char line[128];
+	int fd = p->compares ? openat(p->root, "loadavg", O_RDONLY | O_CLOEXEC) : -1;
+	ssize_t n;
+
+	if (fd < 0)
+		return 0;
+	n = read(fd, line, sizeof(line) - 1);
+	close(fd);
+	line[n < 0 ? 0 : n] = 0;
+	if (sscanf(line, "%*s %*s %*s %*u/%u %u", &all, &last) != 2)
+		return 0;
+	return (uint64_t)all << 32 | last;
+}
+
 /* The pids of /proc, ascending; returns how many. */
 static int64_t list_pids(struct nt_procs *p)
 {
+	uint64_t threads = count_threads(p);
 	uint32_t n = 0, pid;
 	bool sorted = true;
 	long got;
 
+	if (threads && threads == p->threads)
+		return p->n_pid;
+	p->threads = 0;
 	if (lseek(p->root, 0, SEEK_SET) < 0)
 		return -errno;
 	while ((got = syscall(SYS_getdents64, p->root, p->buf, sizeof(p->buf))) > 0) {
@@ -221,6 +250,9 @@ static int64_t list_pids(struct nt_procs *p)
 		return -errno;
 	if (!sorted)
 		qsort(p->pid, n, sizeof(*p->pid), by_pid);
+	/* Counted before they were listed: who began meanwhile makes the next one list again. */
+	p->threads = threads;
+	p->n_pid = n;
 	return n;
 }
 
@@ -251,8 +283,29 @@ static bool own_numbers(struct nt_procs *p)
 	return nt_parse_u32(link, &pid) && pid == (uint32_t)getpid();
 }
 
+/* Nothing says that it changed, and it is not its turn in this scan. */
+static bool is_passed_over(struct nt_procs *p, const struct nt_task *t, bool hinted)
+{
+	if (hinted || !p->procfs || !p->sized || t->flags & (NT_TASK_RETRY | NT_TASK_YOUNG) ||
+	    p->scan - t->change_scan <= RECENT_SCANS || (p->scan + t->pid) % QUIET_SCANS == 0)
+		return false;
+	pthread_mutex_lock(&p->lock);
+	bool suspect = t->suspect;
+
+	pthread_mutex_unlock(&p->lock);
+	return !suspect;
+}
+
+/* What of it could not be looked into. */
+static void note_limits(const struct nt_task *t, struct nt_procs_stats *ret)
+{
+	ret->unlooked += nt_more_unlooked(t);
+	if (t->flags & NT_TASK_UNREADABLE && !ret->unreadable++)
+		ret->refused_pid = t->pid;
+}
+
 /* Takes over the new list of processes; what ended is dropped from the index. */
-static int merge(struct nt_procs *p, uint32_t n_pid, struct nt_procs_stats *ret)
+static int merge(struct nt_procs *p, uint32_t n_pid, bool hinted, struct nt_procs_stats *ret)
 {
 	struct nt_task **next = malloc((n_pid ? n_pid : 1) * sizeof(*next));
 	struct nt_task **old = p->task;
@@ -285,6 +338,11 @@ static int merge(struct nt_procs *p, uint32_t n_pid, struct nt_procs_stats *ret)
 			next[n++] = t;
 			continue;
 		}
+		if (same && is_passed_over(p, t, hinted)) {
+			note_limits(t, ret);
+			next[n++] = t;
+			continue;
+		}
 		bool young = !fresh && t->flags & NT_TASK_YOUNG;
 		if (young)
 			t->flags &= ~(uint32_t)NT_TASK_YOUNG;
@@ -309,10 +367,8 @@ static int merge(struct nt_procs *p, uint32_t n_pid, struct nt_procs_stats *ret)
 				err = more;
 			got |= more;
 		}
-		ret->unlooked += nt_more_unlooked(t);
+		note_limits(t, ret);
 		ret->rescanned += got != 0;
-		if (t->flags & NT_TASK_UNREADABLE && !ret->unreadable++)
-			ret->refused_pid = t->pid;
 		next[n++] = t;
 	}
 	while (o < n_old)
@@ -348,6 +404,7 @@ int nt_procs_scan(struct nt_procs *p, struct nt_procs_stats *ret)
 	int err;
 
 	pthread_mutex_lock(&p->scan_lock);
+	p->compares = own_numbers(p);
 	n_pid = list_pids(p);
 	if (n_pid < 0) {
 		pthread_mutex_unlock(&p->scan_lock);
@@ -356,7 +413,6 @@ int nt_procs_scan(struct nt_procs *p, struct nt_procs_stats *ret)
 	/* The own process has descriptors, so a size of 0 means that sizes are not reported. */
 	p->sized = fstatat(p->root, "self/fd", &self, 0) ? !p->procfs : self.st_size > 0;
 	whole = lists_all(p, (uint32_t)n_pid);
-	p->compares = own_numbers(p);
 	pthread_mutex_lock(&p->lock);
 	p->scan++;
 	if (nt_owners_begin(&p->owners, p->scan))
@@ -366,7 +422,7 @@ int nt_procs_scan(struct nt_procs *p, struct nt_procs_stats *ret)
 	p->hinted = false;
 	p->trust = p->reports;
 	pthread_mutex_unlock(&p->lock);
-	err = merge(p, (uint32_t)n_pid, &stats);
+	err = merge(p, (uint32_t)n_pid, hinted, &stats);
 	if (p->scan > 1 && p->n_task)
 		stats.rescanned += slices(p, hinted);
 

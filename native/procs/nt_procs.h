@@ -44,8 +44,9 @@ struct nt_procs {
 	uint32_t slice_pid; /* the slices continue at this process */
 	uint32_t part_pid;  /* and the parts of large processes at this one */
 	struct nt_pid *pid;
-	uint32_t max_pid;
-	bool compares; /* kcmp() takes the numbers that /proc has for threads */
+	uint32_t n_pid, max_pid;
+	uint64_t threads; /* as counted before they were listed; 0: not known */
+	bool compares;	  /* kcmp() takes the numbers that /proc has for threads */
 	struct nt_fd *fd;
 	uint32_t n_fd, max_fd;
 	char buf[NT_PROCS_BUF] __attribute__((aligned(8)));

@@ -192,6 +192,8 @@ static int64_t next_suspect(struct nt_procs *p, struct nt_task *t, uint32_t *i)
 	int64_t fd = -1;
 
 	pthread_mutex_lock(&p->lock);
+	if (!t->suspect)
+		*i = t->n_own;
 	while (*i < t->n_own && !(p->owners.sock[t->own[*i]].flags & NT_SOCK_SUSPECT))
 		(*i)++;
 	if (*i < t->n_own)

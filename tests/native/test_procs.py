@@ -437,6 +437,42 @@ def test_a_child_that_inherits_and_ends() -> None:
         assert [pid for pid, _ in table.owners(inode_of(sock))] == [os.getpid()]
 
 
+RECEIVER = """
+import os, socket, sys
+channel = socket.socket(fileno=int(sys.argv[1]))
+channel.send(b"ready")
+_, fds, _, _ = socket.recv_fds(channel, 1, 1)
+channel.send(b"taken")
+channel.recv(1)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").stat().st_size, reason="before Linux 6.2: no sizes")
+def test_what_a_quiet_process_is_handed_is_found_within_five_scans() -> None:
+    table = Table()
+    ours, theirs = socket.socketpair()
+    with socket.socket() as sock, ours:
+        child = subprocess.Popen(
+            [sys.executable, "-c", RECEIVER, str(theirs.fileno())], pass_fds=[theirs.fileno()]
+        )
+        theirs.close()
+        try:
+            assert ours.recv(5) == b"ready"
+            for _ in range(12):  # a process is quiet after ten scans without a change
+                table.scan()
+            socket.send_fds(ours, [b"x"], [sock.fileno()])
+            assert ours.recv(5) == b"taken"
+            for _ in range(5):
+                table.scan()
+            held = [pid for pid, _ in table.owners(inode_of(sock))]
+            assert held == sorted([os.getpid(), child.pid])
+        finally:
+            child.kill()
+            child.wait()
+        table.scan()  # that it ended is seen at once
+        assert [pid for pid, _ in table.owners(inode_of(sock))] == [os.getpid()]
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to become another user")
 def test_other_users_processes_are_counted_not_guessed() -> None:
     script = """
