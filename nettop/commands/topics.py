@@ -227,7 +227,9 @@ say which are on, how they read, why one is off and which command would enable i
 diag     Every socket with its tcp_info, by sock_diag, as ss reads it. Any user.
 
 procs    Which process holds a socket, from /proc. Sockets of other users' processes need root, or
-         CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.
+         CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH. The holder of a new socket is searched for at
+         once. A process that is handed a socket which has a holder already is found within five
+         ticks; before Linux 6.2, which does not count descriptors, it may take longer.
 
 wait     RX queue wait: from the moment data is readable as poll() has it to the moment its last
          byte was copied to the program. Root, or CAP_BPF and CAP_PERFMON. Two tracepoints time
