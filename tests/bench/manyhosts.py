@@ -1,12 +1,14 @@
 """Many hosts of which some are ill: whether the ticks of the others stay on time; bytes of a host.
 
   python -m tests.bench.manyhosts ill      50 hosts: 10 dead, one stopped, one behind a slow line
+  python -m tests.bench.manyhosts keys     how long a filter takes until rows of it are there
   python -m tests.bench.manyhosts bytes    one host of 1,000 and 10,000 sockets, top rows and all
 
 Root, sshd, tc. Hosts are nettops on this machine, each a stream of its own. `ill` says for those
 that are well how late their ticks came, against one interval after the one before: first while
 none is stopped, then while one is. The slow line has 256 kbit/s and a queue of at most 100 ms, by
-tbf between two network namespaces.
+tbf between two network namespaces, and holds each chunk HELD_S in each direction besides, so that a
+round trip takes 200 ms.
 """
 
 from __future__ import annotations
@@ -24,15 +26,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from nettop.hosts.feed import HostsFeed, HostTick
 from nettop.model.hosts import LIVE
+from nettop.query.compile import compile_filter
 from tests.bench.harness import load
 
 WELL, REFUSED, MUTE = 38, 5, 5
 STREAM = [sys.executable, "-m", "nettop", "stream", "--control", "-d", "1", "--no-bpf"]
+HELD_S = 0.1
+DELAYED = [sys.executable, "-m", "tests.bench.delayed", str(HELD_S)]
 FAR, NEAR, PORT = "10.99.0.2", "10.99.0.1", 7777
 UP_S, LOOK_S = 90.0, 20.0
+FILTERS = 20
 
 
 @contextmanager
@@ -69,6 +76,7 @@ def slow_line() -> Iterator[list[str]]:
             yield [
                 *enter, near, "ssh", "-T", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
                 "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
+                "-o", f"ProxyCommand={shlex.join([*DELAYED, '%h', '%p'])}",
                 "-i", f"{folder}/user", "-p", str(PORT), FAR, shlex.join(STREAM),
             ]  # fmt: skip
         finally:
@@ -153,6 +161,37 @@ def ill() -> None:
             feed.close()
 
 
+def keys() -> None:
+    """From the key that ends a filter to the tick whose rows it chose, less the wait for a tick."""
+    with slow_line() as over_slow_line:
+        for name, argv in (("at hand", STREAM), ("behind the slow line", over_slow_line)):
+            feed = HostsFeed({"host": argv}, delay_s=1.0, top=500)
+            wanted, came = [""], threading.Event()
+
+            def took(tick: HostTick, wanted: list[str] = wanted, came: Any = came) -> None:
+                chosen = tick.sample.facts.chosen
+                if chosen is not None and chosen.filter_text == wanted[0]:
+                    came.set()
+
+            feed.on_tick = took
+            took_s: list[float] = []
+            feed.begin()
+            try:
+                feed.wait(lambda feed=feed: feed.answered, time.monotonic() + UP_S)  # type: ignore[misc]
+                time.sleep(3)
+                for n in range(FILTERS):
+                    time.sleep(0.1 + n / FILTERS)  # at any time between two ticks
+                    came.clear()
+                    wanted[0] = f"port = :{7000 + n}"
+                    begin = time.monotonic()
+                    feed.set_filter(compile_filter(wanted[0], feed.names))
+                    took_s.append((time.monotonic() - begin) if came.wait(20) else 20.0)
+            finally:
+                feed.close()
+            low, middle, high = (f(took_s) * 1e3 for f in (min, median, max))
+            print(f"{name}: a filter is there after {middle:.0f} ms ({low:.0f} to {high:.0f})")
+
+
 def bytes_of_a_host() -> None:
     """Over 20 s, without the first tick, which is whole."""
     for sockets in (1000, 10_000):
@@ -178,4 +217,4 @@ def bytes_of_a_host() -> None:
 
 
 if __name__ == "__main__":
-    {"ill": ill, "bytes": bytes_of_a_host}[sys.argv[1]]()
+    {"ill": ill, "keys": keys, "bytes": bytes_of_a_host}[sys.argv[1]]()
