@@ -131,7 +131,7 @@ def running(folder: Path) -> Iterator[None]:
     started: list[subprocess.Popen[bytes]] = []
     (folder / "prometheus.yml").write_text(CONFIG % NETTOP)
     (folder / unit.RULES).write_text(unit.packaged(unit.RULES))
-    nettop = [sys.executable, "-m", "nettop", "serve", NETTOP, "--tx-sample", "5", "--by",
+    nettop = [sys.executable, "-m", "nettop", "serve", NETTOP, "--tx-sample", "5", "--path", "--by",
               "process,service,peer,container,netns"]  # fmt: skip
     prometheus = ["prometheus", f"--config.file={folder}/prometheus.yml",
                   f"--storage.tsdb.path={folder}/data", f"--web.listen-address={PROMETHEUS}",
