@@ -16,8 +16,8 @@ On each host `nettop stream` is started, by ssh -T -o BatchMode=yes with your co
 hosts, users and keys are those of ssh. No port is opened and nothing stays there: the stream ends
 with ssh. nettop has to be there and to be found; --remote 'sudo -n nettop' runs it as root, so that
 it has processes and the BPF planes. What begins another program than ssh has to pass on its
-standard input (docker exec -i). In a container nettop sees the sockets of its network namespace; the
-BPF planes need CAP_BPF and CAP_PERFMON there, and its processes alone can be named.
+standard input (docker exec -i). In a container nettop sees the sockets of its network namespace and
+names its own processes alone; the BPF planes need CAP_BPF and CAP_PERFMON there.
 
 Filter, sort key and --top are sent to the hosts, which send those rows alone, with the totals of
 all their sockets. HOST is a column, a sort key, a grouping and a name in filters: host = web-*, or
