@@ -34,6 +34,7 @@ enum {
 	NT_TCP_LISTEN = 10,
 	NT_TCP_NEW_SYN_RECV = 12
 };
+enum { NT_SOCK_STREAM = 1, NT_SOCK_DGRAM = 2 };
 enum { NT_MSG_PEEK = 2, NT_MSG_ERRQUEUE = 0x2000, NT_RCV_SHUTDOWN = 1 };
 enum { NT_SOCK_URGINLINE = 2 }; /* enum sock_flags */
 
@@ -95,6 +96,7 @@ struct sock {
 	u8 sk_shutdown;
 	struct socket *sk_socket; /* NULL until accept() */
 	u16 sk_protocol;
+	u16 sk_type;
 	int sk_err;
 	u32 sk_tsflags;
 	u8 sk_bpf_cb_flags; /* Linux 6.15 */

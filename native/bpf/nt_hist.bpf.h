@@ -7,32 +7,21 @@
 #include "nt_hist.h"
 
 /*
- * Bits above the lowest one: 0 for 0 and 1, 10 for 1024. A global function: the verifier looks at
- * its branches once, not in every turn of every loop that calls it.
+ * Bits above the lowest one: 0 for 0 and 1, 10 for 1024. Without branches, so that the verifier has
+ * no more paths to follow in the loops that use it, and without a call, which costs more.
  */
-__attribute__((noinline)) u32 nt_log2(u64 v)
+static __always_inline u32 nt_log2(u64 v)
 {
 	u32 lg = 0;
 
-	if (v >> 32) {
-		v >>= 32;
-		lg = 32;
-	}
-	if (v >> 16) {
-		v >>= 16;
-		lg += 16;
-	}
-	if (v >> 8) {
-		v >>= 8;
-		lg += 8;
-	}
-	if (v >> 4) {
-		v >>= 4;
-		lg += 4;
-	}
-	if (v >> 2) {
-		v >>= 2;
-		lg += 2;
+#pragma unroll
+	for (u32 bits = 32; bits >= 2; bits /= 2) {
+		u64 more = (0 - (v >> bits)) >> 63; /* 1 if there are any above these */
+
+		barrier_var(more);
+		more *= bits;
+		v >>= more;
+		lg += (u32)more;
 	}
 	return lg + (u32)(v >> 1);
 }

@@ -63,6 +63,11 @@ volatile __u32 sample_shift;
 volatile __u64 focus_bits[NT_FOCUS_BITS / 64];
 volatile __u64 attached_ns;
 
+/* Weak: set before loading, where the kernel has it. */
+const volatile bool has_cast;
+extern void *bpf_rdonly_cast(const void *, u32)
+__ksym __weak;
+
 static __always_inline struct nt_wait_cpu *this_cpu(void)
 {
 	u32 zero = 0;
@@ -87,14 +92,14 @@ static __always_inline void count_in_focus(u64 cookie, u32 bucket, u32 weight)
 		__sync_fetch_and_add(&fine->buckets[bucket], weight);
 }
 
-/* A take outside its socket's record; a global function: verified once, not in each turn of a loop. */
-__attribute__((noinline)) int nt_wait_sum(struct nt_wait_cpu *c, u64 cookie, u64 wait_ns,
-					  u32 weight, u32 fine)
+/* A take outside its socket's record. */
+static __always_inline void sum_up(struct nt_wait_cpu *c, u64 cookie, u64 wait_ns, u32 weight,
+				   u32 fine)
 {
 	u32 now = epoch, slot = now & 1;
 
-	if (!c || fine >= NT_FINE)
-		return 0;
+	if (fine >= NT_FINE)
+		return;
 	if (c->epoch[slot] != now) {
 		c->epoch[slot] = now;
 		c->max_ns[slot] = 0;
@@ -105,6 +110,14 @@ __attribute__((noinline)) int nt_wait_sum(struct nt_wait_cpu *c, u64 cookie, u64
 	c->sum_ns += wait_ns * weight;
 	c->buckets[fine] += weight;
 	count_in_focus(cookie, fine, weight);
+}
+
+/* The same as a global function: verified once, not in each turn of a loop. */
+__attribute__((noinline)) int nt_wait_sum(struct nt_wait_cpu *c, u64 cookie, u64 wait_ns,
+					  u32 weight, u32 fine)
+{
+	if (c)
+		sum_up(c, cookie, wait_ns, weight, fine);
 	return 0;
 }
 
@@ -119,9 +132,9 @@ static __always_inline void touch(struct nt_ws *s, u32 now)
 	}
 }
 
-/* One take: `weight` deliveries that waited this long. */
+/* One take: `weight` deliveries that waited this long. in_loop: one of several turns. */
 static __always_inline void sample(struct nt_ws *s, struct nt_wait_cpu *c, u64 wait_ns, u32 weight,
-				   bool bounded)
+				   bool bounded, bool in_loop)
 {
 	u32 now = epoch, slot = now & 1;
 	u32 lg = nt_log2(wait_ns), octave = nt_octave(lg), fine = nt_fine(wait_ns, lg);
@@ -137,7 +150,10 @@ static __always_inline void sample(struct nt_ws *s, struct nt_wait_cpu *c, u64 w
 		s->bounded += weight;
 		c->bounded += weight;
 	}
-	nt_wait_sum(c, s->cookie, wait_ns, weight, fine);
+	if (in_loop)
+		nt_wait_sum(c, s->cookie, wait_ns, weight, fine);
+	else
+		sum_up(c, s->cookie, wait_ns, weight, fine);
 }
 
 /* CoDel's question: whether all that was read lately had waited for long. */
@@ -161,6 +177,14 @@ static __always_inline bool is_inet(struct sock *sk)
 	u16 family = sk->__sk_common.skc_family;
 
 	return family == NT_AF_INET || family == NT_AF_INET6;
+}
+
+/* A socket that is known to be TCP's; the cast costs nothing, the helper is a call. */
+static __always_inline struct tcp_sock *tcp_of(struct sock *sk)
+{
+	if (has_cast)
+		return bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_sock));
+	return bpf_skc_to_tcp_sock(sk);
 }
 
 static __always_inline bool is_wanted(u32 netns)
@@ -224,10 +248,13 @@ static __always_inline int ready(struct sock *sk)
 {
 	if (!is_inet(sk))
 		return 0;
-	u16 proto = sk->sk_protocol;
+	u16 proto = sk->sk_protocol, type = sk->sk_type;
 
-	if ((proto != NT_IPPROTO_TCP && proto != NT_IPPROTO_UDP) ||
-	    sk->__sk_common.skc_state == NT_TCP_LISTEN)
+	/* A raw socket may have either number too. */
+	if (!(proto == NT_IPPROTO_TCP && type == NT_SOCK_STREAM) &&
+	    !(proto == NT_IPPROTO_UDP && type == NT_SOCK_DGRAM))
+		return 0;
+	if (sk->__sk_common.skc_state == NT_TCP_LISTEN)
 		return 0;
 	struct nt_wait_cpu *c = this_cpu();
 
@@ -237,7 +264,7 @@ static __always_inline int ready(struct sock *sk)
 	struct tcp_sock *tp = NULL;
 
 	if (proto == NT_IPPROTO_TCP) {
-		tp = bpf_skc_to_tcp_sock(sk);
+		tp = tcp_of(sk);
 		if (!tp)
 			return 0;
 	}
@@ -299,6 +326,31 @@ int BPF_PROG(wait_probe, struct sock *sk, struct sk_buff *skb)
 	return 0;
 }
 
+/* The oldest entry, if all of it was copied; false: it was not, or there is none. */
+static __always_inline bool take_tcp(struct nt_ws *s, struct nt_wait_cpu *c,
+				     struct nt_accept_key *port, u32 copied, u64 now, bool in_loop)
+{
+	u32 at = s->head % NT_RING, flags = s->flags;
+
+	if (!s->used || (s32)(copied - s->seq[at]) < 0)
+		return false;
+	u64 wait = now - s->at_ns[at];
+	u32 weight = s->merged[at] & (NT_EARLY - 1);
+
+	if (s->merged[at] & NT_EARLY)
+		nt_wait_early(port, c, wait, weight);
+
+	if (weight > 1 && (u64)s->span_us * 33000 > wait)
+		s->approx += weight;
+	sample(s, c, wait, weight, flags & NT_WS_SEEDED, in_loop);
+	note_standing(&s->above_ns, wait, now, false);
+	if (flags & NT_WS_SEEDED)
+		s->flags = flags & ~NT_WS_SEEDED;
+	s->head = (at + 1) % NT_RING;
+	s->used--;
+	return true;
+}
+
 SEC("tp_btf/tcp_rcv_space_adjust")
 int BPF_PROG(wait_tcp_taken, struct sock *sk)
 {
@@ -311,7 +363,7 @@ int BPF_PROG(wait_tcp_taken, struct sock *sk)
 
 	if (!s || !s->used)
 		return 0;
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct tcp_sock *tp = tcp_of(sk);
 
 	if (!tp)
 		return 0;
@@ -325,26 +377,12 @@ int BPF_PROG(wait_tcp_taken, struct sock *sk)
 		port.port = sk->__sk_common.skc_num;
 		port.family = sk->__sk_common.skc_family;
 	}
-
-	for (u32 i = 0; i < NT_RING; i++) {
-		u32 at = s->head % NT_RING;
-
-		if (!s->used || (s32)(copied - s->seq[at]) < 0)
+	/* Mostly one delivery was waiting: it takes no call. */
+	if (!take_tcp(s, c, &port, copied, now, false))
+		return 0;
+	for (u32 i = 1; i < NT_RING; i++)
+		if (!take_tcp(s, c, &port, copied, now, true))
 			break;
-		u64 wait = now - s->at_ns[at];
-		u32 weight = s->merged[at] & (NT_EARLY - 1);
-
-		if (s->merged[at] & NT_EARLY)
-			nt_wait_early(&port, c, wait, weight);
-
-		if (weight > 1 && (u64)s->span_us * 33000 > wait)
-			s->approx += weight;
-		sample(s, c, wait, weight, s->flags & NT_WS_SEEDED);
-		note_standing(&s->above_ns, wait, now, false);
-		s->flags &= ~NT_WS_SEEDED;
-		s->head = (at + 1) % NT_RING;
-		s->used--;
-	}
 	if (!s->used)
 		s->above_ns = 0;
 	return 0;
@@ -380,7 +418,8 @@ int BPF_PROG(wait_udp_taken, struct sock *sk, int ret, int flags)
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(wait_udp_sent, struct sock *sk, int ret, int flags)
 {
-	if (sk->sk_protocol != NT_IPPROTO_UDP || ret < 0 || !is_inet(sk))
+	if (sk->sk_protocol != NT_IPPROTO_UDP || ret < 0 || sk->sk_type != NT_SOCK_DGRAM ||
+	    !is_inet(sk))
 		return 0;
 	struct nt_wait_cpu *c = this_cpu();
 
