@@ -18,10 +18,8 @@ int BPF_PROG(stages_copy, struct sock *sk, struct msghdr *msg)
 
 	if (!m || !chosen(m))
 		return 0;
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-
-	if (!tp)
-		return 0;
+	/* Kernels that have this tracepoint have the cast, which is no call. */
+	struct tcp_sock *tp = bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_sock));
 	u64 now = bpf_ktime_get_ns(), left = msg->msg_iter.count;
 	u32 write_seq = tp->write_seq;
 	bool again = left == m->left && !(m->copied && m->had_room);

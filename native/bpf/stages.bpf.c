@@ -45,6 +45,10 @@ struct tcp_skb_cb {
 	u8 txstamp_ack : 2;
 };
 
+struct tcp_sock___clock {
+	u64 tcp_clock_cache; /* CLOCK_MONOTONIC, read for each segment that arrives */
+};
+
 struct iov_iter {
 	unsigned long count;
 };
@@ -149,15 +153,20 @@ static __always_inline bool chosen(const struct nt_tx_mark *m)
 	return n <= 1 || (m->sends + 1) % n == 0;
 }
 
-/* A global function: verified once, not at each of its calls. */
-__attribute__((noinline)) int nt_tx_put(struct nt_tx_stage *t, struct nt_tx_fine *f, u32 part,
-					u64 ns)
+/* Time of one stage. Stamps of two CPUs may have crossed while a place was taken again. */
+static __always_inline void put(struct nt_tx_rec *r, struct nt_tx_fine *f, u32 part, u64 from,
+				u64 to)
 {
+	if (to < from)
+		return;
+	u64 ns = to - from;
 	u32 now = epoch, slot = now & 1, lg = nt_log2(ns), octave = nt_octave(lg);
 	u32 bucket = nt_fine(ns, lg);
 
-	if (!t || part >= NT_PARTS || bucket >= NT_FINE || octave >= NT_OCTAVES)
-		return 0;
+	if (bucket >= NT_FINE || octave >= NT_OCTAVES)
+		return;
+	struct nt_tx_stage *t = &r->stages[part];
+
 	t->octaves[octave]++;
 	t->count++;
 	t->sum_ns += ns;
@@ -168,7 +177,7 @@ __attribute__((noinline)) int nt_tx_put(struct nt_tx_stage *t, struct nt_tx_fine
 	struct nt_tx_cpu *c = bpf_map_lookup_elem(&totals, &part);
 
 	if (!c)
-		return 0;
+		return;
 	c->sum_ns += ns;
 	c->buckets[bucket]++;
 	if (c->epoch[slot] != now) {
@@ -177,15 +186,27 @@ __attribute__((noinline)) int nt_tx_put(struct nt_tx_stage *t, struct nt_tx_fine
 	}
 	if (ns > c->max_ns[slot])
 		c->max_ns[slot] = ns;
-	return 0;
 }
 
-static __always_inline void put(struct nt_tx_rec *r, struct nt_tx_fine *f, u32 part, u64 from,
-				u64 to)
+/* All stages of a send, from its call (0: not known) to its ACK. A global function: verified once. */
+__attribute__((noinline)) int nt_tx_put_all(struct nt_tx_rec *r, struct nt_tx_fine *f,
+					    const struct nt_tx_pending *p, u64 acked_ns)
 {
-	/* Stamps of two CPUs may have crossed while a place was taken again. */
-	if (to >= from)
-		nt_tx_put(&r->stages[part], f, part, to - from);
+	if (!r || !p)
+		return 0;
+	if (p->call_ns) {
+		put(r, f, NT_PART_COPY, p->call_ns + p->sndbuf_ns, p->copied_ns);
+		if (p->sndbuf_ns)
+			put(r, f, NT_PART_SNDBUF, 0, p->sndbuf_ns);
+	}
+	if (p->sched_ns && !(p->dropped & NT_TX_DROPPED_TCP))
+		put(r, f, NT_PART_TCP, p->copied_ns, p->sched_ns);
+	if (p->sched_ns && p->first_ns && !(p->dropped & NT_TX_DROPPED_QDISC))
+		put(r, f, NT_PART_QDISC, p->sched_ns, p->first_ns);
+	if (p->last_ns)
+		put(r, f, NT_PART_ACK, p->last_ns, acked_ns);
+	put(r, f, NT_PART_TOTAL, p->call_ns ? p->call_ns : p->copied_ns, acked_ns);
+	return 0;
 }
 
 static __always_inline struct nt_tx_pending *find(struct nt_tx_sock *s, u32 tskey)
@@ -344,29 +365,30 @@ static __always_inline u32 give_up(struct nt_tx_sock *s, u32 nth, u32 merged)
 	return gone;
 }
 
-static __always_inline void acknowledged(struct nt_tx_sock *s, u32 tskey, struct nt_tx_counts *c)
+/* When the segment came whose ACK is looked at; TCP has read the clock for it. */
+static __always_inline u64 acked_at(struct sock *sk, u64 left_ns)
+{
+	u64 at_ns = 0;
+
+	if (bpf_core_field_exists(((struct tcp_sock___clock *)0)->tcp_clock_cache)) {
+		struct tcp_sock___clock *tp =
+			bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_sock___clock));
+
+		at_ns = tp->tcp_clock_cache;
+	}
+	return at_ns > left_ns ? at_ns : bpf_ktime_get_ns();
+}
+
+static __always_inline void acknowledged(struct nt_tx_sock *s, struct sock *sk, u32 tskey,
+					 struct nt_tx_counts *c)
 {
 	struct nt_tx_pending *p = find(s, tskey);
 	struct nt_tx_rec *r = &s->rec;
-	u64 now = bpf_ktime_get_ns();
 
 	if (!p)
 		return;
-	struct nt_tx_fine *f = fine_of(r->cookie);
-
 	touch(r);
-	if (p->call_ns) {
-		put(r, f, NT_PART_COPY, p->call_ns + p->sndbuf_ns, p->copied_ns);
-		if (p->sndbuf_ns)
-			put(r, f, NT_PART_SNDBUF, 0, p->sndbuf_ns);
-	}
-	if (p->sched_ns && !(p->dropped & NT_TX_DROPPED_TCP))
-		put(r, f, NT_PART_TCP, p->copied_ns, p->sched_ns);
-	if (p->sched_ns && p->first_ns && !(p->dropped & NT_TX_DROPPED_QDISC))
-		put(r, f, NT_PART_QDISC, p->sched_ns, p->first_ns);
-	if (p->last_ns)
-		put(r, f, NT_PART_ACK, p->last_ns, now);
-	put(r, f, NT_PART_TOTAL, p->call_ns ? p->call_ns : p->copied_ns, now);
+	nt_tx_put_all(r, fine_of(r->cookie), p, acked_at(sk, p->last_ns));
 	if (p->departures > 1) {
 		r->resent += p->departures - 1;
 		__sync_fetch_and_add(&c->resent, p->departures - 1);
@@ -377,7 +399,10 @@ static __always_inline void acknowledged(struct nt_tx_sock *s, u32 tskey, struct
 		__sync_fetch_and_add(&c->lost, gone);
 	r->done++;
 	__sync_fetch_and_add(&c->done, 1);
-	forget(s, tskey);
+	if (s->spilled)
+		forget(s, tskey);
+	else
+		p->copied_ns = 0;
 	if (r->sampled == r->done + r->merged + r->lost)
 		s->spilled = 0;
 }
@@ -454,7 +479,7 @@ int stages_ops(struct bpf_sock_ops *ops)
 	u32 tskey = info->tskey;
 
 	if (op == OP_ACK) {
-		acknowledged(s, tskey, c);
+		acknowledged(s, k->sk, tskey, c);
 		return 1;
 	}
 	if (op == OP_SND_HW) {
