@@ -414,12 +414,17 @@ int BPF_PROG(wait_udp_taken, struct sock *sk, int ret, int flags)
 	return taken_udp(sk, ret);
 }
 
-/* So many bytes, as one datagram or (UDP_SEGMENT) as several. */
-SEC("tp_btf/sock_send_length")
-int BPF_PROG(wait_udp_sent, struct sock *sk, int ret, int flags)
+/* With a datagram that was copied to the program; one that it peeked at is in the queue still. */
+SEC("fentry/skb_consume_udp")
+int BPF_PROG(wait_udp_consumed, struct sock *sk, struct sk_buff *skb, int len)
 {
-	if (sk->sk_protocol != NT_IPPROTO_UDP || ret < 0 || sk->sk_type != NT_SOCK_DGRAM ||
-	    !is_inet(sk))
+	return len < 0 || skb->next || !is_inet(sk) ? 0 : taken_udp(sk, len);
+}
+
+/* So many bytes, as one datagram or (UDP_SEGMENT) as several. */
+static __always_inline int sent_udp(struct sock *sk, s32 bytes)
+{
+	if (bytes < 0 || sk->sk_protocol != NT_IPPROTO_UDP || sk->sk_type != NT_SOCK_DGRAM)
 		return 0;
 	struct nt_wait_cpu *c = this_cpu();
 
@@ -430,17 +435,39 @@ int BPF_PROG(wait_udp_sent, struct sock *sk, int ret, int flags)
 
 	if (!s || !(s->flags & NT_WS_UDP))
 		return 0;
-	__sync_fetch_and_add(&s->tx_bytes, ret);
+	__sync_fetch_and_add(&s->tx_bytes, bytes);
 	__sync_fetch_and_add(&s->tx_datagrams, 1);
 	touch(s, epoch);
 	return 0;
 }
 
-/* With a datagram that was copied to the program; one that it peeked at is in the queue still. */
-SEC("fentry/skb_consume_udp")
-int BPF_PROG(wait_udp_consumed, struct sock *sk, struct sk_buff *skb, int len)
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(wait_udp_sent, struct sock *sk, int ret, int flags)
 {
-	return len < 0 || skb->next || !is_inet(sk) ? 0 : taken_udp(sk, len);
+	return sk->sk_protocol == NT_IPPROTO_UDP && is_inet(sk) ? sent_udp(sk, ret) : 0;
+}
+
+/*
+ * Instead of sock_recv_length and sock_send_length, which every message of TCP passes too, where
+ * functions can be followed: those that UDP alone has. That of IPv6 calls the other one to send to
+ * an address of IPv4.
+ */
+SEC("fexit/udp_sendmsg")
+int BPF_PROG(wait_udp_sent_4, struct sock *sk)
+{
+	u64 ret = 0;
+
+	if (sk->__sk_common.skc_family != NT_AF_INET || bpf_get_func_ret(ctx, &ret))
+		return 0;
+	return sent_udp(sk, (s32)ret);
+}
+
+SEC("fexit/udpv6_sendmsg")
+int BPF_PROG(wait_udp_sent_6, struct sock *sk)
+{
+	u64 ret = 0;
+
+	return bpf_get_func_ret(ctx, &ret) ? 0 : sent_udp(sk, (s32)ret);
 }
 
 #include "nt_wait_iter.bpf.h"

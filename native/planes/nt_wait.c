@@ -69,7 +69,14 @@ int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *
 #include "nt_bpf.h"
 #include "nt_wait_host.h"
 
-static int load(struct nt_wait *w, int method, int confined, bool with_kernel, bool with_split)
+/* Which programs are loaded beside those of the method. */
+struct parts {
+	bool functions; /* UDP's own, not the tracepoints that TCP passes too */
+	bool kernel;
+	bool split;
+};
+
+static int load(struct nt_wait *w, int method, int confined, struct parts with)
 {
 	bool exact = method == NT_WAIT_EXACT;
 
@@ -78,22 +85,76 @@ static int load(struct nt_wait *w, int method, int confined, bool with_kernel, b
 	if (!w->skel)
 		return -errno;
 	bpf_program__set_autoload(w->skel->progs.wait_ready, exact);
-	bpf_program__set_autoload(w->skel->progs.wait_udp_taken, exact);
-	bpf_program__set_autoload(w->skel->progs.wait_udp_sent, exact);
+	bpf_program__set_autoload(w->skel->progs.wait_udp_taken, exact && !with.functions);
+	bpf_program__set_autoload(w->skel->progs.wait_udp_sent, exact && !with.functions);
+	bpf_program__set_autoload(w->skel->progs.wait_udp_sent_4, exact && with.functions);
+	bpf_program__set_autoload(w->skel->progs.wait_udp_sent_6, exact && with.functions);
 	bpf_program__set_autoload(w->skel->progs.wait_readable, method == NT_WAIT_FENTRY);
-	bpf_program__set_autoload(w->skel->progs.wait_udp_consumed, method == NT_WAIT_FENTRY);
+	bpf_program__set_autoload(w->skel->progs.wait_udp_consumed,
+				  exact ? with.functions : method == NT_WAIT_FENTRY);
 	bpf_program__set_autoload(w->skel->progs.wait_probe, method == NT_WAIT_PROBE);
-	bpf_program__set_autoload(w->skel->progs.wait_kernel_tcp, with_kernel);
-	bpf_program__set_autoload(w->skel->progs.wait_kernel_udp, with_kernel);
-	bpf_program__set_autoload(w->skel->progs.split_ready, with_split);
-	bpf_program__set_autoload(w->skel->progs.split_tcp_taken, with_split);
-	bpf_program__set_autoload(w->skel->progs.split_udp_taken, with_split);
-	bpf_program__set_autoload(w->skel->progs.split_waking, with_split);
-	bpf_program__set_autoload(w->skel->progs.split_switch, with_split);
+	bpf_program__set_autoload(w->skel->progs.wait_kernel_tcp, with.kernel);
+	bpf_program__set_autoload(w->skel->progs.wait_kernel_udp, with.kernel);
+	bpf_program__set_autoload(w->skel->progs.split_ready, with.split);
+	bpf_program__set_autoload(w->skel->progs.split_tcp_taken, with.split);
+	bpf_program__set_autoload(w->skel->progs.split_udp_taken, with.split);
+	bpf_program__set_autoload(w->skel->progs.split_waking, with.split);
+	bpf_program__set_autoload(w->skel->progs.split_switch, with.split);
 	w->skel->bss->some_spaces = confined != 0;
 	/* bpf_rdonly_cast is older (Linux 6.2) than what exact waits need. */
 	w->skel->rodata->has_cast = exact;
 	return wait_bpf__load(w->skel);
+}
+
+static int attach(struct nt_wait *w)
+{
+	struct {
+		struct bpf_program *program;
+		struct bpf_link **link;
+	} parts[] = {
+		{ w->skel->progs.wait_ready, &w->skel->links.wait_ready },
+		{ w->skel->progs.wait_readable, &w->skel->links.wait_readable },
+		{ w->skel->progs.wait_udp_consumed, &w->skel->links.wait_udp_consumed },
+		{ w->skel->progs.wait_probe, &w->skel->links.wait_probe },
+		{ w->skel->progs.wait_tcp_taken, &w->skel->links.wait_tcp_taken },
+		{ w->skel->progs.wait_udp_taken, &w->skel->links.wait_udp_taken },
+		{ w->skel->progs.wait_udp_sent, &w->skel->links.wait_udp_sent },
+		{ w->skel->progs.wait_udp_sent_4, &w->skel->links.wait_udp_sent_4 },
+		{ w->skel->progs.wait_udp_sent_6, &w->skel->links.wait_udp_sent_6 },
+		{ w->skel->progs.wait_seed, &w->skel->links.wait_seed },
+		{ w->skel->progs.wait_kernel_tcp, &w->skel->links.wait_kernel_tcp },
+		{ w->skel->progs.wait_kernel_udp, &w->skel->links.wait_kernel_udp },
+	};
+	for (uint32_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+		if (!bpf_program__autoload(parts[i].program))
+			continue;
+		*parts[i].link = bpf_program__attach(parts[i].program);
+		if (!*parts[i].link)
+			return -errno;
+	}
+	return 0;
+}
+
+static int load_and_attach(struct nt_wait *w, int method, int confined, bool functions)
+{
+	int err = -ENOTSUP;
+
+	/*
+	 * What waits are spent on, and which sockets are the kernel's own, is no part of the wait: it
+	 * goes without.
+	 */
+	w->split_err = -ENOTSUP;
+	if (method == NT_WAIT_EXACT)
+		err = w->split_err = load(w, method, confined,
+					  (struct parts){ functions, true, true });
+	if (err && err != -EPERM && !functions)
+		err = load(w, method, confined, (struct parts){ .kernel = true });
+	if (err && err != -EPERM && !functions)
+		err = load(w, method, confined, (struct parts){ 0 });
+	if (err)
+		return err;
+	w->skel->bss->attached_ns = nt_ktime_ns();
+	return attach(w);
 }
 
 int nt_wait_open(int method, int confined, struct nt_wait **ret, char *why, uint32_t n_why)
@@ -111,45 +172,13 @@ int nt_wait_open(int method, int confined, struct nt_wait **ret, char *why, uint
 		w->cpus = calloc((size_t)w->n_cpus, sizeof(*w->cpus));
 	if (!w->cpus)
 		goto fail;
-	/*
-	 * What waits are spent on, and which sockets are the kernel's own, is no part of the wait: it
-	 * goes without.
-	 */
-	w->split_err = -ENOTSUP;
-	err = -ENOTSUP;
-	if (method == NT_WAIT_EXACT)
-		err = w->split_err = load(w, method, confined, true, true);
-	if (err && err != -EPERM)
-		err = load(w, method, confined, true, false);
-	if (err && err != -EPERM)
-		err = load(w, method, confined, false, false);
+	/* Asked first: a load that is refused takes as long as one that is not. */
+	if (method == NT_WAIT_EXACT && libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_TRACING, NULL) == 1)
+		err = load_and_attach(w, method, confined, true);
+	if (err)
+		err = load_and_attach(w, method, confined, false);
 	if (err)
 		goto fail;
-	w->skel->bss->attached_ns = nt_ktime_ns();
-	struct {
-		struct bpf_program *program;
-		struct bpf_link **link;
-	} parts[] = {
-		{ w->skel->progs.wait_ready, &w->skel->links.wait_ready },
-		{ w->skel->progs.wait_readable, &w->skel->links.wait_readable },
-		{ w->skel->progs.wait_udp_consumed, &w->skel->links.wait_udp_consumed },
-		{ w->skel->progs.wait_probe, &w->skel->links.wait_probe },
-		{ w->skel->progs.wait_tcp_taken, &w->skel->links.wait_tcp_taken },
-		{ w->skel->progs.wait_udp_taken, &w->skel->links.wait_udp_taken },
-		{ w->skel->progs.wait_udp_sent, &w->skel->links.wait_udp_sent },
-		{ w->skel->progs.wait_seed, &w->skel->links.wait_seed },
-		{ w->skel->progs.wait_kernel_tcp, &w->skel->links.wait_kernel_tcp },
-		{ w->skel->progs.wait_kernel_udp, &w->skel->links.wait_kernel_udp },
-	};
-	for (uint32_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
-		if (!bpf_program__autoload(parts[i].program))
-			continue;
-		*parts[i].link = bpf_program__attach(parts[i].program);
-		if (!*parts[i].link) {
-			err = -errno;
-			goto fail;
-		}
-	}
 	/* The iterator over socket storage is bound to its map. */
 	union bpf_iter_link_info info = { .map.map_fd =
 						  (uint32_t)bpf_map__fd(w->skel->maps.sockets) };

@@ -240,7 +240,9 @@ wait     RX queue wait: from the moment data is readable as poll() has it to the
          sockets on the screen; of others, and of all that a filter matches, the upper edge of an
          octave, at most twice too high and marked ~. A queue stands (standing) when for 100 ms or
          longer all that was read had waited 5 ms, and it was never empty. From Linux 6.3 on what
-         UDP sockets send and read is counted too: tx, rx, tx.dgrams/s, rx.dgrams/s. The tracepoints
+         UDP sockets send and read is counted too: tx, rx, tx.dgrams/s, rx.dgrams/s. Where programs
+         may follow functions (fentry), UDP's sends and reads are seen in its own, which TCP does
+         not pass; what a sockmap hands on to another UDP socket is then not seen. The tracepoints
          came with Linux 6.3. On older kernels, fentry on the surrounding functions gives the same
          numbers (except for sockets of kTLS, sockmap and the kernel's own); where that does not
          load, tcp_probe gives TCP alone, approximately. Cost: 704 bytes of kernel memory per traced

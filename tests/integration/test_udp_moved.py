@@ -86,6 +86,20 @@ def test_every_datagram_is_counted(space: str, feed: LiveFeed, udp: Ends) -> Non
     assert FIELDS["rx"].value(row_of(feed, late)) == 0, "nothing moved, which is known"
 
 
+def test_a_socket_of_ipv6_that_sends_to_ipv4_counts_once(
+    space: str, feed: LiveFeed, udp: Ends
+) -> None:
+    (both,) = inside(space, lambda: [socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)])
+    with both:
+        host, port = udp[1].getsockname()
+        feed.tick()
+        both.sendto(b"x" * 70, (f"::ffff:{host}", port))
+        assert udp[1].recv(100) == b"x" * 70
+        feed.tick()
+        assert (moved(feed, both).tx_datagrams, moved(feed, both).tx_bytes) == (1, 70)
+        assert (moved(feed, udp[1]).rx_datagrams, moved(feed, udp[1]).rx_bytes) == (1, 70)
+
+
 def test_what_is_only_looked_at_or_refused_is_not(feed: LiveFeed, udp: Ends) -> None:
     peer, late = udp
     late.setblocking(False)

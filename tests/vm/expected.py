@@ -51,6 +51,7 @@ KERNELS = {
 DIAG = {"test_ss_equality.py": "every_field or without_ss"}
 BRIEF = {
     "test_wait.py": "late_reader and 1-0.1",
+    "test_udp_moved.py": "is_counted or only_looked or once",
     "test_stages_harm.py": "remains and 9",
     "test_closed.py": "no_tick_saw",
 }

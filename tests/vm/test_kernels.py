@@ -64,6 +64,14 @@ def test_planes_work_or_say_why_not(told: Told, wanted: Expected) -> None:
         assert sources[plane]["state"] == "ok", sources[plane]
 
 
+def test_tcp_passes_no_program_of_udp(told: Told, wanted: Expected) -> None:
+    """Where functions can be followed, as on all of these. The kernel cuts names at 15 letters."""
+    loaded = set(fact(told, "planes.programs"))
+    if wanted.wait == EXACT:
+        assert {"wait_udp_consum", "wait_udp_sent_4", "wait_udp_sent_6"} <= loaded
+        assert not {"wait_udp_taken", "wait_udp_sent"} & loaded
+
+
 def test_known_answers(told: Told, wanted: Expected) -> None:
     """What of tests/integration holds here, within 10 % or 2 ms."""
     if wanted.only_sends:
