@@ -211,6 +211,13 @@ static __always_inline bool is_traced(struct nt_ws *s, struct sock *sk)
 static __always_inline struct nt_ws *traced(struct sock *sk, struct tcp_sock *tp,
 					    struct nt_wait_cpu *c)
 {
+	/* The cheapest look; a record of UDP would have to learn of it. */
+	if (tp && sample_shift) {
+		u64 known = (u64)sk->__sk_common.skc_cookie.counter;
+
+		if (known && !chosen(known))
+			return NULL;
+	}
 	struct nt_ws *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
 
 	if (s && is_traced(s, sk))
