@@ -5,10 +5,11 @@
 One-byte messages over loopback (oneway.c), ns per one-way message, each round all ways in turn:
 no tracing; the RX wait plane; that with its waits split, of this socket and of others; the same
 tracepoints with empty programs (empty.bpf.c); TX stages of every send, and of one in 32, of the
-selected socket; the same stamps with empty programs (empty_sends.bpf.c); classic SO_TIMESTAMPING
-with three stamps. And iperf3 over loopback: throughput with the RX wait plane to without. Budgets:
-RX wait at most 250 ns and 1.3 × the empty pair; stages 1:1 at most 1.5 × the empty programs and
-0.3 × SO_TIMESTAMPING; 1:32 at most 100 ns a send.
+selected socket; the same stamps with empty programs (empty_sends.bpf.c), and what a send passes
+without a stamp (empty_flag.bpf.c); classic SO_TIMESTAMPING with three stamps. And iperf3 over
+loopback: throughput with the RX wait plane to without. Budgets: RX wait at most 250 ns and 1.3 ×
+the empty pair; stages 1:1 at most 1.5 × the empty programs and 0.3 × SO_TIMESTAMPING; 1:32 at most
+100 ns a send.
 """
 
 from __future__ import annotations
@@ -161,6 +162,7 @@ def bench(quick: bool = False, full: bool = False) -> Iterator[Result]:
     if shutil.which("clang"):
         ways["empty pair"] = (empty("empty"), ())
         ways["empty stamps"] = (empty("empty_sends"), ())
+        ways["empty flag"] = (empty("empty_flag"), ())
     took: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, (around, options) in ways.items():
@@ -169,7 +171,7 @@ def bench(quick: bool = False, full: bool = False) -> Iterator[Result]:
     def over(name: str) -> list[float]:
         return [a - b for a, b in zip(took[name], took["nothing"], strict=True)]
 
-    def to(name: str, other: str, what: str, budget: float) -> Result:
+    def to(name: str, other: str, what: str, budget: float | None) -> Result:
         note = f"{other}: {median(over(other)):.0f} ns"
         return measured("tracing", what, ratios(over(name), over(other)), "x", budget, note)
 
@@ -183,6 +185,7 @@ def bench(quick: bool = False, full: bool = False) -> Iterator[Result]:
         yield measured("tracing", what, more, "ns", None, base)
     if "empty stamps" in took:
         yield to("stages 1:1", "empty stamps", "stages 1:1 to empty programs, same stamps", 1.5)
+        yield to("stages 1:32", "empty flag", "stages 1:32 to empty programs, no stamps", None)
     yield to("stages 1:1", "SO_TIMESTAMPING", "stages 1:1 to SO_TIMESTAMPING", 0.3)
     for name, budget in (("stages 1:1", None), ("stages 1:32", 100), ("SO_TIMESTAMPING", None)):
         yield measured("tracing", f"{name}, per send", over(name), "ns", budget, base)
