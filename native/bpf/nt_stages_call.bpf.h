@@ -4,6 +4,46 @@
 #define NT_STAGES_CALL_BPF_H
 
 /*
+ * Sockets whose next send is to be stamped while one in N is, at a hash of their cookies: others
+ * leave without a look-up. If another one takes a place, the send is not stamped, as its call was
+ * not seen, but one after it.
+ */
+#define NT_DUE_LOG2 12
+volatile __u64 due[1 << NT_DUE_LOG2];
+
+static __always_inline volatile __u64 *due_at(u64 cookie)
+{
+	return &due[(cookie * 0x9e3779b97f4a7c15ULL) >> (64 - NT_DUE_LOG2)];
+}
+
+/* Whether to stamp the send that has just been copied. */
+static __always_inline bool is_stamped(struct nt_tx_mark *m)
+{
+	u32 n = every, nth;
+
+	if (n <= 1 || !sees_calls) {
+		bool stamp = chosen(m);
+
+		m->sends++;
+		return stamp;
+	}
+	nth = m->sends % n;
+	if (nth + 1 == n) {
+		if (*due_at(m->cookie) != m->cookie) {
+			/* By chance, so that two that share a place do not take it in turn for ever. */
+			if (bpf_get_prandom_u32() & 1)
+				*due_at(m->cookie) = m->cookie;
+			return false;
+		}
+		*due_at(m->cookie) = 0;
+	} else if (nth + 2 == n) {
+		*due_at(m->cookie) = m->cookie;
+	}
+	m->sends++;
+	return nth + 1 == n;
+}
+
+/*
  * Every look of a send at the write queue. A call goes on if as much was queued since its last
  * look as it has less to copy; if that is nothing it slept for want of space. A call that may
  * not sleep ends instead, and the same bytes are then a new one. Where there was room, though, and
@@ -14,6 +54,10 @@ int BPF_PROG(stages_copy, struct sock *sk, struct msghdr *msg)
 {
 	if (!(sk->sk_bpf_cb_flags & SK_BPF_CB_TX))
 		return 0; /* the cheapest look: every send on this host comes here */
+	u64 cookie = (u64)sk->__sk_common.skc_cookie.counter;
+
+	if (every > 1 && *due_at(cookie) != cookie)
+		return 0;
 	struct nt_tx_mark *m = bpf_sk_storage_get(&marks, sk, 0, 0);
 
 	if (!m || !chosen(m))

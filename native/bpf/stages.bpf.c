@@ -67,6 +67,8 @@ __ksym __weak;
 
 /* The kernel stamps TCP sends; else tracepoints follow its segments. Set before loading. */
 const volatile bool by_stamps = true;
+/* With its calls: stages_copy is loaded. */
+const volatile bool sees_calls;
 
 /* Small, on every selected socket; the record comes with the first stamped send. */
 struct {
@@ -311,11 +313,9 @@ static __always_inline void sent(struct bpf_sock_ops *ops, struct bpf_sock *sk,
 {
 	struct bpf_sock_ops_kern *k = readable(ops);
 	struct nt_tx_pending p = { .call_ns = m->call_ns, .sndbuf_ns = m->sndbuf_ns };
-	bool stamp = chosen(m);
 
 	m->call_ns = m->sndbuf_ns = 0;
-	m->sends++;
-	if (!stamp)
+	if (!is_stamped(m))
 		return;
 	struct sk_buff *skb = k->skb;
 	struct skb_shared_info *info = bpf_rdonly_cast(

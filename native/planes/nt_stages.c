@@ -95,6 +95,7 @@ static int load(struct nt_stages *s, int method, bool with_copy)
 	if (!s->skel)
 		return -errno;
 	s->skel->rodata->by_stamps = stamps;
+	s->skel->rodata->sees_calls = stamps && with_copy;
 	bpf_program__set_autoload(s->skel->progs.stages_ops, stamps);
 	bpf_program__set_autoload(s->skel->progs.stages_copy, stamps && with_copy);
 	bpf_program__set_autoload(s->skel->progs.stages_probe, !stamps);
