@@ -2,6 +2,7 @@
 
   python -m tests.vm list                      the kernels
   python -m tests.vm run KERNEL SCENARIO …     boots one and prints what the guest says
+  python -m tests.vm faults KERNEL [NAME …]    makes faults of tests/lab/faults there (netem)
   python -m tests.vm table                     writes the support table into README
 
 Kernels, QEMU and busybox come from Debian's archives through private apt roots into a cache

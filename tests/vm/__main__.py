@@ -10,6 +10,8 @@ from tests.vm import behind, table
 from tests.vm.guest import scenario
 from tests.vm.kernels import SOURCES, kernel
 
+FAULTS_S = 600
+
 
 def main(words: list[str]) -> int:
     match words:
@@ -22,6 +24,12 @@ def main(words: list[str]) -> int:
             return bool(told.errors)
         case ["behind", folder, *names]:
             behind.boot(Path(folder), names)
+        case ["faults", name, *faults]:
+            asked = {"NETTOP_VM_FAULTS": " ".join(faults or ["netem"])}
+            told = scenario(kernel(name), ["faults"], seconds=FAULTS_S, environ=asked)
+            print("\n".join(told.facts.get("faults.scored", [told.console])))
+            print(f"{told.kernel.release}: {told.seconds:.0f} s")
+            return bool(told.errors)
         case ["table"]:
             table.write()
         case _:

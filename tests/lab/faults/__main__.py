@@ -25,14 +25,19 @@ from tests.lab.faults import truth as truths
 from tests.lab.faults.truth import Scenario
 
 
+def known() -> dict[str, Scenario]:
+    """All that can be made here, by name."""
+    return given.scenarios() | added.scenarios()
+
+
 def chosen(all_of: dict[str, Scenario], names: Iterable[str]) -> list[Scenario]:
     wanted = set(names)
     found = [
         s for s in all_of.values()
         if not wanted or {s.name, s.truth.group, s.truth.origin} & wanted
     ]  # fmt: skip
-    known = {w for s in all_of.values() for w in (s.name, s.truth.group, s.truth.origin)}
-    if missing := wanted - known:
+    words = {w for s in all_of.values() for w in (s.name, s.truth.group, s.truth.origin)}
+    if missing := wanted - words:
         raise SystemExit(f"no such scenario or group: {', '.join(sorted(missing))}")
     return found
 
@@ -97,7 +102,7 @@ def main() -> None:
         name, end, target = asked.names
         print(f"{kept.unpack(kept.path_of(name, end), Path(target))} ticks")
         return
-    scenarios = chosen(given.scenarios() | added.scenarios(), asked.names)
+    scenarios = chosen(known(), asked.names)
     if asked.what == "list":
         show_list(scenarios)
         return
