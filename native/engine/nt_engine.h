@@ -324,6 +324,7 @@ struct nt_facts {
 	uint32_t reordered,
 		holes; /* of the window: sent ones that were overtaken, come too early */
 	float reordered_pct, holes_pct; /* of the segments with data */
+	bool holes_steady;		/* some came in each of the last four intervals */
 	uint8_t option;	  /* enum nt_because: what the program set holds data back now; 0 none */
 	float rcvbuf_pct; /* of our receive window filled in each round trip; 0 not known */
 	bool acked;	  /* something was acknowledged in the interval: srtt is of now */

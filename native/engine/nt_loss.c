@@ -76,6 +76,8 @@ static void order_since(const struct nt_rec *rec, const struct nt_diag_view *v, 
 	    __builtin_popcount(rec->order_past >> 4) >= ORDER_TIMES) {
 		f->holes = holes;
 		f->holes_pct = pct;
+		/* A transfer that fills its path loses now and then, a bad path all the time. */
+		f->holes_steady = rec->order_past >> 4 == 15;
 	}
 }
 

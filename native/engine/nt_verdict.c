@@ -24,6 +24,7 @@ void nt_config_default(struct nt_config *c)
 	c->thin_pct = 2;
 	c->reordered_pct = 1;
 	c->holes_pct = 8;
+	c->holes_steady_pct = 6;
 	c->rtt_ratio[0] = 2;
 	c->rtt_ratio[1] = 4;
 	c->rtt_over_us = 10000;
@@ -209,13 +210,15 @@ static void hold_loss(const struct nt_config *c, const struct nt_rec *r, const s
 /* Where loss is named, its holes and the order that resending makes are explained by it. */
 static void hold_order(const struct nt_config *c, const struct nt_facts *f, struct nt_held *h)
 {
+	uint8_t holes_pct = f->holes_steady ? c->holes_steady_pct : c->holes_pct;
+
 	if (h->mask & (1U << NT_V_LOSS | 1U << NT_V_RTO))
 		return;
 	if (f->reordered_pct >= (float)c->reordered_pct) {
 		nt_hold(h, NT_V_ORDER, f->reordered_pct, c->reordered_pct, false);
 		h->because[NT_V_ORDER] = NT_B_REORDERED;
-	} else if (f->holes_pct >= (float)c->holes_pct) {
-		nt_hold(h, NT_V_ORDER, f->holes_pct, c->holes_pct, false);
+	} else if (f->holes_pct >= (float)holes_pct) {
+		nt_hold(h, NT_V_ORDER, f->holes_pct, holes_pct, false);
 	}
 }
 

@@ -428,7 +428,7 @@ struct nt_config {
 	/* Verdict thresholds; second value: unwell. */
 	float loss_pct[2];
 	uint32_t loss_retrans;
-	uint8_t thin_pct, reordered_pct, holes_pct, pad3;
+	uint8_t thin_pct, reordered_pct, holes_pct, holes_steady_pct;
 	float rtt_ratio[2];
 	uint32_t rtt_over_us;
 	uint8_t rwnd_pct[2], sndbuf_pct[2], cwnd_pct, accept_pct[2], rcvbuf_pct, option_pct, pad2[3];

@@ -353,8 +353,10 @@ _TABLE = (
     ),
     VerdictSpec(
         Verdict.ORDER, "out_of_order", "percent", Who.NET, ("holes", "reorder"), _order,
-        "segments come out of order", {"reordered_pct": (1,), "holes_pct": (8,)},
-        "≥ {holes_pct[0]} of the segments that come in 5-10 s find one before them missing, or "
+        "segments come out of order",
+        {"reordered_pct": (1,), "holes_pct": (8,), "holes_steady_pct": (6,)},
+        "≥ {holes_pct[0]} of the segments that come in 5-10 s find one before them missing "
+        "(≥ {holes_steady_pct[0]} where some do in each of four intervals), or "
         "≥ {reordered_pct[0]} of those that were sent were overtaken, 5 or more",
         "never", causes=(Because.REORDERED,),
         next_step=f"{_TRACE}; look with nettop at the other end too: it knows what it sent again",
