@@ -12,8 +12,7 @@ from tests.lab.faults.registry import Steps, client, scenario, server
 
 STREAM, ASKS = 42170, 42171
 DELAY = "delay 5ms"  # each way, before and after
-# A guest is slow: its nettop takes seconds to start.
-TIMING = {"warm": 15.0, "hold": 16.0, "tail": 1.0}
+TIMING = {"hold": 16.0, "tail": 1.0}
 
 
 def _through(bed: Bed, fault: str) -> Steps:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from nettop.errors import NettopError
+from nettop.store.recording import Recording
 from tests.lab.faults import kept, replayed
 from tests.lab.faults import truth as truths
 from tests.lab.faults.judge import Bystanders, Score, scores
@@ -18,17 +20,17 @@ from tests.lab.faults.truth import Scenario, Truth
 
 NETTOP = os.environ.get("NETTOP") or str(Path(sys.executable).parent / "nettop")
 PREFIX = os.environ.setdefault("DX_PREFIX", "dx")  # of the namespaces' names
-READY_S = 1.5  # nettop is started, its first interval has ended
+READY_S = 120  # until nettop has written its first tick, at most; 2 s unless emulated
 END_S = 10
 
 
 @contextlib.contextmanager
 def recorders(name: str, folder: Path, mode: str) -> Iterator[None]:
-    """nettop record in both namespaces, until the block ends."""
+    """nettop record in both namespaces, from the first tick of each until the block ends."""
     started = []
+    targets = [folder / f"{name}.{end}.nettop" for end in kept.ENDS]
     try:
-        for end in kept.ENDS:
-            target = folder / f"{name}.{end}.nettop"
+        for end, target in zip(kept.ENDS, targets, strict=True):
             target.unlink(missing_ok=True)
             argv = [
                 "nsenter", f"--net=/run/netns/{PREFIX}{end}",
@@ -36,6 +38,9 @@ def recorders(name: str, folder: Path, mode: str) -> Iterator[None]:
                 *(("--tx-sample", "1") if mode == "tx" else ()),
             ]  # fmt: skip
             started.append(subprocess.Popen(argv, stderr=subprocess.PIPE))
+        last = time.monotonic() + READY_S
+        while not all(map(_holds_a_tick, targets)) and time.monotonic() < last:
+            time.sleep(0.5)
         yield
     finally:
         for process in started:
@@ -50,6 +55,12 @@ def recorders(name: str, folder: Path, mode: str) -> Iterator[None]:
                 print(f"  nettop: {said.decode(errors='replace').strip()}", file=sys.stderr)
 
 
+def _holds_a_tick(target: Path) -> bool:
+    with contextlib.suppress(NettopError), contextlib.closing(Recording(target)) as file:
+        return next(iter(file.samples()), None) is not None
+    return False
+
+
 def record(scenario: Scenario, folder: Path, mode: str = "plain") -> Truth:
     """Makes the fault; leaves NAME.A.nettop, NAME.B.nettop and NAME.json in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +72,7 @@ def record(scenario: Scenario, folder: Path, mode: str = "plain") -> Truth:
         next(steps)
         time.sleep(0.3)
         with recorders(scenario.name, folder, mode):
-            time.sleep(READY_S + timing.warm)
+            time.sleep(timing.warm)
             on_s = time.time()
             bed.F[0] = 1
             next(steps, None)
