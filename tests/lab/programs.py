@@ -1,10 +1,11 @@
 """Real programs with a known fault, each in namespaces of its own, and what nettop says of them.
 
-  python -m tests.lab.programs [-o FILE] [NAME …]
+  python -m tests.lab.programs [-o FOLDER] [NAME …]
 
 Root; nginx, PostgreSQL, redis, iperf3, wrk, iproute2, cgroup v1 for CPU quotas. A fault starts its
-programs; then `nettop why` looks at the namespaces of both hosts for some seconds. FILE gets the
-findings of all (screenshots/programs.txt).
+programs; then `nettop why` looks at the namespaces of both hosts for some seconds, and after it the
+live screen does. FOLDER gets the findings as NAME.txt and the screen as NAME-120x40.svg
+(screenshots/programs).
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.lab.screenshots import plain
 from tests.lab.servers import NGINX_CONF, postgres_bin
 
 HERE, ROUTER, THERE = "nettop-here", "nettop-router", "nettop-there"
 AT_HERE, AT_THERE = "10.73.1.1", "10.73.2.1"
 WARM_S, LOOK_S = 6.0, 8
+SIZE, KEYS = "120x40", "down,home,~1"  # of the screen: the first row is chosen
 CGROUP = Path("/sys/fs/cgroup/cpu/nettop-programs")
 
 
@@ -101,6 +104,8 @@ class Bed:
 
 @contextmanager
 def bed() -> Iterator[Bed]:
+    if there := [name for name in (HERE, ROUTER, THERE) if Path("/run/netns", name).exists()]:
+        raise SystemExit(f"there already: {', '.join(there)}; by another run, or ip netns del NAME")
     with tempfile.TemporaryDirectory() as scratch:
         Path(scratch).chmod(0o755)  # PostgreSQL runs as its own user
         made = Bed(Path(scratch))
@@ -246,20 +251,20 @@ def _iperf(on: Bed) -> None:
     time.sleep(0.5)
     on.program(HERE, f"{ASK}\nmany('{AT_THERE}', 8000, 2, 0.05)", name="clients")
     time.sleep(2.0)
-    on.spawn(HERE, "iperf3", "-c", AT_THERE, "-t60")
+    on.spawn(HERE, "iperf3", "-c", AT_THERE, "-t60", "-C", "cubic")
 
 
 @fault
 def iperf3_own_queue(on: Bed) -> None:
     """A transfer fills the queue of its own device: others that send by it wait there as well."""
-    on.shape(HERE, "eth0", "20mbit")
+    on.shape(HERE, "eth0", "10mbit")
     _iperf(on)
 
 
 @fault
 def iperf3_remote_queue(on: Bed) -> None:
     """The same queue, at the router: this end has no queue, the path is long."""
-    on.shape(ROUTER, "to-there", "20mbit")
+    on.shape(ROUTER, "to-there", "10mbit")
     _iperf(on)
 
 
@@ -273,25 +278,50 @@ def findings(report: str) -> str:
     return rest.rstrip()
 
 
+def looked_at() -> list[str]:
+    return ["-N", HERE, "-N", THERE]
+
+
+def asked_why() -> str:
+    """Prints all that nettop says of it; returns the findings."""
+    nettop = os.environ.get("NETTOP", str(Path(sys.executable).parent / "nettop"))
+    done = subprocess.run(
+        [nettop, "why", "--for", f"{LOOK_S}s", *looked_at()],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    print(done.stdout, done.stderr, flush=True)
+    return findings(done.stdout)
+
+
+def screen(on: Bed) -> str:
+    """The live screen after some seconds, the worst socket chosen."""
+    picture = on.scratch / "screen.svg"
+    argv = [sys.executable, "-m", "tests.lab.shoot", str(picture), SIZE, str(LOOK_S), KEYS]
+    # A home of its own: no filter that somebody used before.
+    done = subprocess.run(
+        ["env", f"HOME={on.scratch}", "SSH_CONNECTION=", *argv, *looked_at()],
+        check=False, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"no screen: {done.stderr[-2000:]}")
+    return plain(picture.read_text())
+
+
 def main() -> None:
     about = argparse.ArgumentParser(description=__doc__)
     about.add_argument("-o", "--out", type=Path)
     about.add_argument("names", nargs="*", default=[*FAULTS])
     asked = about.parse_args()
-    said: list[str] = []
     for name in asked.names:
+        print(f"=== {name}: {FAULTS[name].__doc__}\n")
         with bed() as on:
             FAULTS[name](on)
             time.sleep(WARM_S)
-            nettop = os.environ.get("NETTOP", str(Path(sys.executable).parent / "nettop"))
-            done = subprocess.run(
-                [nettop, "why", "--for", f"{LOOK_S}s", "-N", HERE, "-N", THERE],
-                check=False, capture_output=True, text=True,
-            )  # fmt: skip
-        said += [f"=== {FAULTS[name].__doc__}", "", findings(done.stdout), ""]
-        print("\n".join([*said[-4:], done.stdout, done.stderr]))
-    if asked.out:
-        asked.out.write_text("\n".join(said))
+            said = asked_why()
+            if asked.out:
+                asked.out.mkdir(parents=True, exist_ok=True)
+                (asked.out / f"{name}-{SIZE}.svg").write_text(screen(on))
+                (asked.out / f"{name}.txt").write_text(f"{FAULTS[name].__doc__}\n\n{said}\n")
 
 
 if __name__ == "__main__":
