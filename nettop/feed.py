@@ -29,6 +29,7 @@ class Grouping(IntEnum):
     NETNS = 5
     PROGRAM = 6
     HOST = 7  # an engine knows one host: all that match are one
+    PORT = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from nettop.model.types import (
     Group,
     Level,
     Proc,
+    Proto,
     Verdict,
     address_text,
 )
@@ -58,6 +59,8 @@ def _group_of(
     if grouping in (Grouping.REMOTE, Grouping.LOCAL):
         word = "dst" if grouping == Grouping.REMOTE else "src"
         title, text = _address(g, word, names, in_spaces, on_devices)
+    elif grouping == Grouping.PORT:
+        title, text = _port(g, names, in_spaces)
     else:
         title, text = _title(g, grouping, proc, names)
     return Group(
@@ -84,6 +87,7 @@ def _group_of(
         proc=proc if proc.pid else None,
         port=g.port or None,
         waits=dist_of(g.wait_octaves, g.wait_sum_ns, g.wait_max_ns),
+        acks=dist_of(g.ack_octaves, g.ack_sum_ns, g.ack_max_ns),
     )
 
 
@@ -128,6 +132,18 @@ def _title(g: Any, grouping: Grouping, proc: Proc, names: GroupNames) -> tuple[s
     return units.counted(g.sockets, "socket"), ""
 
 
+def _port(g: Any, names: GroupNames, in_spaces: bool) -> tuple[str, str]:
+    proto = Proto(g.key[0]).name.lower()
+    title = f":{g.port}" if proto == "tcp" else f"{proto} :{g.port}"
+    text = f"proto = {proto} and sport = :{g.port}"
+    return _in_space(g, names, title, text) if in_spaces else (title, text)
+
+
+def _in_space(g: Any, names: GroupNames, title: str, text: str) -> tuple[str, str]:
+    space = names.netns_name(g.netns) or str(g.netns)
+    return f"{title} in {space}", f"{text} and {_equal('netns', space)}"
+
+
 def _address(
     g: Any, word: str, names: GroupNames, in_spaces: bool, on_devices: bool
 ) -> tuple[str, str]:
@@ -144,8 +160,4 @@ def _address(
     title, text = with_port(scoped), f"{word} = {with_port(addr)}"
     if dev or on_devices:
         text += f" and {_equal('dev', dev or '0')}"
-    if in_spaces:
-        space = names.netns_name(g.netns) or str(g.netns)
-        title += f" in {space}"
-        text += f" and {_equal('netns', space)}"
-    return title, text
+    return _in_space(g, names, title, text) if in_spaces else (title, text)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Matched sockets summed by process, address, cgroup or namespace. */
+/* Matched sockets summed by process, address, port, cgroup or namespace. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +85,11 @@ static void key_of(struct nt_engine *e, int grouping, const struct nt_rec *rec, 
 		k->ifindex = rec->ifindex;
 		memcpy(k->key, rec->src, 16);
 		break;
+	case NT_GROUP_PORT:
+		k->netns = rec->netns;
+		k->key[0] = rec->proto;
+		memcpy(k->key + 1, &rec->sport, sizeof(rec->sport));
+		break;
 	case NT_GROUP_CGROUP:
 		k->cgroup_id = rec->cgroup_id;
 		break;
@@ -150,6 +155,17 @@ static void add_waits(struct nt_group *g, const struct nt_plane *p)
 		g->wait_max_ns = p->wait.max_ns;
 }
 
+static void add_acks(struct nt_group *g, const struct nt_plane *p)
+{
+	if (!p || !p->tx[NT_TX_ACK].count)
+		return;
+	for (uint32_t k = 0; k < NT_OCTAVES; k++)
+		g->ack_octaves[k] += p->ack_octaves[k];
+	g->ack_sum_ns += p->tx[NT_TX_ACK].sum_ns;
+	if (p->tx[NT_TX_ACK].max_ns > g->ack_max_ns)
+		g->ack_max_ns = p->tx[NT_TX_ACK].max_ns;
+}
+
 static void add(struct nt_engine *e, struct sums *s, const struct nt_rec *rec, uint16_t port)
 {
 	struct nt_group *g = &s->g;
@@ -167,6 +183,7 @@ static void add(struct nt_engine *e, struct sums *s, const struct nt_rec *rec, u
 		g->wqueue_bytes += rec->wqueue;
 		/* A listener's waits are its connections' once more. */
 		add_waits(g, nt_rec_plane(e, rec));
+		add_acks(g, nt_rec_plane(e, rec));
 	}
 	if (rec->flags & NT_F_INFO && rec->rtt_us) {
 		s->n_rtt++;
@@ -296,7 +313,9 @@ int nt_groups(struct nt_engine *e, int grouping, struct nt_group *ret, uint32_t 
 			err = -ENOMEM;
 			break;
 		}
-		add(e, s, rec, grouping == NT_GROUP_LOCAL ? rec->sport : rec->dport);
+		bool local = grouping == NT_GROUP_LOCAL || grouping == NT_GROUP_PORT;
+
+		add(e, s, rec, local ? rec->sport : rec->dport);
 		gr.of[j] = (uint32_t)(s - gr.v);
 	}
 	if (!err)

@@ -103,6 +103,7 @@ void nt_planes_reset_tx(struct nt_engine *e)
 		if (p->has == FREED)
 			continue;
 		memset(p->tx, 0, sizeof(p->tx));
+		memset(p->ack_octaves, 0, sizeof(p->ack_octaves));
 		p->tx_sends = p->tx_incomplete = p->tx_open = p->tx_resent = 0;
 		p->tx_nic_bar_ns = 0;
 		p->has &= ~(uint32_t)(NT_P_TX | NT_P_TX_PATH | NT_P_TX_OCTAVES);

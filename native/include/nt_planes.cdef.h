@@ -71,6 +71,7 @@ struct nt_plane {
 	uint32_t tx_resent;	/* SND stamps beyond the first */
 	uint32_t tx_nic_bar_ns; /* ± of the nic stage: two clocks were read for it */
 	struct nt_dist tx[7];
+	uint16_t ack_octaves[32]; /* of tx[NT_TX_ACK]; all 0 where one of them went round */
 	struct nt_split split; /* with NT_P_SPLIT */
 	struct nt_udp udp;     /* with NT_P_UDP */
 	uint32_t standing_ms;  /* so long all that was read had waited 5 ms or more; 0: not so */

@@ -278,6 +278,8 @@ struct nt_group {
 	float retr_pct; /* negative – */
 	uint64_t wait_octaves[32]; /* nt_hist.h's, of the interval; listeners left out */
 	uint64_t wait_sum_ns, wait_max_ns;
+	uint64_t ack_octaves[32]; /* of the sends that were stamped, as nt_plane has them */
+	uint64_t ack_sum_ns, ack_max_ns;
 };
 
 /* Sums over all sockets of the last sweep, whatever the filter. */

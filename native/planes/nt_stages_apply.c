@@ -149,6 +149,20 @@ static bool fill_stage(const struct nt_tx_rec *now, const struct nt_tx_rec *last
 	return false;
 }
 
+/* The octaves of the ack stage, as a group sums them up. */
+static void fill_acks(const struct nt_tx_rec *now, const struct nt_tx_rec *last, uint16_t *octaves)
+{
+	const struct nt_tx_stage *a = &now->stages[NT_PART_ACK], *b = &last->stages[NT_PART_ACK];
+	uint32_t counted = 0;
+
+	for (uint32_t k = 0; k < NT_OCTAVES; k++) {
+		octaves[k] = (uint16_t)(a->octaves[k] - b->octaves[k]);
+		counted += octaves[k];
+	}
+	if (a->count - b->count > counted)
+		memset(octaves, 0, NT_OCTAVES * sizeof(*octaves));
+}
+
 /* That its sends are traced, and by what. */
 static uint32_t tx_bits(const struct nt_sends *s, const struct nt_engine *e, uint64_t cookie)
 {
@@ -182,6 +196,7 @@ static bool take_socket(struct nt_sends *s, struct nt_engine *e, const struct nt
 		for (uint32_t part = 0; part < NT_PARTS; part++)
 			if (!fill_stage(now, last, f, part, s->head.epoch, &p->tx[stage_of[part]]))
 				p->has |= NT_P_TX_OCTAVES;
+		fill_acks(now, last, p->ack_octaves);
 	}
 	*last = *now;
 	return true;

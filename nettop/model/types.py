@@ -259,6 +259,7 @@ class Plane:
     tx_resent: int = 0
     tx_nic_bar_ns: int = 0  # ± of the nic stage
     tx: tuple[Dist, ...] = (NO_DIST,) * len(Stage)
+    ack_octaves: bytes = b""  # 32 packed u16, of the ack stage
     split: Split = NO_SPLIT  # with PlaneHas.SPLIT
     udp: UdpMoved = NO_UDP  # with PlaneHas.UDP
     standing_ms: int = 0  # so long all that was read had waited 5 ms or more; 0: not so
@@ -403,7 +404,7 @@ class Detail:
 
 @dataclass(slots=True)
 class Group:
-    """Sockets that share a process, program, address, cgroup or namespace."""
+    """Sockets that share a process, program, address, port, cgroup or namespace."""
 
     title: str  # as shown: nginx/812, 10.0.4.13:8080, …
     filter_text: str  # the filter that lets just these through
@@ -428,6 +429,7 @@ class Group:
     proc: Proc | None = None
     port: int | None = None  # that of all members, of an address grouping
     waits: Dist = NO_DIST  # RX queue wait in the interval; percentiles are edges of octaves
+    acks: Dist = NO_DIST  # the ack stage of the sends that were stamped, likewise
 
 
 @dataclass(frozen=True, slots=True)

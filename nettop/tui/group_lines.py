@@ -23,6 +23,7 @@ TITLES = {
     Grouping.PROGRAM: "PROGRAM",
     Grouping.REMOTE: "REMOTE ADDRESS",
     Grouping.LOCAL: "LOCAL ADDRESS",
+    Grouping.PORT: "LOCAL PORT",
     Grouping.CGROUP: "CGROUP",
     Grouping.NETNS: "NETNS",
     Grouping.HOST: "HOST",
@@ -45,16 +46,17 @@ class Column:
     least: int  # smallest width of the screen that shows it
     value: Value
     form: Callable[[float | None], str]
+    longest: Callable[[Group], int] | None = None  # of what the value is an edge of an octave
 
     def text(self, group: Group, factor: float | None) -> str:
-        if self.value is _wait99:
-            w = group.waits
-            return units.time(w.p99_ns or None, rough=w.p99_ns < w.max_ns)
-        return self.form(self.value(group, factor))
+        value = self.value(group, factor)
+        if self.longest is not None and value is not None:
+            return units.time(value, rough=value < self.longest(group))
+        return self.form(value)
 
 
-def _wait99(group: Group, factor: float | None) -> float | None:
-    return group.waits.p99_ns or None
+def _longest_ack(group: Group) -> int:
+    return group.acks.max_ns
 
 
 def _whole(number: float | None) -> str:
@@ -72,10 +74,13 @@ COLUMNS = (
     Column("SRTT50", 6, 66, lambda g, f: g.rtt50_ns, units.time),
     Column("SRTTMAX", 7, 150, lambda g, f: g.rtt_max_ns, units.time),
     Column(_REMOTE_ONLY, 5, 66, lambda g, f: f, units.ratio),
-    Column("RXW99", 7, 100, _wait99, units.time),
+    Column("RXW99", 7, 100, lambda g, f: g.waits.p99_ns or None, units.time,
+           lambda g: g.waits.max_ns),
+    Column("ACK50", 7, 140, lambda g, f: g.acks.p50_ns or None, units.time, _longest_ack),
+    Column("ACK99", 7, 120, lambda g, f: g.acks.p99_ns or None, units.time, _longest_ack),
     Column("SNDQ", 4, 160, lambda g, f: g.wqueue_bytes, units.size),
     Column("RCVQ", 4, 160, lambda g, f: g.rqueue_bytes, units.size),
-)
+)  # fmt: skip
 
 
 def columns_of(grouping: Grouping, width: int) -> list[Column]:
@@ -88,7 +93,7 @@ def columns_of(grouping: Grouping, width: int) -> list[Column]:
 
 def box_cells(width: int) -> int:
     """Cells of the box; 0: there is no room for it."""
-    return 0 if width < 110 else 20 if width < 170 else 40
+    return 0 if width < 110 else 16 if width < 130 else 20 if width < 180 else 40
 
 
 def name_cells(grouping: Grouping, width: int) -> int:
@@ -245,13 +250,15 @@ def _middle(groups: Sequence[Group]) -> Group:
         value = mid(read)
         return None if value is None else int(value)
 
-    def waited(read: Callable[[Dist], int]) -> int:
-        return whole(lambda g: read(g.waits) if g.waits.count else None) or 0
+    def times(of: Callable[[Group], Dist]) -> Dist:
+        def one(read: Callable[[Dist], int]) -> int:
+            return whole(lambda g: read(of(g)) if of(g).count else None) or 0
 
-    waits = Dist(
-        waited(lambda d: d.count), 0, waited(lambda d: d.p50_ns), waited(lambda d: d.p90_ns),
-        waited(lambda d: d.p99_ns), waited(lambda d: d.max_ns),
-    )  # fmt: skip
+        return Dist(
+            one(lambda d: d.count), 0, one(lambda d: d.p50_ns), one(lambda d: d.p90_ns),
+            one(lambda d: d.p99_ns), one(lambda d: d.max_ns),
+        )  # fmt: skip
+
     return replace(
         groups[0],
         title=f"median of {len(groups)} groups",
@@ -267,7 +274,8 @@ def _middle(groups: Sequence[Group]) -> Group:
         rx_bytes_per_s=mid(lambda g: g.rx_bytes_per_s) or 0,
         retrans_per_s=mid(lambda g: g.retrans_per_s) or 0,
         retr_pct=mid(lambda g: g.retr_pct),
-        waits=waits,
+        waits=times(lambda g: g.waits),
+        acks=times(lambda g: g.acks),
     )
 
 
@@ -304,4 +312,7 @@ def notes(groups: Sequence[Group], grouping: Grouping, width: int) -> list[Line]
         what = "the sockets' srtt" if grouping in BY_RTT else "RX queue wait, to a factor of 2"
         marks = "├ p50 ┤ p90" if grouping in BY_RTT else "├ p50 ┼ p90 ┤ p99"
         lines.append(line((f"{marks} · max of {what}, one axis for all", D)))
+    if any(g.acks.count for g in groups):
+        text = "ACK50 ACK99: from send to ACK, to a factor of 2, of the sends that are stamped"
+        lines += wrapped(line((text, D)), width)
     return lines

@@ -217,7 +217,7 @@ async def test_hold(running: Running) -> None:
 async def test_groups_and_into_one(running: Running) -> None:
     async with running() as screen:
         seen = []
-        for _ in range(6):
+        for _ in range(7):
             await screen.press("t")
             seen.append(screen.main.grouping)
             assert f"by {screen.main.grouping.name.lower()}" in screen.lines[1]
@@ -241,6 +241,21 @@ async def test_groups_and_into_one(running: Running) -> None:
         assert len({row.proc.comm for row in screen.feed.window(0, 90)}) > 3
         await screen.press("escape")
         assert screen.main.grouping is Grouping.NONE
+
+
+async def test_sends_of_the_groups_beside_the_chosen_one_are_stamped_too(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running() as screen:
+        asked: list[set[int]] = []
+        monkeypatch.setattr(screen.feed, "select_tx", lambda some: asked.append(set(some)))
+        await screen.press("t")
+        shown = screen.main.groups.groups[: screen.main.groups.size.height]
+        assert len(shown) > 3
+        for group in shown:
+            first = screen.feed.members(Grouping.PROCESS, group.worst_cookie, most=8)
+            assert asked[-1] >= set(first)
+        assert len(asked[-1]) <= 256
 
 
 async def test_titles_of_groups_stand_over_their_cells_at_once(running: Running) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from nettop.feed import Grouping
-from nettop.model.types import Row
+from nettop.model.types import Proto, Row, Stage
+from nettop.query import compile_filter
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording
 from tests.fakes import FakeFeed
@@ -68,3 +69,49 @@ def test_waits_of_a_group_are_those_of_its_sockets() -> None:
                 if rtts and all(row.rec.flags & 1 for row in rows):
                     assert group.rtt90_ns == rtts[(len(rtts) - 1) * 9 // 10] * 1000
         assert checked > 10
+
+
+def test_acks_of_a_group_are_those_of_its_stamped_sends() -> None:
+    with closing(Recording(HERE / "own-queue.nettop")) as recording:
+        feed = ReplayFeed(recording.samples())
+        checked = 0
+        while True:
+            try:
+                feed.tick()
+            except EOFError:
+                break
+            for group in feed.groups(Grouping.PROGRAM):
+                cookies = feed.members(Grouping.PROGRAM, group.worst_cookie, most=999)
+                rows = [row for c in cookies if (row := feed.find(c))]
+                acks = [row.plane.tx[Stage.ACK] for row in rows]
+                assert group.acks.count == sum(a.count for a in acks)
+                assert group.acks.sum_ns == sum(a.sum_ns for a in acks)
+                assert group.acks.max_ns == max((a.max_ns for a in acks), default=0)
+                # Edges of octaves, where those of one socket may be fine.
+                known = [a for a in acks if a.count]
+                if len(known) == 1:
+                    assert known[0].p50_ns <= group.acks.p50_ns <= 2 * known[0].p50_ns
+                    checked += group.acks.count
+        assert checked > 10
+
+
+def test_a_local_port_is_one_whatever_its_addresses() -> None:
+    feed = FakeFeed()
+    rows = feed.window(0, feed.count())
+    spaces = len({row.rec.netns for row in rows})
+    by_port = Counter((row.rec.netns, row.proto, row.rec.sport) for row in rows)
+    groups = feed.groups(Grouping.PORT)
+    assert sorted(g.sockets for g in groups) == sorted(by_port.values())
+    assert any(g.sockets > 1 for g in groups), "or nothing is shown"
+    for group in groups:
+        row = feed.find(group.worst_cookie)
+        assert row is not None
+        port = f":{row.rec.sport}"
+        title = port if row.proto == Proto.TCP else f"{row.proto.name.lower()} {port}"
+        assert group.title.partition(" in ")[0] == title
+        assert (" in " in group.title) == (spaces > 1)
+        term = f"proto = {row.proto.name.lower()} and sport = {port}"
+        assert group.filter_text.startswith(term)
+        feed.set_filter(compile_filter(group.filter_text, feed.names))
+        assert feed.count() == group.sockets
+        feed.set_filter(None)

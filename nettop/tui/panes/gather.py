@@ -97,9 +97,12 @@ def group_data(
     )
 
 
-def members_of(feed: Feed, grouping: Grouping, group: Group) -> list[int]:
+def members_of(
+    feed: Feed, grouping: Grouping, group: Group, most: int = GROUP_SOCKETS
+) -> list[int]:
     """Cookies of a group's first sockets."""
-    return feed.members(grouping, group.worst_cookie, most=GROUP_SOCKETS)
+    # Not more than there are: they are looked for until all are found.
+    return feed.members(grouping, group.worst_cookie, most=min(most, group.sockets))
 
 
 def names_of(feed: Feed, model: Model) -> dict[int, str]:

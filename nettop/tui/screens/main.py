@@ -52,8 +52,9 @@ from nettop.tui.widgets.socket_table import SocketTable
 
 HOLD_S = 3.0
 NARROW_SOCKETS = 256
+OTHER_GROUPS, OF_OTHERS = 16, 8  # groups beside the chosen ones, and sockets of each
 GROUPINGS = (Grouping.NONE, Grouping.PROCESS, Grouping.PROGRAM, Grouping.REMOTE, Grouping.LOCAL,
-             Grouping.CGROUP, Grouping.NETNS)  # fmt: skip
+             Grouping.PORT, Grouping.CGROUP, Grouping.NETNS)  # fmt: skip
 
 
 class MainScreen(MouseKeys):
@@ -356,10 +357,13 @@ class MainScreen(MouseKeys):
         return [cookie] if cookie is not None else None
 
     def _of_groups(self) -> list[int]:
-        """Sockets of the compared groups, of each its share, and of that at the cursor."""
+        """Sockets of the compared groups, of each its share, and of that at the cursor; and first
+        ones of the others that are shown."""
         groups = [*self.groups.both, *filter(None, (self.groups.selected,))]
-        share = GROUP_SOCKETS // max(1, len(groups))
-        some = [members_of(self.feed, self.grouping, group)[:share] for group in groups]
+        share = (GROUP_SOCKETS - OTHER_GROUPS * OF_OTHERS) // max(1, len(groups))
+        some = [members_of(self.feed, self.grouping, group, share) for group in groups]
+        others = self.groups.others(OTHER_GROUPS)
+        some += [members_of(self.feed, self.grouping, group, OF_OTHERS) for group in others]
         return list(dict.fromkeys(cookie for cookies in some for cookie in cookies))
 
     @property

@@ -60,6 +60,12 @@ class GroupTable(LineWidget):
         by_title = {group.title: group for group in self.groups}
         return [by_title[title] for title in self.compared if title in by_title]
 
+    def others(self, most: int) -> list[Group]:
+        """Of those that are shown the first that are not chosen."""
+        chosen = {*self.compared, self.selected.title if self.selected else ""}
+        shown = self.groups[self.top : self.top + max(1, self.size.height)]
+        return [group for group in shown if group.title not in chosen][:most]
+
     def compare(self) -> None:
         """The group at the cursor is compared, or no longer; of three the first one goes."""
         group = self.selected
