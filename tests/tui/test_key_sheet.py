@@ -1,4 +1,4 @@
-"""Every key on the screens where it may be pressed, and what answered: golden/keys.txt.
+"""Every key on the screens and dialogs where it may be pressed, and what answered: golden/keys.txt.
 
 NETTOP_GOLDEN=1 writes the sheet anew.
 """
@@ -14,20 +14,49 @@ from typing import Any
 import pytest
 from textual import events
 
+from nettop.clocks import watch
 from nettop.feed import Grouping
 from nettop.text.keys import KEYS, written
-from nettop.tui.panes.views import HEATMAP, USUAL, WAITS, Views
+from nettop.tui.panes.views import EVENTS, HEATMAP, USUAL, WAITS, Views
+from nettop.tui.screens.format import FormatScreen
+from nettop.tui.screens.moment import MomentScreen
 from nettop.tui.screens.row_keys import Rows
+from tests.tui.test_clocks import FakeObserver
 
 Running = Callable[..., AbstractAsyncContextManager[Any]]
 SHEET = Path(__file__).parent / "golden" / "keys.txt"
 # The process would stop or end, or hardware is asked: other tests press these.
-LEFT_OUT = ("suspend", "quit", "clocks")
+LEFT_OUT = ("suspend", "quit")
 UNKNOWN = ("f9", "K", "5", "at")
 CHARACTERS = {"at": "@"}
+EVENTS_KEYS = ("down", "up", "pagedown", "pageup", "end", "home", "v", "z", "escape")
+# Letters are text in most dialogs.
+DIALOG_KEYS = ("down", "up", "pagedown", "pageup", "home", "end", "left", "enter", "tab", "space",
+               "x", "plus", "backspace", "ctrl+u", "ctrl+r", "f9", "at", "escape")  # fmt: skip
+CLOCKS_KEYS = ("down", "up", "pagedown", "pageup", "g", "G", "C", "question_mark", "x", "f9", "at",
+               "escape")  # fmt: skip
+DIALOGS: dict[str, Callable[[Any], object]] = {
+    "sort": lambda main: main.do_sort(),
+    "columns": lambda main: main.do_columns(),
+    "actions": lambda main: main.do_palette(),
+    "cost": lambda main: main.do_cost(),
+    "filter": lambda main: main.do_filter(),
+    "time": lambda main: main.app.push_screen(MomentScreen("5m", str)),
+    "format": lambda main: main.app.push_screen(FormatScreen(str)),
+}
 HEATMAP_KEYS = ("left", "right", "plus", "minus", "down", "v", "z", "escape")
 THERE = "is there already"
+FITS, EMPTY = "all of it is shown", "nothing is written"
 SILENT = {
+    **{("events", key): FITS for key in ("down", "up", "pagedown", "pageup", "end", "home")},
+    **{("cost", key): FITS
+       for key in ("down", "up", "pagedown", "pageup", "home", "end", "space")},
+    **{(place, key): THERE for place in ("clocks", "columns", "actions")
+       for key in ("up", "pageup", "home")},
+    **{(place, key): EMPTY for place in ("sort", "columns", "actions", "time", "filter")
+       for key in ("backspace", "ctrl+u")},
+    **{("filter", key): EMPTY for key in ("down", "up", "home", "end", "left", "ctrl+r")},
+    ("clocks", "g"): THERE,
     ("table", "up"): THERE, ("table", "3"): THERE, ("table", "escape"): THERE,
     ("groups", "up"): THERE, ("groups", "pageup"): THERE, ("groups", "3"): THERE,
     ("socket", "pageup"): THERE, ("socket", "g"): THERE,
@@ -62,6 +91,13 @@ class Sheet:
             "foot": getattr(top, "notice", ""),
             "lines from": getattr(top, "top", 0),
             "field": f"{getattr(top, 'chosen', 0)}" if getattr(top, "explains", False) else "",
+            "entry": getattr(top, "at", 0) if top is not main else 0,
+            "columns": len(getattr(top, "on", ())),
+            "typed": getattr(top, "typed", ""),
+            "written": getattr(top, "_text", main.filter_line.text),
+            "mistake": getattr(top, "_mistake", ""),
+            "line says": main.filter_line._notice,
+            "its cursor": main.filter_line.at,
             "socket": self.screen.feed.position(opened) if opened else None,
             "by": main.grouping.name.lower(),
             "pane": main.pane_number,
@@ -108,12 +144,19 @@ class Sheet:
         elif place == "heatmap":
             main.views = Views((HEATMAP, "", "", ""))
             main.pane_number, main.zoomed = WAITS, True
+        elif place == "events":
+            main.pane_number, main.zoomed = EVENTS, True
+        elif place == "clocks":
+            main.do_clocks()
+        elif place in DIALOGS:
+            DIALOGS[place](main)
         elif place == "socket":
             main.do_open()
         elif place == "help":
             main.do_help()
         main.message = None
-        if self.app.screen is not main:
+        if self.app.screen is not main or place == "events":
+            main._arrange()
             await self.screen.pilot.pause()
 
     async def press(self, place: str, name: str) -> str:
@@ -145,6 +188,7 @@ async def test_every_key_answers_everywhere(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = []
+    monkeypatch.setattr(watch, "Observer", type("Observer", (FakeObserver,), {"asked": []}))
     async with running(readonly=True) as screen:
         sheet = Sheet(screen)
 
@@ -154,8 +198,10 @@ async def test_every_key_answers_everywhere(
         monkeypatch.setattr(screen.app, "draw_all", draw_all)
         monkeypatch.setattr(screen.app, "copy_to_clipboard", lambda text: None)
         names = [k.names[0] for k in KEYS if k.names and k.action not in LEFT_OUT]
-        for place in ("table", "groups", "heatmap", "socket", "help"):
-            for name in HEATMAP_KEYS if place == "heatmap" else (*names, *UNKNOWN):
+        some = {"heatmap": HEATMAP_KEYS, "events": EVENTS_KEYS, "clocks": CLOCKS_KEYS}
+        some |= dict.fromkeys(DIALOGS, DIALOG_KEYS)
+        for place in ("table", "groups", "socket", "help", *some):
+            for name in some.get(place, (*names, *UNKNOWN)):
                 answer = await sheet.press(place, name)
                 answer = answer or SILENT.get((place, name), "")
                 lines.append(

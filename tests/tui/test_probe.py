@@ -131,6 +131,8 @@ async def test_keys() -> None:
         assert cleared == [1]
         await pilot.press("e")
         assert app.message.startswith("wrote nettop-probe-")
+        await pilot.press("f9")
+        assert app.message == "no key F9 here"
         await pilot.press("q")
     assert app.return_value == 0
 

@@ -63,8 +63,8 @@ class Pane(LineWidget):
         self.set_lines(lines)
 
     def lines_beyond(self) -> int:
-        """How many lines there are beyond those that fit."""
-        if self.data is None:
+        """How many lines there are beyond those that fit; none before it was laid out."""
+        if self.data is None or not self.size.width:
             return 0
         _, make = PANES[self.number - 1]
         room, views = self.size.height - 1, replace(self.data.views, scroll=0)

@@ -13,6 +13,7 @@ from nettop.errors import EXIT_INTERRUPTED, EXIT_OK, NettopError
 from nettop.probe.opening import AnyProber
 from nettop.probe.options import LEAST_INTERVAL_S, MOST_INTERVAL_S, ProbeOptions
 from nettop.probe.run import close, open_probe, result, write
+from nettop.text.keys import written
 from nettop.tui import NO_COLOR
 from nettop.tui.base import KeyScreen, ScreenApp, run_screen
 from nettop.tui.glyphs import ASCII, UTF8
@@ -73,6 +74,7 @@ class ProbeApp(ScreenApp):
         self.call_after_refresh(self.redraw)
 
     def press(self, event: events.Key) -> None:
+        self.message = ""
         match event.key:
             case "q":
                 self.exit(EXIT_OK)
@@ -90,7 +92,8 @@ class ProbeApp(ScreenApp):
             case "e":
                 self._export()
             case _:
-                return
+                character = event.character if event.is_printable else None
+                self.message = f"no key {written(event.key, character)} here"
         self.redraw()
 
     def _pace(self, step: int) -> None:

@@ -72,6 +72,10 @@ class ColumnsScreen(Overlay[tuple[Field, ...]]):
                 self.at += 10
             case "pageup":
                 self.at -= 10
+            case "home":
+                self.at = 0
+            case "end":
+                self.at = self.entries
             case "space":
                 if field is not None:
                     self._switch(field)

@@ -74,6 +74,10 @@ class PaletteScreen(Overlay[str]):
                 self.at += 10
             case "pageup":
                 self.at -= 10
+            case "home":
+                self.at = 0
+            case "end":
+                self.at = self.entries
             case "enter":
                 shown = self._shown()
                 if shown:

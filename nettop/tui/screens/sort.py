@@ -116,6 +116,10 @@ class SortScreen(Overlay[Sort]):
                 self.at += 10
             case "pageup":
                 self.at -= 10
+            case "home":
+                self.at = 0
+            case "end":
+                self.at = self.entries
             case "enter":
                 shown = self._shown()
                 if shown:
@@ -125,6 +129,8 @@ class SortScreen(Overlay[Sort]):
                 return False
             case "backspace":
                 self.typed = self.typed[:-1]
+            case "ctrl+u":
+                self.typed = ""
             case _ if character and character != " ":
                 self.typed += character.lower()
                 self.at = 0
