@@ -1,7 +1,7 @@
 """Makes screenshots/ anew: the real program on the lab's session.
 
 python -m tests.lab.screenshots [NAME …]
-python -m tests.lab.screenshots --every FOLDER    each screen at three sizes, into that folder
+python -m tests.lab.screenshots --every FOLDER [SIZE …]   each screen at three sizes, or these
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.lab import links
@@ -54,18 +54,20 @@ EVERY = (
     "z,v,3,enter,~4,!socket,escape,t,~2,!processes,t,t,~2,!addresses,x,down,x,~3,!compared,X,escape,"
     "s,!sort,escape,c,!columns,escape,colon,!actions,escape,P,~2,!cost,escape,question_mark,!help,"
     "escape,slash,s,r,t,t,!filter,escape,left_square_bracket,left_square_bracket,~1,!past,L,~1,"
-    "J,!time,escape,u,~2,!udp"
+    "J,!time,escape,C,~3,!clocks,escape,t,t,t,t,t,~2,!ports,escape,u,~2,!udp"
 )
+PROBING = ["probe", "tcp", f"{links.FAR_IP}:{REFLECT_PORT}", "-i", "0.05"]
 
 
-def every(session: Session, folder: Path) -> None:
+def every(session: Session, folder: Path, sizes: Sequence[str]) -> None:
     """Each screen at each size; what is there of the same names is replaced."""
     folder.mkdir(parents=True, exist_ok=True)
-    for size in SIZES:
+    for size in sizes or SIZES:
         options = ["-N", "all", "--tx-sample", "16"]
         with tempfile.TemporaryDirectory(dir=session.scratch) as scratch:
             out = Path(scratch) / "last.svg"
             taken(session, out, (size, 14, EVERY, options, links.WEB, None))
+            taken(session, out, (size, 12, "!probe", PROBING, links.WEB, None))
             for picture in Path(scratch).glob(f"*-{size}.svg"):
                 (folder / picture.name).write_text(plain(picture.read_text()))
 
@@ -135,8 +137,8 @@ def batch(session: Session) -> None:
 def main(names: list[str]) -> None:
     OUT.mkdir(exist_ok=True)
     if names[:1] == ["--every"]:
-        with running(SESSION_S) as session:
-            every(session, Path(names[1]))
+        with running(SESSION_S) as session, reflecting(session):
+            every(session, Path(names[1]), names[2:])
         return
     with running(SESSION_S) as session, reflecting(session):
         for name in names or [*SHOTS, "batch"]:
