@@ -105,6 +105,8 @@ Glossary (used literally, in code and texts)
     host evidence  what a host says beside its sockets (counters, devices, qdiscs, CPU given):
                  raw in the facts, with the time of each read; what moved is derived
     level        ok, watch or unwell: the loudest verdict, sinking 10 s after it ended
+    usual        the running median of a flow's own intervals before; unusual: far above it
+    sibling      another peer of the same service: that this host calls at the same port
     cause        what explains a verdict: found on this host, with evidence, and named by WHO
     verdict      one named thing that is wrong with a socket, with its number
     spell        one verdict of one socket, from the tick in which it began to hold to its end

@@ -11,7 +11,14 @@ from copy import copy
 from dataclasses import replace
 from typing import Any, Protocol
 
-from nettop.causes.finder import LEAST_LATE_SOCKETS, MOST_CANDIDATES, MOST_LATE, Causes, Finder
+from nettop.causes.finder import (
+    LEAST_LATE_SOCKETS,
+    MOST_CANDIDATES,
+    MOST_LATE,
+    MOST_SLOW,
+    Causes,
+    Finder,
+)
 from nettop.engine.edges import OctaveSum
 from nettop.engine.eventlog import EventLog
 from nettop.engine.handle import Engine
@@ -115,6 +122,7 @@ class Deriver:
             evidence=evidence,
             causes=causes.found,
             late=causes.late,
+            slow=causes.slow,
             thresholds=own_text(),
         )
 
@@ -126,11 +134,13 @@ class Deriver:
             tick,
             engine.candidates(MOST_CANDIDATES),
             engine.late(LEAST_LATE_SOCKETS, MOST_LATE),
+            engine.slow_peers(MOST_SLOW),
             mono_ns=mono_ns,
             events=events,
         )
         self.staged = causes.staged
         engine.causes([*causes.found.values()], [*causes.late])
+        engine.held_slow([*causes.slow])
         return causes
 
     def header_only(self, last: Model, facts: Facts) -> Model:

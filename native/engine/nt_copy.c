@@ -148,6 +148,7 @@ int nt_engine_copy(struct nt_engine *e, struct nt_engine **ret)
 	c->order.cap = c->order.n;
 	whole &= own(&c->planes.v, c->planes.n * sizeof(*c->planes.v));
 	c->planes.cap = c->planes.n;
+	c->peers = NULL; /* of one sweep alone */
 	whole &= own(&c->dropped, c->n_dropped * sizeof(*c->dropped));
 	whole &= own(&c->front.v, c->front.n * sizeof(*c->front.v));
 	c->front.cap = c->front.n;

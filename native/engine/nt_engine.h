@@ -146,6 +146,7 @@ struct nt_job {
 #define NT_CPU_WAITS 32
 #define NT_CAUSES 256
 #define NT_LATE 32
+#define NT_SLOW 8
 
 struct nt_engine {
 	pthread_mutex_t lock; /* guards all below but the descriptors and the job list */
@@ -163,6 +164,9 @@ struct nt_engine {
 	struct nt_cause causes[NT_CAUSES]; /* by cookie */
 	uint32_t late[NT_LATE];		   /* pids */
 	uint32_t n_causes, n_late;
+	struct nt_peer_key slow[NT_SLOW];
+	uint32_t n_slow;
+	struct nt_peers *peers;		 /* NULL: none was called yet */
 	double sent_per_s, resent_per_s; /* of the matched, for their common share */
 	/* Of the running sweep, then of the last: absence from these proves nothing. */
 	struct nt_failure *failures;
@@ -330,10 +334,11 @@ struct nt_facts {
 	bool acked;	  /* something was acknowledged in the interval: srtt is of now */
 	bool has_info;
 	int readable; /* what poll() would say of the receive queue: 0 no, 1 yes, -1 unknown */
-	const struct nt_plane *plane; /* NULL: no BPF plane knows the socket */
+	struct nt_plane *plane;	      /* NULL: no BPF plane knows the socket */
 	struct nt_cpu_wait cpu;	      /* of its holder; pid 0: none is known */
 	const struct nt_cause *cause; /* that was found for it; NULL: none */
 	bool late_process;	      /* its holder reads many sockets late */
+	bool slow_peer;		      /* its peer is slower than others of the same service */
 };
 /* Of the holder of a socket that is read late; under the engine's lock. */
 void nt_take_cpu_wait(struct nt_engine *e, const struct nt_rec *rec, struct nt_facts *facts);
@@ -368,6 +373,11 @@ void nt_note_limits(const struct nt_rec *rec, const struct nt_diag_view *v, stru
 /* That was found for a socket; NULL: none. */
 const struct nt_cause *nt_cause_of(const struct nt_engine *e, uint64_t cookie);
 void nt_take_cause(struct nt_engine *e, const struct nt_rec *rec, struct nt_facts *facts);
+
+/* nt_peers.c; the lock is held. */
+/* A socket whose round trip was measured in the interval. */
+void nt_note_peer(struct nt_engine *e, const struct nt_rec *rec);
+bool nt_is_slow(const struct nt_engine *e, const struct nt_rec *rec);
 
 /* nt_unread.c */
 void nt_bound_unread(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh, uint32_t now_ms,

@@ -27,8 +27,10 @@ void nt_rest_forget(struct nt_rec *rec, uint64_t now_ms)
 		rec->oldest_unread_ms = 0;
 	if (!(rec->flags & NT_F_RETR_PCT))
 		rec->retr_pct = 0;
-	if (!rec->rtt_high && low_ms - rec->rtt_low_at_ms >= NT_RTT_KEPT_MS)
+	if (!rec->rtt_high && low_ms - rec->rtt_low_at_ms >= NT_RTT_KEPT_MS) {
+		memset(&rec->rtt_usual, 0, sizeof(rec->rtt_usual));
 		rec->rtt_at_ms = rec->rtt_low_us[0] = rec->rtt_low_us[1] = rec->rtt_low_at_ms = 0;
+	}
 	if (now_s + 1 - rec->lost_here_s >= NT_LOST_HERE_MOST_S)
 		rec->lost_here_s = 0;
 	if (now_s + 1 - rec->loss_dups_s >= NT_NETWORK_DUPLICATES_S)
@@ -77,7 +79,7 @@ static bool nothing_is_wrong(const struct nt_rec *r)
 	       !(r->timer_retrans | r->retransmits | r->backoff | r->miss | r->owners) &&
 	       !(r->rtt_high | r->waits_past | r->order_past | r->here_left | r->loss_lag) &&
 	       !(r->lost_here_s | r->loss_dups_s | r->rtt_at_ms | r->rtt_low_us[0] |
-		 r->rtt_low_us[1] | r->rtt_low_at_ms | r->loaded_proc);
+		 r->rtt_low_us[1] | r->rtt_low_at_ms | r->rtt_usual.seen | r->loaded_proc);
 }
 
 static bool fits(const struct nt_rec *r)

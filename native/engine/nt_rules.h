@@ -14,6 +14,8 @@
 #define NT_LOST_HERE_S 10
 #define NT_LOST_HERE_BACKOFF 7
 #define NT_LOST_HERE_MOST_S (NT_LOST_HERE_S + (1U << NT_LOST_HERE_BACKOFF))
+/* Over what is usual: a wait of less is not unusual. */
+#define NT_UNUSUAL_WAIT_NS 5000000ULL
 
 /* The conditions of one interval: value and threshold of each that holds. */
 struct nt_held {
@@ -26,6 +28,16 @@ struct nt_held {
 };
 
 void nt_hold(struct nt_held *h, enum nt_verdict v, float value, float threshold, bool unwell);
+/* nt_usual.c: what is far above the flow's own intervals before; it enters this one. */
+/* delayable: the peer's delayed ACK may be all of it. */
+void nt_hold_unusual_rtt(const struct nt_config *c, struct nt_rec *r, const struct nt_facts *f,
+			 uint32_t now_ms, bool delayable, struct nt_held *h);
+void nt_hold_unusual_times(struct nt_plane *p, struct nt_held *h);
+/* Logarithms, 1024 to the octave; 0 of 0. */
+uint32_t nt_log_of(uint64_t v);
+uint64_t nt_unlog(uint32_t log);
+/* nt_peers.c: of a socket whose peer is slower than others of the same service. */
+void nt_hold_slow(const struct nt_rec *r, const struct nt_facts *f, struct nt_held *h);
 /* nt_cause.c */
 /* Of a process that reads many sockets late, however few deliveries this one had. */
 void nt_hold_late(const struct nt_config *c, const struct nt_plane *p, struct nt_held *h);

@@ -32,8 +32,17 @@ static uint8_t log2_bucket(float over)
 	return n;
 }
 
+/* Beside what is known to be wrong, what is unusual comes last. */
+static bool is_unusual(const struct nt_held *h, enum nt_verdict v)
+{
+	return h->because[v] == NT_B_UNUSUAL || h->because[v] == NT_B_SIBLINGS;
+}
+
 static bool worse(const struct nt_held *h, enum nt_verdict a, enum nt_verdict b)
 {
+	if (level_of(h, a) > NT_LEVEL_OK && level_of(h, b) > NT_LEVEL_OK &&
+	    is_unusual(h, a) != is_unusual(h, b))
+		return is_unusual(h, b);
 	if (level_of(h, a) != level_of(h, b))
 		return level_of(h, a) > level_of(h, b);
 	if (log2_bucket(h->over[a]) != log2_bucket(h->over[b]))

@@ -346,13 +346,16 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		rec->flags &= ~(uint32_t)(NT_F_INFO | NT_F_OLDEST_UNREAD);
 	}
 	if (!still) {
-		f.plane = nt_rec_plane(e, rec);
+		f.plane = (struct nt_plane *)nt_rec_plane(e, rec);
 		nt_take_unread(e, rec, v, &f);
 		update_drops(e, rec, v, fresh, &f);
 	}
 	if (!still && (f.rolled || fresh)) {
 		nt_take_cpu_wait(e, rec, &f);
 		nt_take_cause(e, rec, &f);
+		if (f.acked)
+			nt_note_peer(e, rec);
+		f.slow_peer = f.has_info && nt_is_slow(e, rec);
 		nt_judge(&e->config, rec, &f, now_ms);
 		rec->base_ns = e->now_ns;
 	}

@@ -383,7 +383,8 @@ int nt_cpu_waits(struct nt_engine *e, const struct nt_cpu_wait *v, uint32_t n)
 void nt_take_cpu_wait(struct nt_engine *e, const struct nt_rec *rec, struct nt_facts *f)
 {
 	const struct nt_config *c = &e->config;
-	bool late = f->plane && f->plane->wait.p99_ns >= c->wait_ms[0] * 1000000ULL;
+	bool late = f->plane && (f->plane->wait.p99_ns >= c->wait_ms[0] * 1000000ULL ||
+				 f->plane->wait.p50_ns >= NT_UNUSUAL_WAIT_NS);
 	bool unread = rec->flags & NT_F_OLDEST_UNREAD && rec->oldest_unread_ms >= c->unread_ms[0];
 	struct nt_proc proc;
 
@@ -475,7 +476,8 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 
 	if (f->has_info) {
 		hold_tcp(c, rec, f, &h);
-		hold_rtt(c, rec, f, now_ms, &h);
+		hold_rtt(c, rec, f, (uint32_t)now_ms, &h);
+		nt_hold_unusual_rtt(c, rec, f, (uint32_t)now_ms, may_be_delayed_ack(rec, f), &h);
 	} else if (rec->proto == NT_PROTO_TCP && rec->state == NT_TCP_LISTEN)
 		hold_listener(c, rec, f, &h);
 	else if (rec->proto == NT_PROTO_UDP)
@@ -483,6 +485,8 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 
 	if (f->plane)
 		hold_planes(c, f->plane, &h);
+	if (f->plane)
+		nt_hold_unusual_times(f->plane, &h);
 	if (f->late_process)
 		nt_hold_late(c, f->plane, &h);
 	/* UDP's oldest unread datagram is known to the wait plane alone. */
@@ -495,6 +499,8 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 		blame_cpu(rec, f, &h, NT_V_READS, f->plane->wait.sum_ns, now_s);
 	blame_cpu(rec, f, &h, NT_V_UNREAD, rec->oldest_unread_ms * 1000000ULL, now_s);
 
+	if (f->slow_peer)
+		nt_hold_slow(rec, f, &h);
 	if (f->cause)
 		nt_put_cause(rec, f->cause, &h);
 	nt_choose(rec, &h, now_s);

@@ -53,6 +53,7 @@ void nt_engine_free(struct nt_engine *e)
 	free(e->next.v);
 	free(e->planes.v);
 	free(e->dropped);
+	free(e->peers);
 	free(e->front.v);
 	free(e->back.v);
 	free(e->loaded);

@@ -185,6 +185,25 @@ struct nt_late {
 };
 /* Those with so many such sockets or more that have one holder. Returns how many were filled. */
 int nt_late(struct nt_engine *e, uint32_t least, struct nt_late *ret, uint32_t max);
+/* Which of a service's peers: those that this host calls at one port. */
+struct nt_peer_key {
+	uint8_t dst[16]; /* as in nt_rec */
+	uint32_t netns;
+	uint16_t dport;
+	uint8_t family, pad;
+};
+/* A peer whose round trips are far over their minimum, beside those of the service's others. */
+struct nt_slow_peer {
+	struct nt_peer_key key;
+	uint32_t sockets;  /* with a round trip that was measured in the interval */
+	uint32_t siblings; /* peers that it was compared with, of as many and more */
+	uint32_t rtt_us;   /* geometric mean of its sockets */
+	uint32_t siblings_rtt_us; /* the same of the peer in the middle of all */
+};
+/* Of the last sweep, the slowest of each service first. Returns how many were filled. */
+int nt_slow_peers(struct nt_engine *e, struct nt_slow_peer *ret, uint32_t max);
+/* The sockets to these peers, at most 8, and no others are held for slow from the next sweep on. */
+int nt_held_slow(struct nt_engine *e, const struct nt_peer_key *v, uint32_t n);
 /* What explains conditions of a socket: one verdict takes their place. */
 struct nt_cause {
 	uint64_t cookie;

@@ -7,6 +7,14 @@ struct nt_dist {
 	uint64_t p50_ns, p90_ns, p99_ns, max_ns;
 };
 
+/* What is usual for a flow: the running median of the logarithm of a time, and how far it strays. */
+struct nt_usual {
+	uint16_t log;	/* of nanoseconds, 1024 to the octave */
+	uint8_t spread; /* median distance from it, 32 to the octave */
+	uint8_t seen;	/* intervals that it is of, 127 at most; 128 is added if the last was far above */
+};
+enum nt_usual_of { NT_USUAL_WAIT = 0, NT_USUAL_QDISC = 1, NT_USUAL_NIC = 2, NT_USUAL_COUNT = 3 };
+
 enum nt_buckets { NT_FINE_BUCKETS = 2048, NT_OCTAVE_BUCKETS = 32 };
 
 /* The parts of a send; the order of nt_plane.tx[]. */
@@ -75,7 +83,7 @@ struct nt_plane {
 	struct nt_split split; /* with NT_P_SPLIT */
 	struct nt_udp udp;     /* with NT_P_UDP */
 	uint32_t standing_ms;  /* so long all that was read had waited 5 ms or more; 0: not so */
-	uint32_t pad;
+	struct nt_usual usual[NT_USUAL_COUNT]; /* of the medians of intervals */
 };
 
 /* --- pure functions over buckets (nt_hist.c) --- */

@@ -99,6 +99,8 @@ enum nt_because {
 	NT_B_SYSCTL = 23,      /* a limit of this host's own: tcp_wmem, tcp_rmem, tcp_mem */
 	NT_B_OTHER_END = 24,   /* the other end is on this host, and says it */
 	NT_B_NOT_ACCEPTED = 25, /* the peer's program does not take connections up */
+	NT_B_UNUSUAL = 26,     /* far above what is usual for this flow */
+	NT_B_SIBLINGS = 27,    /* ... for flows to other peers of the same service */
 };
 
 /* One socket as the table keeps it. "–" in a comment: value when unknown. */
@@ -198,6 +200,7 @@ struct nt_rec {
 	uint8_t order_past; /* of the last four intervals, newest lowest: 1 reordered moved, 16 out_of_order */
 	uint8_t here_left; /* dropped on this host in the last interval and not resent in it */
 	uint32_t loss_dups_s; /* 1 + engine seconds when DSACKs last showed duplicates made by the network */
+	struct nt_usual rtt_usual; /* of srtt */
 	uint64_t loss_sent[2], loss_resent[2]; /* bytes, before Linux 4.19 segments */
 	uint32_t segs_out[2], reordered[2]; /* with data; taken when loss_* are */
 	uint32_t segs_in[2], out_of_order[2];

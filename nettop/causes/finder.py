@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from types import MappingProxyType
 from typing import NamedTuple
 
 from nettop.causes.rules import asked_of
 from nettop.causes.scene import Scene
-from nettop.model.causes import Candidate, Cause, LateProcess
+from nettop.model.causes import Candidate, Cause, LateProcess, PeerKey, SlowPeer
 from nettop.model.evidence import HostTick
 from nettop.model.types import Proto, Verdict
 
@@ -19,11 +20,17 @@ LEAST_LATE_SOCKETS = 5  # of a process, that were read late in an interval
 LATE_SHARE = 0.05  # of what its sockets received: one in twenty
 
 
+MOST_SLOW = 8  # peers, that the engine takes
+SLOW_TICKS = 3  # in a row, until a peer is said to be slow
+NO_SLOW: Mapping[PeerKey, SlowPeer] = MappingProxyType({})
+
+
 class Causes(NamedTuple):
     """What holds from a tick on."""
 
     found: dict[int, Cause]  # by cookie
     late: dict[int, LateProcess]  # by pid: reads many sockets late at once
+    slow: Mapping[PeerKey, SlowPeer] = NO_SLOW  # of many alike these peers are slow
     staged: tuple[int, ...] = ()  # cookies of sockets whose verdict TX stages would decide
 
 
@@ -35,6 +42,12 @@ _STAGED = sum(1 << v for v in (Verdict.RTT, Verdict.QDISC, Verdict.NIC, Verdict.
 _OPEN_RULES = ("own_queue", "own_queue_undecided")
 
 
+class _Slow(NamedTuple):
+    peer: SlowPeer
+    ticks: int  # so far
+    at_ns: int  # in which it was seen last
+
+
 class Finder:
     """Follows sockets from tick to tick."""
 
@@ -42,6 +55,7 @@ class Finder:
         self._scene = Scene()
         self._found: dict[int, tuple[Cause, int]] = {}  # cookie → cause, when
         self._late: dict[int, tuple[LateProcess, int]] = {}
+        self._slow: dict[PeerKey, _Slow] = {}
 
     def twin(self) -> Finder:
         """The same for another feed."""
@@ -52,6 +66,7 @@ class Finder:
         tick: HostTick,
         candidates: Sequence[Candidate],
         late: Sequence[LateProcess],
+        slow: Sequence[SlowPeer] = (),
         *,
         mono_ns: int,
         events: bool,
@@ -60,6 +75,7 @@ class Finder:
         Args:
             candidates: worst first.
             late: processes with LEAST_LATE_SOCKETS or more.
+            slow: peers that are slow beside others of the same service, in this interval.
             events: the events plane sees what this host drops.
         """
         self._scene.enter(tick, candidates, mono_ns=mono_ns, events=events)
@@ -77,9 +93,11 @@ class Finder:
                 if stays and known is not None and mono_ns - known[1] < STAYS_NS:
                     self._found[socket.cookie] = known
         self._enter_late(late, mono_ns)
+        self._enter_slow(slow, mono_ns)
         return Causes(
             {cookie: cause for cookie, (cause, _) in self._found.items()},
             {pid: process for pid, (process, _) in self._late.items()},
+            {key: one.peer for key, one in self._slow.items() if one.ticks >= SLOW_TICKS},
             tuple(s.cookie for s in candidates if self._staged(s)),
         )
 
@@ -98,3 +116,14 @@ class Finder:
             known = process.pid in self._late or len(self._late) < MOST_LATE
             if known and process.sockets >= LATE_SHARE * process.deliveries:
                 self._late[process.pid] = process, mono_ns
+
+    def _enter_slow(self, slow: Sequence[SlowPeer], mono_ns: int) -> None:
+        now = {peer.key: peer for peer in slow}
+        for key, one in [*self._slow.items()]:
+            begun = one.ticks >= SLOW_TICKS
+            if key not in now and (not begun or mono_ns - one.at_ns >= STAYS_NS):
+                del self._slow[key]
+        for key, peer in now.items():
+            if key in self._slow or len(self._slow) < MOST_SLOW:
+                ticks = self._slow[key].ticks if key in self._slow else 0
+                self._slow[key] = _Slow(peer, ticks + 1, mono_ns)

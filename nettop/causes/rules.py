@@ -25,6 +25,7 @@ from nettop.text.evidence import STATES
 
 _LOSSES = (Verdict.LOSS, Verdict.RTO)
 _SENDING = (Verdict.RTO, Verdict.LOSS, Verdict.RTT, Verdict.SNDBUF)
+_DELAYED = (Because.UNUSUAL, Because.OTHER_END)
 _READING = (Verdict.UNREAD, Verdict.READS, Verdict.ACCEPT)
 QUEUE_NS = 5 * 10**6  # of a mean wait in the own queue, from which on it counts: as of a stage
 LONG_NS = 10 * 10**6  # over its minimum, and twice that or more: a long round trip
@@ -273,6 +274,24 @@ def _undecided(socket: Candidate, scene: Scene) -> Found | None:
                  verdict=Verdict.RTT, next_step=step, shared=key)  # fmt: skip
 
 
+def _path_of_others(socket: Candidate, scene: Scene) -> Found | None:
+    """A round trip that is unusual for it and may be the peer's delayed ACK; that of another socket
+    to the same host is long too, and cannot be that."""
+    if socket.because != Because.UNUSUAL or socket.verdict != Verdict.RTT:
+        return None
+    over_us = socket.rtt_us - socket.min_rtt_us
+    other = scene.long_to(socket, over_us / 2)
+    if other is None:
+        return None
+    said = (
+        f"the round trip of another connection to the same host takes {units.time(other * 1e3)} "
+        "longer than its minimum, and no delayed ACK explains that"
+    )
+    ruled_out = Evidence("diag", "a peer that answers late (the other does not wait for its ACKs)")
+    return Found((Evidence("diag", said, other * 1e3, "ns"),), Who.NET, ruled_out=(ruled_out,),
+                 shared=(socket.netns, socket.family, socket.dst))  # fmt: skip
+
+
 def _resends_refused(socket: Candidate, scene: Scene) -> Found | None:
     """What was sent again was refused here, and counts as sent again all the same: by segment,
     where an event is a packet of many."""
@@ -448,6 +467,9 @@ def _other_end(socket: Candidate, scene: Scene) -> Found | None:
     peer = scene.other_end(socket)
     if peer is None or not peer.holds(Verdict.UNREAD, Verdict.READS):
         return None
+    # Of a long round trip that says something only where it may be the peer's delayed ACK.
+    if not socket.holds(Verdict.WINDOW) and socket.because not in _DELAYED:
+        return None
     held = f"unread for {units.time(peer.unread_ms * 1e6)}" if peer.unread_ms else "read late"
     whose = f"process {peer.pid}" if peer.pid else "a program that is not known"
     said = f"the other end is on this host, and its data is {held} by {whose}"
@@ -475,11 +497,12 @@ RULES = (
     Rule("receive", (Verdict.RTT,), Because.RECEIVE, ("receivers",), _receive),
     Rule("own_queue_undecided", (Verdict.RTT,), Because.PLAIN, ("routes", "qdiscs"), _undecided,
          stays=False),
+    Rule("path_of_others", (Verdict.RTT,), Because.UNUSUAL, ("diag",), _path_of_others),
     Rule("half_open", (Verdict.DROPS,), Because.UNKNOWN, ("counters",), _half_open, stays=False),
     Rule("stopped", _READING, Because.STOPPED, ("processes",), _stopped, only=STANDS),
     Rule("disk", _READING, Because.DISK, ("processes",), _disk, only=STANDS),
     Rule("sysctl", (Verdict.SNDBUF,), Because.SYSCTL, ("sysctls",), _sysctl),
-    Rule("other_end", (Verdict.WINDOW,), Because.OTHER_END, ("diag",), _other_end),
+    Rule("other_end", (Verdict.WINDOW, Verdict.RTT), Because.OTHER_END, ("diag",), _other_end),
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from nettop.model.causes import Candidate
 from nettop.model.evidence import NO_TICK, Device, HostTick, Numbers, Process
-from nettop.model.types import Proto, Verdict, Who
+from nettop.model.types import WHO_MAYBE, Because, Proto, Verdict, Who
 
 READS = 5  # of qdiscs and of processes' states, that are taken together
 LOOKS = 3  # at a queue, between two reads, that say as much as two reads
@@ -26,6 +26,7 @@ IFF_UP, IFF_LOWER_UP = 1, 1 << 16
 BY_FLOW = frozenset({"fq", "fq_codel", "fq_pie", "cake", "sfq", "netem"})
 
 _STANDING = frozenset("TtD")  # states of a process
+_STEP = Who.NET | WHO_MAYBE, Because.UNUSUAL  # of the path, or of a queue on it
 _LONG = 1 << Verdict.RTT | 1 << Verdict.QDISC  # this takes the place of that
 
 DeviceKey = tuple[int, int]  # netns, ifindex
@@ -344,6 +345,19 @@ class Scene:
         found = self._ends.get(_ends(socket, reverse=True), [])
         found = [other for other in found if other.cookie != socket.cookie]
         return found[0] if len(found) == 1 and socket.dport else None
+
+    def long_to(self, socket: Candidate, least_us: float) -> int | None:
+        """How much longer than their minimum round trips to its peer's host take, the longest of
+        other sockets where no delayed ACK explains it; None: none takes so much longer."""
+        found = [
+            s.rtt_us - s.min_rtt_us
+            for s in self._candidates
+            if s.dst == socket.dst and s.netns == socket.netns and s.cookie != socket.cookie
+            and s.verdicts >> Verdict.RTT & 1 and s.verdict == Verdict.RTT
+            and (s.who == Who.NET or (s.who, s.because) == _STEP) and s.min_rtt_us
+        ]  # fmt: skip
+        longest = max(found, default=0)
+        return longest if longest >= least_us and longest else None
 
     def silent_at(self, socket: Candidate) -> int:
         """Connections to the same port of the peer that its host answered the handshake of, and

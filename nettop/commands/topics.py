@@ -61,10 +61,30 @@ _NOTES = {
     Verdict.RTO: "Shown as RTO, SYN, probe or keepal. It holds until something is acknowledged. "
     "This end cannot distinguish a cut path from a dead peer: peer only where nothing was "
     "acknowledged since the handshake; kern as for loss.",
-    Verdict.RTT: "More than a delayed ACK explains.",
+    Verdict.RTT: "More than a delayed ACK explains. What is unusual, for the flow or beside its "
+    "siblings, is below.",
     Verdict.CWND: "Informational: normal for a bulk transfer.",
     Verdict.UNCLOSED: "The peer closed, the program has not.",
 }
+
+_UNUSUAL = """\
+UNUSUAL FOR THIS FLOW
+Of each flow nettop keeps the running median of the logarithm of its srtt, of its RX queue wait and
+of the stages qdisc and nic (the p50 of an interval), and how far intervals stray from it (the
+median distance). What is 4 times the median or more, 6 times as far off as it strays, and 3 ms
+longer (a wait 5 ms, a stage 2 ms) is unusual: RTT, reads, qdisc or nic, with the usual number in
+the evidence. It needs 5 intervals before, and of less than 32 a larger step; after some two minutes
+the new level is what is usual, and a connection that was idle for 40 s begins anew. RTT is ? where
+the peer's delayed ACK may be all of it (a program that answers later looks like that), net? where
+not, and net where another connection to the same host shows it and waits for no ACKs. Within this
+host there is no path, and nothing is said.
+
+SIBLINGS
+Of the peers that this host calls at one port, 5 or more, each in the geometric mean of its
+connections: one whose srtt is over its own minimum by 4 times what it is at the middle one, by 6
+times as far as they stray, and by 5 ms more, in 3 intervals in a row, is RTT peer?. Most of its
+round trip must be over its minimum, so a peer far away is not slow for that.
+"""
 
 
 def verdicts() -> str:
@@ -83,7 +103,7 @@ def verdicts() -> str:
             name += " (which in filters is either)" if len(named(spec.name)) > 1 else ""
         name += "."
         rows.append(_row(spec.words[0], f"{text} {note} {name}", 10))
-    return "\n".join([*parts, "WHY\n" + "".join(rows)])
+    return "\n".join([*parts, "WHY\n" + "".join(rows), _UNUSUAL])
 
 
 def filters() -> str:

@@ -15,14 +15,16 @@ from nettop.engine.wire import (
     LATE,
     ROW_SIZE,
     SICK,
+    SLOW,
     detail_of,
     dist_of,
     proc_of,
     row_of,
     rows_of,
+    slow_peers_of,
     sort_number,
 )
-from nettop.model.causes import Candidate, Cause, LateProcess
+from nettop.model.causes import Candidate, Cause, LateProcess, PeerKey, SlowPeer
 from nettop.model.evidence import CpuWait
 from nettop.model.tcpinfo import InfoField
 from nettop.model.types import Detail, Dist, Histogram, Proc, Proto, Row, Sick, Stage
@@ -268,6 +270,17 @@ class Engine:
         n = check(lib.nt_late(self._e, least, out, most), "nt_late")
         raw = ffi.buffer(out, n * LATE.size)
         return [*map(LateProcess._make, LATE.iter_unpack(raw))]
+
+    def slow_peers(self, most: int) -> list[SlowPeer]:
+        """Of the last sweep: the slowest of those that are called at one port."""
+        out = ffi.new("struct nt_slow_peer[]", most)
+        n = check(lib.nt_slow_peers(self._e, out, most), "nt_slow_peers")
+        return slow_peers_of(ffi.buffer(out, n * SLOW.size))
+
+    def held_slow(self, peers: Sequence[PeerKey]) -> None:
+        """The sockets to these peers and no others are held for slow: judged from now on."""
+        packed = [(p.dst, p.netns, p.dport, p.family, 0) for p in peers]
+        check(lib.nt_held_slow(self._e, packed, len(packed)), "nt_held_slow")
 
     def causes(self, causes: Sequence[Cause], late: Sequence[int]) -> None:
         """These causes and no others, and these processes that read many sockets late: judged from

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nettop.engine import ffi, lib
-from nettop.model.causes import Candidate, LateProcess
+from nettop.model.causes import Candidate, LateProcess, PeerKey, SlowPeer
 from nettop.model.tcpinfo import TCP_INFO, InfoField, decode
 from nettop.model.types import (
     NO_PLANE,
@@ -63,6 +63,8 @@ _candidate_names, _candidate_format = layout("nt_candidate")
 CANDIDATE = struct.Struct(_candidate_format)
 _late_names, _late_format = layout("nt_late")
 LATE = struct.Struct(_late_format)
+SLOW = struct.Struct("<16sIHBxIIII")
+assert SLOW.size == ffi.sizeof("struct nt_slow_peer")
 _U32 = struct.Struct("<I")
 SPLIT = struct.Struct("<8Q")
 assert SPLIT.size == ffi.sizeof("struct nt_split")
@@ -106,6 +108,11 @@ def plane_of(raw: bytes, at: int = 0) -> Plane:
         tx=tuple(dist_of(tx, i * DIST.size) for i in Stage),
         **member,
     )
+
+
+def slow_peers_of(raw: Any) -> list[SlowPeer]:
+    """struct nt_slow_peer, as many as there are."""
+    return [SlowPeer(PeerKey(*m[:4]), *m[4:]) for m in SLOW.iter_unpack(raw)]
 
 
 def _pack_dist(dist: Dist) -> bytes:

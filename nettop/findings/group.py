@@ -45,9 +45,15 @@ def _join_unknown(alike: dict[Key, list[Case]]) -> None:
 
 
 def _order(finding: Finding) -> tuple[float, ...]:
-    """Loudest first, then what takes most of its flows, then how many, then how long."""
+    """Loudest first, what is known to be wrong before what is unusual, then what takes most of its
+    flows, then how many, then how long."""
     cost = -1.0 if finding.cost is None else finding.cost
-    return (-finding.level, -cost, -finding.sockets, -finding.held_s)
+    return (-finding.level, _unusual(finding), -cost, -finding.sockets, -finding.held_s)
+
+
+def _unusual(finding: Finding) -> int:
+    """Known causes come before what is unusual, and may be a change of what is asked for."""
+    return int(finding.worst.row.rec.because in (Because.UNUSUAL, Because.SIBLINGS))
 
 
 def _groups(cases: Sequence[Case]) -> list[tuple[str, list[Case]]]:
@@ -57,6 +63,8 @@ def _groups(cases: Sequence[Case]) -> list[tuple[str, list[Case]]]:
     who = cases[0].who.rstrip("?")
     if who in ("kern", "nic"):
         return _by("host", cases)
+    if cases[0].verdict == Verdict.RTT and who in ("", "peer"):
+        return _by("peer", cases)
     if who in ("app", "cpu", "") or cases[0].verdict in _AT_A_LISTENER:
         listeners = [case for case in cases if case.row.is_listen]
         others = [case for case in cases if not case.row.is_listen]

@@ -83,6 +83,25 @@ class LateProcess(NamedTuple):
     max_ns: int
 
 
+class PeerKey(NamedTuple):
+    """struct nt_peer_key: one of the peers that this host calls at one port."""
+
+    dst: bytes  # as in struct nt_rec
+    netns: int
+    dport: int
+    family: int
+
+
+class SlowPeer(NamedTuple):
+    """struct nt_slow_peer: its round trips are far over their minimum, beside those to others."""
+
+    key: PeerKey
+    sockets: int  # with a round trip that was measured in the interval
+    siblings: int  # other peers of the same service
+    rtt_us: int  # geometric mean of its sockets
+    siblings_rtt_us: int  # the same of the peer in the middle
+
+
 # Rules ask for a socket's device several times a tick, and for many sockets of the same two hosts.
 @lru_cache(maxsize=4096)
 def _ends(family: int, src: bytes, dst: bytes) -> str:

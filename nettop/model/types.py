@@ -12,7 +12,7 @@ from nettop.model.cost import Cost
 from nettop.model.evidence import NO_TICK, HostTick
 
 if TYPE_CHECKING:
-    from nettop.model.causes import Cause, LateProcess
+    from nettop.model.causes import Cause, LateProcess, PeerKey, SlowPeer
     from nettop.model.events import EventsTick
     from nettop.model.hosts import HostState
     from nettop.model.path import PathTick
@@ -132,6 +132,8 @@ class Because(IntEnum):
     SYSCTL = 23
     OTHER_END = 24
     NOT_ACCEPTED = 25
+    UNUSUAL = 26
+    SIBLINGS = 27
 
 
 class Verdict(IntEnum):
@@ -263,7 +265,7 @@ class Plane:
     split: Split = NO_SPLIT  # with PlaneHas.SPLIT
     udp: UdpMoved = NO_UDP  # with PlaneHas.UDP
     standing_ms: int = 0  # so long all that was read had waited 5 ms or more; 0: not so
-    pad: int = 0
+    usual: bytes = bytes(12)  # three struct nt_usual, by UsualOf: what intervals before had
 
 
 NO_PLANE = Plane()
@@ -526,6 +528,7 @@ class Model:
     thresholds: str | None = None  # of verdicts that are not the defaults: unread_ms=100,900
     causes: Mapping[int, Cause] = field(default_factory=dict)  # by cookie, of what is held now
     late: Mapping[int, LateProcess] = field(default_factory=dict)  # by pid: read many late at once
+    slow: Mapping[PeerKey, SlowPeer] = field(default_factory=dict)  # beside peers of one service
     hosts: tuple[HostState, ...] = ()  # whose ticks this is of together; none: of one host
 
     def source(self, name: str) -> SourceStatus | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
-from nettop.model.causes import Cause, Evidence
+from nettop.model.causes import Cause, Evidence, PeerKey, SlowPeer
 from nettop.model.evidence import Process
 from nettop.model.types import (
     WHO_MAYBE,
@@ -19,6 +20,7 @@ from nettop.model.types import (
     Stage,
     Verdict,
 )
+from nettop.model.usual import UsualOf, usual_ns
 from nettop.text import units
 from nettop.text.evidence import STATES
 from nettop.text.fields import FIELDS
@@ -86,13 +88,16 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
     known = row.rec.because in _SETTLED or holder is not None
     known = known or (split is not None and is_settled(split))
     did = [*cause.evidence] if cause is not None else [*_late_evidence(row, model)]
+    slow = slow_peer(row, model)
+    if slow is not None:
+        did.append(_slow_evidence(slow))
     if split is not None:
         did.append(Evidence("split", split_says(split), max(split[1:6]), "ns"))
     if holder is not None:
         did.append(holder)
     if cause is not None:
         excluded, unmeasured = [*cause.ruled_out, *excluded], []
-    left_open = "" if known else spec.unknown
+    left_open = "" if known else _open_of(spec, row)
     open_ = [*unmeasured, left_open] if left_open else unmeasured
     next_step = _next_step(spec, row, model)
     return Explanation(
@@ -105,9 +110,15 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
         f"next: {next_step}" if next_step else "",
         (Evidence(_source(spec, row), evidence, row.rec.verdict_value, spec.unit), *did),
         tuple(excluded),
-        shared=cause.shared if cause is not None else None,
+        shared=cause.shared if cause is not None else slow.key if slow is not None else None,
         party=cause.party if cause is not None else "",
     )
+
+
+def _open_of(spec: VerdictSpec, row: Row) -> str:
+    if spec.number is Verdict.RTT and row.rec.because in (Because.UNUSUAL, Because.SIBLINGS):
+        return "whether it is the path, or a peer that answers late and delays its ACKs until then"
+    return spec.unknown
 
 
 def cause_of(row: Row, model: Model) -> Cause | None:
@@ -128,6 +139,23 @@ def _late_evidence(row: Row, model: Model) -> Iterable[Evidence]:
         f"{units.time(late.max_ns)}: it is busy with something else, or one of them keeps it busy"
     )
     return (Evidence("wait", said, late.sockets, "count"),)
+
+
+def slow_peer(row: Row, model: Model) -> SlowPeer | None:
+    """What its peer was compared with, where that is why it is held for slow."""
+    rec = row.rec
+    if model is None or not model.slow or rec.because != Because.SIBLINGS:
+        return None
+    return model.slow.get(PeerKey(bytes(rec.dst), rec.netns, rec.dport, rec.family))
+
+
+def _slow_evidence(slow: SlowPeer) -> Evidence:
+    said = (
+        f"round trips to the other {slow.siblings} peers at port {slow.key.dport} take "
+        f"{units.time(slow.siblings_rtt_us * 1e3)} in the middle, to this one "
+        f"{units.time(slow.rtt_us * 1e3)}"
+    )
+    return Evidence("diag", said, slow.rtt_us * 1e3, "ns")
 
 
 def _state_of_all(process: Process) -> str:
@@ -228,7 +256,7 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
         case Verdict.RTT:
             least = units.time(rec.min_rtt_us * 1e3)
             how = f" is {units.ratio(ratio)} its minimum {least}" if ratio else f", once {least}"
-            return f"srtt {units.time(rec.rtt_us * 1e3)}{how}"
+            return f"srtt {units.time(rec.rtt_us * 1e3)}{how}{_usually(rec, rec.rtt_usual)}"
         case Verdict.SNDBUF:
             buf = detail.skmem.get("sndbuf") if detail else None
             held = f"{value:.0f}% of the interval, sndbuf {units.size(buf)}"
@@ -250,7 +278,7 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             return (
                 f"of {w.count} deliveries half waited {units.time(w.p50_ns)}, the worst "
                 f"{units.time(w.max_ns)}, before the program read them"
-                f"{_without_cpu(row)}{_stands(row)}"
+                f"{_usually(rec, row.plane.usual, UsualOf.WAIT)}{_without_cpu(row)}{_stands(row)}"
             )
         case Verdict.QDISC if rec.because == Because.QUEUE and not rec.rtt_us:
             return f"what it sends waits {units.time(value * 1e6)} in this host's own queue"
@@ -272,10 +300,19 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
         case Verdict.OPTION:
             return f"{value:.0f}% of the interval: {_OPTIONS.get(Because(rec.because), '')}"
         case Verdict.QDISC | Verdict.NIC:
-            d = row.plane.tx[3 if worst is Verdict.QDISC else 4]
-            return f"of {d.count} sends half waited {units.time(d.p50_ns)}, the worst " + (
-                units.time(d.max_ns)
+            stage = Stage.QDISC if worst is Verdict.QDISC else Stage.NIC
+            usual = UsualOf.QDISC if worst is Verdict.QDISC else UsualOf.NIC
+            d = row.plane.tx[stage]
+            return (
+                f"of {d.count} sends half waited {units.time(d.p50_ns)}, the worst "
+                f"{units.time(d.max_ns)}{_usually(rec, row.plane.usual, usual)}"
             )
+
+
+def _usually(rec: Any, raw: bytes, at: UsualOf = UsualOf.WAIT) -> str:
+    """What the intervals before had, where that is what makes it unusual."""
+    usual = usual_ns(raw, at) if rec.because == Because.UNUSUAL else None
+    return "" if usual is None else f"; usual for this flow is {units.time(usual)}"
 
 
 _REORDERED = (

@@ -121,6 +121,8 @@ CAUSES = {
     Because.NAGLE: "nagle",
     Because.CORK: "cork",
     Because.PACED: "pacing_rate",
+    Because.UNUSUAL: "unusual",
+    Because.SIBLINGS: "siblings",
 }
 
 LEAST_RATIO_US = 1000  # a minimum from which on its multiples say something
@@ -174,6 +176,7 @@ _RECEIVE_STEP = (
 )
 _DISK_STEP = "cat /proc/{pid}/stack: what it waits for; iostat -x 1: which disk is busy"
 _HERE_SAID = "this host drops its packets"
+_OTHER_END_SAID = "the other end, on this host, reads too slowly"
 _NOT_ACCEPTED_SAID = "the peer's program does not take connections up"
 _ACCEPT_STEP = (
     "ss -ltn at {host}: is the queue of its listener (Recv-Q) full; nettop -l there says who "
@@ -182,6 +185,7 @@ _ACCEPT_STEP = (
 _STOPPED_SAID = "is stopped, so it reads nothing"
 _DISK_SAID = "waits for a disk or a device, and reads nothing meanwhile"
 _READER_SAID = {Because.STOPPED: _STOPPED_SAID, Because.DISK: _DISK_SAID}
+_UNUSUAL_WAIT_SAID = "reads much later than is usual for this flow"
 _READER_STEPS = {
     Because.NO_CPU: _CPU_STEP, Because.STOPPED: _STOPPED_STEP, Because.DISK: _DISK_STEP,
 }  # fmt: skip
@@ -258,7 +262,7 @@ _TABLE = (
         "(SO_RCVBUF, net.ipv4.tcp_rmem) is too small for this path",
         rules_out=("loss", "sndbuf", "qdisc"), unknown="why the peer keeps its window small",
         causes=(Because.OTHER_END,),
-        said={Because.OTHER_END: "the other end, on this host, reads too slowly"},
+        said={Because.OTHER_END: _OTHER_END_SAID},
     ),
     VerdictSpec(
         Verdict.RTT, "rtt", "ratio", Who.NET, ("RTT",), _rtt,
@@ -266,10 +270,22 @@ _TABLE = (
         {"rtt_ratio": (2, 4), "rtt_over_us": (10000,)},
         "srtt, measured now, ≥ {rtt_ratio[0]} min_rtt and ≥ {rtt_over_us[0]} more",
         "≥ {rtt_ratio[1]}, not where it stands there for 20-40 s",
-        also=(Who.KERN, Who.NIC), causes=(Because.RECEIVE, Because.CARRIER),
+        also=(Who.KERN, Who.NIC, Who.PEER, Who.UNKNOWN),
+        causes=(Because.RECEIVE, Because.CARRIER, Because.UNUSUAL, Because.SIBLINGS,
+                Because.OTHER_END),
         said={Because.RECEIVE: "this host takes packets in late",
-              Because.CARRIER: "the device has no link, or had none"},
-        by_cause={Because.RECEIVE: _RECEIVE_STEP, Because.CARRIER: _LINK_STEP},
+              Because.OTHER_END: _OTHER_END_SAID,
+              Because.CARRIER: "the device has no link, or had none",
+              Because.UNUSUAL: "the round trip takes much longer than is usual for this flow",
+              Because.SIBLINGS: "the round trip takes much longer than to other peers of the same "
+              "service"},
+        by_cause={
+            Because.RECEIVE: _RECEIVE_STEP, Because.CARRIER: _LINK_STEP,
+            Because.UNUSUAL: "ping {host}: a longer path shows there, a program that answers later "
+            f"and delays its ACKs until then does not; {_TRACE}",
+            Because.SIBLINGS: "nettop at {host}: do its programs read late, does it get no CPU; "
+            "ping {host}: is it its path",
+        },
         next_step=f"tc -s qdisc: a backlog here is part of the srtt; {_TRACE}",
         rules_out=("loss", "window", "qdisc"), unknown="which queue on the path",
     ),
@@ -331,8 +347,10 @@ _TABLE = (
         "≥ {wait_ms[1]}", of="p99",
         next_step="cat /proc/{pid}/schedstat, twice: if its 2nd number grows it waits for a CPU; "
         "else strace -cfp {pid} shows what it does between two reads",
-        also=(Who.CPU,), causes=(Because.NO_CPU, Because.HEAD, Because.STOPPED, Because.DISK),
-        by_cause=_READER_STEPS, said={**_READER_SAID, Because.HEAD: "reads many sockets late"},
+        also=(Who.CPU,),
+        causes=(Because.NO_CPU, Because.HEAD, Because.STOPPED, Because.DISK, Because.UNUSUAL),
+        by_cause=_READER_STEPS, said={**_READER_SAID, Because.HEAD: "reads many sockets late",
+              Because.UNUSUAL: _UNUSUAL_WAIT_SAID},
         rules_out=("arrived",), unknown=_BUSY, by_holder=True, source="wait",
     ),
     VerdictSpec(
@@ -341,7 +359,7 @@ _TABLE = (
         "p99 of the qdisc stage ≥ {qdisc_us[0]}", "≥ {qdisc_us[1]}",
         next_step="tc -s -d qdisc: whose backlog stands, at what rate it is shaped; nettop -s tx: "
         "who fills it",
-        causes=(Because.QUEUE,), rules_out=("loss", "window"), source="stages",
+        causes=(Because.QUEUE, Because.UNUSUAL), rules_out=("loss", "window"), source="stages",
     ),
     VerdictSpec(
         Verdict.NIC, "nic", "ms", Who.NIC, ("nic",), _wait("nic"),
@@ -349,7 +367,7 @@ _TABLE = (
         "p99 of the nic stage ≥ {nic_us[0]}", "≥ {nic_us[1]}",
         next_step="ethtool -S of the device: pause frames, drops; ethtool -g: its ring; ethtool: "
         "its speed",
-        rules_out=("qdisc", "window"), source="stages",
+        causes=(Because.UNUSUAL,), rules_out=("qdisc", "window"), source="stages",
     ),
     VerdictSpec(
         Verdict.ORDER, "out_of_order", "percent", Who.NET, ("holes", "reorder"), _order,

@@ -27,6 +27,7 @@ from nettop.model.types import (
     Verdict,
     Who,
 )
+from nettop.model.usual import UsualOf
 from nettop.query import compile as compiler
 from nettop.sources import RX_METHODS
 
@@ -51,6 +52,7 @@ SAME: dict[str, tuple[str, Members]] = {
     "nt_verdict": ("NT_V_", members(Verdict, COUNT=len(Verdict))),
     "nt_who": ("NT_WHO_", members(Who, COUNT=len(Who), MAYBE=WHO_MAYBE)),
     "nt_because": ("NT_B_", members(Because)),
+    "nt_usual_of": ("NT_USUAL_", members(UsualOf, COUNT=len(UsualOf))),
     "nt_stage": ("NT_TX_", members(Stage, STAGES=len(Stage))),
     "nt_plane_has": ("NT_P_", members(PlaneHas)),
     "nt_event_type": ("NT_EV_", members(EventType, TYPES=len(EventType))),
