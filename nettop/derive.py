@@ -13,7 +13,9 @@ from typing import Any, Protocol
 
 from nettop.causes.finder import (
     LEAST_LATE_SOCKETS,
+    LOSSES,
     MOST_CANDIDATES,
+    MOST_DROPS,
     MOST_LATE,
     MOST_SLOW,
     Causes,
@@ -130,11 +132,14 @@ class Deriver:
         """The next sweep is judged by who waits for a CPU, and by the causes that are found."""
         engine = self.engine
         engine.cpu_waits(self._cpu_waits.tick(tick))
+        candidates = engine.candidates(MOST_CANDIDATES)
+        lost = events and any((c.held | c.verdicts) & LOSSES for c in candidates)
         causes = self._finder.tick(
             tick,
-            engine.candidates(MOST_CANDIDATES),
+            candidates,
             engine.late(LEAST_LATE_SOCKETS, MOST_LATE),
             engine.slow_peers(MOST_SLOW),
+            self.log.drops(MOST_DROPS) if lost else (),
             mono_ns=mono_ns,
             events=events,
         )

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from nettop.model.events import EVENT_NAMES
-from nettop.model.types import Flag, Level, Model, Row, Sick, Verdict
+from nettop.model.types import Flag, Level, Model, Row, Sick, Stage, Verdict
 from nettop.text.columns import endpoint
+from nettop.text.fields import FIELDS
 from nettop.text.verdicts import VERDICTS, verdict_words
 from nettop.text.words import owner_text, proto_text, who_name
 
@@ -43,7 +44,7 @@ class Spell:
     from_ns: int  # CLOCK_REALTIME of the first tick in which it held
     seen_ns: int  # and of the last one so far
     to_ns: int | None = None  # of the tick in which it held no more; None: it holds
-    # Of the worst tick; None: it never was one of the socket's worst two, which have numbers.
+    # Of the worst tick; None: it never was one of the socket's worst two, and its row does not say.
     worst: float | None = None  # in the verdict's own unit
     bounded: bool = False  # worst is a lower bound
     least_us: int = 0  # of a round trip: min_rtt of the worst tick; 0 not known
@@ -75,9 +76,12 @@ class Spell:
     def sentence(self) -> str:
         return VERDICTS[self.verdict].says(self.because)
 
-    def _take(self, value: float, who: int, because: int, bounded: bool) -> None:
-        if self.worst is None or value > self.worst:
+    def _number(self, value: float | None, bounded: bool) -> None:
+        if value is not None and (self.worst is None or value > self.worst):
             self.worst, self.bounded = value, bounded
+
+    def _take(self, value: float, who: int, because: int, bounded: bool) -> None:
+        self._number(value, bounded)
         ticks, worst = self._said.get((who, because), (0, value))
         self._said[who, because] = ticks + 1, max(worst, value)
         most, self.because = max(self._said, key=lambda said: self._said[said])
@@ -167,6 +171,9 @@ class SpellTracker:
                 spell._take(sick.verdict_value, sick.who, sick.because, bounded)
             elif verdict == sick.verdict2:
                 spell._take(sick.verdict2_value, sick.who2, sick.because2, bounded)
+            else:
+                row = row or rows.find(sick.cookie)
+                spell._number(number_of(row, Verdict(verdict)), bounded)
             if verdict == Verdict.RTT and spell.worst != worst:
                 row = row or rows.find(sick.cookie)
                 spell.least_us = row.rec.min_rtt_us if row is not None else 0
@@ -199,6 +206,31 @@ class SpellTracker:
             },
             changes=(*_changes(self.began, began=True), *_changes(self.ended, began=False)),
         )
+
+
+def number_of(row: Row | None, verdict: Verdict) -> float | None:
+    """Of a verdict that is not one of the worst two: in its unit, as far as the row has it."""
+    if row is None:
+        return None
+    rec, limited = row.rec, bool(row.rec.flags & Flag.LIMITED)
+    match verdict:
+        case Verdict.UNREAD:
+            return float(rec.oldest_unread_ms) if rec.flags & Flag.OLDEST_UNREAD else None
+        case Verdict.WINDOW:
+            return float(rec.lim_rwnd_pct) if limited else None
+        case Verdict.SNDBUF:
+            return float(rec.lim_sndbuf_pct) if limited else None
+        case Verdict.OPTION:
+            return float(rec.lim_in_flight_pct) if limited else None
+        case Verdict.RTT:
+            ratio = FIELDS["srtt/minrtt"].value(row, None)
+            return ratio if isinstance(ratio, float) else None
+        case Verdict.READS:
+            return row.plane.wait.p99_ns / 1e6 if row.plane.wait.count else None
+        case Verdict.QDISC | Verdict.NIC:
+            stage = row.plane.tx[Stage.QDISC if verdict is Verdict.QDISC else Stage.NIC]
+            return stage.p99_ns / 1e6 if stage.count else None
+    return None
 
 
 def _new(row: Row, verdict: Verdict, now_ns: int) -> Spell:

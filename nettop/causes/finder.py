@@ -10,6 +10,7 @@ from typing import NamedTuple
 from nettop.causes.rules import asked_of
 from nettop.causes.scene import Scene
 from nettop.model.causes import Candidate, Cause, LateProcess, PeerKey, SlowPeer
+from nettop.model.events import Event
 from nettop.model.evidence import HostTick
 from nettop.model.types import Proto, Verdict
 
@@ -42,6 +43,10 @@ _STAGED = sum(1 << v for v in (Verdict.RTT, Verdict.QDISC, Verdict.NIC, Verdict.
 _OPEN_RULES = ("own_queue", "own_queue_undecided")
 
 
+MOST_DROPS = 256  # events of an interval
+LOSSES = 1 << Verdict.LOSS | 1 << Verdict.RTO  # whose packets may have been dropped
+
+
 class _Slow(NamedTuple):
     peer: SlowPeer
     ticks: int  # so far
@@ -67,6 +72,7 @@ class Finder:
         candidates: Sequence[Candidate],
         late: Sequence[LateProcess],
         slow: Sequence[SlowPeer] = (),
+        drops: Sequence[Event] = (),
         *,
         mono_ns: int,
         events: bool,
@@ -76,8 +82,10 @@ class Finder:
             candidates: worst first.
             late: processes with LEAST_LATE_SOCKETS or more.
             slow: peers that are slow beside others of the same service, in this interval.
+            drops: events of packets that were dropped in the interval, of any namespace.
             events: the events plane sees what this host drops.
         """
+        self._scene.enter_drops(drops, mono_ns)
         self._scene.enter(tick, candidates, mono_ns=mono_ns, events=events)
         before, self._found = self._found, {}
         for socket in candidates:

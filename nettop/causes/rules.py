@@ -18,7 +18,7 @@ from nettop.causes.scene import (
     QueueWait,
     Scene,
 )
-from nettop.model.causes import Candidate, Cause, Evidence
+from nettop.model.causes import Candidate, Cause, Evidence, QueueOf
 from nettop.model.types import AF_INET, WHO_MAYBE, Because, Proto, Verdict, Who
 from nettop.text import units
 from nettop.text.evidence import STATES
@@ -82,6 +82,8 @@ class Rule:
         if found is None:
             return None
         first = next((v for v in self.explains if socket.holds(v)), self.explains[0])
+        queue = isinstance(found.shared, QueueOf)
+        shared = found.shared if queue else (self.name, found.shared)
         return Cause(
             rule=self.name,
             cookie=socket.cookie,
@@ -95,7 +97,7 @@ class Rule:
             value=found.value,
             imposes=bool(self.imposes),
             stays=self.stays,
-            shared=(self.name, found.shared),
+            shared=shared,
             party=found.party,
         )
 
@@ -253,7 +255,8 @@ def _queue(socket: Candidate, scene: Scene) -> Found | None:
     rest_ns = max(socket.min_rtt_us * 1e3, socket.rtt_us * 1e3 - spent_ns)
     path = f"the path (without this queue the round trip takes some {units.time(rest_ns)})"
     return Found((evidence,), Who.KERN, min(spent_ns, over_ns) / 1e6, Verdict.QDISC,
-                 ruled_out=(Evidence("diag", path),), shared=key, party=name)  # fmt: skip
+                 ruled_out=(Evidence("diag", path),), shared=key and QueueOf(*key),
+                 party=name)  # fmt: skip
 
 
 def _undecided(socket: Candidate, scene: Scene) -> Found | None:
@@ -304,18 +307,37 @@ def _resends_refused(socket: Candidate, scene: Scene) -> Found | None:
 
 
 def _queue_drops(socket: Candidate, scene: Scene) -> Found | None:
-    """Where no event says whose packets were dropped: as many as were sent again."""
+    """The queue that it sends by drops: where no event says whose packets, as many as were sent
+    again; else half of those that this host dropped of it, or more."""
     key = scene.device_key(socket)
-    if scene.events or key is None or not key[1]:
+    if key is None or not key[1] or (scene.events and not socket.dropped_here):
         return None
     drops = scene.queue_drops(key)
     again = scene.counted(socket.netns).get("TcpRetransSegs", 0)
-    if drops < LEAST_DROPS or drops * 2 < again:
+    if drops < LEAST_DROPS or drops * 2 < (socket.dropped_here if scene.events else again):
         return None
     name = _name(key, scene)
     said = f"the queue of {name} dropped {drops} packets, {again} segments were sent again"
-    who = Who.KERN if drops >= again else Who.KERN | WHO_MAYBE
-    return Found((Evidence("host", said, drops, "count"),), who, shared=key, party=name)
+    sure = drops >= again or scene.events
+    who = Who.KERN if sure else Who.KERN | WHO_MAYBE
+    return Found((Evidence("host", said, drops, "count"),), who, shared=QueueOf(*key),
+                 party=name)  # fmt: skip
+
+
+def _elsewhere_here(socket: Candidate, scene: Scene) -> Found | None:
+    """Another namespace of this host drops its packets, or those of its peer."""
+    seen = scene.dropped_elsewhere(socket)
+    if seen is None:
+        return None
+    packets = "1 packet" if seen.packets == 1 else f"{seen.packets} packets"
+    said = (
+        f"{packets} of this connection dropped in another namespace of this host (netns "
+        f"{seen.netns}, {seen.reason}) in the last 10 s"
+    )
+    step = f"in that namespace (lsns -t net: {seen.netns}): nft list ruleset, tc -s qdisc"
+    ruled_out = Evidence("events", "the path between hosts (both ends are here)")
+    return Found((Evidence("events", said, seen.packets, "count"),), Who.KERN,
+                 ruled_out=(ruled_out,), next_step=step, shared=seen.netns)  # fmt: skip
 
 
 def _sysctl(socket: Candidate, scene: Scene) -> Found | None:
@@ -490,8 +512,9 @@ RULES = (
          ("routes", "qdiscs"), _queue),
     Rule("own_queue_datagrams", (Verdict.QDISC,), Because.QUEUE, ("routes", "qdiscs"), _datagrams,
          imposes=QUEUED),
-    Rule("resends_refused", _LOSSES, Because.HERE, ("events", "counters"), _resends_refused),
     Rule("queue_drops", _LOSSES, Because.HERE, ("routes", "qdiscs"), _queue_drops),
+    Rule("resends_refused", _LOSSES, Because.HERE, ("events", "counters"), _resends_refused),
+    Rule("elsewhere_here", _LOSSES, Because.HERE, ("events",), _elsewhere_here),
     Rule("not_accepted", _LOSSES[::-1], Because.NOT_ACCEPTED, ("diag",), _not_accepted),
     Rule("open_some", _LOSSES[::-1], Because.PLAIN, ("diag",), _open_some, stays=False),
     Rule("receive", (Verdict.RTT,), Because.RECEIVE, ("receivers",), _receive),

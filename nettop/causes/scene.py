@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from nettop.model.causes import Candidate
+from nettop.model.events import Event
 from nettop.model.evidence import NO_TICK, Device, HostTick, Numbers, Process
 from nettop.model.types import WHO_MAYBE, Because, Proto, Verdict, Who
 
@@ -26,12 +27,18 @@ IFF_UP, IFF_LOWER_UP = 1, 1 << 16
 BY_FLOW = frozenset({"fq", "fq_codel", "fq_pie", "cake", "sfq", "netem"})
 
 _STANDING = frozenset("TtD")  # states of a process
+# Of the kernel's reasons, those of this host's own firewall, queues and devices: as NT_D_HERE.
+_HERE = frozenset({
+    "NETFILTER_DROP", "TC_EGRESS", "FULL_RING", "DEV_READY", "CPU_BACKLOG", "NEIGH_CREATEFAIL",
+})  # fmt: skip
+IPPROTO_TCP = 6
 _STEP = Who.NET | WHO_MAYBE, Because.UNUSUAL  # of the path, or of a queue on it
 _LONG = 1 << Verdict.RTT | 1 << Verdict.QDISC  # this takes the place of that
 
 DeviceKey = tuple[int, int]  # netns, ifindex
 _Way = tuple[DeviceKey, int, bytes]  # the device, family and address of the peer
 _Ends = tuple[int, int, bytes, bytes, int, int]
+_Pair = frozenset[tuple[bytes, int]]  # address and port of both ends
 _Port = tuple[int, int, bytes, int]  # netns, family, address and port of the peer
 
 
@@ -81,6 +88,21 @@ class _Dropped(NamedTuple):
     total_retrans: int
 
 
+class _There(NamedTuple):
+    at_ns: int
+    netns: int
+    reason: str
+    packets: int  # on the wire
+
+
+class Elsewhere(NamedTuple):
+    """Packets of a connection that another namespace of this host dropped."""
+
+    netns: int
+    reason: str  # the kernel's name
+    packets: int
+
+
 class Scene:
     """Kept from tick to tick."""
 
@@ -104,6 +126,8 @@ class Scene:
         self._full: list[Candidate] = []  # listeners whose accept queue is full
         self._ends: dict[_Ends, list[Candidate]] = {}  # made when it is asked for
         self._ports: dict[_Port, list[bool]] = {}  # the same
+        self._drops: dict[_Pair, deque[_There]] = {}
+        self._resent: dict[int, tuple[int, int]] = {}  # cookie → since when, total_retrans then
         self._silent: dict[_Port, tuple[int, set[int]]] = {}  # → when last, cookies
 
     def enter(
@@ -336,6 +360,40 @@ class Scene:
                 self._queued_ns[socket.cookie] = self.mono_ns
         for cookie in [c for c, at in self._queued_ns.items() if self.mono_ns - at >= QUEUED_NS]:
             del self._queued_ns[cookie]
+
+    def dropped_elsewhere(self, socket: Candidate) -> Elsewhere | None:
+        """A short time ago, in either direction, half of what was sent again meanwhile or more;
+        None: no event says so."""
+        if socket.proto != Proto.TCP or not self._drops:
+            return None
+        pair = frozenset({(socket.src, socket.sport), (socket.dst, socket.dport)})
+        seen = [d for d in self._drops.get(pair, ()) if d.netns != socket.netns]
+        if not seen:
+            return None
+        since_ns, before = self._resent.get(socket.cookie, (0, 0))
+        if self.mono_ns - since_ns >= DROPS_NS:
+            since_ns, before = self.mono_ns, socket.total_retrans
+            self._resent[socket.cookie] = since_ns, before
+        packets = sum(d.packets for d in seen)
+        if packets * 2 < socket.total_retrans - before:
+            return None
+        return Elsewhere(seen[-1].netns, seen[-1].reason, packets)
+
+    def enter_drops(self, drops: Sequence[Event], mono_ns: int) -> None:
+        """Events of the interval: what firewalls, queues and devices of this host dropped."""
+        for e in drops:
+            name = e.reason or ""
+            if e.proto == IPPROTO_TCP and (name in _HERE or name.startswith("QDISC_")):
+                pair = frozenset({(e.src, e.sport), (e.dst, e.dport)})
+                seen = self._drops.setdefault(pair, deque())
+                seen.append(_There(mono_ns, e.netns, name, max(1, e.segs)))
+        for pair, seen in [*self._drops.items()]:
+            while seen and mono_ns - seen[0].at_ns >= DROPS_NS:
+                seen.popleft()
+            if not seen:
+                del self._drops[pair]
+        for cookie in [c for c, (at, _) in self._resent.items() if mono_ns - at >= DROPS_NS]:
+            del self._resent[cookie]
 
     def other_end(self, socket: Candidate) -> Candidate | None:
         """That of the same connection, where it is held for ill too; None: not here, or not one."""

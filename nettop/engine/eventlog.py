@@ -119,6 +119,14 @@ class EventLog:
         found = self._recent((), most, types, head.now.first_seq, True, more)
         return found, sum(more)
 
+    def drops(self, most: int) -> tuple[Event, ...]:
+        """Packets that were dropped in the last interval, newest first, of all namespaces."""
+        head, at_ns = ffi.new("struct nt_events_head *"), ffi.new("uint64_t *")
+        if lib.nt_events_last(self._e, head, at_ns):
+            return ()
+        more = ffi.new("uint64_t[]", len(EventType))
+        return self._recent((), most, (EventType.DROP,), head.now.first_seq, False, more)
+
     def _recent(
         self,
         cookies: Sequence[int],

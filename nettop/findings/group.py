@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from nettop.findings.values import Case, Finding
+from nettop.model.causes import QueueOf
 from nettop.model.types import Because, Row, Stage, Verdict
 from nettop.text.columns import endpoint
 from nettop.text.verdicts import VERDICTS
@@ -20,9 +21,12 @@ def findings_of(cases: Iterable[Case]) -> tuple[Finding, ...]:
     alike: dict[Key, list[Case]] = {}
     for case in cases:
         # Two verdicts of one name (the age of unread data, the wait of what was read) are one.
-        key = VERDICTS[case.verdict].name, case.who, case.said.shared
+        # So are all of one queue.
+        name = "" if isinstance(case.said.shared, QueueOf) else VERDICTS[case.verdict].name
+        key = name, case.who, case.said.shared
         alike.setdefault(key, []).append(case)
     _join_unknown(alike)
+    _join_likely(alike)
     found = [_finding(kind, group) for each in alike.values() for kind, group in _groups(each)]
     return tuple(sorted(found, key=_order))
 
@@ -33,15 +37,28 @@ def _join_unknown(alike: dict[Key, list[Case]]) -> None:
     for name, who, shared in [*alike]:
         if shared is not None:
             continue
-        causes = [k for k in alike if k[:2] == (name, who) and k[2] is not None]
+        causes = [k for k in alike if k[0] in (name, "") and k[1] == who and k[2] is not None]
         if len(causes) != 1:
             continue
-        because = alike[causes[0]][0].row.rec.because
-        late = [c for c in alike[name, who, None] if c.row.rec.because == because]
+        because = {c.row.rec.because for c in alike[causes[0]]}
+        late = [c for c in alike[name, who, None] if c.row.rec.because in because]
         alike[causes[0]] += late
-        rest = [c for c in alike.pop((name, who, None)) if c.row.rec.because != because]
+        rest = [c for c in alike.pop((name, who, None)) if c.row.rec.because not in because]
         if rest:
             alike[name, who, None] = rest
+
+
+def _join_likely(alike: dict[Key, list[Case]]) -> None:
+    """Of a process that surely reads late, sockets that likely are read late are of one finding."""
+    for name, who, shared in [*alike]:
+        sure = name, str(who).rstrip("?"), shared
+        if shared is not None or who not in ("app?", "cpu?") or sure not in alike:
+            continue
+        known = {case.row.proc.pid for case in alike[sure]} - {0}
+        likely = alike.pop((name, who, shared))
+        alike[sure] += [case for case in likely if case.row.proc.pid in known]
+        if rest := [case for case in likely if case.row.proc.pid not in known]:
+            alike[name, who, shared] = rest
 
 
 def _order(finding: Finding) -> tuple[float, ...]:
@@ -118,8 +135,9 @@ def _finding(kind: str, cases: Sequence[Case]) -> Finding:
         cases, key=lambda c: (-c.level, -(c.cost if c.cost is not None else -1), -c.value)
     )
     costs = [case.cost for case in cases if case.cost is not None]
+    whos = [case.who for case in ordered]
     return Finding(
-        who=ordered[0].who,
+        who=next((who for who in whos if not who.endswith("?")), whos[0]),
         party=_party(kind, ordered),
         cases=tuple(ordered),
         level=ordered[0].level,

@@ -82,7 +82,8 @@ KEYS: dict[str, str] = {
     "spells[].from": "UTC time of the first tick in which it held",
     "spells[].to": "of the tick in which it held no more, or of the last tick",
     "spells[].ticks": "in which it held",
-    "spells[].worst": "its worst number; left out with who",
+    "spells[].worst": "its worst number; left out where it never was one of the socket's worst two "
+    "and no gauge says it",
     "spells[].unit": "unit of it",
     "host_moved": "the host's own numbers that grew; left out where they were not read twice",
     "host_moved[].source": "counters, softnet, pressure, devices, qdiscs, cgroups, "

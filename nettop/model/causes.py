@@ -73,6 +73,13 @@ class Candidate(NamedTuple):
         return False
 
 
+class QueueOf(NamedTuple):
+    """Cause.shared of what a device's queue does, whatever its sockets are held for."""
+
+    netns: int
+    ifindex: int
+
+
 class LateProcess(NamedTuple):
     """struct nt_late: a process of which sockets were read late, in the interval."""
 

@@ -26,7 +26,7 @@ from nettop.text.evidence import STATES
 from nettop.text.fields import FIELDS
 from nettop.text.verdicts import LEAST_RATIO_US, VERDICTS, VerdictSpec
 from nettop.text.waits import is_settled, split_of, split_says
-from nettop.text.words import who_text
+from nettop.text.words import who_name, who_text
 
 _IN_NAMESPACE = re.compile(r"\b(ping|mtr|nc|tc|ss|ip|ethtool|nstat|sysctl) ")
 _LOSS_PCT = 0.5  # resent, from which on loss is ruled out no more
@@ -78,7 +78,9 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
     also = ""
     if len(verdicts) > 1:
         second = VERDICTS[verdicts[1]].says(row.rec.because2)
-        also = f"; also {second}" if second != spec.says(row.rec.because) else ""
+        if second != spec.says(row.rec.because):
+            whose = f" ({who_name(row.rec.who2)})" if row.rec.who2 != row.rec.who else ""
+            also = f"; also {second}{whose}"
     evidence = _evidence(worst, row, detail)
     excluded, unmeasured = _checked(spec, row, model)
     cause = cause_of(row, model)

@@ -8,7 +8,19 @@ from typing import Any
 import pytest
 
 from nettop.model.evidence import Device, Evidence, HostTick, Qdisc
-from nettop.model.types import Because, Dist, Flag, Owner, Plane, Proc, SourceStatus, Stage, Verdict
+from nettop.model.types import (
+    WHO_MAYBE,
+    Because,
+    Dist,
+    Flag,
+    Owner,
+    Plane,
+    Proc,
+    SourceStatus,
+    Stage,
+    Verdict,
+    Who,
+)
 from nettop.text.explain import Explanation, explain
 from nettop.text.verdicts import VERDICTS
 from tests.export.make import HOSTILE, make_model, make_row
@@ -180,3 +192,14 @@ def test_a_second_verdict_of_the_same_words_is_not_named() -> None:
     )  # fmt: skip
     of = explain(row, None, make_model(), None)
     assert of.what == VERDICTS[Verdict.LOSS].says(Because.HERE)
+
+
+def test_a_second_verdict_says_whose_it_is_where_that_differs() -> None:
+    row = make_row(
+        verdicts=1 << Verdict.LOSS | 1 << Verdict.RTT, verdict=Verdict.LOSS, verdict2=Verdict.RTT,
+    )  # fmt: skip
+    row.rec = row.rec._replace(who=Who.KERN, who2=Who.NET | WHO_MAYBE, because=Because.HERE)
+    what = explain(row, None, make_model(), None).what
+    assert what.endswith("; also the round trip takes much longer than it can (net?)")
+    row.rec = row.rec._replace(who=Who.NET, who2=Who.NET, because=0)
+    assert explain(row, None, make_model(), None).what.endswith("longer than it can")

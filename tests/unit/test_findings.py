@@ -16,7 +16,8 @@ from nettop.findings.look import MOST_STAMPED, Look
 from nettop.findings.page import page
 from nettop.findings.plain import headline, nothing, text_of
 from nettop.findings.values import Report
-from nettop.model.causes import Cause
+from nettop.model.causes import Cause, QueueOf
+from nettop.model.causes import Evidence as Said
 from nettop.model.cost import Cost
 from nettop.model.evidence import Device, Evidence, HostTick, Mover, Process
 from nettop.model.types import (
@@ -126,7 +127,7 @@ def test_what_was_not_known_before_its_queue_was_measured_is_no_finding_beside_i
 def caused(cookie: int, device: str, because: Because = Because.QUEUE) -> tuple[Row, Cause]:
     row = sick(cookie, Verdict.QDISC, 40.0, pid=cookie, because=because, rtt_us=50_000)
     return row, Cause("own_queue", cookie, 0, Verdict.QDISC, Who.KERN, because, (),
-                      shared=("own_queue", device), party=device)  # fmt: skip
+                      shared=QueueOf(7, len(device) and int(device[-1])), party=device)  # fmt: skip
 
 
 def findings_of_causes(*given: tuple[Row, Cause | None]) -> list[tuple[str, int]]:
@@ -474,3 +475,33 @@ def test_text_fits_its_width_and_is_clean_and_ascii_where_asked() -> None:
 def test_each_verdict_can_be_a_finding(verdict: Verdict) -> None:
     (finding,) = look([sick(1, verdict)]).findings
     assert VERDICTS[verdict].sentence in headline(finding)
+
+
+def test_what_one_queue_does_is_one_finding_whatever_its_sockets_are_held_for() -> None:
+    rows = [sick(1, Verdict.QDISC), sick(2, Verdict.LOSS), sick(3, Verdict.SNDBUF)]
+    causes = {}
+    for row, because in zip(rows, (Because.QUEUE, Because.HERE, Because.HERE), strict=True):
+        row.rec = row.rec._replace(who=Who.KERN, because=because)
+        causes[row.cookie] = Cause(
+            "own_queue", row.cookie, 1 << row.rec.verdict, Verdict(row.rec.verdict), Who.KERN,
+            because, (Said("host", "it is full"),), shared=QueueOf(7, 4), party="eth0",
+        )  # fmt: skip
+    taken = Look()
+    taken.take(model(causes=causes), Feed(rows))
+    (finding,) = taken.report().findings
+    assert (finding.who, finding.party, finding.sockets) == ("kern", "eth0", 3)
+
+
+def test_sockets_that_a_process_likely_reads_late_are_of_what_it_surely_does() -> None:
+    sure, likely = sick(1, Verdict.READS), sick(2, Verdict.READS)
+    likely.rec = likely.rec._replace(who=Who.APP | WHO_MAYBE)
+    other = sick(3, Verdict.READS, pid=99)
+    other.rec = other.rec._replace(who=Who.APP | WHO_MAYBE)
+    found = look([sure, likely, other]).findings
+    assert sorted((f.who, f.sockets) for f in found) == [("app", 2), ("app?", 1)]
+
+
+def test_what_is_unusual_comes_behind_what_is_wrong() -> None:
+    unusual, wrong = sick(1, Verdict.RTT, 40.0), sick(2, Verdict.LOSS, 0.6)
+    unusual.rec = unusual.rec._replace(who=Who.UNKNOWN, because=Because.UNUSUAL)
+    assert [f.worst.verdict for f in look([unusual, wrong]).findings] == [Verdict.LOSS, Verdict.RTT]

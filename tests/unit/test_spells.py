@@ -124,6 +124,16 @@ def test_a_third_verdict_is_known_without_a_number() -> None:
     assert (third.worst, third.who, third.from_ns) == (40.0, "peer", 0)
 
 
+def test_a_third_verdict_has_the_number_that_its_row_holds() -> None:
+    tracker = SpellTracker()
+    three = sick(1, Verdict.LOSS, Verdict.RTT, Verdict.WINDOW)
+    for second, pct in ((0, 30), (1, 45), (2, 20)):
+        row = make_row(1, flags=int(Flag.LIMITED), lim_rwnd_pct=pct)
+        tracker.take(at(second), Rows(three, row=row))
+    third = next(s for s in tracker.standing if s.verdict is Verdict.WINDOW)
+    assert (third.worst, third.who, third.why) == (45.0, None, "window 45%")
+
+
 def test_a_word_that_is_no_alarm_is_no_spell() -> None:
     tracker = SpellTracker()
     tracker.take(at(0), Rows(sick(1, Verdict.LOSS, Verdict.CWND)))

@@ -1,0 +1,117 @@
+"""Causes that are shared: of a queue, of a path, in another namespace of this host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+pytest.importorskip("nettop._native", reason="the C helper is not built")
+
+from nettop.causes.finder import STAYS_NS, Finder
+from nettop.model.causes import Cause, QueueOf
+from nettop.model.events import Event, EventFlag, EventType
+from nettop.model.evidence import NO_TICK
+from nettop.model.types import WHO_MAYBE, Because, Verdict, Who
+from tests.unit.test_causes import ETH0, HERE, NETNS, SECOND, THERE, Host, candidate, qdisc
+
+
+def dropped(reason: str, netns: int, **changes: Any) -> Event:
+    """Of a packet of candidate() on its way in, as another namespace sees it: to THERE."""
+    none = Event(
+        0, 0, 0, netns, EventType.DROP, 2, 6, 0, 0, 0, 0, 0, 0, EventFlag.FROM_PACKET, 80, 40000,
+        THERE, HERE, 0, "", reason, 0, 0, 100, 1, 0, 0,
+    )  # fmt: skip
+    return none._replace(**changes)
+
+
+def found_with(drops: Sequence[Event], *held: Verdict) -> Cause | None:
+    finder = Finder()
+    found = finder.tick(
+        NO_TICK, [candidate(*held)], (), drops=drops, mono_ns=100 * SECOND, events=True
+    )
+    return found.found.get(1)
+
+
+def test_what_another_namespace_of_this_host_dropped_is_no_fault_of_the_path() -> None:
+    cause = found_with([dropped("NETFILTER_DROP", 9)] * 3, Verdict.LOSS)
+    assert cause is not None
+    assert (cause.rule, cause.who, cause.because) == ("elsewhere_here", Who.KERN, Because.HERE)
+    assert "3 packets of this connection dropped in another namespace" in cause.evidence[0].says
+    assert "netns 9, NETFILTER_DROP" in cause.evidence[0].says
+    back = dropped("NETFILTER_DROP", 9, src=HERE, sport=40000, dst=THERE, dport=80)
+    assert found_with([back], Verdict.RTO) is not None, "its answers"
+
+
+@pytest.mark.parametrize(
+    "drop",
+    [
+        dropped("NETFILTER_DROP", NETNS),  # its own: the engine has judged by it
+        dropped("NETFILTER_DROP", 9, dport=40001),  # another connection
+        dropped("SOCKET_FILTER", 9),  # not wanted
+        dropped("NETFILTER_DROP", 9, proto=17),
+    ],
+)
+def test_drops_of_others_explain_nothing(drop: Event) -> None:
+    assert found_with([drop], Verdict.LOSS) is None
+
+
+def test_what_was_sent_again_far_more_often_is_not_explained_by_drops_elsewhere() -> None:
+    for resent, explained in ((70, True), (150, False)):
+        finder = Finder()
+        for second in range(2 + STAYS_NS // SECOND):
+            found = finder.tick(
+                NO_TICK, [candidate(Verdict.LOSS, total_retrans=resent * min(second, 1))], (),
+                drops=[dropped("NETFILTER_DROP", 9, segs=40)] if second == 0 else (),
+                mono_ns=(100 + second) * SECOND, events=True,
+            ).found  # fmt: skip
+        assert (1 in found) == explained, resent
+
+
+def test_drops_elsewhere_count_for_ten_seconds() -> None:
+    finder = Finder()
+    held = [candidate(Verdict.LOSS)]
+    finder.tick(
+        NO_TICK, held, (), drops=[dropped("NETFILTER_DROP", 9)], mono_ns=100 * SECOND, events=True
+    )
+    for second, rule in ((109, True), (111 + STAYS_NS // SECOND, False)):
+        found = finder.tick(NO_TICK, held, (), mono_ns=second * SECOND, events=True).found
+        assert (1 in found) == rule, second
+
+
+def test_a_queue_that_drops_and_one_that_delays_are_one_cause() -> None:
+    host = Host()
+    for n, drops in enumerate((0, 10, 20)):
+        waits = candidate(Verdict.RTT)
+        loses = candidate(Verdict.LOSS, cookie=2, dropped_here=8)
+        found = host.tick(waits, loses, **qdisc("tbf", n * 1_000_000, 80_000, drops))
+    assert {found[1].rule, found[2].rule} == {"own_queue", "queue_drops"}
+    assert found[1].shared == found[2].shared == QueueOf(NETNS, ETH0)
+
+
+def test_drops_of_this_host_that_its_queue_did_not_count_are_not_its() -> None:
+    host = Host()
+    for n, drops in enumerate((0, 3, 6)):
+        found = host.tick(
+            candidate(Verdict.LOSS, dropped_here=8), **qdisc("tbf", n * 1_000_000, 80_000, drops)
+        )
+    assert 1 not in found
+
+
+def test_another_connection_to_the_host_shows_that_it_is_the_path() -> None:
+    long = candidate(
+        Verdict.RTT, verdicts=1 << Verdict.RTT, verdict=Verdict.RTT, because=Because.UNUSUAL,
+        who=Who.UNKNOWN, rtt_us=9000, min_rtt_us=200,
+    )  # fmt: skip
+    stream = long._replace(cookie=2, dport=81, who=Who.NET | WHO_MAYBE)
+    found = Host().tick(long, stream)
+    assert (found[1].rule, found[1].who) == ("path_of_others", Who.NET)
+    assert "8.80ms longer than its minimum" in found[1].evidence[0].says
+    for other in (
+        stream._replace(rtt_us=1000),  # it takes no such time
+        stream._replace(dst=HERE),  # to another host
+        stream._replace(who=Who.UNKNOWN),  # its ACKs may be late too
+        stream._replace(verdicts=0),
+    ):
+        assert 1 not in Host().tick(long, other)
