@@ -6,19 +6,22 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, ClassVar, TypeVar, cast
 
+from rich.style import Style
 from textual import events
 from textual._compositor import CompositorUpdate
 from textual.app import App
 from textual.binding import BindingType
 from textual.message import Message
 from textual.screen import Screen
+from textual.widget import Widget
 
 from nettop.ending import ending
 from nettop.tui.driver import TerminalDriver
+from nettop.tui.painter import Pieces
 from nettop.tui.terminal import Terminal, has_shell
 
 T = TypeVar("T")
@@ -74,6 +77,27 @@ class ScreenApp(App[int]):
             return
         cast("TerminalDriver", driver).show(renderable, (screen.size.width, screen.size.height))
         self.post_display_hook()
+
+    def draw_lines(self, widget: Widget, lines: Iterable[tuple[int, Pieces]], rest: Style) -> bool:
+        """Lines of a widget that nothing covers and that has no edge, without Textual's composing
+        of a picture. False: it may be covered, or not be laid out as it will be."""
+        driver, stack = self._driver, self._screen_stack
+        if not isinstance(driver, TerminalDriver) or not stack or widget.screen is not stack[-1]:
+            return False
+        if self._batch_count or not self._running or self._closed:
+            return False
+        screen = stack[-1]
+        if screen._layout_required or not widget.display:
+            return False
+        place = screen._compositor.visible_widgets.get(widget)
+        if place is None or driver.painter.size != screen.size:
+            return False
+        region, clip = place
+        if not clip.contains_region(region) or widget.outer_size != region.size:
+            return False
+        shown = ((region.y + y, pieces) for y, pieces in lines)
+        driver.show_lines(region.x, region.width, shown, rest)
+        return True
 
     def draw_all(self) -> None:
         """Whatever stands on the terminal, all of it is drawn anew."""

@@ -7,11 +7,13 @@ import select
 import signal
 from asyncio import TimerHandle
 from codecs import getincrementaldecoder
+from collections.abc import Iterable
 from contextlib import suppress
 from threading import Thread, get_ident
 from time import monotonic
 from typing import Any
 
+from rich.style import Style
 from textual import events
 from textual._compositor import CompositorUpdate
 from textual._xterm_parser import XTermParser
@@ -19,7 +21,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Size
 
 from nettop.tui.pace import ANSWER, ANSWER_BEGINS, Pace
-from nettop.tui.painter import Painter
+from nettop.tui.painter import Painter, Pieces
 from nettop.tui.terminal import Terminal
 
 _LOOK_S = 0.1
@@ -113,7 +115,24 @@ class TerminalDriver(LinuxDriver):
 
     def show(self, update: CompositorUpdate, size: tuple[int, int]) -> None:
         """Takes a change of the picture, which is drawn when the terminal has room for it."""
-        self.painter.take(update, size, urgent=monotonic() - self._key_at < _KEY_S)
+        self.painter.take(update, size, urgent=self._urgent)
+        self._paint_soon()
+
+    def show_lines(
+        self, x: int, width: int, lines: Iterable[tuple[int, Pieces]], rest: Style
+    ) -> None:
+        """As show, of pieces of lines that begin in that column."""
+        urgent = self._urgent
+        for y, pieces in lines:
+            self.painter.put(y, x, width, pieces, rest, urgent=urgent)
+        self._paint_soon()
+
+    @property
+    def _urgent(self) -> bool:
+        """A key waits for what changes now."""
+        return monotonic() - self._key_at < _KEY_S
+
+    def _paint_soon(self) -> None:
         if self._paint_timer is None:
             self._paint_timer = self._loop.call_later(0, self.paint)
 
@@ -135,7 +154,7 @@ class TerminalDriver(LinuxDriver):
         self._drop_timer()
         if not self.painter.differs or not self.terminal.entered or self.terminal.silent:
             return
-        wait_s = self.pace.wait_s(urgent=monotonic() - self._key_at < _KEY_S)
+        wait_s = self.pace.wait_s(urgent=self._urgent)
         if self._is_waiting:
             return  # _flush comes back to it
         if wait_s > 0:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.color import ColorSystem
-from rich.segment import Segment
 from rich.style import Style
 from textual._cells import cell_len
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
@@ -13,9 +12,27 @@ from textual.strip import Strip
 
 # A character and the SGR codes of its style; the second cell of a wide one has no character.
 Cell = tuple[str, str]
+Pieces = Sequence[tuple[str, Style]]  # texts beside each other
 _BLANK: Cell = (" ", "")
+_MOST_CELLS = 1000  # kept of a style
 _GAP = 5  # cells that are written again rather than jumped over
 _BLANK_SHOWS = frozenset({"4", "7", "9", "21", "53"})  # of a blank too: lines and reverse
+
+
+class _Cells(dict[str, Cell]):
+    """The cells of one style by their character, each made once: to compare them is cheap then."""
+
+    def __init__(self, codes: str, blank: str) -> None:
+        """codes: SGR codes of text; blank: those of blanks."""
+        super().__init__()
+        self._codes = codes
+        self[" "] = (" ", blank) if blank else _BLANK
+
+    def __missing__(self, char: str) -> Cell:
+        cell = char, self._codes
+        if len(self) < _MOST_CELLS:
+            self[char] = cell
+        return cell
 
 
 class Painter:
@@ -23,7 +40,8 @@ class Painter:
 
     def __init__(self, color_system: ColorSystem | None) -> None:
         self._colors = color_system or ColorSystem.TRUECOLOR
-        self._styles: dict[Style, tuple[str, str]] = {}  # SGR codes of text, and of blanks
+        self._styles: dict[Style, _Cells] = {}
+        self._plain = _Cells("", "")
         self._unseen = {""}  # codes that make no difference to a blank
         self._wanted: list[list[Cell]] = []
         self._shown: list[list[Cell]] | None = None  # None: it may show anything
@@ -40,7 +58,23 @@ class Painter:
             self.forget()
         for y, x, strip in _pieces(update):
             if 0 <= y < size[1]:
-                self._put(y, x, strip, urgent)
+                cells = [cell for s in strip for cell in self._cells(s.text, s.style)]
+                self._put(y, x, cells, urgent)
+
+    def put(
+        self, y: int, x: int, width: int, pieces: Pieces, rest: Style, *,
+        urgent: bool,
+    ) -> None:  # fmt: skip
+        """A piece of a line of the picture: texts, cut to that width, or what is left of it."""
+        self._takes += 1
+        cells = [cell for text, style in pieces for cell in self._cells(text, style)]
+        if len(cells) > width:
+            if not cells[width][0]:  # half of a wide character
+                cells[width - 1] = _BLANK
+            del cells[width:]
+        elif len(cells) < width:
+            cells += self._cells(" " * (width - len(cells)), rest)
+        self._put(y, x, cells, urgent)
 
     def forget(self) -> None:
         """Whatever the terminal shows, all of it is written anew."""
@@ -52,8 +86,7 @@ class Painter:
         """There may be something to write."""
         return bool(self._dirty)
 
-    def _put(self, y: int, x: int, strip: Strip, urgent: bool) -> None:
-        cells = [cell for segment in strip for cell in self._cells(segment)]
+    def _put(self, y: int, x: int, cells: list[Cell], urgent: bool) -> None:
         line = self._wanted[y]
         cells = cells[: len(line) - x]
         if line[x : x + len(cells)] != cells:
@@ -63,21 +96,19 @@ class Painter:
             if late is None or urgent:
                 self._dirty[y] = (not urgent, self._takes)
 
-    def _cells(self, segment: Segment) -> list[Cell]:
-        text, style = segment.text, segment.style
-        known = self._styles.get(style) if style is not None else ("", "")
+    def _cells(self, text: str, style: Style | None) -> list[Cell]:
+        known = self._styles.get(style) if style is not None else self._plain
         if known is None:
             assert style is not None
-            known = self._styles[style] = self._codes(style)
-        codes, blank = known
+            known = self._styles[style] = _Cells(*self._codes(style))
         if text.isascii():
-            return [(c, codes if c != " " else blank) for c in text]
+            return [known[c] for c in text]
         cells: list[Cell] = []
         for c in text:
             width = cell_len(c)
             if width:
-                cells.append((c, codes if c != " " else blank))
-                cells += [("", codes)] * (width - 1)
+                cells.append(known[c])
+                cells += [known[""]] * (width - 1)
             elif cells:  # it belongs to the one before
                 before, its = cells[-1]
                 cells[-1] = (before + c, its)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from rich.cells import cell_len
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.geometry import Region
 from textual.strip import Strip
@@ -151,12 +152,22 @@ class LineWidget(Widget):
         width, height = self.outer_size  # it has no edge; `size` looks that up at every line
         blank: Line = BLANK
         changed = [
-            Region(0, y, width, 1)
+            y
             for y in range(min(height, max(len(old), len(new))))
             if (old[y] if y < len(old) else blank) != (new[y] if y < len(new) else blank)
         ]
-        if changed and width:
-            self.refresh(*changed)
+        if not changed or not width:
+            return
+        app = self.nettop
+        drawn = ((y, pieces_of(new[y] if y < len(new) else blank, app)) for y in changed)
+        if not app.draw_lines(self, drawn, app.styles_of[Role.NORMAL]):
+            self.refresh(*(Region(0, y, width, 1) for y in changed))
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        # It has no edge, and Textual's memory of its lines would not know those drawn directly.
+        strips = [self.render_line(y) for y in range(crop.y, crop.bottom)]
+        whole = (crop.x, crop.width) == (0, self.outer_size.width)
+        return strips if whole else [strip.crop(crop.x, crop.right) for strip in strips]
 
     def render_line(self, y: int) -> Strip:
         parts = self._lines[y] if y < len(self._lines) else BLANK
@@ -194,23 +205,26 @@ def words_of(parts: Line) -> Line:
     return tuple(out)
 
 
-def strip_of(parts: Line, width: int, app: NettopApp) -> Strip:
-    """One line as a Strip of exactly that width; neighbours of one role are one segment."""
-    segments: list[Segment] = []
+def pieces_of(parts: Line, app: NettopApp) -> list[tuple[str, Style]]:
+    """The texts of a line as they are shown; neighbours of one role are one piece."""
+    pieces: list[tuple[str, Style]] = []
     styles, shown = app.styles_of, app.glyphs.text
-    text, role, cells = "", Role.NORMAL, 0
+    text, role = "", Role.NORMAL
     for part, part_role in words_of(parts) if styles[Role.WATCH].underline else parts:
         if part_role is role:
             text += part
             continue
         if text:
-            text = shown(text)
-            cells += cell_len(text)
-            segments.append(Segment(text, styles[role]))
+            pieces.append((shown(text), styles[role]))
         text, role = part, part_role
     if text:
-        text = shown(text)
-        cells += cell_len(text)
-        segments.append(Segment(text, styles[role]))
-    strip = Strip(segments, cells)
-    return strip if cells == width else strip.adjust_cell_length(width, styles[Role.NORMAL])
+        pieces.append((shown(text), styles[role]))
+    return pieces
+
+
+def strip_of(parts: Line, width: int, app: NettopApp) -> Strip:
+    """One line as a Strip of exactly that width."""
+    pieces = pieces_of(parts, app)
+    strip = Strip([Segment(*piece) for piece in pieces], sum(cell_len(text) for text, _ in pieces))
+    normal = app.styles_of[Role.NORMAL]
+    return strip if strip.cell_length == width else strip.adjust_cell_length(width, normal)
