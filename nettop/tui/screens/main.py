@@ -455,7 +455,8 @@ class MainScreen(MouseKeys):
             self.refresh_panes()
             return
         self._moved()
-        self.table.move(by)  # which says so, and the rest is drawn then
+        self.table.move(by, announce=False)
+        self.on_socket_table_moved()  # at once, so that all is in one picture
 
     def do_down(self) -> None:
         self._move(1)

@@ -117,12 +117,13 @@ class SocketTable(LineWidget):
             cursor=g.cursor, mark=g.mark, signs=(" ", g.watch, g.unwell),
         )  # fmt: skip
 
-    def move(self, by: int) -> None:
+    def move(self, by: int, *, announce: bool = True) -> None:
+        """announce: by a message; else the caller draws what follows from it."""
         if not self.follow and by == 1:
             by = 0  # the first step chooses the first line
-        self.move_to(self.cursor_at + by)
+        self.move_to(self.cursor_at + by, announce=announce)
 
-    def move_to(self, place: int) -> None:
+    def move_to(self, place: int, *, announce: bool = True) -> None:
         """Puts the cursor on a place of the order; the order holds still meanwhile."""
         self.cursor_at = max(0, min(place, self.nettop.feed.count() - 1))
         at = self.cursor_at - self.offset_row
@@ -135,7 +136,8 @@ class SocketTable(LineWidget):
         self.follow = True
         self.chosen = self.cursor
         self.redraw()
-        self.post_message(self.Moved())
+        if announce:
+            self.post_message(self.Moved())
 
     def select(self, cookie: int) -> None:
         place = self.nettop.feed.position(cookie)
