@@ -72,8 +72,9 @@ class EngineFeed:
             yield None
             return
         held = self._held
-        long = self._sockets() > LONG_SOCKETS
-        if self._changing.acquire(timeout=0 if long else TICK_WAIT_S):
+        # The first sweep has nothing to show before its end.
+        at_once = self._model is None or self._sockets() > LONG_SOCKETS
+        if self._changing.acquire(timeout=0 if at_once else TICK_WAIT_S):
             try:
                 yield self._model
             finally:

@@ -73,19 +73,18 @@ class LiveFeed(EngineFeed):
     # --- the thread ---
 
     def look(self) -> None:
-        """The first sweep, before start().
-
-        The screen's first picture then has sockets in it; beside the first layout the sweep would
-        wait for the interpreter at each step.
-        """
-        with self._changing:
-            # It must not wait for all of /proc to be read.
-            self._poll(scan_procs=False)
-
-    def start(self, on_model: Callable[[], None]) -> None:
-        self._on_model = on_model
+        """Begins to poll, before start(): the first sweep is under way while the screen is made."""
         self._thread = threading.Thread(target=self._run, name="nettop-poller", daemon=True)
         self._thread.start()
+
+    def start(self, on_model: Callable[[], None]) -> None:
+        with self._wake:
+            self._on_model = on_model
+            due = self._announced
+        if self._thread is None:
+            self.look()
+        elif due:  # it was ready before
+            on_model()
 
     def stop(self) -> None:
         with self._wake:
@@ -111,8 +110,9 @@ class LiveFeed(EngineFeed):
     def _run(self) -> None:
         deadline = time.monotonic()
         try:
-            if self._model is None:
-                self.look()
+            with self._changing:
+                # It must not wait for all of /proc to be read.
+                self._poll(scan_procs=False)
             self._publish()
             self._collector.scan_procs()
             self._publish()
@@ -134,8 +134,7 @@ class LiveFeed(EngineFeed):
                 self._publish()
         except BaseException as e:  # the screen shows it and ends
             self._error = e
-            if self._on_model:
-                self._on_model()
+            self._publish()
 
     def _sleep_until(self, deadline: float) -> float | None:
         """Waits for the deadline, or the earlier one of an interval that has become shorter.
@@ -215,10 +214,10 @@ class LiveFeed(EngineFeed):
 
     def _publish(self) -> None:
         with self._wake:
-            announce = not self._announced
+            announce = None if self._announced else self._on_model
             self._announced = True
-        if announce and self._on_model:
-            self._on_model()
+        if announce is not None:
+            announce()
 
     def record(self, on: bool) -> None:
         """Keeps what sample() needs; from before the first tick on."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
+from nettop.errors import NettopError
 from nettop.feed import Feed, Grouping, Sort
 from nettop.text.fields import Field
 from nettop.text.keys import Keymap
@@ -192,7 +193,8 @@ class NettopApp(ScreenApp):
         with self.timeline.exporting() as shown_feed:
             feed: RowFeed = shown_feed  # type: ignore[assignment]
             model = feed.latest()
-            assert model is not None
+            if model is None:
+                raise NettopError("nothing is written: the first sweep is under way, try again")
             path = default_path(model, ending=ending)
             return write_snapshot(path, feed, model, shown, filter_text=filter_text)
 

@@ -20,7 +20,7 @@ def sideways(
     Returns:
         None: there are none so far.
     """
-    if shift <= 0:
+    if shift <= 0 or not columns.columns:  # none: nothing was read yet
         return columns if shift == 0 else None
     head, *others = columns.columns
     tail = [(f, w) for f, w in others if f.id in _STAY]

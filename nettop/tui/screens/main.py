@@ -209,7 +209,11 @@ class MainScreen(MouseKeys):
             self._refresh_all(panes)
 
     def _refresh_all(self, panes: bool) -> None:
-        if self.model is None or not self.is_mounted:
+        if not self.is_mounted:
+            return
+        if self.model is None:
+            self.host.set_lines([line(("nettop", Role.BOLD))])
+            self.table.set_lines([line(), line("   reading sockets" + self.nettop.glyphs.ellipsis)])
             return
         width = self.app.size.width
         if width < LEAST_WIDTH or self.app.size.height < LEAST_HEIGHT:
