@@ -25,6 +25,9 @@ from nettop.text import units
 from nettop.text.words import OWNER_WORDS, WHO_NAMES, who_name
 
 _UNKNOWN = units.ABSENT
+# There may be tens of thousands of groups: a look-up is a fifth of what the enum's call takes.
+_LEVELS = {int(level): level for level in Level}
+_BECAUSE = {int(because): because for because in Because}
 
 
 class GroupNames(Protocol):
@@ -43,8 +46,12 @@ def groups_of(some: Iterable[Any], grouping: Grouping, names: GroupNames) -> lis
     """The groups of nt_groups, or the one of nt_sum."""
     found = list(some)
     spaces = {g.netns for g in found}
-    seen = Counter(_place(g) for g in found)
-    return [_group_of(g, grouping, names, len(spaces) > 1, seen[_place(g)] > 1) for g in found]
+    places = [_place(g) for g in found]
+    seen = Counter(places)
+    return [
+        _group_of(g, grouping, names, len(spaces) > 1, seen[place] > 1)
+        for g, place in zip(found, places, strict=True)
+    ]
 
 
 def _place(g: Any) -> tuple[int, int, bytes]:
@@ -55,13 +62,14 @@ def _group_of(
     g: Any, grouping: Grouping, names: GroupNames, in_spaces: bool, on_devices: bool
 ) -> Group:
     """in_spaces, on_devices: others differ from it by no more than that."""
-    proc = proc_of(bytes(ffi.buffer(ffi.addressof(g, "proc"))))
+    proc = None
     if grouping in (Grouping.REMOTE, Grouping.LOCAL):
         word = "dst" if grouping == Grouping.REMOTE else "src"
         title, text = _address(g, word, names, in_spaces, on_devices)
     elif grouping == Grouping.PORT:
         title, text = _port(g, names, in_spaces)
     else:
+        proc = proc_of(bytes(ffi.buffer(ffi.addressof(g, "proc"))))
         title, text = _title(g, grouping, proc, names)
     return Group(
         title=title,
@@ -69,11 +77,11 @@ def _group_of(
         sockets=g.sockets,
         unwell=g.unwell,
         watch=g.watch,
-        level=Level(g.level),
+        level=_LEVELS[g.level],
         verdict=Verdict(g.verdict) if g.has_verdict else None,
         verdict_value=g.verdict_value,
         who=who_name(g.who) if g.has_verdict else None,
-        because=Because(g.because),
+        because=_BECAUSE[g.because],
         worst_cookie=g.worst_cookie,
         rtt50_ns=g.rtt50_us * 1000 or None,
         rtt90_ns=g.rtt90_us * 1000 or None,
@@ -84,7 +92,7 @@ def _group_of(
         rx_bytes_per_s=g.rx_bytes_per_s,
         retrans_per_s=g.retrans_per_s,
         retr_pct=g.retr_pct if g.retr_pct >= 0 else None,
-        proc=proc if proc.pid else None,
+        proc=proc if proc and proc.pid else None,
         port=g.port or None,
         waits=dist_of(g.wait_octaves, g.wait_sum_ns, g.wait_max_ns),
         acks=dist_of(g.ack_octaves, g.ack_sum_ns, g.ack_max_ns),

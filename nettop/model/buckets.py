@@ -28,6 +28,8 @@ def octave_edges(octave: int) -> tuple[int, int]:
 def dist_of(octaves: Sequence[int], sum_ns: int, max_ns: int) -> Dist:
     """Percentiles are upper edges of octaves, clipped to the largest: at most twice too high."""
     total = sum(octaves)
+    if not total:
+        return Dist(0, sum_ns, 0, 0, 0, max_ns)
 
     def quantile(share: float) -> int:
         seen = 0
