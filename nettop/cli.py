@@ -214,11 +214,11 @@ def _record(options: Options) -> int:
 
 
 def _is_replay(options: Options) -> bool:
-    if options.command == "replay":
-        return True
-    from nettop.store.recording import is_recording
+    if options.command != "open":
+        return options.command == "replay"
+    from nettop.store.recording import is_recording  # SQLite and more: only where it is needed
 
-    return options.command == "open" and is_recording(options.file or "")
+    return is_recording(options.file or "")
 
 
 def _replay(options: Options, environ: Mapping[str, str]) -> int:
@@ -383,12 +383,13 @@ def open_live(options: Options, *, screen: bool) -> LiveFeed:
     Raises:
         UsageError: a mistake in the filter; raised before anything is opened.
     """
-    poll = poll_options(options, screen=screen)
+    compile_options_filter(options)
+    _wait_no_more_for_users(screen=screen)
+    planes = _load_planes(plane_options(options, screen=screen), screen=screen)
     from nettop.poller import LiveFeed
     from nettop.privilege import drop
 
-    _wait_no_more_for_users(screen=screen)
-    live = LiveFeed(poll, _load_planes(poll.planes, screen=screen))
+    live = LiveFeed(poll_options(options, screen=screen), planes)
     try:
         drop(keep_netns=bool(options.netns), elsewhere=ending.call)
         if screen:
@@ -422,6 +423,7 @@ def _load_planes(options: PlaneOptions, *, screen: bool) -> Planes:
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         loading = pool.submit(Planes, options)
+        import_module("nettop.poller")
         import_module("nettop.tui.app")
     return loading.result()
 
@@ -441,7 +443,6 @@ def poll_options(options: Options, *, screen: bool = False) -> PollOptions:
 
         note_words(compiled)
     from nettop.collect import PollOptions
-    from nettop.sources import PlaneOptions
 
     delay = headless_interval(options) if options.command == "snapshot" else options.delay_s
     return PollOptions(
@@ -455,16 +456,22 @@ def poll_options(options: Options, *, screen: bool = False) -> PollOptions:
         filter=compiled,
         sort_field=options.sort.field,
         sort_descending=options.sort.descending,
-        planes=PlaneOptions(
-            bpf=not options.no_bpf,
-            observes=screen or not _one_tick(options),
-            bpf_budget_pct=options.bpf_budget_pct,
-            tx_sample=options.tx_sample,
-            rx_method=options.rx_method,
-            path=options.path,
-        ),
+        planes=plane_options(options, screen=screen),
         lookback_s=options.lookback_s if screen else 0.0,
         all_details=options.once or options.batch or options.format is not None,
+    )
+
+
+def plane_options(options: Options, *, screen: bool) -> PlaneOptions:
+    from nettop.sources import PlaneOptions
+
+    return PlaneOptions(
+        bpf=not options.no_bpf,
+        observes=screen or not _one_tick(options),
+        bpf_budget_pct=options.bpf_budget_pct,
+        tx_sample=options.tx_sample,
+        rx_method=options.rx_method,
+        path=options.path,
     )
 
 
