@@ -39,11 +39,11 @@ class Task:
 ENTER, ESC, DOWN = "\r", "\x1b", "j"
 TASKS = (
     Task("a", "iperf3 to one host, srtt above 5 ms, as CSV",
-         f"/iperf3 10.40.0.7 srtt > 5ms{ENTER}~ee~{DOWN}{ENTER}", (".csv",)),
+         f"/iperf3 10.40.0.7 srtt > 5ms{ENTER}~ee~c", (".csv",)),
     Task("b", "how long has its data waited",
          f"/report{ENTER}~~{DOWN}{ENTER}", ("unread for",)),
     Task("c", "two peers beside each other", f"ttt~~{DOWN}x{DOWN}x", (" against ",)),
-    Task("d", "what changed before", "{", ("PAST",)),
+    Task("d", "what changed before", "{", ("L live",)),
     Task("e", "the state for somebody else", "e", ("nettop-web-1",)),
     Task("f", "why is it slow to send", f"/iperf3 10.40{ENTER}~~{DOWN}{ENTER}", ("mean ", "qdisc")),
     Task("f2", "and the next one, after that", f"{ESC}{DOWN}{ENTER}", ("mean ", "qdisc")),
