@@ -129,15 +129,14 @@ def counted(engine: Engine, known: Mapping[int, K]) -> tuple[list[News], list[K]
         Those with news, and of the others what is known.
     """
     rows = ffi.new("struct nt_row[]", AT_ONCE)
-    raw, offset = ffi.buffer(rows), 0
+    raw, offset = memoryview(ffi.buffer(rows)), 0  # nothing is copied but what is kept
     news: list[News] = []
     quiet: list[K] = []  # no tuples: many of those keep the collector of garbage busy
     get = known.get
     while n := check(lib.nt_window(engine.handle, offset, AT_ONCE, rows), "reading rows"):
-        chunk = raw[: n * ROW_SIZE]
         at = 0
         for cookie, numbers, cwnd, unread, lim_at, holder, waits, rx, tx in _BRIEF.iter_unpack(
-            chunk
+            raw[: n * ROW_SIZE]
         ):
             one, steady = get(cookie), (numbers, holder)
             if (
@@ -147,7 +146,7 @@ def counted(engine: Engine, known: Mapping[int, K]) -> tuple[list[News], list[K]
                 one.lim_at_ms = lim_at
                 quiet.append(one)
             else:
-                news.append(News(_ROW.unpack_from(chunk, at), steady))
+                news.append(News(_ROW.unpack_from(raw, at), steady))
             at += ROW_SIZE
         offset += n
     return news, quiet
