@@ -115,7 +115,7 @@ def test_each_fault_is_one_finding_that_names_the_right_party(
     worker = next(f for f in out["findings"] if f.get("party", "").startswith("queue-worker/"))
     assert (worker["who"], worker["verdict"]) == ("app", "accept"), parties
     lossy = next(f for f in out["findings"] if f["verdict"] == "loss")
-    # Both namespaces are polled, so the firewall that drops its packets is known to be of this host.
+    # Both namespaces are polled, so the firewall that drops is known to be of this host.
     assert lossy["who"] in ("kern", "net"), parties
     assert lossy["count"] >= 1
     sender = found["peer", "10.9.0.2:7001"]
