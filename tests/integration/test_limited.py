@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
@@ -20,7 +21,9 @@ from tests.integration.sends import cookie_of
 pytestmark = needs_root
 
 SO_MAX_PACING_RATE = 47
-INTERVALS = 10  # looked at for one in which the path held nothing up
+INTERVALS = 12  # looked at for those in which the path held nothing up
+# A buffer that is full for most of the time has room at the end of some interval.
+ENOUGH = 3
 # Name → (options before connect, NODELAY, bytes a send, pause between sends, who holds it back)
 KINDS = {
     "nagle": ([], False, 100, 0.005, "in_flight"),
@@ -97,15 +100,19 @@ def test_each_is_held_back_by_what_holds_it_back() -> None:
         options = PollOptions(netns=(near,), planes=PlaneOptions(bpf=False))
         feed = stack.enter_context(closing(LiveFeed(options)))
         time.sleep(1.5)
+        told = {kind: Counter[str]() for kind in senders}
+        taken = 0
         for _ in range(INTERVALS):
             before = resent(senders.values())
             an_interval(feed)
             # A relay that was late makes senders wait for answers, and that is what is said then.
             if resent(senders.values()) == before:
+                taken += 1
+                for kind, sender in senders.items():
+                    told[kind].update(held_back(feed, sender))
+            if taken == ENOUGH:
                 break
-        else:
-            raise AssertionError("the relay was late in every interval")
-        told = {kind: held_back(feed, sender) for kind, sender in senders.items()}
+        assert taken == ENOUGH, "the relay was late too often"
         most = {kind: max(shares, key=shares.__getitem__) for kind, shares in told.items()}
         assert most == {kind: by for kind, (*_, by) in KINDS.items()}, told
         assert all(shares["cwnd"] == 0 for kind, shares in told.items() if kind != "bulk"), told
@@ -114,5 +121,5 @@ def test_each_is_held_back_by_what_holds_it_back() -> None:
         relay.shape = lambda _number: []
         time.sleep(1.5)
         an_interval(feed)
-        told = {kind: held_back(feed, sender) for kind, sender in senders.items()}
-        assert all(shares["cwnd"] == 0 for shares in told.values()), told
+        last = {kind: held_back(feed, sender) for kind, sender in senders.items()}
+        assert all(shares["cwnd"] == 0 for shares in last.values()), last
