@@ -213,15 +213,18 @@ static uint64_t count_threads(struct nt_procs *p)
 	return (uint64_t)all << 32 | last;
 }
 
-/* The pids of /proc, ascending; returns how many. */
-static int64_t list_pids(struct nt_procs *p)
+/*
+ * The pids of /proc, ascending; returns how many. anew: whatever the count says, as a process that
+ * has its number and is not counted yet may hide behind one that ends.
+ */
+static int64_t list_pids(struct nt_procs *p, bool anew)
 {
 	uint64_t threads = count_threads(p);
 	uint32_t n = 0, pid;
 	bool sorted = true;
 	long got;
 
-	if (threads && threads == p->threads)
+	if (!anew && threads && threads == p->threads)
 		return p->n_pid;
 	p->threads = 0;
 	if (lseek(p->root, 0, SEEK_SET) < 0)
@@ -405,7 +408,10 @@ int nt_procs_scan(struct nt_procs *p, struct nt_procs_stats *ret)
 
 	pthread_mutex_lock(&p->scan_lock);
 	p->compares = own_numbers(p);
-	n_pid = list_pids(p);
+	pthread_mutex_lock(&p->lock);
+	hinted = p->hinted || p->misses.open;
+	pthread_mutex_unlock(&p->lock);
+	n_pid = list_pids(p, hinted);
 	if (n_pid < 0) {
 		pthread_mutex_unlock(&p->scan_lock);
 		return (int)n_pid;
