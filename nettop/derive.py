@@ -101,7 +101,7 @@ class Deriver:
                 self._matched_waits.add(waits)
         events = self.log.tick()
         evidence = self._evidence.tick(facts.evidence)
-        causes = self._judge_by(evidence, mono_ns, events is not None)
+        causes = self._judge_by(evidence, mono_ns, events is not None, interval)
         return Model(
             seq=self.seq,
             mono_ns=mono_ns,
@@ -128,7 +128,7 @@ class Deriver:
             thresholds=own_text(),
         )
 
-    def _judge_by(self, tick: HostTick, mono_ns: int, events: bool) -> Causes:
+    def _judge_by(self, tick: HostTick, mono_ns: int, events: bool, interval: bool) -> Causes:
         """The next sweep is judged by who waits for a CPU, and by the causes that are found."""
         engine = self.engine
         engine.cpu_waits(self._cpu_waits.tick(tick))
@@ -138,7 +138,7 @@ class Deriver:
             tick,
             candidates,
             engine.late(LEAST_LATE_SOCKETS, MOST_LATE),
-            engine.slow_peers(MOST_SLOW),
+            engine.slow_peers(MOST_SLOW) if interval else None,
             self.log.drops(MOST_DROPS) if lost else (),
             mono_ns=mono_ns,
             events=events,

@@ -71,7 +71,7 @@ class Finder:
         tick: HostTick,
         candidates: Sequence[Candidate],
         late: Sequence[LateProcess],
-        slow: Sequence[SlowPeer] = (),
+        slow: Sequence[SlowPeer] | None = (),
         drops: Sequence[Event] = (),
         *,
         mono_ns: int,
@@ -81,7 +81,8 @@ class Finder:
         Args:
             candidates: worst first.
             late: processes with LEAST_LATE_SOCKETS or more.
-            slow: peers that are slow beside others of the same service, in this interval.
+            slow: peers that are slow beside others of the same service, in this interval; None:
+                a poll within one, which says nothing of them.
             drops: events of packets that were dropped in the interval, of any namespace.
             events: the events plane sees what this host drops.
         """
@@ -101,7 +102,8 @@ class Finder:
                 if stays and known is not None and mono_ns - known[1] < STAYS_NS:
                     self._found[socket.cookie] = known
         self._enter_late(late, mono_ns)
-        self._enter_slow(slow, mono_ns)
+        if slow is not None:
+            self._enter_slow(slow, mono_ns)
         return Causes(
             {cookie: cause for cookie, (cause, _) in self._found.items()},
             {pid: process for pid, (process, _) in self._late.items()},

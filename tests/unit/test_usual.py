@@ -12,7 +12,7 @@ pytest.importorskip("nettop._native", reason="the C helper is not built")
 
 from nettop.causes.finder import MOST_SLOW, SLOW_TICKS, Finder
 from nettop.engine import lib
-from nettop.model.causes import Candidate
+from nettop.model.causes import Candidate, PeerKey, SlowPeer
 from nettop.model.evidence import NO_TICK
 from nettop.model.types import Because, Level, Proto, Row, Verdict
 from nettop.model.usual import UsualOf, usual_ns
@@ -276,3 +276,13 @@ def test_a_peer_that_is_no_slower_any_more_is_not_held() -> None:
     quick = [service.tick([400] * 6) for _ in range(12)]
     assert not quick[-1][3].verdicts
     assert service.found.slow == {}
+
+
+def test_a_poll_within_an_interval_says_nothing_of_peers() -> None:
+    finder, peer = Finder(), SlowPeer(PeerKey(b"\x0a" + bytes(15), 1, PORT, 2), 1, 5, 20_000, 480)
+    for at in range(2 * SLOW_TICKS):
+        within = bool(at % 2)
+        found = finder.tick(
+            NO_TICK, (), (), None if within else (peer,), mono_ns=at * SECOND // 2, events=True
+        )
+    assert [*found.slow] == [peer.key]
