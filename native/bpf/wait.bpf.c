@@ -63,11 +63,6 @@ volatile __u32 sample_shift;
 volatile __u64 focus_bits[NT_FOCUS_BITS / 64];
 volatile __u64 attached_ns;
 
-/* Weak: set before loading, where the kernel has it. */
-const volatile bool has_cast;
-extern void *bpf_rdonly_cast(const void *, u32)
-__ksym __weak;
-
 static __always_inline struct nt_wait_cpu *this_cpu(void)
 {
 	u32 zero = 0;
@@ -179,14 +174,6 @@ static __always_inline bool is_inet(struct sock *sk)
 	return family == NT_AF_INET || family == NT_AF_INET6;
 }
 
-/* A socket that is known to be TCP's; the cast costs nothing, the helper is a call. */
-static __always_inline struct tcp_sock *tcp_of(struct sock *sk)
-{
-	if (has_cast)
-		return bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_sock));
-	return bpf_skc_to_tcp_sock(sk);
-}
-
 static __always_inline bool is_wanted(u32 netns)
 {
 	return !some_spaces || bpf_map_lookup_elem(&spaces, &netns);
@@ -271,7 +258,7 @@ static __always_inline int ready(struct sock *sk)
 	struct tcp_sock *tp = NULL;
 
 	if (proto == NT_IPPROTO_TCP) {
-		tp = tcp_of(sk);
+		tp = bpf_skc_to_tcp_sock(sk);
 		if (!tp)
 			return 0;
 	}
@@ -370,7 +357,7 @@ int BPF_PROG(wait_tcp_taken, struct sock *sk)
 
 	if (!s || !s->used)
 		return 0;
-	struct tcp_sock *tp = tcp_of(sk);
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 
 	if (!tp)
 		return 0;

@@ -101,8 +101,6 @@ static int load(struct nt_wait *w, int method, int confined, struct parts with)
 	bpf_program__set_autoload(w->skel->progs.split_waking, with.split);
 	bpf_program__set_autoload(w->skel->progs.split_switch, with.split);
 	w->skel->bss->some_spaces = confined != 0;
-	/* bpf_rdonly_cast is older (Linux 6.2) than what exact waits need. */
-	w->skel->rodata->has_cast = exact;
 	return wait_bpf__load(w->skel);
 }
 
