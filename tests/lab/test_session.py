@@ -83,7 +83,8 @@ def test_the_lossy_link_is_the_networks_fault_and_the_slow_queue_the_hosts(
         for s in sockets(ticks[-1], web, comm="iperf3", rport=servers.IPERF_PORT)
     ]
     assert sum(resent) > 10
-    assert ticks[-1]["totals"]["retrans_per_s"] > 0
+    # The far site may lose nothing for a second.
+    assert max(tick["totals"]["retrans_per_s"] for tick in ticks[1:]) > 0
 
 
 def test_who_does_not_read(session: Session, ticks: list[dict[str, Any]]) -> None:
