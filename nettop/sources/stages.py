@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import threading
@@ -365,6 +366,9 @@ def open_plane(
     if not err:
         plane = StagesPlane(handle[0], sample_all, claim, cgroups, choice)
         return plane, plane.status()
-    return None, off_status(
-        NAME, err, ffi.string(why).decode("ascii", "replace"), ("CAP_NET_ADMIN",)
-    )
+    said = ffi.string(why).decode("ascii", "replace")
+    needs: tuple[str, ...] = ("CAP_NET_ADMIN",)
+    if err == -errno.EINVAL and "CAP_SYS_ADMIN" not in refusal.effective():
+        # libbpf looks in modules for functions that the kernel lacks, as that capability may.
+        err, said, needs = -errno.EPERM, "TX stages before Linux 6.15", (*needs, "CAP_SYS_ADMIN")
+    return None, off_status(NAME, err, said, needs)

@@ -100,6 +100,9 @@ def test_the_ladder_of_privilege(told: Told, wanted: Expected) -> None:
         state, _, reason = ladder["nobody"][plane]
         assert (state, reason) == ("off", "needs CAP_BPF and CAP_PERFMON")
     assert ladder["nobody"]["stages"][0] == "off"
+    if wanted.stages == "tracepoints":
+        missing = "needs CAP_NET_ADMIN and CAP_SYS_ADMIN"
+        assert ladder["two"]["stages"][2] == f"TX stages before Linux 6.15: {missing}"
 
 
 def test_a_recording_says_the_same_there(told: Told, wanted: Expected) -> None:
