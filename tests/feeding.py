@@ -5,15 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from nettop.engine import lib
 from nettop.engine.frames import Section, Sections
 from nettop.engine.handle import Engine
-from nettop.model.types import Proto
+from nettop.model.types import Proto, Row
+from tests.netlink import connection, done, skmeminfo
 
 _DUMP_END = struct.Struct("<iII")
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
+_FINE, _OCTAVES = 2048, 32  # buckets of RX waits
 
 
 class FedEngine(Engine):
@@ -59,3 +62,28 @@ def _error_of(raw: bytes) -> int:
             return -min(int(result), 0)
         at += (n + 3) & ~3
     return 0
+
+
+def after_waits(intervals: Sequence[Sequence[float]]) -> Row:
+    """A socket whose deliveries waited so many milliseconds, a list an interval."""
+    engine = FedEngine()
+    total_ns = count = 0
+    octaves = [0] * _OCTAVES
+    for at, waits_ms in enumerate(intervals, 1):
+        waits_ns = [int(ms * 10**6) for ms in waits_ms]
+        engine.now_ns = now_ns = (100 + at) * 10**9
+        total_ns, count = total_ns + sum(waits_ns), count + len(waits_ns)
+        for ns in waits_ns:
+            octaves[min(_OCTAVES - 1, max(0, ns.bit_length() - 6))] += 1
+        head = struct.pack("<QQIIIIII", total_ns, max(waits_ns), at, at, 0, 0, 1, 0)
+        engine._section(lib.NT_S_WAIT, 0, 0, head + bytes(8 * _FINE))
+        record = struct.pack(
+            f"<4Q4I{_OCTAVES}I", 1, total_ns, max(waits_ns), 0, count, 0, 0, 0, *octaves
+        )
+        engine._section(lib.NT_S_WAIT_SOCKETS, 0, len(record), record)
+        engine.feed_begin(now_ns)
+        engine.feed(1, Proto.TCP, connection(1, 280, skmeminfo(), inode=77) + done())
+        engine.feed_end(now_ns)
+    row = engine.find(1)
+    assert row is not None
+    return row

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from nettop.feed import Grouping
-from nettop.model.types import Proto, Row, Stage
+from nettop.model.types import Group, Proto, Row, Stage
 from nettop.query import compile_filter
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording
@@ -46,53 +47,50 @@ def test_every_socket_is_in_one_group(grouping: Grouping) -> None:
     assert sorted(seen) == sorted(row.cookie for row in feed.window(0, feed.count()))
 
 
-def test_waits_of_a_group_are_those_of_its_sockets() -> None:
-    with closing(Recording(HERE / "late-reader.nettop")) as recording:
+def programs(name: str) -> Iterator[tuple[Group, list[Row]]]:
+    """Each program of each tick of a recording, and its rows."""
+    with closing(Recording(HERE / name)) as recording:
         feed = ReplayFeed(recording.samples())
-        checked = 0
         while True:
             try:
                 feed.tick()
             except EOFError:
-                break
+                return
             for group in feed.groups(Grouping.PROGRAM):
                 cookies = feed.members(Grouping.PROGRAM, group.worst_cookie, most=999)
-                rows: list[Row] = [r for c in cookies if (r := feed.find(c)) and not r.is_listen]
-                waits = [row.plane.wait for row in rows]
-                assert group.waits.count == sum(w.count for w in waits)
-                assert group.waits.sum_ns == sum(w.sum_ns for w in waits)
-                assert group.waits.max_ns == max((w.max_ns for w in waits), default=0)
-                if waits and group.waits.count:
-                    assert group.waits.p99_ns >= min(w.p99_ns for w in waits if w.count)
-                    checked += group.waits.count
-                rtts = sorted(row.rec.rtt_us for row in rows if row.rec.rtt_us)
-                if rtts and all(row.rec.flags & 1 for row in rows):
-                    assert group.rtt90_ns == rtts[(len(rtts) - 1) * 9 // 10] * 1000
-        assert checked > 10
+                yield group, [row for c in cookies if (row := feed.find(c))]
+
+
+def test_waits_of_a_group_are_those_of_its_sockets() -> None:
+    checked = 0
+    for group, members in programs("late-reader.nettop"):
+        rows = [row for row in members if not row.is_listen]
+        waits = [row.plane.wait for row in rows]
+        assert group.waits.count == sum(w.count for w in waits)
+        assert group.waits.sum_ns == sum(w.sum_ns for w in waits)
+        assert group.waits.max_ns == max((w.max_ns for w in waits), default=0)
+        if waits and group.waits.count:
+            assert group.waits.p99_ns >= min(w.p99_ns for w in waits if w.count)
+            checked += group.waits.count
+        rtts = sorted(row.rec.rtt_us for row in rows if row.rec.rtt_us)
+        if rtts and all(row.rec.flags & 1 for row in rows):
+            assert group.rtt90_ns == rtts[(len(rtts) - 1) * 9 // 10] * 1000
+    assert checked > 10
 
 
 def test_acks_of_a_group_are_those_of_its_stamped_sends() -> None:
-    with closing(Recording(HERE / "own-queue.nettop")) as recording:
-        feed = ReplayFeed(recording.samples())
-        checked = 0
-        while True:
-            try:
-                feed.tick()
-            except EOFError:
-                break
-            for group in feed.groups(Grouping.PROGRAM):
-                cookies = feed.members(Grouping.PROGRAM, group.worst_cookie, most=999)
-                rows = [row for c in cookies if (row := feed.find(c))]
-                acks = [row.plane.tx[Stage.ACK] for row in rows]
-                assert group.acks.count == sum(a.count for a in acks)
-                assert group.acks.sum_ns == sum(a.sum_ns for a in acks)
-                assert group.acks.max_ns == max((a.max_ns for a in acks), default=0)
-                # Edges of octaves, where those of one socket may be fine.
-                known = [a for a in acks if a.count]
-                if len(known) == 1:
-                    assert known[0].p50_ns <= group.acks.p50_ns <= 2 * known[0].p50_ns
-                    checked += group.acks.count
-        assert checked > 10
+    checked = 0
+    for group, rows in programs("own-queue.nettop"):
+        acks = [row.plane.tx[Stage.ACK] for row in rows]
+        assert group.acks.count == sum(a.count for a in acks)
+        assert group.acks.sum_ns == sum(a.sum_ns for a in acks)
+        assert group.acks.max_ns == max((a.max_ns for a in acks), default=0)
+        # Edges of octaves, where those of one socket may be fine.
+        known = [a for a in acks if a.count]
+        if len(known) == 1:
+            assert known[0].p50_ns <= group.acks.p50_ns <= 2 * known[0].p50_ns
+            checked += group.acks.count
+    assert checked > 10
 
 
 def test_a_local_port_is_one_whatever_its_addresses() -> None:

@@ -2,48 +2,19 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 
 import pytest
 
 pytest.importorskip("nettop._native", reason="the C helper is not built")
 
-from nettop.engine import lib
-from nettop.model.types import Proto, Verdict
-from tests.feeding import FedEngine
-from tests.netlink import connection, done, skmeminfo
-
-SECOND, MS = 10**9, 10**6
-FINE, OCTAVES = 2048, 32
-
-
-def octave(ns: int) -> int:
-    return min(OCTAVES - 1, max(0, ns.bit_length() - 6))
+from nettop.model.types import Verdict
+from tests.feeding import after_waits
 
 
 def verdicts_after(intervals: Sequence[Sequence[float]]) -> list[Verdict]:
     """Of a socket whose deliveries waited so many milliseconds, a list an interval."""
-    engine = FedEngine()
-    total_ns = count = 0
-    octaves = [0] * OCTAVES
-    for at, waits_ms in enumerate(intervals, 1):
-        waits = [int(ms * MS) for ms in waits_ms]
-        engine.now_ns = now_ns = (100 + at) * SECOND
-        total_ns, count = total_ns + sum(waits), count + len(waits)
-        for ns in waits:
-            octaves[octave(ns)] += 1
-        head = struct.pack("<QQIIIIII", total_ns, max(waits), at, at, 0, 0, 1, 0)
-        engine._section(lib.NT_S_WAIT, 0, 0, head + bytes(8 * FINE))
-        record = struct.pack(
-            f"<4Q4I{OCTAVES}I", 1, total_ns, max(waits), 0, count, 0, 0, 0, *octaves
-        )
-        engine._section(lib.NT_S_WAIT_SOCKETS, 0, len(record), record)
-        engine.feed_begin(now_ns)
-        engine.feed(1, Proto.TCP, connection(1, 280, skmeminfo(), inode=77) + done())
-        engine.feed_end(now_ns)
-    row = engine.find(1)
-    assert row is not None
+    row = after_waits(intervals)
     assert row.plane.wait.count == len(intervals[-1])
     return row.verdicts
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket as sockets
-import struct
 from collections.abc import Sequence
 
 import pytest
@@ -11,7 +10,6 @@ import pytest
 pytest.importorskip("nettop._native", reason="the C helper is not built")
 
 from nettop.causes.finder import MOST_SLOW, SLOW_TICKS, Finder
-from nettop.engine import lib
 from nettop.model.causes import Candidate, PeerKey, SlowPeer
 from nettop.model.evidence import NO_TICK
 from nettop.model.types import Because, Level, Proto, Row, Verdict
@@ -19,10 +17,10 @@ from nettop.model.usual import UsualOf, usual_ns
 from nettop.text.explain import explain
 from nettop.text.words import who_text
 from tests.export.make import make_model
-from tests.feeding import FedEngine
+from tests.feeding import FedEngine, after_waits
 from tests.netlink import connection, done, skmeminfo
-from tests.unit.test_reads import FINE, MS, OCTAVES, SECOND, octave
 
+SECOND, MS = 10**9, 10**6
 RPC = {"unacked": 1, "snd_cwnd": 10, "delivery_rate_app_limited": 1}
 STREAM = {"unacked": 20, "snd_cwnd": 40}
 
@@ -139,33 +137,8 @@ def test_a_connection_that_rested_begins_anew() -> None:
     assert flow.ticks([8000] * 4) == [""] * 4
 
 
-def waits(intervals: Sequence[Sequence[float]]) -> Row:
-    """Of a socket whose deliveries waited so many milliseconds, a list an interval."""
-    engine = FedEngine()
-    total_ns = count = 0
-    octaves = [0] * OCTAVES
-    for at, waits_ms in enumerate(intervals, 1):
-        all_ns = [int(ms * MS) for ms in waits_ms]
-        engine.now_ns = now_ns = (100 + at) * SECOND
-        total_ns, count = total_ns + sum(all_ns), count + len(all_ns)
-        for ns in all_ns:
-            octaves[octave(ns)] += 1
-        head = struct.pack("<QQIIIIII", total_ns, max(all_ns), at, at, 0, 0, 1, 0)
-        engine._section(lib.NT_S_WAIT, 0, 0, head + bytes(8 * FINE))
-        record = struct.pack(
-            f"<4Q4I{OCTAVES}I", 1, total_ns, max(all_ns), 0, count, 0, 0, 0, *octaves
-        )
-        engine._section(lib.NT_S_WAIT_SOCKETS, 0, len(record), record)
-        engine.feed_begin(now_ns)
-        engine.feed(1, Proto.TCP, connection(1, 280, skmeminfo(), inode=77) + done())
-        engine.feed_end(now_ns)
-    row = engine.find(1)
-    assert row is not None
-    return row
-
-
 def test_a_reader_that_is_later_than_usual() -> None:
-    row = waits([[0.05] * 10] * 10 + [[8.0] * 10] * 2)
+    row = after_waits([[0.05] * 10] * 10 + [[8.0] * 10] * 2)
     assert row.verdicts == [Verdict.READS]
     assert (who_text(row), row.rec.because, row.level) == ("app?", Because.UNUSUAL, Level.WATCH)
     assert usual_ns(row.plane.usual, UsualOf.WAIT) is not None
@@ -184,7 +157,7 @@ def test_a_reader_that_is_later_than_usual() -> None:
     ],
 )
 def test_readers_that_are_not(intervals: list[list[float]]) -> None:
-    assert waits(intervals).verdicts == []
+    assert after_waits(intervals).verdicts == []
 
 
 # --- siblings ---
