@@ -30,6 +30,7 @@ from nettop.text.words import who_name, who_text
 
 _IN_NAMESPACE = re.compile(r"\b(ping|mtr|nc|tc|ss|ip|ethtool|nstat|sysctl) ")
 _LOSS_PCT = 0.5  # resent, from which on loss is ruled out no more
+_HELD_PCT = 10  # of the time held back by a limit, from which on it is ruled out no more
 _NOT_TAKEN_UP_STEP = "ss -ltnp sport = :{lport}: whose listener it waits at; it must call accept()"
 _STANDS_STILL = frozenset("TtDZ")  # states of threads that read nothing
 # Causes that were found on this host: what the verdict leaves open is known.
@@ -444,7 +445,7 @@ def _closed(row: Row, model: Model) -> Evidence:
 
 def _window(row: Row, model: Model) -> Evidence | str | None:
     rec = row.rec
-    if row.holds(Verdict.WINDOW):
+    if row.holds(Verdict.WINDOW) or rec.lim_rwnd_pct >= _HELD_PCT:
         return None
     if not rec.flags & Flag.LIMITED:
         return "the peer's window"
@@ -455,6 +456,8 @@ def _window(row: Row, model: Model) -> Evidence | str | None:
 def _sndbuf(row: Row, model: Model) -> Evidence | str | None:
     rec = row.rec
     if row.holds(Verdict.SNDBUF) or not rec.flags & Flag.LIMITED:
+        return None
+    if rec.lim_sndbuf_pct >= _HELD_PCT:
         return None
     said = f"the send buffer ({rec.lim_sndbuf_pct}% of the time)"
     return Evidence("diag", said, rec.lim_sndbuf_pct, "percent")

@@ -63,6 +63,18 @@ def test_what_is_ruled_out_has_the_number_that_excludes_it() -> None:
     assert [e.source for e in whole.excluded] == ["diag", "diag", "stages"]
 
 
+@pytest.mark.parametrize(
+    ("limit", "name"),
+    [("lim_rwnd_pct", "the peer's window"), ("lim_sndbuf_pct", "the send buffer")],
+)
+def test_a_limit_that_held_it_back_for_long_is_not_ruled_out(limit: str, name: str) -> None:
+    verdict = Verdict.RTT if name == "the peer's window" else Verdict.WINDOW
+    for pct, excluded in ((9, True), (10, False), (100, False)):
+        given: dict[str, Any] = {limit: pct}
+        whole = said(verdict, flags=LIMITED, **given)
+        assert (name in whole.ruled_out) == excluded, whole.ruled_out
+
+
 def test_what_is_not_measured_is_not_ruled_out() -> None:
     whole = said(Verdict.RTT)
     assert whole.ruled_out == ""
