@@ -312,7 +312,9 @@ def notes(groups: Sequence[Group], grouping: Grouping, width: int) -> list[Line]
         what = "the sockets' srtt" if grouping in BY_RTT else "RX queue wait, to a factor of 2"
         marks = "├ p50 ┤ p90" if grouping in BY_RTT else "├ p50 ┼ p90 ┤ p99"
         lines.append(line((f"{marks} · max of {what}, one axis for all", D)))
-    if any(g.acks.count for g in groups):
-        text = "ACK50 ACK99: from send to ACK, to a factor of 2, of the sends that are stamped"
+    shown = {column.title for column in columns_of(grouping, width)}
+    if "ACK99" in shown and any(g.acks.count for g in groups):
+        which = "ACK50 ACK99" if "ACK50" in shown else "ACK99"
+        text = f"{which}: from send to ACK, to a factor of 2, of the sends that are stamped"
         lines += wrapped(line((text, D)), width)
     return lines

@@ -174,7 +174,7 @@ def main() -> int:
                            lambda done: done.returncode == 0)  # fmt: skip
         missing += command(session, "i2", "when it got bad", ["why", night],
                            lambda done: "unwell" in done.stdout)  # fmt: skip
-        missing += command(session, "j", "to be told when it holds",
+        missing += command(session, "j", "an alarm when it holds",
                            ["watch", "-N", "all", "level >= unwell", "--within", "20s", "-o",
                             str(session.scratch / "held.json")],
                            lambda done: done.returncode == 0)  # fmt: skip

@@ -82,7 +82,7 @@ def held_back(feed: LiveFeed, sock: socket.socket) -> dict[str, int]:
 
 
 def resent(senders: Iterable[socket.socket]) -> int:
-    """Segments, as the kernel tells the program itself (tcpi_total_retrans)."""
+    """Segments, by the sockets' own TCP_INFO (tcpi_total_retrans)."""
     infos = [sender.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104) for sender in senders]
     return sum(int.from_bytes(info[100:104], sys.byteorder) for info in infos)
 
@@ -100,7 +100,7 @@ def test_each_is_held_back_by_what_holds_it_back() -> None:
         options = PollOptions(netns=(near,), planes=PlaneOptions(bpf=False))
         feed = stack.enter_context(closing(LiveFeed(options)))
         time.sleep(1.5)
-        told = {kind: Counter[str]() for kind in senders}
+        seen = {kind: Counter[str]() for kind in senders}
         taken = 0
         for _ in range(INTERVALS):
             before = resent(senders.values())
@@ -109,13 +109,13 @@ def test_each_is_held_back_by_what_holds_it_back() -> None:
             if resent(senders.values()) == before:
                 taken += 1
                 for kind, sender in senders.items():
-                    told[kind].update(held_back(feed, sender))
+                    seen[kind].update(held_back(feed, sender))
             if taken == ENOUGH:
                 break
         assert taken == ENOUGH, "the relay was late too often"
-        most = {kind: max(shares, key=shares.__getitem__) for kind, shares in told.items()}
-        assert most == {kind: by for kind, (*_, by) in KINDS.items()}, told
-        assert all(shares["cwnd"] == 0 for kind, shares in told.items() if kind != "bulk"), told
+        most = {kind: max(shares, key=shares.__getitem__) for kind, shares in seen.items()}
+        assert most == {kind: by for kind, (*_, by) in KINDS.items()}, seen
+        assert all(shares["cwnd"] == 0 for kind, shares in seen.items() if kind != "bulk"), seen
 
         # Nothing comes back: everybody waits for an answer, however full the window is.
         relay.shape = lambda _number: []

@@ -81,6 +81,13 @@ def test_the_slow_one_is_above_its_equals_and_named() -> None:
     assert "slow" not in " ".join(text_of(each) for each in same)
 
 
+@pytest.mark.parametrize(("width", "named"), [(80, ""), (120, "ACK99:"), (140, "ACK50 ACK99:")])
+def test_columns_are_explained_where_they_are_shown(width: int, named: str) -> None:
+    some = [replace(BASE, acks=Dist(9, 9 * MS, MS, MS, MS, MS))]
+    said = [text_of(each) for each in notes(some, Grouping.PROCESS, width)]
+    assert [text[: len(named)] for text in said if "ACK" in text] == [named] * bool(named)
+
+
 def test_waits_come_from_octaves_and_never_too_low() -> None:
     octaves = [0] * 32
     octaves[5], octaves[9] = 99, 1  # 1-2 µs, 16-32 µs
