@@ -7,7 +7,8 @@
  * then. That is known when the buffer may be gone, so records are found by cookie.
  *
  * Of a send in segments (UDP_SEGMENT) a driver may get new buffers, a segment in each: they come in
- * the order of the queue, and the last one is the departure.
+ * the order of the queue, and the last one is the departure. A queue may split it (tbf, cake): its
+ * address is then free to be that of another buffer while its segments wait.
  */
 #ifndef NT_STAGES_UDP_BPF_H
 #define NT_STAGES_UDP_BPF_H
@@ -20,7 +21,9 @@ struct flight {
 	u64 left_ns; /* given to a driver; 0: in a queue */
 	u64 cookie;
 	u32 segments; /* 0: it has none */
+	u32 place;    /* with segments: its place in struct nt_tx_datagrams */
 	u32 sampled;
+	u32 pad;
 };
 
 struct {
@@ -76,17 +79,6 @@ static __always_inline struct nt_tx_datagrams *datagrams_of(u64 cookie, struct n
 	return d;
 }
 
-/* A send with segments is no longer waited for. */
-static __always_inline void strike(struct nt_tx_datagrams *d, u64 key)
-{
-	u32 first = d->first;
-
-#pragma unroll
-	for (u32 i = 0; i < 8; i++)
-		if (d->whole[(first + i) % NT_TX_SEGMENTED] == key)
-			d->whole[(first + i) % NT_TX_SEGMENTED] = 0;
-}
-
 /* Over sends that are no longer waited for. */
 static __always_inline void advance(struct nt_tx_datagrams *d)
 {
@@ -104,8 +96,8 @@ static __always_inline void settle(u64 key, struct flight *f, u64 to, struct nt_
 	u64 cookie = f->cookie;
 	struct nt_tx_datagrams *d = bpf_map_lookup_elem(&datagrams, &cookie);
 
-	if (d && f->segments)
-		strike(d, key);
+	if (d && f->segments && d->whole[f->place % NT_TX_SEGMENTED] == key)
+		d->whole[f->place % NT_TX_SEGMENTED] = 0;
 	if (d && f->sampled) {
 		touch(&d->rec);
 		if (to) {
@@ -120,19 +112,49 @@ static __always_inline void settle(u64 key, struct flight *f, u64 to, struct nt_
 	bpf_map_delete_elem(&flights, &key);
 }
 
+/* The same send by another key. */
+static __always_inline void rekey(u64 was, struct flight *f, u64 key)
+{
+	struct flight same = *f;
+	u64 cookie = same.cookie;
+
+	if (same.segments) {
+		struct nt_tx_datagrams *d = bpf_map_lookup_elem(&datagrams, &cookie);
+
+		if (d && d->whole[same.place % NT_TX_SEGMENTED] == was)
+			d->whole[same.place % NT_TX_SEGMENTED] = key;
+	}
+	bpf_map_delete_elem(&flights, &was);
+	bpf_map_update_elem(&flights, &key, &same, BPF_ANY);
+}
+
+/* It was split: from now on its place is its key, which is no address. */
+static __always_inline void free_address(u64 was, struct flight *f)
+{
+	rekey(was, f, f->cookie << 8 | f->place % NT_TX_SEGMENTED);
+}
+
+/* The send that is known by a buffer's address; 0: none, or that buffer is a segment of one. */
+static __always_inline struct flight *flight_at(u64 key, bool is_whole)
+{
+	struct flight *f = bpf_map_lookup_elem(&flights, &key);
+
+	if (!f || !f->segments || is_whole)
+		return f;
+	free_address(key, f);
+	return 0;
+}
+
 /* A driver gives what it got to the device below: the send is in a queue again. */
 static __always_inline void passed_down(struct giving *g, u64 key)
 {
 	u64 was = g->key;
-	struct flight *f = bpf_map_lookup_elem(&flights, &was), below;
+	struct flight *f = bpf_map_lookup_elem(&flights, &was);
 
-	if (f && key == was) {
+	if (f) {
 		f->left_ns = 0;
-	} else if (f) {
-		below = *f;
-		below.left_ns = 0;
-		bpf_map_delete_elem(&flights, &was);
-		bpf_map_update_elem(&flights, &key, &below, BPF_ANY);
+		if (key != was)
+			rekey(was, f, key);
 	}
 	g->key = 0;
 }
@@ -162,7 +184,9 @@ static __always_inline void queued_datagram(struct sk_buff *skb, struct nt_tx_ma
 
 	if (!d)
 		return;
-	if (old) /* a buffer of before, whose end another CPU is about to see, or was not seen */
+	if (old && old->segments && !old->left_ns)
+		free_address(key, old);
+	else if (old) /* a buffer of before, whose end another CPU is about to see, or was not seen */
 		settle(key, old, old->left_ns, c);
 	if (f.segments) {
 		advance(d);
@@ -172,6 +196,7 @@ static __always_inline void queued_datagram(struct sk_buff *skb, struct nt_tx_ma
 		}
 		u32 at = d->next % NT_TX_SEGMENTED;
 
+		f.place = at;
 		d->left[at] = f.segments;
 		d->whole[at] = key;
 		d->next++;
@@ -213,7 +238,8 @@ static __always_inline void given_datagram(struct sk_buff *skb, const struct nt_
 {
 	const struct skb_shared_info *info = (const void *)(skb->head + BPF_CORE_READ(skb, end));
 	u64 key = (u64)skb, now = bpf_ktime_get_ns(), cookie = m->cookie;
-	struct flight *f = bpf_map_lookup_elem(&flights, &key);
+	bool is_whole = BPF_CORE_READ(info, gso_size);
+	struct flight *f = flight_at(key, is_whole);
 	struct giving *g = giving_here();
 
 	if (!g)
@@ -226,7 +252,7 @@ static __always_inline void given_datagram(struct sk_buff *skb, const struct nt_
 	}
 	struct nt_tx_datagrams *d = bpf_map_lookup_elem(&datagrams, &cookie);
 
-	if (!d || d->first == d->next || BPF_CORE_READ(info, gso_size))
+	if (!d || d->first == d->next || is_whole)
 		return;
 	g->key = A_SEGMENT; /* it is not a new send if it is queued again */
 	advance(d);
@@ -259,8 +285,9 @@ int BPF_PROG(stages_given, struct sk_buff *skb, int rc)
 static __always_inline void dropped_datagram(struct sk_buff *skb, u64 cookie,
 					     struct nt_tx_counts *c)
 {
+	const struct skb_shared_info *info = (const void *)(skb->head + BPF_CORE_READ(skb, end));
 	u64 key = (u64)skb;
-	struct flight *f = bpf_map_lookup_elem(&flights, &key);
+	struct flight *f = flight_at(key, BPF_CORE_READ(info, gso_size));
 	struct nt_tx_datagrams *d = bpf_map_lookup_elem(&datagrams, &cookie);
 
 	if (f)

@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import pytest
@@ -44,13 +44,21 @@ UDP_SEGMENT = 103
 @contextmanager
 def datagrams(sender_in: str, receiver_in: str, host: str) -> Iterator[socket.socket]:
     """A connected sender; what it sends is received and left there."""
+    with datagram_ends(sender_in, receiver_in, host) as (sock, _):
+        yield sock
+
+
+@contextmanager
+def datagram_ends(
+    sender_in: str, receiver_in: str, host: str
+) -> Iterator[tuple[socket.socket, socket.socket]]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = inside(sender_in, lambda: socket.socket(family, socket.SOCK_DGRAM))
     far = inside(receiver_in, lambda: socket.socket(family, socket.SOCK_DGRAM))
     with sock, far:
         far.bind((host, 0))
         sock.connect(far.getsockname()[:2])
-        yield sock
+        yield sock, far
 
 
 # --- datagrams ---
@@ -148,17 +156,28 @@ def test_a_send_in_segments_that_the_driver_takes_whole(veth: tuple[str, str]) -
 
 
 def test_sends_in_segments_of_which_some_are_dropped(veth: tuple[str, str]) -> None:
+    """The queue splits them, so that the next send may get the buffer that is free."""
     shape = shaped(veth[0], latency="20ms")
-    with datagrams(*veth, "10.9.0.2") as sock, shape, feed_of(veth[0]) as feed:
+    with datagram_ends(*veth, "10.9.0.2") as (sock, far), shape, feed_of(veth[0]) as feed:
         select(feed, sock)
         sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 1000)
-        for _ in range(12):
-            sock.send(b"x" * 4000)
-        time.sleep(0.1)
+        sent_ns = []
+        for n in range(12):
+            sent_ns.append(time.monotonic_ns())
+            sock.send(bytes([n]) * 4000)
+        far.settimeout(0.1)
+        took: dict[int, int] = {}  # a send → until its last segment came
+        with suppress(TimeoutError):
+            while True:
+                n = far.recv(4000)[0]
+                took[n] = time.monotonic_ns() - sent_ns[n]
         plane = sent(feed, sock)
-    assert plane.tx_sends >= 2
-    assert plane.tx_incomplete >= 2
-    assert (plane.tx_sends + plane.tx_incomplete, plane.tx_open) == (12, 0)
+    qdisc = plane.tx[Stage.QDISC]
+    assert 4 <= len(took) < 12
+    assert (plane.tx_sends, plane.tx_incomplete, plane.tx_open) == (len(took), 12 - len(took), 0)
+    assert qdisc.count == len(took)
+    assert qdisc.max_ns == near(max(took.values()))
+    assert qdisc.sum_ns == pytest.approx(sum(took.values()), rel=REL, abs=12 * ABS_NS)
 
 
 def test_one_datagram_in_four_of_all_sockets(space: str) -> None:
