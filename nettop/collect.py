@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -386,7 +387,7 @@ class Collector:
             pairs = ((number, name(number)) for number in engine.numbers(what) if number)
             return {number: text for number, text in pairs if text is not None}
 
-        users = known(lib.NT_NUMBER_UID, names.user)
+        users = known(lib.NT_NUMBER_UID, partial(names.user, last=True))
         root = names.user(0)
         if root is not None:
             users[0] = root

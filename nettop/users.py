@@ -2,7 +2,8 @@
 
 passwd(5) is read at once. What is not in it may come from a directory service (nsswitch.conf),
 which may be slow or dead: that is asked in the background, by one thread at a time, and the name
-is there when it has come.
+is there when it has come. Of many users, those that were asked for last, as on the screen, are
+looked up first.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import pwd
 import threading
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ from nettop.text.clean import clean
 PASSWD = Path("/etc/passwd")
 NOT_FOUND_S = 300.0  # so long it is not asked for again
 CACHE_MOST = 65536
-QUEUE_MOST = 4096  # what is asked for beyond that is not queued, and asked for again
+QUEUE_MOST = 4096  # what was asked for before those is forgotten, and asked for again
 COMMAND_LINE_S = 10.0
 
 Key = int | str
@@ -47,7 +48,7 @@ class Users:
         self._filed: tuple[dict[int, str], dict[str, int]] | None = None
         self._known: dict[Key, Key] = {}
         self._vain: dict[Key, float] = {}  # → not to be asked for again before
-        self._queue: deque[Key] = deque()
+        self._queue: OrderedDict[Key, None] = OrderedDict()  # the last is looked up next
         self._pending: set[Key] = set()
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()
@@ -62,11 +63,15 @@ class Users:
         """By passwd(5) alone."""
         return self._files()[0].get(uid)
 
-    def name(self, uid: int) -> str | None:
-        """Login name; None if there is none, or none yet."""
+    def name(self, uid: int, *, last: bool = False) -> str | None:
+        """Login name; None if there is none, or none yet.
+
+        Args:
+            last: it is looked up after all others.
+        """
         found: Key | None = self.filed(uid)
         if found is None:
-            found = self._ask(uid)[0]
+            found = self._ask(uid, last=last)[0]
         return found if isinstance(found, str) else None
 
     def uid(self, name: str) -> int | None:
@@ -87,7 +92,7 @@ class Users:
             self._filed = read_passwd(self._passwd)
         return self._filed
 
-    def _ask(self, key: Key) -> tuple[Key | None, bool]:
+    def _ask(self, key: Key, *, last: bool = False) -> tuple[Key | None, bool]:
         """What is known, and whether more may come."""
         with self._changed:
             found = self._known.get(key)
@@ -95,9 +100,15 @@ class Users:
                 return found, False
             if self._clock() < self._vain.get(key, float("-inf")):
                 return None, False
-            if key not in self._pending and len(self._queue) < QUEUE_MOST:
+            if key in self._queue:
+                if not last:
+                    self._queue.move_to_end(key)
+            elif key not in self._pending:
                 self._pending.add(key)
-                self._queue.append(key)
+                self._queue[key] = None
+                self._queue.move_to_end(key, last=not last)
+                if len(self._queue) > QUEUE_MOST:
+                    self._pending.discard(self._queue.popitem(last=False)[0])
                 if self._thread is None:
                     self._thread = threading.Thread(
                         target=self._work, name="nettop-users", daemon=True
@@ -123,7 +134,7 @@ class Users:
                     self._thread = None
                     self._changed.notify_all()
                     return
-                key = self._queue.popleft()
+                key = self._queue.popitem()[0]
             found: Key | None = None
             with suppress(KeyError, ValueError, OverflowError, OSError):  # none, or it failed
                 found = clean(self._by_uid(key)) if isinstance(key, int) else self._by_name(key)

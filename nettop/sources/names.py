@@ -43,9 +43,9 @@ class Names:
         self._containers: dict[str, str | None] = {}
         self._clock = clock
 
-    def user(self, uid: int) -> str | None:
-        """Login name; None if there is none, or none yet."""
-        return self._users.name(uid)
+    def user(self, uid: int, *, last: bool = False) -> str | None:
+        """Login name; None if there is none, or none yet; last: others are looked up before it."""
+        return self._users.name(uid, last=last)
 
     def forget_netns(self) -> None:
         """Names of namespaces have changed."""

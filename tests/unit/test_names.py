@@ -157,6 +157,41 @@ def test_patience_is_for_all_questions_together(tmp_path: Path) -> None:
     assert "nettop-users" not in {t.name for t in threading.enumerate()}
 
 
+def test_who_is_shown_is_looked_up_before_who_is_not(tmp_path: Path) -> None:
+    directory = Directory()
+    users = Users(passwd=tmp_path / "none", by_uid=directory.by_uid)
+    users.patience_s = 0
+    for uid in range(10, 16):
+        users.name(uid, last=True)
+    until(lambda: directory.asked == [10])
+    for uid in (14, 20, 13):
+        users.name(uid)
+        users.name(uid, last=True)  # changes nothing
+    directory.answers.set()
+    until(lambda: not users.busy)
+    assert directory.asked == [10, 13, 20, 14, 11, 12, 15]
+
+
+def test_who_was_shown_last_is_kept_in_a_full_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nettop.users.QUEUE_MOST", 3)
+    directory = Directory()
+    users = Users(passwd=tmp_path / "none", by_uid=directory.by_uid)
+    users.patience_s = 0
+    users.name(9)
+    until(lambda: directory.asked == [9])
+    for uid in (10, 11, 12, 13):
+        users.name(uid)
+    users.name(14, last=True)
+    directory.answers.set()
+    until(lambda: not users.busy)
+    assert directory.asked == [9, 13, 12, 11]
+    assert users.name(10) is None  # asked for again
+    until(lambda: not users.busy)
+    assert users.name(10) == "user10"
+
+
 class UsersOf:
     """The names of a filter, by one Users."""
 
