@@ -20,8 +20,8 @@ from tests.integration.sends import (
 
 _HERE = Path(__file__).parent
 # Files whose known answers are times.
-_TIMED = {"test_stages.py", "test_stages_path.py", "test_wait.py", "test_stamps.py",
-          "test_closed.py", "test_cost.py"}  # fmt: skip
+_TIMED = {"test_stages.py", "test_stages_path.py", "test_wait.py", "test_split.py",
+          "test_stamps.py", "test_closed.py", "test_cost.py"}  # fmt: skip
 _disturbed = Disturbance()
 
 
