@@ -12,7 +12,7 @@ from nettop.engine import lib
 from nettop.engine.frames import Section, Sections
 from nettop.engine.handle import Engine
 from nettop.model.types import Proto, Row
-from tests.netlink import connection, done, skmeminfo
+from tests.netlink import connection, diag, done, skmeminfo
 
 _DUMP_END = struct.Struct("<iII")
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
@@ -64,7 +64,9 @@ def _error_of(raw: bytes) -> int:
     return 0
 
 
-def after_waits(intervals: Sequence[Sequence[float]]) -> Row:
+def after_waits(
+    intervals: Sequence[Sequence[float]], *, proto: Proto = Proto.TCP, state: str = "ESTABLISHED"
+) -> Row:
     """A socket whose deliveries waited so many milliseconds, a list an interval."""
     engine = FedEngine()
     total_ns = count = 0
@@ -82,7 +84,11 @@ def after_waits(intervals: Sequence[Sequence[float]]) -> Row:
         )
         engine._section(lib.NT_S_WAIT_SOCKETS, 0, len(record), record)
         engine.feed_begin(now_ns)
-        engine.feed(1, Proto.TCP, connection(1, 280, skmeminfo(), inode=77) + done())
+        if state == "ESTABLISHED":
+            raw = connection(1, 280, skmeminfo(), inode=77)
+        else:
+            raw = diag(1, state=state, attrs={"skmeminfo": skmeminfo()}, inode=77)
+        engine.feed(1, proto, raw + done())
         engine.feed_end(now_ns)
     row = engine.find(1)
     assert row is not None

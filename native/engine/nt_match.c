@@ -9,21 +9,19 @@
 /* named: the filter names states, so that its choice stands. */
 static bool default_row(const struct nt_engine *e, const struct nt_rec *rec, bool named)
 {
-	bool listens = rec->state == NT_TCP_LISTEN;
+	bool listens = rec->state == NT_TCP_LISTEN, udp = rec->proto == NT_PROTO_UDP;
 
 	if (e->config.rows_all || named)
 		return true;
-	if (rec->proto == NT_PROTO_UDP) {
-		if (e->config.listen_only)
-			return rec->state == NT_TCP_CLOSE;
-		return rec->rqueue || rec->drops;
-	}
 	if (e->config.listen_only)
-		return listens;
+		return udp ? rec->state == NT_TCP_CLOSE : listens;
+	if (rec->level > NT_LEVEL_OK)
+		return true; /* whatever it is: a finding may be held for it */
+	if (udp)
+		return rec->rqueue || rec->drops;
 	if (listens)
-		return (rec->wqueue && (uint64_t)rec->rqueue * 100 >=
-					       (uint64_t)rec->wqueue * e->config.accept_pct[0]) ||
-		       (rec->verdicts & (1 << NT_V_ACCEPT | 1 << NT_V_DROPS));
+		return rec->wqueue && (uint64_t)rec->rqueue * 100 >=
+					      (uint64_t)rec->wqueue * e->config.accept_pct[0];
 	return rec->state != NT_TCP_TIME_WAIT && rec->state != NT_TCP_SYN_RECV &&
 	       rec->state != NT_TCP_NEW_SYN_RECV && rec->state != NT_TCP_CLOSE;
 }

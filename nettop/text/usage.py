@@ -384,8 +384,8 @@ _OPTIONS: tuple[Option, ...] = (
 
 _SECTIONS = (_WHEN, _WRITTEN, _WHICH, _HOSTS, _BPF, _SCREEN, _DEBUGGING)
 _WHICH_NOTE = (
-    "default: connected TCP, UDP with unread data or drops, and listeners whose queue is nearly "
-    "full"
+    "default: connected TCP, UDP with unread data or drops, listeners whose queue is nearly "
+    "full, and whatever is not well"
 )
 FILTER = """\
 FILTER is plain words, the grammar of ss, and comparisons on every field with

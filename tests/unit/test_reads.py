@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("nettop._native", reason="the C helper is not built")
 
-from nettop.model.types import Verdict
+from nettop.model.types import Flag, Proto, Verdict
 from tests.feeding import after_waits
 
 
@@ -36,3 +36,19 @@ def test_of_few_deliveries_a_single_late_one_is_no_verdict(
 ) -> None:
     said = verdicts_after([[0.1] * 20, waits_ms, waits_ms, waits_ms])
     assert said == ([Verdict.READS] if late else [])
+
+
+@pytest.mark.parametrize(("proto", "state"), [(Proto.TCP, "LISTEN"), (Proto.UDP, "CLOSE")])
+def test_what_a_finding_is_held_for_is_a_row(proto: Proto, state: str) -> None:
+    """Though nothing stands in its queue when one looks, and nothing was dropped."""
+    late, well = [30.0] * 5, [0.1] * 5
+    row = after_waits([well] * 3, proto=proto, state=state)
+    assert not row.flags & Flag.MATCH
+    row = after_waits([well, *[late] * 3], proto=proto, state=state)
+    assert row.verdicts == [Verdict.READS]
+    assert row.flags & Flag.MATCH
+    row = after_waits([well, *[late] * 3, *[well] * 5], proto=proto, state=state)
+    assert not row.verdicts
+    assert row.flags & Flag.MATCH, "it is shown until its level has sunk"
+    row = after_waits([well, *[late] * 3, *[well] * 15], proto=proto, state=state)
+    assert not row.flags & Flag.MATCH
