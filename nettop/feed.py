@@ -30,6 +30,7 @@ class Grouping(IntEnum):
     PROGRAM = 6
     HOST = 7  # an engine knows one host: all that match are one
     PORT = 8
+    REMOTE_PORT = 9
 
 
 @dataclass(frozen=True, slots=True)

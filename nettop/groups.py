@@ -54,8 +54,8 @@ def groups_of(some: Iterable[Any], grouping: Grouping, names: GroupNames) -> lis
     ]
 
 
-def _place(g: Any) -> tuple[int, int, bytes]:
-    return g.netns, g.family, bytes(g.key)
+def _place(g: Any) -> tuple[int, int, int, bytes]:
+    return g.netns, g.family, g.key_port, bytes(g.key)
 
 
 def _group_of(
@@ -63,8 +63,8 @@ def _group_of(
 ) -> Group:
     """in_spaces, on_devices: others differ from it by no more than that."""
     proc = None
-    if grouping in (Grouping.REMOTE, Grouping.LOCAL):
-        word = "dst" if grouping == Grouping.REMOTE else "src"
+    if grouping in (Grouping.REMOTE, Grouping.LOCAL, Grouping.REMOTE_PORT):
+        word = "src" if grouping == Grouping.LOCAL else "dst"
         title, text = _address(g, word, names, in_spaces, on_devices)
     elif grouping == Grouping.PORT:
         title, text = _port(g, names, in_spaces)
@@ -141,10 +141,15 @@ def _title(g: Any, grouping: Grouping, proc: Proc, names: GroupNames) -> tuple[s
 
 
 def _port(g: Any, names: GroupNames, in_spaces: bool) -> tuple[str, str]:
-    proto = Proto(g.key[0]).name.lower()
+    proto = _proto(g)
     title = f":{g.port}" if proto == "tcp" else f"{proto} :{g.port}"
     text = f"proto = {proto} and sport = :{g.port}"
     return _in_space(g, names, title, text) if in_spaces else (title, text)
+
+
+def _proto(g: Any) -> str:
+    """Of a grouping by port."""
+    return Proto(g.key_port >> 16).name.lower()
 
 
 def _in_space(g: Any, names: GroupNames, title: str, text: str) -> tuple[str, str]:
@@ -166,6 +171,10 @@ def _address(
         return f"{shown}:{g.port}" if g.port else shown
 
     title, text = with_port(scoped), f"{word} = {with_port(addr)}"
+    if g.key_port:
+        proto = _proto(g)
+        title = title if proto == "tcp" else f"{proto} {title}"
+        text = f"proto = {proto} and {text}"
     if dev or on_devices:
         text += f" and {_equal('dev', dev or '0')}"
     return _in_space(g, names, title, text) if in_spaces else (title, text)

@@ -41,7 +41,7 @@ static uint64_t hash_of(const struct nt_group *k)
 
 	h = mix(h, word(k->key + 8));
 	h = mix(h, k->cgroup_id ^ (uint64_t)k->netns << 32);
-	h = mix(h, k->ifindex);
+	h = mix(h, k->ifindex ^ (uint64_t)k->key_port << 32);
 	h = mix(h, k->proc.pid ^ (uint64_t)k->proc.owner << 40);
 	if (!k->proc.pid) {
 		h = mix(h, word((const uint8_t *)k->proc.comm));
@@ -54,7 +54,8 @@ static bool same(const struct nt_group *a, const struct nt_group *b)
 {
 	return !memcmp(a->key, b->key, 16) && a->cgroup_id == b->cgroup_id &&
 	       a->family == b->family && a->netns == b->netns && a->ifindex == b->ifindex &&
-	       a->proc.pid == b->proc.pid && a->proc.owner == b->proc.owner &&
+	       a->key_port == b->key_port && a->proc.pid == b->proc.pid &&
+	       a->proc.owner == b->proc.owner &&
 	       (a->proc.pid || !memcmp(a->proc.comm, b->proc.comm, sizeof(a->proc.comm)));
 }
 
@@ -74,10 +75,13 @@ static void key_of(struct nt_engine *e, int grouping, const struct nt_rec *rec, 
 		memcpy(k->proc.comm, owner.comm, strnlen(owner.comm, sizeof(k->proc.comm) - 1));
 		break;
 	case NT_GROUP_REMOTE:
+	case NT_GROUP_REMOTE_PORT:
 		k->family = rec->family;
 		k->netns = rec->netns;
 		k->ifindex = rec->ifindex;
 		memcpy(k->key, rec->dst, 16);
+		if (grouping == NT_GROUP_REMOTE_PORT)
+			k->key_port = (uint32_t)rec->proto << 16 | rec->dport;
 		break;
 	case NT_GROUP_LOCAL:
 		k->family = rec->family;
@@ -87,8 +91,7 @@ static void key_of(struct nt_engine *e, int grouping, const struct nt_rec *rec, 
 		break;
 	case NT_GROUP_PORT:
 		k->netns = rec->netns;
-		k->key[0] = rec->proto;
-		memcpy(k->key + 1, &rec->sport, sizeof(rec->sport));
+		k->key_port = (uint32_t)rec->proto << 16 | rec->sport;
 		break;
 	case NT_GROUP_CGROUP:
 		k->cgroup_id = rec->cgroup_id;

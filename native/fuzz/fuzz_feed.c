@@ -117,7 +117,7 @@ static void ask(struct nt_engine *e)
 		nt_detail_of(e, cookies[i], &detail);
 		nt_cong_name(e, rows[i].rec.cong_id);
 	}
-	for (int by = NT_GROUP_PROCESS; by <= NT_GROUP_PORT; by++)
+	for (int by = NT_GROUP_PROCESS; by <= NT_GROUP_REMOTE_PORT; by++)
 		nt_groups(e, by, groups, ROWS);
 	if (n > 0)
 		nt_sum(e, cookies, (uint32_t)n, groups);

@@ -241,6 +241,7 @@ enum nt_grouping {
 	NT_GROUP_PROGRAM = 6, /* processes of one name */
 	NT_GROUP_HOST = 7, /* all that match are one */
 	NT_GROUP_PORT = 8, /* local port of a protocol, whatever the address */
+	NT_GROUP_REMOTE_PORT = 9, /* address and port of the other end, of a protocol */
 };
 /* Groups of the matched sockets, worst first; returns how many there are, fills at most max. */
 int nt_groups(struct nt_engine *e, int grouping, struct nt_group *ret, uint32_t max);

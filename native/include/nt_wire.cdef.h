@@ -267,6 +267,7 @@ struct nt_group {
 	struct nt_proc proc; /* pid is set when grouped by process */
 	uint32_t netns;	  /* also of the address groupings: an address means something in it only */
 	uint32_t ifindex; /* ... and on the device that the sockets are bound to; 0 none */
+	uint32_t key_port; /* protocol << 16 | port, of the groupings by port; else 0 */
 	uint16_t port;	/* common port of all members; 0 they differ */
 	uint8_t family;
 	uint8_t level;	 /* of the worst member */

@@ -17,7 +17,7 @@ from nettop.stretches import Stretch, stretch_of
 from nettop.text.fields import nearest
 
 # A process is its program and the port of its service; a snapshot or recording is of one host.
-_NOT = (Grouping.NONE, Grouping.PROGRAM, Grouping.HOST, Grouping.PORT)
+_NOT = (Grouping.NONE, Grouping.PROGRAM, Grouping.HOST, Grouping.PORT, Grouping.REMOTE_PORT)
 GROUPINGS = {g.name.lower(): g for g in Grouping if g not in _NOT} | {"all": Grouping.NONE}
 
 DEFAULT_FOR_S = 10.0

@@ -75,7 +75,7 @@ _SETTINGS = (
     Setting("options", "path", "false", "as --path", switch),
     Setting("screen", "delay", "1.0", "seconds between two ticks, as -d", take.seconds),
     Setting("screen", "sort", '"unwell"', "as -s", take.sort_key),
-    Setting("screen", "group", '"none"', f"begins by {', '.join(GROUPS)}", group),
+    Setting("screen", "group", '"none"', f"by {' '.join(GROUPS)}", group),
     Setting("screen", "filter", '""', "a filter in force where the command line has none",
             filter_text),
     Setting("screen", "theme", '"terminal"', f"as --theme: {', '.join(THEMES)}", theme),

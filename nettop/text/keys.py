@@ -47,7 +47,7 @@ KEYS: tuple[Key, ...] = (
         "t F5",
         "group",
         "CHOOSE",
-        "group: process program, remote or local address, port, cgroup netns host",
+        "group: process program remote remote_port local port cgroup netns host",
         "group",
     ),
     Key(("e",), "e", "export", "RUN", "export what is shown; e again: as what", "export"),

@@ -22,13 +22,15 @@ TITLES = {
     Grouping.PROCESS: "PROCESS",
     Grouping.PROGRAM: "PROGRAM",
     Grouping.REMOTE: "REMOTE ADDRESS",
+    Grouping.REMOTE_PORT: "REMOTE ADDRESS:PORT",
     Grouping.LOCAL: "LOCAL ADDRESS",
     Grouping.PORT: "LOCAL PORT",
     Grouping.CGROUP: "CGROUP",
     Grouping.NETNS: "NETNS",
     Grouping.HOST: "HOST",
 }
-BY_RTT = (Grouping.REMOTE, Grouping.NETNS)  # the box is of round-trip times, else of RX waits
+OF_REMOTE = (Grouping.REMOTE, Grouping.REMOTE_PORT)
+BY_RTT = (*OF_REMOTE, Grouping.NETNS)  # the box is of round-trip times, else of RX waits
 TAIL = 21  # WHO and WHY
 LEAST_GROUPS = 4  # of fewer none is said to differ from the others
 SLOW_TIMES, SLOW_NS = 3.0, 1_000_000  # so many times their median, and so much above it
@@ -87,7 +89,7 @@ def columns_of(grouping: Grouping, width: int) -> list[Column]:
     return [
         c
         for c in COLUMNS
-        if width >= c.least and (c.title != _REMOTE_ONLY or grouping is Grouping.REMOTE)
+        if width >= c.least and (c.title != _REMOTE_ONLY or grouping in OF_REMOTE)
     ]
 
 
@@ -106,7 +108,7 @@ def equals(groups: Sequence[Group], grouping: Grouping) -> dict[int, list[Group]
     """Remote ends with the same port, by that: backends, whose times should be alike. None where
     they are too few."""
     out: dict[int, list[Group]] = {}
-    for group in groups if grouping is Grouping.REMOTE else ():
+    for group in groups if grouping in OF_REMOTE else ():
         if group.port and group.rtt50_ns:
             out.setdefault(group.port, []).append(group)
     return {port: some for port, some in out.items() if len(some) >= LEAST_GROUPS}

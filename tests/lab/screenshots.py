@@ -54,7 +54,7 @@ EVERY = (
     "z,v,3,enter,~4,!socket,escape,t,~2,!processes,t,t,~2,!addresses,x,down,x,~3,!compared,X,escape,"
     "s,!sort,escape,c,!columns,escape,colon,!actions,escape,P,~2,!cost,escape,question_mark,!help,"
     "escape,slash,s,r,t,t,!filter,escape,left_square_bracket,left_square_bracket,~1,!past,L,~1,"
-    "J,!time,escape,C,~3,!clocks,escape,t,t,t,t,t,~2,!ports,escape,u,~2,!udp"
+    "J,!time,escape,C,~3,!clocks,escape,t,t,t,t,~2,!peers,t,t,~2,!ports,escape,u,~2,!udp"
 )
 PROBING = ["probe", "tcp", f"{links.FAR_IP}:{REFLECT_PORT}", "-i", "0.05"]
 

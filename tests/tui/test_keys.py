@@ -217,7 +217,7 @@ async def test_hold(running: Running) -> None:
 async def test_groups_and_into_one(running: Running) -> None:
     async with running() as screen:
         seen = []
-        for _ in range(7):
+        for _ in range(8):
             await screen.press("t")
             seen.append(screen.main.grouping)
             assert f"by {screen.main.grouping.name.lower()}" in screen.lines[1]

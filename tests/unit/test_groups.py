@@ -113,3 +113,24 @@ def test_a_local_port_is_one_whatever_its_addresses() -> None:
         feed.set_filter(compile_filter(group.filter_text, feed.names))
         assert feed.count() == group.sockets
         feed.set_filter(None)
+
+
+def test_an_address_and_port_of_the_peer_is_one_group_whoever_calls_it() -> None:
+    feed = FakeFeed()
+    rows = feed.window(0, feed.count())
+    ends = Counter((r.rec.netns, r.proto, r.remote_addr, r.rec.dport) for r in rows)
+    addresses = Counter((r.rec.netns, r.remote_addr) for r in rows)
+    assert len(ends) > len(addresses), "or nothing is told apart"
+    groups = feed.groups(Grouping.REMOTE_PORT)
+    assert sorted(g.sockets for g in groups) == sorted(ends.values())
+    assert any(g.sockets > 1 for g in groups), "or nothing is put together"
+    for group in groups:
+        row = feed.find(group.worst_cookie)
+        assert row is not None
+        assert (group.port or 0) == row.rec.dport
+        if row.rec.dport:
+            assert f":{row.rec.dport}" in group.title
+        assert group.title.startswith("udp ") == (row.proto == Proto.UDP)
+        feed.set_filter(compile_filter(group.filter_text, feed.names))
+        assert feed.count() == group.sockets, group.filter_text
+        feed.set_filter(None)

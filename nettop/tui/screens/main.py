@@ -53,8 +53,9 @@ from nettop.tui.widgets.socket_table import SocketTable
 HOLD_S = 3.0
 NARROW_SOCKETS = 256
 OTHER_GROUPS, OF_OTHERS = 16, 8  # groups beside the chosen ones, and sockets of each
-GROUPINGS = (Grouping.NONE, Grouping.PROCESS, Grouping.PROGRAM, Grouping.REMOTE, Grouping.LOCAL,
-             Grouping.PORT, Grouping.CGROUP, Grouping.NETNS)  # fmt: skip
+GROUPINGS = (Grouping.NONE, Grouping.PROCESS, Grouping.PROGRAM, Grouping.REMOTE,
+             Grouping.REMOTE_PORT, Grouping.LOCAL, Grouping.PORT, Grouping.CGROUP,
+             Grouping.NETNS)  # fmt: skip
 
 
 class MainScreen(MouseKeys):
