@@ -183,7 +183,7 @@ class NettopApp(ScreenApp):
             return "no host answers: P says why"
         if self.main.filter_text or self.main.trying:
             return "no socket passes the filter: Esc clears it"
-        return "no connected socket here: a shows listeners and all others"
+        return self.main.rows.none
 
     def set_columns(self, chosen: tuple[Field, ...] | None) -> None:
         self.options = replace(self.options, columns=chosen)

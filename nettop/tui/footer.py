@@ -9,8 +9,10 @@ from nettop.text.keys import KEYS, Key
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, Part, spread
 
-_PLACE_CELLS = 16
+_PLACE_CELLS = 15  # at least
 _ALWAYS = ("help", "quit")
+# By weight, behind all others: on wide screens.
+_ROOMY = ("view", "next_pane", "zoom", "palette", "columns", "all")
 
 
 PANE_KEYS = {
@@ -55,27 +57,29 @@ def footer_keys(
         and (kept or key.group != "TIME")
         and not (key.action.startswith("export") and readonly)
     ]
+    shown.sort(key=lambda key: _ROOMY.index(key.action) + 1 if key.action in _ROOMY else 0)
     if past:
         shown.sort(key=lambda key: key.group != "TIME" and key.action not in ("help", "pause"))
     return [(key.shown.split()[0], words.get(key.action, key.footer)) for key in shown]
 
 
-def fitting(keys: Sequence[tuple[str, str]], width: int) -> list[tuple[str, str]]:
-    """keys: (key, word) in order of weight; those that do not fit are left out."""
+def fitting(keys: Sequence[tuple[str, str]], width: int, place: str = "") -> list[tuple[str, str]]:
+    """keys: (key, word) in order of weight; those that do not fit beside the place are left out."""
+    room = width - max(_PLACE_CELLS, len(place) + 2)
     out: list[tuple[str, str]] = []
     used = 1
     for key, word in keys:
         size = len(key) + len(word) + 3
-        if used + size <= width - _PLACE_CELLS or word in _ALWAYS:
+        if used + size <= room or word in _ALWAYS:
             used += size
             out.append((key, word))
     return out
 
 
-def key_at(keys: Sequence[tuple[str, str]], width: int, x: int) -> str | None:
+def key_at(keys: Sequence[tuple[str, str]], width: int, x: int, place: str = "") -> str | None:
     """The key that a click on the footer means."""
     used = 1
-    for key, word in fitting(keys, width):
+    for key, word in fitting(keys, width, place):
         end = used + len(key) + 1 + len(word)
         if used <= x < end:
             return key
@@ -85,7 +89,7 @@ def key_at(keys: Sequence[tuple[str, str]], width: int, x: int) -> str | None:
 
 def footer_line(keys: Sequence[tuple[str, str]], place: str, width: int) -> Line:
     parts: list[Part] = [(" ", Role.NORMAL)]
-    for key, word in fitting(keys, width):
+    for key, word in fitting(keys, width, place):
         parts += [(key, Role.BOLD), (f" {word}  ", Role.DIM)]
     return spread(tuple(parts), ((place + " ", Role.DIM),), width)
 

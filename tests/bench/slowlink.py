@@ -41,14 +41,15 @@ class Line(Terminal):
     """Takes so many bytes a second; answers of the terminal come when it has shown the question."""
 
     def __init__(
-        self, columns: int, lines: int, bytes_per_s: int | None, *, silent: bool = False
-    ) -> None:
+        self, columns: int, lines: int, bytes_per_s: int | None, *, silent: bool = False,
+        argv: list[str] | None = None,
+    ) -> None:  # fmt: skip
         self.glass = Glass(columns, lines)
         self._rate, self._silent = bytes_per_s, silent
         self._credit, self._at = 0.0, time.monotonic()
         self._whole = b""
-        argv = [sys.executable, "-c", _RUN, root, "-a", "state established"]
-        super().__init__(argv, columns, lines)
+        usual = [sys.executable, "-c", _RUN, root, "-a", "state established"]
+        super().__init__(argv or usual, columns, lines)
 
     def __enter__(self) -> Line:
         return self
@@ -114,7 +115,7 @@ run()
 """
 
 
-def _has(text: str) -> Callable[[list[str]], bool]:
+def has(text: str) -> Callable[[list[str]], bool]:
     return lambda lines: any(text in line for line in lines)
 
 
@@ -199,7 +200,7 @@ def slow(repeats: int, *, silent: bool) -> Iterator[Result]:
     ended: list[float] = []
     for _ in range(repeats):
         with Line(80, 24, BAUD_BYTES_PER_S, silent=silent) as line:
-            took = line.shows(lambda text: _has("127.0.0.1")(text) and "quit" in text[-1])
+            took = line.shows(lambda text: has("127.0.0.1")(text) and "quit" in text[-1])
             whole.append(60.0 if took is None else took)
             first.append(float(len(line.output)))
             line.run(8.0)
@@ -217,7 +218,7 @@ def slow(repeats: int, *, silent: bool) -> Iterator[Result]:
                     line.run(2.0)
             line.send(b"q")
             begin_at = time.monotonic()
-            while time.monotonic() - begin_at < 90 and not _has_ended(line.pid):
+            while time.monotonic() - begin_at < 90 and not has_ended(line.pid):
                 line.read(0.02)
             ended.append(time.monotonic() - begin_at)
     who = "9,600 baud, silent" if silent else "9,600 baud"
@@ -232,10 +233,10 @@ def slow(repeats: int, *, silent: bool) -> Iterator[Result]:
 def _shown_by(key: bytes, mark: str) -> Callable[[list[str]], bool]:
     if key == b"/":
         return lambda text: text[1].startswith(mark) and "sort" not in text[1]
-    return _has(mark)
+    return has(mark)
 
 
-def _has_ended(pid: int) -> bool:
+def has_ended(pid: int) -> bool:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
         return stat.rpartition(")")[2].split()[0] == "Z"

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.slowlink import BAUD_BYTES_PER_S, Line, has, has_ended
 from tests.bench.terminal import Terminal
 from tests.glass import Glass
 from tests.lab import links
@@ -47,7 +48,7 @@ TASKS = (
     Task("e", "the state for somebody else", "e", ("nettop-web-1",)),
     Task("f", "why is it slow to send", f"/iperf3 10.40{ENTER}~~{DOWN}{ENTER}", ("mean ", "qdisc")),
     Task("f2", "and the next one, after that", f"{ESC}{DOWN}{ENTER}", ("mean ", "qdisc")),
-    Task("g", "the cgroup that resends most", "tttttt~>>>", ("CGROUP", "RETR")),
+    Task("g", "the cgroup that resends most", "ttttttt~>>>", ("CGROUP", "RETR")),
     Task("h", "UDP alone", "u", ("all UDP sockets",)),
 )  # fmt: skip
 
@@ -111,6 +112,25 @@ def on_the_screen(session: Session) -> int:
     if last is not None:
         last.close()
     return missing
+
+
+def over_a_slow_line(session: Session) -> int:
+    """At 9,600 baud and 80x24: a key, and the end."""
+    argv = session.inside([*NETTOP, "-N", "all"], links.WEB)
+    with Line(80, 24, BAUD_BYTES_PER_S, argv=argv) as screen:
+        screen.shows(has("WHY"))
+        screen.run(WARM_S)
+        begin = time.monotonic()
+        screen.send(b"?")
+        found = screen.shows(has("MOVE"), LIMIT_S)
+        missing = row("k", "help at 9,600 baud", "1 keys", time.monotonic() - begin,
+                      found is not None)  # fmt: skip
+        begin = time.monotonic()
+        screen.send(b"q")
+        while time.monotonic() - begin < LIMIT_S and not has_ended(screen.pid):
+            screen.read(0.02)
+        return missing + row("k2", "and back to the shell", "1 keys", time.monotonic() - begin,
+                             has_ended(screen.pid))  # fmt: skip
 
 
 def row(name: str, question: str, how: str, seconds: float, there: bool) -> int:
@@ -178,6 +198,7 @@ def main() -> int:
                            ["watch", "-N", "all", "level >= unwell", "--within", "20s", "-o",
                             str(session.scratch / "held.json")],
                            lambda done: done.returncode == 0)  # fmt: skip
+        missing += over_a_slow_line(session)
         missing += scraped(session)
         missing += hosts(session)
     return bool(missing)

@@ -224,7 +224,9 @@ async def test_groups_and_into_one(running: Running) -> None:
             count = len(screen.main.groups.groups)
             assert screen.lines[-1].endswith(f" {count} group{'s' * (count != 1)}")
         assert set(seen) == set(Grouping) - {Grouping.NONE, Grouping.HOST}
-        await screen.press("t")
+        await screen.press("T")
+        assert screen.main.grouping is seen[-2]
+        await screen.press("t", "t")
         assert screen.main.grouping is Grouping.NONE
         await screen.press("t")
         nginx = next(i for i, g in enumerate(screen.main.groups.groups) if "nginx" in g.title)

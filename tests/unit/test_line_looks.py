@@ -5,9 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from nettop.tui.footer import PANE_KEYS, footer_keys
+from nettop.query.complete import help_of
+from nettop.text.fields import FIELDS
+from nettop.tui.footer import PANE_KEYS, fitting, footer_keys
 from nettop.tui.glyphs import UTF8
 from nettop.tui.style import Role, styles
+from nettop.tui.widgets.filter_line import helped
 from nettop.tui.widgets.lines import line, strip_of, words_of
 from nettop.tui.widgets.strip import Cell, strip_line
 
@@ -39,6 +42,28 @@ def test_the_footer_of_a_pane_at_full_size_names_its_keys() -> None:
         assert keys[: len(PANE_KEYS.get(pane, ()))] == list(PANE_KEYS.get(pane, ()))
         assert {("z", "back"), ("q", "quit")} <= set(keys)
     assert ("z", "back") not in footer_keys(**usual)
+
+
+def test_a_wide_footer_names_more_keys_and_those_of_a_narrow_one_first() -> None:
+    keys = footer_keys(paused=False, grouped=False, readonly=False, kept=True)
+    usual = [word for _, word in fitting(keys, 120)]
+    assert {"help", "quit", "back"} <= set(usual)
+    wide = [word for _, word in fitting(keys, 200)]
+    assert wide[: len(usual)] == usual
+    marked = [word for _, word in fitting(keys, 120, "* 12 marked  1-24/10055")]
+    assert len(marked) < len(usual), "how many are marked is seen beside them"
+    assert usual[: len(marked)] == marked
+    assert {"view", "pane", "full size", "columns"} <= set(wide)
+
+
+def test_what_a_field_of_a_filter_means_is_whole_in_a_narrow_box() -> None:
+    for field in FIELDS.values():
+        title, shown = helped(field, 30)
+        lines = ["".join(t for t, _ in parts) for parts in shown]
+        assert title == field.id
+        assert max(map(len, lines)) <= 30, field.id
+        said = "".join("".join(lines).split())
+        assert all("".join(text.split()) in said for text in help_of(field)), field.id
 
 
 def test_one_socket_that_is_always_unwell_is_a_low_line() -> None:

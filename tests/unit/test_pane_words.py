@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from nettop.model.events import EventMemory, EventType
-from nettop.model.types import Dist, Histogram, SourceStatus, Stage
+from nettop.model.types import Dist, Histogram, Proto, SourceStatus, Stage
 from nettop.sources import stages as plane
 from nettop.sources.stages import OFF_REASON
 from nettop.text import units
@@ -16,7 +16,11 @@ from nettop.tui.panes.common import COMING, NONE_OF_IT, NONE_STAMPED, off_lines
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.events import events_lines
 from nettop.tui.panes.health import health_lines
-from nettop.tui.panes.tx import Sends
+from nettop.tui.panes.lines import rx_lines
+from nettop.tui.panes.rx import Waits
+from nettop.tui.panes.tx import Sends, stage_lines
+from nettop.tui.style import Role
+from nettop.tui.widgets.lines import clip, line
 from tests.fakes import FakeFeed
 
 NOW = 10**15
@@ -75,7 +79,6 @@ def sends(*measured: Stage, **more: Any) -> Sends:
 
 
 def test_a_stage_without_a_number_has_the_reason_that_holds() -> None:
-    assert sends(apart=7).why(Stage.ACK) == "choose one socket"
     nothing = sends()
     assert {nothing.why(stage) for stage in Stage} == {"no send yet"}
     some = sends(Stage.TCP, Stage.QDISC, Stage.ACK, Stage.TOTAL)
@@ -90,6 +93,45 @@ def test_a_stage_without_a_number_has_the_reason_that_holds() -> None:
     segments = sends(by_tracepoints=True)
     assert segments.why(Stage.ACK) == "no packet yet"
     assert segments.why(Stage.TCP) == "tracepoints do not see it"
+
+
+def test_times_that_are_kept_of_each_socket_alone_are_said_once() -> None:
+    lines = ["".join(t for t, _ in parts) for parts in stage_lines(sends(apart=7), 38, 14, UTF8)]
+    said = " ".join(" ".join(lines).split())
+    assert "7 sends acknowledged, of several sockets: choose one to see its times" in said
+    assert said.count("choose") == 1
+
+
+def test_without_any_delivery_the_rx_pane_says_why() -> None:
+    feed, none = FakeFeed(), Histogram(Dist(), ())
+    rows = feed.window(0, feed.count())
+    row = next(r for r in rows if r.proto == Proto.TCP and not r.is_listen)
+    detail = feed.detail(row.cookie)
+    assert detail is not None
+    detail = replace(detail, tcp_info={"last_data_recv": 32500})
+    data = PaneData(feed.tick(), row, detail, (), None, waits=Waits(none, none))
+
+    def said(data: PaneData, width: int = 34) -> str:
+        lines = ["".join(t for t, _ in parts) for parts in rx_lines(data, width, 12, UTF8)]
+        assert max(map(len, lines)) <= 38
+        return " ".join(" ".join(lines).split())
+
+    assert said(data).endswith("no data was read from it; the last came in 32.5s ago")
+    never = replace(detail, tcp_info={"last_data_recv": 32500, "bytes_received": 0})
+    assert said(replace(data, detail=never)).endswith("no data ever came in")
+    assert said(replace(data, row=None)).endswith("no data was read from any of them")
+    for views in (data.views.next(1, data.model), data.views):
+        assert "100ms" not in said(replace(data, views=views)), "no axis of nothing"
+    some = Histogram(Dist(1, 5000, 5000, 5000, 5000, 5000), ((4096, 8192, 1),))
+    assert "no data" not in said(replace(data, waits=Waits(none, some)))
+
+
+def test_where_a_line_is_cut_no_number_is_taken_for_another() -> None:
+    text = line("Recovery → Open cwnd ", ("24", Role.BOLD))
+    assert "".join(t for t, _ in clip(text, 22, "…")) == "Recovery → Open cwnd …"
+    assert clip(text, 23, "…") == text
+    padded = line("whole", "    ")
+    assert "".join(t for t, _ in clip(padded, 5, "…")) == "whole"
 
 
 def test_the_rates_of_all_sockets_are_whole_in_a_narrow_pane() -> None:

@@ -41,6 +41,7 @@ def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
     now_ns = data.model.mono_ns
     view = data.views.of(EVENTS, data.model)
     head = _rate_lines(data) if data.cookies is None else _count_lines(data)
+    head = [broken for text in head for broken in flow([text], width, "  ")]
     lines = []
     if view == CLOSED:
         for last in data.closed:
@@ -60,7 +61,7 @@ def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
             loud = Role.WATCH if e.type in LOUD_EVENTS else Role.NORMAL
             who = event_who(e) if named else ""
             said = line((what, loud), f"  {numbers}" if numbers else "")
-            lines += flow([said, line((who, D))], width, _INDENT) if who else [said]
+            lines += flow([said, line((who, D))] if who else [said], width, _INDENT)
         if not shown and data.memory is not None:
             nothing = _nothing(data.memory, data, "event" if kind is None else view)
             lines += [line((text, D)) for text in wrap(nothing, width)]
@@ -144,5 +145,5 @@ def _file_event_lines(data: PaneData, width: int) -> list[Line]:
         often = f" ×{times}" if times > 1 else ""
         said = line((at, D), f" {SHORT_NAMES[kinds[kind]]:<5}{often}  {text}")
         who = data.names.get(cookie, "") if named else ""
-        lines += flow([said, line((who, D))], width, _INDENT) if who else [said]
+        lines += flow([said, line((who, D))] if who else [said], width, _INDENT)
     return lines or [line((f"the file has no event{'' if cookies is None else ' of it'}", D))]

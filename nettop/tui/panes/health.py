@@ -267,7 +267,7 @@ def _compared_lines(groups: Sequence[Group]) -> list[Line]:
         ("retr/s", lambda g: units.rate(g.retrans_per_s), ""),
         ("retr%", lambda g: units.percent(g.retr_pct), "of bytes"),
         ("srtt50", lambda g: units.time(g.rtt50_ns), ""),
-        ("sndq", lambda g: units.size(g.wqueue_bytes), "not acknowledged"),
+        ("sndq", lambda g: units.size(g.wqueue_bytes), "unacked"),
         ("rcvq", lambda g: units.size(g.rqueue_bytes), "not read"),
     ]
     lines = [line((f"{'':<8}{'A':>8}{'B':>9}", B))]

@@ -16,7 +16,7 @@ from nettop.tui.panes.events import events_lines
 from nettop.tui.panes.health import health_lines
 from nettop.tui.panes.heat import heatmap_lines
 from nettop.tui.panes.path import path_lines
-from nettop.tui.panes.rx import Waits, histogram_lines
+from nettop.tui.panes.rx import Waits, histogram_lines, is_empty, table_lines
 from nettop.tui.panes.spark import buckets, spark
 from nettop.tui.panes.tx import Sends, stage_lines
 from nettop.tui.panes.views import ACK, CDF, HEATMAP, PATH, SENDS, WAITS
@@ -105,6 +105,23 @@ def _split_lines(row: Row, data: PaneData, width: int, g: Glyphs) -> list[Line]:
     return wrapped(line(("what it waits for ", D), f"{units.ABSENT} ", (status.reason, D)), width)
 
 
+def _nothing_read(data: PaneData) -> str:
+    """Why there is no RX queue wait."""
+    row = data.row
+    if row is None:
+        many = data.marked is not None or data.model.totals.matched
+        return "no data was read" + (" from any of them" if many else "")
+    if row.is_listen:
+        return "no data of its connections was read"
+    info = data.detail.tcp_info if data.detail is not None else {}
+    ago_ms = info.get("last_data_recv")
+    if row.proto == Proto.UDP or ago_ms is None:
+        return "no data was read from it"
+    if info.get("bytes_received") == 0:
+        return "no data ever came in"
+    return f"no data was read from it; the last came in {units.time(ago_ms * 1e6)} ago"
+
+
 def _wait_lines(data: PaneData, waits: Waits, width: int, height: int, g: Glyphs) -> list[Line]:
     view = data.views.of(WAITS, data.model)
     foot: list[Line] = []
@@ -125,6 +142,10 @@ def _wait_lines(data: PaneData, waits: Waits, width: int, height: int, g: Glyphs
     if row is not None and height >= 11:
         foot += _split_lines(row, data, width, g)
     room = height - len(foot)
+    # A heatmap may have what was before the run.
+    if is_empty(waits) and not (view == HEATMAP and any(p.wait_octaves for p in data.history)):
+        lines = [*table_lines(waits), BLANK, *wrapped(line((_nothing_read(data), D)), width)]
+        return (lines + [BLANK] * room)[:room] + foot
     if view == HEATMAP:
         body = heatmap_lines(data.history, width, room, g, data.views.heat)
     elif view == CDF:

@@ -9,7 +9,7 @@ from textual.message import Message
 
 from nettop.tui.panes.data import PaneData, subject
 from nettop.tui.panes.lines import PANES, rule
-from nettop.tui.panes.views import HEALTH, WAITS, names_of
+from nettop.tui.panes.views import EVENTS, HEALTH, WAITS, names_of
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, LineWidget, clip
 
@@ -48,7 +48,9 @@ class Pane(LineWidget):
         about = subject(self.data, self.number)
         view = self.data.views.of(self.number, self.data.model)
         usual = (view,) == names_of(self.number, self.data.model)[:1]
-        if usual and self.number == WAITS:
+        if len(self.data.compared) > 1 and self.number != EVENTS:
+            about = *about, "A against B"
+        elif usual and self.number == WAITS:
             about = *(f"{text}, {view}" for text in about), *about
         elif view and not usual:
             about = *(f"{view} of {text}" for text in about), view
@@ -57,7 +59,7 @@ class Pane(LineWidget):
         body = make(self.data, width, self.size.height - 1, g)
         lines: list[Line] = [rule(self.number, title, about, self.size.width, g, self.focused_pane)]
         edge = ((g.bar, Role.DIM), (" ", Role.NORMAL)) if self.bordered else ((" ", Role.NORMAL),)
-        lines += [(*edge, *clip(text, width)) for text in body]
+        lines += [(*edge, *clip(text, width, g.ellipsis)) for text in body]
         while self.bordered and len(lines) < self.size.height:
             lines.append(edge)
         self.set_lines(lines)

@@ -109,6 +109,11 @@ def _strip(values: Sequence[float], g: Glyphs) -> str:
     return out
 
 
+def is_empty(waits: Waits) -> bool:
+    """Whether no delivery was counted, neither in the interval nor in the run."""
+    return not any(h is not None and h.dist.count for h in (waits.now, waits.run))
+
+
 def histogram_lines(waits: Waits, width: int, height: int, g: Glyphs) -> list[Line]:
     """Bars of the interval on a log axis, the run as a shaded strip below."""
     cells = max(10, min(width - 4, 60))

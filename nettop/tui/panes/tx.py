@@ -54,7 +54,7 @@ class Sends:
         if self.by_tracepoints and stage not in by_tracepoints:
             return "tracepoints do not see it"
         if self.apart:
-            return "choose one socket"
+            return ""
         if not any(known[self.counted].dist.count for known in stages):
             return f"no {'packet' if self.counted is Stage.QDISC else 'send'} yet"
         reasons = {
@@ -62,7 +62,7 @@ class Sends:
             Stage.SNDBUF: "no wait for space",
             Stage.NIC: self.nic.reason or "no NIC stamped these",
         }
-        return reasons.get(stage, "")
+        return reasons.get(stage, "no stamp of it came")
 
 
 def box_of(dist: Dist, cells: int, g: Glyphs) -> str:
@@ -147,6 +147,8 @@ def stage_lines(sends: Sends, width: int, height: int, g: Glyphs) -> list[Line]:
     if sends.merged:
         words.append(f"{units.count(sends.merged)} joined a later one")
     mean = _mean(dists, width, g)
+    if sends.apart:
+        words.append("of several sockets: choose one to see its times")
     more = wrapped(line((", ".join(words), D)), width)
     lines += mean + more if len(lines) + len(mean) + len(more) > height else more + mean
     return (lines + [BLANK] * height)[:height]

@@ -15,7 +15,7 @@ from nettop.tui.glyphs import Glyphs
 from nettop.tui.panes.rx import axis
 from nettop.tui.panes.tx import box_of
 from nettop.tui.style import Role
-from nettop.tui.widgets.lines import BLANK, Line, Part, clip, line, spread
+from nettop.tui.widgets.lines import BLANK, Line, Part, clip, flow, line, spread
 
 D, B = Role.DIM, Role.BOLD
 _NUMBERS = 5 * 9  # NOW P50 P90 P99 MAX
@@ -109,7 +109,7 @@ def mean_lines(tally: Tally, width: int, g: Glyphs) -> list[Line]:
         return []
     shades = g.shades[::-1] + g.shades
     bar: list[Part] = [("mean ", B), (f"{units.time(whole):>7}  ", B)]
-    legend: list[Part] = [(" " * _MEAN_LABEL, D)]
+    legend: list[Line] = []
     used = 0.0
     cells = max(8, width - _MEAN_LABEL - 2)
     for i, (leg, mean) in enumerate(shares):
@@ -119,8 +119,9 @@ def mean_lines(tally: Tally, width: int, g: Glyphs) -> list[Line]:
         bar.append((sign * (round(used / whole * cells) - before), Role.NORMAL))
         pct = mean / whole * 100
         if pct >= 0.5:
-            legend += [(sign, Role.NORMAL), (f"{LABELS[leg][0]} ", D), (f"{pct:.0f}%  ", B)]
-    out = [BLANK, tuple(bar), tuple(legend)]
+            legend.append(line((sign, Role.NORMAL), (f"{LABELS[leg][0]} ", D), (f"{pct:.0f}%", B)))
+    pad = (" " * _MEAN_LABEL, D)
+    out = [BLANK, tuple(bar), *((pad, *text) for text in flow(legend, width - _MEAN_LABEL))]
     leg, most = max(shares, key=lambda pair: pair[1])
     if most >= _MOST_SHARE * whole and leg in BLAME and Leg.ROUND in tally.legs:
         who, text = BLAME[leg]

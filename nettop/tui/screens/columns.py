@@ -16,7 +16,8 @@ class ColumnsScreen(Overlay[tuple[Field, ...]]):
     fields, ^R is the usual set."""
 
     TITLE = "columns"
-    WIDTH, HEIGHT = 78, 34
+    TALL = True
+    WIDTH, HEIGHT = 104, 34
     FIRST = 2
     FOOT = "type to find  space on/off  + - move  ^R usual set  Enter take  Esc"
     CLICKED = "space"
@@ -52,7 +53,7 @@ class ColumnsScreen(Overlay[tuple[Field, ...]]):
         ]
         for i, field in enumerate(shown):
             mark = "x" if field in self.on else " "
-            text = f"[{mark}] {title_of(field):<10} {field.help}"[:width].ljust(width)
+            text = f"[{mark}] {title_of(field):<10} {field.help}".ljust(width)
             role = Role.REVERSE if i == self.at else Role.NORMAL if field in self.on else Role.DIM
             lines.append(line((text, role)))
         if not shown:

@@ -32,6 +32,7 @@ class CostScreen(Overlay[None]):
     """Refreshed once a second; the kernel times the BPF programs while it is open."""
 
     TITLE = "cost and planes"
+    TALL = True
 
     def __init__(self, feed: Feed) -> None:
         super().__init__()

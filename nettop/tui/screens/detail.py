@@ -343,7 +343,7 @@ class DetailScreen(KeyScreen[None]):
         right = self._side(data, side)
         out: list[Line] = []
         for i in range(max(len(left), len(right))):
-            a = clip(left[i], left_width) if i < len(left) else BLANK
+            a = clip(left[i], left_width, self.nettop.glyphs.ellipsis) if i < len(left) else BLANK
             b = right[i] if i < len(right) else BLANK
             pad = (" " * (left_width - width_of(a)), Role.NORMAL)
             out.append((*a, pad, (self.nettop.glyphs.bar + " ", Role.DIM), *b))
@@ -364,7 +364,7 @@ class DetailScreen(KeyScreen[None]):
             while some and not "".join(text for text, _ in some[-1]).strip():
                 some.pop()
             lines += some
-        return [clip(text, width) for text in lines]
+        return [clip(text, width, g.ellipsis) for text in lines]
 
     def _chosen_field(self, detail: Detail | None) -> InfoField | None:
         if detail is None or not detail.tcp_info:

@@ -9,6 +9,7 @@ from nettop.text.fields import FIELDS
 from nettop.text.keys import GROUPS
 from nettop.text.verdicts import VERDICTS
 from nettop.text.words import who_name
+from nettop.tui.glyphs import Glyphs
 from nettop.tui.screens.overlay import Overlay
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import BLANK, Line, line, width_of
@@ -41,10 +42,44 @@ def _wrapped(name: str, text: str, width: int, indent: int = 15) -> list[Line]:
     ]
 
 
+def header_words(g: Glyphs) -> tuple[tuple[str, str], ...]:
+    """What stands above the table, and what it means."""
+    return (
+        (
+            f"{g.unwell} 5 unwell {g.watch} 2 watch",
+            "sockets at these levels, of those that the filter lets through",
+        ),
+        (
+            "tcp est listen tw udp",
+            "all sockets that were polled: TCP, of these established, "
+            "listening and in TIME_WAIT; UDP",
+        ),
+        ("retr 12.0/s 0.4%", "segments sent again per second by all of them; of the bytes sent"),
+        ("↑1.2G ↓310M", "payload sent and received, bit/s, of what the filter lets through"),
+        ("2 of 18 netns", "network namespaces that are polled, of those there are: -N all"),
+        (
+            f"diag{g.on} wait{g.partly} hw{g.off}",
+            f"planes, the sources of numbers: {g.on} works, "
+            f"{g.partly} in part, {g.off} off. P says why",
+        ),
+        ("hidden: TX99 (off)", "columns that are left out, because their plane is off"),
+        (
+            "cpu 1.1% bpf 38K/s",
+            "what nettop costs: of one core; runs of its BPF programs. P has more",
+        ),
+        (
+            "events lost 157",
+            "records that a plane lost, as they came too fast: what is shown of it has gaps",
+        ),
+        ("1.0s", "from one tick to the next: + - d change it"),
+    )
+
+
 class HelpScreen(Overlay[None]):
     """Everything that the screen shows, explained; it scrolls."""
 
     TITLE = "help"
+    TALL = True
 
     def _keys(self, width: int) -> list[Line]:
         """By group; in two columns where there is room, so that they are one page."""
@@ -80,6 +115,9 @@ class HelpScreen(Overlay[None]):
             (g.ellipsis, Role.NORMAL, "a name is cut; whole in the detail"),
         ):
             lines.append(line((f"{sign:<14} ", role), text))
+        lines += [BLANK, line(("THE TWO LINES AT THE TOP", Role.FOCUS))]
+        for shown, text in header_words(g):
+            lines += _wrapped(shown, text, width, 22)
         lines += [BLANK, line(("WHOSE FAULT (WHO)", Role.FOCUS))]
         lines += [row for who, text in WHO_WORDS for row in _wrapped(who, text, width)]
         lines += [

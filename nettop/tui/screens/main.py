@@ -541,8 +541,8 @@ class MainScreen(MouseKeys):
     def do_mark(self) -> None:
         if self.grouping:
             self.groups.compare()
-            if len(self.groups.compared) == 1:
-                self.say("A: x on another group compares the two", seconds=NOTICE_S)
+            one = len(self.groups.compared) == 1
+            self.say("A: x on another group compares the two" if one else "", seconds=NOTICE_S)
             self.refresh_panes()
             return
         self.table.toggle_mark()
@@ -559,11 +559,14 @@ class MainScreen(MouseKeys):
         self.refresh_panes()
         self.refresh_header()
 
-    def do_group(self) -> None:
+    def do_group_back(self) -> None:
+        self.do_group(-1)
+
+    def do_group(self, by: int = 1) -> None:
         several = self.model is not None and bool(self.model.hosts)
         order = (*GROUPINGS, Grouping.HOST) if several else GROUPINGS
         at = order.index(self.grouping) if self.grouping in order else 0
-        self._group(order[(at + 1) % len(order)])
+        self._group(order[(at + by) % len(order)])
 
     def _group(self, grouping: Grouping) -> None:
         self.grouping = grouping

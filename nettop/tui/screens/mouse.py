@@ -21,6 +21,9 @@ class MouseKeys(SortKeys):
     def _footer_keys(self) -> list[tuple[str, str]]:
         raise NotImplementedError
 
+    def _place(self) -> str:
+        raise NotImplementedError
+
     def do_open(self) -> None:
         raise NotImplementedError
 
@@ -45,7 +48,7 @@ class MouseKeys(SortKeys):
             self._use_sort(Sort(field, field.descending))
 
     def footer_clicked(self, x: int) -> None:
-        key = key_at(self._footer_keys(), self.app.size.width, x)
+        key = key_at(self._footer_keys(), self.app.size.width, x, self._place())
         if key is None or self.app.screen is not self:
             return
         name = _ARROWS.get(key) or key_name(key)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nettop.tui.app import NettopApp
 
 T = TypeVar("T")
+_BELOW_ABOVE = 6  # lines of the screen that stay seen around a tall box
 
 
 class Overlay(KeyScreen[T], ModalScreen[T]):
@@ -29,6 +30,7 @@ class Overlay(KeyScreen[T], ModalScreen[T]):
     """
     TITLE = ""
     WIDTH, HEIGHT = 104, 36
+    TALL = False  # a long list: of a tall screen it takes more than HEIGHT
     FOOT = "Esc closes"
     FIRST: int | None = None  # line of the body where a list begins; None: it has none
     CLICKED = "enter"  # the key that a click on the chosen entry of the list stands for
@@ -56,7 +58,8 @@ class Overlay(KeyScreen[T], ModalScreen[T]):
 
     def _fit(self) -> None:
         width, height = self.app.size
-        self.inner = (min(self.WIDTH, width) - 4, min(self.HEIGHT, height) - 2)
+        most = max(self.HEIGHT, height - _BELOW_ABOVE) if self.TALL else self.HEIGHT
+        self.inner = (min(self.WIDTH, width) - 4, min(most, height) - 2)
         self.box.styles.width = self.inner[0] + 4
         self.box.styles.height = self.inner[1] + 2
         self.call_after_refresh(self.redraw)

@@ -25,7 +25,18 @@ class Rows(Enum):
     LISTENERS = "listeners"
     UDP = "all UDP sockets"
 
+    @property
+    def none(self) -> str:
+        """What the table says where there are none."""
+        return _NONE[self]
 
+
+_NONE = {
+    Rows.USUAL: "no connected socket here: a shows listeners and all others",
+    Rows.ALL: "no socket here",
+    Rows.LISTENERS: "no listener here: a shows the usual sockets",
+    Rows.UDP: "no UDP socket here: u shows the usual sockets",
+}
 _PASS = {Rows.LISTENERS: "state listening", Rows.UDP: "proto = udp"}  # filters
 
 
@@ -36,6 +47,7 @@ class RowKeys(BellKeys):
         super().__init__()
         self.rows = Rows.USUAL
         self.column_shift = 0
+        self._odd_key = ""  # what was said of a key that means nothing
         self.usual_set = ColumnSet(())  # of this width
 
     def _use_filter(self, text: str | None) -> bool:
@@ -93,7 +105,10 @@ class RowKeys(BellKeys):
         self.app.push_screen(PaletteScreen(self.nettop.keymap, self.act))
 
     def act(self, action: str) -> None:
-        """Does an action; of another screen's those that need no table."""
+        """Does an action; of another screen's those that need no table. What was said of a key
+        before that means nothing goes."""
+        if self.message is not None and self.message[0] == self._odd_key:
+            self.message = None
         with self.feed.one_tick():
             getattr(self, f"do_{action}")()
 
@@ -104,4 +119,5 @@ class RowKeys(BellKeys):
         """Says of a key that means nothing where the keys are listed."""
         character = event.character if event.is_printable else None
         help_keys = next(k for k in self.nettop.keymap.keys if k.action == "help").shown.split()
-        self.say(no_key(event.key, character, (help_keys or [":"])[0]), Role.WATCH, NOTICE_S)
+        self._odd_key = no_key(event.key, character, (help_keys or [":"])[0])
+        self.say(self._odd_key, Role.WATCH, NOTICE_S)

@@ -17,7 +17,7 @@ def boxed(
     corner = "++++" if g.ascii else "┌┐└┘"
     lines: list[Line] = [_edge(corner[:2], title, Role.BOLD, False, inner, g)]
     for i in range(height - 2):
-        parts = clip(body[i], inner) if i < len(body) else ()
+        parts = clip(body[i], inner, g.ellipsis) if i < len(body) else ()
         pad: Part = (" " * (inner - width_of(parts)), Role.NORMAL)
         lines.append(((f"{g.bar} ", Role.DIM), *parts, pad, (f" {g.bar}", Role.DIM)))
     return [*lines, _edge(corner[2:], foot, Role.DIM, True, inner, g)]
@@ -27,7 +27,8 @@ def _edge(corners: str, text: str, role: Role, right: bool, inner: int, g: Glyph
     room = inner + 2
     if not text:
         return ((corners[0] + g.rule * room + corners[1], Role.DIM),)
-    text = text[: inner - 2]
+    if len(text) > inner - 2:
+        text = text[: inner - 3] + g.ellipsis
     rest = g.rule * (room - len(text) - 3)
     before, after = (rest, g.rule) if right else (g.rule, rest)
     return (

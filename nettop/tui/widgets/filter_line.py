@@ -16,12 +16,31 @@ from nettop.text.fields import Field
 from nettop.text.keys import written
 from nettop.tui.style import Role
 from nettop.tui.widgets.box import boxed
-from nettop.tui.widgets.lines import Line, LineWidget, line
+from nettop.tui.widgets.lines import Line, LineWidget, clip, flow, line
 
 if TYPE_CHECKING:
     from nettop.query.complete import Known
 
 HISTORY_MOST = 100
+
+
+def helped(field: Field | None, width: int) -> tuple[str, list[Line]]:
+    """Title and lines: what the field means; without one how filters are written."""
+    from nettop.query.complete import help_of
+
+    shown: list[Line] = [line(("plain words: programs, addresses, ports", Role.DIM)),
+                        line("nginx 443 not 10.41.2.2"),
+                        line(("or a comparison: field, operator, value", Role.DIM)),
+                        line("srtt > 50ms and retr/s > 1"),
+                        line("dport = :443 and dst 10.0.0.0/8"),
+                        line("srtt > 2*minrtt")]  # fmt: skip
+    if field is None:
+        return "filter", shown
+    what, how = help_of(field)
+    shown = [line(text) for text in wrap(what, width)]
+    shown += flow([line(("write  ", Role.DIM), how)], width, " " * 7)
+    shown += [line(("sort   ", Role.DIM), "yes" if field.sortable else "no")]
+    return field.id, shown
 
 
 class FilterLine(LineWidget):
@@ -149,11 +168,10 @@ class FilterLine(LineWidget):
                 ("Tab completes: " if words else "", Role.DIM),
                 (words, Role.DIM),
             )
+        second = clip(second, self.size.width, self.nettop.glyphs.ellipsis)
         self.set_lines([first, second, *self._boxes(completion.field)])
 
     def _boxes(self, field: Field | None) -> list[Line]:
-        from nettop.query.complete import help_of
-
         width, height = self.size.width, self.size.height - 2
         if height < 4:
             return []
@@ -167,22 +185,12 @@ class FilterLine(LineWidget):
         ] or [line(("no filter was used yet", Role.DIM))]
         g = self.nettop.glyphs
         keys = "↑↓ choose  Enter apply  Esc cancel  ^U clear"
-        boxes = boxed("history", used, keys, left, height, g)
+        room = width - left - 5 if width >= 90 else left - 4
+        title, shown = helped(field, room)
         if width < 90:
-            return boxes
-        shown: list[Line] = [line(("plain words: programs, addresses, ports", Role.DIM)),
-                            line("nginx 443 not 10.41.2.2"),
-                            line(("or a comparison: field, operator, value", Role.DIM)),
-                            line("srtt > 50ms and retr/s > 1"),
-                            line("dport = :443 and dst 10.0.0.0/8"),
-                            line("srtt > 2*minrtt")]  # fmt: skip
-        title = "filter"
-        if field is not None:
-            what, how = help_of(field)
-            title, room = field.id, width - left - 5
-            shown = [line(text) for text in wrap(what, room)]
-            shown += [line(("write  ", Role.DIM), how)]
-            shown += [line(("sort   ", Role.DIM), "yes" if field.sortable else "no")]
+            kind, inside = ("history", used) if past else (title, shown)
+            return boxed(kind, inside, keys, left, height, g)
+        boxes = boxed("history", used, keys, left, height, g)
         right = boxed(title, shown, "Tab completes", width - left - 1, height, g)
         return [(*a, (" ", Role.NORMAL), *b) for a, b in zip(boxes, right, strict=True)]
 

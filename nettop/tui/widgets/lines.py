@@ -46,8 +46,11 @@ def spread(left: Line, right: Line, width: int) -> Line:
     return (*left, (" " * gap, Role.NORMAL), *right)
 
 
-def clip(parts: Line, width: int) -> Line:
-    """At most width cells of a line."""
+def clip(parts: Line, width: int, ellipsis: str = "") -> Line:
+    """At most width cells of a line; the ellipsis stands where it is cut, so that no number is
+    taken for another."""
+    if ellipsis and "".join(text for text, _ in parts)[width:].strip():
+        return (*clip(parts, width - len(ellipsis)), (ellipsis, Role.DIM))
     out: list[Part] = []
     left = width
     for text, role in parts:
@@ -59,7 +62,8 @@ def clip(parts: Line, width: int) -> Line:
 
 
 def flow(groups: Sequence[Line], width: int, indent: str = "") -> list[Line]:
-    """Groups of parts beside each other; one that does not fit begins a new line."""
+    """Groups of parts beside each other; one that does not fit begins a new line, and is broken
+    where it is longer than that."""
     lines: list[Line] = []
     current: Line = ()
     for group in groups:
@@ -68,7 +72,10 @@ def flow(groups: Sequence[Line], width: int, indent: str = "") -> list[Line]:
             lines.append(current)
             joined = ((indent, Role.NORMAL), *group)
         current = joined
-    return [clip(text, width) for text in (*lines, current)]
+    out: list[Line] = []
+    for text in (*lines, current):
+        out += [text] if width_of(text) <= width else wrapped(text, width, indent)
+    return out
 
 
 def wrapped(parts: Line, width: int, indent: str = "") -> list[Line]:
