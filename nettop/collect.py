@@ -438,6 +438,7 @@ class Collector:
                 # One more than are looked at: then it is known that some are left out.
                 self.engine.sick_pids(MOST_PROCESSES + 1),
                 self.engine.candidates(MOST_ASKED_OF),
+                frozenset(self.engine.readers().values()),
             )
         return Facts(
             host=self._host,

@@ -125,6 +125,7 @@ class Deriver:
             causes=causes.found,
             late=causes.late,
             slow=causes.slow,
+            readers=self.engine.readers(),
             thresholds=own_text(),
         )
 

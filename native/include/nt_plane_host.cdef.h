@@ -64,6 +64,7 @@ struct nt_thread {
 	uint8_t pad[3];
 	uint64_t cpu_ns;       /* that it ran, since it began */
 	uint64_t run_delay_ns; /* that it was ready and waited for a CPU, since it began */
+	char comm[16];	       /* as the kernel has it, for the terminal unsafe; \0: not known */
 };
 /* -ESRCH: the process has ended; -ENOSYS: the kernel keeps no such times. */
 int nt_threads_read(const char *proc_root, uint32_t pid, struct nt_thread *ret, uint32_t max);

@@ -33,3 +33,15 @@ int nt_split_read(struct nt_wait *w, struct nt_engine *e, struct nt_split_totals
  */
 int nt_split_wanted(struct nt_engine *e, struct nt_split_choice *ret, uint32_t n_first,
 		    uint32_t max);
+
+enum {
+	NT_READERS = 64, /* no more sockets are chosen */
+};
+/* A socket, and the thread of its holder that reads it. */
+struct nt_reader {
+	uint64_t cookie;
+	uint32_t tid;
+	uint32_t pad;
+};
+/* Of the chosen of the last interval, where one thread is known. Returns how many were filled. */
+int nt_split_readers(struct nt_engine *e, struct nt_reader *ret, uint32_t max);

@@ -150,6 +150,7 @@ static int begin(struct nt_wait *w, const struct nt_split_choice *c)
 		return -errno;
 	set_bit(w->skel->bss->split_bits, c->cookie);
 	w->chosen[w->n_chosen].cookie = c->cookie;
+	w->chosen[w->n_chosen].pid = c->pid;
 	w->chosen[w->n_chosen++].reads = 0;
 	return 0;
 }
@@ -195,8 +196,11 @@ int nt_split_choose(struct nt_wait *w, const struct nt_split_choice *v, uint32_t
 	for (uint32_t i = 0; i < n && !err; i++) {
 		bool known = false;
 
-		for (uint32_t k = 0; k < w->n_chosen && !known; k++)
+		for (uint32_t k = 0; k < w->n_chosen && !known; k++) {
 			known = w->chosen[k].cookie == v[i].cookie;
+			if (known) /* who holds it may be found later */
+				w->chosen[k].pid = v[i].pid;
+		}
 		if (!known)
 			err = begin(w, &v[i]);
 	}
@@ -225,6 +229,12 @@ static void sum_up(struct nt_wait *w, struct nt_split_sock *s, struct nt_split_o
 	ret->others = s->others;
 }
 
+/* Of the holder, as long as the thread that is expected is the one that then reads. */
+static uint32_t reader_of(const struct nt_split_sock *s, uint32_t pid)
+{
+	return pid && s->pid == pid && s->others * 2 <= s->takes ? s->tid : 0;
+}
+
 int nt_split_read(struct nt_wait *w, struct nt_engine *e, struct nt_split_totals *ret)
 {
 	int map = bpf_map__fd(w->skel->maps.splits);
@@ -247,6 +257,7 @@ int nt_split_read(struct nt_wait *w, struct nt_engine *e, struct nt_split_totals
 		if (bpf_map_lookup_elem(map, &out[n].cookie, &s))
 			continue;
 		out[n].read = ++w->chosen[i].reads;
+		out[n].tid = reader_of(&s, w->chosen[i].pid);
 		sum_up(w, &s, &out[n++]);
 	}
 	ret->sockets = w->n_chosen;

@@ -66,3 +66,20 @@ int nt_split_apply(struct nt_engine *e, const struct nt_section *s, const uint8_
 	w->n_splits = n;
 	return 0;
 }
+
+int nt_split_readers(struct nt_engine *e, struct nt_reader *ret, uint32_t max)
+{
+	uint32_t n = 0;
+
+	pthread_mutex_lock(&e->lock);
+	for (uint32_t i = 0; e->waits && i < e->waits->n_splits && n < max; i++) {
+		const struct nt_split_out *s = &e->waits->splits[i];
+		struct nt_plane *p = s->tid ? nt_plane_of(e, s->cookie) : NULL;
+
+		/* What is not of this interval may be of long ago. */
+		if (p && p->has & NT_P_SPLIT)
+			ret[n++] = (struct nt_reader){ .cookie = s->cookie, .tid = s->tid };
+	}
+	pthread_mutex_unlock(&e->lock);
+	return (int)n;
+}

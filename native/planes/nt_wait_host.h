@@ -40,6 +40,7 @@ struct nt_wait {
 	struct {
 		uint64_t cookie;
 		uint32_t reads;
+		uint32_t pid; /* of its holder; 0: not known */
 	} chosen[NT_SPLIT_MOST];
 	uint32_t n_chosen;
 };

@@ -44,7 +44,7 @@ struct nt_split_out {
 	uint64_t part_ns[NT_SPLIT_PARTS];
 	uint32_t takes, others;
 	uint32_t read; /* of the socket, from 1 */
-	uint32_t pad;
+	uint32_t tid;  /* of its holder, the thread that most of it waits for; 0: not known */
 };
 
 /* Counters of a socket at the end of the interval before. */

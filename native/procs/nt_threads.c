@@ -48,8 +48,10 @@ static int read_thread(int tasks, const char *tid, struct nt_thread *ret)
 	if (err)
 		return err;
 	/* A name may hold anything, but has 15 bytes, escaped up to 4 times as long. */
-	const char *end = strrchr(text, ')');
+	const char *end = strrchr(text, ')'), *begin = strchr(text, '(');
 
+	if (begin && end > begin)
+		snprintf(ret->comm, sizeof(ret->comm), "%.*s", (int)(end - begin - 1), begin + 1);
 	if (end && end[1] == ' ' && end[2] > ' ' && end[2] < 0x7f)
 		ret->state = (uint8_t)end[2];
 	return 0;

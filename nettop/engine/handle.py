@@ -293,6 +293,12 @@ class Engine:
         n = lib.nt_causes(self._e, packed, len(causes), list(late), len(late))
         check(n, "nt_causes")
 
+    def readers(self) -> dict[int, int]:
+        """By cookie the thread of the holder that reads it, where waits were split and one does."""
+        out = ffi.new("struct nt_reader[]", lib.NT_READERS)
+        n = check(lib.nt_split_readers(self._e, out, lib.NT_READERS), "nt_split_readers")
+        return {int(one.cookie): int(one.tid) for one in out[0:n]}
+
     def sick_pids(self, most: int) -> list[int]:
         """Processes that hold a socket which is watch or unwell, or may soon be; worst first."""
         out = ffi.new("uint32_t[]", most)

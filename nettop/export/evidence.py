@@ -79,6 +79,8 @@ KEYS: dict[str, str] = {
     "host_processes[].cgroup": "path of the cgroup that limits its CPU",
     "host_processes[].states": "threads by the letter of their state (proc_pid_stat(5))",
     "host_processes[].states.*": "how many",
+    "host_processes[].names": "of threads that are known to read sockets with a verdict",
+    "host_processes[].names.*": "the name, by thread id",
     **{f"host_processes[].{n}": f"{m.unit} {m.says}" for n, m in PROCESS.items()},
     "host_cgroups": "cgroups of these processes, and those above that have a quota",
     "host_cgroups[].path": "below the mount",
@@ -218,8 +220,8 @@ def _process_object(pid: int, process: Process) -> dict[str, Any]:
     out: dict[str, Any] = {"pid": pid}
     for field in fields(Process):
         value = getattr(process, field.name)
-        if field.name == "states":
-            out["states"] = dict(value)
+        if field.name in ("states", "names") and value is not None:
+            out[field.name] = dict(value)
         elif value is not None:
             out[field.name] = value
     return out
@@ -358,7 +360,7 @@ def _seconds(item: Mapping[str, Any]) -> float | None:
 
 
 def _process(item: Mapping[str, Any], at: str) -> tuple[int, Process]:
-    states = mapping(item, "states", at)
+    states, names = mapping(item, "states", at), mapping(item, "names", at)
     numbers = {
         name: optional_integer(item, name, at)
         for name in PROCESS
@@ -369,5 +371,6 @@ def _process(item: Mapping[str, Any], at: str) -> tuple[int, Process]:
         read=integer(item, "read", at, 32),
         states={letter: integer(states, letter, f"{at}states.", 32) for letter in states},
         cgroup=optional_text(item, "cgroup", at),
+        names={tid: text(names, tid, f"{at}names.") for tid in names} or None,
         **numbers,
     )

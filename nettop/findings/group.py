@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from nettop.findings.values import Case, Finding
 from nettop.model.causes import QueueOf
 from nettop.model.types import Because, Row, Stage, Verdict
 from nettop.text.columns import endpoint
+from nettop.text.readers import Reader, reader_text
 from nettop.text.verdicts import VERDICTS
 from nettop.text.words import owner_text
 
@@ -85,7 +87,9 @@ def _groups(cases: Sequence[Case]) -> list[tuple[str, list[Case]]]:
     if who in ("app", "cpu", "") or cases[0].verdict in _AT_A_LISTENER:
         listeners = [case for case in cases if case.row.is_listen]
         others = [case for case in cases if not case.row.is_listen]
-        return [*_by("listener", listeners), *_by("program" if who == "cpu" else "process", others)]
+        # Workers that get no CPU lack the same one, whichever of their threads it is.
+        by_holder = _by("program", others) if who == "cpu" else _by_thread(others)
+        return [*_by("listener", listeners), *by_holder]
     return _by("peer", cases) if who == "peer" else _greedy(cases)
 
 
@@ -98,6 +102,26 @@ def _greedy(cases: Sequence[Case]) -> list[tuple[str, list[Case]]]:
         out.append((kind, largest))
         taken = {id(case) for case in largest}
         left = [case for case in left if id(case) not in taken]
+    return out
+
+
+def _by_thread(cases: Iterable[Case]) -> list[tuple[str, list[Case]]]:
+    """By the process; where most of its sockets whose reader is known wait for one thread, by that,
+    and where all of these do the others count as its own."""
+    out = []
+    for kind, group in _by("process", cases):
+        known = Counter(case.said.reader.tid for case in group if case.said.reader)
+        tid, most = known.most_common(1)[0] if known else (0, 0)
+        if most * 2 <= known.total():
+            out.append((kind, group))
+            continue
+        also = (tid, None) if most == known.total() else (tid,)
+        parts: dict[bool, list[Case]] = {True: [], False: []}
+        for case in group:
+            parts[(case.said.reader.tid if case.said.reader else None) in also].append(case)
+        out.append(("thread", parts[True]))
+        if parts[False]:
+            out.append((kind, parts[False]))
     return out
 
 
@@ -146,7 +170,17 @@ def _finding(kind: str, cases: Sequence[Case]) -> Finding:
         to_ns=max(case.to_ns for case in cases),
         held_s=max(case.held_s for case in cases),
         unwell_s=max(case.unwell_s for case in cases),
+        reader=_reader(kind, cases),
     )
+
+
+def _reader(kind: str, cases: Sequence[Case]) -> Reader | None:
+    """The one thread that all wait for, or all of whom it is known."""
+    readers = [case.said.reader for case in cases if case.said.reader]
+    whole = kind == "thread" or len(readers) == len(cases)
+    if not whole or len({(reader.pid, reader.tid) for reader in readers}) != 1:
+        return None
+    return next((reader for reader in readers if reader.name), readers[0])
 
 
 def _party(kind: str, cases: Sequence[Case]) -> str:
@@ -165,7 +199,10 @@ def _party(kind: str, cases: Sequence[Case]) -> str:
     processes = {case.row.proc.pid for case in cases}
     if kind == "program" and len(processes) > 1:
         return f"{len(processes)} processes of {row.proc.comm}"
-    if kind == "process" or who in ("app", "cpu") or not row.has_remote:
+    reader = _reader(kind, cases)
+    if kind in ("thread", "program") and reader is not None and not reader.sole:
+        return f"{reader_text(reader)} of {owner}"
+    if kind in ("process", "thread") or who in ("app", "cpu") or not row.has_remote:
         return f"for {owner}" if who == "net" else owner
     peer = row.remote_addr
     if len({(case.row.rec.dport) for case in cases}) == 1:

@@ -39,6 +39,9 @@ KEYS: dict[str, str] = {
     "findings[].who": "whose fault: app, cpu, kern, nic, net or peer; with ? likely but not "
     "certain, ? alone: not known from this host",
     "findings[].party": "whom or what it is about: program/pid, `to ADDRESS`; left out: this host",
+    "findings[].thread": "id of the thread that its sockets wait for, as far as it is known whom "
+    "they wait for; left out: not known, or several",
+    "findings[].thread_name": "its name (the kernel's comm), where that was read",
     "findings[].verdict": f"of the worst socket: {', '.join(NAMES)}",
     "findings[].what": "the verdict in words",
     "findings[].summary": "who, party and what in one line",

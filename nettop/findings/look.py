@@ -27,6 +27,7 @@ from nettop.model.types import (
 )
 from nettop.spells import Spell, SpellTracker
 from nettop.text.explain import Explanation, explain
+from nettop.text.readers import reader_of
 from nettop.text.verdicts import verdict_words
 from nettop.text.words import who_name
 from nettop.times import CLOCK_STEP_LEAST_NS
@@ -38,6 +39,7 @@ MOST_READ_AGAIN = 12  # sockets of a process and verdict, in a tick
 # Verdicts for whose cause the stages of a send matter, and how many sockets are measured for it.
 STAGED = (Verdict.LOSS, Verdict.RTO, Verdict.WINDOW, Verdict.RTT, Verdict.SNDBUF)
 MOST_STAMPED = 16
+_READ = (Verdict.UNREAD, Verdict.READS)
 # A tick in which the stages were measured excludes more than one whose number is a little larger.
 MEASURED_COUNTS = 1.25
 _GAP_INTERVALS, _LEAST_GAP_NS = 3, 5 * 10**9
@@ -157,6 +159,8 @@ class Look:
             seen.held_s += model.interval_s or 0.0
             seen.unwell_s += (model.interval_s or 0.0) * (level is Level.UNWELL)
             seen.ticks += 1
+            if seen.said.reader is None and sick.verdict in _READ:  # it may be known by now
+                seen.said = replace(seen.said, reader=reader_of(seen.row, model))
             rank = (float(level), sick.verdict_value)
             if rank > seen.rank:
                 worse.append((rank, sick, level))
@@ -195,7 +199,8 @@ class Look:
         row = feed.find(sick.cookie)
         if row is None or row.rec.verdict != sick.verdict or _rank(level, row) <= seen.rank:
             return
-        seen.row, seen.said = row, self._explained(row, model, feed)
+        said, reader = self._explained(row, model, feed), seen.said.reader
+        seen.row, seen.said = row, said if said.reader else replace(said, reader=reader)
         seen.cost, seen.rank, seen.level = cost_of(row, model.interval_s), _rank(level, row), level
         seen.value, seen.who, seen.because = sick.verdict_value, sick.who, sick.because
         seen.bounded = _bounded(sick)

@@ -133,6 +133,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
             "level": finding.level.name.lower(),
             "who": finding.who,
             "party": finding.party or None,
+            "thread": finding.reader.tid if finding.reader else None,
+            "thread_name": (finding.reader.name or None) if finding.reader else None,
             "verdict": VERDICTS[finding.worst.verdict].name,
             "what": said.what,
             "summary": headline(finding),

@@ -147,7 +147,8 @@ def extent(finding: Finding, report: Report) -> str:
             parts.append(f"from {clock_text(finding.from_ns)} to {clock_text(finding.to_ns)}")
     parts.append(units.counted(finding.sockets, "socket"))
     shared = _shared(finding)
-    return ", ".join(parts) + (f" {shared}" if shared else "")
+    read = ", all read by one thread" if finding.sockets > 1 and finding.reader else ""
+    return ", ".join(parts) + (f" {shared}" if shared else "") + read
 
 
 def _shared(finding: Finding) -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from nettop.model.types import Histogram, Level, Row, SourceStatus, Verdict
 from nettop.spells import Spell
 from nettop.text.explain import Explanation
+from nettop.text.readers import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Finding:
     to_ns: int
     held_s: float  # of the case that held longest
     unwell_s: float  # of the case that was unwell longest
+    reader: Reader | None = None  # the thread that all wait for, as far as is known; None: no one
 
     @property
     def worst(self) -> Case:

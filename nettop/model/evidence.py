@@ -62,6 +62,7 @@ class Process:
     longest_cpu_ns: int | None = None  # that it ran meanwhile
     ran: int | None = None  # threads that ran, new ones too
     waited_longer: int | None = None  # of these, such as waited for a CPU longer than they ran
+    names: Mapping[str, str] | None = None  # thread id → name, of those that read sick sockets
 
 
 @dataclass(frozen=True, slots=True)

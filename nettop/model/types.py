@@ -529,6 +529,9 @@ class Model:
     causes: Mapping[int, Cause] = field(default_factory=dict)  # by cookie, of what is held now
     late: Mapping[int, LateProcess] = field(default_factory=dict)  # by pid: read many late at once
     slow: Mapping[PeerKey, SlowPeer] = field(default_factory=dict)  # beside peers of one service
+    readers: Mapping[int, int] = field(
+        default_factory=dict
+    )  # cookie → thread id, where it is known
     hosts: tuple[HostState, ...] = ()  # whose ticks this is of together; none: of one host
 
     def source(self, name: str) -> SourceStatus | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from nettop.model.causes import Candidate
@@ -62,6 +62,7 @@ class HostEvidence:
         files: Mapping[int, hostnet.NetFiles],
         pids: Sequence[int],
         sick: Sequence[Candidate] = (),
+        readers: Container[int] = frozenset(),
     ) -> Evidence:
         """
         Args:
@@ -69,6 +70,7 @@ class HostEvidence:
             files: of each namespace.
             pids: processes that hold sockets with a verdict, worst first.
             sick: these sockets, worst first.
+            readers: threads that are known to read some of them.
         """
         last = self._last
         self._read_ns["counters"] = counters_ns
@@ -86,7 +88,7 @@ class HostEvidence:
         cgroups: Mapping[str, Numbers] = {}
         if pids:
             self._read_ns["processes"] = time.monotonic_ns()
-            processes = self._threads.read(pids)
+            processes = self._threads.read(pids, readers)
             fresh = self._timed("cgroups", lambda: self._threads.cgroups(processes.values()))
             cgroups = last.cgroups if fresh is None else fresh
         elif "processes" in self._read_ns:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,8 +55,12 @@ class Threads:
         self.reason: str | None = None
         self.left_out = 0  # processes that there was no time for in the last read
 
-    def read(self, pids: Sequence[int]) -> dict[int, Process]:
-        """The processes that could be read, and those of the read before that had no turn."""
+    def read(self, pids: Sequence[int], named: Container[int] = frozenset()) -> dict[int, Process]:
+        """The processes that could be read, and those of the read before that had no turn.
+
+        Args:
+            named: ids of threads whose names are wanted.
+        """
         wanted = list(dict.fromkeys(pids))[:MOST_PROCESSES]
         self.left_out = len(set(pids)) - len(wanted)
         for pid in self._known.keys() - set(wanted):
@@ -71,7 +75,7 @@ class Threads:
                 self._from = (turn + at) % len(wanted)
                 self.left_out += len(wanted) - at
                 break
-            error = self._read(pid)
+            error = self._read(pid, named)
             if error == "refused":
                 refused += 1
             elif error is not None:
@@ -81,7 +85,7 @@ class Threads:
         found = ((pid, k.last) for pid in wanted if (k := self._known.get(pid)) is not None)
         return {pid: last for pid, last in found if last is not None}
 
-    def _read(self, pid: int) -> str | None:
+    def _read(self, pid: int, named: Container[int]) -> str | None:
         now = time.monotonic_ns()
         n = int(lib.nt_threads_read(self._proc.encode(), pid, self._room, MOST_THREADS))
         if n < 0:
@@ -95,11 +99,14 @@ class Threads:
         states: Counter[str] = Counter()
         cpu_ns = run_delay_ns = n_ran = waited_longer = 0
         longest = (0, 0, 0)  # run_delay_ns, tid, cpu_ns
+        names: dict[str, str] = {}
         for raw in self._room[0 : min(n, MOST_THREADS)]:
             if not raw.tid:
                 continue  # it ended while it was read
             ran, waited = known.times[raw.tid] = int(raw.cpu_ns), int(raw.run_delay_ns)
             states[chr(raw.state) if raw.state else "?"] += 1
+            if raw.tid in named:
+                names[str(raw.tid)] = clean(os.fsdecode(ffi.string(raw.comm)))
             was = before.get(raw.tid)
             if was is None or ran < was[0] or waited < was[1]:
                 n_ran += 1  # new, or another thread by the same number
@@ -125,6 +132,7 @@ class Threads:
             longest_cpu_ns=longest[2] if longest[0] else None,
             ran=n_ran if second else None,
             waited_longer=waited_longer if second else None,
+            names=names or None,
         )
         known.read_ns = now
         return None

@@ -24,6 +24,7 @@ from nettop.model.usual import UsualOf, usual_ns
 from nettop.text import units
 from nettop.text.evidence import STATES
 from nettop.text.fields import FIELDS
+from nettop.text.readers import Reader, reader_of, reader_text
 from nettop.text.verdicts import LEAST_RATIO_US, VERDICTS, VerdictSpec
 from nettop.text.waits import is_settled, split_of, split_says
 from nettop.text.words import who_name, who_text
@@ -56,6 +57,7 @@ class Explanation:
     excluded: tuple[Evidence, ...] = ()  # of ruled_out
     shared: Hashable = None  # sockets with the same one have one cause; None: not known of any
     party: str = ""  # whom that cause is about, where it is not the holder: a device, a thread
+    reader: Reader | None = None  # that the verdict is about; None: not known, or of no reader
 
     @property
     def held(self) -> str:
@@ -86,7 +88,9 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
     excluded, unmeasured = _checked(spec, row, model)
     cause = cause_of(row, model)
     holder = holder_evidence(row, model) if spec.by_holder and cause is None else None
-    split = split_of(row) if spec.by_holder and worst is not Verdict.ACCEPT else None
+    reads = spec.by_holder and worst is not Verdict.ACCEPT
+    split = split_of(row) if reads else None
+    reader = reader_of(row, model) if reads else None
     # What was lost here was not lost on the path; what the holder did is known where it was read.
     known = row.rec.because in _SETTLED or holder is not None
     known = known or (split is not None and is_settled(split))
@@ -96,6 +100,8 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
         did.append(_slow_evidence(slow))
     if split is not None:
         did.append(Evidence("split", split_says(split), max(split[1:6]), "ns"))
+    if reader is not None and not reader.sole:
+        did.append(Evidence("split", f"{reader_text(reader)} reads it", reader.tid))
     if holder is not None:
         did.append(holder)
     if cause is not None:
@@ -115,6 +121,7 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
         tuple(excluded),
         shared=cause.shared if cause is not None else slow.key if slow is not None else None,
         party=cause.party if cause is not None else "",
+        reader=reader,
     )
 
 

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -261,13 +262,18 @@ def test_udp_and_a_thread_that_takes_over(space: str, feed: LiveFeed) -> None:
         late.setblocking(True)
         peer.sendto(b"1", late.getsockname())
         late.recv(10)
-        feed.tick()
+        until(lambda: feed.tick() and row_of(feed, late).proc.pid == os.getpid())
+        feed.tick()  # it is chosen once more, now with its holder
+        peer.sendto(b"2", late.getsockname())
+        late.recv(10)
+        assert feed.tick().readers == {cookie_of(late): threading.get_native_id()}
         peer.sendto(b"x", late.getsockname())
         time.sleep(DELAY_S)
         child = Child(lambda: len(late.recv(10)))
         with closing(child):
             assert child.result() == 1
         got = split_of(feed, late)
+        assert not feed.tick().readers, "it is not one thread"
     assert (got.takes, got.others) == (1, 1)
     assert got.waiting_ns >= DELAY_S * 1e9
     assert got.unknown_ns >= got.waiting_ns * 0.9, "another process read, which was not watched"

@@ -204,7 +204,7 @@ def test_every_number_has_its_words() -> None:
     assert set(DEVICE) - {"mtu_bytes"} == link
     qdisc = {f.name for f in fields_of("struct nt_qdisc")}
     assert set(QDISC) == qdisc - {"ifindex", "handle", "parent", "pad", "pad2", "kind"}
-    times = {f.name for f in fields(Process)} - {"states", "cgroup"}
+    times = {f.name for f in fields(Process)} - {"states", "cgroup", "names"}
     assert set(PROCESS) == times
     known = set(SOFTNET) | set(PRESSURE) | set(DEVICE) | set(QDISC) | set(CGROUP) | set(CONNTRACK)
     assert known >= GAUGES
@@ -338,10 +338,12 @@ def test_threads_of_this_process() -> None:
         assert first[os.getpid()].over_ns is None
         assert first[os.getpid()].cpu_ns is None
         sum(range(10**6))
-        got = threads.read([os.getpid()])[os.getpid()]
+        got = threads.read([os.getpid()], {os.getpid()})[os.getpid()]
     finally:
         done.set()
         helper.join()
+    assert first[os.getpid()].names is None, "none was asked for"
+    assert got.names == {str(os.getpid()): Path("/proc/self/comm").read_text().strip()}
     assert got.threads >= 2
     assert got.read == min(got.threads, 32)
     assert got.states["R"] >= 1

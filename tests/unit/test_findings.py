@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -13,6 +14,7 @@ from nettop.findings.course import MOST_BINS, Course, HistogramSum
 from nettop.findings.group import cost_of
 from nettop.findings.host import _MEANINGS, _TROUBLE, NOT_SAID
 from nettop.findings.look import MOST_STAMPED, Look
+from nettop.findings.objects import json_text
 from nettop.findings.page import page
 from nettop.findings.plain import headline, nothing, text_of
 from nettop.findings.values import Report
@@ -105,6 +107,79 @@ def test_sockets_of_one_process_and_verdict_are_one_finding() -> None:
     assert headline(finding) == "app nginx/12: does not read"
     assert finding.sockets == 5
     assert finding.worst.row.cookie == 5
+
+
+def late_readers(
+    readers: dict[int, int],
+    *,
+    sockets: int,
+    threads: int = 40,
+    who: Who = Who.APP,
+    names: dict[str, str] | None = None,
+    pid: int = 12,
+) -> list[tuple[str, int, int | None]]:
+    """Sockets of a process that are read late, some of them by threads that are known: headline,
+    sockets and thread of each finding."""
+    rows = [sick(i, Verdict.READS, 300.0, peer=i, who=int(who), pid=pid)
+            for i in range(1, sockets + 1)]  # fmt: skip
+    process = Process(threads, min(threads, 32), {"S": min(threads, 32)}, names=names)
+    evidence = HostTick(Evidence(processes={pid: process}))
+    taken = Look()
+    # Who reads is known some ticks after that it is late.
+    taken.take(model(1), Feed(rows))
+    taken.take(model(2, evidence=evidence, readers=readers), Feed(rows))
+    return [
+        (headline(f), f.sockets, f.reader.tid if f.reader else None)
+        for f in taken.report().findings
+    ]
+
+
+def test_sockets_that_wait_for_one_thread_are_one_finding_that_names_it() -> None:
+    said = "reads late"
+    # The only thread of its process.
+    assert late_readers({}, sockets=5, threads=1) == [(f"app nginx/12: {said}", 5, 12)]
+    # Of some it is known, and the others are of the same process.
+    one = late_readers(dict.fromkeys((1, 2, 3), 15), sockets=5, names={"15": "http-3"})
+    assert one == [(f"app thread http-3/15 of nginx/12: {said}", 5, 15)]
+    unnamed = late_readers(dict.fromkeys((1, 2, 3), 15), sockets=3)
+    assert unnamed == [(f"app thread 15 of nginx/12: {said}", 3, 15)]
+    main = late_readers(dict.fromkeys((1, 2, 3), 12), sockets=3)
+    assert main == [(f"app the main thread of nginx/12: {said}", 3, 12)]
+
+
+def test_sockets_of_threads_that_are_all_late_are_the_process() -> None:
+    said = "reads late"
+    each = late_readers({i: 20 + i for i in range(1, 5)}, sockets=6)
+    assert each == [(f"app nginx/12: {said}", 6, None)]
+    most = late_readers({1: 15, 2: 15, 3: 15, 4: 16}, sockets=6)
+    assert most == [
+        (f"app thread 15 of nginx/12: {said}", 3, 15), (f"app nginx/12: {said}", 3, None),
+    ]  # fmt: skip
+    assert late_readers({}, sockets=3) == [(f"app nginx/12: {said}", 3, None)]
+
+
+def test_a_thread_that_gets_no_cpu_is_named_and_two_processes_are_not() -> None:
+    (one,) = late_readers(dict.fromkeys((1, 2), 15), sockets=2, who=Who.CPU)
+    assert one[0].startswith("cpu thread 15 of nginx/12: ")
+    rows = [sick(i, Verdict.READS, 300.0, who=int(Who.CPU), pid=i) for i in (1, 2)]
+    taken = Look()
+    taken.take(model(1, readers={1: 15, 2: 16}), Feed(rows))
+    (both,) = taken.report().findings
+    assert (both.party, both.reader) == ("2 processes of nginx", None)
+
+
+def test_a_thread_is_told_in_text_and_json() -> None:
+    rows = [sick(i, Verdict.READS, 300.0, peer=i) for i in (1, 2)]
+    process = Process(3, 3, {"S": 3}, names={"15": "http-3"})
+    taken = Look()
+    evidence = HostTick(Evidence(processes={12: process}))
+    taken.take(model(1, evidence=evidence, readers={1: 15, 2: 15}), Feed(rows))
+    report = taken.report()
+    text = " ".join(text_of(report).split())
+    assert "2 sockets with 2 peers, all read by one thread" in text
+    assert "thread http-3/15 reads it" in text
+    (found,) = json.loads(json_text(report))["findings"]
+    assert (found["thread"], found["thread_name"]) == (15, "http-3")
 
 
 def test_reads_late_and_unread_data_are_one_finding_of_the_process() -> None:
