@@ -11,6 +11,8 @@ from statistics import median
 from nettop.feed import Grouping
 from nettop.model.types import Dist, Group, Level
 from nettop.text import units
+from nettop.text.columns import cut
+from nettop.text.fields import FIELDS
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.panes.rx import axis
 from nettop.tui.panes.tx import box_of
@@ -30,6 +32,10 @@ TITLES = {
     Grouping.HOST: "HOST",
 }
 OF_REMOTE = (Grouping.REMOTE, Grouping.REMOTE_PORT)
+OF_ADDRESS = (*OF_REMOTE, Grouping.LOCAL)
+_FIELDS = dict.fromkeys(OF_ADDRESS, "remote") | {
+    Grouping.PROCESS: "proc", Grouping.CGROUP: "cgroup",
+}  # fmt: skip
 BY_RTT = (*OF_REMOTE, Grouping.NETNS)  # the box is of round-trip times, else of RX waits
 TAIL = 21  # WHO and WHY
 LEAST_GROUPS = 4  # of fewer none is said to differ from the others
@@ -102,6 +108,16 @@ def name_cells(grouping: Grouping, width: int) -> int:
     used = sum(c.cells + 1 for c in columns_of(grouping, width))
     box = box_cells(width)
     return max(12, width - 3 - used - (box + 1 if box else 0) - TAIL)
+
+
+def name_of(group: Group, grouping: Grouping, room: int) -> str:
+    """What it is called, cut as the column of that name is: of one that is too long the namespace
+    goes first, of an address the port stays."""
+    title, field = group.title, _FIELDS.get(grouping)
+    if len(title) <= room or field is None:
+        return title if len(title) <= room else title[: room - 1] + "…"
+    name = title.partition(" in ")[0] if grouping in OF_ADDRESS else title
+    return title[: room - 1] + "…" if len(name) < room else cut(name, room, FIELDS[field])
 
 
 def equals(groups: Sequence[Group], grouping: Grouping) -> dict[int, list[Group]]:
@@ -212,7 +228,7 @@ def group_line(
     sign = (" ", g.watch, g.unwell)[group.level]
     loud = LEVEL_ROLES[group.level]
     room = name_cells(grouping, width)
-    name = group.title if len(group.title) <= room else group.title[: room - 1] + g.ellipsis
+    name = g.text(name_of(group, grouping, room))
     slow = is_slow(group, factor)
     parts: list[Part] = [
         (letter or (g.cursor if selected else " "), Role.FOCUS),

@@ -125,6 +125,9 @@ def over_a_slow_line(session: Session) -> int:
         found = screen.shows(has("MOVE"), LIMIT_S)
         missing = row("k", "help at 9,600 baud", "1 keys", time.monotonic() - begin,
                       found is not None)  # fmt: skip
+        screen.send(ESC.encode())
+        screen.shows(has("WHY"), LIMIT_S)
+        screen.run(1.0)
         begin = time.monotonic()
         screen.send(b"q")
         while time.monotonic() - begin < LIMIT_S and not has_ended(screen.pid):

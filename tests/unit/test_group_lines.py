@@ -20,6 +20,7 @@ from nettop.tui.group_lines import (
     group_line,
     is_slow,
     median_line,
+    name_of,
     notes,
     ordered,
     titles,
@@ -45,6 +46,23 @@ def peers(*rtts_ns: int) -> list[Group]:
 
 def text_of(line: Line) -> str:
     return "".join(text for text, _ in line)
+
+
+def test_a_name_that_is_cut_still_tells_which_it_is() -> None:
+    def named(title: str, grouping: Grouping, room: int = 16) -> str:
+        name = name_of(replace(BASE, title=title), grouping, room)
+        assert len(name) <= room
+        return name
+
+    assert named("10.40.0.7:5201 in web", Grouping.REMOTE_PORT) == "10.40.0.7:5201 …"
+    assert named("10.40.0.7:5201", Grouping.REMOTE) == "10.40.0.7:5201"
+    v6 = named("[2001:db8:1:2:3:4:370:7348]:443 in web", Grouping.REMOTE)
+    assert (v6[:5], v6[-9:]) == ("[2001", "7348]:443")
+    assert named("udp [2001:db8::1]:53", Grouping.REMOTE_PORT, 12).endswith("]:53")
+    assert named("report-exporter/18013", Grouping.PROCESS).endswith("/18013")
+    pods = [named(f"/kubepods.slice/besteffort/pod-{n}", Grouping.CGROUP) for n in (71, 72)]
+    assert pods[0][-3:] == "-71"
+    assert pods[1][-3:] == "-72"
 
 
 def test_a_factor_is_to_the_median_of_the_others() -> None:

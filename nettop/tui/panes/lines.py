@@ -43,7 +43,7 @@ def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
         return path_lines(data.model.path, width, height)
     if len(data.compared) > 1:
         some = [(of.title, _most(w.run, w.now) if w else None) for of, w, _ in data.compared]
-        return _compared_lines(some, width, height, g)
+        return _compared_lines(some, "no data was read", width, height, g)
     status = data.model.source("wait")
     untraced = data.row is not None and bool(data.row.flags & Flag.WAIT_UNTRACED)
     if data.waits is not None and status is not None and status.state != "off" and not untraced:
@@ -166,16 +166,16 @@ def _ack(sends: Sends) -> Histogram | None:
 
 
 def _compared_lines(
-    some: Sequence[tuple[str, Histogram | None]], width: int, height: int, g: Glyphs
+    some: Sequence[tuple[str, Histogram | None]], nothing: str, width: int, height: int, g: Glyphs
 ) -> list[Line]:
-    """A and B as curves, and their numbers."""
+    """A and B as curves, and their numbers; nothing: why one has none."""
     roles = (Role.FOCUS, Role.NORMAL)
     curves = [
         Curve(letter, h, role) for letter, role, (_, h) in zip("AB", roles, some, strict=True)
     ]
     words: list[Line] = []
     for letter, role, (name, h) in zip("AB", roles, some, strict=True):
-        numbers = "nothing measured"
+        numbers = nothing
         if h is not None and h.dist.count:
             d = h.dist
             numbers = (
@@ -189,7 +189,8 @@ def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     """TX stages; without the plane, what tcp_info alone can say."""
     if len(data.compared) > 1 and any(sends for _, _, sends in data.compared):
         acks = [(of.title, _ack(s) if s else None) for of, _, s in data.compared]
-        return _compared_lines(acks, width, height, g)
+        nothing = "no send of it is stamped" + (" yet" if data.selects else "")
+        return _compared_lines(acks, nothing, width, height, g)
     if data.sends is not None and data.views.of(SENDS, data.model) == ACK:
         run = data.sends.run
         curves = (

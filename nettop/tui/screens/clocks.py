@@ -195,7 +195,8 @@ class ClocksScreen(KeyScreen[None]):
         below = self._below(shown[self.at - self.top], left, width) if shown else []
         below = below[:left]
         below += [BLANK] * (left - len(below))
-        return [clip(text, width) for text in (*lines, BLANK, *below, foot)]
+        ellipsis = self.nettop.glyphs.ellipsis
+        return [clip(text, width, ellipsis) for text in (*lines, BLANK, *below, foot)]
 
     def _row(self, row: Row, width: int, chosen: bool) -> Line:
         g = self.nettop.glyphs

@@ -384,8 +384,9 @@ class DetailScreen(KeyScreen[None]):
                 if sent is not None
                 else f"; not sent: this kernel gives {detail.tcp_info_len if detail else 0} bytes"
             )
-            shown = clip(line((f"tcpi_{field.name} ", Role.FOCUS), field.help,
-                             (f" ({field.unit}, {kind}{absent})", Role.DIM)), width)  # fmt: skip
+            said = line((f"tcpi_{field.name} ", Role.FOCUS), field.help,
+                        (f" ({field.unit}, {kind}{absent})", Role.DIM))  # fmt: skip
+            shown = clip(said, width, self.nettop.glyphs.ellipsis)
         keys: list[Part] = []
         past = self.main.timeline.current is not None
         for key, text in (*FOOT_KEYS[:1], *PAST_KEYS, *FOOT_KEYS[1:]) if past else FOOT_KEYS:

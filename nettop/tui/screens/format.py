@@ -43,7 +43,7 @@ class FormatScreen(Overlay[str]):
         return [
             BLANK,
             *(
-                line((text[:width].ljust(width), Role.REVERSE if i == self.at else Role.NORMAL))
+                line((text.ljust(width), Role.REVERSE if i == self.at else Role.NORMAL))
                 for i, text in enumerate(rows)
             ),
         ]

@@ -31,7 +31,7 @@ class MomentScreen(Overlay[Moment]):
     def body(self, width: int) -> list[Line]:
         return [
             line(("time  ", Role.FOCUS), (self._text, Role.BOLD), (" ", Role.REVERSE)),
-            line((self._mistake[:width], Role.UNWELL)) if self._mistake else BLANK,
+            line((self._mistake, Role.UNWELL)) if self._mistake else BLANK,
             line(("14:02   14:02:30   -10m   2026-11-28T14:02:30", Role.DIM)),
             BLANK,
             line(("kept  ", Role.DIM), self._kept),

@@ -16,7 +16,8 @@ class PaletteScreen(Overlay[str]):
     """Letters find, Enter does what the cursor stands on."""
 
     TITLE = "actions"
-    WIDTH, HEIGHT = 78, 30
+    WIDTH, HEIGHT = 104, 30
+    TALL = True
     FIRST = 2
     FOOT = "type to find  ↑↓ choose  Enter does it  Esc"
 
@@ -58,7 +59,7 @@ class PaletteScreen(Overlay[str]):
         for i, key in enumerate(shown):
             text = f"{key.shown:<12} {key.action.replace('_', ' '):<14} {key.help}"
             role = Role.REVERSE if i == self.at else Role.NORMAL
-            lines.append(line((text[:width].ljust(width), role)))
+            lines.append(line((text.ljust(width), role)))
         if not shown:
             lines.append(line((f"no action with '{self.typed}'", Role.WATCH)))
         self.top = max(min(self.top, self.at), self.at - self.inner[1] + 3)
