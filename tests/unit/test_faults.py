@@ -6,12 +6,16 @@ must shrink: a view of it that became right fails until it is taken out.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from nettop.model.types import Because, address_text
+from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording
+from nettop.text.words import who_text
 from tests.lab.faults import kept, runner, truth
 from tests.lab.faults.judge import Bystanders, Score, score
 from tests.lab.faults.table import BESIDE
@@ -36,6 +40,26 @@ def test_who_is_accused(name: str) -> None:
     became_right = {view: what for view, what in said.items() if what[0] and view in known}
     assert became_wrong == {}
     assert became_right == {}, "right by now: take it out of wrong.toml"
+
+
+def test_of_seven_backends_the_slow_one_is_named_and_no_other() -> None:
+    """What this end can only suppose no score counts, so the addresses are compared here."""
+    on_s = truth.read(kept.truth_of("gray_backend")).on_s
+    feed = ReplayFeed(kept.samples(kept.path_of("gray_backend", "A")))
+    said: set[tuple[str | None, str]] = set()
+    named: set[str] = set()
+    with suppress(EOFError):
+        while True:
+            model = feed.tick()
+            rows = [row for row, _ in feed.rows_all(with_detail=False) if row.rec.dport == 8126]
+            assert len({row.remote_addr for row in rows}) == 7
+            slow = [address_text(key.family, key.dst) for key in model.slow]
+            assert model.wall_ns / 1e9 >= on_s or not slow
+            named.update(slow)
+            said.update((who_text(r), r.remote_addr) for r in rows
+                        if r.verdicts and r.rec.because == Because.SIBLINGS)  # fmt: skip
+    assert named == {"10.42.2.15"}
+    assert said == {("peer?", "10.42.2.15")}
 
 
 def test_the_list_of_wrong_answers_names_views_and_says_why() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import socket
 import threading
@@ -131,4 +132,56 @@ def name_server(F: mmap.mmap, port: int) -> None:
 def dns_without_answer(bed: Bed) -> Steps:
     bed.spawn("B", name_server, 42125)
     bed.spawn("A", resolver, VB, 42125)
+    yield
+
+
+BACKENDS = tuple(f"10.42.2.{last}" for last in range(11, 18))
+GRAY = BACKENDS[4]  # the one that becomes slow
+
+
+def backends(F: mmap.mmap, port: int) -> None:
+    """A server at each address; under fault one of them thinks 25 ms before each answer."""
+
+    def serve(address: str) -> None:
+        def one(c: socket.socket) -> None:
+            while True:
+                work.exactly(c, 100)
+                if F[0] and address == GRAY:
+                    time.sleep(0.025)
+                c.sendall(b"a" * 200)
+
+        work.each(work.listener(port, address), one)
+
+    for address in BACKENDS:
+        threading.Thread(target=serve, args=(address,), daemon=True).start()
+    while not F[1]:
+        time.sleep(0.1)
+
+
+def balancer(F: mmap.mmap, port: int) -> None:
+    """Asks each of them, one connection to each."""
+
+    def one(address: str) -> None:
+        s = work.connected(address, port)
+        with contextlib.suppress(EOFError, OSError):
+            while not F[1]:
+                s.sendall(b"q" * 100)
+                work.exactly(s, 200)
+                time.sleep(0.04)
+
+    threads = [threading.Thread(target=one, args=(a,), daemon=True) for a in BACKENDS]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@scenario("peer", "one of seven backends at a port thinks 25 ms; its client can only suppose so",
+          client(8126, "peer", "clients of all", blank_ok=True),
+          server(8126, "none", "servers"), hold=10, tail=2)  # fmt: skip
+def gray_backend(bed: Bed) -> Steps:
+    for address in BACKENDS:
+        bed.ip("B", f"addr add {address}/24 dev vB")
+    bed.spawn("B", backends, 8126)
+    bed.spawn("A", balancer, 8126)
     yield
