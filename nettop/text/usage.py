@@ -359,7 +359,8 @@ _OPTIONS: tuple[Option, ...] = (
          "probe", "reflect"),
     ),
     Option(
-        _SCREEN, "    --no-color", "no colour (also when NO_COLOR is not empty)",
+        _SCREEN, "    --no-color",
+        "no colour (also if NO_COLOR is not empty or the terminal has none)",
         ("live", "snapshot", "open", "record", "replay", "probe"),
     ),
     Option(

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from nettop.query.complete import help_of
 from nettop.text.fields import FIELDS
@@ -13,6 +18,8 @@ from nettop.tui.style import Role, styles
 from nettop.tui.widgets.filter_line import helped
 from nettop.tui.widgets.lines import line, strip_of, words_of
 from nettop.tui.widgets.strip import Cell, strip_line
+
+TERMINFO = ("/lib/terminfo", "/usr/share/terminfo", "/etc/terminfo")
 
 
 def underlined(parts: Any, *, color: bool) -> str:
@@ -33,6 +40,19 @@ def test_blanks_are_not_underlined() -> None:
     titles = line(("PROC    ST", Role.TITLE))
     assert underlined(titles, color=False).startswith("_" * 10), "a rule"
     assert words_of(titles) == titles
+
+
+@pytest.mark.parametrize(
+    ("term", "none"), [("vt220", True), ("xterm", False), ("no-such-terminal", False), ("", False)]
+)
+def test_a_terminal_without_colors_gets_none(term: str, none: bool) -> None:
+    if term == "vt220" and not any(Path(d, "v/vt220").exists() for d in TERMINFO):
+        pytest.skip("terminfo does not know vt220")
+    said = subprocess.run(
+        [sys.executable, "-c", "from nettop.tui import NO_COLOR; print(NO_COLOR)"],
+        env={"TERM": term}, capture_output=True, text=True, timeout=60, check=True,
+    ).stdout  # fmt: skip
+    assert said.strip() == str(none)
 
 
 def test_the_footer_of_a_pane_at_full_size_names_its_keys() -> None:
