@@ -11,7 +11,8 @@
 int nt_keys_add(struct nt_keys *keys, struct nt_key key)
 {
 	if (keys->n == keys->cap) {
-		uint32_t cap = keys->cap ? keys->cap + keys->cap / 2 : 1024;
+		/* A copied engine's have room for what there is, be it one. */
+		uint32_t cap = keys->cap < 1024 ? 1024 : keys->cap + keys->cap / 2;
 		struct nt_key *v = realloc(keys->v, cap * sizeof(*v));
 
 		if (!v)

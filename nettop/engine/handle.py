@@ -98,7 +98,7 @@ class Engine:
         """
         out = ffi.new("struct nt_engine **")
         check(lib.nt_engine_copy(self._e, out), "copying an engine")
-        made = Engine.__new__(Engine)
+        made = type(self).__new__(type(self))
         made._e = made.handle = ffi.gc(out[0], lib.nt_engine_free)
         made._procs, made._tail, made._cong = None, tail, self._cong
         made.config = ffi.new("struct nt_config *", self.config[0])

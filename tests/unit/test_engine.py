@@ -585,3 +585,14 @@ def test_held_order_appends_newcomers(engine: Engine) -> None:
     assert [r.cookie for r in engine.window(0, 10)] == [5, 3, 2, 1, 9]
     engine.order(FIELDS["srtt"], True, 100, False)
     assert [r.cookie for r in engine.window(0, 10)] == [9, 1, 2, 3, 5]
+
+
+def test_a_copy_of_one_socket_has_room_for_many(engine: Engine) -> None:
+    sweep(engine, 10, connection(1))
+    assert engine.order(None, True, 100, False) == 1
+    twin = engine.twin(tuple)
+    assert isinstance(twin, Engine)
+    for at_s in (11, 12, 13):  # two lists of the order take turns
+        sweep(twin, at_s, *(connection(1 + i) for i in range(5_000)))
+        assert twin.order(None, True, 100, False) == 5_000
+        assert len({row.cookie for row in twin.window(0, 5_000)}) == 5_000
