@@ -22,6 +22,9 @@ _PORTS = ("sport", "dport", "port", "lport", "rport")
 # Of these a value that is being written is the beginning of a name.
 _NAMES = ("comm", "proc", "container", "cgroup", "netns", "cc")
 _BEGUN = re.compile(rf"\b({'|'.join(_NAMES)})\s*==?\s*[^\s()<>=!&|\"'*?]+$", re.IGNORECASE)
+_BEGINS_FIELD = re.compile(
+    r"(?P<before>|.*?\S)(?:\s+(?:and|&&))?(?:^|\s+)(?P<word>[a-zA-Z][\w.%/]+)"
+)
 Known = Mapping[str, Sequence[str]]
 _JOINTS = ("and", "or", "not")
 _UNITS = {
@@ -63,6 +66,15 @@ def known_values(rows: Iterable[Row]) -> Known:
 def begun(text: str) -> str:
     """A filter that is being written, as it is put in force meanwhile: `comm = ngi` is ngi*."""
     return f"{text}*" if _BEGUN.search(text) else text
+
+
+def without_field(text: str) -> str | None:
+    """A filter without its last word, which begins the name of a field: it may be about to become
+    a comparison. None: it begins none."""
+    match = _BEGINS_FIELD.fullmatch(text)
+    if match is None or not any(name.startswith(match["word"].lower()) for name in FIELDS):
+        return None
+    return match["before"]
 
 
 def complete(text: str, cursor: int | None = None, known: Known | None = None) -> Completion:

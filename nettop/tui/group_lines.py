@@ -24,7 +24,7 @@ TITLES = {
     Grouping.PROCESS: "PROCESS",
     Grouping.PROGRAM: "PROGRAM",
     Grouping.REMOTE: "REMOTE ADDRESS",
-    Grouping.REMOTE_PORT: "REMOTE ADDRESS:PORT",
+    Grouping.REMOTE_PORT: "REMOTE ADDR:PORT",
     Grouping.LOCAL: "LOCAL ADDRESS",
     Grouping.PORT: "LOCAL PORT",
     Grouping.CGROUP: "CGROUP",

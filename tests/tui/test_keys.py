@@ -151,6 +151,8 @@ async def test_the_table_narrows_while_a_filter_is_typed(
 ) -> None:
     async with running() as screen:
         everything, stamped = screen.feed.count(), list[int]()
+        iperf3 = sum("iperf3" in row.proc.comm for row in screen.feed.window(0, everything))
+        assert 0 < iperf3 != 12
         monkeypatch.setattr(screen.feed, "select_tx", stamped.extend)
 
         async def narrows(to: int) -> None:
@@ -165,6 +167,8 @@ async def test_the_table_narrows_while_a_filter_is_typed(
         await screen.press(*" or srtt >")
         await screen.settle()
         assert screen.feed.count() == 12, "what is no filter yet changes nothing"
+        await screen.press("ctrl+u", *"iperf3 srt")
+        await narrows(iperf3)
         await screen.press("escape")
         assert screen.feed.count() == everything
 

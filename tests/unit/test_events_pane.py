@@ -132,3 +132,20 @@ def test_a_file_is_of_a_time() -> None:
     assert taken_text("slow.json", at, at + 1992 * S).endswith(", 33m12s ago")
     assert taken_text("slow.json", at, at - S).startswith("slow.json of ")
     assert "ago" not in taken_text("slow.json", at, at - S), "its clock is ahead of ours"
+
+
+def test_what_an_event_says_is_whole_in_a_narrow_pane() -> None:
+    feed = FakeFeed()
+    row = feed.window(0, 1)[0]
+    some = (
+        event(0.02, EventType.CONG, ca_state=3, new_ca_state=0, snd_cwnd=128),
+        event(0.03, EventType.RETRANSMIT, ca_state=3, segs=15, snd_cwnd=15, ahead=637120),
+    )
+    model = replace(feed.tick(), file_events=None, mono_ns=NOW)
+    data = PaneData(model, row, None, (), None, events=some, cookies=(row.cookie,))
+    for width in range(30, 90):
+        lines = ["".join(t for t, _ in parts) for parts in events_lines(data, width, 20, UTF8)]
+        assert max(map(len, lines)) <= width, width
+        said = " ".join(" ".join(lines).split())
+        assert "cong Recovery → Open cwnd 128" in said, width
+        assert "retr fast +637120, 15 segs, Recovery cwnd 15" in said, width

@@ -100,6 +100,11 @@ def test_times_that_are_kept_of_each_socket_alone_are_said_once() -> None:
     said = " ".join(" ".join(lines).split())
     assert "7 sends acknowledged, of several sockets: choose one to see its times" in said
     assert said.count("choose") == 1
+    acks = Dist(7, 7 * 2**15, 2**15, 2**15, 2**17, 2**17)
+    lines = ["".join(t for t, _ in p) for p in stage_lines(sends(apart=7), 38, 14, UTF8, acks)]
+    ack = next(text for text in lines if text.startswith("ack"))
+    assert ack.split()[1:3] == ["~33µs", "131µs"], "an edge of an octave, and the longest"
+    assert lines[0].startswith("now")
 
 
 def test_without_any_delivery_the_rx_pane_says_why() -> None:

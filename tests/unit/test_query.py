@@ -15,7 +15,7 @@ from nettop.engine.wire import EMPTY_REC, pack_row
 from nettop.model.types import Owner, Proc, Proto, SourceStatus
 from nettop.options import Options
 from nettop.query import FilterError, compile_filter, narrowed
-from nettop.query.complete import complete
+from nettop.query.complete import complete, without_field
 from nettop.text.fields import FIELDS
 from tests.fakes import FakeFeed
 from tests.feeding import FedEngine as Engine
@@ -560,3 +560,14 @@ def test_a_filter_on_a_plane_that_is_off_is_said(capsys: pytest.CaptureFixture[s
 )
 def test_a_condition_that_is_there_is_not_written_again(text: str | None, result: str) -> None:
     assert narrowed(text, "pid = 5") == result
+
+
+@pytest.mark.parametrize(
+    ("text", "before"),
+    [
+        ("srt", ""), ("nginx sr", "nginx"), ("nginx and srtt", "nginx"), ("nginx", None),
+        ("s", None), ("srtt >", None), ("comm = ngi", None), ("", None),
+    ],
+)  # fmt: skip
+def test_a_word_that_begins_a_field_may_become_a_comparison(text: str, before: str | None) -> None:
+    assert without_field(text) == before

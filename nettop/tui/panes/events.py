@@ -60,14 +60,28 @@ def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
             what, numbers = event_words(e, now_ns, each.text)
             loud = Role.WATCH if e.type in LOUD_EVENTS else Role.NORMAL
             who = event_who(e) if named else ""
-            said = line((what, loud), f"  {numbers}" if numbers else "")
-            lines += flow([said, line((who, D))] if who else [said], width, _INDENT)
+            said = _said((what, loud), numbers, width)
+            end = said.pop()
+            lines += [*said, *(flow([end, line((who, D))], width, _INDENT) if who else [end])]
         if not shown and data.memory is not None:
             nothing = _nothing(data.memory, data, "event" if kind is None else view)
             lines += [line((text, D)) for text in wrap(nothing, width)]
         elif not shown and kind is not None:
             lines.append(line((f"no {view} is kept", D)))
     return [*head, *_from(lines, data.views.scroll, height - len(head))][:height]
+
+
+def _said(head: Part, numbers: str, width: int) -> list[Line]:
+    """An event: what it says stands in one column, and is broken where it is too long."""
+    if not numbers:
+        return [line(head)]
+    room = width - len(head[0])
+    for gap in ("  ", " "):
+        if len(gap + numbers) <= room:
+            return [line(head, gap + numbers)]
+    first = wrap(numbers, max(1, room - 1))[0]
+    rest = wrap(numbers[len(first) :].strip(), width - len(_INDENT))
+    return [line(head, f" {first}"), *(line(_INDENT + text) for text in rest)]
 
 
 def _from(lines: Sequence[Line], scroll: int, height: int) -> list[Line]:

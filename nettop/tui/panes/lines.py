@@ -199,7 +199,8 @@ def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
         )
         return cdf_lines(curves, width, height, g)
     if data.sends is not None:
-        return stage_lines(data.sends, width, height, g)
+        together = data.marked.acks if data.marked is not None else None
+        return stage_lines(data.sends, width, height, g, together)
     lines = off_lines(data, "stages", width)
     row, detail = data.row, data.detail
     if row is None or not row.flags & Flag.INFO:

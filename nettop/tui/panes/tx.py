@@ -85,7 +85,9 @@ def box_of(dist: Dist, cells: int, g: Glyphs) -> str:
     return "".join(text)
 
 
-def _stage_lines(stage: Stage, dist: Dist, cells: int, sends: Sends, g: Glyphs) -> list[Line]:
+def _stage_lines(
+    stage: Stage, dist: Dist, cells: int, sends: Sends, g: Glyphs, *, rough: bool
+) -> list[Line]:
     name = stage.name.lower()
     bold = B if stage is Stage.TOTAL else Role.NORMAL
     if not dist.count:
@@ -97,8 +99,8 @@ def _stage_lines(stage: Stage, dist: Dist, cells: int, sends: Sends, g: Glyphs) 
     few = D if dist.count < 100 and role is Role.NORMAL else role
     said = line(
         (f"{name:<6}", bold if stage is Stage.TOTAL else D),
-        (f"{units.time(dist.p50_ns):>8}", role),
-        (f"{units.time(dist.p99_ns):>8}", few),
+        (f"{units.time(dist.p50_ns, rough=rough and dist.p50_ns < dist.max_ns):>8}", role),
+        (f"{units.time(dist.p99_ns, rough=rough and dist.p99_ns < dist.max_ns):>8}", few),
         " ",
         (box_of(dist, cells, g), D if role is Role.NORMAL else role),
     )
@@ -120,16 +122,22 @@ def _mean(dists: Sequence[Dist], width: int, g: Glyphs) -> list[Line]:
     return [(*head, *bar), *flow(legend, width)]
 
 
-def stage_lines(sends: Sends, width: int, height: int, g: Glyphs) -> list[Line]:
-    """Of the interval, or where it saw no send, of the run."""
+def stage_lines(
+    sends: Sends, width: int, height: int, g: Glyphs, acks: Dist | None = None
+) -> list[Line]:
+    """Of the interval, or where it saw no send, of the run. acks: of several sockets together, to
+    a factor of 2, where the times of each are kept alone."""
     shown, label = sends.now, "now"
     if not shown[sends.counted].dist.count and sends.run is not None:
         shown, label = sends.run, "run"
     dists = [h.dist for h in shown]
+    rough = bool(sends.apart and acks is not None and acks.count)
+    if rough and acks is not None:
+        dists[Stage.ACK], label = acks, "now"
     cells = max(6, width - 24)
     lines = [line((f"{label:<6}{'p50':>8}{'p99':>8} {axis(cells)}", D))]
     for stage in (*SHOWN, Stage.TOTAL):
-        lines += _stage_lines(stage, dists[stage], cells, sends, g)
+        lines += _stage_lines(stage, dists[stage], cells, sends, g, rough=rough)
     n = dists[sends.counted].count
     what = "send" if sends.counted is Stage.TOTAL else "packet"
     done = "acknowledged" if sends.counted is Stage.TOTAL else "left"

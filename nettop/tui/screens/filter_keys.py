@@ -74,7 +74,7 @@ class FilterKeys(RowKeys):
 
     def _try_filter(self, text: str) -> None:
         """Narrows the table while a filter is written; of one that is no filter yet, nothing."""
-        from nettop.query.complete import begun
+        from nettop.query.complete import begun, without_field
 
         if not self.filter_line.display:
             return
@@ -85,6 +85,8 @@ class FilterKeys(RowKeys):
             return
         self.trying = True
         self._narrow(tried or None)
+        if not self.feed.count() and (before := without_field(text)) is not None:
+            self._narrow(before or None)  # the table stays until the comparison is written
 
     def _narrow(self, text: str | None) -> None:
         whole = self._among_rows(replace(self.nettop.options, filter_text=text).whole_filter)
