@@ -2,10 +2,10 @@
 
   python -m tests.lab.programs [-o FOLDER] [NAME …]
 
-Root; nginx, PostgreSQL, redis, iperf3, wrk, iproute2, cgroup v1 for CPU quotas. A fault starts its
-programs; then `nettop why` looks at the namespaces of both hosts for some seconds, and after it the
-live screen does. FOLDER gets the findings as NAME.txt and the screen as NAME-120x40.svg
-(screenshots/programs).
+Root; nginx, PostgreSQL, PgBouncer, redis, iperf3, wrk, iproute2, cgroup v1 for CPU quotas. A fault
+starts its programs; then `nettop why` looks at the namespaces of both hosts for some seconds, and
+after it the live screen does. FOLDER gets the findings as NAME.txt and the screen as
+NAME-120x40.svg (screenshots/programs).
 """
 
 from __future__ import annotations
@@ -201,6 +201,22 @@ def postgres_locked_row(on: Bed) -> None:
     time.sleep(0.5)
     on.spawn(HERE, str(postgres_bin("pgbench")), "-h", AT_THERE, "-U", "postgres", "-c8", "-T60",
              "-n", "postgres")  # fmt: skip
+
+
+@fault
+def postgres_small_pool(on: Bed) -> None:
+    """PgBouncer, with two connections for 20 clients, has read what waits: no socket is ill."""
+    _postgres(on)
+    (on.scratch / "pool.ini").write_text(
+        f"[databases]\npostgres = host={AT_THERE} port=5432 user=postgres\n"
+        f"[pgbouncer]\nlisten_addr = {AT_THERE}\nlisten_port = 6432\nunix_socket_dir =\n"
+        "auth_type = any\npool_mode = transaction\ndefault_pool_size = 2\n"
+    )
+    (on.scratch / "ask.sql").write_text("select pg_sleep(0.1);\n")
+    on.spawn(THERE, str(shutil.which("pgbouncer")), str(on.scratch / "pool.ini"), user="postgres")
+    time.sleep(1.0)
+    on.spawn(HERE, str(postgres_bin("pgbench")), "-h", AT_THERE, "-p", "6432", "-U", "postgres",
+             "-c20", "-T60", "-n", "-f", str(on.scratch / "ask.sql"), "postgres")  # fmt: skip
 
 
 def _a_twentieth() -> None:
