@@ -117,7 +117,10 @@ class EngineFeed:
         held = shown.window(offset, rows) if shown is not None else None
         if held is not None:
             return held
-        return [d.name(row) for row in d.engine.window(offset, rows)]
+        found = d.engine.window(offset, rows)
+        for row in reversed(found):
+            d.name(row)  # where names come late, what is asked for last comes first: the top row's
+        return found
 
     def sick(self, *, matched: bool = True) -> list[Sick]:
         """The sockets with a verdict that is watch or unwell, in no order."""
