@@ -233,7 +233,7 @@ int main(int argc, char **argv)
 		*where = atoi(optarg);
 	}
 	if (plan.connections < 0 || plan.pairs < 1 || plan.bytes < 1 || plan.bytes > MAX_BYTES ||
-	    plan.seconds < 1 || plan.seconds > 3600)
+	    plan.seconds < 1 || plan.seconds > 4 * 3600)
 		return 2;
 	plan.pause = (struct timespec){ .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
 	setpgid(0, 0);
