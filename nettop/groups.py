@@ -174,7 +174,7 @@ def _address(
     if g.key_port:
         proto = _proto(g)
         title = title if proto == "tcp" else f"{proto} {title}"
-        text = f"proto = {proto} and {text}"
+        text += f" and proto = {proto}"  # behind what a narrow header must not cut
     if dev or on_devices:
         text += f" and {_equal('dev', dev or '0')}"
     return _in_space(g, names, title, text) if in_spaces else (title, text)

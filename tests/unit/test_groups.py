@@ -130,6 +130,8 @@ def test_an_address_and_port_of_the_peer_is_one_group_whoever_calls_it() -> None
         assert (group.port or 0) == row.rec.dport
         if row.rec.dport:
             assert f":{row.rec.dport}" in group.title
+            port = group.filter_text.partition(" and ")[0].rpartition(":")[2]
+            assert port == str(row.rec.dport), "it stands first: a header may cut the rest"
         assert group.title.startswith("udp ") == (row.proto == Proto.UDP)
         feed.set_filter(compile_filter(group.filter_text, feed.names))
         assert feed.count() == group.sockets, group.filter_text
