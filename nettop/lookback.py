@@ -23,32 +23,55 @@ class Ticking(SickRows, Protocol):
     ) -> tuple[set[int], int]: ...
 
 
+class TicksSaid:
+    """What the ticks that are kept said; one thread takes them in, any reads."""
+
+    def __init__(self) -> None:
+        self.changes = Changes()
+        self._tracker = SpellTracker(matched=False)
+        self._summaries: deque[TickSummary] = deque()
+        self._lock = threading.Lock()
+
+    def begin_anew(self, model: Model, feed: Ticking) -> None:
+        """Other sockets are looked at from this tick on: no verdict began or ended by that."""
+        self._tracker = SpellTracker(matched=False)
+        self._tracker.take(model, feed)
+
+    def take(self, seq: int, model: Model, feed: Ticking) -> None:
+        """The tick of that model, while the feed still stands at it."""
+        self._tracker.take(model, feed)
+        summary = self._tracker.summary(model)._replace(seq=seq)
+        sockets, left_out = feed.sockets_of_events(EVENTS, everything=True)
+        sockets.update(change.cookie for change in summary.changes)
+        self.changes.add(seq, sockets, left_out)
+        with self._lock:
+            self._summaries.append(summary)
+
+    def forget_before(self, seq: int) -> None:
+        self.changes.forget_before(seq)
+        with self._lock:
+            while self._summaries and self._summaries[0].seq < seq:
+                self._summaries.popleft()
+
+    def summaries(self) -> list[TickSummary]:
+        """Of the ticks that are kept, oldest first."""
+        with self._lock:
+            return list(self._summaries)
+
+
 class LookBack(MemoryFrames):
     """The poller takes ticks in; any thread reads."""
 
     def __init__(self, span_s: float, most_bytes: int = MOST_BYTES) -> None:
         super().__init__(span_s, most_bytes)
-        self.changes = Changes()
-        self._tracker = SpellTracker(matched=False)
-        self._summaries: deque[TickSummary] = deque()
-        self._summing = threading.Lock()
+        self._said = TicksSaid()
+        self.changes = self._said.changes
 
     def take(self, model: Model, sample: Sample, feed: Ticking) -> None:
         """The tick of that model, while the feed still stands at it."""
-        info = self.add(sample)
-        self._tracker.take(model, feed)
-        summary = self._tracker.summary(model)._replace(seq=info.seq)
-        sockets, left_out = feed.sockets_of_events(EVENTS, everything=True)
-        sockets.update(change.cookie for change in summary.changes)
-        self.changes.add(info.seq, sockets, left_out)
-        oldest = self.oldest_seq
-        self.changes.forget_before(oldest)
-        with self._summing:
-            self._summaries.append(summary)
-            while self._summaries[0].seq < oldest:
-                self._summaries.popleft()
+        self._said.take(self.add(sample).seq, model, feed)
+        self._said.forget_before(self.oldest_seq)
 
     def summaries(self) -> list[TickSummary]:
         """Of the ticks that are kept, oldest first; their seq is that of frames()."""
-        with self._summing:
-            return list(self._summaries)
+        return self._said.summaries()

@@ -41,12 +41,14 @@ class PastFeed(ReplayFeed):
         sort: Sort | None = None,
         focus: Sequence[int] = (),
         beside: PastFeed | None = None,
+        ticks: WarmTicks | None = None,
     ) -> None:
         """
         Args:
             seq: where to stand first; None: at the newest tick.
             focus: as set_focus.
             beside: another feed of the same source; what one has read the other need not.
+            ticks: the same, without that feed.
 
         Raises:
             FilterError: filter_text is wrong.
@@ -55,7 +57,7 @@ class PastFeed(ReplayFeed):
         """
         super().__init__(iter(()), title=title, filter_text=filter_text, sort=sort)
         self._source = source
-        self._ticks: WarmTicks = beside._ticks if beside is not None else WarmTicks(source)
+        self._ticks: WarmTicks = beside._ticks if beside is not None else ticks or WarmTicks(source)
         self._on_model: Callable[[], None] | None = None
         self._moving = threading.RLock()
         self._engine: Warm | None = None

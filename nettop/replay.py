@@ -98,15 +98,18 @@ class ReplayFeed(EngineFeed):
         title: str | None = None,
         filter_text: str | None = None,
         sort: Sort | None = None,
+        called: str | None = None,
     ) -> None:
         """
         Args:
             filter_text: a filter, whose names are those of the recording.
+            called: the host by filters; None: as it calls itself.
 
         Raises:
             FilterError: filter_text is wrong.
         """
         self.names = RecordedNames()
+        self.names.called = called
         super().__init__(self._new_deriver())
         self._seq: int | None = None
         self.title, self.filter_text = title, filter_text

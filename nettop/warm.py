@@ -11,7 +11,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from nettop.errors import NettopError
 from nettop.replay import ReplayFeed
@@ -65,10 +65,11 @@ class Warm(ReplayFeed):
     """One engine at a tick."""
 
     def __init__(
-        self, start_ns: int, filter_text: str | None, focus: Cookies, *, details: bool
-    ) -> None:
+        self, start_ns: int, filter_text: str | None, focus: Cookies, *, details: bool,
+        called: str | None = None,
+    ) -> None:  # fmt: skip
         """focus: sockets whose histories are kept."""
-        super().__init__(iter(()), filter_text=filter_text)
+        super().__init__(iter(()), filter_text=filter_text, called=called)
         self.start_ns, self.focus = start_ns, focus
         self._focus = tuple(focus)
         self._details = details
@@ -81,7 +82,7 @@ class Warm(ReplayFeed):
 
     def twin(self) -> Warm:
         """Another one at the same tick."""
-        made = Warm.__new__(Warm)
+        made = type(self).__new__(type(self))
         made.__dict__.update(self.__dict__)
         made.names = names = self.names.twin()
         engine = self._deriver.engine.twin(lambda: names.facts.tcp_info_tail)
@@ -90,11 +91,19 @@ class Warm(ReplayFeed):
         return made
 
 
+class MakesWarm(Protocol):
+    """Warm, or what stands for it."""
+
+    def __call__(
+        self, start_ns: int, filter_text: str | None, focus: Cookies, *, details: bool
+    ) -> Warm: ...
+
+
 class _Reader:
     """Reads onward through the ticks."""
 
     def __init__(
-        self, source: FrameSource, frames: Sequence[FrameInfo], first: int,
+        self, source: FrameSource, make: MakesWarm, frames: Sequence[FrameInfo], first: int,
         filter_text: str | None, focus: Cookies, gives_way: threading.Event | None,
     ) -> None:  # fmt: skip
         """
@@ -105,6 +114,7 @@ class _Reader:
         """
         self._gives_way = gives_way
         self._source, self._filter_text, self._focus = source, filter_text, focus
+        self._make = make
         self._start = start_of(frames, frames[first]).seq
         self._first = frames[first].seq
         self._details = bool(filter_text or focus)
@@ -137,7 +147,7 @@ class _Reader:
                 engine.keep_details()
         if sample.whole and len(self._engines) < _STARTS_MOST:
             self._engines.append(
-                Warm(sample.mono_ns, self._filter_text, self._focus, details=self._details)
+                self._make(sample.mono_ns, self._filter_text, self._focus, details=self._details)
             )
         for engine in self._engines:
             engine.take(sample)
@@ -172,8 +182,11 @@ class Wish(NamedTuple):
 class WarmTicks:
     """Engines at the ticks around those that are shown; any thread may ask."""
 
-    def __init__(self, source: FrameSource) -> None:
-        self._source = source
+    def __init__(
+        self, source: FrameSource, make: MakesWarm = Warm, most_sockets: int = _KEPT_SOCKETS
+    ) -> None:
+        """most_sockets: of all engines that are kept, unless four have more."""
+        self._source, self._make, self._most_sockets = source, make, most_sockets
         self._lock = threading.RLock()
         self._filled = threading.Condition(self._lock)
         self._filter_text: str | None = None  # under which all of them took their ticks
@@ -214,7 +227,7 @@ class WarmTicks:
             self._around = seq
             totals = engine._deriver.engine.totals()
             sockets = totals.tcp + totals.udp + totals.mptcp
-            self._most = max(4, min(_KEPT_MOST, _KEPT_SOCKETS // (sockets + 1)))
+            self._most = max(4, min(_KEPT_MOST, self._most_sockets // (sockets + 1)))
             for far in sorted(self._kept, key=lambda s: abs(s - seq))[self._most :]:
                 del self._kept[far]
         self._go_on()
@@ -253,7 +266,7 @@ class WarmTicks:
         """A reader at a tick; with engines of this one and of so many before it."""
         first = max(0, place - before)
         gives_way = self._hurry if can_wait else None
-        reader = _Reader(self._source, frames, first, filter_text, focus, gives_way)
+        reader = _Reader(self._source, self._make, frames, first, filter_text, focus, gives_way)
         return reader, {frames[i].seq: reader.to(frames, i) for i in range(first, place + 1)}
 
     # --- beside ---
@@ -270,8 +283,13 @@ class WarmTicks:
             while self._worker is not None:
                 self._queue.wait()
 
-    def stop(self) -> None:
+    def end(self) -> None:
+        """What is done beside is not wanted any more; stop() waits for that."""
         self._ended = True
+        self._hurry.set()
+
+    def stop(self) -> None:
+        self.end()
         worker = self._worker
         if worker is not None and worker is not threading.current_thread():
             worker.join(timeout=STOP_S)
