@@ -31,7 +31,8 @@ Rooms
     model/         pure values: rows, records, histograms, tcp_info; no words
     text/          every word of output: fields, verdicts, units, cells, tables, keys, usage,
                    explanations, cleaning of foreign text
-    hosts/         other hosts: streams of their frames, one feed of them all, and each one's ticks
+    hosts/         other hosts: streams of their frames, one feed of them all, each one's ticks, and
+                   looking back on them together
     compare/       nettop diff: what both sides counted, its error, and what is said of it
     metrics/       what nettop serve counts of groups of sockets, and how it is written
     serve/         nettop serve: the server that Prometheus reads

@@ -40,13 +40,23 @@ class Sort:
     field: Field | None = None
     descending: bool = True
 
+    @property
+    def key(self) -> str | None:
+        """As the command line has it: srtt:desc; None: `unwell`."""
+        if self.field is None:
+            return None
+        return f"{self.field.id}:{'desc' if self.descending else 'asc'}"
+
 
 class Feed(Protocol):
     """Source of models and rows; the UI thread may call all but start and stop at any time."""
 
     live: bool
     title: str | None  # file name of an opened snapshot
-    file_filter: str | None  # what its sockets passed when it was written
+
+    @property
+    def file_filter(self) -> str | None:
+        """What its sockets passed when it was written or sent; None: no more than the filter."""
 
     @property
     def names(self) -> NameSets | None:

@@ -10,8 +10,9 @@ from nettop.ending import ending
 from nettop.errors import UsageError, unanswered
 from nettop.headless import say
 from nettop.hosts.commandline import HostOptions
-from nettop.hosts.feed import HostsFeed, NoNames
+from nettop.hosts.feed import HostsFeed
 from nettop.hosts.opening import check, open_hosts
+from nettop.hosts.rows import NoNames
 from nettop.options import Options
 
 Environ = Mapping[str, str]

@@ -183,16 +183,22 @@ class WarmTicks:
     """Engines at the ticks around those that are shown; any thread may ask."""
 
     def __init__(
-        self, source: FrameSource, make: MakesWarm = Warm, most_sockets: int = _KEPT_SOCKETS
-    ) -> None:
-        """most_sockets: of all engines that are kept, unless four have more."""
+        self, source: FrameSource, make: MakesWarm = Warm, most_sockets: int = _KEPT_SOCKETS,
+        most_ticks: int = 1 << 30,
+    ) -> None:  # fmt: skip
+        """
+        Args:
+            most_sockets: of all engines that are kept, unless four have more.
+            most_ticks: whose engines are kept at most; two or more.
+        """
         self._source, self._make, self._most_sockets = source, make, most_sockets
+        self._most_ticks = most_ticks
         self._lock = threading.RLock()
         self._filled = threading.Condition(self._lock)
         self._filter_text: str | None = None  # under which all of them took their ticks
         self._reader: _Reader | None = None
         self._kept: dict[int, Warm] = {}  # by seq
-        self._most = 4
+        self._most = min(4, most_ticks)
         self._around: int | None = None
         # The thread beside, and what it has to do.
         self._queue = threading.Condition()
@@ -227,7 +233,8 @@ class WarmTicks:
             self._around = seq
             totals = engine._deriver.engine.totals()
             sockets = totals.tcp + totals.udp + totals.mptcp
-            self._most = max(4, min(_KEPT_MOST, self._most_sockets // (sockets + 1)))
+            fit = max(4, min(_KEPT_MOST, self._most_sockets // (sockets + 1)))
+            self._most = min(self._most_ticks, fit)
             for far in sorted(self._kept, key=lambda s: abs(s - seq))[self._most :]:
                 del self._kept[far]
         self._go_on()

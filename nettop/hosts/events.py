@@ -20,13 +20,19 @@ class EventsOfAll(Parts):
         return self._newest([self._here(i, event) for i, some in parts for event in some])[:most]
 
     def _here(self, place: int, event: Event) -> Event:
-        """Its age against this host's clock: so long before the tick here as it was there."""
-        model, merged_model = self._feeds[place].latest(), self.latest()
-        assert model is not None
-        assert merged_model is not None
-        shift = merged_model.mono_ns - model.mono_ns
+        """By this host's clock."""
+        shift = self._shift_ns(place)
         cookie = event.cookie + merge.above(place) if event.cookie else 0
         return event._replace(at_ns=event.at_ns + shift, cookie=cookie)
+
+    def _shift_ns(self, place: int) -> int:
+        """What its CLOCK_MONOTONIC becomes one of here by: what was so long before the tick there
+        was as long before the tick of them all."""
+        feed, here = self._at(place), self.latest()
+        model = feed.latest() if feed is not None else None
+        assert model is not None
+        assert here is not None
+        return here.mono_ns - model.mono_ns
 
     @staticmethod
     def _newest(events: list[Event]) -> list[Event]:
@@ -48,19 +54,18 @@ class EventsOfAll(Parts):
         self, name: str, most: int, *, everything: bool = False
     ) -> tuple[Sequence[Event], Mapping[EventType, int]]:
         """As tick_events, of one host and by its own clock."""
-        place = next(i for i, link in enumerate(self._links) if link.name == name)
-        return self._feeds[place].tick_events(most, everything=everything)
+        feed = self._at(self._names.index(name))
+        return feed.tick_events(most, everything=everything) if feed is not None else ((), {})
 
     def events_memory(self, cookies: Sequence[int]) -> EventMemory | None:
         parts = self._split(cookies)
         if len(parts) != 1:
             return None
-        _, feed, own = parts[0]
+        place, feed, own = parts[0]
         memory = feed.events_memory(own)
-        model, here = feed.latest(), self.latest()
-        if memory is None or model is None or here is None:
+        if memory is None:
             return None
-        shift = here.mono_ns - model.mono_ns
+        shift = self._shift_ns(place)
         gap_ns = memory.gap_ns
         return memory._replace(
             since_ns=memory.since_ns + shift, gap_ns=None if gap_ns is None else gap_ns + shift

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nettop.errors import NettopError
-from nettop.feed import BETWEEN_S, Grouping, Sort
+from nettop.feed import BETWEEN_S, Sort
 from nettop.hosts import merge
-from nettop.hosts.events import EventsOfAll
 from nettop.hosts.link import Link
-from nettop.hosts.order import merged
+from nettop.hosts.lookback import HostsLookBack
 from nettop.hosts.remote import RemoteFeed
+from nettop.hosts.rows import RowsOfAll
 from nettop.model.cost import Cost
 from nettop.model.hosts import ASKED, LOST, SILENT, HostState
-from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row
+from nettop.model.types import Model
 from nettop.sample import Sample
 
 if TYPE_CHECKING:
@@ -28,26 +27,6 @@ FIRST_S = 20.0  # so long headless output waits for the first tick of a host
 LATE_S = 3.0  # or, where more ticks follow, from the first one of all on
 STOP_S = 1.5
 _SHARE = 0.5  # of the interval, that the tick of a host may come later than the others'
-_WINDOW = 256
-_Pair = tuple[Row, Detail | None]
-
-
-class NoNames:
-    """Filters are compiled for each host by its own names; this is for what they need beside."""
-
-    def cgroup_ids(self, pattern: str) -> list[int]:
-        return []
-
-    container_ids = netns_ids = cgroup_ids
-
-    def devices(self, name: str) -> list[tuple[int, int]]:
-        return []
-
-    def uid(self, name: str) -> int | None:
-        return 0
-
-    def is_host(self, pattern: str) -> bool:
-        return False
 
 
 class HostTick(NamedTuple):
@@ -60,33 +39,12 @@ class HostTick(NamedTuple):
     sample: Sample  # valid until on_tick has returned
 
 
-class _MadeOf(NamedTuple):
-    """What rows were merged of."""
-
-    rows: int
-    details: bool
-    sort: Sort
-    ticks: list[tuple[int, Model | None, int]]  # which host, its tick, how many sockets
-
-    def same(self, other: _MadeOf) -> bool:
-        """Of the same ticks: models are compared as the objects that they are."""
-        if self[:3] != other[:3] or len(self.ticks) != len(other.ticks):
-            return False
-        return all(
-            host == host2 and model is model2 and count == count2
-            for (host, model, count), (host2, model2, count2) in zip(
-                self.ticks, other.ticks, strict=True
-            )
-        )
-
-
-class HostsFeed(EventsOfAll):
+class HostsFeed(RowsOfAll):
     """Rows, groups and distributions of the last ticks of all hosts that are live."""
 
     live = True
     title: str | None = None
     file_filter: str | None = None
-    past = None
 
     def __init__(
         self,
@@ -95,41 +53,44 @@ class HostsFeed(EventsOfAll):
         delay_s: float,
         filter_text: str | None = None,
         sort: Sort | None = None,
-        sort_text: str | None = None,
         top: int | None = None,
         level_now: bool = False,
         retries: bool = True,
+        lookback_s: float = 0.0,
         say: Callable[[str], None] | None = None,
     ) -> None:
         """
         Args:
             argv_of: what starts the stream of each host, by its name.
-            sort_text: sort, as the command line has it.
             top: rows of each host that are sent.
             level_now: `level` in filters is that of the tick itself.
             retries: lost hosts are waited for.
+            lookback_s: so long ticks are kept to look back on; 0: none is.
             say: is called with a line where the state of a host has changed, by tick().
         """
-        self.names = NoNames()
+        super().__init__([*argv_of], sort)
+        # What is kept to look back on.
+        self.past: HostsLookBack | None = None
+        if lookback_s > 0:
+            self.past = HostsLookBack([*argv_of], lookback_s, lambda: self._delay_s)
         # Is called with each tick of each host, from several threads.
         self.on_tick: Callable[[HostTick], None] | None = None
         self._delay_s, self._retries, self._say = delay_s, retries, say
         self._said: dict[str, str] = {}  # of a host, what was said last
-        self._sort = sort or Sort()
         self._changed = threading.Condition()
-        super().__init__()
+        self._feeds: list[RemoteFeed] = []
+        self._links: list[Link] = []
         self._ticks = [0] * len(argv_of)  # that came of each
         self._used = [0] * len(argv_of)  # of these, by the last tick of all
         self._version = 0  # of all that a picture is made of
         self._model: tuple[int, Model] | None = None
-        self._rows: tuple[_MadeOf, list[_Pair]] | None = None
         self._seq = 0
         self._on_model: Callable[[], None] | None = None
         self._announced = False
         self._began = time.monotonic()
         self._first_at: float | None = None  # that a tick came
         self._cpu: tuple[float, float] | None = None
-        settings: dict[str, Any] = {"filter": filter_text, "sort": sort_text, "top": top}
+        settings: dict[str, Any] = {"filter": filter_text, "sort": self._sort.key, "top": top}
         if level_now:
             settings["level_now"] = True
         for place, (name, argv) in enumerate(argv_of.items()):
@@ -138,19 +99,32 @@ class HostsFeed(EventsOfAll):
             self._links.append(
                 Link(
                     name, argv, {**settings, "called": name}, delay_s,
-                    self._taker(place, name, feed), self._change,
+                    self._taker(place, name, feed), self._stater(place),
                 )
             )  # fmt: skip
 
-    def _taker(self, place: int, name: str, feed: RemoteFeed) -> Callable[[Sample], None]:
-        def take(sample: Sample) -> None:
+    def _taker(self, place: int, name: str, feed: RemoteFeed) -> Callable[[Sample, bytes], None]:
+        def take(sample: Sample, frame: bytes) -> None:
             model = feed.take(sample)
             self._ticks[place] += 1
+            if self.past is not None:
+                link = self._links[place]
+                order = link.settings.get("sort")
+                if self.past.take(place, sample, frame, model, feed, link.state, order):
+                    link.ask_whole()
             if self.on_tick is not None:
                 self.on_tick(HostTick(place, name, feed, model, sample))
             self._change()
 
         return take
+
+    def _stater(self, place: int) -> Callable[[], None]:
+        def stated() -> None:
+            if self.past is not None and place < len(self._links):
+                self.past.stated(place, self._links[place].state)
+            self._change()
+
+        return stated
 
     def _change(self) -> None:
         """From any thread: something is new."""
@@ -208,6 +182,10 @@ class HostsFeed(EventsOfAll):
         pct = 100.0 * (cpu - before[1]) / wall_s if before is not None and wall_s > 0.05 else None
         return Cost(cpu_pct=pct, interval_s=self._delay_s)
 
+    def _at(self, place: int) -> RemoteFeed | None:
+        feed = self._feeds[place]
+        return feed if self._links[place].live and feed.latest() is not None else None
+
     def hosts(self) -> list[HostState]:
         """Their states now, with the ticks of those that are live."""
         out = []
@@ -215,123 +193,6 @@ class HostsFeed(EventsOfAll):
             state = link.state
             out.append(replace(state, model=feed.latest()) if state.live else state)
         return out
-
-    @contextmanager
-    def one_tick(self) -> Iterator[Model | None]:
-        with ExitStack() as stack:
-            parts = [stack.enter_context(feed.one_tick()) for _, feed in self._live()]
-            torn = any(part is None for part in parts)
-            yield None if torn else self.latest()
-
-    # --- rows ---
-
-    def count(self) -> int:
-        return sum(feed.count() for _, feed in self._live())
-
-    def window(self, offset: int, rows: int) -> list[Row]:
-        if rows <= 0 or offset < 0:
-            return []
-        return [row for row, _ in self._first(offset + rows)[offset : offset + rows]]
-
-    def _first(self, count: int, *, details: bool = False) -> list[_Pair]:
-        """So many rows of all hosts in order, or a few more."""
-        field = self._sort.field
-        details = details or (field is not None and field.reads("info"))
-        count = -(-count // _WINDOW) * _WINDOW
-        live = self._live()
-        ticks = [(i, f.latest(), f.count()) for i, f in live]
-        made_of = _MadeOf(count, details, self._sort, ticks)
-        known = self._rows
-        if known is not None and known[0].same(made_of):
-            return known[1]
-        pairs: list[_Pair] = []
-        for place, feed in live:
-            for row in feed.window(0, count):
-                detail = feed.detail(row.cookie) if details else None
-                pairs.append((self._placed(place, row), detail))
-        found = merged(pairs, self._sort)
-        if field is None or field.id != "host":
-            found = found[:count]
-        self._rows = made_of, found
-        return found
-
-    def rows_all(
-        self, *, with_detail: bool = True, everything: bool = False
-    ) -> Iterator[tuple[Row, Detail | None]]:
-        """Every matched socket in order; everything: what the hosts send whatever the filter."""
-        if not everything:
-            yield from self._first(max(1, self.count()), details=with_detail)
-            return
-        for place, feed in self._live():
-            for row, detail in feed.rows_all(with_detail=with_detail, everything=True):
-                yield self._placed(place, row), detail
-
-    def packed_all(self, *, everything: bool = False) -> None:
-        """Each row has a host, which the helper writes none of."""
-        return None
-
-    def position(self, cookie: int) -> int | None:
-        found = self._of(cookie)
-        own = found[1].position(found[2]) if found is not None else None
-        if own is None:
-            return None
-        count, most = own + 1, self.count()
-        while True:
-            for place, (row, _) in enumerate(self._first(count)):
-                if row.cookie == cookie:
-                    return place
-            if count >= most:
-                return None
-            count = min(most, count * 4)
-
-    def find(self, cookie: int) -> Row | None:
-        found = self._of(cookie)
-        row = found[1].find(found[2]) if found is not None else None
-        return self._placed(found[0], row) if found is not None and row is not None else None
-
-    def detail(self, cookie: int) -> Detail | None:
-        found = self._of(cookie)
-        return found[1].detail(found[2]) if found is not None else None
-
-    def owners(self, row: Row) -> list[Proc]:
-        found = self._of(row.cookie)
-        return found[1].owners(row) if found is not None else []
-
-    def matching(self, compiled: Filter | None = None) -> list[int]:
-        return [
-            cookie + merge.above(place)
-            for place, feed in self._live()
-            for cookie in feed.matching(compiled)
-        ]
-
-    def seconds_since(self, engine_s: int) -> float | None:
-        """The hosts' engines began at different times."""
-        return None
-
-    def groups(self, grouping: Grouping) -> list[Group]:
-        make = merge.whole_host if grouping is Grouping.HOST else merge.host_group
-        return merge.worst_first(
-            make(self._links[place].name, place, group)
-            for place, feed in self._live()
-            for group in feed.groups(grouping)
-        )
-
-    def members(self, grouping: Grouping, cookie: int, *, most: int) -> list[int]:
-        found = self._of(cookie)
-        if found is None:
-            return []
-        place, feed, own = found
-        return [c + merge.above(place) for c in feed.members(grouping, own, most=most)]
-
-    def sum(self, cookies: Sequence[int]) -> Group | None:
-        parts = [
-            merge.host_group(self._links[place].name, place, group)
-            for place, feed, own in self._split(cookies)
-            if (group := feed.sum(own)) is not None
-        ]
-        if not parts:
-            return None
-        return merge.group_of(f"{sum(p.sockets for p in parts)} sockets", parts)
 
     # --- distributions, and what single hosts are asked for ---
 
@@ -353,29 +214,6 @@ class HostsFeed(EventsOfAll):
             own = by_place.get(place, [])
             if link.settings.get(name, []) != own:
                 link.set(**{name: own})
-
-    def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
-        if cookies is None:
-            found = [f.tx(None, run=run) for _, f in self._live()]
-        else:
-            found = [f.tx(own, run=run) for _, f, own in self._split(cookies)]
-        known = [stages for stages in found if stages is not None]
-        if not known:
-            return None
-        together = (merge.histogram_of(of_stage) for of_stage in zip(*known, strict=True))
-        return tuple(h for h in together if h is not None)
-
-    def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
-        if cookies is None:
-            return merge.histogram_of(f.rx_wait(None, run=run) for _, f in self._live())
-        return merge.histogram_of(f.rx_wait(own, run=run) for _, f, own in self._split(cookies))
-
-    def history(self, cookie: int | None) -> list[Point]:
-        """Of one socket, by its host's clock; None: of the one host there is."""
-        if cookie is not None:
-            found = self._of(cookie)
-            return found[1].history(found[2]) if found is not None else []
-        return self._feeds[0].history(None) if len(self._feeds) == 1 else []
 
     def set_focus(self, cookies: Sequence[int]) -> None:
         focus = {place: own for place, _, own in self._split(cookies)}
@@ -402,11 +240,8 @@ class HostsFeed(EventsOfAll):
 
     def set_sort(self, sort: Sort) -> None:
         self._sort = sort
-        key = None
-        if sort.field is not None:
-            key = f"{sort.field.id}:{'desc' if sort.descending else 'asc'}"
         for link, feed in zip(self._links, self._feeds, strict=True):
-            link.set(sort=key)
+            link.set(sort=sort.key)
             feed.set_sort(sort)
         self._change()
 

@@ -48,7 +48,7 @@ class Link:
         argv: Sequence[str],
         settings: dict[str, Any],
         delay_s: float,
-        on_sample: Callable[[Sample], None],
+        on_sample: Callable[[Sample, bytes], None],
         on_change: Callable[[], None],
     ) -> None:
         """
@@ -57,8 +57,8 @@ class Link:
             argv: starts the stream there.
             settings: what is set there first.
             delay_s: its interval.
-            on_sample: called with each, which is valid until it returns; NettopError: the stream is
-                damaged.
+            on_sample: called with each, which is valid until it returns, and with its frame;
+                NettopError: the stream is damaged.
             on_change: called when its state changed.
         """
         self.name, self._argv = name, argv
@@ -295,7 +295,7 @@ class Link:
             sample = frames.sample(message)
             checked_clock(sample.wall_ns)
             checked_clock(sample.mono_ns)
-            self._on_sample(sample)
+            self._on_sample(sample, message)
             self._heard = self._ticked = time.monotonic()
             self._newest_ns = sample.wall_ns
             self._skipped = sample.facts.skipped_ticks

@@ -8,7 +8,8 @@ from dataclasses import replace
 from nettop.errors import UsageError
 from nettop.feed import Sort
 from nettop.hosts.commandline import HostOptions, stream_words
-from nettop.hosts.feed import HostsFeed, NoNames
+from nettop.hosts.feed import HostsFeed
+from nettop.hosts.rows import NoNames
 from nettop.options import Options
 from nettop.query import FilterError, compile_filter
 
@@ -46,17 +47,14 @@ def open_hosts(
     """
     words = stream_words(replace(options, delay_s=delay_s))
     top = hosts.top if hosts.top is not None or not screen else SCREEN_TOP
-    field, sort_text = options.sort.field, None
-    if field is not None:
-        sort_text = f"{field.id}:{'desc' if options.sort.descending else 'asc'}"
     return HostsFeed(
         {name: hosts.argv(name, words) for name in hosts.names},
         delay_s=delay_s,
         filter_text=options.whole_filter,
-        sort=Sort(field, options.sort.descending),
-        sort_text=sort_text,
+        sort=Sort(options.sort.field, options.sort.descending),
         top=top,
         level_now=options.command == "watch",
         retries=screen or not options.once,
+        lookback_s=options.lookback_s if screen else 0.0,
         say=say,
     )

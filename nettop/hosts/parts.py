@@ -1,46 +1,46 @@
-"""The hosts of one feed: which are live, and whose a socket is."""
+"""The hosts of one feed: which are there, and whose a socket is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from nettop.hosts import merge
-from nettop.hosts.link import Link
-from nettop.hosts.remote import RemoteFeed
 from nettop.model.types import HOST_COOKIES, Model, Row
+from nettop.replay import ReplayFeed
 
 
 class Parts:
-    """A link and a feed of each, in the order of -H."""
+    """A feed of each, in the order of -H."""
 
-    def __init__(self) -> None:
-        self._feeds: list[RemoteFeed] = []
-        self._links: list[Link] = []
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = list(names)
 
     def latest(self) -> Model | None:
         """The tick of them all."""
         raise NotImplementedError
 
-    def _live(self) -> list[tuple[int, RemoteFeed]]:
-        return [
-            (i, self._feeds[i])
-            for i, link in enumerate(self._links)
-            if link.live and self._feeds[i].latest() is not None
-        ]
+    def _at(self, place: int) -> ReplayFeed | None:
+        """Of a host that is there and has a tick."""
+        raise NotImplementedError
+
+    def _live(self) -> list[tuple[int, ReplayFeed]]:
+        found = ((i, self._at(i)) for i in range(len(self._names)))
+        return [(i, feed) for i, feed in found if feed is not None]
 
     def _placed(self, place: int, row: Row) -> Row:
         row.above = merge.above(place)
-        row.host = self._links[place].name
+        row.host = self._names[place]
         return row
 
-    def _of(self, cookie: int) -> tuple[int, RemoteFeed, int] | None:
+    def _of(self, cookie: int) -> tuple[int, ReplayFeed, int] | None:
         """The place of a host, its feed, and the cookie there."""
         number, own = divmod(cookie, HOST_COOKIES)
-        if not 0 < number <= len(self._feeds) or not self._links[number - 1].live:
+        if not 0 < number <= len(self._names):
             return None
-        return number - 1, self._feeds[number - 1], own
+        feed = self._at(number - 1)
+        return (number - 1, feed, own) if feed is not None else None
 
-    def _split(self, cookies: Sequence[int]) -> list[tuple[int, RemoteFeed, list[int]]]:
+    def _split(self, cookies: Sequence[int]) -> list[tuple[int, ReplayFeed, list[int]]]:
         by_place: dict[int, list[int]] = {}
         for cookie in cookies:
             number, own = divmod(cookie, HOST_COOKIES)

@@ -6,13 +6,50 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from nettop.derive import Deriver
 from nettop.model.types import Model
-from nettop.replay import ReplayFeed
+from nettop.replay import RecordedNames, ReplayFeed
 from nettop.sample import Sample
 
 if TYPE_CHECKING:
     from nettop.feed import Sort
     from nettop.query.compile import Filter
+
+
+def with_host_totals(model: Model, deriver: Deriver, filter_text: str | None, count: int) -> Model:
+    """A tick with what its host counted over all of its sockets, also those that it did not send.
+
+    Under another filter than was in force there, what matches is counted among the rows that were
+    sent.
+
+    Args:
+        deriver: at that tick.
+        filter_text: what is in force.
+        count: rows that it lets through.
+    """
+    chosen = deriver.facts.chosen
+    if chosen is None:
+        return model
+    model = replace(model, totals=chosen.totals)
+    same = chosen.filter_text == filter_text
+    if not same:
+        model = deriver.with_totals(model)
+    cut = chosen.top is not None and chosen.totals.matched > (count if same else chosen.top)
+    if filter_text and (cut or (not same and chosen.filter_text)):
+        # Waits of the rows that were sent are not those of all that match.
+        model = replace(model, rx_wait=None)
+    return model
+
+
+def by_names(
+    compiled: Filter | None, names: RecordedNames, *, level_now: bool = False
+) -> Filter | None:
+    """The same filter with the names of a host."""
+    from nettop.query.compile import compile_filter
+
+    if compiled is None:
+        return None
+    return compile_filter(compiled.text, names, level_now=compiled.level_now or level_now)
 
 
 class RemoteFeed(ReplayFeed):
@@ -36,18 +73,11 @@ class RemoteFeed(ReplayFeed):
 
     def take(self, sample: Sample) -> Model:
         """This sample, the next one or the first of another start of the stream."""
-        chosen = sample.facts.chosen
-        if chosen is not None and chosen.filter_text != self.filter_text:
-            # The filter was changed meanwhile: what was counted there is of another one.
-            sample = replace(sample, facts=replace(sample.facts, chosen=None))
-            chosen = None
         with self._replacing():
-            model = super().take(sample)
-            if chosen is not None and chosen.top is not None and model.totals.matched > self._count:
-                # Waits of the rows that were sent are not those of all that match.
-                model = replace(model, rx_wait=None if self.filter_text else model.rx_wait)
-                self._model = model
-        return model
+            self._model = with_host_totals(
+                super().take(sample), self._deriver, self.filter_text, self._count
+            )
+        return self._model
 
     def set_filter(self, compiled: Filter | None) -> None:
         with self._changing:
@@ -59,13 +89,7 @@ class RemoteFeed(ReplayFeed):
 
     def matching(self, compiled: Filter | None = None) -> list[int]:
         """With the names of the host, whatever the filter was compiled with."""
-        if compiled is not None:
-            from nettop.query.compile import compile_filter
-
-            compiled = compile_filter(
-                compiled.text, self.names, level_now=compiled.level_now or self.level_now
-            )
-        return super().matching(compiled)
+        return super().matching(by_names(compiled, self.names, level_now=self.level_now))
 
     def _sockets(self) -> int:
         return self._count

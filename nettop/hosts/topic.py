@@ -33,6 +33,13 @@ rows go, it is tried again after 1 s, 2 s, 4 s, at most 60 s, and the others go 
 the exit is 1 where none has ever answered. A host that this end is too slow for leaves out ticks,
 and says how many. A socket that comes among the rows that are sent has rates one tick later.
 
+The screen keeps what the hosts sent in the last 15 minutes (--lookback), at most 64 MB of all of
+them together; the oldest goes first. [ ] { } J and L go through times of this machine's clock: each
+host is at its last tick before, by the offset of its clock as it was measured then. One that was
+not there has no rows, and P says why. A tick has the rows that were sent: those that filter, sort
+key and --top of that time chose. Under another filter or order the line of the filter says of what
+they are; nothing else is kept of that tick but the totals of all sockets.
+
 record writes a file for each host, with its clocks and names, which replay, why and diff take like
 any other. A filter is applied there: its file has the sockets that match, and the totals of all.
 A host that is lost and comes back goes on in the same file, behind a gap. why and diff look at each

@@ -374,7 +374,7 @@ _OPTIONS: tuple[Option, ...] = (
     Option(_SCREEN, "    --readonly", "write no file", ("live", "open", "replay")),
     Option(
         _SCREEN, "    --lookback TIME", "keep the last ticks in memory, to look back on, at most "
-        "64 MB; default 15m; 0: none", ("live",),
+        "64 MB, of all hosts together; default 15m; 0: none", ("live",),
     ),
     Option(
         _DEBUGGING, "    --debug FILE", "append what each source did and how long it took",

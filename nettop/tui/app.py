@@ -14,6 +14,7 @@ from textual.message import Message
 
 from nettop.errors import NettopError
 from nettop.feed import Feed, Grouping, Sort
+from nettop.text.clean import clean
 from nettop.text.fields import Field
 from nettop.text.keys import Keymap
 from nettop.tui import NO_COLOR
@@ -180,9 +181,12 @@ class NettopApp(ScreenApp):
         """What an empty table says."""
         hosts = self.main.model.hosts if self.main.model is not None else ()
         if hosts and not any(host.live for host in hosts):
-            return "no host answers: P says why"
+            no = "no host answers" if self.feed.live else "no host had a tick then"
+            return f"{no}: P says why"
         if self.main.filter_text or self.main.trying:
             return "no socket passes the filter: Esc clears it"
+        if among := self.feed.file_filter:
+            return f"no socket here: what is kept of this tick is of {clean(among)}"
         return self.main.rows.none
 
     def set_columns(self, chosen: tuple[Field, ...] | None) -> None:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from nettop.errors import NettopError
 from nettop.feed import Feed, OfHosts, Sort
@@ -24,13 +24,18 @@ from nettop.times import local_text
 
 if TYPE_CHECKING:
     from nettop.changes import Changed
-    from nettop.lookback import LookBack
+    from nettop.hosts.lookback import HostsLookBack
+    from nettop.hosts.past import HostsFrames, HostsPast
     from nettop.past import PastFeed
     from nettop.tui.widgets.strip import Spot
+
+    Frames = ReadableFrames | HostsFrames
+    Past = PastFeed | HostsPast  # a feed that goes to any of their ticks
 
 SEARCH_S = 5.0
 NEWEST = 2**62  # a seq: of the last tick
 _CHANGES = 16  # that may be asked for while one is looked for
+StandsT = TypeVar("StandsT")
 _TRIES = 16  # ticks that cannot be read, one after the other
 
 
@@ -63,11 +68,12 @@ class Said(Protocol):
 class Kept:
     """The ticks that the screen can go to."""
 
-    source: ReadableFrames
+    source: Frames
     said: Said | None = None
     within: tuple[int, int] = (0, NEWEST)  # first and last seq
     plays: bool = False  # from the start
     message: str = ""  # what the user must know of where it begins
+    newest: bool = True  # the last of them is what a live feed shows; else that is newer
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ class Arrival:
     """What a move came to: a feed that stands at the tick, or (None) why there is none."""
 
     run: int
-    feed: PastFeed | None
+    feed: Past | None
     chosen: Chosen
     message: str = ""
     error: Exception | None = None  # that nothing foresaw: the screen ends with it
@@ -118,14 +124,14 @@ class Timeline:
         self._focus: tuple[int, ...] = ()
         self._spots: Sequence[Spot] | None = None
         self._arrived, self._filled = arrived, filled
-        self._spare: PastFeed | None = None
+        self._spare: Past | None = None
         # What is in force in each of them.
         self._base_chosen = self._feed_chosen = self._spare_chosen = chosen
         self._asked: deque[Move] = deque()
         self._moving: Move | None = None
         self._run = 0  # moves that were asked for before `live` came are of an earlier one
         self._wake = threading.Condition()
-        self._given: tuple[int, Move, PastFeed | None, Chosen, Chosen] | None = None
+        self._given: tuple[int, Move, Past | None, Chosen, Chosen] | None = None
         self._thread: threading.Thread | None = None
 
     # --- where it stands ---
@@ -143,13 +149,17 @@ class Timeline:
     def kept(self) -> Kept | None:
         """The ticks that can be shown; None: there are none, or not yet."""
         if self._kept is None:
-            past: LookBack | None = getattr(self.base, "past", None)
+            past: Any = getattr(self.base, "past", None)
             if past is not None:
-                self._kept = Kept(ReadableFrames(past), past)
+                self._kept = (
+                    _kept_of_hosts(past)
+                    if isinstance(self.base, OfHosts)
+                    else Kept(ReadableFrames(past), past)
+                )
         return self._kept
 
     @property
-    def source(self) -> ReadableFrames | None:
+    def source(self) -> Frames | None:
         """Their frames."""
         kept = self.kept
         return kept.source if kept is not None else None
@@ -190,7 +200,7 @@ class Timeline:
         if not frames:
             return self.nothing()
         at = self._from()
-        place = len(frames) - 1
+        place = len(frames) - (1 if self.kept is not None and self.kept.newest else 0)
         if at is not None:
             place = bisect_right(frames, at, key=lambda f: f.seq) - 1
         wanted = place + n
@@ -251,8 +261,6 @@ class Timeline:
     def nothing(self) -> str:
         if not self.base.live:
             return "a snapshot is one tick: nothing comes before or after it"
-        if isinstance(self.base, OfHosts):
-            return "of several hosts no tick is kept: nettop record -H records each of them"
         return "no tick is kept to look back on"
 
     def change(self, *, back: bool) -> str:
@@ -322,10 +330,8 @@ class Timeline:
         if current is None or self.source is None:
             yield self.feed
             return
-        from nettop.past import PastFeed
-
         # Not beside the one that is shown: it puts another filter in force while it writes.
-        feed = PastFeed(
+        feed = _opened(
             self.source, seq=current.seq, title=self.base.title,
             filter_text=chosen.filter_text, sort=chosen.sort,
         )  # fmt: skip
@@ -334,11 +340,9 @@ class Timeline:
                 raise NettopError(f"the tick of {self._text(current)} is kept no more")
             yield feed
 
-    def _past_feed(self) -> PastFeed | None:
+    def _past_feed(self) -> Past | None:
         """One that is open, so that another need not read what it has read."""
-        from nettop.past import PastFeed
-
-        return next((f for f in (self.feed, self.base) if isinstance(f, PastFeed)), None)
+        return self.feed if self.away else None  # type: ignore[return-value]
 
     # --- the thread ---
 
@@ -410,11 +414,9 @@ class Timeline:
                 self._arrived(Arrival(run, None, chosen, error=error))
 
     def _moved(
-        self, move: Move, spare: PastFeed | None, has: Chosen, chosen: Chosen
-    ) -> tuple[PastFeed, str]:
+        self, move: Move, spare: Past | None, has: Chosen, chosen: Chosen
+    ) -> tuple[Past, str]:
         """A feed that stands there, or at the nearest tick that can be read, and what to say."""
-        from nettop.past import PastFeed
-
         source = self.source
         assert source is not None
         if move.seq == NEWEST:
@@ -428,11 +430,11 @@ class Timeline:
             if has.sort != chosen.sort:
                 spare.set_sort(chosen.sort)
 
-        def there(seq: int) -> PastFeed:
+        def there(seq: int) -> Past:
             if spare is not None:
                 spare.seek(seq)
                 return spare
-            feed = PastFeed(
+            feed = _opened(
                 source, seq=seq, title=self.base.title, filter_text=chosen.filter_text,
                 sort=chosen.sort, focus=self._focus, beside=self._past_feed(),
             )  # fmt: skip
@@ -445,8 +447,8 @@ class Timeline:
         return standing(source, move.seq, there, back=move.back)
 
     def _changed(
-        self, move: Move, chosen: Chosen, there: Callable[[int], PastFeed]
-    ) -> tuple[PastFeed, str]:
+        self, move: Move, chosen: Chosen, there: Callable[[int], Past]
+    ) -> tuple[Past, str]:
         """At the nearest tick in which a socket that passes the filter changed.
 
         Raises:
@@ -483,9 +485,26 @@ class Timeline:
         return next((self._text(f) for f in self.frames() if f.seq == seq), "there")
 
 
+def _kept_of_hosts(past: HostsLookBack) -> Kept:
+    from nettop.hosts.past import HostsFrames
+
+    return Kept(HostsFrames(past), past, newest=False)
+
+
+def _opened(source: Frames, **options: Any) -> Past:
+    """A feed that stands at one of its ticks; options are those of PastFeed."""
+    if isinstance(source, ReadableFrames):
+        from nettop.past import PastFeed
+
+        return PastFeed(source, **options)
+    from nettop.hosts.past import HostsPast
+
+    return HostsPast(source, **options)
+
+
 def standing(
-    source: ReadableFrames, seq: int, there: Callable[[int], PastFeed], *, back: bool
-) -> tuple[PastFeed, str]:
+    source: Frames, seq: int, there: Callable[[int], StandsT], *, back: bool
+) -> tuple[StandsT, str]:
     """A feed at a tick, or at the nearest one that can be read, and what to say of that.
 
     Args:
@@ -509,7 +528,7 @@ def standing(
     raise NettopError(message or "these ticks are kept no more")
 
 
-def _arrived_at(tick: Changed, feed: PastFeed, message: str) -> tuple[PastFeed, str]:
+def _arrived_at(tick: Changed, feed: Past, message: str) -> tuple[Past, str]:
     """With the loudest of the sockets that changed there; those that closed are not."""
     rows = [row for c in tick.cookies if feed.position(c) is not None and (row := feed.find(c))]
     if message or not rows:
@@ -520,7 +539,7 @@ def _arrived_at(tick: Changed, feed: PastFeed, message: str) -> tuple[PastFeed, 
     return feed, f"{owner_text(worst) or '–'} {endpoint(worst, local=True)}: {verdict}{more}"
 
 
-def _readable(source: ReadableFrames, seq: int, back: bool) -> int:
+def _readable(source: Frames, seq: int, back: bool) -> int:
     """The tick nearest to one that cannot be read, on the side that the move goes to."""
     frames = source.frames()
     at = bisect_left(frames, seq, key=lambda f: f.seq)

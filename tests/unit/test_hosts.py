@@ -12,8 +12,9 @@ from nettop.errors import UsageError
 from nettop.feed import Grouping, Sort
 from nettop.hosts.clock import HostClock, Offset
 from nettop.hosts.commandline import HostOptions, take_hosts
-from nettop.hosts.feed import HostsFeed, NoNames
+from nettop.hosts.feed import HostsFeed
 from nettop.hosts.merge import histogram_of
+from nettop.hosts.rows import NoNames
 from nettop.model.hosts import LIVE, LOST, HostState
 from nettop.model.types import Dist, Histogram
 from nettop.query import compile_filter

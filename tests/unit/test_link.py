@@ -26,7 +26,7 @@ def frame(wall_ns: int = NOW_NS, mono_ns: int = 5) -> bytes:
 
 
 def a_link(**settings: Any) -> Link:
-    return Link("a", ["/nonexistent"], settings, 1.0, lambda sample: None, lambda: None)
+    return Link("a", ["/nonexistent"], settings, 1.0, lambda sample, frame: None, lambda: None)
 
 
 def take(link: Link, *sent: bytes) -> None:

@@ -50,7 +50,7 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> Streams:
         def begin() -> None:
             for link, sent in zip(feed._links, of.values(), strict=True):
                 for sample in sent:
-                    link._on_sample(sample)
+                    link._on_sample(sample, b"")
                     link._state = LIVE
                 if len(sent) < 4:
                     link._change(LOST, "no route\x1b[2J")

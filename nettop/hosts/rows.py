@@ -1,0 +1,210 @@
+"""Rows, groups and distributions of many hosts, each of which has an engine of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from nettop.feed import Grouping, Sort
+from nettop.hosts import merge
+from nettop.hosts.events import EventsOfAll
+from nettop.hosts.order import merged
+from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row
+
+if TYPE_CHECKING:
+    from nettop.query.compile import Filter
+
+_WINDOW = 256
+_Pair = tuple[Row, Detail | None]
+
+
+class NoNames:
+    """Filters are compiled for each host by its own names; this is for what they need beside."""
+
+    def cgroup_ids(self, pattern: str) -> list[int]:
+        return []
+
+    container_ids = netns_ids = cgroup_ids
+
+    def devices(self, name: str) -> list[tuple[int, int]]:
+        return []
+
+    def uid(self, name: str) -> int | None:
+        return 0
+
+    def is_host(self, pattern: str) -> bool:
+        return False
+
+
+class _MadeOf(NamedTuple):
+    """What rows were merged of."""
+
+    rows: int
+    details: bool
+    sort: Sort
+    ticks: list[tuple[int, Model | None, int]]  # which host, its tick, how many sockets
+
+    def same(self, other: _MadeOf) -> bool:
+        """Of the same ticks: models are compared as the objects that they are."""
+        if self[:3] != other[:3] or len(self.ticks) != len(other.ticks):
+            return False
+        return all(
+            host == host2 and model is model2 and count == count2
+            for (host, model, count), (host2, model2, count2) in zip(
+                self.ticks, other.ticks, strict=True
+            )
+        )
+
+
+class RowsOfAll(EventsOfAll):
+    """What is asked of the hosts that are there."""
+
+    def __init__(self, names: Sequence[str], sort: Sort | None) -> None:
+        super().__init__(names)
+        self.names = NoNames()
+        self._sort = sort or Sort()
+        self._rows: tuple[_MadeOf, list[_Pair]] | None = None
+
+    @contextmanager
+    def one_tick(self) -> Iterator[Model | None]:
+        with ExitStack() as stack:
+            parts = [stack.enter_context(feed.one_tick()) for _, feed in self._live()]
+            torn = any(part is None for part in parts)
+            yield None if torn else self.latest()
+
+    # --- rows ---
+
+    def count(self) -> int:
+        return sum(feed.count() for _, feed in self._live())
+
+    def window(self, offset: int, rows: int) -> list[Row]:
+        if rows <= 0 or offset < 0:
+            return []
+        return [row for row, _ in self._first(offset + rows)[offset : offset + rows]]
+
+    def _first(self, count: int, *, details: bool = False) -> list[_Pair]:
+        """So many rows of all hosts in order, or a few more."""
+        field = self._sort.field
+        details = details or (field is not None and field.reads("info"))
+        count = -(-count // _WINDOW) * _WINDOW
+        live = self._live()
+        ticks = [(i, f.latest(), f.count()) for i, f in live]
+        made_of = _MadeOf(count, details, self._sort, ticks)
+        known = self._rows
+        if known is not None and known[0].same(made_of):
+            return known[1]
+        pairs: list[_Pair] = []
+        for place, feed in live:
+            for row in feed.window(0, count):
+                detail = feed.detail(row.cookie) if details else None
+                pairs.append((self._placed(place, row), detail))
+        found = merged(pairs, self._sort)
+        if field is None or field.id != "host":
+            found = found[:count]
+        self._rows = made_of, found
+        return found
+
+    def rows_all(
+        self, *, with_detail: bool = True, everything: bool = False
+    ) -> Iterator[tuple[Row, Detail | None]]:
+        """Every matched socket in order; everything: what the hosts send whatever the filter."""
+        if not everything:
+            yield from self._first(max(1, self.count()), details=with_detail)
+            return
+        for place, feed in self._live():
+            for row, detail in feed.rows_all(with_detail=with_detail, everything=True):
+                yield self._placed(place, row), detail
+
+    def packed_all(self, *, everything: bool = False) -> None:
+        """Each row has a host, which the helper writes none of."""
+        return None
+
+    def position(self, cookie: int) -> int | None:
+        found = self._of(cookie)
+        own = found[1].position(found[2]) if found is not None else None
+        if own is None:
+            return None
+        count, most = own + 1, self.count()
+        while True:
+            for place, (row, _) in enumerate(self._first(count)):
+                if row.cookie == cookie:
+                    return place
+            if count >= most:
+                return None
+            count = min(most, count * 4)
+
+    def find(self, cookie: int) -> Row | None:
+        found = self._of(cookie)
+        row = found[1].find(found[2]) if found is not None else None
+        return self._placed(found[0], row) if found is not None and row is not None else None
+
+    def detail(self, cookie: int) -> Detail | None:
+        found = self._of(cookie)
+        return found[1].detail(found[2]) if found is not None else None
+
+    def owners(self, row: Row) -> list[Proc]:
+        found = self._of(row.cookie)
+        return found[1].owners(row) if found is not None else []
+
+    def matching(self, compiled: Filter | None = None) -> list[int]:
+        return [
+            cookie + merge.above(place)
+            for place, feed in self._live()
+            for cookie in feed.matching(compiled)
+        ]
+
+    def seconds_since(self, engine_s: int) -> float | None:
+        """The hosts' engines began at different times."""
+        return None
+
+    def groups(self, grouping: Grouping) -> list[Group]:
+        make = merge.whole_host if grouping is Grouping.HOST else merge.host_group
+        return merge.worst_first(
+            make(self._names[place], place, group)
+            for place, feed in self._live()
+            for group in feed.groups(grouping)
+        )
+
+    def members(self, grouping: Grouping, cookie: int, *, most: int) -> list[int]:
+        found = self._of(cookie)
+        if found is None:
+            return []
+        place, feed, own = found
+        return [c + merge.above(place) for c in feed.members(grouping, own, most=most)]
+
+    def sum(self, cookies: Sequence[int]) -> Group | None:
+        parts = [
+            merge.host_group(self._names[place], place, group)
+            for place, feed, own in self._split(cookies)
+            if (group := feed.sum(own)) is not None
+        ]
+        if not parts:
+            return None
+        return merge.group_of(f"{sum(p.sockets for p in parts)} sockets", parts)
+
+    # --- distributions ---
+
+    def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
+        if cookies is None:
+            found = [f.tx(None, run=run) for _, f in self._live()]
+        else:
+            found = [f.tx(own, run=run) for _, f, own in self._split(cookies)]
+        known = [stages for stages in found if stages is not None]
+        if not known:
+            return None
+        together = (merge.histogram_of(of_stage) for of_stage in zip(*known, strict=True))
+        return tuple(h for h in together if h is not None)
+
+    def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
+        if cookies is None:
+            return merge.histogram_of(f.rx_wait(None, run=run) for _, f in self._live())
+        return merge.histogram_of(f.rx_wait(own, run=run) for _, f, own in self._split(cookies))
+
+    def history(self, cookie: int | None) -> list[Point]:
+        """Of one socket, by its host's clock; None: of the one host there is."""
+        if cookie is not None:
+            found = self._of(cookie)
+            return found[1].history(found[2]) if found is not None else []
+        only = self._at(0) if len(self._names) == 1 else None
+        return only.history(None) if only is not None else []

@@ -1,0 +1,38 @@
+"""The screen of many hosts in the past: its times are of them all."""
+
+from __future__ import annotations
+
+import pytest
+
+from nettop.hosts.feed import HostsFeed
+from nettop.model.hosts import LIVE
+from tests.tui.test_past import looking
+from tests.unit.test_hosts_past import Hosts, S
+
+
+async def test_keys_go_through_the_past_of_all_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = Hosts("ab")
+    feed = HostsFeed({"a": ["/nonexistent"], "b": ["/nonexistent"]}, delay_s=1.0, lookback_s=900)
+    feed.past, feed._feeds = hosts.past, [h.feed for h in hosts.hosts.values()]
+    monkeypatch.setattr(feed, "begin", lambda: None)
+    for link in feed._links:
+        link._state = LIVE
+    hosts.round("ab", 3)
+    hosts.lose("b")
+    hosts.round("a", 3)
+    hosts.now_ns += S
+    async with looking(feed, 130, 30) as screen:
+        feed._change()
+        await screen.settle()
+        assert "2 hosts" in screen.lines[0]
+        await screen.press("[")
+        assert screen.seq == 6
+        assert "1 of 2 hosts, not b" in screen.lines[0]
+        rows = screen.app.feed.window(0, 99)
+        assert {row.host for row in rows} == {"a"}
+        await screen.press("[", "[", "[", "t")
+        assert screen.seq == 3
+        assert {row.host for row in screen.app.feed.window(0, 99)} == {"a", "b"}
+        await screen.press("t", "L")
+        assert screen.app.feed is feed
+        assert "live" in screen.lines[1]
