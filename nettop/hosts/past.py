@@ -272,6 +272,23 @@ class HostsPast(RowsOfAll):
             said = f"{rows}, {said}" if said else rows
         return said or None
 
+    @property
+    def sent_filter(self) -> str | None:
+        """What all of its sockets pass, by the filters of then; None: no more than the one in
+        force."""
+        of: dict[str, str | None] = {}
+        for place, name in enumerate(self._names):
+            if (feed := self._at(place)) is not None:
+                text = feed.chosen.filter_text if feed.chosen is not None else None
+                of[name] = text if text != self.filter_text else None
+        if len(set(of.values())) < 2:
+            return next(iter(of.values()), None)
+        terms = (
+            f"({merge.in_host(name)} and ({text}))" if text else f"({merge.in_host(name)})"
+            for name, text in of.items()
+        )  # fmt: skip
+        return f"({' or '.join(terms)})"
+
     def set_filter(self, compiled: Filter | None) -> None:
         self.filter_text = compiled.text if compiled is not None else None
         for feed in filter(None, self._feeds):

@@ -14,6 +14,7 @@ from textual.message import Message
 
 from nettop.errors import NettopError
 from nettop.feed import Feed, Grouping, Sort
+from nettop.query import narrowed
 from nettop.text.clean import clean
 from nettop.text.fields import Field
 from nettop.text.keys import Keymap
@@ -201,6 +202,9 @@ class NettopApp(ScreenApp):
             model = feed.latest()
             if model is None:
                 raise NettopError("nothing is written: the first sweep is under way, try again")
+            # What was not sent then is not there: the file says of what it is.
+            if sent := getattr(feed, "sent_filter", None):
+                filter_text = narrowed(filter_text, sent)
             path = default_path(model, ending=ending)
             return write_snapshot(path, feed, model, shown, filter_text=filter_text)
 

@@ -56,7 +56,9 @@ class Host:
         place = 0 if whole else 1 + self.seq % (len(self.of) - 1)
         facts = self.of[place].facts
         if self.filter_text or self.top:
-            totals = replace(RemoteFeed.latest(self.feed).totals, matched=2113)  # type: ignore[union-attr]
+            model = self.feed.latest()
+            assert model is not None
+            totals = replace(model.totals, matched=2113)
             facts = replace(facts, chosen=Chosen(totals, self.filter_text, self.top))
         return replace(
             self.of[place], seq=self.seq, mono_ns=first.mono_ns + at_ns, whole=whole,
@@ -236,10 +238,11 @@ def test_what_was_not_sent_then_is_said() -> None:
     hosts.round("ab", 2)
     feed = hosts.at(1)
     assert feed.file_filter is None
+    assert feed.sent_filter is None
     feed.seek(3)
-    assert feed.file_filter == "rcvq > 0"
+    assert feed.file_filter == feed.sent_filter == "rcvq > 0"
     feed.set_filter(compile_filter("rcvq > 0", NoNames()))
-    assert feed.file_filter is None
+    assert feed.file_filter is feed.sent_filter is None
     assert feed.latest().totals.matched == 2 * 2113  # as both counted
     feed.choose_next(None, ())
     feed.seek(4)
@@ -250,6 +253,20 @@ def test_what_was_not_sent_then_is_said() -> None:
     assert feed.file_filter == "the first 1,000 of 4,226 then"
     counted = [model.totals.tcp for h in hosts.hosts.values() if (model := h.feed.latest())]
     assert feed.latest().totals.tcp == sum(n for n in counted if n)
+
+
+def test_a_file_says_which_sockets_of_which_host_it_may_have() -> None:
+    hosts = Hosts("ab")
+    hosts.round("ab")
+    hosts.hosts["b"].filter_text = "rcvq > 0"
+    hosts.round("ab", 2)
+    feed = hosts.at(2)
+    text = feed.sent_filter
+    assert text == '((on = "a") or (on = "b" and (rcvq > 0)))'
+    compiled = compile_filter(text, NoNames())
+    assert {row.host for row in feed.window(0, 99)} == {"a", "b"}
+    on_a = sum(row.host == "a" for row in feed.window(0, 99))
+    assert on_a <= len(feed.matching(compiled)) <= feed.count()
 
 
 def test_the_memory_is_one_limit_and_the_oldest_goes_first_whosever_it_is() -> None:
