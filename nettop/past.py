@@ -6,11 +6,12 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nettop.errors import NettopError
 from nettop.feed import Sort
-from nettop.model.types import Model
+from nettop.model.types import Histogram, Model
 from nettop.replay import ReplayFeed
 from nettop.store.source import FrameInfo, FrameSource
 from nettop.warm import Gone, Warm, WarmTicks, Wish
@@ -25,8 +26,8 @@ class PastFeed(ReplayFeed):
     """The tick of a recording, or of memory, that one stands at.
 
     One thread moves, one sets filter, order and focus, any asks. A tick shows the same whichever
-    way one came to it. What is slow and can wait is done beside: under another filter runs, and
-    under another focus histories, are there a moment later.
+    way one came to it. What is slow and can wait is done beside: under another focus histories are
+    there a moment later.
     """
 
     current: FrameInfo
@@ -109,7 +110,10 @@ class PastFeed(ReplayFeed):
             self._histories = engine._histories
             self._asked, self._filter, self._seq = engine._asked, engine._filter, engine._seq
             self._reorder()
-            self._model = engine._model
+            self._model = model = engine._model
+            if self._cleared and model is not None and model.path is not None:
+                path = {hook: replace(seen, run=seen.now) for hook, seen in model.path.items()}
+                self._model = replace(model, path=path)
 
     def _look_again(self) -> None:
         """The same tick, read under the filter and the focus in force, once that is done."""
@@ -153,6 +157,24 @@ class PastFeed(ReplayFeed):
             self._focus = tuple(cookies)
             if self._engine is not None and not self._engine.focus >= set(cookies):
                 self._look_again()
+
+    # --- runs: the planes counted on when they were cleared, and know nothing of filters ---
+
+    @property
+    def _cleared(self) -> bool:
+        """Runs were begun anew before this tick."""
+        cleared = self._source.cleared_seq
+        return cleared is not None and self.current.seq > cleared
+
+    def rx_wait(self, cookies: Sequence[int] | None, *, run: bool) -> Histogram | None:
+        """As the feed of a replay; None too where a run is not known: behind a clear, or of what a
+        filter lets through."""
+        if run and (self._cleared or (cookies is None and self._deriver.chooses)):
+            return None
+        return super().rx_wait(cookies, run=run)
+
+    def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
+        return None if run and self._cleared else super().tx(cookies, run=run)
 
     def choose_next(self, filter_text: str | None, focus: Sequence[int]) -> None:
         """What is in force from the next move on."""

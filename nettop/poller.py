@@ -389,6 +389,8 @@ class LiveFeed(EngineFeed):
     def clear(self) -> None:
         self._histories.clear()
         self._collector.clear()
+        if self._past is not None:
+            self._past.clear_runs()
         self._missed = 0
 
     def _poke(self, *, resweep: bool = False) -> None:

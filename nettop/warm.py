@@ -2,7 +2,7 @@
 
 What a tick shows follows from the ticks since its start, a key frame WARM_UP_NS or more before it.
 Which key frame that is depends on the tick alone, so that it shows the same whichever way one came
-to it. Runs and histories reach back to that start.
+to it. Histories reach back to that start, runs to where the planes began to count.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from nettop.errors import NettopError
 from nettop.replay import ReplayFeed
-from nettop.sample import Sample
+from nettop.sample import Asked, Sample
 from nettop.store.readable import Abandoned
 from nettop.store.source import FrameInfo, FrameSource
 
@@ -73,6 +73,11 @@ class Warm(ReplayFeed):
         self.start_ns, self.focus = start_ns, focus
         self._focus = tuple(focus)
         self._details = details
+
+    def _configure(self, asked: Asked) -> None:
+        # Where this engine began says nothing to who looks: runs are of all that a plane counted.
+        self._deriver.engine.config.run_of_planes = True
+        super()._configure(asked)
 
     def keep_details(self) -> None:
         """Of every socket, from the next tick on."""

@@ -428,7 +428,8 @@ struct nt_config {
 	uint8_t rows_all;    /* every dumped socket is a row; else the default rule */
 	uint8_t listen_only;
 	uint8_t family; /* 0 both, AF_INET, AF_INET6 */
-	uint8_t pad[3];
+	uint8_t run_of_planes; /* a run is all that a plane counted, not what this engine saw */
+	uint8_t pad[2];
 	uint32_t roll_ms; /* a younger baseline is kept: no rates from shorter intervals */
 	uint32_t detail_max; /* keep nt_detail of at most so many matched sockets; ~0 all */
 	/* Verdict thresholds; second value: unwell. */

@@ -62,11 +62,12 @@ int nt_path_buckets(struct nt_engine *e, uint32_t hook, int run, uint64_t *bucke
 	if (e->paths && hook < NT_PATH_HOOKS) {
 		const struct nt_path_sums *h = &e->paths->hooks[hook];
 		const uint64_t *from = run ? h->start : h->last;
+		bool all = run && e->config.run_of_planes;
 
 		for (uint32_t b = 0; b < NT_FINE; b++)
-			buckets[b] = h->now[b] - from[b];
-		dist->sum_ns = h->head.sum_ns - (run ? h->start_sum : h->last_sum);
-		dist->max_ns = run ? h->run_max_ns : h->head.max_ns;
+			buckets[b] = h->now[b] - (all ? 0 : from[b]);
+		dist->sum_ns = h->head.sum_ns - (all ? 0 : run ? h->start_sum : h->last_sum);
+		dist->max_ns = all ? 0 : run ? h->run_max_ns : h->head.max_ns;
 		*counts = h->head.counts;
 		err = 0;
 	}

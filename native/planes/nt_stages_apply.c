@@ -92,15 +92,23 @@ static void blind_total(struct nt_send_total *t)
 	clear_total(t);
 }
 
-static void total_of(const struct nt_send_total *t, bool run, uint64_t *buckets,
+/* What a distribution is of: of the interval, of the run, or of all that the plane counted. */
+enum span { INTERVAL, RUN, ALL };
+
+static enum span span_of(const struct nt_engine *e, int run)
+{
+	return !run ? INTERVAL : e->config.run_of_planes ? ALL : RUN;
+}
+
+static void total_of(const struct nt_send_total *t, enum span span, uint64_t *buckets,
 		     struct nt_dist *dist)
 {
-	const uint64_t *now = t->two[t->at], *from = run ? t->start : t->two[!t->at];
+	const uint64_t *now = t->two[t->at], *from = span == RUN ? t->start : t->two[!t->at];
 
 	for (uint32_t k = 0; k < NT_FINE; k++)
-		buckets[k] = now[k] - from[k];
-	dist->sum_ns = t->now_sum - (run ? t->start_sum : t->last_sum);
-	dist->max_ns = run ? t->run_max_ns : t->max_ns;
+		buckets[k] = now[k] - (span == ALL ? 0 : from[k]);
+	dist->sum_ns = t->now_sum - (span == ALL ? 0 : span == RUN ? t->start_sum : t->last_sum);
+	dist->max_ns = span == ALL ? 0 : span == RUN ? t->run_max_ns : t->max_ns;
 }
 
 /* --- of one socket --- */
@@ -468,7 +476,7 @@ int nt_stages_interval(struct nt_engine *e, struct nt_dist *ret)
 	int err = s && s->on ? 0 : -ENOENT;
 
 	for (uint32_t i = 0; !err && i < NT_TX_STAGES; i++) {
-		total_of(&s->totals[i], false, buckets, &ret[i]);
+		total_of(&s->totals[i], INTERVAL, buckets, &ret[i]);
 		nt_dist_of(buckets, NT_FINE, 1, &ret[i]);
 	}
 	pthread_mutex_unlock(&e->lock);
@@ -476,22 +484,22 @@ int nt_stages_interval(struct nt_engine *e, struct nt_dist *ret)
 }
 
 /* Adds the fine buckets of one socket. */
-static void add_fine(const struct nt_send_fine *f, uint32_t stage, bool run, uint64_t *buckets,
-		     struct nt_dist *dist)
+static void add_fine(const struct nt_send_fine *f, uint32_t stage, enum span span,
+		     uint64_t *buckets, struct nt_dist *dist)
 {
-	const uint32_t *now = f->nic_now, *from = run ? f->nic_start : f->nic_last;
+	const uint32_t *now = f->nic_now, *from = span == RUN ? f->nic_start : f->nic_last;
 	uint64_t max_ns = f->nic_max_ns;
 
 	for (uint32_t part = 0; part < NT_PARTS; part++) {
 		if (stage_of[part] != stage)
 			continue;
 		now = f->two[f->at].buckets[part];
-		from = (run ? &f->start : &f->two[!f->at])->buckets[part];
+		from = (span == RUN ? &f->start : &f->two[!f->at])->buckets[part];
 		max_ns = f->max_ns[part];
 	}
 	for (uint32_t k = 0; k < NT_FINE; k++)
-		buckets[k] += now[k] - from[k];
-	if (!run && max_ns > dist->max_ns)
+		buckets[k] += now[k] - (span == ALL ? 0 : from[k]);
+	if (span == INTERVAL && max_ns > dist->max_ns)
 		dist->max_ns = max_ns;
 }
 
@@ -512,14 +520,14 @@ int nt_stages_buckets(struct nt_engine *e, const uint64_t *cookies, uint32_t n, 
 		return -ENOENT;
 	}
 	if (!n)
-		total_of(&s->totals[stage], run, buckets, dist);
+		total_of(&s->totals[stage], span_of(e, run), buckets, dist);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct nt_send_fine *f = fine_of(s, cookies[i]);
 
 		if (!f)
 			continue;
 		found++;
-		add_fine(f, (uint32_t)stage, run, buckets, dist);
+		add_fine(f, (uint32_t)stage, span_of(e, run), buckets, dist);
 	}
 	nt_dist_of(buckets, NT_FINE, 1, dist);
 	pthread_mutex_unlock(&e->lock);

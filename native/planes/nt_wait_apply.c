@@ -402,6 +402,14 @@ static int take_focus(struct nt_waits *w, const struct nt_wait_focused *now)
 	} else if (f->read == w->head.read - 1) {
 		f->whole = true;
 	}
+	/* It was left and asked for again between two reads: its counters began anew. */
+	for (uint32_t k = 0; k < NT_FINE; k++) {
+		if (now->buckets[k] < f->now[k]) {
+			memset(f->now, 0, sizeof(f->now));
+			memset(f->start, 0, sizeof(f->start));
+			break;
+		}
+	}
 	memcpy(f->last, f->now, sizeof(f->now));
 	memcpy(f->now, now->buckets, sizeof(f->now));
 	f->max_ns = 0;
@@ -521,6 +529,7 @@ int nt_wait_buckets(struct nt_engine *e, const uint64_t *cookies, uint32_t n, in
 	memset(dist, 0, sizeof(*dist));
 	pthread_mutex_lock(&e->lock);
 	struct nt_waits *w = e->waits;
+	bool all = run && e->config.run_of_planes;
 
 	if (!w) {
 		pthread_mutex_unlock(&e->lock);
@@ -530,9 +539,9 @@ int nt_wait_buckets(struct nt_engine *e, const uint64_t *cookies, uint32_t n, in
 		const uint64_t *from = run ? w->start : w->last;
 
 		for (uint32_t k = 0; k < NT_FINE; k++)
-			buckets[k] = w->now[k] - from[k];
-		dist->sum_ns = w->now_sum - (run ? w->start_sum : w->last_sum);
-		dist->max_ns = run ? w->run_max_ns : w->max_ns;
+			buckets[k] = w->now[k] - (all ? 0 : from[k]);
+		dist->sum_ns = w->now_sum - (all ? 0 : run ? w->start_sum : w->last_sum);
+		dist->max_ns = all ? 0 : run ? w->run_max_ns : w->max_ns;
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		const struct nt_wait_focus *f = focus_of(w, cookies[i]);
@@ -541,7 +550,7 @@ int nt_wait_buckets(struct nt_engine *e, const uint64_t *cookies, uint32_t n, in
 			continue;
 		found++;
 		for (uint32_t k = 0; k < NT_FINE; k++)
-			buckets[k] += f->now[k] - (run ? f->start[k] : f->last[k]);
+			buckets[k] += f->now[k] - (all ? 0 : run ? f->start[k] : f->last[k]);
 		if (!run && f->max_ns > dist->max_ns)
 			dist->max_ns = f->max_ns;
 	}

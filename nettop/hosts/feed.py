@@ -261,6 +261,8 @@ class HostsFeed(RowsOfAll):
     def clear(self) -> None:
         for feed in self._feeds:
             feed.clear()
+        for memory in self.past.memories if self.past is not None else ():
+            memory.clear_runs()
 
     # --- headless: one tick at a time in the caller's thread ---
 

@@ -33,6 +33,13 @@ class FrameRing:
         self._groups: deque[_Group] = deque()
         self._lock = threading.Lock()
         self._bytes = 0
+        self.cleared_seq: int | None = None
+
+    def clear_runs(self) -> None:
+        """Runs begin behind the newest tick."""
+        with self._lock:
+            if self._groups:
+                self.cleared_seq = self._groups[-1].infos[-1].seq
 
     def _append(self, info: FrameInfo, frame: bytes, n_bytes: int) -> None:
         """With the lock held; n_bytes: what it is counted as."""

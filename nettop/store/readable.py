@@ -28,6 +28,11 @@ class ReadableFrames:
         self._frames: list[FrameInfo] | None = None
         self._abandoned = Event()
 
+    @property
+    def cleared_seq(self) -> int | None:
+        """As FrameSource says."""
+        return self._source.cleared_seq
+
     def abandon(self) -> None:
         """Ends what reads now, and whatever reads later."""
         self._abandoned.set()

@@ -171,6 +171,8 @@ class RecordingWriter:
 class Recording:
     """A recording that is read, also while it is written."""
 
+    cleared_seq: int | None = None
+
     def __init__(self, path: str | Path) -> None:
         """
         Raises:

@@ -20,6 +20,10 @@ class FrameInfo(NamedTuple):
 class FrameSource(Protocol):
     """Frames in order; any thread may read them, also while they are written."""
 
+    @property
+    def cleared_seq(self) -> int | None:
+        """The tick behind which runs were begun anew; None: they never were."""
+
     def frames(self) -> list[FrameInfo]:
         """All of them, oldest first."""
 

@@ -43,3 +43,13 @@ def test_more_than_there_is_room_for_is_refused() -> None:
     engine = FedEngine()
     with pytest.raises(OSError, match="Protocol error"):
         read(engine, 1, dict.fromkeys(range(1, MOST + 2), 1))
+
+
+@pytest.mark.parametrize("first_read", [1, 7])
+def test_what_left_and_came_back_between_two_reads_begins_anew(first_read: int) -> None:
+    engine = FedEngine()
+    read(engine, first_read, {1: 500})
+    read(engine, first_read + 1, {1: 516})
+    read(engine, first_read + 2, {1: 3})
+    counted = [engine.rx_wait([1], run=run) for run in (False, True)]
+    assert [waits.dist.count for waits in counted if waits is not None] == [3, 3]

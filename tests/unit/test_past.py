@@ -19,7 +19,10 @@ from nettop.feed import Grouping
 from nettop.past import PastFeed
 from nettop.query import compile_filter
 from nettop.replay import ReplayFeed
+from nettop.store.memory import MemoryFrames
 from nettop.store.recording import Recording
+from nettop.tui.panes.gather import waits_of
+from nettop.tui.panes.rx import Waits
 from nettop.warm import start_of
 
 HERE = Path(__file__).parents[1] / "data" / "recordings"
@@ -195,3 +198,64 @@ def test_histories_follow_the_focus(moving: Recording) -> None:
     # At a start no rate is known.
     assert len(further) > 4
     assert further[1:-1] == points[-len(further) + 2 :]
+
+
+# --- runs ---
+
+
+def counts(feed: ReplayFeed) -> list[Any]:
+    """Buckets of the runs, of all and of each socket."""
+    some = [None, *([row.cookie] for row in sorted(feed.window(0, 100), key=lambda r: r.cookie))]
+    waits = [feed.rx_wait(of, run=True) for of in some]
+    sends = [stage for of in some for stage in feed.tx(of, run=True) or ()]
+    return [h.buckets if h is not None else None for h in (*waits, *sends)]
+
+
+def test_a_run_is_of_all_since_the_start_whichever_key_frame_an_engine_began_at(
+    moving: Recording,
+) -> None:
+    played = ReplayFeed(moving.samples())
+    feed = PastFeed(moving)
+    so_far = []
+    for frame in moving.frames():
+        played.tick()
+        feed.seek(frame.seq)
+        assert counts(feed) == counts(played)
+        waits = feed.rx_wait(None, run=True)
+        assert waits is not None
+        so_far.append(waits.dist.count)
+    assert so_far == sorted(so_far)
+    assert so_far[0] < so_far[-1]
+
+
+def test_a_run_is_unknown_under_a_filter(moving: Recording) -> None:
+    feed = PastFeed(moving)
+    feed.set_filter(compile_filter("proto = tcp", feed.names))
+    model = feed.latest()
+    assert model is not None
+    assert feed.rx_wait(None, run=True) is None
+    assert feed.rx_wait(None, run=False) is not None
+    assert feed.rx_wait([feed.window(0, 1)[0].cookie], run=True) is not None
+    assert waits_of(feed, model, None) == Waits(
+        feed.rx_wait(None, run=False), None, True, "run: not known of the past under a filter"
+    )
+
+
+def test_a_run_is_unknown_after_it_was_cleared(moving: Recording) -> None:
+    memory = MemoryFrames(3600)
+    for at, sample in enumerate(moving.samples()):
+        memory.add(sample)
+        if at == 9:
+            memory.clear_runs()
+    feed = PastFeed(memory)
+    model = feed.latest()
+    assert model is not None
+    assert feed.rx_wait(None, run=True) is None
+    assert feed.tx(None, run=True) is None
+    waits = waits_of(feed, model, None)
+    assert waits is not None
+    assert waits.no_run == "run: not known of the past after ^R"
+    last = feed.frames[9]
+    assert memory.cleared_seq == last.seq
+    feed.seek(last.seq)
+    assert feed.rx_wait(None, run=True) is not None

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Members of struct nt_config that say what is asked for, and are no thresholds.
 ASKED = {
     "tcp_states", "udp", "mptcp", "rows_all", "listen_only", "family", "pad", "pad2", "pad3",
-    "roll_ms", "detail_max",
+    "roll_ms", "detail_max", "run_of_planes",
 }  # fmt: skip
 EVERY = pytest.mark.parametrize("verdict", Verdict, ids=lambda v: v.name)
 

@@ -21,7 +21,11 @@ def waits_of(feed: Feed, model: Model, cookies: Sequence[int] | None) -> Waits |
     now = feed.rx_wait(cookies, run=False)
     if now is None:
         return None
-    return Waits(now, feed.rx_wait(cookies, run=True), cookies is None and model.chosen)
+    run, filtered = feed.rx_wait(cookies, run=True), cookies is None and model.chosen
+    why = ""
+    if run is None and getattr(feed, "current", None) is not None:  # a snapshot has none at all
+        why = "run: not known of the past " + ("under a filter" if filtered else "after ^R")
+    return Waits(now, run, filtered, why)
 
 
 def sends_of(feed: Feed, model: Model, cookies: Sequence[int] | None) -> Sends | None:

@@ -139,6 +139,8 @@ def _wait_lines(data: PaneData, waits: Waits, width: int, height: int, g: Glyphs
         if row.plane.wait_approx:
             words.append(f"~ {row.plane.wait_approx} were merged")
         foot += wrapped(line((", ".join(words), D)), width)
+    if waits.no_run and height >= 7:
+        foot += wrapped(line((waits.no_run, D)), width)
     if row is not None and height >= 11:
         foot += _split_lines(row, data, width, g)
     room = height - len(foot)

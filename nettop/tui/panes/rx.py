@@ -26,6 +26,7 @@ class Waits:
     now: Histogram | None = None
     run: Histogram | None = None
     rough: bool = False  # percentiles are upper edges of octaves
+    no_run: str = ""  # why the run is not known
 
 
 def place(ns: float, cells: int) -> float:
