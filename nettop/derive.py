@@ -125,6 +125,7 @@ class Deriver:
             causes=causes.found,
             late=causes.late,
             slow=causes.slow,
+            dropped_out=causes.out,
             readers=self.engine.readers(),
             thresholds=own_text(),
         )

@@ -101,6 +101,7 @@ enum nt_because {
 	NT_B_NOT_ACCEPTED = 25, /* the peer's program does not take connections up */
 	NT_B_UNUSUAL = 26,     /* far above what is usual for this flow */
 	NT_B_SIBLINGS = 27,    /* ... for flows to other peers of the same service */
+	NT_B_NEXT_HOP = 28,    /* the next hop does not answer, so nothing leaves this host */
 };
 
 /* One socket as the table keeps it. "–" in a comment: value when unknown. */

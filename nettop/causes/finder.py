@@ -32,6 +32,7 @@ class Causes(NamedTuple):
     found: dict[int, Cause]  # by cookie
     late: dict[int, LateProcess]  # by pid: reads many sockets late at once
     slow: Mapping[PeerKey, SlowPeer] = NO_SLOW  # of many alike these peers are slow
+    out: Mapping[int, int] = MappingProxyType({})  # cookie → its packets dropped here, going out
     staged: tuple[int, ...] = ()  # cookies of sockets whose verdict TX stages would decide
 
 
@@ -108,6 +109,7 @@ class Finder:
             {cookie: cause for cookie, (cause, _) in self._found.items()},
             {pid: process for pid, (process, _) in self._late.items()},
             {key: one.peer for key, one in self._slow.items() if one.ticks >= SLOW_TICKS},
+            self._scene.packets_out(),
             tuple(s.cookie for s in candidates if self._staged(s)),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cache
@@ -35,6 +36,7 @@ LEAST_DROPS = 3  # of a queue between two reads; fewer may be those of other flo
 FULL_SHARE = 0.9  # of a table, from which on it has no room
 LATE_SHARE = 0.1  # of the time that a device's own thread waits for a CPU
 SOFTIRQ_SHARE, SOFTIRQ_READS = 0.5, 3  # and ksoftirqd, over so many reads or more
+_PLAIN_DEVICE = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 DISK_READS = 2  # of the last five that a process stands in D: one may be chance
 
 
@@ -107,6 +109,11 @@ def _name(key: DeviceKey, scene: Scene) -> str:
     return device.name if device else f"device {key[1]}"
 
 
+def _in_command(name: str) -> str:
+    """A device's name as a command may have it; others may hold what a shell obeys."""
+    return name if _PLAIN_DEVICE.fullmatch(name) else "DEVICE"
+
+
 # --- on the way out ---
 
 
@@ -123,7 +130,8 @@ def _link(socket: Candidate, scene: Scene) -> Found | None:
     if device is None:
         return None
     flags, name = device.numbers.get("flags", 0), device.name
-    step = f"ip -s link show dev {name}; ethtool {name}; dmesg | grep {name}"
+    in_step = _in_command(name)
+    step = f"ip -s link show dev {in_step}; ethtool {in_step}; dmesg | grep {in_step}"
     if not flags & IFF_UP:
         said, who = f"{name} is switched off", Who.KERN
     elif not flags & IFF_LOWER_UP:
@@ -169,6 +177,27 @@ def _neighbours(socket: Candidate, scene: Scene) -> Found | None:
     step = f"sysctl net.{family}.neigh.default.gc_thresh3; ip neigh: who is looked for"
     return Found((Evidence("host", said, fulls, "count"),), Who.KERN, next_step=step,
                  shared=table)  # fmt: skip
+
+
+def _next_hop(socket: Candidate, scene: Scene) -> Found | None:
+    """What it sends is dropped here since the next hop does not answer: the fault is not here."""
+    out = scene.dropped_out(socket)
+    again = socket.total_retrans - out.total_retrans if out else 0
+    if out is None or not out.no_next_hop or out.no_next_hop * 2 < again:
+        return None
+    key = scene.device_key(socket)
+    name = _name(key, scene) if key and key[1] else ""
+    asked = "ARP" if socket.family == AF_INET else "neighbour discovery"
+    said = (
+        f"the next hop{f' on {name}' if name else ''} does not answer {asked}: "
+        f"{units.counted(out.no_next_hop, 'packet')} of it dropped here for that, none of them left"
+    )
+    step = (
+        f"ip route get {{host}}: the next hop; ip neigh show dev {_in_command(name)}: FAILED or "
+        "INCOMPLETE did not answer"
+    )
+    return Found((Evidence("events", said, out.no_next_hop, "count"),), Who.NET, next_step=step,
+                 shared=key, party=name)  # fmt: skip
 
 
 def _refused(socket: Candidate, scene: Scene) -> Found | None:
@@ -507,6 +536,7 @@ RULES = (
     Rule("link", _SENDING, Because.CARRIER, ("routes", "devices"), _link),
     Rule("connections_full", _LOSSES, Because.HERE, ("events", "conntrack"), _connections),
     Rule("neighbours_full", _LOSSES, Because.HERE, ("events", "neighbours"), _neighbours),
+    Rule("next_hop", _LOSSES, Because.NEXT_HOP, ("events",), _next_hop),
     Rule("refused_here", (Verdict.DROPS,), Because.HERE, ("events",), _refused, imposes=DROPPED),
     Rule("own_queue", (Verdict.QDISC, Verdict.RTT, Verdict.CWND), Because.QUEUE,
          ("routes", "qdiscs"), _queue),

@@ -35,6 +35,9 @@ IPPROTO_TCP = 6
 _STEP = Who.NET | WHO_MAYBE, Because.UNUSUAL  # of the path, or of a queue on it
 _LONG = 1 << Verdict.RTT | 1 << Verdict.QDISC  # this takes the place of that
 
+# The kernel's reasons of packets that found no next hop: some wait for its answer first.
+NO_NEXT_HOP = frozenset({"NEIGH_FAILED", "NEIGH_QUEUEFULL", "NEIGH_DEAD"})
+
 DeviceKey = tuple[int, int]  # netns, ifindex
 _Way = tuple[DeviceKey, int, bytes]  # the device, family and address of the peer
 _Ends = tuple[int, int, bytes, bytes, int, int]
@@ -95,6 +98,15 @@ class _There(NamedTuple):
     packets: int  # on the wire
 
 
+class Out(NamedTuple):
+    """What its own host dropped of a socket on the way out, while it was held for losses."""
+
+    at_ns: int  # the last
+    packets: int
+    no_next_hop: int  # of these
+    total_retrans: int  # when it was first seen
+
+
 class Elsewhere(NamedTuple):
     """Packets of a connection that another namespace of this host dropped."""
 
@@ -126,9 +138,11 @@ class Scene:
         self._full: list[Candidate] = []  # listeners whose accept queue is full
         self._ends: dict[_Ends, list[Candidate]] = {}  # made when it is asked for
         self._ports: dict[_Port, list[bool]] = {}  # the same
+        self._interval: Sequence[Event] = ()  # drops
         self._drops: dict[_Pair, deque[_There]] = {}
         self._resent: dict[int, tuple[int, int]] = {}  # cookie → since when, total_retrans then
         self._silent: dict[_Port, tuple[int, set[int]]] = {}  # → when last, cookies
+        self._out: dict[int, Out] = {}  # by cookie
 
     def enter(
         self, tick: HostTick, candidates: Sequence[Candidate], *, mono_ns: int, events: bool
@@ -140,6 +154,7 @@ class Scene:
         self._enter_devices()
         self._enter_states()
         self._enter_drops(candidates)
+        self._enter_out(candidates)
         self._enter_queued(candidates)
         self._enter_measured(candidates)
         self._enter_counted()
@@ -379,8 +394,38 @@ class Scene:
             return None
         return Elsewhere(seen[-1].netns, seen[-1].reason, packets)
 
+    def dropped_out(self, socket: Candidate) -> Out | None:
+        """None: the events saw nothing of it dropped on the way out, or it lost nothing lately."""
+        out = self._out.get(socket.cookie)
+        return out if out is not None and out.packets else None
+
+    def packets_out(self) -> dict[int, int]:
+        """By cookie, of those that dropped_out() says something of: packets."""
+        return {cookie: out.packets for cookie, out in self._out.items() if out.packets}
+
+    def _enter_out(self, candidates: Sequence[Candidate]) -> None:
+        """Of losers alone. What waits for its next hop is dropped seconds after it was sent again,
+        so it counts for as long as the losses are held against it."""
+        losing = {s.cookie: s for s in candidates if s.holds(Verdict.LOSS, Verdict.RTO)}
+        for cookie, out in [*self._out.items()]:
+            if cookie not in losing and self.mono_ns - out.at_ns >= DROPS_NS:
+                del self._out[cookie]
+        for cookie, socket in losing.items():
+            self._out.setdefault(cookie, Out(self.mono_ns, 0, 0, socket.total_retrans))
+        for e in self._interval:
+            seen = losing.get(e.cookie)
+            if seen is None or (e.src, e.sport, e.netns) != (seen.src, seen.sport, seen.netns):
+                continue
+            out, packets = self._out[e.cookie], max(1, e.segs)
+            missed = packets if e.reason in NO_NEXT_HOP else 0
+            self._out[e.cookie] = out._replace(
+                at_ns=self.mono_ns, packets=out.packets + packets,
+                no_next_hop=out.no_next_hop + missed,
+            )  # fmt: skip
+
     def enter_drops(self, drops: Sequence[Event], mono_ns: int) -> None:
         """Events of the interval: what firewalls, queues and devices of this host dropped."""
+        self._interval = drops
         for e in drops:
             name = e.reason or ""
             if e.proto == IPPROTO_TCP and (name in _HERE or name.startswith("QDISC_")):

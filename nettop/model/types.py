@@ -134,6 +134,7 @@ class Because(IntEnum):
     NOT_ACCEPTED = 25
     UNUSUAL = 26
     SIBLINGS = 27
+    NEXT_HOP = 28
 
 
 class Verdict(IntEnum):
@@ -529,6 +530,9 @@ class Model:
     causes: Mapping[int, Cause] = field(default_factory=dict)  # by cookie, of what is held now
     late: Mapping[int, LateProcess] = field(default_factory=dict)  # by pid: read many late at once
     slow: Mapping[PeerKey, SlowPeer] = field(default_factory=dict)  # beside peers of one service
+    dropped_out: Mapping[int, int] = field(
+        default_factory=dict
+    )  # cookie → packets that its own host dropped on the way out, while it is held for losses
     readers: Mapping[int, int] = field(
         default_factory=dict
     )  # cookie → thread id, where it is known

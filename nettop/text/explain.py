@@ -31,6 +31,7 @@ from nettop.text.words import who_name, who_text
 
 _IN_NAMESPACE = re.compile(r"\b(ping|mtr|nc|tc|ss|ip|ethtool|nstat|sysctl) ")
 _LOSS_PCT = 0.5  # resent, from which on loss is ruled out no more
+_NEXT_HOP_S = 4.0  # three tries of a second, until what waits for a next hop is dropped
 _HELD_PCT = 10  # of the time held back by a limit, from which on it is ruled out no more
 _NOT_TAKEN_UP_STEP = "ss -ltnp sport = :{lport}: whose listener it waits at; it must call accept()"
 _STANDS_STILL = frozenset("TtDZ")  # states of threads that read nothing
@@ -38,6 +39,7 @@ _STANDS_STILL = frozenset("TtDZ")  # states of threads that read nothing
 _SETTLED = frozenset({
     Because.HERE, Because.NO_CPU, Because.QUEUE, Because.CARRIER, Because.RECEIVE,
     Because.STOPPED, Because.DISK, Because.SYSCTL, Because.OTHER_END, Because.NOT_ACCEPTED,
+    Because.NEXT_HOP,
 })  # fmt: skip
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)  # goes into a command as it is
 
@@ -85,7 +87,7 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
             whose = f" ({who_name(row.rec.who2)})" if row.rec.who2 != row.rec.who else ""
             also = f"; also {second}{whose}"
     evidence = _evidence(worst, row, detail)
-    excluded, unmeasured = _checked(spec, row, model)
+    excluded, unmeasured = _checked(spec, row, model, for_s)
     cause = cause_of(row, model)
     holder = holder_evidence(row, model) if spec.by_holder and cause is None else None
     reads = spec.by_holder and worst is not Verdict.ACCEPT
@@ -404,7 +406,9 @@ def _unanswered(row: Row, detail: Detail | None) -> str:
     tries = int(rec.verdict_value)
     heard = _number("last_ack_recv", row, detail)
     cut = rec.retransmits >= 2 and (heard is None or heard >= 1e9)
-    if rec.because == Because.HERE:
+    if rec.because == Because.NEXT_HOP:
+        said = f"{units.counted(tries, 'time-out')}, backoff {rec.backoff}"
+    elif rec.because == Because.HERE:
         said = f"{units.counted(tries, 'time-out')}, backoff {rec.backoff}{_HERE}"
     elif rec.because in _NO_ANSWER:
         what, then = _NO_ANSWER[Because(rec.because)]
@@ -421,11 +425,16 @@ def _unanswered(row: Row, detail: Detail | None) -> str:
     return said
 
 
-def _checked(spec: VerdictSpec, row: Row, model: Model) -> tuple[list[Evidence], list[str]]:
+def _checked(
+    spec: VerdictSpec, row: Row, model: Model, for_s: float | None
+) -> tuple[list[Evidence], list[str]]:
     """Other causes that their numbers exclude, and those that are not measured."""
     excluded, unmeasured = [], []
     for name in spec.rules_out:
         found = _CHECKS[name](row, model)
+        early = spec.number is Verdict.RTO and for_s is not None and for_s < _NEXT_HOP_S
+        if name == "here" and early and isinstance(found, Evidence):
+            found = "whether this host drops it (what waits for its next hop is dropped 3 s later)"
         if isinstance(found, str):
             unmeasured.append(found)
         elif found is not None:
@@ -514,8 +523,14 @@ def _read(row: Row, model: Model) -> Evidence | None:
 
 
 def _here(row: Row, model: Model) -> Evidence | str | None:
-    if row.rec.because == Because.HERE:
+    if row.rec.because in (Because.HERE, Because.NEXT_HOP):
         return None
+    dropped = model.dropped_out.get(row.cookie) if model is not None else None
+    if dropped:
+        return (
+            "how much of it this host lost (the events saw it drop "
+            f"{units.counted(dropped, 'packet')} of this connection on the way out)"
+        )
     events = model.source("events") if model is not None else None
     if events is None or events.state != "ok":
         return f"whether this host dropped it (events are {events.state if events else 'off'})"

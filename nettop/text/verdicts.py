@@ -123,6 +123,7 @@ CAUSES = {
     Because.PACED: "pacing_rate",
     Because.UNUSUAL: "unusual",
     Because.SIBLINGS: "siblings",
+    Because.NEXT_HOP: "next_hop",
 }
 
 LEAST_RATIO_US = 1000  # a minimum from which on its multiples say something
@@ -176,6 +177,11 @@ _RECEIVE_STEP = (
 )
 _DISK_STEP = "cat /proc/{pid}/stack: what it waits for; iostat -x 1: which disk is busy"
 _HERE_SAID = "this host drops its packets"
+_NEXT_HOP_SAID = "the next hop does not answer, so nothing leaves this host"
+_NEXT_HOP_STEP = (
+    "ip route get {host}: the next hop and its device; ip neigh show dev DEVICE: FAILED or "
+    "INCOMPLETE did not answer"
+)
 _OTHER_END_SAID = "the other end, on this host, reads too slowly"
 _NOT_ACCEPTED_SAID = "the peer's program does not take connections up"
 _ACCEPT_STEP = (
@@ -224,12 +230,12 @@ _TABLE = (
         "≥ {loss_retrans[0]} segments and ≥ {loss_pct[0]} of bytes resent in 5-10 s, more than a "
         "flow loses that fills its path; of one segment at a time 2, ≥ {thin_pct[0]}",
         "≥ {loss_pct[1]}", also=(Who.KERN, Who.NIC, Who.PEER),
-        causes=(Because.HERE, Because.CARRIER, Because.NOT_ACCEPTED),
+        causes=(Because.HERE, Because.CARRIER, Because.NOT_ACCEPTED, Because.NEXT_HOP),
         next_step=f"{_TRACE}; look with nettop at the other end too",
         by_cause={Because.HERE: _HERE_STEP, Because.CARRIER: _LINK_STEP,
-                  Because.NOT_ACCEPTED: _ACCEPT_STEP},
+                  Because.NOT_ACCEPTED: _ACCEPT_STEP, Because.NEXT_HOP: _NEXT_HOP_STEP},
         said={Because.HERE: _HERE_SAID, Because.CARRIER: "the device has no link, or had none",
-              Because.NOT_ACCEPTED: _NOT_ACCEPTED_SAID},
+              Because.NOT_ACCEPTED: _NOT_ACCEPTED_SAID, Because.NEXT_HOP: _NEXT_HOP_SAID},
         rules_out=("here", "window", "qdisc"), unknown=_THERE,
     ),
     VerdictSpec(
@@ -239,9 +245,9 @@ _TABLE = (
         "data or a SYN resent on time-outs, 2 probes unanswered, until an answer comes",
         "at once", also=(Who.PEER, Who.KERN, Who.NIC),
         said={Because.HERE: _HERE_SAID, Because.CARRIER: "the device has no link, or had none",
-              Because.NOT_ACCEPTED: _NOT_ACCEPTED_SAID},
+              Because.NOT_ACCEPTED: _NOT_ACCEPTED_SAID, Because.NEXT_HOP: _NEXT_HOP_SAID},
         causes=(Because.RTO, Because.SILENT_PEER, Because.SYN, Because.PROBE, Because.KEEPALIVE,
-                Because.HERE, Because.CARRIER, Because.NOT_ACCEPTED),
+                Because.HERE, Because.CARRIER, Because.NOT_ACCEPTED, Because.NEXT_HOP),
         next_step=f"ping {{host}}, and {_TRACE}; look with nettop at the other end too",
         by_cause={
             Because.HERE: _HERE_STEP,
@@ -251,6 +257,7 @@ _TABLE = (
             Because.SILENT_PEER: "nettop at {host}: does its program accept and read, does a "
             "firewall there or between drop established connections",
             Because.NOT_ACCEPTED: _ACCEPT_STEP,
+            Because.NEXT_HOP: _NEXT_HOP_STEP,
         },
         rules_out=("here",),
     ),
