@@ -51,10 +51,11 @@ class Histories:
     def add(self, model: Model, focus: Sequence[int], engine: Engine) -> None:
         """Takes this tick's numbers of the sockets in focus."""
         totals = model.totals
+        resent = totals.matched_retrans_per_s if model.chosen else totals.retrans_per_s
         self._append(
             None,
             Point(
-                model.mono_ns, None, None, totals.retrans_per_s, totals.tx_bytes_per_s,
+                model.mono_ns, None, None, resent, totals.tx_bytes_per_s,
                 totals.rx_bytes_per_s, None, None, None,
                 octaves_of(model.rx_wait) if model.rx_wait else None,
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from nettop.history import Histories
 from nettop.model.events import EventMemory, EventType
 from nettop.model.types import Dist, Histogram, Proto, SourceStatus, Stage
 from nettop.sources import stages as plane
@@ -149,6 +150,26 @@ def test_the_rates_of_all_sockets_are_whole_in_a_narrow_pane() -> None:
         assert all(f"{name} " in text for name in ("opened", "closed", "resets")), text
         assert text.count("1.2K/s") == 3, text
         assert all(len(said.rstrip()) <= width for said in lines if "1.2K/s" in said), text
+
+
+def test_under_a_filter_resends_are_its_sockets_and_what_is_of_all_says_so() -> None:
+    model = FakeFeed().tick()
+    totals = replace(model.totals, opened=1234, closed=1234, resets_per_s=1234.0,
+                     retrans_per_s=77.0, matched_retrans_per_s=3.0)  # fmt: skip
+    filtered = replace(model, totals=totals, interval_s=1.0, chosen=True)
+    for width in (37, 48, 53, 80):
+        data = PaneData(filtered, None, None, (), None)
+        lines = ["".join(t for t, _ in spans) for spans in health_lines(data, width, 12, UTF8)]
+        of_all = [said for said in lines if "1.2K/s" in said]
+        assert all(said.startswith("all: ") for said in of_all), lines
+        assert all(len(said.rstrip()) <= width for said in of_all), lines
+        (resent,) = (said for said in lines if said.startswith("retr/s"))
+        assert "3.0" in resent
+        assert "77" not in resent
+    histories = Histories()
+    for one in (filtered, replace(filtered, chosen=False, mono_ns=model.mono_ns + 1)):
+        histories.add(one, (), None)  # type: ignore[arg-type]  # asked for sockets in focus alone
+    assert [p.retrans_per_s for p in histories.of(None)] == [3.0, 77.0]
 
 
 def test_the_sums_of_the_header_are_whole_at_every_width() -> None:

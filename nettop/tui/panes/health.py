@@ -227,23 +227,28 @@ def _total_lines(data: PaneData, width: int, g: Glyphs) -> list[Line]:
         return units.rate(value / per_s if value is not None else None) + "/s"
 
     resets = units.rate(t.resets_per_s) + "/s"
-    narrow = width < 48  # their numbers in one line at their longest
+    # The kernel counts these of all sockets; what a filter lets through has resends of its own.
+    chosen = data.model.chosen
+    of_all: tuple[Part, ...] = (("all: ", D),) if chosen else ()
+    resent = t.matched_retrans_per_s if chosen else t.retrans_per_s
+    narrow = width < (53 if chosen else 48)  # their numbers in one line at their longest
     sparks = [
         _Spark("tx", lambda p: p.tx_bytes_per_s, units.bits_per_s(t.tx_bytes_per_s), ("bit/s",)),
         _Spark("rx", lambda p: p.rx_bytes_per_s, units.bits_per_s(t.rx_bytes_per_s), ("bit/s",)),
-        _Spark("retr/s", lambda p: p.retrans_per_s, units.rate(t.retrans_per_s),
+        _Spark("retr/s", lambda p: p.retrans_per_s, units.rate(resent),
                (units.percent(t.retr_pct) if t.retr_pct else "",)),
     ]  # fmt: skip
     lines = [
         *_spark_lines(sparks, data.history, width, g),
         line(
+            *of_all,
             (f"{'opened':<8}", D),
             f"{flow(t.opened):>8}",
             ("   closed ", D),
             flow(t.closed),
             *(() if narrow else (("   resets ", D), resets)),
         ),
-        line((f"{'resets':<8}", D), f"{resets:>8}") if narrow else BLANK,
+        line(*of_all, (f"{'resets':<8}", D), f"{resets:>8}") if narrow else BLANK,
         line((f"{'who':<8}", D), (f"{'unwell':>7}{'watch':>7}", D)),
     ]
     for who, (watch, unwell) in t.who.items():
