@@ -70,13 +70,19 @@ def columns_for(width: int, model: Model) -> tuple[tuple[Field, int], ...]:
     shown = {n for n in names.split() if FIELDS[n].source not in off}
     if least < 200:
         shown -= {stopgap for stopgap, better in _STOPGAPS.items() if better in shown}
-    if least >= 120 and model.totals.netns > 1:
+    if least >= 120 and _has_namespaces(model):
         names = names.replace(" st ", " netns st ")
         shown |= {"netns"}
     names = f"host {names}" if model.hosts else names
     shown |= {"host"} if model.hosts else set()
     cells = _WIDER if least >= 200 else _NARROWER if least < 120 else {}
     return tuple((FIELDS[n], cells.get(n, FIELDS[n].width)) for n in names.split() if n in shown)
+
+
+def _has_namespaces(model: Model) -> bool:
+    """Of several hosts each has one at least, which says no more than its name."""
+    some = [h.model for h in model.hosts if h.model is not None] if model.hosts else [model]
+    return any(m.totals.netns > 1 for m in some)
 
 
 def fitting(
@@ -89,7 +95,10 @@ def fitting(
     """As many of the columns as so many cells have room for, a blank between two: what says least
     is left out first (ranked: the last), WHO, WHY and what is needed at the end."""
     kept = list(columns)
-    order = [] if ranked else [n for n in _FIRST_TO_GO if any(f.id == n for f, _ in kept)]
+    ids = {f.id for f, _ in kept}
+    order = [] if ranked else [n for n in _FIRST_TO_GO if n in ids]
+    if "flow" in order and {"host", "netns"} <= ids:  # a namespace says less beside its host
+        order.insert(order.index("flow"), "netns")
     order += [f.id for f, _ in reversed(kept) if f.id not in (*order, "proc", "who", "why")]
     for name in (*order, "proc", "who"):
         if len(kept) < 2 or sum((w or WHY_CELLS) + 1 for _, w in kept) - 1 <= cells:

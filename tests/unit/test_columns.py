@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from nettop.model.types import Flag, SourceStatus
+from nettop.model.hosts import LIVE, HostState
+from nettop.model.types import Flag, Model, SourceStatus
 from nettop.text.columns import cell, cells_of, columns_for, cut, title_of, to_ascii
 from nettop.text.evidence import STAMPED_BY_ITSELF
 from nettop.text.explain import explain
 from nettop.text.fields import FIELDS, Kind
 from nettop.text.table import TableStyle, table_lines
+from nettop.tui.columns import choose
 from tests.export.make import make_detail, make_model, make_row
 
 FEW = tuple(FIELDS[name] for name in ("proc", "comm", "rto", "why", "st"))
@@ -74,3 +76,22 @@ def test_what_is_on_by_itself_moves_no_column() -> None:
     own = SourceStatus("stages", "ok", reason=f"{STAMPED_BY_ITSELF} 1 socket")
     by_itself = replace(model, sources=(SourceStatus("wait", "ok"), own))
     assert columns_for(240, by_itself) == columns_for(240, off) != columns_for(240, on)
+
+
+def test_a_namespace_beside_a_host_takes_no_other_columns_place() -> None:
+    def of_hosts(each: int) -> Model:
+        model = make_model()
+        one = replace(model, totals=replace(model.totals, netns=each))
+        hosts = tuple(HostState(name, LIVE, model=one) for name in "abc")
+        totals = replace(model.totals, netns=3 * each)
+        return replace(model, totals=totals, hosts=hosts)
+
+    def shown(width: int, each: int) -> set[str]:
+        return {field.id for field, _ in choose(width, of_hosts(each)).columns}
+
+    for width in (120, 121, 130, 160, 200):
+        assert "netns" not in shown(width, 1)
+        assert {"lport", "local"} & shown(width, 1)
+        assert shown(width, 2) - {"netns"} <= shown(width, 1)
+        assert {"st", "flow", "lport", "tx"} & shown(width, 1) <= shown(width, 2)
+    assert "netns" in shown(160, 2)
