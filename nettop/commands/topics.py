@@ -338,7 +338,7 @@ def files() -> str:
 _FILES = """\
 snapshot   e on the screen, `nettop snapshot`, --json. One object, nettop.snapshot/1 (nettop help
            json); --ndjson one per tick. The file's ending chooses: .json .csv .txt .svg. `nettop
-           open FILE.json` browses one.
+           open FILE.json` browses one of a single host; those of -H are for programs.
 CSV        --csv: a row per socket and tick, in base units that end the names of the columns
            (tx_bytes_per_s, srtt_ns). Empty is unknown.
 Parquet    -o FILE.parquet: the same table with types; unknown is null, `taken` a time in UTC. Needs

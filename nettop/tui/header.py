@@ -64,9 +64,9 @@ def host_line(model: Model, width: int, g: Glyphs) -> Line:
     elif t.netns > 1:
         spaces = f"{t.netns} netns"
     # (rank, text): in the order of the line; where they do not fit the highest rank goes.
-    parts: list[tuple[int, Line]] = [
+    parts: list[tuple[float, Line]] = [
         (2, (("nettop  ", B),)),
-        (0 if away else 7, ((f"{host} ", Role.WATCH if away else D),)),
+        (0 if away else 4.5 if model.hosts else 7, ((f"{host} ", Role.WATCH if away else D),)),
         (10, ((f"{model.kernel[:16]} ", D),)),
         (0, ((f" {g.unwell} {t.unwell} unwell  ", Role.UNWELL if t.unwell else D),)),
         (0, ((f"{g.watch} {t.watch} watch   ", Role.WATCH if t.watch else D),)),
@@ -85,7 +85,7 @@ def host_line(model: Model, width: int, g: Glyphs) -> Line:
     ]
     if not model.chosen:
         parts += [(5, (("   ", D), *flows))]
-    right: list[tuple[int, Line]] = [(8, (("  ", D), (spaces, D)))] if spaces else []
+    right: list[tuple[float, Line]] = [(8, (("  ", D), (spaces, D)))] if spaces else []
     while sum(width_of(text) for _, text in (*parts, *right)) + bool(right) > width:
         last = max(rank for rank, _ in (*parts, *right))
         if not last:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ from nettop.text.table import TableStyle, table_lines
 from nettop.tui.glyphs import UTF8
 from nettop.tui.header import host_line
 from nettop.tui.screens.cost import hosts_lines
+from nettop.tui.screens.format import FormatScreen
+from nettop.tui.screens.run_keys import written_text
 
 MS = 1_000_000
 
@@ -222,6 +225,24 @@ def test_what_a_host_says_of_its_end_is_cut(hosts: HostsFeed) -> None:
     assert model.hosts[0].reason == "x" * 300 + "…"
     line = host_line(model, 60, UTF8)
     assert "1 of 2 hosts, not " in "".join(text for text, _ in line)
+
+
+def test_how_many_hosts_there_are_stays_at_80_columns_under_a_filter(hosts: HostsFeed) -> None:
+    model = hosts.latest()
+    assert model is not None
+    line = "".join(text for text, _ in host_line(replace(model, chosen=True), 80, UTF8))
+    assert line.startswith(f"nettop  {hosts_text(model.hosts)}  ! ")
+
+
+def test_a_snapshot_of_hosts_is_called_one_for_programs() -> None:
+    name = Path("nettop.json")
+    assert written_text(name, of_hosts=False) == "wrote nettop.json"
+    assert written_text(name, of_hosts=True) == "wrote nettop.json for programs, not nettop open"
+    assert written_text(Path("a.csv"), of_hosts=True) == "wrote a.csv"
+    lines = FormatScreen(print, of_hosts=True).body(64)
+    said = ["".join(text for text, _ in line) for line in lines]
+    assert not any("for nettop open" in text for text in said)
+    assert any("for programs" in text for text in said)
 
 
 def test_a_host_is_a_line_with_its_clock_and_why_it_is_not_there() -> None:

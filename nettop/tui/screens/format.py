@@ -16,6 +16,7 @@ FORMATS = (
     (".svg", "v", "the table as a picture"),
     (".parquet", "p", "a row per socket, with types"),
 )
+OF_HOSTS = "nettop.snapshot/1: everything, for programs, not nettop open"
 
 
 class FormatScreen(Overlay[str]):
@@ -26,10 +27,14 @@ class FormatScreen(Overlay[str]):
     FIRST = 1
     FOOT = "↑↓ choose  Enter writes  Esc"
 
-    def __init__(self, then: Callable[[str], object]) -> None:
-        """then: is given the file's ending."""
+    def __init__(self, then: Callable[[str], object], *, of_hosts: bool = False) -> None:
+        """
+        Args:
+            then: is given the file's ending.
+            of_hosts: of many, which nettop open does not take.
+        """
         super().__init__(then)
-        self.at = 0
+        self.at, self.of_hosts = 0, of_hosts
         none = find_spec("pyarrow") is None
         self.formats = [f for f in FORMATS if f[0] != ".parquet" or not none]
 
@@ -39,7 +44,10 @@ class FormatScreen(Overlay[str]):
 
     def body(self, width: int) -> list[Line]:
         self.at %= len(self.formats)
-        rows = [f"{letter}  {ending:<9} {what}" for ending, letter, what in self.formats]
+        rows = [
+            f"{letter}  {ending:<9} {OF_HOSTS if self.of_hosts and ending == '.json' else what}"
+            for ending, letter, what in self.formats
+        ]
         return [
             BLANK,
             *(

@@ -11,13 +11,15 @@ from textual import work
 from textual.message import Message
 
 from nettop.errors import NettopError
-from nettop.feed import Feed
+from nettop.feed import Feed, OfHosts
 from nettop.model.types import Row
 from nettop.text.ss_command import ss_command
 from nettop.tui.base import KeyScreen
 from nettop.tui.style import Role
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nettop.tui.app import NettopApp
     from nettop.tui.timeline import Timeline
 
@@ -31,6 +33,12 @@ class Exported(Message):
     def __init__(self, text: str, role: Role) -> None:
         super().__init__()
         self.text, self.role = text, role
+
+
+def written_text(path: Path, *, of_hosts: bool) -> str:
+    """What is said of a file that was written."""
+    only = " for programs, not nettop open" if of_hosts and path.suffix == ".json" else ""
+    return f"wrote {path}{only}"
 
 
 class RunKeys(KeyScreen[None]):
@@ -98,7 +106,12 @@ class RunKeys(KeyScreen[None]):
             return
         from nettop.tui.screens.format import FormatScreen
 
-        self.app.push_screen(FormatScreen(lambda ending: self._begin_export(True, ending)))
+        self.app.push_screen(
+            FormatScreen(
+                lambda ending: self._begin_export(True, ending),
+                of_hosts=isinstance(self.feed, OfHosts),
+            )
+        )
 
     def do_export_all(self) -> None:
         self._begin_export(False)
@@ -122,7 +135,7 @@ class RunKeys(KeyScreen[None]):
     def _export(self, shown: bool, filter_text: str | None, ending: str) -> None:
         try:
             path = self.nettop.export(shown, filter_text, ending)
-            done = Exported(f"wrote {path}", Role.BOLD)
+            done = Exported(written_text(path, of_hosts=isinstance(self.feed, OfHosts)), Role.BOLD)
         except (NettopError, OSError) as error:
             done = Exported(str(error), Role.UNWELL)
         # Not call_from_thread, which would wait for a screen that has ended meanwhile.
