@@ -71,6 +71,7 @@ class Deriver:
         self._evidence, self._cpu_waits, self._finder = Mover(), CpuWaits(), Finder()
         self.staged: tuple[int, ...] = ()  # cookies of sockets whose verdict stages would decide
         self._unlisted: frozenset[Proto] = frozenset()
+        self._others = False  # sockets were sent by another filter than in the tick before
         self._matched_waits = OctaveSum()
 
     def twin(self, engine: Engine, names: RowNames) -> Deriver:
@@ -92,6 +93,7 @@ class Deriver:
             interval: the planes ended an interval before the sweep.
         """
         self.seq += 1
+        self._others = self.seq > 1 and _chosen_by(facts) != _chosen_by(self.facts)
         self.facts = facts
         self._unlisted = frozenset(Proto(f.proto) for f in self.engine.failures())
         waits = waits_all = self.engine.rx_wait(())
@@ -161,7 +163,7 @@ class Deriver:
 
     def with_totals(self, model: Model) -> Model:
         """The same tick under another filter."""
-        has_rates = model.seq > 1 and Proto.TCP not in self._unlisted
+        has_rates = model.seq > 1 and Proto.TCP not in self._unlisted and not self._others
         fresh = matched_totals(self.engine.totals(), has_rates)
         waits = self.rx_wait(None, run=False)
         return replace(
@@ -198,7 +200,7 @@ class Deriver:
             restarts=t.restarts,
             malformed=t.malformed,
             truncated=t.truncated,
-            **matched_totals(t, t.sweep > 1 and listed),
+            **matched_totals(t, t.sweep > 1 and listed and not self._others),
         )
 
     def _rates(self, facts: Facts) -> Callable[[str], float | None]:
@@ -283,8 +285,22 @@ class Deriver:
         return self.engine.detail(row.cookie, tcp=row.proto == Proto.TCP)
 
     def groups(self, grouping: Grouping) -> list[Group]:
-        return groups_of(self.engine.groups(grouping), grouping, self.names)
+        return self._rated(groups_of(self.engine.groups(grouping), grouping, self.names))
 
     def sum(self, cookies: Any) -> Group | None:
         g = self.engine.sum(cookies)
-        return groups_of([g], Grouping.NONE, self.names)[0] if g is not None else None
+        return self._rated(groups_of([g], Grouping.NONE, self.names))[0] if g is not None else None
+
+    def _rated(self, groups: list[Group]) -> list[Group]:
+        """Most of their sockets may be new here, and have no rates to add up."""
+        if not self._others:
+            return groups
+        return [
+            replace(group, tx_bytes_per_s=None, rx_bytes_per_s=None, retrans_per_s=None)
+            for group in groups
+        ]
+
+
+def _chosen_by(facts: Facts) -> str | None:
+    """The filter by which another host chose the sockets that it sent."""
+    return facts.chosen.filter_text if facts.chosen is not None else None

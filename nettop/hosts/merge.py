@@ -198,9 +198,14 @@ def group_of(title: str, groups: Sequence[Group]) -> Group:
         rtt_max_ns=max(longest) if longest else None,
         rqueue_bytes=sum(g.rqueue_bytes for g in groups),
         wqueue_bytes=sum(g.wqueue_bytes for g in groups),
-        tx_bytes_per_s=sum(g.tx_bytes_per_s for g in groups),
-        rx_bytes_per_s=sum(g.rx_bytes_per_s for g in groups),
-        retrans_per_s=sum(g.retrans_per_s for g in groups),
+        tx_bytes_per_s=_sum(g.tx_bytes_per_s for g in groups),
+        rx_bytes_per_s=_sum(g.rx_bytes_per_s for g in groups),
+        retrans_per_s=_sum(g.retrans_per_s for g in groups),
         retr_pct=None,
         proc=None,
     )
+
+
+def _sum(rates: Iterable[float | None]) -> float | None:
+    known = [*rates]
+    return None if None in known else sum(rate for rate in known if rate is not None)

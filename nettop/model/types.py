@@ -425,9 +425,9 @@ class Group:
     rtt_max_ns: int | None
     rqueue_bytes: int
     wqueue_bytes: int
-    tx_bytes_per_s: float
-    rx_bytes_per_s: float
-    retrans_per_s: float
+    tx_bytes_per_s: float | None  # None: other sockets were sent than in the tick before
+    rx_bytes_per_s: float | None
+    retrans_per_s: float | None
     retr_pct: float | None
     proc: Proc | None = None
     port: int | None = None  # that of all members, of an address grouping

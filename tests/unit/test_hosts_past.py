@@ -343,6 +343,37 @@ def test_changes_are_found_at_the_time_at_which_they_are_shown() -> None:
     assert hosts.past.summaries()[: len(spots)] == spots  # those that nothing can change any more
 
 
+def test_no_rates_are_known_of_sockets_that_another_filter_let_through_before() -> None:
+    hosts = Hosts("a")
+    host = hosts.hosts["a"]
+
+    def known() -> tuple[list[bool], list[bool]]:
+        """Rates of the totals, and those of all groups: live, and then as one looks back."""
+        hosts.round("a")
+        hosts.now_ns += S
+        totals, groups = [], []
+        for feed in (host.feed, hosts.at(filter_text=host.feed.filter_text)):
+            model = feed.latest()
+            assert model is not None
+            sums = [*feed.groups(Grouping.PROCESS), feed.sum([feed.window(0, 1)[0].cookie])]
+            totals.append(model.totals.tx_bytes_per_s is not None)
+            rates = [group.tx_bytes_per_s is not None for group in sums if group is not None]
+            assert len(rates) > 1
+            assert len(set(rates)) == 1
+            groups.append(rates[0])
+        return totals, groups
+
+    yes, no = [True, True], [False, False]
+    hosts.round("a", 3)
+    assert known() == (yes, yes)
+    host.filter_text = host.feed.filter_text = "proto = tcp"
+    assert known() == (yes, no)  # of the totals the host knows more than it sent
+    assert known() == (yes, yes)
+    host.filter_text = host.feed.filter_text = None
+    assert known() == (no, no)
+    assert known() == (yes, yes)
+
+
 @pytest.fixture
 def timeline(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Timeline, Hosts]]:
     hosts = Hosts("ab")
