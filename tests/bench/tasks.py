@@ -92,7 +92,8 @@ class Screen(Terminal):
 
 def on_the_screen(session: Session) -> int:
     missing = 0
-    argv = session.inside([*NETTOP, "-N", "all"], links.WEB)
+    # Some tasks export, into the folder that the screen was started in.
+    argv = session.inside([*NETTOP, "-N", "all"], links.WEB, session.scratch)
     last: Screen | None = None
     for task in TASKS:
         if not task.name.endswith("2"):

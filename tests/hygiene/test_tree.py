@@ -14,6 +14,7 @@ import nettop
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_LINES = 600
+TOP = {"LICENSE", "README.md", "native", "nettop", "pyproject.toml", "screenshots", "tests"}
 # Written apart, so that this file does not hold what it forbids.
 FORBIDDEN = re.compile("|".join(["/" + "work/", "/" + "root/", "/" + "home/", "/" + "opt/nt"]))
 
@@ -40,6 +41,12 @@ def test_no_file_is_too_long() -> None:
     }
     assert "nettop/cli.py" in lengths
     assert {name: n for name, n in lengths.items() if n > MAX_LINES} == {}
+
+
+def test_the_top_holds_what_a_reader_looks_for_there() -> None:
+    """An export or a log that was left there is not committed with the rest."""
+    names = {path.relative_to(ROOT).parts[0] for path in files()}
+    assert {name for name in names if not name.startswith(".")} <= TOP
 
 
 def test_no_path_of_a_machine() -> None:

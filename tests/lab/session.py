@@ -37,12 +37,15 @@ class Session:
     netns: dict[str, int]  # name → inode
     scratch: Path
 
-    def inside(self, argv: Sequence[str], name: str | None = None) -> list[str]:
-        """The command, to be run in the session, or in one of its network namespaces."""
+    def inside(
+        self, argv: Sequence[str], name: str | None = None, folder: Path = ROOT
+    ) -> list[str]:
+        """The command, to be run in that folder in the session, or in one of its network
+        namespaces."""
         enter = ["nsenter", "-t", str(self.pid), "--mount", "--uts", "--net"]
         # The mount namespace's root is the machine's, so programs are where they were.
         here = ["nsenter", f"--net=/run/netns/{name}"] if name else []
-        return [*enter, f"--wd={ROOT}", *here, *argv]
+        return [*enter, f"--wd={folder}", *here, *argv]
 
 
 @contextlib.contextmanager
