@@ -121,7 +121,9 @@ KEYS: dict[str, str] = {
     "host_reads[].reason": "what it lacks, and why",
     "host_reads[].left_out": "how many did not fit; left out if 0",
 }  # fmt: skip
-# Keys whose values are counts or numbers, for the shape of the snapshot.
+# Of keys that no name says it of, whose values are texts, for the shape of the snapshot.
+TEXTS = frozenset({"host_processes[].names.*", "host_routes[].ends"})
+# Keys whose values are counts or numbers.
 COUNTS = (
     "host_processes[].",
     "host_queues[].values.",

@@ -195,7 +195,7 @@ def _kind(path: str) -> Kind:
         return Kind.WHOLE
     if path.startswith(_DERIVED) or path == "hosts.*.clock_offset_ns":
         return Kind.SIGNED
-    if name in _TEXTS:
+    if name in _TEXTS or path in evidence.TEXTS:
         return Kind.TEXT
     if path.startswith(_SHARES) or _NUMBER.search(name):
         return Kind.NUMBER

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import re
@@ -16,6 +17,7 @@ from nettop.export.load import load_snapshot
 from nettop.export.shape import MOST_TEXT, SNAPSHOT, Kind
 from nettop.export.values import Bad
 from nettop.filefeed import FileFeed
+from tests.export.make import full_evidence, make_model, write_json
 from tests.tui.fuzz_files import HOSTILE, base
 
 NEVER: tuple[Any, ...] = (None, 10**400, "x" * (MOST_TEXT + 1))
@@ -139,6 +141,34 @@ def test_every_key_has_a_shape() -> None:
         if path.endswith(("_per_s", "_pct")):
             assert shape.kind is Kind.NUMBER, path
         assert bool(shape.inner or shape.any) == (shape.kind in (Kind.OBJECT, Kind.OBJECTS)), path
+
+
+def test_all_that_a_host_says_is_written_and_read_back(tmp_path: Path) -> None:
+    """Each key, so that none which a host rarely says closes the file that has it."""
+    out = io.BytesIO()
+    write_json(out.write, make_model(0, evidence=full_evidence()), [], lambda row: [])
+    tree = json.loads(out.getvalue())
+    written = {re.sub(r"\[\d+\]", "[]", place) for place, _ in places(tree)}
+    written |= {re.sub(r"\.[^.]+$", ".*", place) for place in written}
+    assert {key for key in KEYS if key.startswith("host_")} <= written
+    path = tmp_path / "x.json"
+    path.write_bytes(out.getvalue())
+    again = io.BytesIO()
+    write_json(again.write, load_snapshot(str(path)).model, [], lambda row: [])
+    assert json.loads(again.getvalue()) == tree
+
+
+def test_a_hostile_name_of_a_thread_is_made_safe(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    write_json(out.write, make_model(0, evidence=full_evidence()), [], lambda row: [])
+    tree = json.loads(out.getvalue())
+    tree["host_processes"][0]["names"]["13"] = HOSTILE
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(tree))
+    names = load_snapshot(str(path)).model.evidence.now.processes[12].names
+    assert names is not None
+    assert names["13"].isprintable()
+    assert names["14"] == "7"
 
 
 @pytest.mark.parametrize("said", [True, False])
