@@ -110,19 +110,34 @@ def _by_thread(cases: Iterable[Case]) -> list[tuple[str, list[Case]]]:
     and where all of these do the others count as its own."""
     out = []
     for kind, group in _by("process", cases):
-        known = Counter(case.said.reader.tid for case in group if case.said.reader)
-        tid, most = known.most_common(1)[0] if known else (0, 0)
-        if most * 2 <= known.total():
+        by = _readers(group)
+        known = Counter(by[case.row.cookie] for case in group if by[case.row.cookie] is not None)
+        tid, most = known.most_common(1)[0] if known else (_SEVERAL, 0)
+        if tid == _SEVERAL or most * 2 <= known.total():
             out.append((kind, group))
             continue
         also = (tid, None) if most == known.total() else (tid,)
         parts: dict[bool, list[Case]] = {True: [], False: []}
         for case in group:
-            parts[(case.said.reader.tid if case.said.reader else None) in also].append(case)
+            parts[by[case.row.cookie] in also].append(case)
         out.append(("thread", parts[True]))
         if parts[False]:
             out.append((kind, parts[False]))
     return out
+
+
+_SEVERAL = -1  # no thread's id
+
+
+def _readers(cases: Iterable[Case]) -> dict[int, int | None]:
+    """Of each socket, by its cookie: the thread that reads it, _SEVERAL, None: not known."""
+    by: dict[int, int | None] = {}
+    for case in cases:
+        said, before = case.said, by.get(case.row.cookie)
+        tid = _SEVERAL if said.several else said.reader.tid if said.reader else None
+        differ = tid is not None and before is not None and tid != before
+        by[case.row.cookie] = _SEVERAL if differ else before if tid is None else tid
+    return by
 
 
 def _by(kind: str, cases: Iterable[Case]) -> list[tuple[str, list[Case]]]:

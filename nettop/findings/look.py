@@ -27,7 +27,7 @@ from nettop.model.types import (
 )
 from nettop.spells import Spell, SpellTracker
 from nettop.text.explain import Explanation, explain
-from nettop.text.readers import reader_of
+from nettop.text.readers import SEVERAL_READERS, Reader, reader_evidence, reader_of
 from nettop.text.verdicts import verdict_words
 from nettop.text.words import who_name
 from nettop.times import CLOCK_STEP_LEAST_NS
@@ -159,8 +159,8 @@ class Look:
             seen.held_s += model.interval_s or 0.0
             seen.unwell_s += (model.interval_s or 0.0) * (level is Level.UNWELL)
             seen.ticks += 1
-            if seen.said.reader is None and sick.verdict in _READ:  # it may be known by now
-                seen.said = replace(seen.said, reader=reader_of(seen.row, model))
+            if sick.verdict in _READ:  # it, or its name, may be known by now, or be another
+                seen.said = _with_reader(seen.said, reader_of(seen.row, model))
             rank = (float(level), sick.verdict_value)
             if rank > seen.rank:
                 worse.append((rank, sick, level))
@@ -199,8 +199,8 @@ class Look:
         row = feed.find(sick.cookie)
         if row is None or row.rec.verdict != sick.verdict or _rank(level, row) <= seen.rank:
             return
-        said, reader = self._explained(row, model, feed), seen.said.reader
-        seen.row, seen.said = row, said if said.reader else replace(said, reader=reader)
+        said, before = self._explained(row, model, feed), seen.said
+        seen.row, seen.said = row, _with_reader(said, before.reader, before.several)
         seen.cost, seen.rank, seen.level = cost_of(row, model.interval_s), _rank(level, row), level
         seen.value, seen.who, seen.because = sick.verdict_value, sick.who, sick.because
         seen.bounded = _bounded(sick)
@@ -328,3 +328,26 @@ def _rank(level: Level, row: Row) -> tuple[float, float]:
 
 def _bounded(sick: Sick) -> bool:
     return sick.verdict == Verdict.UNREAD and not sick.flags & Flag.UNREAD_EXACT
+
+
+def _with_reader(said: Explanation, reader: Reader | None, several: bool = False) -> Explanation:
+    """The same, by what another tick knows of its reader; several: as of Explanation."""
+    before = said.reader
+    if said.several or not (several or reader):
+        return said
+    if reader is not None and before is not None:
+        several = several or reader.tid != before.tid
+        reader = reader._replace(name=reader.name or before.name, sole=reader.sole and before.sole)
+    if several:
+        reader = None
+    elif reader == before:
+        return said
+    line = [SEVERAL_READERS] if several else reader_evidence(reader)
+    proof = [e for e in said.proof if e not in reader_evidence(before)]
+    # Behind what its waits were, which no other line may come between.
+    at = next((n for n, e in enumerate(proof, 1) if e.source == "split"), len(proof))
+    proof[at:at] = line
+    return replace(
+        said, reader=reader, several=several, proof=tuple(proof),
+        evidence="; ".join(e.says for e in proof),
+    )  # fmt: skip

@@ -24,7 +24,7 @@ from nettop.model.usual import UsualOf, usual_ns
 from nettop.text import units
 from nettop.text.evidence import STATES
 from nettop.text.fields import FIELDS
-from nettop.text.readers import Reader, reader_of, reader_text
+from nettop.text.readers import Reader, reader_evidence, reader_of
 from nettop.text.verdicts import LEAST_RATIO_US, VERDICTS, VerdictSpec
 from nettop.text.waits import is_settled, split_of, split_says
 from nettop.text.words import who_name, who_text
@@ -60,6 +60,7 @@ class Explanation:
     shared: Hashable = None  # sockets with the same one have one cause; None: not known of any
     party: str = ""  # whom that cause is about, where it is not the holder: a device, a thread
     reader: Reader | None = None  # that the verdict is about; None: not known, or of no reader
+    several: bool = False  # ticks name different readers: it is no one thread
 
     @property
     def held(self) -> str:
@@ -102,8 +103,7 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
         did.append(_slow_evidence(slow))
     if split is not None:
         did.append(Evidence("split", split_says(split), max(split[1:6]), "ns"))
-    if reader is not None and not reader.sole:
-        did.append(Evidence("split", f"{reader_text(reader)} reads it", reader.tid))
+    did += reader_evidence(reader)
     if holder is not None:
         did.append(holder)
     if cause is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from nettop.model.causes import Evidence
 from nettop.model.types import Model, Row
 
 
@@ -36,3 +37,13 @@ def reader_text(reader: Reader) -> str:
     if reader.tid == reader.pid:
         return "the main thread"
     return f"thread {reader.name}/{reader.tid}" if reader.name else f"thread {reader.tid}"
+
+
+SEVERAL_READERS = Evidence("split", "one thread after another reads it")
+
+
+def reader_evidence(reader: Reader | None) -> list[Evidence]:
+    """That it reads the socket; none of the only thread of a process."""
+    if reader is None or reader.sole:
+        return []
+    return [Evidence("split", f"{reader_text(reader)} reads it", reader.tid)]
