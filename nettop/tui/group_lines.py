@@ -31,6 +31,10 @@ TITLES = {
     Grouping.NETNS: "NETNS",
     Grouping.HOST: "HOST",
 }
+# Where a whole title has no room; they fit into the least that there is.
+_NARROW_TITLES = {
+    Grouping.REMOTE: "REMOTE", Grouping.REMOTE_PORT: "REMOTE:PORT", Grouping.LOCAL: "LOCAL",
+}  # fmt: skip
 OF_REMOTE = (Grouping.REMOTE, Grouping.REMOTE_PORT)
 OF_ADDRESS = (*OF_REMOTE, Grouping.LOCAL)
 _FIELDS = dict.fromkeys(OF_ADDRESS, "remote") | {
@@ -116,8 +120,11 @@ def name_of(group: Group, grouping: Grouping, room: int) -> str:
     title, field = group.title, _FIELDS.get(grouping)
     if len(title) <= room or field is None:
         return title if len(title) <= room else title[: room - 1] + "…"
-    name = title.partition(" in ")[0] if grouping in OF_ADDRESS else title
-    return title[: room - 1] + "…" if len(name) < room else cut(name, room, FIELDS[field])
+    name, space, _ = title.partition(" in ") if grouping in OF_ADDRESS else (title, "", "")
+    if len(name) < room:
+        return title[: room - 1] + "…"
+    # The same address in another namespace is another group: that one is left out shows.
+    return cut(name, room - 1, FIELDS[field]) + "…" if space else cut(name, room, FIELDS[field])
 
 
 def equals(groups: Sequence[Group], grouping: Grouping) -> dict[int, list[Group]]:
@@ -189,9 +196,10 @@ def _times(group: Group, grouping: Grouping) -> Dist:
 def titles(grouping: Grouping, width: int, sort: Column | None = None) -> Line:
     """sort: the column that they are sorted by; None: they stand worst first."""
     room = name_cells(grouping, width)
-    parts: list[Part] = [
-        (" " * 3 + TITLES.get(grouping, "")[:room].ljust(room), Role.TITLE),
-    ]
+    title = TITLES.get(grouping, "")
+    if len(title) > room:
+        title = _NARROW_TITLES[grouping]
+    parts: list[Part] = [(" " * 3 + title.ljust(room), Role.TITLE)]
     for c in columns_of(grouping, width):
         mark = "▼" if c is sort and len(c.title) < c.cells else ""
         role = Role.TITLE_BOLD if c is sort else Role.TITLE

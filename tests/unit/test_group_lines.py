@@ -14,12 +14,14 @@ from nettop.model.types import Because, Dist, Group, Level, Verdict
 from nettop.tui.glyphs import ASCII, UTF8
 from nettop.tui.group_lines import (
     COLUMNS,
+    TITLES,
     column_at,
     columns_of,
     factors,
     group_line,
     is_slow,
     median_line,
+    name_cells,
     name_of,
     notes,
     ordered,
@@ -56,13 +58,35 @@ def test_a_name_that_is_cut_still_tells_which_it_is() -> None:
 
     assert named("10.40.0.7:5201 in web", Grouping.REMOTE_PORT) == "10.40.0.7:5201 …"
     assert named("10.40.0.7:5201", Grouping.REMOTE) == "10.40.0.7:5201"
-    v6 = named("[2001:db8:1:2:3:4:370:7348]:443 in web", Grouping.REMOTE)
+    v6 = named("[2001:db8:1:2:3:4:370:7348]:443", Grouping.REMOTE)
     assert (v6[:5], v6[-9:]) == ("[2001", "7348]:443")
     assert named("udp [2001:db8::1]:53", Grouping.REMOTE_PORT, 12).endswith("]:53")
     assert named("report-exporter/18013", Grouping.PROCESS).endswith("/18013")
     pods = [named(f"/kubepods.slice/besteffort/pod-{n}", Grouping.CGROUP) for n in (71, 72)]
     assert pods[0][-3:] == "-71"
     assert pods[1][-3:] == "-72"
+
+
+@pytest.mark.parametrize("grouping", [Grouping.REMOTE, Grouping.REMOTE_PORT, Grouping.LOCAL])
+@pytest.mark.parametrize("room", range(12, 40))
+def test_what_is_left_out_of_a_name_shows(grouping: Grouping, room: int) -> None:
+    """The address may fit exactly, and the namespace not at all."""
+    addresses = ("127.0.0.1:52804", "10.0.0.1:80", "[2001:db8:1:2:3:4:370:7348]:443", "[::1]:9")
+    for address in addresses:
+        for title in (address, f"{address} in b24b"):
+            name = name_of(replace(BASE, title=title), grouping, room)
+            assert len(name) <= room
+            assert name == title or "…" in name
+            assert name[-1] == "…" or "in b24b" not in title or name == title
+
+
+@pytest.mark.parametrize("grouping", [g for g in Grouping if g])
+def test_a_title_is_whole_or_a_shorter_one(grouping: Grouping) -> None:
+    whole = TITLES[grouping]
+    for width in range(40, 200):
+        title = text_of(titles(grouping, width)).split("  ")[1].split("SOCKS")[0].strip()
+        assert title in (whole, "REMOTE", "REMOTE:PORT", "LOCAL"), width
+        assert title == whole or len(whole) > name_cells(grouping, width)
 
 
 def test_a_factor_is_to_the_median_of_the_others() -> None:
