@@ -58,7 +58,7 @@ void nt_last_rates(struct nt_engine *e, uint32_t i, struct nt_rec *rec)
 	rec->rx_bytes_per_s *= per_s;
 	rec->retrans_per_s *= per_s;
 	rec->flow_bytes_per_s = 0;
-	rec->flags &= ~(uint32_t)(NT_F_RATES | NT_F_RETR_PCT | NT_F_LIMITED);
+	rec->flags &= ~(uint32_t)(NT_F_RATES | NT_F_RETR_PCT | NT_F_LIMITED | NT_F_FLOW_RX);
 	if (known)
 		rec->flags |= NT_F_RATES;
 }

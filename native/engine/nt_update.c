@@ -84,19 +84,27 @@ static void take_gauges(struct nt_rec *rec, const struct nt_diag_view *v, struct
 		rec->flags |= NT_F_APP_LIMITED;
 }
 
+static void no_flow(struct nt_rec *rec)
+{
+	rec->flow_bytes_per_s = rec->flow_rx_bytes_per_s = 0;
+	rec->flags &= ~(uint32_t)NT_F_FLOW_RX;
+}
+
 /* before: it has a mean already. */
 static void roll_flow(struct nt_rec *rec, float dt_s, bool before)
 {
-	float flow = rec->tx_bytes_per_s > rec->rx_bytes_per_s ? rec->tx_bytes_per_s :
-								 rec->rx_bytes_per_s;
+	bool received = rec->rx_bytes_per_s > rec->tx_bytes_per_s;
+	float flow = received ? rec->rx_bytes_per_s : rec->tx_bytes_per_s;
+	float flow_rx = received ? flow : 0, weight = before ? dt_s / (dt_s + FLOW_MEAN_S) : 1;
 
-	if (before)
-		rec->flow_bytes_per_s += (flow - rec->flow_bytes_per_s) * dt_s /
-					 (dt_s + FLOW_MEAN_S);
-	else
-		rec->flow_bytes_per_s = flow;
+	rec->flow_bytes_per_s += (flow - rec->flow_bytes_per_s) * weight;
+	rec->flow_rx_bytes_per_s += (flow_rx - rec->flow_rx_bytes_per_s) * weight;
 	if (rec->flow_bytes_per_s < 0.5f)
-		rec->flow_bytes_per_s = 0;
+		no_flow(rec);
+	else if (rec->flow_rx_bytes_per_s * 2 > rec->flow_bytes_per_s)
+		rec->flags |= NT_F_FLOW_RX;
+	else
+		rec->flags &= ~(uint32_t)NT_F_FLOW_RX;
 }
 
 static void roll_rates(struct nt_rec *rec, const struct nt_diag_view *v, struct nt_facts *f)
@@ -179,7 +187,8 @@ static void note_lost_here(const struct nt_engine *e, struct nt_rec *rec, uint32
 
 static void no_traffic(struct nt_rec *rec)
 {
-	rec->tx_bytes_per_s = rec->rx_bytes_per_s = rec->retrans_per_s = rec->flow_bytes_per_s = 0;
+	rec->tx_bytes_per_s = rec->rx_bytes_per_s = rec->retrans_per_s = 0;
+	no_flow(rec);
 	rec->flags |= NT_F_RATES;
 }
 

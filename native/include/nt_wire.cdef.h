@@ -33,6 +33,7 @@ enum nt_flag {
 	NT_F_WAIT_UNTRACED = 2048, /* the wait plane samples sockets, and this is none of them */
 	NT_F_MOVED = 8192,	  /* with NT_F_RATES: tx_bytes_per_s and rx_bytes_per_s are known */
 	NT_F_UNREADABLE = 4096,	  /* poll() does not call readable what is unread */
+	NT_F_FLOW_RX = 16384,	  /* more of flow_bytes_per_s was received than sent */
 };
 
 enum nt_level { NT_LEVEL_OK = 0, NT_LEVEL_WATCH = 1, NT_LEVEL_UNWELL = 2 };
@@ -142,6 +143,7 @@ struct nt_rec {
 	uint32_t min_rtt_us; /* ~0 –, as in tcp_info */
 	uint32_t snd_cwnd;
 	uint32_t lost;
+	float flow_rx_bytes_per_s; /* of flow_bytes_per_s: intervals that received more than they sent */
 
 	/* Cumulative counters, at the kernel's width (the limits in ms, modulo 2^32). */
 	uint64_t bytes_sent;

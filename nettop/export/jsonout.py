@@ -61,7 +61,7 @@ CHUNK_BYTES = 1 << 16
 
 encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 _RATES, _INFO, _LIMITED = int(Flag.RATES), int(Flag.INFO), int(Flag.LIMITED)
-_MOVED = int(Flag.MOVED)
+_MOVED, _FLOW_RX = int(Flag.MOVED), int(Flag.FLOW_RX)
 _RETR_PCT, _SKMEM = int(Flag.RETR_PCT), int(Flag.SKMEM)
 _NEW, _MISSED = int(Flag.NEW), int(Flag.MISSED)
 _WAIT_KNOWN = int(Flag.OLDEST_UNREAD | Flag.WAIT_UNTRACED)
@@ -368,6 +368,7 @@ def _put_interval(out: dict[str, Any], rec: Any, flags: int) -> None:
             rates["tx_bytes_per_s"] = neat(rec.tx_bytes_per_s)
             rates["rx_bytes_per_s"] = neat(rec.rx_bytes_per_s)
             rates["flow_bytes_per_s"] = neat(rec.flow_bytes_per_s)
+            rates["flow_received"] = bool(flags & _FLOW_RX)
             rates["retrans_per_s"] = neat(rec.retrans_per_s)
             if flags & _RETR_PCT:
                 rates["retr_pct"] = neat(rec.retr_pct)
@@ -375,6 +376,7 @@ def _put_interval(out: dict[str, Any], rec: Any, flags: int) -> None:
             rates["tx_bytes_per_s"] = neat(rec.tx_bytes_per_s)
             rates["rx_bytes_per_s"] = neat(rec.rx_bytes_per_s)
             rates["flow_bytes_per_s"] = neat(rec.flow_bytes_per_s)
+            rates["flow_received"] = bool(flags & _FLOW_RX)
         if flags & _SKMEM:
             rates["drops_per_s"] = neat(rec.drops_per_s)
         if rates:

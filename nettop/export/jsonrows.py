@@ -273,6 +273,11 @@ def _interval(p: Program) -> None:
 def _moved(p: Program) -> None:
     for name in ("tx_bytes_per_s", "rx_bytes_per_s", "flow_bytes_per_s"):
         p.real(f'"{name}":', f"rec.{name}")
+    received = p.if_any("rec.flags", Flag.FLOW_RX)
+    p.literal('"flow_received":true')
+    sent = p.otherwise(received)
+    p.literal('"flow_received":false')
+    p.end(sent)
 
 
 def _dist(p: Program, place: str) -> None:

@@ -250,6 +250,7 @@ _SOCKET = {
     "rates.tx_bytes_per_s": "payload acknowledged by the peer; of UDP what the program sent",
     "rates.rx_bytes_per_s": "payload received in order; of UDP what the program read",
     "rates.flow_bytes_per_s": "the larger of both, mean of about 5 s",
+    "rates.flow_received": "true: more of that mean was received than sent; false: it was not",
     "rates.retrans_per_s": "segments resent",
     "rates.retr_pct": "bytes resent of bytes sent in the last 5 to 10 s, percent, less the share "
     "of segments that DSACK proved spurious",

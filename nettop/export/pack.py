@@ -345,6 +345,10 @@ def _put_interval(rec: dict[str, Any], source: Mapping[str, Any], where: str) ->
         moved = () if needed else ("tx_bytes_per_s", "rx_bytes_per_s")
         for name in (*needed, *moved, "flow_bytes_per_s", "drops_per_s"):
             rec[name] = optional_number(rates, name, place) or 0.0
+        # A file of before does not say it; this interval's rates then do.
+        received = rates.get("flow_received", rec["rx_bytes_per_s"] > rec["tx_bytes_per_s"])
+        if received:
+            flags |= Flag.FLOW_RX
         if rates.get("retr_pct") is not None:
             rec["retr_pct"] = number(rates, "retr_pct", place)
             flags |= Flag.RETR_PCT

@@ -77,6 +77,7 @@ class Flag(IntFlag):
     WAIT_UNTRACED = 2048
     UNREADABLE = 4096
     MOVED = 8192
+    FLOW_RX = 16384
 
 
 class Level(IntEnum):

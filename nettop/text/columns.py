@@ -204,7 +204,7 @@ def _number_writer(field: Field) -> Callable[[float, Row], str]:
 def _flow(value: float, row: Row) -> str:
     if not value:
         return units.bits_per_s(value)
-    arrow = "↑" if row.rec.tx_bytes_per_s >= row.rec.rx_bytes_per_s else "↓"
+    arrow = "↓" if row.rec.flags & Flag.FLOW_RX else "↑"  # of the mean: this interval may be still
     return arrow + units.bits_per_s(value)
 
 

@@ -73,7 +73,7 @@ def sockets(draw: st.DrawFn, cookie: int) -> tuple[Row, Detail | None]:
     size = 4 if family == AF_INET else 16
     proto = draw(st.sampled_from([Proto.TCP, Proto.TCP, Proto.UDP, Proto.MPTCP]))
     flags = int(Flag.MATCH)
-    for flag in (Flag.RATES, Flag.LIMITED, Flag.OLDEST_UNREAD, Flag.SKMEM, Flag.NEW):
+    for flag in (Flag.RATES, Flag.FLOW_RX, Flag.LIMITED, Flag.OLDEST_UNREAD, Flag.SKMEM, Flag.NEW):
         flags |= int(flag) * draw(st.booleans())
     if flags & Flag.RATES and draw(st.booleans()):
         flags |= int(Flag.RETR_PCT)
@@ -245,7 +245,7 @@ def test_every_flag_of_a_socket_is_written_and_read_back(tmp_path: Path) -> None
     rows: list[tuple[Row, Detail | None]] = [
         (make_row(1, plane=by_octaves), None),
         (make_row(2, flags=int(Flag.MATCH | Flag.WAIT_UNTRACED | Flag.NEW | Flag.MISSED)), None),
-        (make_row(3, flags=unread | Flag.UNREADABLE, oldest_unread_ms=5), None),
+        (make_row(3, flags=unread | Flag.UNREADABLE | Flag.RATES, oldest_unread_ms=5), None),
         (make_row(4, plane=split), None),
     ]
     first = export(Rows(rows, []), make_model(4))
