@@ -87,9 +87,12 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
         if second != spec.says(row.rec.because):
             whose = f" ({who_name(row.rec.who2)})" if row.rec.who2 != row.rec.who else ""
             also = f"; also {second}{whose}"
+    cause = cause_of(row, model)
+    if cause is not None and cause.value >= 0:
+        # The row was judged by the cause of the tick before: one sentence has numbers of one tick.
+        row = replace(row, rec=row.rec._replace(verdict_value=cause.value))
     evidence = _evidence(worst, row, detail)
     excluded, unmeasured = _checked(spec, row, model, for_s)
-    cause = cause_of(row, model)
     holder = holder_evidence(row, model) if spec.by_holder and cause is None else None
     reads = spec.by_holder and worst is not Verdict.ACCEPT
     split = split_of(row) if reads else None
@@ -295,11 +298,9 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
         case Verdict.QDISC if rec.because == Because.QUEUE and not rec.rtt_us:
             return f"what it sends waits {units.time(value * 1e6)} in this host's own queue"
         case Verdict.QDISC if rec.because == Because.QUEUE:
-            over_ns = (rec.rtt_us - rec.min_rtt_us) * 1e3
             wait = f"the wait in this host's own queue ({units.time(value * 1e6)})"
-            if value * 1e6 >= over_ns:  # it was measured at another moment
-                return f"{wait} is all of what srtt is over its minimum"
-            return f"{wait} is most of the {units.time(over_ns)} that srtt is over its minimum"
+            # Where that was found, which may be a tick ago: srtt has moved since.
+            return f"{wait} is half or more of what srtt is over its minimum"
         case Verdict.ORDER:
             what = _REORDERED if rec.because == Because.REORDERED else _HOLES
             return f"{units.percent(value)} {what}"

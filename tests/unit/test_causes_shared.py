@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,11 +12,24 @@ import pytest
 pytest.importorskip("nettop._native", reason="the C helper is not built")
 
 from nettop.causes.finder import STAYS_NS, Finder
-from nettop.model.causes import Cause, QueueOf
+from nettop.model.causes import Cause, Evidence, QueueOf
 from nettop.model.events import Event, EventFlag, EventType
 from nettop.model.evidence import NO_TICK
 from nettop.model.types import WHO_MAYBE, Because, Verdict, Who
-from tests.unit.test_causes import ETH0, HERE, NETNS, SECOND, THERE, Host, candidate, qdisc
+from nettop.text.explain import explain
+from tests.export.make import make_model
+from tests.unit.test_causes import (
+    ETH0,
+    HERE,
+    NETNS,
+    OWN_QUEUE,
+    SECOND,
+    THERE,
+    Host,
+    Sender,
+    candidate,
+    qdisc,
+)
 
 
 def dropped(reason: str, netns: int, **changes: Any) -> Event:
@@ -115,3 +130,17 @@ def test_another_connection_to_the_host_shows_that_it_is_the_path() -> None:
         stream._replace(verdicts=0),
     ):
         assert 1 not in Host().tick(long, other)
+
+
+def test_the_numbers_of_one_sentence_are_of_one_tick() -> None:
+    """The row was judged by the cause of the tick before, and srtt is of this one."""
+    sender = Sender()
+    for _ in range(3):
+        row = sender.tick(OWN_QUEUE, rtt=141_000)
+    evidence = (Evidence("stages", "its sends wait 23.0ms; srtt is 24.0ms over its minimum"),)
+    now = replace(OWN_QUEUE, value=23.0, evidence=evidence)
+    said = explain(row, None, make_model(causes={1: now}), None)
+    assert row.rec.verdict_value == pytest.approx(70.0)
+    assert said.evidence.startswith("the wait in this host's own queue (23.0ms) is half or more")
+    assert not re.search("121|70.0ms|most of", said.evidence), said.evidence
+    assert said.proof[0].value == pytest.approx(23.0)
