@@ -546,7 +546,8 @@ def check_format(form: Format) -> None:
     """
     if form is Format.PARQUET and find_spec("pyarrow") is None:
         raise NettopError(
-            "a .parquet file needs pyarrow, which is not installed: pip install 'nettop[parquet]'"
+            "a .parquet file needs pyarrow, which is not installed where nettop is: "
+            f"{sys.executable or 'python3'} -m pip install pyarrow"
         )
 
 

@@ -342,7 +342,7 @@ snapshot   e on the screen, `nettop snapshot`, --json. One object, nettop.snapsh
 CSV        --csv: a row per socket and tick, in base units that end the names of the columns
            (tx_bytes_per_s, srtt_ns). Empty is unknown.
 Parquet    -o FILE.parquet: the same table with types; unknown is null, `taken` a time in UTC. Needs
-           pyarrow (pip install 'nettop[parquet]'). It cannot be read before its end is
+           pyarrow (pip install pyarrow). It cannot be read before its end is
            written: at a signal, but not at kill -9. For long times record, then replay -o.
 recording  `nettop record`: the raw bytes that the kernel sent, in SQLite; valid at every instant,
            also after kill -9 or on a full disk. While it is written, FILE-wal and FILE-shm stand

@@ -65,7 +65,7 @@ class Explanation:
     @property
     def held(self) -> str:
         """How long the verdict has held, behind the headline: it is no number of the headline."""
-        return "" if self.for_s is None else f" (held for {units.time(self.for_s * 1e9)})"
+        return "" if self.for_s is None else f", for {units.time(self.for_s * 1e9)}"
 
     @property
     def beside(self) -> list[str]:

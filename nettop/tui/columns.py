@@ -65,7 +65,8 @@ def choose(
         f.title
         for f in (FIELDS["rxwait.p99"], FIELDS["tx.total.p99"])
         if chosen is None and width >= 120 and f not in {c for c, _ in columns}
-        and not on_by_itself(model.source(f.source or ""))
+        and ((s := model.source(f.source or "")) is None or s.state == "off")
+        and not on_by_itself(s)
     ]  # fmt: skip
     return ColumnSet(_stretch(columns, width), " ".join(off))
 

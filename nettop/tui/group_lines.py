@@ -287,7 +287,7 @@ def _middle(groups: Sequence[Group]) -> Group:
 
     return replace(
         groups[0],
-        title=f"median of {len(groups)} groups",
+        title=f"median of {len(groups)}",  # no more than a narrow column has room for
         sockets=whole(lambda g: g.sockets) or 0,
         unwell=whole(lambda g: g.unwell) or 0,
         level=Level.OK,
@@ -325,8 +325,8 @@ def notes(groups: Sequence[Group], grouping: Grouping, width: int) -> list[Line]
             others = units.time((group.rtt50_ns or 0) / factor)
             said = (
                 f"{group.title} has srtt {units.time(group.rtt50_ns)}, {units.ratio(factor)} the "
-                f"median of the others ({others}); whether it is that host or its last link is not "
-                "known from here"
+                f"median of the others ({others}); whether it is that host, the path to it or this "
+                "host's own queue on that way is not known from here: see WHO of its sockets"
             )
             lines += wrapped(line((f"one {many} is slow: ", B), said), width)
         elif slow:

@@ -141,6 +141,6 @@ def test_without_pyarrow_it_is_said_how_to_get_it(
     options = parse_args(words, {})
     assert getattr(options, "format", None) is Format.PARQUET
     monkeypatch.setattr(command_line, "find_spec", lambda _: None)
-    with pytest.raises(NettopError, match=r"pip install 'nettop\[parquet\]'") as caught:
+    with pytest.raises(NettopError, match=r" -m pip install pyarrow$") as caught:
         parse_args(words, {})
     assert caught.value.exit_code == 1

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
 from nettop.history import Histories
 from nettop.model.events import EventMemory, EventType
-from nettop.model.types import Dist, Histogram, Proto, SourceStatus, Stage
+from nettop.model.types import Detail, Dist, Flag, Histogram, Proto, Row, SourceStatus, Stage
 from nettop.sources import stages as plane
 from nettop.sources.stages import OFF_REASON
 from nettop.text import units
+from nettop.text.explain import Explanation
+from nettop.text.fields import FIELDS
+from nettop.tui.columns import choose
 from nettop.tui.glyphs import UTF8
 from nettop.tui.header import host_line
 from nettop.tui.panes.common import COMING, NONE_OF_IT, NONE_STAMPED, off_lines
@@ -202,3 +206,49 @@ def test_sends_of_a_socket_that_was_just_chosen_are_on_their_way() -> None:
     coming = replace(others, reason=f"{plane.COMING} in 4 s; all but copy: needs Linux 6.16")
     assert said(coming, selects=True) == "off  stamping of what is selected begins in 4 s"
     assert COMING == plane.COMING
+
+
+def plain_tcp(row: Row, detail: Detail | None) -> bool:
+    known = detail is not None and bool(detail.tcp_info)
+    return known and row.proto == Proto.TCP and not row.is_listen and bool(row.flags & Flag.INFO)
+
+
+def test_the_delivery_rate_of_a_silent_connection_says_of_when_it_is() -> None:
+    feed = FakeFeed()
+    model = replace(feed.tick(), interval_s=1.0)
+    row, detail = next(pair for pair in feed.rows_all() if plain_tcp(*pair))
+    assert detail is not None
+
+    def said(ack_ms: int) -> str:
+        info = {**detail.tcp_info, "last_ack_recv": ack_ms, "delivery_rate": 1_000_000}
+        data = PaneData(model, row, replace(detail, tcp_info=info), (), None)
+        lines = ["".join(t for t, _ in spans) for spans in health_lines(data, 60, 20, UTF8)]
+        return next(text for text in lines if text.startswith("deliver"))
+
+    assert "ago" not in said(999)
+    assert said(36_000).rstrip().endswith("bit/s, 36.0s ago")
+
+
+def test_resends_now_and_in_all_are_not_taken_for_one_number() -> None:
+    feed = FakeFeed()
+    model = feed.tick()
+    row, detail = next(pair for pair in feed.rows_all() if plain_tcp(*pair))
+    data = PaneData(model, row, detail, (), None)
+    lines = ["".join(t for t, _ in spans) for spans in health_lines(data, 60, 20, UTF8)]
+    assert re.search(r" \(.*in all\)", next(t for t in lines if t.startswith("retr/s")))
+
+
+def test_a_column_is_hidden_as_off_only_where_its_plane_is() -> None:
+    model = FakeFeed().tick()
+    for state, hidden in (("off", True), ("ok", False)):
+        sources = (SourceStatus("wait", "ok", None), SourceStatus("stages", state, None))
+        wide = replace(model, sources=sources)
+        seen = [choose(width, wide) for width in range(120, 200)]
+        left_out = [s for s in seen if FIELDS["tx.total.p99"] not in {f for f, _ in s.columns}]
+        assert left_out, "it fits everywhere"
+        assert {"TX99" in s.hidden for s in left_out} == {hidden}
+
+
+def test_how_long_a_verdict_holds_is_said_once() -> None:
+    held = Explanation("net", "loss on the path", "", "", 35.0)
+    assert held.held == ", for 35.0s"

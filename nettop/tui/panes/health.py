@@ -60,6 +60,15 @@ def _was(history: Sequence[Point], pick: Callable[[Point], float | None]) -> flo
     return next((v for p in history if (v := pick(p)) is not None), None)
 
 
+def _delivered(data: PaneData) -> tuple[str, ...]:
+    """The kernel's rate is of the last exchange, which may be long ago."""
+    ago_ns = number_of(data, "last_ack_recv")
+    if ago_ns is None or ago_ns < 1e9 * max(1.0, data.model.interval_s or 0.0):
+        return ("bit/s",)
+    ago = f"{units.time(ago_ns)} ago"
+    return f"bit/s, {ago}", ago
+
+
 def _flow(p: Point) -> float | None:
     known = [v for v in (p.tx_bytes_per_s, p.rx_bytes_per_s) if v is not None]
     return max(known) if known else None
@@ -175,14 +184,14 @@ def spark_lines(data: PaneData, width: int, most: int, g: Glyphs) -> list[Line]:
         _Spark("cwnd", lambda p: p.snd_cwnd, units.count(rec.snd_cwnd),
                (f"was {units.count(was_cwnd)}",)),
         _Spark("retr/s", lambda p: p.retrans_per_s, units.rate(number_of(data, "retr/s")),
-               (f"{share}{total} in all", f"{share}{total}"),
+               (f"({share}{total} in all)", f"({share}{total})"),
                loud if row.holds(Verdict.LOSS, Verdict.RTO) else Role.NORMAL),
         _Spark("flow ↑" if up else "flow ↓", _flow,
                units.bits_per_s(number_of(data, "tx" if up else "rx")),
                (f"was {units.bits_per_s(was_flow)}",)),
         queue,
         _Spark("deliver", lambda p: p.delivery_bytes_per_s,
-               units.bits_per_s(number_of(data, "delivery_rate")), ("bit/s",)),
+               units.bits_per_s(number_of(data, "delivery_rate")), _delivered(data)),
     ]  # fmt: skip
     lines = [_limit_line(data), _state_line(data)]
     kept = sparks[: max(4, most - len(lines))]
