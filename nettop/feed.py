@@ -171,6 +171,25 @@ class Feed(Protocol):
         """Forgets histories and moves the baseline of interval statistics."""
 
 
+class NotPolled:
+    """What a Feed of what was has of the calls that change how sockets are polled: nothing."""
+
+    def undo(self) -> None: ...
+
+    def select_tx(self, cookies: Sequence[int]) -> None: ...
+
+    def hold_order(self, held: bool) -> None: ...
+
+    def set_interval(self, seconds: float) -> None: ...
+
+    def measure_cost(self, wanted: bool) -> None: ...
+
+    def set_paused(self, paused: bool) -> None: ...
+
+    def show_all(self, on: bool) -> bool:
+        return False
+
+
 @runtime_checkable
 class OfHosts(Protocol):
     """A feed of many hosts."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nettop.engine import ffi
 from nettop.engine.handle import Engine
 from nettop.export.load import LoadedSnapshot
-from nettop.feed import BETWEEN_S, Grouping, Sort
+from nettop.feed import BETWEEN_S, Grouping, NotPolled, Sort
 from nettop.groups import groups_of, matched_totals
 from nettop.model.events import ALL_TYPES, Closed, Event, EventMemory, EventType
 from nettop.model.types import (
@@ -104,7 +104,7 @@ def _below(path: str, pattern: str) -> bool:
     )
 
 
-class FileFeed:
+class FileFeed(NotPolled):
     """A Feed whose one model never changes but for the totals of its filter."""
 
     live = False
@@ -136,8 +136,6 @@ class FileFeed:
         on_model()
 
     def stop(self) -> None: ...
-
-    def undo(self) -> None: ...
 
     close = stop
 
@@ -199,8 +197,6 @@ class FileFeed:
 
     def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
         return []
-
-    def select_tx(self, cookies: Sequence[int]) -> None: ...
 
     def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
         """Of a file the interval alone, without buckets."""
@@ -284,17 +280,6 @@ class FileFeed:
     def set_sort(self, sort: Sort) -> None:
         self._sort = sort
         self._reorder()
-
-    def hold_order(self, held: bool) -> None: ...
-
-    def set_interval(self, seconds: float) -> None: ...
-
-    def measure_cost(self, wanted: bool) -> None: ...
-
-    def set_paused(self, paused: bool) -> None: ...
-
-    def show_all(self, on: bool) -> bool:
-        return False
 
     def clear(self) -> None: ...
 

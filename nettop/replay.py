@@ -11,7 +11,7 @@ from nettop.derive import Deriver
 from nettop.engine.handle import Engine
 from nettop.enginefeed import EngineFeed
 from nettop.errors import NettopError
-from nettop.feed import BETWEEN_S, Sort
+from nettop.feed import BETWEEN_S, NotPolled, Sort
 from nettop.model.types import Detail, Model, Row
 from nettop.sample import Asked, Facts, Sample
 from nettop.sources.cgroups import container_of
@@ -84,7 +84,7 @@ class RecordedNames:
         return next((uid for uid, user in users.items() if user == name), _NO_UID)
 
 
-class ReplayFeed(EngineFeed):
+class ReplayFeed(NotPolled, EngineFeed):
     """Samples one by one; needs no privilege, no BPF and nothing of this host."""
 
     live = False
@@ -255,22 +255,7 @@ class ReplayFeed(EngineFeed):
 
     def between(self) -> None: ...
 
-    def undo(self) -> None: ...
-
-    def select_tx(self, cookies: Sequence[int]) -> None: ...
-
     def set_focus(self, cookies: Sequence[int]) -> None: ...
-
-    def hold_order(self, held: bool) -> None: ...
-
-    def set_interval(self, seconds: float) -> None: ...
-
-    def measure_cost(self, wanted: bool) -> None: ...
-
-    def set_paused(self, paused: bool) -> None: ...
-
-    def show_all(self, on: bool) -> bool:
-        return False
 
 
 def _clean(name: str | None) -> str | None:

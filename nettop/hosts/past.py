@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from nettop.errors import NettopError
-from nettop.feed import Sort
+from nettop.feed import NotPolled, Sort
 from nettop.hosts import merge
 from nettop.hosts.lookback import HostsLookBack, HostThen
 from nettop.hosts.memory import NO_TICK
@@ -99,7 +99,7 @@ class HostPast(PastFeed):
         return super().matching(by_names(compiled, self.names))
 
 
-class HostsPast(RowsOfAll):
+class HostsPast(NotPolled, RowsOfAll):
     """The moment that one stands at.
 
     One thread moves, one sets filter, order and focus, any asks. A host that had no tick then has
@@ -215,8 +215,6 @@ class HostsPast(RowsOfAll):
 
     close = stop
 
-    def undo(self) -> None: ...
-
     def _at(self, place: int) -> HostPast | None:
         return self._feeds[place] if self._then[place].tick is not None else None
 
@@ -309,22 +307,7 @@ class HostsPast(RowsOfAll):
         """What is in force from the next move on."""
         self.filter_text, self._focus = filter_text, tuple(focus)
 
-    # What was selected and polled was so when the ticks came.
-
     def clear(self) -> None: ...
-
-    def select_tx(self, cookies: Sequence[int]) -> None: ...
-
-    def hold_order(self, held: bool) -> None: ...
-
-    def set_interval(self, seconds: float) -> None: ...
-
-    def measure_cost(self, wanted: bool) -> None: ...
-
-    def set_paused(self, paused: bool) -> None: ...
-
-    def show_all(self, on: bool) -> bool:
-        return False
 
 
 def _engines(source: HostsFrames) -> list[WarmTicks]:
