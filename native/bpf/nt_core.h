@@ -105,6 +105,11 @@ struct sock {
 	int sk_rcvlowat;
 	int sk_sndbuf;
 	int sk_wmem_queued;
+	struct {
+		struct {
+			int counter;
+		} refs;
+	} sk_wmem_alloc; /* bytes of buffers that no driver has done with, and 1 */
 	kuid_t sk_uid;
 	socket_lock_t sk_lock;
 };
@@ -192,6 +197,8 @@ struct sk_buff {
 	unsigned char *data;
 	unsigned int len;
 	unsigned int end;
+	unsigned int truesize;
+	u16 mac_header; /* not set before a device has it */
 	u16 transport_header;
 	u16 network_header;
 	__be16 protocol;

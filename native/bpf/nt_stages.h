@@ -25,8 +25,9 @@ enum nt_tx_part {
 #define NT_TX_NIC_BYTES 65536 /* of the ring with NICs' stamps: some 1600 of them */
 
 enum nt_tx_flag {
-	NT_TX_OURS = 1,	   /* nettop set SK_BPF_CB_FLAGS and will clear it */
-	NT_TX_FOREIGN = 2, /* it was set before: another tool's, left as it is */
+	NT_TX_OURS = 1,	    /* nettop set SK_BPF_CB_FLAGS and will clear it */
+	NT_TX_FOREIGN = 2,  /* it was set before: another tool's, left as it is */
+	NT_TX_SEGMENTS = 4, /* a UDP socket that has sent in segments */
 };
 
 /* This host dropped it, so that a stage would span the time until it was sent again. */
@@ -105,7 +106,10 @@ struct nt_tx_datagrams {
 	struct nt_tx_rec rec;
 	/* Its sends with segments, in the order of the queue: address of the buffer, 0: has left. */
 	__u64 whole[NT_TX_SEGMENTED];
-	__u32 left[NT_TX_SEGMENTED]; /* segments that have not left */
+	__u32 left[NT_TX_SEGMENTED];  /* segments that have not left */
+	__u32 skip[NT_TX_SEGMENTED];  /* segments behind it of sends that found no place */
+	__u16 kept[NT_TX_SEGMENTED];  /* segments that no queue dropped */
+	__u16 ip_id[NT_TX_SEGMENTED]; /* IPv4: of its first segment; each has the next */
 	__u32 first, next;
 };
 

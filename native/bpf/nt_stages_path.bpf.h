@@ -224,7 +224,7 @@ int BPF_PROG(stages_leave, struct sk_buff *skb)
 		return 0;
 	c->runs++;
 	if (protocol == NT_IPPROTO_UDP) {
-		given_datagram(skb, m, c);
+		given_datagram(skb, m);
 		return 0;
 	}
 	struct nt_tx_sock *s = bpf_sk_storage_get(&sockets, sk, 0, 0);

@@ -8,13 +8,16 @@
  *
  * Of a send in segments (UDP_SEGMENT) a driver may get new buffers, a segment in each: they come in
  * the order of the queue, and the last one is the departure. A queue may split it (tbf, cake): its
- * address is then free to be that of another buffer while its segments wait.
+ * address is then free to be that of another buffer while its segments wait. Where IPv4 numbers the
+ * segments, those that were not seen to leave disturb the order for no longer than that send.
  */
 #ifndef NT_STAGES_UDP_BPF_H
 #define NT_STAGES_UDP_BPF_H
 
-#define A_SEGMENT 1ULL	   /* in the place of an address */
-enum { NOT_TAKEN = 0x10 }; /* NETDEV_TX_BUSY: it stays in the queue */
+#define A_SEGMENT 1ULL				   /* in the place of an address */
+#define NO_ID 0x10000				   /* IPv6 numbers no segments */
+#define OVER_NS 1000000000			   /* so long no queue that is empty keeps a send */
+enum { NOT_TAKEN = 0x10, NO_MAC_HEADER = 0xffff }; /* NETDEV_TX_BUSY: it stays in the queue */
 
 struct flight {
 	u64 queued_ns;
@@ -23,7 +26,7 @@ struct flight {
 	u32 segments; /* 0: it has none */
 	u32 place;    /* with segments: its place in struct nt_tx_datagrams */
 	u32 sampled;
-	u32 pad;
+	u32 is_segment; /* of a send, given by a device to the one below */
 };
 
 struct {
@@ -45,6 +48,9 @@ struct {
 struct giving {
 	u64 key; /* a buffer's address, A_SEGMENT, or 0 */
 	u64 cookie;
+	u64 at_ns; /* a segment */
+	u32 ip_id;
+	u32 pad;
 };
 
 struct {
@@ -59,6 +65,16 @@ static __always_inline struct giving *giving_here(void)
 	u32 zero = 0;
 
 	return bpf_map_lookup_elem(&givings, &zero);
+}
+
+static __always_inline u32 ip_id(const struct sk_buff *skb)
+{
+	u16 id = 0;
+
+	if (skb->protocol != __builtin_bswap16(0x0800))
+		return NO_ID;
+	bpf_probe_read_kernel(&id, sizeof(id), skb->head + skb->network_header + 4);
+	return __builtin_bswap16(id);
 }
 
 static __always_inline struct nt_tx_datagrams *datagrams_of(u64 cookie, struct nt_tx_counts *c)
@@ -90,6 +106,16 @@ static __always_inline void advance(struct nt_tx_datagrams *d)
 	}
 }
 
+/* Nothing of the send at a place is waited for any more, but for what had none behind it. */
+static __always_inline void leave_place(struct nt_tx_datagrams *d, u32 at)
+{
+	u32 behind = d->skip[at % NT_TX_SEGMENTED];
+
+	d->skip[at % NT_TX_SEGMENTED] = 0;
+	d->left[at % NT_TX_SEGMENTED] = behind;
+	d->whole[at % NT_TX_SEGMENTED] = behind ? A_SEGMENT : 0;
+}
+
 /* Its place is given up: it has left at to, or (0) its departure was not seen. */
 static __always_inline void settle(u64 key, struct flight *f, u64 to, struct nt_tx_counts *c)
 {
@@ -97,7 +123,7 @@ static __always_inline void settle(u64 key, struct flight *f, u64 to, struct nt_
 	struct nt_tx_datagrams *d = bpf_map_lookup_elem(&datagrams, &cookie);
 
 	if (d && f->segments && d->whole[f->place % NT_TX_SEGMENTED] == key)
-		d->whole[f->place % NT_TX_SEGMENTED] = 0;
+		leave_place(d, f->place);
 	if (d && f->sampled) {
 		touch(&d->rec);
 		if (to) {
@@ -139,7 +165,13 @@ static __always_inline struct flight *flight_at(u64 key, bool is_whole)
 {
 	struct flight *f = bpf_map_lookup_elem(&flights, &key);
 
-	if (!f || !f->segments || is_whole)
+	if (!f)
+		return 0;
+	if (f->is_segment) {
+		bpf_map_delete_elem(&flights, &key);
+		return 0;
+	}
+	if (!f->segments || is_whole)
 		return f;
 	free_address(key, f);
 	return 0;
@@ -151,12 +183,58 @@ static __always_inline void passed_down(struct giving *g, u64 key)
 	u64 was = g->key;
 	struct flight *f = bpf_map_lookup_elem(&flights, &was);
 
-	if (f) {
+	if (was == A_SEGMENT) {
+		struct flight segment = { .cookie = g->cookie, .is_segment = 1 };
+
+		bpf_map_update_elem(&flights, &key, &segment, BPF_ANY);
+	} else if (f) {
 		f->left_ns = 0;
 		if (key != was)
 			rekey(was, f, key);
 	}
 	g->key = 0;
+}
+
+/* The send at a place has ended, where that was not seen. */
+static __always_inline void end_unseen(struct nt_tx_datagrams *d, u32 at, struct nt_tx_counts *c)
+{
+	u64 key = d->whole[at % NT_TX_SEGMENTED];
+	struct flight *f = bpf_map_lookup_elem(&flights, &key);
+
+	d->skip[at % NT_TX_SEGMENTED] = 0;
+	if (f && f->cookie == d->rec.cookie)
+		settle(key, f, 0, c);
+	d->whole[at % NT_TX_SEGMENTED] = 0;
+}
+
+/*
+ * The socket has nothing under way but this: what is still waited for has left, or was dropped,
+ * where that was not seen. What was not split is waited for a while longer: netem keeps it on no
+ * socket's account.
+ */
+static __always_inline void give_up_places(struct nt_tx_datagrams *d, const struct sk_buff *skb,
+					   struct nt_tx_counts *c)
+{
+	u64 now = bpf_ktime_get_ns();
+	u32 first = d->first;
+
+	if (BPF_CORE_READ(skb, sk, sk_wmem_alloc.refs.counter) - 1 > (int)skb->truesize)
+		return;
+#pragma unroll
+	for (u32 i = 0; i < 8; i++) {
+		u32 at = (first + i) % NT_TX_SEGMENTED;
+		u64 key = d->whole[at];
+
+		if (first + i == d->next)
+			break;
+		if (!key)
+			continue;
+		struct flight *f = bpf_map_lookup_elem(&flights, &key);
+
+		if (f && key >> 63 && now - f->queued_ns < OVER_NS)
+			break;
+		end_unseen(d, at, c);
+	}
 }
 
 static __always_inline void queued_datagram(struct sk_buff *skb, struct nt_tx_mark *m,
@@ -177,7 +255,10 @@ static __always_inline void queued_datagram(struct sk_buff *skb, struct nt_tx_ma
 	m->sends++;
 	if (BPF_CORE_READ(info, gso_size))
 		f.segments = BPF_CORE_READ(info, gso_segs);
-	if (!f.sampled && !f.segments)
+	if (f.segments)
+		m->flags |= NT_TX_SEGMENTS;
+	/* Beside sends in segments all are followed, to know which is which. */
+	if (!f.sampled && !(m->flags & NT_TX_SEGMENTS))
 		return;
 	struct nt_tx_datagrams *d = datagrams_of(m->cookie, c);
 	struct flight *old = bpf_map_lookup_elem(&flights, &key);
@@ -189,8 +270,11 @@ static __always_inline void queued_datagram(struct sk_buff *skb, struct nt_tx_ma
 	else if (old) /* a buffer of before, whose end another CPU is about to see, or was not seen */
 		settle(key, old, old->left_ns, c);
 	if (f.segments) {
+		if (d->first != d->next)
+			give_up_places(d, skb, c);
 		advance(d);
 		if (d->next - d->first >= NT_TX_SEGMENTED) {
+			d->skip[(d->next - 1) % NT_TX_SEGMENTED] += f.segments;
 			__sync_fetch_and_add(&c->full, 1);
 			return;
 		}
@@ -198,6 +282,8 @@ static __always_inline void queued_datagram(struct sk_buff *skb, struct nt_tx_ma
 
 		f.place = at;
 		d->left[at] = f.segments;
+		d->kept[at] = (u16)f.segments;
+		d->ip_id[at] = (u16)ip_id(skb);
 		d->whole[at] = key;
 		d->next++;
 	}
@@ -230,11 +316,11 @@ static __always_inline void segment_gone(struct nt_tx_datagrams *d, u32 at, u64 
 
 	if (f && f->cookie == d->rec.cookie)
 		settle(key, f, to, c);
-	d->whole[at % NT_TX_SEGMENTED] = 0;
+	else
+		leave_place(d, at);
 }
 
-static __always_inline void given_datagram(struct sk_buff *skb, const struct nt_tx_mark *m,
-					   struct nt_tx_counts *c)
+static __always_inline void given_datagram(struct sk_buff *skb, const struct nt_tx_mark *m)
 {
 	const struct skb_shared_info *info = (const void *)(skb->head + BPF_CORE_READ(skb, end));
 	u64 key = (u64)skb, now = bpf_ktime_get_ns(), cookie = m->cookie;
@@ -250,13 +336,51 @@ static __always_inline void given_datagram(struct sk_buff *skb, const struct nt_
 		g->key = key;
 		return;
 	}
-	struct nt_tx_datagrams *d = bpf_map_lookup_elem(&datagrams, &cookie);
-
-	if (!d || d->first == d->next || is_whole)
+	if (is_whole || !(m->flags & NT_TX_SEGMENTS))
 		return;
 	g->key = A_SEGMENT; /* it is not a new send if it is queued again */
+	g->at_ns = now;
+	g->ip_id = ip_id(skb);
+}
+
+/*
+ * The place of the send that a segment is of: the first, but where the segment's number shows that
+ * others before it were not seen to leave.
+ */
+static __always_inline u32 place_of(struct nt_tx_datagrams *d, u32 id, struct nt_tx_counts *c)
+{
+	u32 first = d->first, later = 0;
+
+	if (id == NO_ID)
+		return first;
+	for (; later < NT_TX_SEGMENTED; later++) {
+		u32 at = (first + later) % NT_TX_SEGMENTED;
+		u32 nth = (u16)(id - d->ip_id[at]), kept = d->kept[at];
+
+		if (first + later == d->next || d->whole[at] == A_SEGMENT)
+			return first;
+		if (d->whole[at] && nth < kept && nth + d->left[at] >= kept) {
+			d->left[at] = kept - nth;
+			break;
+		}
+	}
+	for (u32 i = 0; i < NT_TX_SEGMENTED && i < later; i++)
+		end_unseen(d, first + i, c);
+	d->first = first + later;
+	return d->first;
+}
+
+/* A driver has a segment, which no device below was given: they leave in the order of the queue. */
+static __always_inline void given_segment(struct giving *g, struct nt_tx_counts *c)
+{
+	u64 cookie = g->cookie;
+	struct nt_tx_datagrams *d = bpf_map_lookup_elem(&datagrams, &cookie);
+
+	if (!d || d->first == d->next)
+		return;
+	c->runs++;
 	advance(d);
-	segment_gone(d, d->first, now, c); /* they leave in the order of the queue */
+	segment_gone(d, place_of(d, g->ip_id, c), g->at_ns, c);
 }
 
 /* The driver has it, and the buffer may be gone: its address alone is used. */
@@ -269,7 +393,14 @@ int BPF_PROG(stages_given, struct sk_buff *skb, int rc)
 
 	if (!g || !c)
 		return 0;
+	u64 was = g->key;
+
 	g->key = 0;
+	if (was == A_SEGMENT) {
+		if (rc != NOT_TAKEN)
+			given_segment(g, c);
+		return 0;
+	}
 	struct flight *f = bpf_map_lookup_elem(&flights, &key);
 
 	if (!f || !f->left_ns)
@@ -282,18 +413,31 @@ int BPF_PROG(stages_given, struct sk_buff *skb, int rc)
 	return 0;
 }
 
+/* A queue drops what it was just given. */
+static __always_inline void segment_dropped(struct nt_tx_datagrams *d, u32 at,
+					    struct nt_tx_counts *c)
+{
+	if (d->kept[at % NT_TX_SEGMENTED])
+		d->kept[at % NT_TX_SEGMENTED]--;
+	segment_gone(d, at, 0, c);
+}
+
 static __always_inline void dropped_datagram(struct sk_buff *skb, u64 cookie,
 					     struct nt_tx_counts *c)
 {
 	const struct skb_shared_info *info = (const void *)(skb->head + BPF_CORE_READ(skb, end));
 	u64 key = (u64)skb;
-	struct flight *f = flight_at(key, BPF_CORE_READ(info, gso_size));
+	bool is_whole = BPF_CORE_READ(info, gso_size);
+
+	if (skb->mac_header == (u16)NO_MAC_HEADER)
+		return; /* by a firewall, before a queue had it: its address may be that of one before */
+	struct flight *f = flight_at(key, is_whole);
 	struct nt_tx_datagrams *d = bpf_map_lookup_elem(&datagrams, &cookie);
 
 	if (f)
 		settle(key, f, 0, c);
-	else if (d)
-		segment_gone(d, d->next - 1, 0, c); /* a queue drops what it was just given */
+	else if (d && !is_whole && d->first != d->next)
+		segment_dropped(d, d->next - 1, c);
 }
 
 /* What this host drops on its way out, a firewall or a queue. */

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from nettop.model.types import NO_DIST, Stage
+from nettop.model.types import NO_DIST, Plane, Stage
 from nettop.poller import LiveFeed
 from nettop.sources import stages
 from tests.integration.bpfobjects import linked
@@ -38,7 +38,7 @@ from tests.integration.sends import (
 )
 
 pytestmark = [needs_root, pytest.mark.usefixtures("at_once")]
-UDP_SEGMENT = 103
+UDP_SEGMENT, SO_SNDBUFFORCE, SO_RCVBUFFORCE = 103, 32, 33
 
 
 @contextmanager
@@ -155,29 +155,101 @@ def test_a_send_in_segments_that_the_driver_takes_whole(veth: tuple[str, str]) -
     assert (plane.tx_sends, plane.tx_open, plane.tx_incomplete) == (200, 0, 0)
 
 
+def send_in_segments(sock: socket.socket, far: socket.socket, sends: int) -> dict[int, int]:
+    """So many sends of four segments; how long each took until its last segment came, if any."""
+    sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 1000)
+    sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 16 << 20)
+    far.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
+    sent_ns = []
+    for n in range(sends):
+        sent_ns.append(time.monotonic_ns())
+        with suppress(PermissionError):  # the firewall
+            sock.send(bytes([n]) * 4000)
+    far.settimeout(0.1)
+    took = {}
+    with suppress(TimeoutError):
+        while True:
+            n = far.recv(4000)[0]
+            took[n] = time.monotonic_ns() - sent_ns[n]
+    return took
+
+
 def test_sends_in_segments_of_which_some_are_dropped(veth: tuple[str, str]) -> None:
     """The queue splits them, so that the next send may get the buffer that is free."""
     shape = shaped(veth[0], latency="20ms")
     with datagram_ends(*veth, "10.9.0.2") as (sock, far), shape, feed_of(veth[0]) as feed:
         select(feed, sock)
-        sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 1000)
-        sent_ns = []
-        for n in range(12):
-            sent_ns.append(time.monotonic_ns())
-            sock.send(bytes([n]) * 4000)
-        far.settimeout(0.1)
-        took: dict[int, int] = {}  # a send → until its last segment came
-        with suppress(TimeoutError):
-            while True:
-                n = far.recv(4000)[0]
-                took[n] = time.monotonic_ns() - sent_ns[n]
+        took = send_in_segments(sock, far, 12)
         plane = sent(feed, sock)
-    qdisc = plane.tx[Stage.QDISC]
     assert 4 <= len(took) < 12
     assert (plane.tx_sends, plane.tx_incomplete, plane.tx_open) == (len(took), 12 - len(took), 0)
+    assert qdisc_is(plane, took)
+
+
+def qdisc_is(plane: Plane, took: dict[int, int]) -> bool:
+    qdisc = plane.tx[Stage.QDISC]
     assert qdisc.count == len(took)
     assert qdisc.max_ns == near(max(took.values()))
     assert qdisc.sum_ns == pytest.approx(sum(took.values()), rel=REL, abs=12 * ABS_NS)
+    return True
+
+
+def test_what_a_firewall_drops_is_none_of_those_that_wait(veth: tuple[str, str]) -> None:
+    """It drops before the queue, from buffers whose address another send may have had."""
+    rule = [
+        "OUTPUT",
+        "-p",
+        "udp",
+        "-m",
+        "statistic",
+        "--mode",
+        "nth",
+        "--every",
+        "3",
+        "--packet",
+        "0",
+        "-j",
+        "DROP",
+    ]
+    iptables = ["ip", "netns", "exec", veth[0], "iptables"]
+    shape = shaped(veth[0])
+    with datagram_ends(*veth, "10.9.0.2") as (sock, far), shape, feed_of(veth[0]) as feed:
+        select(feed, sock)
+        run(*iptables, "-A", *rule)
+        try:
+            took = send_in_segments(sock, far, 18)
+        finally:
+            run(*iptables, "-D", *rule)
+        plane = sent(feed, sock)
+    assert len(took) == 12
+    assert (plane.tx_sends, plane.tx_incomplete, plane.tx_open) == (12, 0, 0)
+    assert qdisc_is(plane, took)
+
+
+def test_more_sends_in_segments_than_have_a_place(veth: tuple[str, str]) -> None:
+    shape = shaped(veth[0], rate=RATE // 4, latency="2s")
+    with datagram_ends(*veth, "10.9.0.2") as (sock, far), shape, feed_of(veth[0]) as feed:
+        select(feed, sock)
+        took = send_in_segments(sock, far, 80)
+        plane = sent(feed, sock)
+    assert len(took) == 80
+    assert (plane.tx_sends, plane.tx_incomplete, plane.tx_open) == (64, 0, 0)
+    assert qdisc_is(plane, {n: took[n] for n in range(64)})
+
+
+def test_segments_of_a_device_above(veth: tuple[str, str]) -> None:
+    """A queue on macvlan splits them; the device below is given each segment once more."""
+    with stacked(veth) as (tcp, _):
+        run("tc", "-n", veth[0], "qdisc", "add", "dev", "m1", "root", "tbf",
+            "rate", f"{RATE * 8}bit", "burst", f"{BURST}b", "latency", "400ms")  # fmt: skip
+        ends = datagram_ends(*veth, "10.8.0.2")
+        with ends as (sock, far), feed_of(veth[0]) as feed:
+            select(feed, sock)
+            took = send_in_segments(sock, far, 12)
+            plane = sent(feed, sock)
+        assert tcp.fileno() >= 0
+    assert (plane.tx_sends, plane.tx_incomplete, plane.tx_open) == (12, 0, 0)
+    assert qdisc_is(plane, took)
 
 
 def test_one_datagram_in_four_of_all_sockets(space: str) -> None:
