@@ -297,7 +297,13 @@ def test_without_sizes_everything_is_read_again(fake: FakeProc) -> None:
     table = Table(fake.root)
     table.scan()
     fake.replace_unseen(50, 3, "socket:[77]")
-    assert table.scan().rescanned == 59
+    # As many at a time as its time allows, which a busy machine may use up.
+    rescanned = 0
+    for _ in range(100):
+        rescanned += table.scan().rescanned
+        if rescanned >= 59:
+            break
+    assert rescanned >= 59
     assert table.owners(77) == [(50, 3)]
 
 
