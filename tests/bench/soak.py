@@ -2,7 +2,7 @@
 
   python -m tests.bench.soak [MINUTES]
 
-Runs by itself (60 minutes unless told otherwise): the live screen beside 10,000 connections and
+Runs by itself (60 minutes, or as many as are named): the live screen beside 10,000 connections and
 20 a second that open, exchange a line and close. A line every five minutes; the first is of a
 look-back that is not full yet.
 """

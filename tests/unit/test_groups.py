@@ -120,7 +120,7 @@ def test_an_address_and_port_of_the_peer_is_one_group_whoever_calls_it() -> None
     rows = feed.window(0, feed.count())
     ends = Counter((r.rec.netns, r.proto, r.remote_addr, r.rec.dport) for r in rows)
     addresses = Counter((r.rec.netns, r.remote_addr) for r in rows)
-    assert len(ends) > len(addresses), "or nothing is told apart"
+    assert len(ends) > len(addresses), "or the case compares nothing"
     groups = feed.groups(Grouping.REMOTE_PORT)
     assert sorted(g.sockets for g in groups) == sorted(ends.values())
     assert any(g.sockets > 1 for g in groups), "or nothing is put together"
