@@ -93,6 +93,17 @@ def test_acks_of_a_group_are_those_of_its_stamped_sends() -> None:
     assert checked > 10
 
 
+def with_worst(feed: FakeFeed, groups: list[Group]) -> Iterator[tuple[Group, Row]]:
+    """Each with its worst socket; its filter lets as many sockets through as it has."""
+    for group in groups:
+        row = feed.find(group.worst_cookie)
+        assert row is not None
+        yield group, row
+        feed.set_filter(compile_filter(group.filter_text, feed.names))
+        assert feed.count() == group.sockets, group.filter_text
+        feed.set_filter(None)
+
+
 def test_a_local_port_is_one_whatever_its_addresses() -> None:
     feed = FakeFeed()
     rows = feed.window(0, feed.count())
@@ -101,18 +112,13 @@ def test_a_local_port_is_one_whatever_its_addresses() -> None:
     groups = feed.groups(Grouping.PORT)
     assert sorted(g.sockets for g in groups) == sorted(by_port.values())
     assert any(g.sockets > 1 for g in groups), "or nothing is shown"
-    for group in groups:
-        row = feed.find(group.worst_cookie)
-        assert row is not None
+    for group, row in with_worst(feed, groups):
         port = f":{row.rec.sport}"
         title = port if row.proto == Proto.TCP else f"{row.proto.name.lower()} {port}"
         assert group.title.partition(" in ")[0] == title
         assert (" in " in group.title) == (spaces > 1)
         term = f"proto = {row.proto.name.lower()} and sport = {port}"
         assert group.filter_text.startswith(term)
-        feed.set_filter(compile_filter(group.filter_text, feed.names))
-        assert feed.count() == group.sockets
-        feed.set_filter(None)
 
 
 def test_an_address_and_port_of_the_peer_is_one_group_whoever_calls_it() -> None:
@@ -124,15 +130,10 @@ def test_an_address_and_port_of_the_peer_is_one_group_whoever_calls_it() -> None
     groups = feed.groups(Grouping.REMOTE_PORT)
     assert sorted(g.sockets for g in groups) == sorted(ends.values())
     assert any(g.sockets > 1 for g in groups), "or nothing is put together"
-    for group in groups:
-        row = feed.find(group.worst_cookie)
-        assert row is not None
+    for group, row in with_worst(feed, groups):
         assert (group.port or 0) == row.rec.dport
         if row.rec.dport:
             assert f":{row.rec.dport}" in group.title
             port = group.filter_text.partition(" and ")[0].rpartition(":")[2]
             assert port == str(row.rec.dport), "it stands first: a header may cut the rest"
         assert group.title.startswith("udp ") == (row.proto == Proto.UDP)
-        feed.set_filter(compile_filter(group.filter_text, feed.names))
-        assert feed.count() == group.sockets, group.filter_text
-        feed.set_filter(None)
