@@ -1,11 +1,12 @@
-"""In which ticks something changed: a verdict of a socket began or ended, or an event came."""
+"""In which ticks something changed: a verdict of a socket began or ended, an event came, or one of
+many hosts was lost or came back."""
 
 from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from nettop.model.events import EventType
@@ -30,6 +31,7 @@ class Changed(NamedTuple):
     seq: int
     cookies: frozenset[int]  # of the sockets, events without one left out
     left_out: int  # sockets that are not named, as there were too many
+    hosts: Mapping[str, str] = {}  # of many, that were lost or came back: what to say of each
 
 
 class Changes:

@@ -15,6 +15,7 @@ from nettop.text.words import owner_text, proto_text, who_name
 
 # A full congestion window is a word, not an alarm: its level is always ok.
 WORDS_ALONE = 1 << Verdict.CWND
+HOST_CAME = "host"  # beside the events of a tick of many hosts: one was lost or came back
 
 
 class SickRows(Protocol):

@@ -22,7 +22,7 @@ from nettop.model.hosts import LIVE, HostState
 from nettop.model.types import Model
 from nettop.replay import ReplayFeed
 from nettop.sample import Sample
-from nettop.spells import TickSummary
+from nettop.spells import HOST_CAME, TickSummary
 from nettop.store.memory import MOST_BYTES
 from nettop.store.source import FrameInfo
 
@@ -44,7 +44,7 @@ class Spot(NamedTuple):
     wall_ns: int
     unwell: int
     watch: int
-    events: Mapping[str, int]  # by type as JSON names it, since the moment before
+    events: Mapping[str, int]  # by type as JSON names it, since the moment before; and HOST_CAME
 
 
 class _Moment(NamedTuple):
@@ -200,9 +200,13 @@ class HostsLookBack:
             first = moments.index(fresh[0])
             since_ns = moments[first - 1].info.mono_ns if first else self._from_ns - 1
             said = [self._said(memory, since_ns) for memory in self.memories]
+            newest = [(m.info.mono_ns, m.longest_ns) for m in moments[max(0, first - 1) :]]
+            came = {at for memory in self.memories for at, _ in memory.comings(newest)}
             spots = dict(self._spots)
-            for moment in fresh:
+            for at, moment in enumerate(fresh, min(first, 1)):
                 spot = self._spot(moment, since_ns, said)
+                if at in came:
+                    spot = spot._replace(events={**spot.events, HOST_CAME: 1})
                 spots[spot.seq] = spot
                 since_ns = moment.info.mono_ns
                 if since_ns < final_ns:
@@ -252,8 +256,11 @@ class HostsLookBack:
     def _changed(self) -> list[Changed]:
         """A change of a host is one of the first moment at or after its tick."""
         found: dict[int, tuple[set[int], int]] = {}
+        hosts: dict[int, dict[str, str]] = {}
         with self._lock:
-            times = [m.info.mono_ns for m in self._moments]
+            moments = list(self._moments)
+            times = [m.info.mono_ns for m in moments]
+            at_moments = [(m.info.mono_ns, m.longest_ns) for m in moments]
             for place, memory in enumerate(self.memories):
                 for tick in memory.said.changes.after(0):
                     here_ns = memory.here_ns_of(tick.seq)
@@ -262,11 +269,18 @@ class HostsLookBack:
                     at = bisect_left(times, here_ns)
                     if at == len(times):
                         continue
-                    moment = self._moments[at].info.seq
+                    moment = moments[at].info.seq
                     cookies, left_out = found.get(moment, (set(), 0))
                     cookies.update(cookie + merge.above(place) for cookie in tick.cookies)
                     found[moment] = cookies, left_out + tick.left_out
-        return [Changed(s, frozenset(c), left) for s, (c, left) in sorted(found.items())]
+                for at, said in memory.comings(at_moments):
+                    hosts.setdefault(moments[at].info.seq, {})[memory.name] = said
+        nothing: tuple[set[int], int] = set(), 0
+        return [
+            Changed(seq, frozenset(cookies), left_out, hosts.get(seq, {}))
+            for seq in sorted({*found, *hosts})
+            for cookies, left_out in (found.get(seq, nothing),)
+        ]
 
 
 def _live(state: HostState) -> HostState:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from nettop.hosts.link import GIVE_UP_S
 from nettop.lookback import TicksSaid
-from nettop.model.hosts import ASKED, LIVE, SILENT, HostState
+from nettop.model.hosts import ASKED, LIVE, LOST, SILENT, HostState
 from nettop.model.types import Model
 from nettop.replay import ReplayFeed
 from nettop.sample import Sample
 from nettop.store.memory import FrameRing
 from nettop.store.source import FrameInfo
+from nettop.text.hosts import state_text
 
 TICK_BYTES = 600  # that a tick takes beside its frame, about: a small frame is no small tick
 # Seconds. A host sends a whole tick each minute by itself: two of them would have to be read.
@@ -22,6 +24,8 @@ KEY_EVERY_S = 30.0
 ASK_EVERY_S = 5.0
 NO_TICK = "no tick then"
 _STATES_MOST = 4096  # changes of state that are kept
+_NO_TICKS = "its ticks came no more"
+_AWAY = (LOST, SILENT)
 
 
 class KeptTick(NamedTuple):
@@ -93,7 +97,7 @@ class HostMemory(FrameRing):
         )  # fmt: skip
         chosen = sample.facts.chosen
         chosen_by = chosen.filter_text if chosen is not None else None
-        if follows and chosen_by != self._filter:
+        if not follows or chosen_by != self._filter:
             self.said.begin_anew(model, feed)
         self._filter = chosen_by
         self.said.take(info.seq, model, feed)
@@ -183,6 +187,42 @@ class HostMemory(FrameRing):
         tick = self.tick_before(mono_ns)
         return tick if tick is not None and mono_ns - tick.here_ns <= longest_ns else None
 
+    def comings(self, moments: Sequence[tuple[int, int]]) -> Iterator[tuple[int, str]]:
+        """At which of these moments it is there and was not at the one before, or the reverse, or
+        was away between the two; and what to say of that.
+
+        Args:
+            moments: as there() takes them, oldest first.
+        """
+        from_ns = moments[0][0] if moments else 0
+        at_tick = bisect_right(self.ticks, from_ns, key=lambda t: t.here_ns)
+        at_state = bisect_right(self._states, from_ns, key=lambda s: s[0])
+        state = self._states[at_state - 1][1] if at_state else None
+        was_there: bool | None = None
+        # What it was last while it was not well.
+        before = (s for _, s in reversed(self._states[:at_state]) if s.state in _AWAY)
+        away = next(before, None)
+        for place, (mono_ns, longest_ns) in enumerate(moments):
+            broke_off = False
+            while at_state < len(self._states) and self._states[at_state][0] <= mono_ns:
+                state = self._states[at_state][1]
+                if state.state in _AWAY:
+                    broke_off, away = True, state
+                at_state += 1
+            while at_tick < len(self.ticks) and self.ticks[at_tick].here_ns <= mono_ns:
+                at_tick += 1
+            there = (
+                state is not None
+                and state.state == LIVE
+                and at_tick > 0
+                and mono_ns - self.ticks[at_tick - 1].here_ns <= longest_ns
+            )
+            if was_there is not None and (there != was_there or (there and broke_off)):
+                yield place, _coming_text(there, state, away)
+            if was_there and not there and state is not None and state.state == LIVE:
+                away = replace(state, state=SILENT, reason=_NO_TICKS)
+            was_there = there
+
     def tick_before(self, mono_ns: int) -> KeptTick | None:
         at = bisect_right(self.ticks, mono_ns, key=lambda t: t.here_ns) - 1
         return self.ticks[at] if at >= 0 else None
@@ -192,3 +232,12 @@ class HostMemory(FrameRing):
         at = bisect_left(self.ticks, seq, key=lambda t: t.seq)
         found = at < len(self.ticks) and self.ticks[at].seq == seq
         return self.ticks[at].here_ns if found else None
+
+
+def _coming_text(there: bool, state: HostState | None, away: HostState | None) -> str:
+    """lost: no route; answers again (lost: no route); answers"""
+    if there:
+        return f"answers again ({state_text(away)})" if away is not None else "answers"
+    if state is None or state.state == LIVE:
+        return f"{SILENT}: {_NO_TICKS}"
+    return state_text(replace(state, again_s=None))

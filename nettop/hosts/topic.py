@@ -36,7 +36,8 @@ and says how many. A socket that comes among the rows that are sent has rates on
 The screen keeps what the hosts sent in the last 15 minutes (--lookback), at most 64 MB of all of
 them together; the oldest goes first. [ ] { } J and L go through times of this machine's clock: each
 host is at its last tick before, by the offset of its clock as it was measured then. One that was
-not there has no rows, and P says why. A tick has the rows that were sent: those that filter, sort
+not there has no rows, and P says why; { and } stop where one was lost or came back (under a filter,
+one that has rows which pass it). A tick has the rows that were sent: those that filter, sort
 key and --top of that time chose. Under another filter or order the line of the filter says of what
 they are; nothing else is kept of that tick but the totals of all sockets.
 

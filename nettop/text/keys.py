@@ -113,7 +113,7 @@ KEYS: tuple[Key, ...] = (
         "{",
         "change_back",
         "TIME",
-        "the change before: a verdict that began or ended, an event",
+        "the change before: a verdict that began or ended, an event, a host that came or went",
         "change",
         past=True,
     ),

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from nettop.changes import MOST_A_TICK
 from nettop.errors import NettopError
 from nettop.feed import Feed, OfHosts, Sort
 from nettop.query import compile_filter
@@ -18,6 +19,7 @@ from nettop.store.readable import Abandoned, Damaged, ReadableFrames
 from nettop.store.source import FrameInfo
 from nettop.stretches import nearest
 from nettop.text.columns import endpoint
+from nettop.text.events import closed_why
 from nettop.text.moments import clock_text
 from nettop.text.words import owner_text, who_text, why_text
 from nettop.times import local_text
@@ -37,6 +39,7 @@ NEWEST = 2**62  # a seq: of the last tick
 _CHANGES = 16  # that may be asked for while one is looked for
 StandsT = TypeVar("StandsT")
 _TRIES = 16  # ticks that cannot be read, one after the other
+_NAMED = 2  # hosts that came or went in one tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,7 +452,8 @@ class Timeline:
     def _changed(
         self, move: Move, chosen: Chosen, there: Callable[[int], Past]
     ) -> tuple[Past, str]:
-        """At the nearest tick in which a socket that passes the filter changed.
+        """At the nearest tick in which a socket that passes the filter changed, or a host with such
+        sockets was lost or came back.
 
         Raises:
             NettopError: there is none.
@@ -466,12 +470,12 @@ class Timeline:
             if not first <= seq <= last:
                 break
             if chosen.filter_text is None:
-                return _arrived_at(tick, *standing(source, seq, there, back=move.back))
+                return arrived_at(tick, *standing(source, seq, there, back=move.back))
             # A verdict may have ended as the socket closed, or as it passed the filter no more.
             for at in (seq - 1, seq):
                 feed, _ = standing(source, at, there, back=move.back)
-                if tick.left_out or any(feed.position(c) is not None for c in tick.cookies):
-                    return _arrived_at(tick, *standing(source, seq, there, back=move.back))
+                if tick.left_out or _concerns(tick, feed):
+                    return arrived_at(tick, *standing(source, seq, there, back=move.back))
             if time.monotonic() > until:
                 raise NettopError(
                     f"no change of a matched socket found in {SEARCH_S:g} s: go on from "
@@ -528,15 +532,44 @@ def standing(
     raise NettopError(message or "these ticks are kept no more")
 
 
-def _arrived_at(tick: Changed, feed: Past, message: str) -> tuple[Past, str]:
-    """With the loudest of the sockets that changed there; those that closed are not."""
-    rows = [row for c in tick.cookies if feed.position(c) is not None and (row := feed.find(c))]
-    if message or not rows:
+def _concerns(tick: Changed, feed: Past) -> bool:
+    """A socket that passes the filter where the feed stands changed in that tick, or its host came
+    or went."""
+    if any(feed.position(cookie) is not None for cookie in tick.cookies):
+        return True
+    hosts = feed.latest().hosts if tick.hosts else ()  # type: ignore[union-attr]
+    return any(
+        host.name in tick.hosts and host.model is not None and host.model.totals.matched
+        for host in hosts
+    )
+
+
+def arrived_at(tick: Changed, feed: Past, message: str) -> tuple[Past, str]:
+    """With the hosts that came or went there, and the loudest of the sockets that changed; or how
+    one ended."""
+    if message:
         return feed, message
-    worst = max(rows, key=lambda row: (row.level, row.cookie))
-    verdict = " ".join(filter(None, (who_text(worst), why_text(worst)))) or "well"
-    more = f"; {len(rows) - 1} more changed" if len(rows) > 1 else ""
-    return feed, f"{owner_text(worst) or '–'} {endpoint(worst, local=True)}: {verdict}{more}"
+    parts = [f"{name}: {said}" for name, said in sorted(tick.hosts.items())]
+    hosts = "; ".join(parts[:_NAMED]) + (
+        f"; {len(parts) - _NAMED} more hosts" if len(parts) > _NAMED else ""
+    )
+    # Asked for by its cookie, one comes that passes no filter.
+    closed = feed.closed((), most=MOST_A_TICK) if tick.cookies else []
+    ended = [last for last in closed if last.event.cookie in tick.cookies]
+    # One that ended after it was listed has a row in its last tick.
+    left = tick.cookies.difference(last.event.cookie for last in ended)
+    rows = [row for c in left if feed.position(c) is not None and (row := feed.find(c))]
+    said = ""
+    worst = max(rows, key=lambda row: (row.level, row.cookie), default=None)
+    if ended and (worst is None or not worst.level):
+        last = ended[0].event
+        said = f"{last.owner or '–'} {last.local}: {closed_why(ended[0])}"
+    elif worst is not None:
+        verdict = " ".join(filter(None, (who_text(worst), why_text(worst)))) or "well"
+        said = f"{owner_text(worst) or '–'} {endpoint(worst, local=True)}: {verdict}"
+    if (others := len(rows) + len(ended) - 1) > 0:
+        said += f"; {others} more changed"
+    return feed, "; ".join(filter(None, (hosts, said)))
 
 
 def _readable(source: Frames, seq: int, back: bool) -> int:

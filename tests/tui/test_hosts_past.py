@@ -36,3 +36,43 @@ async def test_keys_go_through_the_past_of_all_hosts(monkeypatch: pytest.MonkeyP
         await screen.press("t", "L")
         assert screen.app.feed is feed
         assert "live" in screen.lines[1]
+
+
+async def test_braces_stop_where_a_host_was_lost_and_where_it_came_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hosts = Hosts("ab")
+    feed = HostsFeed({"a": ["/nonexistent"], "b": ["/nonexistent"]}, delay_s=1.0, lookback_s=900)
+    feed.past, feed._feeds = hosts.past, [h.feed for h in hosts.hosts.values()]
+    monkeypatch.setattr(feed, "begin", lambda: None)
+    for link in feed._links:
+        link._state = LIVE
+    for memory in hosts.past.memories:  # no other change
+        monkeypatch.setattr(memory.said.changes, "after", lambda seq: iter(()))
+    hosts.round("ab", 4)
+    hosts.lose("b", reason="Connection reset by 10.0.0.2")
+    hosts.round("a", 3)
+    hosts.hosts["b"].begin()
+    hosts.round("ab", 4)
+    hosts.now_ns += S
+    async with looking(feed, 130, 30) as screen:
+        feed._change()
+        await screen.settle()
+        await screen.press("left_curly_bracket")
+        assert screen.seq == 8
+        assert "b: answers again (lost: Connection reset by 10.0.0.2)" in screen.lines[1]
+        await screen.press("left_curly_bracket")
+        assert screen.seq == 5
+        assert "b: lost: Connection reset by 10.0.0.2" in screen.lines[1]
+        assert "1 of 2 hosts, not b" in screen.lines[0]
+        await screen.press("left_curly_bracket")
+        assert "no change of any socket is kept before this tick" in screen.text
+        await screen.press("right_curly_bracket")
+        assert screen.seq == 8
+        # Under a filter only hosts of which rows pass it.
+        await screen.press("L", "slash", *"on = a", "enter", "left_curly_bracket")
+        assert "no change of a matched socket is kept before this tick" in screen.text
+        await screen.press("slash", "ctrl+u", *"on = b", "enter", "left_curly_bracket")
+        assert screen.seq == 8
+        await screen.press("left_curly_bracket")
+        assert screen.seq == 5

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nettop.feed import Grouping, Sort
+from nettop.hosts import merge
 from nettop.hosts.feed import HostsFeed
 from nettop.hosts.lookback import HostsLookBack
 from nettop.hosts.memory import KEY_EVERY_S, TICK_BYTES
@@ -19,6 +20,7 @@ from nettop.hosts.rows import NoNames
 from nettop.model.hosts import ASKED, LIVE, LOST, SILENT, HostState
 from nettop.query import compile_filter
 from nettop.sample import Chosen, Sample
+from nettop.spells import HOST_CAME
 from nettop.store.frames import FrameWriter
 from nettop.store.recording import Recording
 from nettop.text.fields import lookup
@@ -341,6 +343,69 @@ def test_changes_are_found_at_the_time_at_which_they_are_shown() -> None:
     hosts.now_ns += 600 * S
     assert hosts.past.summaries()[: len(spots)] == spots
     assert hosts.past.summaries()[: len(spots)] == spots  # those that nothing can change any more
+
+
+def comings(hosts: Hosts) -> list[tuple[int, dict[str, str]]]:
+    return [(c.seq, dict(c.hosts)) for c in hosts.past.after(0) if c.hosts]
+
+
+def test_where_a_host_was_lost_or_came_back_is_a_change() -> None:
+    hosts = Hosts()
+    hosts.round("ab", 3)  # c is not connected yet
+    hosts.round("abc", 3)
+    hosts.lose("b", reason="no route\x1b[2J")
+    hosts.round("ac", 3)
+    hosts.lose("b", ASKED, "it has answered, and sent no tick yet")
+    hosts.hosts["b"].begin()
+    hosts.round("abc", 3)
+    hosts.round("ac", 8)  # b stands still, and nothing says so
+    expected = [
+        (4, {"c": "answers"}),
+        (7, {"b": "lost: no route?[2J"}),
+        (10, {"b": "answers again (lost: no route?[2J)"}),
+        (17, {"b": "silent: its ticks came no more"}),
+    ]
+    assert comings(hosts) == expected
+    feed = hosts.at()
+    for seq, said in expected:  # is what the screen shows
+        there = []
+        for at in (seq - 1, seq):
+            feed.seek(at)
+            there.append({name for name, (_, has) in states(feed).items() if has})
+        assert there[0] ^ there[1] == set(said)
+    marked = [s.seq for s in hosts.past.summaries() if HOST_CAME in s.events]
+    assert marked == [seq for seq, _ in expected]
+    hosts.now_ns += 600 * S
+    for _ in range(2):
+        assert [s.seq for s in hosts.past.summaries() if HOST_CAME in s.events] == marked
+    hosts.round("abc", 2)
+    assert comings(hosts)[-1][1] == {"b": "answers again (silent: its ticks came no more)"}
+
+
+def test_all_hosts_lost_at_once_leave_no_tick_and_are_a_change_at_the_next() -> None:
+    hosts = Hosts("a")
+    hosts.round("a", 3)
+    hosts.lose("a", SILENT, "nothing for 5 s")
+    hosts.lose("a", reason="nothing for 60 s")
+    hosts.hosts["a"].begin()
+    hosts.now_ns += 60 * S
+    hosts.round("a", 3)
+    assert comings(hosts) == [(4, {"a": "answers again (lost: nothing for 60 s)"})]
+
+
+def test_a_host_that_comes_back_ends_and_begins_no_verdict() -> None:
+    """Of the late reader, whose verdict holds before and after."""
+    hosts = Hosts("ab")
+    hosts.round("ab", 8)
+    held = {row.cookie for row in hosts.at().window(0, 9) if row.level}
+    assert held
+    hosts.lose("b")
+    hosts.round("a", 2)
+    hosts.hosts["b"].begin()
+    hosts.round("ab", 2)
+    came = [c for c in hosts.past.after(0) if "b" in c.hosts][-1]
+    assert came.hosts["b"].startswith("answers again")
+    assert [c for c in came.cookies if c > merge.above(1)] == []
 
 
 def test_no_rates_are_known_of_sockets_that_another_filter_let_through_before() -> None:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Protocol
 
+from nettop.spells import HOST_CAME
 from nettop.text.moments import clock_text, day_text
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, Part
 
 # Events that are marked; the others happen all the time.
-MARKED = frozenset({"drop", "reset_sent", "reset_received", "error"})
+MARKED = frozenset({"drop", "reset_sent", "reset_received", "error", HOST_CAME})
 GAP = 3  # times the usual interval
 _DAY_NS = 86_400 * 10**9
 
