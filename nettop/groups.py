@@ -88,15 +88,20 @@ def _group_of(
         rtt_max_ns=g.rtt_max_us * 1000 or None,
         rqueue_bytes=g.rqueue_bytes,
         wqueue_bytes=g.wqueue_bytes,
-        tx_bytes_per_s=g.tx_bytes_per_s,
-        rx_bytes_per_s=g.rx_bytes_per_s,
-        retrans_per_s=g.retrans_per_s,
-        retr_pct=g.retr_pct if g.retr_pct >= 0 else None,
+        tx_bytes_per_s=_known(g.tx_bytes_per_s),
+        rx_bytes_per_s=_known(g.rx_bytes_per_s),
+        retrans_per_s=_known(g.retrans_per_s),
+        retr_pct=_known(g.retr_pct),
         proc=proc if proc and proc.pid else None,
         port=g.port or None,
         waits=dist_of(g.wait_octaves, g.wait_sum_ns, g.wait_max_ns),
         acks=dist_of(g.ack_octaves, g.ack_sum_ns, g.ack_max_ns),
     )
+
+
+def _known(number: float) -> float | None:
+    """The engine says –1 of what is not known."""
+    return number if number >= 0 else None
 
 
 def matched_totals(t: Any, has_rates: bool) -> dict[str, Any]:

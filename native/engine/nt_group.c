@@ -13,6 +13,7 @@ struct sums {
 	double sent, resent;   /* bytes per second, for the common share */
 	uint32_t first, n_rtt; /* its part of the round-trip times */
 	uint8_t worst_level, worst_strength;
+	bool moved, rated; /* these rates are known of one at least */
 };
 
 struct grouper {
@@ -193,9 +194,13 @@ static void add(struct nt_engine *e, struct sums *s, const struct nt_rec *rec, u
 		if (rec->rtt_us > g->rtt_max_us)
 			g->rtt_max_us = rec->rtt_us;
 	}
-	if (rec->flags & NT_F_RATES) {
+	if (rec->flags & NT_F_RATES && rec->flags & NT_F_MOVED) {
+		s->moved = true;
 		g->tx_bytes_per_s += rec->tx_bytes_per_s;
 		g->rx_bytes_per_s += rec->rx_bytes_per_s;
+	}
+	if (rec->flags & NT_F_RATES && rec->flags & NT_F_INFO) {
+		s->rated = true;
 		g->retrans_per_s += rec->retrans_per_s;
 	}
 	if (rec->flags & NT_F_RETR_PCT) {
@@ -235,6 +240,10 @@ static void finish(struct sums *s, uint32_t *rtts)
 		s->g.rtt90_us = rtts[(s->n_rtt - 1) * 9UL / 10];
 	}
 	s->g.retr_pct = s->sent > 0 ? (float)(100.0 * s->resent / s->sent) : -1;
+	if (!s->moved)
+		s->g.tx_bytes_per_s = s->g.rx_bytes_per_s = -1;
+	if (!s->rated)
+		s->g.retrans_per_s = -1;
 }
 
 /* Worst first: how loud, how many unwell, how much traffic. */

@@ -281,6 +281,7 @@ struct nt_group {
 	uint32_t sockets, unwell, watch;
 	uint32_t rtt50_us, rtt90_us, rtt_max_us; /* of the sockets; 0 – */
 	uint64_t rqueue_bytes, wqueue_bytes; /* listeners left out */
+	/* Of those that have them; negative –: none has. */
 	float tx_bytes_per_s, rx_bytes_per_s, retrans_per_s;
 	float retr_pct; /* negative – */
 	uint64_t wait_octaves[32]; /* nt_hist.h's, of the interval; listeners left out */

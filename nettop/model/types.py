@@ -426,7 +426,8 @@ class Group:
     rtt_max_ns: int | None
     rqueue_bytes: int
     wqueue_bytes: int
-    tx_bytes_per_s: float | None  # None: other sockets were sent than in the tick before
+    # None: of none of the sockets it is known, or others were sent than in the tick before.
+    tx_bytes_per_s: float | None
     rx_bytes_per_s: float | None
     retrans_per_s: float | None
     retr_pct: float | None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nettop.feed import Grouping
-from nettop.model.types import Group, Proto, Row, Stage
+from nettop.model.types import Flag, Group, Proto, Row, Stage
 from nettop.query import compile_filter
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording
@@ -76,6 +76,37 @@ def test_waits_of_a_group_are_those_of_its_sockets() -> None:
         if rtts and all(row.rec.flags & 1 for row in rows):
             assert group.rtt90_ns == rtts[(len(rtts) - 1) * 9 // 10] * 1000
     assert checked > 10
+
+
+def test_rates_of_a_group_are_those_of_its_sockets_and_unknown_where_no_socket_has_any() -> None:
+    known = unknown = 0
+    for group, rows in programs("late-reader.nettop"):
+        rated = [row.rec for row in rows if row.rec.flags & Flag.RATES]
+        moved = [rec for rec in rated if rec.flags & Flag.MOVED]
+        resent = [rec for rec in rated if rec.flags & Flag.INFO]
+        for rate, some, name in (
+            (group.tx_bytes_per_s, moved, "tx_bytes_per_s"),
+            (group.rx_bytes_per_s, moved, "rx_bytes_per_s"),
+            (group.retrans_per_s, resent, "retrans_per_s"),
+        ):
+            expected = sum(getattr(rec, name) for rec in some) if some else None
+            assert rate == (expected if expected is None else pytest.approx(expected, rel=1e-5))
+            known += bool(rate)
+            unknown += rate is None
+    assert min(known, unknown) > 2
+
+
+def test_nothing_is_known_of_the_rates_of_groups_in_the_first_tick() -> None:
+    with closing(Recording(HERE / "late-reader.nettop")) as recording:
+        feed = ReplayFeed(recording.samples())
+        rates = []
+        for _ in range(2):
+            feed.tick()
+            row = feed.window(0, 1)[0]
+            some = [*feed.groups(Grouping.PROGRAM), feed.sum([row.cookie])]
+            rates.append([(g.tx_bytes_per_s, g.retrans_per_s) for g in some if g is not None])
+    assert set(rates[0]) == {(None, None)}
+    assert all(rate is not None for rate in rates[1][-1])
 
 
 def test_acks_of_a_group_are_those_of_its_stamped_sends() -> None:
