@@ -20,6 +20,7 @@ from nettop.model.cost import Cost
 from nettop.model.hosts import SILENT, HostState
 from nettop.model.types import HOST_COOKIES, Model
 from nettop.past import PastFeed
+from nettop.replay import ReplayFeed
 from nettop.sample import Chosen, Sample
 from nettop.store.readable import ReadableFrames
 from nettop.store.source import FrameInfo
@@ -239,9 +240,8 @@ class HostsPast(NotPolled, RowsOfAll):
             self._model = known = models, model
         return known[1]
 
-    def _shift_ns(self, place: int) -> int:
-        feed, tick = self._at(place), self._then[place].tick
-        model = feed.latest() if feed is not None else None
+    def _shift_ns(self, place: int, feed: ReplayFeed) -> int:
+        model, tick = feed.latest(), self._then[place].tick
         assert model is not None
         assert tick is not None
         return tick.here_ns - model.mono_ns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from nettop.feed import Grouping, Sort
 from nettop.hosts.clock import HostClock, Offset
 from nettop.hosts.commandline import HostOptions, take_hosts
 from nettop.hosts.feed import HostsFeed
+from nettop.hosts.link import Link
 from nettop.hosts.merge import histogram_of
 from nettop.hosts.rows import NoNames
 from nettop.model.hosts import LIVE, LOST, HostState
-from nettop.model.types import Dist, Histogram
+from nettop.model.types import HOST_COOKIES, Dist, Histogram
 from nettop.query import compile_filter
 from nettop.store.recording import Recording
 from nettop.text.fields import lookup
@@ -144,8 +146,12 @@ RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
 @pytest.fixture
 def hosts() -> HostsFeed:
     """Two hosts whose streams were read from one recording: the same cookies, different hosts."""
+    return two_of("late-reader.nettop")
+
+
+def two_of(name: str) -> HostsFeed:
     feed = HostsFeed({"a": ["/nonexistent"], "b": ["/nonexistent"]}, delay_s=1.0)
-    recording = Recording(RECORDINGS / "late-reader.nettop")
+    recording = Recording(RECORDINGS / name)
     for sample in recording.samples():
         for link, remote in zip(feed._links, feed._feeds, strict=True):
             remote.take(sample)
@@ -216,6 +222,66 @@ def test_a_host_that_is_lost_has_no_rows(hosts: HostsFeed) -> None:
     model = hosts.latest()
     assert model is not None
     assert [(h.state, h.reason) for h in model.hosts] == [(LOST, "gone?[2J"), (LIVE, None)]
+
+
+class Leaving:
+    """A link that is lost once it was asked so many times whether it is live."""
+
+    def __init__(self, link: Link, times: int) -> None:
+        self._link, self._times = link, times
+
+    @property
+    def live(self) -> bool:
+        self._times -= 1
+        if self._times < 0:
+            self._link._state = LOST
+        return self._link.live
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._link, name)
+
+
+ASKED_OF_ALL: dict[str, Callable[[HostsFeed, list[int]], object]] = {
+    "events": lambda feed, some: feed.events((), most=99),
+    "events of some": lambda feed, some: feed.events(some, most=99),
+    "tick_events": lambda feed, some: feed.tick_events(99, everything=True),
+    "host_events": lambda feed, some: feed.host_events("b", 99, everything=True),
+    "events_memory": lambda feed, some: feed.events_memory(some[-1:]),
+    "closed": lambda feed, some: feed.closed((), most=99),
+    "closed of some": lambda feed, some: feed.closed(some, most=99),
+    "window": lambda feed, some: feed.window(0, 99),
+    "rows_all": lambda feed, some: [*feed.rows_all()],
+    "everything": lambda feed, some: [*feed.rows_all(everything=True)],
+    "position": lambda feed, some: feed.position(some[-1]),
+    "find": lambda feed, some: feed.find(some[-1]),
+    "detail": lambda feed, some: feed.detail(some[-1]),
+    "matching": lambda feed, some: feed.matching(),
+    "groups": lambda feed, some: feed.groups(Grouping.PROCESS),
+    "members": lambda feed, some: feed.members(Grouping.PROCESS, some[-1], most=9),
+    "sum": lambda feed, some: feed.sum(some),
+    "tx": lambda feed, some: feed.tx(some, run=True),
+    "rx_wait": lambda feed, some: feed.rx_wait(some, run=False),
+    "history": lambda feed, some: feed.history(some[-1]),
+    "hosts": lambda feed, some: feed.hosts(),
+}
+
+
+@pytest.mark.parametrize("asked", ASKED_OF_ALL)
+def test_a_host_may_be_lost_at_any_moment_of_an_answer(asked: str) -> None:
+    ask = ASKED_OF_ALL[asked]
+    feed = two_of("moving.nettop")
+    link = feed._links[1]
+    cookies = [e.cookie for e in feed.events((), most=99) if e.cookie][:20]
+    some = cookies + [row.cookie for row in feed.window(0, 99)]
+    assert len({cookie // HOST_COOKIES for cookie in some}) == 2
+    some.sort()
+    asked_of = Leaving(link, 1 << 30)
+    feed._links[1] = asked_of  # type: ignore[call-overload]
+    assert ask(feed, some) is not None
+    for times in range((1 << 30) - asked_of._times + 1):
+        link._state = LIVE
+        feed._links[1] = Leaving(link, times)  # type: ignore[call-overload]
+        ask(feed, some)
 
 
 def test_what_a_host_says_of_its_end_is_cut(hosts: HostsFeed) -> None:
