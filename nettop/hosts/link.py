@@ -21,7 +21,7 @@ from nettop.sample import Sample
 from nettop.store.frames import FrameReader
 from nettop.text.clean import clean
 
-ANSWER_S = 15.0  # until the hello, for a login over a slow line
+ANSWER_S = 30.0  # until the hello: a login over a slow line, a start where no CPU is free
 SILENT_S = 5.0  # or three intervals, if that is longer
 GIVE_UP_S = 60.0  # a host that says nothing, or sends no tick, for so long is tried anew
 MOST_NOTES = 100  # in a second: all answers that one that stood still may owe are fewer
