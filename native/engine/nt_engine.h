@@ -166,7 +166,7 @@ struct nt_engine {
 	uint32_t n_causes, n_late;
 	struct nt_peer_key slow[NT_SLOW];
 	uint32_t n_slow;
-	struct nt_peers *peers;		 /* NULL: none was called yet */
+	struct nt_peers *peers;		 /* NULL: none was called or listened yet */
 	double sent_per_s, resent_per_s; /* of the matched, for their common share */
 	/* Of the running sweep, then of the last: absence from these proves nothing. */
 	struct nt_failure *failures;
@@ -376,6 +376,7 @@ void nt_take_cause(struct nt_engine *e, const struct nt_rec *rec, struct nt_fact
 
 /* nt_peers.c; the lock is held. */
 /* A socket whose round trip was measured in the interval. */
+void nt_note_listener(struct nt_engine *e, const struct nt_rec *rec);
 void nt_note_peer(struct nt_engine *e, const struct nt_rec *rec);
 bool nt_is_slow(const struct nt_engine *e, const struct nt_rec *rec);
 

@@ -11,7 +11,10 @@
 /* Peers of a sweep; further ones are left out, and then nothing is said of them. */
 #define SLOTS 4096U
 #define SLOTS_MOST (SLOTS * 3 / 4)
-/* A port that a service listens at, rather than one that a client was given. */
+/* Ports of this host that something listens at, in a sweep; of more not all are known. */
+#define PORTS 4096U
+#define PORTS_MOST (PORTS * 3 / 4)
+/* Where Linux begins to choose ports of clients: what is below is a service's. */
 #define SERVICE_PORTS 32768
 /* Siblings that show what is usual, and this one. */
 #define PEERS_LEAST 5
@@ -29,10 +32,84 @@ struct nt_peer {
 	uint64_t over_logs, rtt_logs; /* sums of logarithms of srtt - min_rtt, and of srtt */
 };
 
+struct port {
+	uint32_t netns, sweep; /* its slot is free in all other sweeps */
+	uint16_t port;
+};
+
+struct ports {
+	struct port v[PORTS];
+	uint32_t sweep, n;
+	bool all;
+};
+
 struct nt_peers {
 	struct nt_peer v[SLOTS];
 	uint32_t sweep, n;
+	struct ports listened[2]; /* of the sweeps with an even and with an odd number */
 };
+
+static bool has_room(struct nt_engine *e)
+{
+	if (!e->peers)
+		e->peers = calloc(1, sizeof(*e->peers));
+	return e->peers != NULL; /* without it none is compared */
+}
+
+/* The slot of a port, or the free one where it belongs. */
+static struct port *port_at(struct ports *of, uint32_t netns, uint16_t port)
+{
+	uint64_t h = ((uint64_t)netns << 16 ^ port) * 0x9e3779b97f4a7c15ULL;
+	uint32_t at = (uint32_t)(h >> 40) & (PORTS - 1);
+
+	while (of->v[at].sweep == of->sweep && (of->v[at].netns != netns || of->v[at].port != port))
+		at = (at + 1) & (PORTS - 1);
+	return &of->v[at];
+}
+
+void nt_note_listener(struct nt_engine *e, const struct nt_rec *r)
+{
+	if (!has_room(e))
+		return;
+	struct ports *of = &e->peers->listened[e->sweep & 1];
+
+	if (of->sweep != e->sweep) {
+		of->sweep = e->sweep;
+		of->n = 0;
+		of->all = true;
+	}
+	struct port *at = port_at(of, r->netns, r->sport);
+
+	if (at->sweep == e->sweep)
+		return;
+	of->all = of->n < PORTS_MOST;
+	if (!of->all)
+		return;
+	of->n++;
+	*at = (struct port){ .netns = r->netns, .port = r->sport, .sweep = e->sweep };
+}
+
+/*
+ * This end called. A socket that was accepted has the port of its listener, and connect() chooses
+ * no port that something is bound to; where listeners are not listed the numbers have to say it.
+ */
+static bool called(const struct nt_engine *e, const struct nt_rec *r)
+{
+	bool by_number = r->dport < r->sport && r->dport < SERVICE_PORTS;
+	bool known = e->config.tcp_states >> NT_TCP_LISTEN & 1;
+
+	/* A listener may be listed behind what it accepted: then the sweep before had it. */
+	for (uint32_t n = 0; n < 2 && e->peers; n++) {
+		struct ports *of = &e->peers->listened[(e->sweep - n) & 1];
+
+		if (!of->n || of->sweep != e->sweep - n)
+			continue;
+		if (port_at(of, r->netns, r->sport)->sweep == of->sweep)
+			return false;
+		known = known && of->all;
+	}
+	return by_number || known;
+}
 
 static bool same(const struct nt_peer_key *a, const struct nt_peer_key *b)
 {
@@ -60,14 +137,9 @@ static uint32_t hash_of(const struct nt_peer_key *key)
 
 void nt_note_peer(struct nt_engine *e, const struct nt_rec *r)
 {
-	if (r->dport >= r->sport || r->dport >= SERVICE_PORTS || !r->min_rtt_us ||
-	    r->min_rtt_us == NT_MIN_RTT_UNKNOWN || r->rtt_us < r->min_rtt_us)
+	if (!r->min_rtt_us || r->min_rtt_us == NT_MIN_RTT_UNKNOWN || r->rtt_us < r->min_rtt_us ||
+	    !called(e, r) || !has_room(e))
 		return;
-	if (!e->peers) {
-		e->peers = calloc(1, sizeof(*e->peers));
-		if (!e->peers)
-			return; /* and none is compared */
-	}
 	struct nt_peers *all = e->peers;
 	struct nt_peer_key key = key_of(r);
 	uint32_t at = hash_of(&key) & (SLOTS - 1), over_us = r->rtt_us - r->min_rtt_us;
@@ -202,13 +274,13 @@ int nt_held_slow(struct nt_engine *e, const struct nt_peer_key *v, uint32_t n)
 
 bool nt_is_slow(const struct nt_engine *e, const struct nt_rec *r)
 {
-	if (!e->n_slow || r->dport >= r->sport)
+	if (!e->n_slow)
 		return false;
 	struct nt_peer_key key = key_of(r);
 
 	for (uint32_t i = 0; i < e->n_slow; i++)
 		if (same(&e->slow[i], &key))
-			return true;
+			return called(e, r);
 	return false;
 }
 

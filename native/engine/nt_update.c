@@ -293,6 +293,8 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 	rec->miss = 0;
 	rec->uid = m->idiag_uid;
 	rec->ifindex = m->id.idiag_if; /* it may be bound later */
+	if (!lookup && proto == NT_PROTO_TCP && rec->state == NT_TCP_LISTEN)
+		nt_note_listener(e, rec);
 	if (rec->inode && rec->inode != m->idiag_inode && e->procs)
 		nt_procs_gone(e->procs, rec->inode);
 	/* A connection that is accepted gets one later. */

@@ -80,10 +80,11 @@ not, and net where another connection to the same host shows it and waits for no
 host there is no path, and nothing is said.
 
 SIBLINGS
-Of the peers that this host calls at one port, 5 or more, each in the geometric mean of its
-connections: one whose srtt is over its own minimum by 4 times what it is at the middle one, by 6
-times as far as they stray, and by 5 ms more, in 3 intervals in a row, is RTT peer?. Most of its
-round trip must be over its minimum, so a peer far away is not slow for that.
+Of the peers that this host calls at one port (which is any port, where nothing listens at this end
+of the connection), 5 or more, each in the geometric mean of its connections: one whose srtt is over
+its own minimum by 4 times what it is at the middle one, by 6 times as far as they stray, and by 5
+ms more, in 3 intervals in a row, is RTT peer?. Most of its round trip must be over its minimum, so
+a peer far away is not slow for that.
 """
 
 

@@ -165,7 +165,8 @@ def _service(row: Row) -> int:
     """The peer's port where that says which of its programs it is: of one that answers nothing or
     closes its window, and that we called; else 0, as of the path all of them share."""
     at_the_program = row.rec.because == Because.SYN or row.rec.verdict == Verdict.WINDOW
-    called = row.rec.dport < row.rec.sport  # clients take high ports
+    # Whoever sends a SYN calls, whichever port answers; of others clients take high ports.
+    called = row.rec.because == Because.SYN or row.rec.dport < row.rec.sport
     return row.rec.dport if at_the_program and called else 0
 
 

@@ -238,13 +238,17 @@ def test_of_the_path_sockets_are_joined_by_the_peer_or_by_the_process_whichever_
     assert [f.sockets for f in both.findings] == [5, 3]
 
 
-def test_connects_to_two_ports_of_a_host_are_two_findings() -> None:
+def test_connects_to_several_ports_of_a_host_are_as_many_findings() -> None:
     rows = [sick(i, Verdict.RTO, 5.0, pid=i, because=Because.SYN, sport=40000, dport=i)
-            for i in (80, 80, 443)]  # fmt: skip
+            for i in (80, 80, 443, 50051)]  # fmt: skip
     for number, row in enumerate(rows):
         row.rec = row.rec._replace(cookie=number)
     found = look(rows).findings
-    assert [(f.party, f.sockets) for f in found] == [("to 10.0.0.2:80", 2), ("to 10.0.0.2:443", 1)]
+    assert [(f.party, f.sockets) for f in found] == [
+        ("to 10.0.0.2:80", 2),
+        ("to 10.0.0.2:443", 1),
+        ("to 10.0.0.2:50051", 1),
+    ]
 
 
 def test_a_window_is_of_the_program_that_was_called_and_of_clients_together() -> None:

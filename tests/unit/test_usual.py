@@ -18,7 +18,7 @@ from nettop.text.explain import explain
 from nettop.text.words import who_text
 from tests.export.make import make_model
 from tests.feeding import FedEngine, after_waits
-from tests.netlink import connection, done, skmeminfo
+from tests.netlink import connection, diag, done, skmeminfo
 
 SECOND, MS = 10**9, 10**6
 RPC = {"unacked": 1, "snd_cwnd": 10, "delivery_rate_app_limited": 1}
@@ -171,16 +171,26 @@ class Service:
     def __init__(self) -> None:
         self.engine, self.finder, self.at = FedEngine(), Finder(), 100
 
-    def tick(self, rtts_us: Sequence[int], least_us: int = 200, port: int = PORT) -> list[Row]:
+    def tick(
+        self,
+        rtts_us: Sequence[int],
+        least_us: int = 200,
+        port: int = PORT,
+        here: int | None = None,
+        listens: int | None = None,
+    ) -> list[Row]:
+        """here: the port of this end; None: each has another. listens: behind the others."""
         self.at += 1
         self.engine.feed_begin(self.at * SECOND)
         messages = b"".join(
             connection(
-                n, 280, skmeminfo(), rtt=us, min_rtt=least_us, sport=40_000 + n, dport=port,
-                dst=f"10.0.0.{n}", bytes_acked=self.at * 1000, **RPC,
+                n, 280, skmeminfo(), rtt=us, min_rtt=least_us, sport=here or 40_000 + n,
+                dport=port, dst=f"10.0.0.{n}", bytes_acked=self.at * 1000, **RPC,
             )
             for n, us in enumerate(rtts_us, 1)
         )  # fmt: skip
+        if listens is not None:
+            messages += diag(9999, state="LISTEN", sport=listens, dport=0, dst="0.0.0.0")
         self.engine.feed(1, Proto.TCP, messages + done())
         self.engine.feed_end(self.at * SECOND)
         nobody: list[Candidate] = []
@@ -235,11 +245,47 @@ def test_one_slow_peer_of_many_alike_is_named() -> None:
         ([400, 450, 500, 4000, 420, 480], 200, PORT),  # too little to cost anything
         ([400, 2000, 10_000, 20_000, 800, 5000], 200, PORT),  # they differ anyway
         ([21_000, 22_000, 23_000, 30_000, 21_500, 22_500], 20_000, PORT),  # most of it is distance
-        ([400, 450, 500, 20_000, 420, 480], 200, 60_000),  # no service listens there
     ],
 )
 def test_peers_of_which_nothing_is_said(rtts_us: list[int], least_us: int, port: int) -> None:
     assert named(rtts_us, least_us, port) == []
+
+
+ONE_SLOW = [400, 450, 500, 20_000, 420, 480]
+
+
+@pytest.mark.parametrize(
+    ("port", "here", "listens"),
+    [
+        (31_999, None, None),
+        (50_051, None, None),  # as many RPC servers do
+        (60_000, None, 8080),  # what listens here has accepted others
+        (60_000, 999, None),  # a port below that of the peer, that this end bound
+    ],
+)
+def test_a_service_may_listen_at_any_port(port: int, here: int | None, listens: int | None) -> None:
+    service = Service()
+    for _ in range(8):
+        rows = service.tick(ONE_SLOW, port=port, here=here, listens=listens)
+    assert [n for n, row in enumerate(rows, 1) if row.verdicts] == [4]
+
+
+@pytest.mark.parametrize(("port", "here"), [(50_051, 40_000), (50_051, 8080), (8080, 40_000)])
+def test_clients_of_a_listener_are_no_siblings_whatever_their_port(port: int, here: int) -> None:
+    service = Service()
+    for _ in range(8):
+        rows = service.tick(ONE_SLOW, port=port, here=here, listens=here)
+        assert not any(row.verdicts for row in rows)
+
+
+def test_where_listeners_are_not_listed_a_high_port_may_be_a_clients() -> None:
+    for port, found in ((8080, [4]), (50_051, [])):
+        service = Service()
+        service.engine.config.tcp_states &= ~(1 << 10)
+        service.engine.configure()
+        for _ in range(8):
+            rows = service.tick(ONE_SLOW, port=port)
+        assert [n for n, row in enumerate(rows, 1) if row.verdicts] == found
 
 
 def test_a_peer_that_is_no_slower_any_more_is_not_held() -> None:
