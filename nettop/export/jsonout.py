@@ -206,6 +206,7 @@ def head_object(model: Model, filter_text: str | None) -> dict[str, Any]:
         ),
         **evidence_object(model.evidence),
         **_known(
+            readers=[{"cookie": c, "tid": tid} for c, tid in model.readers.items()] or None,
             rx_wait=_waits_object(model),
             path=path_object(model.path) if model.path else None,
             tx=host_tx_object(model.tx, model.nic or NicStage()) if model.tx else None,

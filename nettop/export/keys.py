@@ -118,6 +118,10 @@ _TOP = {
     "totals.malformed": "messages that were skipped",
     "totals.truncated": "messages cut short",
     **evidence.KEYS,
+    "readers": "sockets with a verdict whose reader is known to be one thread, of several that its "
+    "process has; left out where none is",
+    "readers[].cookie": "of the socket",
+    "readers[].tid": "thread id; its name stands in host_processes",
     "rx_wait": "how long received data waited for its program: under a filter or a choice of "
     "protocols of the sockets that match; else of "
     "all sockets of the polled namespaces, those that are no rows or that closed too; left out "

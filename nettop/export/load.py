@@ -293,6 +293,10 @@ def model_of(head: Mapping[str, Any]) -> Model:
         ),
         totals=_totals(mapping(head, "totals", "")),
         evidence=evidence_of(head),
+        readers={
+            integer(r, "cookie", f"readers[{at}].", 64): integer(r, "tid", f"readers[{at}].", 32)
+            for at, r in enumerate(objects(head, "readers", ""))
+        },
         path=path_of(head),
         rx_wait=histogram_of(head, "rx_wait"),
         chosen="filter" in head or mapping(head, "rx_wait", "").get("octaves") is True,

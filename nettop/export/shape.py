@@ -54,7 +54,7 @@ _SHARES = "sockets[].limited."
 _KERNEL = "sockets[].tcp_info."
 _DERIVED = "sockets[].derived."
 _WHOLE = frozenset({
-    "cookie", "netns", "port", "pid", "fd", "procs_more", "uid", "inode", "cgroup_id",
+    "cookie", "netns", "port", "pid", "tid", "fd", "procs_more", "uid", "inode", "cgroup_id",
     "ifindex", "rqueue", "wqueue", "retrans", "tcp_info_len", "drops", "strength", "errno",
     "bytes", "lost_events", "missed_ticks", "rss_bytes", "cpu_number", "at_ns", "left_out",
     "clock_bar_ns", "skipped_ticks", "top",
