@@ -70,9 +70,15 @@ static void settle(struct nt_rec *rec, enum nt_level level, uint8_t strength, ui
 /* So long the blame stays where it is while its cause still holds: of two that take turns. */
 #define WHO_STAYS_S 5
 
+static bool is_open(uint8_t who)
+{
+	return who == NT_WHO_UNKNOWN || who & NT_WHO_MAYBE;
+}
+
 /*
  * The worst active verdict of the party that is blamed now, if it is to stay; else `first`. What is
- * no louder takes the blame over once it has held for three intervals in a row.
+ * no louder takes the blame over once it has held for three intervals in a row; what is known takes
+ * it at once from what is not.
  */
 static uint8_t steady(const struct nt_rec *rec, const struct nt_held *h, uint16_t active,
 		      uint8_t first, uint32_t now_s)
@@ -82,7 +88,8 @@ static uint8_t steady(const struct nt_rec *rec, const struct nt_held *h, uint16_
 	bool lasts = rec->verdict_past[0] & rec->verdict_past[1] & rec->verdict_past[2] &
 		     1U << first;
 
-	if (!rec->verdicts || rec->who == h->who[first])
+	if (!rec->verdicts || rec->who == h->who[first] ||
+	    (is_open(rec->who) && !is_open(h->who[first])))
 		return first;
 	for (uint8_t v = 0; v < NT_V_COUNT; v++)
 		if (active >> v & 1 && h->who[v] == rec->who && level_of(h, v) > NT_LEVEL_OK &&

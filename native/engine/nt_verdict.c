@@ -202,9 +202,12 @@ static void hold_loss(const struct nt_config *c, const struct nt_rec *r, const s
 	bool many = f->loss_retrans >= c->loss_retrans && f->loss_pct >= c->loss_pct[0];
 	bool thin = f->thin && f->loss_retrans >= 2 && f->loss_pct >= (float)c->thin_pct;
 
-	if ((many || thin) && !fills_its_path(r, f))
-		nt_hold(h, NT_V_LOSS, f->loss_pct, c->loss_pct[0],
-			many && f->loss_pct >= c->loss_pct[1]);
+	if ((!many && !thin) || fills_its_path(r, f))
+		return;
+	nt_hold(h, NT_V_LOSS, f->loss_pct, c->loss_pct[0], many && f->loss_pct >= c->loss_pct[1]);
+	/* Its window is of several intervals: what came in two of them need not come in a third. */
+	if (f->new_retrans && f->loss_retrans > f->new_retrans)
+		h->spanning |= 1U << NT_V_LOSS;
 }
 
 /* Where loss is named, its holes and the order that resending makes are explained by it. */
@@ -346,20 +349,23 @@ static void hold_drops(const struct nt_config *c, const struct nt_rec *r, const 
 	h->who[NT_V_DROPS] = who;
 }
 
-static void hold_listener(const struct nt_config *c, const struct nt_rec *r,
-			  const struct nt_facts *f, struct nt_held *h)
+static void hold_listener(const struct nt_config *c, struct nt_rec *r, const struct nt_facts *f,
+			  struct nt_held *h)
 {
 	float pct = r->wqueue ? 100.0f * (float)r->rqueue / (float)r->wqueue : 0;
 	bool long_now = pct >= (float)c->accept_pct[0] || (!r->wqueue && r->rqueue);
-	bool long_before = r->verdict_past[0] >> NT_V_ACCEPT & 1;
+	bool long_before = r->flags & NT_F_QUEUE_LONG;
 
+	r->flags &= ~(uint32_t)NT_F_QUEUE_LONG;
 	/* With a queue that is empty whenever one looks, drops have another reason. */
 	if ((long_now || long_before) && (f->new_drops || !r->wqueue) && pct < 100)
 		pct = 100;
-	if (pct >= (float)c->accept_pct[0])
-		nt_hold(h, NT_V_ACCEPT, pct, c->accept_pct[0], pct >= (float)c->accept_pct[1]);
-	else
+	if (pct < (float)c->accept_pct[0]) {
 		hold_drops(c, r, f, h);
+		return;
+	}
+	r->flags |= NT_F_QUEUE_LONG;
+	nt_hold(h, NT_V_ACCEPT, pct, c->accept_pct[0], pct >= (float)c->accept_pct[1]);
 }
 
 static void hold_stage(struct nt_held *h, enum nt_verdict v, const struct nt_dist *d,
@@ -468,6 +474,28 @@ static void hold_planes(const struct nt_config *c, const struct nt_plane *p, str
 	hold_stage(h, NT_V_NIC, &p->tx[NT_TX_NIC], c->nic_us);
 }
 
+/*
+ * Connections wait long before they are taken up: the queue stands, and fills, however few they are
+ * since the program is slow. Where it was not given a CPU, READS says so.
+ */
+static void hold_late_accepts(const struct nt_config *c, const struct nt_rec *r,
+			      const struct nt_facts *f, struct nt_held *h)
+{
+	const struct nt_dist *wait = &f->plane->wait;
+	uint64_t most = wait->sum_ns < f->cpu.over_ns ? wait->sum_ns : f->cpu.over_ns;
+	bool starved = h->mask >> NT_V_READS & 1 && h->because[NT_V_READS] == NT_B_NO_CPU;
+
+	starved |= f->cpu.pid && f->cpu.run_delay_ns >= most / 2;
+	if (starved || !wait->count || wait->sum_ns < wait->count * c->wait_ms[1] * 1000000ULL)
+		return;
+	h->mask &= (uint16_t) ~(1U << NT_V_READS);
+	if (h->mask >> NT_V_ACCEPT & 1)
+		return;
+	nt_hold(h, NT_V_ACCEPT, r->wqueue ? 100.0f * (float)r->rqueue / (float)r->wqueue : 0, 1,
+		true);
+	h->over[NT_V_ACCEPT] = 1;
+}
+
 void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_facts *f,
 	      uint64_t now_ms)
 {
@@ -498,6 +526,8 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 	if (f->plane)
 		blame_cpu(rec, f, &h, NT_V_READS, f->plane->wait.sum_ns, now_s);
 	blame_cpu(rec, f, &h, NT_V_UNREAD, rec->oldest_unread_ms * 1000000ULL, now_s);
+	if (f->plane && rec->proto == NT_PROTO_TCP && rec->state == NT_TCP_LISTEN)
+		hold_late_accepts(c, rec, f, &h);
 
 	if (f->slow_peer)
 		nt_hold_slow(rec, f, &h);

@@ -34,6 +34,7 @@ enum nt_flag {
 	NT_F_MOVED = 8192,	  /* with NT_F_RATES: tx_bytes_per_s and rx_bytes_per_s are known */
 	NT_F_UNREADABLE = 4096,	  /* poll() does not call readable what is unread */
 	NT_F_FLOW_RX = 16384,	  /* more of flow_bytes_per_s was received than sent */
+	NT_F_QUEUE_LONG = 32768,  /* a listener's queue was nearly full when it was last judged */
 };
 
 enum nt_level { NT_LEVEL_OK = 0, NT_LEVEL_WATCH = 1, NT_LEVEL_UNWELL = 2 };

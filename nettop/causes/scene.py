@@ -19,6 +19,9 @@ DROPS_NS = 10 * 10**9  # packets dropped here count together so long
 LIKE_NS = 5 * 10**9  # so long sends that were measured say it of others to the same peer
 QUEUED_NS = 5 * 10**9  # so long a socket whose datagrams stood in a queue may send by it again
 DROPPED, QUEUED, STANDS = 1, 2, 4  # what a socket is asked for beside its verdicts: Scene.signs
+FULL_PCT = 80  # of an accept queue
+STEADY = 4  # so many times its deviation is the excess of a round trip that never falls
+SAME_NS = 10**8  # so near a read is of the same moment as the tick
 SILENT_NS = 10 * 10**9  # so long a port that took nothing up stands for the next connections to it
 TCP_ESTABLISHED, TCP_LISTEN, LOOPBACK = 1, 10, 1
 IFF_UP, IFF_LOWER_UP = 1, 1 << 16
@@ -161,7 +164,7 @@ class Scene:
         self._enter_receivers()
         self._enter_silent(candidates)
         self._ends, self._ports, self._candidates = {}, {}, candidates
-        self._full = [s for s in candidates if s.state == TCP_LISTEN and s.holds(Verdict.ACCEPT)]
+        self._full = [s for s in candidates if s.state == TCP_LISTEN and _queue_is_full(s)]
 
     # --- devices ---
 
@@ -246,7 +249,10 @@ class Scene:
         reads = self._queues.get(key)
         if reads:
             return len(reads) < 2 and reads[0].looks < LOOKS
-        return self._qdiscs_ns <= since_ns
+        # A queue that made each of the last round trips as long stands whenever one looks.
+        over_us = socket.rtt_us - socket.min_rtt_us
+        steady = socket.min_rtt_us and socket.rttvar_us * STEADY < over_us
+        return self._qdiscs_ns <= since_ns - (SAME_NS if steady else 0)
 
     def queue_drops(self, key: DeviceKey) -> int:
         """Packets, between the last two reads."""
@@ -538,6 +544,12 @@ class Scene:
         if at != self._counters_ns:
             self._counters_ns = at
             self._counted.append(self.tick.moved.counters)
+
+
+def _queue_is_full(listener: Candidate) -> bool:
+    """Nearly; not only slow to take connections up."""
+    slow = listener.verdict == Verdict.ACCEPT and listener.verdict_value < FULL_PCT
+    return listener.holds(Verdict.ACCEPT) and not (listener.verdicts and slow)
 
 
 class _Named(NamedTuple):

@@ -78,6 +78,7 @@ class Flag(IntFlag):
     UNREADABLE = 4096
     MOVED = 8192
     FLOW_RX = 16384
+    QUEUE_LONG = 32768
 
 
 class Level(IntEnum):

@@ -232,6 +232,14 @@ def _number(field: str, row: Row, detail: Detail | None) -> float | None:
     return None if isinstance(value, str) else value
 
 
+def _taken_up(row: Row) -> str:
+    wait = row.plane.wait
+    if not wait.count:
+        return ""
+    many = units.counted(wait.count, "that was", "that were")
+    return f"; of {many} taken up in this interval the longest waited {units.time(wait.max_ns)}"
+
+
 def _waiting(connections: int) -> str:
     return units.counted(connections, "connection waits", "connections wait")
 
@@ -255,7 +263,8 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
                 )
             return f"{unread}: the program must call recv()"
         case Verdict.ACCEPT:
-            return f"{_waiting(rec.rqueue)}, {rec.wqueue} may: the program must call accept()"
+            may = f"{_waiting(rec.rqueue)}, {rec.wqueue} may"
+            return f"{may}{_taken_up(row)}: the program must call accept()"
         case Verdict.LOSS:
             rtt = f", srtt {units.time(rec.rtt_us * 1e3)}" if rec.rtt_us else ""
             rtt = f", srtt {units.ratio(ratio)} its minimum" if ratio else rtt

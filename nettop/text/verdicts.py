@@ -212,8 +212,9 @@ _TABLE = (
         Verdict.ACCEPT, "accept", "percent", Who.APP, ("accept",), _accept,
         "accepts too slowly", {"accept_pct": (80, 100)},
         "accept queue ≥ {accept_pct[0]} of its limit, or it was in the interval before and "
-        "connections are dropped now",
-        "≥ {accept_pct[1]}, or drops too",
+        "connections are dropped now, or those that accept() took waited for it as long as makes "
+        "`reads` unwell, in the mean",
+        "≥ {accept_pct[1]}, or drops too, or they wait so long",
         next_step="strace -fe accept4 -p {pid}: how often it accepts; more workers or less work "
         "between two accept() calls; a longer backlog (listen(), net.core.somaxconn) helps bursts "
         "alone",

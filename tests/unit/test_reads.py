@@ -9,6 +9,8 @@ import pytest
 pytest.importorskip("nettop._native", reason="the C helper is not built")
 
 from nettop.model.types import Flag, Proto, Verdict
+from nettop.text.explain import explain
+from tests.export.make import make_model
 from tests.feeding import after_waits
 
 
@@ -52,3 +54,27 @@ def test_what_a_finding_is_held_for_is_a_row(proto: Proto, state: str) -> None:
     assert row.flags & Flag.MATCH, "it is shown until its level has sunk"
     row = after_waits([well, *[late] * 3, *[well] * 15], proto=proto, state=state)
     assert not row.flags & Flag.MATCH
+
+
+@pytest.mark.parametrize(
+    ("intervals", "said"),
+    [
+        ([[550.0] * 2, [900.0, 1400.0, 1900.0]], [Verdict.ACCEPT]),
+        ([[1500.0], [2300.0]], [Verdict.ACCEPT]),  # few, as the program is slow
+        ([[250.0] * 20] * 2, [Verdict.ACCEPT]),  # and not reads beside it
+        ([[550.0] * 2], []),  # once
+        ([[190.0] * 3] * 2, []),
+        ([[0.1, 0.1, 500.0]] * 2, []),  # one of three
+        ([[150.0] * 20] * 2, [Verdict.READS]),
+    ],
+)
+def test_a_listener_that_takes_few_up_late_does_not_wait_until_its_queue_is_full(
+    intervals: list[list[float]], said: list[Verdict]
+) -> None:
+    row = after_waits([[0.1] * 8, *intervals], state="LISTEN")
+    assert row.verdicts == said
+    assert after_waits([[0.1] * 8, [1500.0], [2300.0]]).verdicts == [], "data may come late"
+    if said == [Verdict.ACCEPT]:
+        text = explain(row, None, make_model(), None)
+        assert "taken up in this interval the longest waited" in text.evidence
+        assert text.what == "accepts too slowly"

@@ -84,6 +84,13 @@ def test_what_is_not_unusual(before: list[float], now: float) -> None:
     assert set(flow.ticks([*before, now, now, now])) == {""}
 
 
+def test_what_is_known_takes_the_blame_at_once_from_what_is_not() -> None:
+    flow = Flow(**STREAM)
+    assert flow.ticks([200] * 10 + [8000] * 3)[-1] == "net? RTT"
+    flow.given |= {"snd_wnd": 0, "wqueue": 50_000}
+    assert [said.split()[0] for said in flow.ticks([8000] * 2)] == ["net?", "peer"]
+
+
 def test_some_slow_exchanges_among_others_are_no_step() -> None:
     flow = Flow(**RPC)
     flow.ticks([200] * 20)
