@@ -123,12 +123,19 @@ static void parse_route(const uint8_t *data, uint32_t n)
 {
 	struct nt_link links[2];
 	struct nt_qdisc qdiscs[2];
-	uint32_t count = 0;
+	struct nt_route routes[2];
+	uint32_t count = 0, states[2];
 
 	nt_links_parse(data, n, 0, links, 2, &count);
 	must(count <= n / 16);
 	count = 0;
 	nt_qdiscs_parse(data, n, 0, qdiscs, 2, &count);
+	must(count <= n / 16);
+	count = 0;
+	nt_routes_parse(data, n, 0, routes, 2, &count);
+	must(count <= n / 16);
+	count = 0;
+	nt_neighbours_parse(data, n, 0, states, 2, &count);
 	must(count <= n / 16);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Asks a namespace for its devices and qdiscs, and by which device it would send. */
+/* Asks a namespace for its devices and qdiscs, and by which device and neighbour it would send. */
 #include <errno.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -27,6 +27,13 @@ struct request {
 				uint8_t address[16];
 			} end[2]; /* of IPv4 they are shorter: see put_end */
 		} route;
+		struct {
+			struct ndmsg head;
+			struct {
+				struct rtattr head;
+				uint8_t address[16];
+			} end;
+		} neighbour;
 	} body;
 };
 
@@ -43,6 +50,12 @@ static int parse_route(const uint8_t *raw, uint32_t n, uint32_t seq, void *ret, 
 		       uint32_t *count)
 {
 	return nt_routes_parse(raw, n, seq, ret, max, count);
+}
+
+static int parse_neighbour(const uint8_t *raw, uint32_t n, uint32_t seq, void *ret, uint32_t max,
+			   uint32_t *count)
+{
+	return nt_neighbours_parse(raw, n, seq, ret, max, count);
 }
 
 static int parse_qdiscs(const uint8_t *raw, uint32_t n, uint32_t seq, void *ret, uint32_t max,
@@ -115,7 +128,7 @@ static void put_end(uint8_t *body, uint32_t *at, uint16_t type, const uint8_t *a
 }
 
 int nt_route_read(int route_fd, uint32_t seq, uint8_t family, const uint8_t src[16],
-		  const uint8_t dst[16], uint32_t *ifindex)
+		  const uint8_t dst[16], struct nt_route *ret)
 {
 	const uint32_t n = family == AF_INET6 ? 16 : 4;
 	struct request request = { .head.nlmsg_type = RTM_GETROUTE };
@@ -128,11 +141,30 @@ int nt_route_read(int route_fd, uint32_t seq, uint8_t family, const uint8_t src[
 	};
 	put_end((uint8_t *)&request.body, &at, RTA_SRC, src, n);
 	put_end((uint8_t *)&request.body, &at, RTA_DST, dst, n);
-	*ifindex = 0;
+	*ret = (struct nt_route){ 0 };
 	/* The acknowledgement ends the answer. */
 	int err = ask(route_fd, &request, at, NLM_F_ACK, seq);
 
 	if (!err)
-		err = answers(route_fd, seq, parse_route, ifindex, 1);
+		err = answers(route_fd, seq, parse_route, ret, 1);
+	return err < 0 ? err : 0;
+}
+
+int nt_neighbour_read(int route_fd, uint32_t seq, uint8_t family, uint32_t ifindex,
+		      const uint8_t dst[16], uint32_t *state)
+{
+	struct request request = { .head.nlmsg_type = RTM_GETNEIGH };
+	uint32_t at = NLMSG_ALIGN(sizeof(request.body.neighbour.head));
+
+	request.body.neighbour.head = (struct ndmsg){
+		.ndm_family = family,
+		.ndm_ifindex = (int32_t)ifindex,
+	};
+	put_end((uint8_t *)&request.body, &at, NDA_DST, dst, family == AF_INET6 ? 16 : 4);
+	*state = 0;
+	int err = ask(route_fd, &request, at, NLM_F_ACK, seq);
+
+	if (!err)
+		err = answers(route_fd, seq, parse_neighbour, state, 1);
 	return err < 0 ? err : 0;
 }

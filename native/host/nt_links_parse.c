@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Answers of RTM_GETLINK, RTM_GETQDISC and RTM_GETROUTE as bytes; nothing here calls the kernel. */
+/* Answers of RTM_GETLINK, GETQDISC, GETROUTE and GETNEIGH as bytes; nothing here calls the kernel. */
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/netlink.h>
+#include <linux/neighbour.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <stdbool.h>
@@ -218,12 +219,37 @@ static void put_qdisc(const uint8_t *raw, uint32_t n, void *ret, uint32_t at)
 
 static void put_route(const uint8_t *raw, uint32_t n, void *ret, uint32_t at)
 {
-	uint32_t from = NLMSG_ALIGN(sizeof(struct rtmsg));
+	uint32_t from = NLMSG_ALIGN(sizeof(struct rtmsg)), skip;
+	struct nt_route *one = (struct nt_route *)ret + at;
+	uint8_t family = raw[0]; /* rtm_family */
+	uint16_t other;
 	struct attr a;
 
-	while (next_attr(raw, n, &from, &a))
+	*one = (struct nt_route){ 0 };
+	while (next_attr(raw, n, &from, &a)) {
 		if (a.type == RTA_OIF)
-			((uint32_t *)ret)[at] = u32_of(&a, 0);
+			one->ifindex = u32_of(&a, 0);
+		if (a.type != RTA_GATEWAY && a.type != RTA_VIA)
+			continue;
+		skip = a.type == RTA_VIA ? sizeof(other) : 0;
+		if (a.n < skip || a.n - skip > sizeof(one->via))
+			continue;
+		if (skip) { /* struct rtvia */
+			memcpy(&other, a.data, sizeof(other));
+			family = (uint8_t)other;
+		}
+		one->via_family = family;
+		memcpy(one->via, a.data + skip, a.n - skip);
+	}
+}
+
+static void put_neighbour(const uint8_t *raw, uint32_t n, void *ret, uint32_t at)
+{
+	struct ndmsg head;
+
+	(void)n;
+	memcpy(&head, raw, sizeof(head));
+	((uint32_t *)ret)[at] = head.ndm_state;
 }
 
 static int parse(const struct dump *d, const uint8_t *raw, uint32_t n, uint32_t seq, void *ret,
@@ -283,10 +309,18 @@ int nt_qdiscs_parse(const uint8_t *raw, uint32_t n, uint32_t seq, struct nt_qdis
 	return parse(&qdiscs, raw, n, seq, ret, max, count);
 }
 
-int nt_routes_parse(const uint8_t *raw, uint32_t n, uint32_t seq, uint32_t *ret, uint32_t max,
-		    uint32_t *count)
+int nt_routes_parse(const uint8_t *raw, uint32_t n, uint32_t seq, struct nt_route *ret,
+		    uint32_t max, uint32_t *count)
 {
 	static const struct dump routes = { RTM_NEWROUTE, sizeof(struct rtmsg), put_route };
 
 	return parse(&routes, raw, n, seq, ret, max, count);
+}
+
+int nt_neighbours_parse(const uint8_t *raw, uint32_t n, uint32_t seq, uint32_t *ret, uint32_t max,
+			uint32_t *count)
+{
+	static const struct dump neighbours = { RTM_NEWNEIGH, sizeof(struct ndmsg), put_neighbour };
+
+	return parse(&neighbours, raw, n, seq, ret, max, count);
 }

@@ -37,12 +37,25 @@ struct nt_qdisc {
 /* By a NETLINK_ROUTE socket made in the namespace; the numbers of its requests must differ. */
 int nt_links_read(int route_fd, uint32_t seq, struct nt_link *ret, uint32_t max);
 int nt_qdiscs_read(int route_fd, uint32_t seq, struct nt_qdisc *ret, uint32_t max);
+/* Where a packet goes next. */
+struct nt_route {
+	uint32_t ifindex;
+	uint8_t via_family; /* of the gateway, which may be another; 0: there is none */
+	uint8_t pad[3];
+	uint8_t via[16];
+};
 /*
  * By which device a packet between these addresses (network order, AF_INET the first 4 bytes) would
  * leave; 0, or -errno as the kernel says it: -ENETUNREACH and the like where there is no route.
  */
 int nt_route_read(int route_fd, uint32_t seq, uint8_t family, const uint8_t src[16],
-		  const uint8_t dst[16], uint32_t *ifindex);
+		  const uint8_t dst[16], struct nt_route *ret);
+/*
+ * What is known of a neighbour on a device: *state NUD_* of linux/neighbour.h; 0, or -errno:
+ * -ENOENT: it was not looked for lately.
+ */
+int nt_neighbour_read(int route_fd, uint32_t seq, uint8_t family, uint32_t ifindex,
+		      const uint8_t dst[16], uint32_t *state);
 
 /*
  * Pure: takes the messages of one read of such a dump. *count: of all so far, those beyond max too.
@@ -53,9 +66,11 @@ int nt_links_parse(const uint8_t *raw, uint32_t n, uint32_t seq, struct nt_link 
 		   uint32_t *count);
 int nt_qdiscs_parse(const uint8_t *raw, uint32_t n, uint32_t seq, struct nt_qdisc *ret,
 		    uint32_t max, uint32_t *count);
-/* As these, of the answer to a request for a route: the index of its device. */
-int nt_routes_parse(const uint8_t *raw, uint32_t n, uint32_t seq, uint32_t *ret, uint32_t max,
-		    uint32_t *count);
+/* As these, of the answer to a request for a route, and for a neighbour: its state. */
+int nt_routes_parse(const uint8_t *raw, uint32_t n, uint32_t seq, struct nt_route *ret,
+		    uint32_t max, uint32_t *count);
+int nt_neighbours_parse(const uint8_t *raw, uint32_t n, uint32_t seq, uint32_t *ret, uint32_t max,
+			uint32_t *count);
 
 /* A thread by /proc/PID/task/TID/{schedstat,stat}. */
 struct nt_thread {

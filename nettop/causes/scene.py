@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from nettop.model.causes import Candidate
 from nettop.model.events import Event
-from nettop.model.evidence import NO_TICK, Device, HostTick, Numbers, Process
+from nettop.model.evidence import NO_TICK, Device, HostTick, NextHop, Numbers, Process
 from nettop.model.types import WHO_MAYBE, Because, Proto, Verdict, Who
 
 READS = 5  # of qdiscs and of processes' states, that are taken together
@@ -174,6 +174,10 @@ class Scene:
             return socket.netns, socket.ifindex
         index = self.tick.now.routes.get(socket.netns, {}).get(socket.ends)
         return None if index is None else (socket.netns, index)
+
+    def next_hop(self, socket: Candidate) -> NextHop | None:
+        """None: it is answered, or not known."""
+        return self.tick.now.next_hops.get(socket.netns, {}).get(socket.ends)
 
     def device(self, key: DeviceKey) -> Device | None:
         return self.tick.now.devices.get(key[0], {}).get(key[1])

@@ -18,6 +18,7 @@ from nettop.model.evidence import (
     HostTick,
     Key,
     Moved,
+    NextHop,
     Numbers,
     Process,
     Qdisc,
@@ -105,6 +106,13 @@ KEYS: dict[str, str] = {
     "host_routes[].netns": "inode of the network namespace",
     "host_routes[].ends": "their two addresses",
     "host_routes[].ifindex": "number of the device; 0: there is no route",
+    "host_next_hops": "the neighbour that sockets without an answer send to (`ip neigh`), read "
+    "with host_routes",
+    "host_next_hops[].netns": "inode of the network namespace",
+    "host_next_hops[].ends": "the two addresses of such a socket",
+    "host_next_hops[].gateway": "its address; left out where it is the peer itself",
+    "host_next_hops[].state": "INCOMPLETE or FAILED: it does not answer ARP, or neighbour "
+    "discovery; else as ip neigh writes it",
     "host_sysctls": "limits of the kernel's own, of namespaces where a socket has a verdict",
     "host_sysctls[].netns": "inode of the network namespace",
     "host_sysctls[].values": "as they are set",
@@ -122,7 +130,10 @@ KEYS: dict[str, str] = {
     "host_reads[].left_out": "how many did not fit; left out if 0",
 }  # fmt: skip
 # Of keys that no name says it of, whose values are texts, for the shape of the snapshot.
-TEXTS = frozenset({"host_processes[].names.*", "host_routes[].ends"})
+TEXTS = frozenset({
+    "host_processes[].names.*", "host_routes[].ends", "host_next_hops[].ends",
+    "host_next_hops[].gateway",
+})  # fmt: skip
 # Keys whose values are counts or numbers.
 COUNTS = (
     "host_processes[].",
@@ -182,6 +193,12 @@ def evidence_object(tick: HostTick) -> dict[str, Any]:
             {"netns": netns, "ends": ends, "ifindex": ifindex}
             for netns, routes in sorted(now.routes.items(), key=_KEY)
             for ends, ifindex in sorted(routes.items(), key=_KEY)
+        ],
+        "host_next_hops": [
+            {"netns": netns, "ends": ends, "state": hop.state}
+            | ({"gateway": hop.gateway} if hop.gateway else {})
+            for netns, hops in sorted(now.next_hops.items(), key=_KEY)
+            for ends, hop in sorted(hops.items(), key=_KEY)
         ],
         "host_sysctls": [
             _with({"netns": netns}, numbers, None)
@@ -287,6 +304,12 @@ def evidence_of(head: Mapping[str, Any]) -> HostTick:
     for item, at in _items(head, "host_routes"):
         of = routes.setdefault(integer(item, "netns", at, 32), {})
         of[text(item, "ends", at)] = integer(item, "ifindex", at, 32)
+    next_hops: dict[int, dict[str, NextHop]] = {}
+    for item, at in _items(head, "host_next_hops"):
+        hops = next_hops.setdefault(integer(item, "netns", at, 32), {})
+        hops[text(item, "ends", at)] = NextHop(
+            text(item, "state", at), optional_text(item, "gateway", at)
+        )
     sysctls: dict[int, Numbers] = {}
     for item, at in _items(head, "host_sysctls"):
         sysctls[integer(item, "netns", at, 32)] = _map(item, "values", at)
@@ -311,6 +334,7 @@ def evidence_of(head: Mapping[str, Any]) -> HostTick:
             by_source(lambda item, at: optional_text(item, "reason", at)),
             by_source(lambda item, at: optional_integer(item, "left_out", at)),
             conntrack, neighbours, drivers, receivers, routes, sysctls, queues,
+            next_hops,
         ),
         Moved(
             up_counters, up_softnet, up_pressure, up_devices, up_qdiscs, up_cgroups,

@@ -66,6 +66,14 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
+class NextHop:
+    """Whom a socket's packets go to first, and what its namespace knows of that neighbour."""
+
+    state: str  # as `ip neigh` writes it: INCOMPLETE, REACHABLE, STALE, DELAY, PROBE, FAILED …
+    gateway: str | None = None  # its address; None: the peer itself is on the link
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """As it was read; raw."""
 
@@ -89,6 +97,8 @@ class Evidence:
     sysctls: Mapping[int, Numbers] = field(default_factory=dict)  # netns → limit → bytes
     # netns → ifindex → what looks at its root qdisc saw, since the read before of qdiscs
     queues: Mapping[int, Mapping[int, Numbers]] = field(default_factory=dict)
+    # netns → "SRC DST" of a socket that is not answered, as in routes
+    next_hops: Mapping[int, Mapping[str, NextHop]] = field(default_factory=dict)
 
 
 NO_EVIDENCE = Evidence()

@@ -18,7 +18,7 @@ from nettop.sources import hostcpu, hostnet, tables
 from nettop.sources.drivers import Drivers
 from nettop.sources.links import Links
 from nettop.sources.receivers import Receivers
-from nettop.sources.routes import RouteCache, Routes
+from nettop.sources.routes import NextHops, RouteCache, Routes
 from nettop.sources.threads import Threads
 
 SHARE = 0.0002  # of a CPU, that each source may take: 0.2 ms of every second
@@ -103,7 +103,7 @@ class HostEvidence:
                 if netns in self._looked_at:
                     self._note(netns, found)
             self._queue_looks = self._queues(sick, qdiscs)
-        receivers, routes, sysctls = self._for_sick(last, files, sick)
+        receivers, routes, next_hops, sysctls = self._for_sick(last, files, sick)
         self._last = Evidence(
             counters,
             last.softnet if softnet is None else softnet,
@@ -122,30 +122,34 @@ class HostEvidence:
             routes,
             sysctls,
             self._queue_looks,
+            next_hops,
         )
         return self._last
 
     def _for_sick(
         self, last: Evidence, files: Mapping[int, hostnet.NetFiles], sick: Sequence[Candidate]
-    ) -> tuple[Mapping[str, Numbers], Routes, Mapping[int, Numbers]]:
+    ) -> tuple[Mapping[str, Numbers], Routes, NextHops, Mapping[int, Numbers]]:
         """What is read only while sockets have verdicts."""
         if not sick:
             for source in ("receivers", "routes", "sysctls"):
                 self._read_ns.pop(source, None)
                 self._due.pop(source, None)
-            return {}, {}, {}
+            return {}, {}, {}, {}
         if self._clock() >= self._find_at:
             # Of its time the reads need not rest.
             self._receivers.find()
             self._find_at = self._clock() + FIND_AGAIN_S
         receivers = self._timed("receivers", self._receivers.read)
         self._read_ns["routes"] = time.monotonic_ns()
-        routes = self._routes.read(sick, {n: of.route_fd for n, of in files.items()})
+        route_fds = {n: of.route_fd for n, of in files.items()}
+        routes = self._routes.read(sick, route_fds)
+        next_hops = self._routes.next_hops(sick, route_fds)
         self._say("routes", self._routes.reason)
         sysctls = self._timed("sysctls", lambda: _sysctls(files, {s.netns for s in sick}))
         return (
             last.receivers if receivers is None else receivers,
             routes,
+            next_hops,
             last.sysctls if sysctls is None else sysctls,
         )
 

@@ -8,7 +8,16 @@ from typing import Any
 from nettop.engine.wire import EMPTY_REC
 from nettop.export import jsonout
 from nettop.model.cost import Cost
-from nettop.model.evidence import SOURCES, Device, Evidence, HostTick, Mover, Process, Qdisc
+from nettop.model.evidence import (
+    SOURCES,
+    Device,
+    Evidence,
+    HostTick,
+    Mover,
+    NextHop,
+    Process,
+    Qdisc,
+)
 from nettop.model.tcpinfo import TAIL_6_18, decode
 from nettop.model.types import (
     AF_INET,
@@ -136,5 +145,7 @@ def full_evidence() -> HostTick:
             {7: {4: Device("eth0", numbers(DRIVER, at))}},
             {"ksoftirqd/0": numbers(RECEIVER, at)},
             {7: {"10.0.0.1 10.0.0.2": 4}}, {7: numbers(SYSCTL, 1)}, {7: {4: numbers(QUEUE, 1)}},
+            {7: {"10.0.0.1 10.0.0.2": NextHop("FAILED", "10.0.0.9"),
+                 "10.0.0.1 10.0.0.3": NextHop("REACHABLE")}},
         ))  # fmt: skip
     return tick

@@ -11,9 +11,13 @@ import pytest
 
 pytest.importorskip("nettop._native", reason="the C helper is not built")
 
+from nettop.engine import wire
+from nettop.model.causes import Candidate
+from nettop.model.types import Verdict
 from nettop.sources.drivers import NICS, Drivers, Named, driver_of, names_of, stats_of
 from nettop.sources.evidence import HostEvidence
 from nettop.sources.links import Links
+from nettop.sources.routes import NextHops, RouteCache
 from tests.integration.namespaces import inside, needs_root, run
 from tests.integration.test_evidence import files_of, in_space
 
@@ -91,3 +95,51 @@ def test_drivers_counters_are_those_of_ethtool() -> None:
                 assert all(named[name] >= n for name, n in mine.numbers.items())
     if not asked:
         pytest.skip("no device here has a driver with counters")
+
+
+@pytest.mark.parametrize("dead", ["10.9.0.9", "fd09::9"])
+def test_the_next_hop_is_that_of_ip_and_stays_known_between_two_tries(
+    veth: tuple[str, str], dead: str
+) -> None:
+    """A gateway that is not there, one that is, and a peer on the link; known answers."""
+    family = socket.AF_INET6 if ":" in dead else socket.AF_INET
+    here, far, near = ("fd09::1", "2001:db8::7", "fd09::2") if ":" in dead else (
+        "10.9.0.1", "192.0.2.7", "10.9.0.2",
+    )  # fmt: skip
+    if family == socket.AF_INET6:
+        for name, end, address in ((veth[0], "v0", here), (veth[1], "v0", near)):
+            run("ip", "-n", name, "addr", "add", f"{address}/64", "dev", end, "nodad")
+    run("ip", "-n", veth[0], "route", "add", far, "via", dead)
+    cache = RouteCache()
+
+    def candidate(to: str, cookie: int) -> Candidate:
+        none = Candidate._make(wire.CANDIDATE.unpack(bytes(wire.CANDIDATE.size)))
+        src, dst = (socket.inet_pton(family, a).ljust(16, b"\0") for a in (here, to))
+        return none._replace(
+            cookie=cookie, src=src, dst=dst, dport=80, netns=inode, family=family,
+            held=1 << Verdict.RTO,
+        )  # fmt: skip
+
+    def hops() -> NextHops:
+        wanted = [candidate(far, 1), candidate(near, 2)]
+        cache.read(wanted, {inode: fds.route_fd})
+        return cache.next_hops(wanted, {inode: fds.route_fd})
+
+    with files_of(veth[0]) as (inode, fds):
+        assert f"{here} {far}" not in hops().get(inode, {}), "nobody was asked yet"
+
+        def send() -> None:
+            with socket.socket(family, socket.SOCK_DGRAM) as s:
+                for to in (far, near):
+                    s.sendto(b"x", (to, 9))
+
+        inside(veth[0], send)
+        known = hops()[inode]
+        gone, there = known[f"{here} {far}"], known[f"{here} {near}"]
+        assert (gone.gateway, there.gateway) == (dead, None)
+        assert gone.state in ("INCOMPLETE", "FAILED")
+        assert there.state not in ("INCOMPLETE", "FAILED")
+        listed = json.loads(in_space(veth[0], "ip", "-j", "neigh", "show", dead))
+        assert gone.state in listed[0]["state"]
+        run("ip", "-n", veth[0], "neigh", "del", dead, "dev", "v0")
+        assert hops()[inode][f"{here} {far}"] == gone

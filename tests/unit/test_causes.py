@@ -595,7 +595,7 @@ def test_the_engine_refuses_what_it_cannot_hold() -> None:
 
 def test_the_route_to_this_host_is_its_loopback_device() -> None:
     with sockets.socket(sockets.AF_NETLINK, sockets.SOCK_RAW, 0) as route:
-        index = ffi.new("uint32_t *")
+        found = ffi.new("struct nt_route *")
         ends = bytes([127, 0, 0, 1]) + bytes(12)
-        assert lib.nt_route_read(route.fileno(), 9, 2, ends, ends, index) == 0
-    assert index[0] == sockets.if_nametoindex("lo")
+        assert lib.nt_route_read(route.fileno(), 9, 2, ends, ends, found) == 0
+    assert (found.ifindex, found.via_family) == (sockets.if_nametoindex("lo"), 0)

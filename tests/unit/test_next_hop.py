@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket as sockets
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ pytest.importorskip("nettop._native", reason="the C helper is not built")
 
 from nettop.causes.finder import Causes, Finder
 from nettop.model.events import Event
-from nettop.model.evidence import NO_TICK, Device
+from nettop.model.evidence import NO_TICK, Device, NextHop
 from nettop.model.types import Because, Row, Verdict, Who
 from nettop.text.explain import explain
 from tests.export.make import make_model, make_row
@@ -62,6 +63,57 @@ def test_a_next_hop_that_does_not_answer_is_named(held: Verdict) -> None:
     assert cause.who == Who.NET
     assert "does not answer ARP: 5 packets of it dropped here" in cause.evidence[0].says
     assert "ip neigh show" in cause.next_step
+
+
+ENDS = "10.0.0.1 10.0.0.2"
+ONE = bytes.fromhex("fd00" + "00" * 13 + "01")
+OTHER = bytes.fromhex("fd00" + "00" * 13 + "02")
+
+
+def neighbour(state: str, gateway: str | None = None, ends: str = ENDS) -> Host:
+    devices = {NETNS: {ETH0: Device("eth0", {"flags": 1 | 1 << 16})}}
+    routes = {NETNS: {ends: ETH0}}
+    return Host(devices=devices, routes=routes,
+                next_hops={NETNS: {ends: NextHop(state, gateway)}})  # fmt: skip
+
+
+@pytest.mark.parametrize("state", ["INCOMPLETE", "FAILED"])
+def test_a_neighbour_that_does_not_answer_is_named_before_anything_is_dropped(state: str) -> None:
+    cause = neighbour(state, "10.0.0.9").tick(candidate(Verdict.RTO))[1]
+    assert (cause.rule, cause.who, cause.party) == (
+        "next_hop",
+        Who.NET,
+        "gateway 10.0.0.9 on eth0",
+    )
+    (said,) = cause.evidence
+    assert said.says == (
+        f"the gateway 10.0.0.9 on eth0 does not answer ARP (its neighbour entry is {state})"
+    )
+    on_link = neighbour(state).tick(candidate(Verdict.RTO))[1]
+    assert on_link.party == "eth0"
+    assert on_link.evidence[0].says.startswith("the next hop on eth0 does not answer ARP")
+
+
+def test_of_ipv6_the_neighbour_alone_says_it() -> None:
+    socket = candidate(Verdict.RTO, family=sockets.AF_INET6, src=ONE, dst=OTHER)
+    host = neighbour("FAILED", "fe80::9", "fd00::1 fd00::2")
+    cause = host.tick(socket)[1]
+    assert cause.party == "gateway fe80::9 on eth0"
+    assert "the gateway fe80::9 on eth0 does not answer neighbour disc" in cause.evidence[0].says
+
+
+def test_a_gateway_of_the_other_family_is_asked_in_its_own() -> None:
+    cause = neighbour("FAILED", "fe80::9").tick(candidate(Verdict.RTO))[1]
+    assert "does not answer neighbour discovery" in cause.evidence[0].says
+
+
+@pytest.mark.parametrize("state", ["REACHABLE", "STALE", "DELAY", "PROBE", "NOARP", "PERMANENT"])
+def test_what_is_sent_to_a_neighbour_that_is_known_leaves_this_host(state: str) -> None:
+    assert neighbour(state, "10.0.0.9").tick(candidate(Verdict.RTO)) == {}
+
+
+def test_losses_among_answers_are_not_of_the_next_hop() -> None:
+    assert neighbour("FAILED").tick(candidate(Verdict.LOSS)) == {}
 
 
 def test_before_the_first_is_dropped_nothing_is_known() -> None:
