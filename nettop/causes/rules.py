@@ -274,9 +274,18 @@ def _spent(
         )
         return like.wait_ns, "stages", said
     wait = scene.queue_wait(key) if key else None
-    if wait is None or wait.wait_ns < least_ns:
+    if wait is not None and wait.wait_ns >= least_ns:
+        return wait.wait_ns, "host", _waits(wait, name)
+    beside = scene.measured_beside(socket)
+    if beside is None or beside[0].wait_ns < least_ns:
         return None
-    return wait.wait_ns, "host", _waits(wait, name)
+    wait_ns, sends, sockets = beside[0]
+    others = "another socket" if sockets == 1 else f"{sockets} other sockets"
+    said = (
+        f"sends of {others} wait {units.time(wait_ns)} in the {beside[1]} of {name} (mean of "
+        f"{sends}), which has one queue for all"
+    )
+    return wait_ns, "stages", said
 
 
 def _queue(socket: Candidate, scene: Scene) -> Found | None:

@@ -24,6 +24,8 @@ STEADY = 4  # so many times its deviation is the excess of a round trip that nev
 SAME_NS = 10**8  # so near a read is of the same moment as the tick
 SILENT_NS = 10 * 10**9  # so long a port that took nothing up stands for the next connections to it
 TCP_ESTABLISHED, TCP_LISTEN, LOOPBACK = 1, 10, 1
+# What enters such a queue waits as long whosever it is; no class and no flow has one of its own.
+ONE_FOR_ALL = frozenset({"tbf", "pfifo", "bfifo", "codel", "pie", "red"})
 IFF_UP, IFF_LOWER_UP = 1, 1 << 16
 # A flow waits for its own packets alone, so the backlog of all says nothing of it; netem's
 # delay is in the least round trip too.
@@ -134,6 +136,7 @@ class Scene:
         self._states: dict[int, deque[str]] = {}  # pid → the state that all threads had, or ""
         self._dropped: dict[int, deque[_Dropped]] = {}
         self._measured: dict[_Way, tuple[int, Measured]] = {}  # → when
+        self._measured_by: dict[DeviceKey, tuple[int, Measured]] = {}  # the same, whatever the peer
         self._queued_ns: dict[int, int] = {}  # cookie → when its datagrams last stood in a queue
         self._counters_ns = 0
         self._counted: deque[Mapping[int, Numbers]] = deque(maxlen=READS)
@@ -214,18 +217,30 @@ class Scene:
         known = self._measured.get((key, socket.family, socket.dst)) if key else None
         return known[1] if known else None
 
+    def measured_beside(self, socket: Candidate) -> tuple[Measured, str] | None:
+        """Of sockets by the same device to any peer, where its one queue is for all; and its
+        kind."""
+        key = self.device_key(socket)
+        known = self._measured_by.get(key) if key else None
+        kinds = [q.kind for q in self._qdiscs_of(key)] if key else []
+        if known is None or not kinds or not ONE_FOR_ALL.issuperset(kinds):
+            return None
+        return known[1], kinds[0]
+
     def _enter_measured(self, candidates: Sequence[Candidate]) -> None:
         for way in [w for w, (at, _) in self._measured.items() if self.mono_ns - at >= LIKE_NS]:
             del self._measured[way]
+        for by in [k for k, (at, _) in self._measured_by.items() if self.mono_ns - at >= LIKE_NS]:
+            del self._measured_by[by]
         now: dict[_Way, list[Candidate]] = {}
+        of_device: dict[DeviceKey, list[Candidate]] = {}
         for socket in candidates:
             key = self.device_key(socket) if socket.qdisc_count and socket.dport else None
             if key is not None:
                 now.setdefault((key, socket.family, socket.dst), []).append(socket)
-        for way, sockets in now.items():
-            sends = sum(s.qdisc_count for s in sockets)
-            wait_ns = sum(s.qdisc_sum_ns for s in sockets) / sends
-            self._measured[way] = self.mono_ns, Measured(wait_ns, sends, len(sockets))
+                of_device.setdefault(key, []).append(socket)
+        self._measured.update({w: (self.mono_ns, _measured(of)) for w, of in now.items()})
+        self._measured_by.update({k: (self.mono_ns, _measured(of)) for k, of in of_device.items()})
 
     def queue_key(self, socket: Candidate) -> DeviceKey | None:
         """The device in whose queue its datagrams stand: that of its peer, or of a socket without
@@ -548,6 +563,11 @@ class Scene:
         if at != self._counters_ns:
             self._counters_ns = at
             self._counted.append(self.tick.moved.counters)
+
+
+def _measured(sockets: Sequence[Candidate]) -> Measured:
+    sends = sum(s.qdisc_count for s in sockets)
+    return Measured(sum(s.qdisc_sum_ns for s in sockets) / sends, sends, len(sockets))
 
 
 def _queue_is_full(listener: Candidate) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from statistics import median
 
 from nettop.feed import Grouping
-from nettop.model.types import Dist, Group, Level
+from nettop.model.causes import Cause, QueueOf
+from nettop.model.types import Because, Dist, Group, Level, Verdict
 from nettop.text import units
 from nettop.text.columns import cut
 from nettop.text.fields import FIELDS
@@ -313,8 +314,27 @@ def median_line(groups: Sequence[Group], grouping: Grouping, width: int, g: Glyp
     return [group_line(middle, None, grouping, width, g, selected=False, letter="", why="")]
 
 
-def notes(groups: Sequence[Group], grouping: Grouping, width: int) -> list[Line]:
-    """Below the groups: their median, which one is slow among equals, what the signs mean."""
+def _why_slow(group: Group, causes: Mapping[int, Cause]) -> str:
+    """Whose fault that is, as far as its worst socket says."""
+    cause = causes.get(group.worst_cookie)
+    if group.verdict != Verdict.QDISC or group.because != Because.QUEUE:
+        return (
+            "; whether it is that host, the path to it or this host's own queue on that way is not "
+            "known from here: see WHO of its sockets"
+        )
+    said = "; it waits in this host's own queue (kern), not on the path"
+    if cause is None or not isinstance(cause.shared, QueueOf):
+        return said
+    return f"{said}: {cause.evidence[0].says}"
+
+
+def notes(
+    groups: Sequence[Group], grouping: Grouping, width: int, causes: Mapping[int, Cause]
+) -> list[Line]:
+    """Below the groups: their median, which one is slow among equals, what the signs mean.
+
+    causes: of sockets, by cookie.
+    """
     lines: list[Line] = [BLANK]
     by = {id(g): f for g, f in zip(groups, factors(groups, grouping), strict=True)}
     for port, some in equals(groups, grouping).items():
@@ -325,8 +345,7 @@ def notes(groups: Sequence[Group], grouping: Grouping, width: int) -> list[Line]
             others = units.time((group.rtt50_ns or 0) / factor)
             said = (
                 f"{group.title} has srtt {units.time(group.rtt50_ns)}, {units.ratio(factor)} the "
-                f"median of the others ({others}); whether it is that host, the path to it or this "
-                "host's own queue on that way is not known from here: see WHO of its sockets"
+                f"median of the others ({others}){_why_slow(group, causes)}"
             )
             lines += wrapped(line((f"one {many} is slow: ", B), said), width)
         elif slow:

@@ -9,8 +9,8 @@ import pytest
 pytest.importorskip("nettop._native", reason="the C helper is not built")
 
 from nettop.causes.scene import LIKE_NS, QUEUED_NS
-from nettop.model.causes import Candidate, Cause
-from nettop.model.evidence import Qdisc
+from nettop.model.causes import Candidate, Cause, QueueOf
+from nettop.model.evidence import Device, Qdisc
 from nettop.model.types import WHO_MAYBE, Because, Proto, Verdict, Who
 from nettop.sources.evidence import NO_LOOK_S, HostEvidence
 from nettop.text.explain import explain
@@ -18,7 +18,7 @@ from nettop.text.words import who_text, why_text
 from tests.export.make import make_model
 from tests.feeding import FedEngine
 from tests.netlink import diag, done
-from tests.unit.test_causes import ETH0, NETNS, SECOND, Host, candidate, qdisc
+from tests.unit.test_causes import ETH0, NETNS, SECOND, UP, Host, candidate, qdisc
 
 DATAGRAMS = candidate(
     proto=Proto.UDP, rtt_us=0, min_rtt_us=0, rttvar_us=0, queued_bytes=50_000, state=1
@@ -148,6 +148,33 @@ def test_what_is_measured_of_some_holds_for_others_to_the_same_peer() -> None:
         assert host.tick(one._replace(qdisc_count=0))[1].rule == "own_queue"
     found = host.tick(candidate(Verdict.RTT, cookie=5))
     assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "said"),
+    [
+        (("tbf",), True),
+        (("tbf", "bfifo"), True),
+        (("tbf", "fq_codel"), False),  # each flow has a queue of its own
+        (("htb",), False),  # or each class
+        ((), False),  # what the device has is not known
+    ],
+)
+def test_what_is_measured_of_some_holds_for_all_of_one_queue(
+    kinds: tuple[str, ...], *, said: bool
+) -> None:
+    qdiscs = {NETNS: {f"{ETH0} {n}": Qdisc(ETH0, kind, f"{n}:", f"{n}:" if n else "root")
+                      for n, kind in enumerate(kinds)}}  # fmt: skip
+    routes = {NETNS: {"10.0.0.1 10.0.0.2": ETH0, "10.0.0.1 10.0.0.3": ETH0}}
+    host = Host(routes=routes, qdiscs=qdiscs, devices={NETNS: {ETH0: Device("eth0", UP)}})
+    one = candidate(Verdict.RTT, cookie=1, qdisc_count=4, qdisc_sum_ns=4 * 80_000_000)
+    other = candidate(Verdict.RTT, cookie=2, dst=bytes([10, 0, 0, 3]) + bytes(12))
+    host.tick(one, other)
+    found = host.tick(one, other).get(2)
+    assert (found is not None and found.rule == "own_queue") == said
+    if found is not None and said:
+        assert (found.who, found.shared) == (Who.KERN, QueueOf(NETNS, ETH0))
+        assert "sends of another socket wait 80.0ms in the tbf of eth0" in found.evidence[0].says
 
 
 @pytest.mark.parametrize(

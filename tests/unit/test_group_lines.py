@@ -10,7 +10,8 @@ import pytest
 
 from nettop.feed import Grouping
 from nettop.model.buckets import dist_of
-from nettop.model.types import Because, Dist, Group, Level, Verdict
+from nettop.model.causes import Cause, Evidence, QueueOf
+from nettop.model.types import Because, Dist, Group, Level, Verdict, Who
 from nettop.tui.glyphs import ASCII, UTF8
 from nettop.tui.group_lines import (
     COLUMNS,
@@ -113,20 +114,39 @@ def test_the_slow_one_is_above_its_equals_and_named() -> None:
     assert [g.worst_cookie for g in ordered(some, Grouping.REMOTE)] == [4, 0, 1, 2, 3]
     sick = replace(some[1], level=Level.UNWELL)
     assert ordered([sick, *some], Grouping.REMOTE)[0] is sick
-    said = " ".join(text_of(each) for each in notes(some, Grouping.REMOTE, 200))
+    said = " ".join(text_of(each) for each in notes(some, Grouping.REMOTE, 200, {}))
     assert (
         "one of 5 at :8080 is slow: 10.0.4.15:8080 has srtt 9.70ms, 15× the median of the others"
         in said
     )
     assert "(650µs)" in said
-    same = notes(peers(*[600_000] * 8), Grouping.REMOTE, 200)
+    same = notes(peers(*[600_000] * 8), Grouping.REMOTE, 200, {})
     assert "slow" not in " ".join(text_of(each) for each in same)
+
+
+def test_a_slow_one_says_the_own_queue_where_that_is_why() -> None:
+    some = peers(500_000, 600_000, 700_000, 800_000, 9_700_000)
+    open_ = " ".join(text_of(each) for each in notes(some, Grouping.REMOTE, 300, {}))
+    assert "is not known from here: see WHO of its sockets" in open_
+    some[4] = replace(some[4], verdict=Verdict.QDISC, because=Because.QUEUE, who="kern")
+    cause = Cause(
+        "own_queue", 4, 1 << Verdict.RTT, Verdict.QDISC, Who.KERN, Because.QUEUE,
+        (Evidence("host", "62K wait in the tbf of eth0"),), shared=QueueOf(7, 4), party="eth0",
+    )  # fmt: skip
+    for causes, said in (
+        ({}, "own queue (kern), not on the path"),
+        ({3: cause}, "own queue (kern), not on the path"),
+        ({4: cause}, "own queue (kern), not on the path: 62K wait in the tbf of eth0"),
+    ):
+        text = " ".join(text_of(each) for each in notes(some, Grouping.REMOTE, 300, causes))
+        assert f"(650µs); it waits in this host's {said} ×MED" in " ".join(text.split())
+        assert "not known from here" not in text
 
 
 @pytest.mark.parametrize(("width", "named"), [(80, ""), (120, "ACK99:"), (140, "ACK50 ACK99:")])
 def test_columns_are_explained_where_they_are_shown(width: int, named: str) -> None:
     some = [replace(BASE, acks=Dist(9, 9 * MS, MS, MS, MS, MS))]
-    said = [text_of(each) for each in notes(some, Grouping.PROCESS, width)]
+    said = [text_of(each) for each in notes(some, Grouping.PROCESS, width, {})]
     assert [text[: len(named)] for text in said if "ACK" in text] == [named] * bool(named)
 
 

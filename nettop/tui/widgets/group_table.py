@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from textual import events
 from textual.message import Message
 
 from nettop.feed import Grouping
+from nettop.model.causes import Cause
 from nettop.model.types import Flag, Group, Verdict
 from nettop.text.verdicts import verdict_words
 from nettop.tui import group_lines
@@ -30,6 +33,7 @@ class GroupTable(LineWidget):
         self.grouping = Grouping.NONE
         self.groups: list[Group] = []
         self._given: list[Group] = []  # as the feed has them
+        self._causes: Mapping[int, Cause] = {}  # of their sockets
         self.sort: group_lines.Column | None = None  # None: worst first
         self._read = Grouping.NONE  # what they are groups by
         self.at = 0
@@ -94,6 +98,7 @@ class GroupTable(LineWidget):
         with feed.one_tick() as model:
             if model is not None or self._read is not self.grouping:
                 self._given = feed.groups(self.grouping)
+                self._causes = model.causes if model is not None else {}
                 self.groups = group_lines.ordered(self._given, self.grouping, self.sort)
                 self._read = self.grouping
         for i, group in enumerate(self.groups):
@@ -132,7 +137,7 @@ class GroupTable(LineWidget):
             notes: list[Line] = []
             if groups:
                 notes += group_lines.median_line(groups, grouping, width, self.nettop.glyphs)
-                notes += group_lines.notes(groups, grouping, width)
+                notes += group_lines.notes(groups, grouping, width, self._causes)
             by = group_lines.factors(groups, grouping)
             known = self._known = groups, (grouping, width), (by, notes)
         return known[2]
