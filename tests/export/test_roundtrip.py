@@ -46,9 +46,7 @@ from nettop.model.types import (
     Verdict,
 )
 from nettop.query import compile_filter
-from nettop.text.explain import explain
 from nettop.text.fields import FIELDS, Field, Kind, resolved
-from nettop.text.readers import Reader
 from nettop.text.words import WHO_NUMBERS
 from nettop.tui.panes.path import path_lines
 from tests.export import make
@@ -231,27 +229,6 @@ def test_every_key_of_the_head_is_written_and_read_back(tmp_path: Path) -> None:
     assert list(model.path) == list(Hook)
     lines = ["".join(text for text, _ in parts) for parts in path_lines(model.path, 80, 20)]
     assert lines[1].split()[-5:] == ["1", "8ns", "12ns", "14ns", "15ns"]
-
-
-def test_a_look_at_a_file_names_the_thread_that_the_tick_named(tmp_path: Path) -> None:
-    some = Dist(9, 90 * 10**6, 80 * 10**6, 12 * 10**7, 14 * 10**7, 15 * 10**7)
-    plane = Plane(wait=some, wait_octaves=bytes(128), has=PlaneHas.WAIT)
-    rows: list[tuple[Row, Detail | None]] = [
-        (make_row(n, plane=plane, level=2, verdicts=1 << Verdict.READS, verdict=Verdict.READS,
-                  verdict2=Verdict.READS, verdict_value=150.0), None)
-        for n in (1, 2)
-    ]  # fmt: skip
-    model = make_model(2, evidence=full_evidence(), readers={1: 13, 2: 13})
-    told = []
-    for feed in (Rows(rows, []), opened(tmp_path / "a.json", export(Rows(rows, []), model))):
-        shown = feed.latest() if isinstance(feed, FileFeed) else model
-        assert shown is not None
-        row, _ = next(iter(feed.rows_all()))
-        said = explain(row, None, shown, None)
-        told.append((said.reader, said.evidence))
-    assert told[0] == told[1]
-    assert told[1][0] == Reader(12, 13, "http-3", sole=False)
-    assert "thread http-3/13 reads it" in told[1][1]
 
 
 def test_every_flag_of_a_socket_is_written_and_read_back(tmp_path: Path) -> None:

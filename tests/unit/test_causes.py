@@ -118,17 +118,6 @@ def test_the_path_has_no_fault_before_the_own_queue_was_looked_at() -> None:
     assert Host().tick(socket, **qdisc("fq", 0, 0)) == {}
 
 
-def test_an_empty_queue_is_none_that_makes_every_round_trip_as_long() -> None:
-    steady = candidate(Verdict.RTT, rttvar_us=500)
-    host, late = Host(), Host()
-    for each in (host, late):
-        each.tick(**qdisc("tbf", 0, 0))
-        each.tick(**qdisc("tbf", 9, 0))
-    assert host.tick(steady, **qdisc("tbf", 18, 0)) == {}, "read in the same moment"
-    assert late.tick(steady, stale=True, **qdisc("tbf", 0, 0))[1].rule == "own_queue_undecided"
-    assert wait_in("tbf", [0, 60_000, 100_000]), "nor is one ruled out that stands"
-
-
 def test_a_queue_that_cannot_be_read_is_not_waited_for() -> None:
     host = Host()
     found = [host.tick(candidate(Verdict.RTT), **qdisc("tbf", 0, 0))]

@@ -29,6 +29,7 @@ from tests.unit.test_causes import (
     Sender,
     candidate,
     qdisc,
+    wait_in,
 )
 
 
@@ -144,3 +145,14 @@ def test_the_numbers_of_one_sentence_are_of_one_tick() -> None:
     assert said.evidence.startswith("the wait in this host's own queue (23.0ms) is half or more")
     assert not re.search("121|70.0ms|most of", said.evidence), said.evidence
     assert said.proof[0].value == pytest.approx(23.0)
+
+
+def test_an_empty_queue_is_none_that_makes_every_round_trip_as_long() -> None:
+    steady = candidate(Verdict.RTT, rttvar_us=500)
+    host, late = Host(), Host()
+    for each in (host, late):
+        each.tick(**qdisc("tbf", 0, 0))
+        each.tick(**qdisc("tbf", 9, 0))
+    assert host.tick(steady, **qdisc("tbf", 18, 0)) == {}, "read in the same moment"
+    assert late.tick(steady, stale=True, **qdisc("tbf", 0, 0))[1].rule == "own_queue_undecided"
+    assert wait_in("tbf", [0, 60_000, 100_000]), "nor is one ruled out that stands"

@@ -383,26 +383,6 @@ def test_unread_for_more_than_seven_weeks_stays_a_lower_bound(engine: Engine) ->
     assert told == pytest.approx([0, 19, 2**31 / 86400e3] + [2**31 / 86400e3] * 4, rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("again", "after"),
-    [
-        ([0, 2, 1], 2),  # in two intervals, of the window that the share is of
-        ([0, 0, 3, 0], 3),  # one burst, which may be of a moment, is told an interval later
-        ([0, 1, 1, 1], 3),  # three say enough, in one interval or in several
-    ],
-)
-def test_losses_in_two_intervals_need_not_come_in_a_third(
-    engine: Engine, again: list[int], after: int
-) -> None:
-    told, resent = [], 0
-    for n, more in enumerate([0, *again, 0]):
-        resent += more
-        sweep(engine, 10 + n, connection(1, bytes_sent=n * 100_000, bytes_retrans=resent * 1448,
-              total_retrans=resent, data_segs_out=n * 70))  # fmt: skip
-        told.append(bool(row(engine).verdicts))
-    assert told.index(True) == after + 1
-
-
 def test_loss_across_the_wrap_of_milliseconds(engine: Engine) -> None:
     sweep(engine, 0, connection(9))
     lossy: dict[str, Any] = {"bytes_sent": 0, "bytes_retrans": 0, "total_retrans": 0}
