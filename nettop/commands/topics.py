@@ -60,7 +60,9 @@ _NOTES = {
     "device).",
     Verdict.RTO: "Shown as RTO, SYN, probe or keepal. It holds until something is acknowledged. "
     "This end cannot distinguish a cut path from a dead peer: peer only where nothing was "
-    "acknowledged since the handshake; kern as for loss.",
+    "acknowledged since the handshake; kern as for loss. Where the next hop does not answer "
+    "ARP or neighbour discovery (by its entry of `ip neigh`) that is said, and which gateway it "
+    "is.",
     Verdict.RTT: "More than a delayed ACK explains. What is unusual, for the flow or beside its "
     "siblings, is below.",
     Verdict.CWND: "Informational: normal for a bulk transfer.",
