@@ -5,7 +5,9 @@
  *
  * sk_data_ready is followed by the wake-up of who sleeps on the socket in the same call chain on
  * the same CPU. What threads do is taken from sched_switch and sched_waking; a thread is known from
- * its first read of a chosen socket on, or because the helper named it.
+ * its first read of a chosen socket on, or because the helper named it. No program runs while
+ * certain threads are current, so what they wake and who runs after them is not seen: the
+ * kernel's own sums of the thread say it afterwards (nt_thread_settle).
  */
 #ifndef NT_SPLIT_BPF_H
 #define NT_SPLIT_BPF_H
@@ -21,6 +23,12 @@ struct task_struct___sched {
 	unsigned int on_rq; /* one byte from Linux 7.3 on: only what is unsigned is read as such */
 	int pid;
 	int tgid;
+	struct {
+		u64 sum_exec_runtime;
+	} se;
+	struct {
+		unsigned long long run_delay;
+	} sched_info; /* CONFIG_SCHED_INFO */
 };
 #pragma clang attribute pop
 
@@ -88,6 +96,13 @@ static __always_inline void note_times(u64 *at, const struct nt_split_thread *t,
 		at[i] = nt_thread_ns(t, i, now);
 }
 
+static __always_inline void read_sums(struct task_struct___sched *p, struct nt_split_sums *ret)
+{
+	ret->ran_ns = p->se.sum_exec_runtime;
+	ret->ready_ns = bpf_core_field_exists(p->sched_info.run_delay) ? p->sched_info.run_delay :
+									 NT_SPLIT_NO_SUM;
+}
+
 /* The thread that runs now; it becomes known. */
 static __always_inline struct nt_split_thread *this_thread(struct nt_split_cpu *c, u64 now)
 {
@@ -95,9 +110,16 @@ static __always_inline struct nt_split_thread *this_thread(struct nt_split_cpu *
 	u32 tid = (u32)id, pid = (u32)(id >> 32);
 	struct nt_split_thread *t = known_thread(tid);
 
-	if (t && t->pid == pid)
+	if (t && t->pid == pid && t->state == NT_TH_RUNS && !t->unwoken)
 		return t;
+	struct task_struct___sched *p = (struct task_struct___sched *)bpf_get_current_task_btf();
 	struct nt_split_thread fresh = { .since_ns = now, .state = NT_TH_RUNS, .pid = pid };
+
+	read_sums(p, &fresh.out);
+	if (t && t->pid == pid) {
+		nt_thread_settle(t, &fresh.out, false, now);
+		return t;
+	}
 	u32 bit = (u32)((tid * 0x9e3779b97f4a7c15ULL) >> 51);
 
 	if (bpf_map_update_elem(&threads, &tid, &fresh, BPF_ANY)) {
@@ -272,19 +294,34 @@ int BPF_PROG(split_switch, bool preempt, struct task_struct___sched *prev,
 	c->runs++;
 	t = known_thread((u32)prev->pid);
 	if (t) {
+		struct nt_split_sums sums;
 		u32 state = prev->__state;
+		u64 now = bpf_ktime_get_ns();
 
+		read_sums(prev, &sums);
+		if (t->state != NT_TH_RUNS || t->unwoken)
+			nt_thread_settle(t, &sums, true, now);
 		if (!t->early)
 			pass_to(t,
 				preempt || !state	 ? NT_TH_READY :
 				state & NT_STATE_STOPPED ? NT_TH_STOPPED :
 							   NT_TH_ASLEEP,
-				bpf_ktime_get_ns());
+				now);
 		t->early = 0;
+		t->out = sums;
+		t->out_ready_ns = t->ns[NT_TH_READY];
 	}
 	t = known_thread((u32)next->pid);
 	if (t) {
-		pass_to(t, NT_TH_RUNS, bpf_ktime_get_ns());
+		u32 state = t->state;
+		u64 now = bpf_ktime_get_ns();
+
+		if (state == NT_TH_ASLEEP || state == NT_TH_STOPPED) {
+			t->unwoken = state;
+			t->in_ns = now;
+			t->rest_ns = nt_growth(now, t->since_ns);
+		}
+		pass_to(t, NT_TH_RUNS, now);
 		t->early = 0;
 	}
 	return 0;

@@ -83,3 +83,5 @@ struct nt_thread {
 };
 /* -ESRCH: the process has ended; -ENOSYS: the kernel keeps no such times. */
 int nt_threads_read(const char *proc_root, uint32_t pid, struct nt_thread *ret, uint32_t max);
+/* One thread of it: its times alone. */
+int nt_thread_times(const char *proc_root, uint32_t pid, uint32_t tid, struct nt_thread *ret);

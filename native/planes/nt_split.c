@@ -122,6 +122,7 @@ static uint32_t look_at_threads(struct nt_wait *w, uint32_t pid)
 			.state = halts		   ? NT_TH_STOPPED :
 				 v[i].state == 'R' ? NT_TH_RUNS :
 						     NT_TH_ASLEEP,
+			.out = { v[i].cpu_ns, v[i].run_delay_ns },
 		};
 
 		stopped += halts;
@@ -210,17 +211,40 @@ int nt_split_choose(struct nt_wait *w, const struct nt_split_choice *v, uint32_t
 	return err;
 }
 
-/* What waits still is added up to now. */
-static void sum_up(struct nt_wait *w, struct nt_split_sock *s, struct nt_split_out *ret)
+/*
+ * The thread may run where that was not seen: then the kernel has added to what it ran. Only where
+ * the numbers of /proc are those that the programs see.
+ */
+static void settle(uint32_t tid, struct nt_split_thread *t, uint64_t *now)
+{
+	struct nt_thread times;
+
+	if (t->state == NT_TH_RUNS || t->early || nt_thread_times("/proc", t->pid, tid, &times) ||
+	    times.cpu_ns <= t->out.ran_ns)
+		return;
+	struct nt_split_sums sums = { times.cpu_ns, times.run_delay_ns };
+
+	*now = nt_ktime_ns();
+	nt_thread_settle(t, &sums, false, *now);
+}
+
+/* What waits still is added up to now; holder: of /proc, 0: it is not known. */
+static void sum_up(struct nt_wait *w, uint32_t holder, struct nt_split_sock *s,
+		   struct nt_split_out *ret)
 {
 	struct nt_split_thread t;
 	uint64_t now = nt_ktime_ns();
 
 	if (s->from_ns && now > s->from_ns) {
+		bool known = s->tid &&
+			     !bpf_map_lookup_elem(bpf_map__fd(w->skel->maps.threads), &s->tid, &t);
+
+		if (known && holder)
+			settle(s->tid, &t, &now);
 		__u64 left = now - s->from_ns;
 
 		s->waiting_ns += left;
-		if (s->tid && !bpf_map_lookup_elem(bpf_map__fd(w->skel->maps.threads), &s->tid, &t))
+		if (known)
 			nt_split_by(s, &t, now, &left);
 	}
 	ret->waiting_ns = s->waiting_ns;
@@ -258,7 +282,7 @@ int nt_split_read(struct nt_wait *w, struct nt_engine *e, struct nt_split_totals
 			continue;
 		out[n].read = ++w->chosen[i].reads;
 		out[n].tid = reader_of(&s, w->chosen[i].pid);
-		sum_up(w, &s, &out[n++]);
+		sum_up(w, w->chosen[i].pid, &s, &out[n++]);
 	}
 	ret->sockets = w->n_chosen;
 	ret->attached = w->splitting;

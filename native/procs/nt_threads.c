@@ -28,20 +28,44 @@ static int read_text(int dir, const char *name, char *ret, size_t room)
 	return err;
 }
 
-/* 0 or -errno; -ENOENT, -ESRCH: it has ended. */
-static int read_thread(int tasks, const char *tid, struct nt_thread *ret)
+/* `name` is its schedstat; 0 or -errno; -ENOENT, -ESRCH: it has ended. */
+static int read_times(int dir, const char *name, struct nt_thread *ret)
 {
-	char name[32], text[256];
+	char text[256];
 	unsigned long long cpu_ns, run_delay_ns;
-
-	snprintf(name, sizeof(name), "%.10s/schedstat", tid);
-	int err = read_text(tasks, name, text, sizeof(text));
+	int err = read_text(dir, name, text, sizeof(text));
 
 	if (err)
 		return err;
 	if (sscanf(text, "%llu %llu", &cpu_ns, &run_delay_ns) != 2)
 		return -EPROTO;
 	*ret = (struct nt_thread){ .cpu_ns = cpu_ns, .run_delay_ns = run_delay_ns };
+	return 0;
+}
+
+int nt_thread_times(const char *proc_root, uint32_t pid, uint32_t tid, struct nt_thread *ret)
+{
+	char path[4096];
+
+	if (snprintf(path, sizeof(path), "%s/%u/task/%u/schedstat", proc_root, pid, tid) >=
+	    (int)sizeof(path))
+		return -ENAMETOOLONG;
+	int err = read_times(AT_FDCWD, path, ret);
+
+	ret->tid = tid;
+	return err;
+}
+
+/* The same. */
+static int read_thread(int tasks, const char *tid, struct nt_thread *ret)
+{
+	char name[32], text[256];
+
+	snprintf(name, sizeof(name), "%.10s/schedstat", tid);
+	int err = read_times(tasks, name, ret);
+
+	if (err)
+		return err;
 	ret->tid = (uint32_t)strtoul(tid, NULL, 10);
 	snprintf(name, sizeof(name), "%.10s/stat", tid);
 	err = read_text(tasks, name, text, sizeof(text));

@@ -6,12 +6,17 @@ By process, so that a nettop beside the tests does not count.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
+import os
 import re
+import struct
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from tests.integration.sockops import bpf
 
 KINDS = ("prog", "map", "link")
 Ids = dict[str, set[int]]
@@ -55,6 +60,35 @@ def shown(kind: str) -> list[dict[str, object]]:
 def left_of(ids: Ids) -> Ids:
     """Those that the kernel still has; they are freed a moment after their last user has gone."""
     return {kind: ids[kind] & {item["id"] for item in shown(kind)} for kind in KINDS}
+
+
+class Map:
+    """A hash map that a process holds, by its name: entries of it, in bytes."""
+
+    _LOOKUP, _UPDATE, _DELETE, _FD_OF_ID = 1, 2, 3, 14
+
+    def __init__(self, pid: int, name: str) -> None:
+        found = [item for item in shown("map") if item.get("name") == name]
+        [item] = [item for item in found if item["id"] in held(pid)["map"]]
+        self._size = int(str(item["bytes_value"]))
+        self._fd = bpf(self._FD_OF_ID, struct.pack("=I", item["id"]))
+
+    def pop(self, key: bytes) -> bytes:
+        value = bytearray(self._size)
+        self._at(self._LOOKUP, key, value)
+        self._at(self._DELETE, key, bytearray())
+        return bytes(value)
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        self._at(self._UPDATE, key, bytearray(value))
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def _at(self, command: int, key: bytes, value: bytearray) -> None:
+        places = [(ctypes.c_char * len(b)).from_buffer(b) for b in (bytearray(key), value)]
+        addresses = [ctypes.addressof(place) if len(place) else 0 for place in places]
+        bpf(command, struct.pack("=I4xQQ", self._fd, *addresses))
 
 
 def until(true: Callable[[], object], seconds: float = 60) -> None:

@@ -34,7 +34,8 @@ def _program(syn_rto_jiffies: int | None) -> bytes:
     return answer + _insn(0xB7, dst=0, imm=1) + _insn(0x95)
 
 
-def _bpf(command: int, attr: bytes) -> int:
+def bpf(command: int, attr: bytes) -> int:
+    """The system call; what attr does not say is 0."""
     libc = ctypes.CDLL(None, use_errno=True)
     room = ctypes.create_string_buffer(attr, max(len(attr), 128))
     done = libc.syscall(_NR_BPF[platform.machine()], command, room, len(room))
@@ -50,7 +51,7 @@ def attached(
     """The program at this cgroup, beside others, or (exclusive) allowing none beside it."""
     code = ctypes.create_string_buffer(_program(syn_rto_jiffies))
     license_text = ctypes.create_string_buffer(b"GPL")
-    program = _bpf(
+    program = bpf(
         _PROG_LOAD,
         struct.pack("<IIQQ", _TYPE_SOCK_OPS, (len(code) - 1) // 8, ctypes.addressof(code),
                     ctypes.addressof(license_text)),
@@ -59,11 +60,11 @@ def attached(
     flags = 0 if exclusive else _ALLOW_MULTI
     attr = struct.pack("<IIII", group, program, _CGROUP_SOCK_OPS, flags)
     try:
-        _bpf(_PROG_ATTACH, attr)
+        bpf(_PROG_ATTACH, attr)
         try:
             yield
         finally:
-            _bpf(_PROG_DETACH, struct.pack("<III", group, program, _CGROUP_SOCK_OPS))
+            bpf(_PROG_DETACH, struct.pack("<III", group, program, _CGROUP_SOCK_OPS))
     finally:
         os.close(group)
         os.close(program)

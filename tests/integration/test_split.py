@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import select
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +22,7 @@ from nettop.collect import PollOptions
 from nettop.model.types import Because, PlaneHas, Split, Verdict, Who
 from nettop.poller import LiveFeed
 from nettop.sources import PlaneOptions
-from tests.integration.bpfobjects import until
+from tests.integration.bpfobjects import Map, until
 from tests.integration.namespaces import needs_root
 from tests.integration.sends import ABS_NS, cookie_of, near
 from tests.integration.test_wait import Pair, row_of
@@ -205,6 +207,160 @@ def test_a_reader_that_is_stopped(pair: Pair, feed: LiveFeed) -> None:
         os.kill(child.pid, signal.SIGCONT)
         assert child.result()
         assert split_of(feed, pair.late).takes == 1
+
+
+class Numbers:
+    """What a child and the test tell each other, without a call that could wake anyone."""
+
+    def __init__(self) -> None:
+        self._shared = mmap.mmap(-1, 16)
+        self._view = memoryview(self._shared).cast("q")
+
+    def say(self, place: int, number: int = 1) -> None:
+        self._view[place] = number
+
+    def heard(self, place: int) -> int:
+        return self._view[place]
+
+    def close(self) -> None:
+        self._view.release()
+        self._shared.close()
+
+
+@contextmanager
+def unseen(pid: int) -> Iterator[None]:
+    """What the thread does meanwhile is not seen.
+
+    So it is where events come while a thread is current that no program runs beside.
+    """
+    key = pid.to_bytes(4, sys.byteorder)
+    with closing(Map(os.getpid(), "threads")) as threads:
+        known = threads.pop(key)
+        yield
+        threads[key] = known
+
+
+@contextmanager
+def hog(cpu: int) -> Iterator[Callable[[], int]]:
+    """Holds the CPU above all others, until it is called; returns when that ended."""
+    with closing(Numbers()) as told:
+
+        def holds() -> int:
+            os.sched_setaffinity(0, {cpu})
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(2))
+            told.say(0)
+            while not told.heard(1):
+                pass
+            return time.monotonic_ns()
+
+        with closing(Child(holds)) as child:
+
+            def ends() -> int:
+                told.say(1)
+                return int(child.result())
+
+            while not told.heard(0):
+                time.sleep(0.001)
+            yield ends
+
+
+class Turn:
+    """A reader that runs until it is told to read: when it begins, and how long it stood then.
+
+    Only hog() takes its CPU, so that nothing else is unseen than what a test means.
+    """
+
+    def __init__(self, pair: Pair, cpu: int, waits: Callable[[], object]) -> None:
+        self._pair, self._cpu, self._waits = pair, cpu, waits
+        self._told = Numbers()
+
+    def runs(self) -> tuple[int, int]:
+        os.sched_setaffinity(0, {self._cpu})
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        self._waits()
+        begun = last = time.monotonic_ns()
+        stood_ns = 0
+        self._told.say(0)
+        while not self._told.heard(1):
+            now = time.monotonic_ns()
+            if now - last > 4 * ABS_NS:
+                stood_ns += now - last
+            last = now
+        self._pair.late.recv(10)
+        return begun, stood_ns
+
+    def has_begun(self) -> int:
+        return self._told.heard(0)
+
+    def ends(self) -> None:
+        self._told.say(1)
+
+    def close(self) -> None:
+        self._told.close()
+
+
+def between(least_ns: int, most_ns: int) -> object:
+    return pytest.approx((least_ns + most_ns) / 2, abs=(most_ns - least_ns) / 2 + SLACK_NS)
+
+
+def test_a_turn_that_was_not_seen(pair: Pair, feed: LiveFeed) -> None:
+    """It waits for a CPU, and then runs: nobody saw when that began."""
+    cpu = max(os.sched_getaffinity(0))
+    turn = Turn(pair, cpu, lambda: select.select([pair.late], [], []))
+    with closing(turn), reader(feed, pair, turn.runs) as child:
+        with hog(cpu) as ends:
+            before = time.monotonic_ns()
+            pair.peer.sendall(b"x")
+            sent = time.monotonic_ns()
+            with unseen(child.pid):
+                time.sleep(DELAY_S)
+                ends()
+                until(turn.has_begun)
+        time.sleep(DELAY_S)
+        half = split_of(feed, pair.late)
+        turn.ends()
+        begun, stood_ns = child.result()
+        rest = split_of(feed, pair.late)
+    assert (half.takes, rest.takes) == (0, 1)
+    assert half.cpu_ns + rest.cpu_ns == between(begun - sent, begun - before + stood_ns)
+    assert half.ran_ns >= half.waiting_ns - half.cpu_ns - SLACK_NS
+    assert rest.ran_ns >= rest.waiting_ns - rest.cpu_ns - SLACK_NS
+
+
+@pytest.mark.parametrize("then", ["seen", "unseen"])
+def test_a_wake_up_that_was_not_seen(pair: Pair, feed: LiveFeed, then: str) -> None:
+    """It sleeps elsewhere, then waits for a CPU: nobody saw who woke it."""
+    cpu = max(os.sched_getaffinity(0))
+    wakes = os.pipe()
+    turn = Turn(pair, cpu, lambda: os.read(wakes[0], 1))
+    with closing(turn), reader(feed, pair, turn.runs) as child:
+        before = time.monotonic_ns()
+        pair.peer.sendall(b"x")
+        sent = time.monotonic_ns()
+        time.sleep(DELAY_S)
+        with hog(cpu) as ends:
+            with unseen(child.pid):
+                wakes_at = time.monotonic_ns()
+                os.write(wakes[1], b"x")
+                woken = time.monotonic_ns()
+                if then == "unseen":
+                    time.sleep(DELAY_S)
+                    ends()
+                    until(turn.has_begun)
+            if then == "seen":
+                time.sleep(DELAY_S)
+                ends()
+        time.sleep(DELAY_S / 3)
+        turn.ends()
+        begun, stood_ns = child.result()
+        got = split_of(feed, pair.late)
+    for end in wakes:
+        os.close(end)
+    assert got.takes == 1
+    assert got.asleep_ns == between(wakes_at - sent, woken - before)
+    assert got.cpu_ns == between(begun - woken, begun - wakes_at + stood_ns)
+    assert got.ran_ns >= got.waiting_ns - got.asleep_ns - got.cpu_ns - SLACK_NS
+    assert got.ran_ns >= DELAY_S / 3 * 1e9 - stood_ns
 
 
 def test_a_server_that_is_busy_with_another_connection(
