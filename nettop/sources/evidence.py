@@ -34,6 +34,7 @@ T = TypeVar("T")
 LOOKS_S = 0.05, 0.35  # between two looks at queues: what comes in bursts has a time of its own
 NO_LOOK_S = 3600.0
 LOOK_MOST_S = 0.005
+_OF_QUEUES = 1 << Verdict.RTT | 1 << Verdict.QDISC
 FIND_AGAIN_S = 60.0  # threads that take packets in; the first time a socket has a verdict
 
 
@@ -185,7 +186,7 @@ class HostEvidence:
     ) -> dict[int, dict[int, Numbers]]:
         """What the looks since the read before saw; where to look until the next one."""
         looks, self._looks = self._looks, {}
-        wanted = {s.netns for s in sick if s.holds(Verdict.RTT, Verdict.QDISC)}
+        wanted = {s.netns for s in sick if (s.held | s.verdicts) & _OF_QUEUES}
         wanted |= {s.netns for s in sick if s.queued_bytes and _any_waits(qdiscs.get(s.netns, {}))}
         self._looked_at = frozenset(wanted if self._clock() >= self._looks_rest else ())
         return {
@@ -301,7 +302,7 @@ def _sysctls(files: Mapping[int, hostnet.NetFiles], wanted: Iterable[int]) -> di
     """Of these namespaces."""
     found: dict[int, Numbers] = {}
     for netns in wanted:
-        words = hostnet.read_fd(files[netns].wmem_fd).split() if netns in files else []
+        words = hostnet.read_line(files[netns].wmem_fd).split() if netns in files else []
         if len(words) == 3 and words[2].isdigit():
             found[netns] = {"tcp_wmem_most_bytes": int(words[2])}
     return found

@@ -53,7 +53,7 @@ def read_softnet(proc: Path = PROC) -> dict[int, Numbers]:
     Raises:
         OSError: it is not there.
     """
-    return parse_softnet((proc / "net/softnet_stat").read_bytes())
+    return parse_softnet(read_whole(f"{proc}/net/softnet_stat"))
 
 
 def read_pressure(proc: Path = PROC) -> Mapping[str, Numbers]:
@@ -85,3 +85,19 @@ def read_small(path: str, most_bytes: int = 4096) -> bytes:
         return os.read(fd, most_bytes)
     finally:
         os.close(fd)
+
+
+def read_whole(path: str) -> bytes:
+    """A file of lines, of which the kernel gives some at a time.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    parts: list[bytes] = []
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while part := os.read(fd, 16384):
+            parts.append(part)
+    finally:
+        os.close(fd)
+    return b"".join(parts)

@@ -181,6 +181,14 @@ def read(files: NetFiles) -> NetCounters:
     )
 
 
+def read_line(fd: int) -> bytes:
+    """A file of some numbers, in one call; empty if it is not there."""
+    try:
+        return os.pread(fd, 256, 0) if fd >= 0 else b""
+    except OSError:
+        return b""
+
+
 def read_fd(fd: int) -> bytes:
     """The whole file from its beginning; empty if it is not there."""
     if fd < 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nettop.model.evidence import Numbers
-from nettop.sources.hostcpu import read_small
+from nettop.sources.hostcpu import read_small, read_whole
 from nettop.text.clean import clean
 from nettop.text.evidence import RECEIVER
 
@@ -35,7 +35,7 @@ class Receivers:
     def find(self) -> None:
         """Which there are, children of kthreadd, process 2; reads the names of all its children."""
         try:
-            text = read_small(f"{self._proc}/2/task/2/children", 1 << 20)
+            text = read_whole(f"{self._proc}/2/task/2/children")
             pids = [int(word) for word in text.split()]
         except (OSError, ValueError):
             pids = [int(path.name) for path in Path(self._proc).glob("[0-9]*")]

@@ -53,12 +53,15 @@ class RouteCache:
         self.reason = None
         found: Routes = {}
         asked = 0
+        met: set[tuple[int, int, bytes, bytes]] = set()  # many sockets are of the same two hosts
         for socket in wanted:
             if not socket.dport or socket.ifindex:
                 continue
-            ends = socket.ends
-            if ends in found.get(socket.netns, ()):
+            hosts = socket.netns, socket.family, socket.src, socket.dst
+            if hosts in met:
                 continue
+            met.add(hosts)
+            ends = socket.ends
             at, route = self._known.get((socket.netns, ends), (-AGAIN_TICKS, None))
             if self._tick - at >= AGAIN_TICKS and asked < MOST_ASKED:
                 asked += 1
@@ -80,9 +83,11 @@ class RouteCache:
         before, self._hops = self._hops, {}
         asked = 0
         for socket in wanted:
+            if not socket.holds(Verdict.RTO):
+                continue
             ends = socket.ends
             _, route = self._known.get((socket.netns, ends), (0, None))
-            if not socket.holds(Verdict.RTO) or route is None or not route.ifindex:
+            if route is None or not route.ifindex:
                 continue
             if ends in found.get(socket.netns, ()) or asked >= MOST_ASKED:
                 continue
