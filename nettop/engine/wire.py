@@ -283,3 +283,14 @@ def sort_number(field: Field | None) -> Any:
     elif field.id in _TEXT_NUMBERS:
         _fill_operand(number.a, Loc("rec", _TEXT_NUMBERS[field.id]))
     return number
+
+
+_FORMATS = {"uint8_t": "B", "uint16_t": "H", "uint32_t": "I", "uint64_t": "Q", "float": "f"}
+
+
+def column_of(raw: bytes, member: str) -> Iterator[int | float]:
+    """One member of the nt_rec of each of these nt_rows."""
+    of = dict(ffi.typeof("struct nt_rec").fields)[member]
+    behind = ROW_SIZE - of.offset - ffi.sizeof(of.type)
+    one = f"<{of.offset}x{_FORMATS[of.type.cname]}{behind}x"
+    return (value for (value,) in struct.iter_unpack(one, raw))

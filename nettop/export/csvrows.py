@@ -33,20 +33,38 @@ def packed_lines(
     source: PackedRowSource, model: Model, fields: Sequence[Field] | None = None
 ) -> Iterator[bytes | memoryview]:
     """A line per socket; a piece is good until the next one."""
-    chosen, taken = list(fields or FIELDS.values()), utc_text(model.wall_ns)
-    program, names = _program(taken, chosen)
-    readers = csvout.readers(chosen)
-    emitter = Emitter(program)
+    lines = CsvLines(model, fields).of(source)
     for packed in source.packed:
+        yield from lines(packed, b"")
 
-        def named(at: int, packed: PackedRows = packed) -> Iterator[tuple[int, int, bytes]]:
-            row, _ = source.unpack(packed, at)
-            return ((n, name.number(row), name.cell(row)) for n, name in names if name.of(row))
 
-        def refused(at: int, packed: PackedRows = packed) -> bytes:
-            return csvout.line(taken, *source.unpack(packed, at), readers)
+class CsvLines:
+    """Lines of one tick, of one host or several."""
 
-        yield from emitter.texts(packed, b"", first=True, names=named, refused=refused)
+    def __init__(self, model: Model, fields: Sequence[Field] | None) -> None:
+        chosen, self._taken = list(fields or FIELDS.values()), utc_text(model.wall_ns)
+        self._program, self._names = _program(self._taken, chosen)
+        self._readers = csvout.readers(chosen)
+
+    def of(
+        self, source: PackedRowSource
+    ) -> Callable[[PackedRows, bytes], Iterator[bytes | memoryview]]:
+        """Writes lines of a host, with so much between two."""
+        emitter = Emitter(self._program)
+
+        def texts(packed: PackedRows, between: bytes) -> Iterator[bytes | memoryview]:
+            def named(at: int) -> Iterator[tuple[int, int, bytes]]:
+                row, _ = source.unpack(packed, at)
+                return (
+                    (n, name.number(row), name.cell(row)) for n, name in self._names if name.of(row)
+                )
+
+            def refused(at: int) -> bytes:
+                return csvout.line(self._taken, *source.unpack(packed, at), self._readers)
+
+            return emitter.texts(packed, between, first=True, names=named, refused=refused)
+
+        return texts
 
 
 class _Name(NamedTuple):

@@ -7,6 +7,7 @@ refused by it, and jsonout.socket_object writes them. tests/unit/test_jsonrows.p
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Protocol
 
 from nettop.engine.emitter import Emitter, Program, Where, place
@@ -56,18 +57,34 @@ def packed_texts(
     Args:
         owners: all processes that hold a socket.
     """
-    emitter = Emitter(program(source.tail))
+    rows = JsonRows(source, owners)
     between, first = jsonout.between(lines=lines), True
     for packed in source.packed:
-
-        def names(at: int, packed: PackedRows = packed) -> Iterator[tuple[int, int, bytes]]:
-            return _names(source.unpack(packed, at)[0])
-
-        def refused(at: int, packed: PackedRows = packed) -> bytes:
-            return jsonout.socket_text(*source.unpack(packed, at), owners).encode("ascii")
-
-        yield from emitter.texts(packed, between, first=first, names=names, refused=refused)
+        yield from rows.texts(packed, between, first=first)
         first = False
+
+
+class JsonRows:
+    """Elements of sockets of one host."""
+
+    def __init__(self, source: PackedRowSource, owners: jsonout.Owners) -> None:
+        """owners: all processes that hold a socket."""
+        self._source, self._owners = source, owners
+        self._emitter = Emitter(program(source.tail))
+
+    def texts(
+        self, packed: PackedRows, between: bytes, *, first: bool = True
+    ) -> Iterator[bytes | memoryview]:
+        """As Emitter.texts."""
+
+        def names(at: int) -> Iterator[tuple[int, int, bytes]]:
+            return _names(self._source.unpack(packed, at)[0])
+
+        def refused(at: int) -> bytes:
+            socket = self._source.unpack(packed, at)
+            return jsonout.socket_text(*socket, self._owners).encode("ascii")
+
+        return self._emitter.texts(packed, between, first=first, names=names, refused=refused)
 
 
 def _names(row: Row) -> Iterator[tuple[int, int, bytes]]:
@@ -83,6 +100,7 @@ def _names(row: Row) -> Iterator[tuple[int, int, bytes]]:
         yield kind, number, f'"{key}":{jsonout.encode(text)}'.encode("ascii") if text else b""
 
 
+@lru_cache(maxsize=16)
 def program(tail: tuple[InfoField, ...]) -> Program:
     """An element of sockets, its keys in the order of jsonout.socket_object."""
     p = Program()

@@ -22,6 +22,7 @@ from nettop.text.fields import Field
 from nettop.text.table import TableStyle
 
 if TYPE_CHECKING:
+    from nettop.export.hostrows import PackedHosts
     from nettop.export.jsonrows import PackedRowSource
     from nettop.export.parquetout import ParquetTable
 
@@ -50,7 +51,7 @@ class RowFeed(Feed, Protocol):
     ) -> Iterator[tuple[Row, Detail | None]]:
         """Every socket that matches, in order; everything: whatever the filter."""
 
-    def packed_all(self, *, everything: bool = False) -> PackedRowSource | None:
+    def packed_all(self, *, everything: bool = False) -> PackedRowSource | PackedHosts | None:
         """The same with details, as C has them; None: what is not in its records counts too."""
 
     def close(self) -> None: ...
@@ -118,9 +119,13 @@ def _write_json(
         rows = feed.rows_all(with_detail=True, everything=not shown)
         texts: Iterator[bytes | memoryview] = element_texts(rows, feed.owners, lines=lines)
     else:
+        from nettop.export.hostrows import PackedHosts, json_texts
         from nettop.export.jsonrows import packed_texts
 
-        texts = packed_texts(packed, feed.owners, lines=lines)
+        if isinstance(packed, PackedHosts):
+            texts = json_texts(packed, lines=lines)
+        else:
+            texts = packed_texts(packed, feed.owners, lines=lines)
     write_object(
         write, model, texts, filter_text=filter_text, lines=lines, events=events, beyond=beyond,
         of_hosts=of_hosts,
@@ -138,7 +143,12 @@ def _write_csv(
         write_rows(write, model, feed.rows_all(with_detail=True, everything=everything), fields)
         return
     from nettop.export.csvrows import packed_lines
+    from nettop.export.hostrows import PackedHosts, csv_texts
 
+    if isinstance(packed, PackedHosts):
+        for some in csv_texts(packed, model, fields):
+            write(some)
+        return
     for text in packed_lines(packed, model, fields):
         write(bytes(text))
 

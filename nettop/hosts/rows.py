@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from nettop.feed import Grouping, Sort
 from nettop.hosts import merge
 from nettop.hosts.events import EventsOfAll
-from nettop.hosts.order import merged
+from nettop.hosts.order import merged, packed_keys
 from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row
 
 if TYPE_CHECKING:
+    from nettop.engine.handle import PackedRows
+    from nettop.enginefeed import PackedRowSource
+    from nettop.export.hostrows import PackedHosts
     from nettop.query.compile import Filter
 
 _WINDOW = 256
@@ -55,6 +58,19 @@ class _MadeOf(NamedTuple):
                 self.ticks, other.ticks, strict=True
             )
         )
+
+
+class _Called:
+    """Rows of a host, as C has them, with its name in -H."""
+
+    def __init__(self, source: PackedRowSource, name: str) -> None:
+        self.packed, self.tail = source.packed, source.tail
+        self._source, self._name = source, name
+
+    def unpack(self, packed: PackedRows, at: int) -> _Pair:
+        row, detail = self._source.unpack(packed, at)
+        row.host = self._name
+        return row, detail
 
 
 class RowsOfAll(EventsOfAll):
@@ -116,9 +132,19 @@ class RowsOfAll(EventsOfAll):
             for row, detail in feed.rows_all(with_detail=with_detail, everything=True):
                 yield self._placed(place, row), detail
 
-    def packed_all(self, *, everything: bool = False) -> None:
-        """Each row has a host, which the helper writes none of."""
-        return None
+    def packed_all(self, *, everything: bool = False) -> PackedHosts | None:
+        """The same with details, as C has them; None: its order is not that of each host."""
+        from nettop.export.hostrows import PackedHost, PackedHosts
+
+        keys = None if everything else packed_keys(self._sort)
+        if keys is None and not everything:
+            return None
+        hosts = []
+        for place, feed in self._live():
+            name = self._names[place]
+            source = _Called(feed.packed_now(everything=everything), name)
+            hosts.append(PackedHost(name, source, feed.owners))
+        return PackedHosts(hosts, keys, self._sort.field is None or self._sort.descending)
 
     def position(self, cookie: int) -> int | None:
         found = self._of(cookie)
