@@ -285,7 +285,7 @@ def test_what_is_gone_has_no_rate(engine: Engine) -> None:
         assert value(engine, field) is None, field
     group = engine.sum([1])
     assert group is not None
-    assert group.tx_bytes_per_s == 0
+    assert group.tx_bytes_per_s < 0, "none of it has a rate"
 
 
 def test_a_socket_seen_again_was_only_missed(engine: Engine) -> None:
