@@ -1,6 +1,7 @@
 """Many hosts of which some are ill: whether the ticks of the others stay on time; bytes of a host.
 
-  python -m tests.bench.manyhosts ill      50 hosts: 10 dead, one stopped, one behind a slow line
+  python -m tests.bench.manyhosts ill      50 hosts: 10 dead; one each stopped, behind a slow line,
+                                           sending garbage, with its clock a day ahead
   python -m tests.bench.manyhosts keys     how long a filter takes until rows of it are there
   python -m tests.bench.manyhosts bytes    one host of 1,000 and 10,000 sockets, top rows and all
 
@@ -32,8 +33,10 @@ from nettop.hosts.feed import HostsFeed, HostTick
 from nettop.model.hosts import LIVE
 from nettop.query.compile import compile_filter
 from tests.bench.harness import load
+from tests.bench.illhosts import GARBAGE, a_day_ahead
+from tests.bench.manypeers import rss_mb
 
-WELL, REFUSED, MUTE = 38, 5, 5
+WELL, REFUSED, MUTE = 36, 5, 5
 STREAM = [sys.executable, "-m", "nettop", "stream", "--control", "-d", "1", "--no-bpf"]
 HELD_S = 0.1
 DELAYED = [sys.executable, "-m", "tests.bench.delayed", str(HELD_S)]
@@ -123,12 +126,13 @@ def ill() -> None:
     with slow_line() as over_slow_line:
         hosts = {f"well-{n}": STREAM for n in range(WELL)}
         hosts |= {"stopped": STREAM, "slow": over_slow_line}
+        hosts |= {"garbage": GARBAGE, "day": a_day_ahead(STREAM)}
         hosts |= {f"refused-{n}": ["false"] for n in range(REFUSED)}
         hosts |= {f"mute-{n}": ["sleep", "1000"] for n in range(MUTE)}
         feed = HostsFeed(hosts, delay_s=1.0, top=500)
         arrivals = Arrivals(feed)
         well = [name for name in hosts if name.startswith("well")]
-        answer = [*well, "stopped", "slow"]
+        answer = [*well, "stopped", "slow", "day"]
         feed.begin()
         try:
             end = time.monotonic() + UP_S
@@ -143,19 +147,29 @@ def ill() -> None:
             child = feed._links[list(hosts).index("stopped")]._child
             assert child is not None
             os.killpg(child.pid, signal.SIGSTOP)
-            begin = time.monotonic()
+            begin, cpu_s = time.monotonic(), time.process_time()
+            asked_s: list[float] = []
             while time.monotonic() < begin + LOOK_S:
+                at = time.monotonic()
                 feed.latest()
                 feed.window(0, 50)
+                asked_s.append(time.monotonic() - at)
                 time.sleep(0.2)
             until = time.monotonic()
+            share = (time.process_time() - cpu_s) / (until - begin)
+            print(f"this end: {share:.1%} of a core, {rss_mb(os.getpid()):.0f} MB; "
+                  f"a screen of rows after {median(asked_s) * 1e3:.1f} ms, at most "
+                  f"{max(asked_s) * 1e3:.0f}")  # fmt: skip
             said("one is stopped", *arrivals.late(well, begin, until))
             said("behind the slow line", *arrivals.late(["slow"], begin, until))
             for host in feed.hosts():
                 if not host.name.startswith("well"):
                     rate = "–" if host.bytes_per_s is None else f"{host.bytes_per_s / 1e3:.1f} KB/s"
                     lag = "–" if host.lag_s is None else f"{host.lag_s * 1e3:.0f} ms"
-                    print(f"  {host.name}: {host.state} {host.reason or ''} {rate} lag {lag}")
+                    off = host.clock_offset_ns
+                    clock = "–" if off is None else f"{off / 1e9:.3f} s"
+                    print(f"  {host.name}: {host.state} {host.reason or ''} {rate} lag {lag} "
+                          f"clock {clock}")  # fmt: skip
             os.killpg(child.pid, signal.SIGCONT)
         finally:
             feed.close()
