@@ -43,6 +43,7 @@ class HostsFeed(RowsOfAll):
     """Rows, groups and distributions of the last ticks of all hosts that are live."""
 
     live = True
+    gather_s = 0.25  # ticks of so long are shown together
     title: str | None = None
     file_filter: str | None = None
 

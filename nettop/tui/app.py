@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -106,6 +107,10 @@ class NettopApp(ScreenApp):
         # Panes are most of what is sent when nothing happens in the table.
         self.pane_pace_s = 1.9 if "SSH_CONNECTION" in os.environ else 0.0
         self._ticks = 0
+        # Hosts tick each at its own time: what is not gathered would keep the screen from keys.
+        self._gather_s: float = getattr(feed, "gather_s", 0.0)
+        self._rest_until = 0.0
+        self._gathering = False
 
     @property
     def history_file(self) -> Path | None:
@@ -151,8 +156,23 @@ class NettopApp(ScreenApp):
             self.main.show_tick()
 
     def on_model_ready(self) -> None:
-        if self._exit:
+        if self._exit or self._gathering:
             return
+        begin = time.monotonic()
+        if begin < self._rest_until:
+            self._gathering = True
+            self.set_timer(self._rest_until - begin, self._gathered)
+            return
+        self._take_model()
+        if self._gather_s:
+            end = time.monotonic()
+            self._rest_until = max(begin + self._gather_s, end + (end - begin))
+
+    def _gathered(self) -> None:
+        self._gathering, self._rest_until = False, 0.0
+        self.on_model_ready()
+
+    def _take_model(self) -> None:
         try:
             model = self.timeline.base.latest()
         except BaseException as error:

@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from itertools import pairwise
+
 import pytest
 
 from nettop.hosts.feed import HostsFeed
 from nettop.model.hosts import LIVE
+from nettop.model.types import Model
 from tests.tui.test_past import looking
 from tests.unit.test_hosts_past import Hosts, S
+
+
+async def test_ticks_of_many_hosts_are_shown_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each for itself they would be a repaint after the other, and no key would come through."""
+    hosts = Hosts("ab")
+    feed = HostsFeed({"a": ["/nonexistent"], "b": ["/nonexistent"]}, delay_s=1.0, lookback_s=900)
+    feed.past, feed._feeds = hosts.past, [h.feed for h in hosts.hosts.values()]
+    monkeypatch.setattr(feed, "begin", lambda: None)
+    for link in feed._links:
+        link._state = LIVE
+    hosts.round("ab", 3)
+    async with looking(feed, 130, 30) as screen:
+        shown: list[float] = []
+        show_model = screen.app.main.show_model
+
+        def counted(model: Model) -> None:
+            shown.append(time.monotonic())
+            show_model(model)
+
+        monkeypatch.setattr(screen.app.main, "show_model", counted)
+        begin = time.monotonic()
+        for _ in range(100):
+            feed._change()
+            await asyncio.sleep(0.01)
+        assert 2 <= len(shown) <= (time.monotonic() - begin) / feed.gather_s + 2
+        assert all(b - a >= 0.8 * feed.gather_s for a, b in pairwise(shown))
+        while feed._announced:  # the last one is not left out
+            await asyncio.sleep(0.01)
 
 
 async def test_keys_go_through_the_past_of_all_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
