@@ -105,6 +105,22 @@ def test_a_run_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
     assert sleepers() == []
 
 
+@pytest.mark.needs_tools("setpriv")
+def test_a_guest_ends_with_who_boots_it() -> None:
+    words = ["sleep", "61.25"]
+    body = f"from tests.vm import guest; guest._run({words}, dict(), None, 60)"
+    booting = subprocess.Popen([sys.executable, "-c", body], cwd=ROOT)
+    deadline = time.monotonic() + 20
+    while not sleepers() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert sleepers()
+    booting.kill()
+    booting.wait()
+    while sleepers() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert sleepers() == []
+
+
 @pytest.mark.parametrize("before", [(), ("nohup",), ("setsid", "-w")], ids=str)
 def test_signals_that_are_ignored_are_not_in_what_tests_start(
     tmp_path: Path, before: tuple[str, ...]

@@ -22,6 +22,7 @@ PATIENCE = float(os.environ.get("NETTOP_VM_PATIENCE", "1"))  # limits are so man
 BOOT_S = 90 * PATIENCE  # until the first process runs; some 5 s on an idle machine
 TRIES = 2  # a guest that did not come up is booted once more
 MEMORY_MB = 768
+_ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL")  # of util-linux
 _HERE = Path(__file__).parent
 
 
@@ -97,8 +98,8 @@ def _run(argv: list[str], environ: dict[str, str], kernel: Kernel, seconds: floa
     began = time.monotonic()
     console = bytearray()
     with subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env=environ,
+        [*_ENDS_WITH_US, *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, env=environ,
     ) as process:  # fmt: skip
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
