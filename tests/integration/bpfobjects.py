@@ -38,6 +38,11 @@ def linked(pid: int, name: str) -> bool:
     return any(int(n) in ids for text in texts for n in re.findall(r"prog_id:\s+(\d+)", text))
 
 
+def verified(pid: int) -> list[int]:
+    """Instructions that the verifier followed, of each program that a process holds."""
+    return [int(n) for text in _fdinfo(pid) for n in re.findall(r"verified_insns:\s+(\d+)", text)]
+
+
 def _fdinfo(pid: int) -> list[str]:
     texts = []
     for path in Path(f"/proc/{pid}/fdinfo").iterdir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import struct
@@ -19,7 +20,7 @@ from nettop.poller import LiveFeed
 from nettop.sources import stages
 from tests.ending.screen import HANGS, Screen
 from tests.integration import sockops
-from tests.integration.bpfobjects import held, left_of, shown, until
+from tests.integration.bpfobjects import held, left_of, shown, until, verified
 from tests.integration.namespaces import inside, namespace, needs_root, run
 from tests.integration.sends import (
     SO_TIMESTAMPING,
@@ -64,6 +65,12 @@ def test_a_program_that_stamps_its_own_sends_is_left_alone(
     sender.send(b"x" * 20)
     assert sent(feed, sender).tx_sends == 0
     assert plane.last.own_stamps == 3
+
+
+def test_programs_are_verified_in_a_moment(feed: LiveFeed) -> None:
+    """A million instructions, the kernel's limit, are two seconds of every start."""
+    assert feed._collector.planes.stages is not None
+    assert max(verified(os.getpid())) < 200_000
 
 
 # --- others, and what remains ---
