@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import sys
-import threading
 import uuid
 from collections.abc import Generator
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests import strays
+from tests import lanes, strays
 from tests.rootless import without_capabilities
 
 _HERE = Path(__file__).parent
@@ -34,11 +33,14 @@ _mark = pytest.StashKey[str]()
 _watcher = pytest.StashKey[int]()
 _left = pytest.StashKey[list[str]]()
 _status = pytest.StashKey[int]()
+_lanes = pytest.StashKey[lanes.Lanes]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     _hear_signals()
     config.stash[_stderr] = os.dup(2)  # the tests' own is captured
+    config.stash[_lanes] = lanes.Lanes()
+    config.pluginmanager.register(config.stash[_lanes])
     if strays.MARK not in os.environ:  # else one inside another's test, which cleans up for both
         config.stash[_mark] = os.environ[strays.MARK] = uuid.uuid4().hex
         config.stash[_watcher] = strays.watch(config.stash[_mark]).pid
@@ -65,8 +67,7 @@ def _keep_bytecode() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        ours = item.path.is_relative_to(_HERE) and item.path.relative_to(_HERE).parts[0]
-        if ours in PURE and not item.get_closest_marker("needs_root"):
+        if lanes.folder_of(item) in PURE and not item.get_closest_marker("needs_root"):
             item.add_marker(pytest.mark.pure)
 
 
@@ -110,17 +111,14 @@ def pytest_enter_pdb() -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     stash = session.config.stash
-    left = [f"thread {thread.name}" for thread in _threads_that_never_end()]
+    left = [f"thread {thread.name}" for thread in lanes.threads_that_never_end()]
+    left += stash[_lanes].left
     if _watcher in stash:
-        left += strays.clean(os.getpid(), stash[_mark], besides=frozenset({stash[_watcher]}))
+        pids = (os.getpid(), *stash[_lanes].pids)
+        left += strays.clean(*pids, mark=stash[_mark], besides=frozenset({stash[_watcher]}))
     if left and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     stash[_left], stash[_status] = left, session.exitstatus
-
-
-def _threads_that_never_end() -> list[threading.Thread]:
-    """The interpreter would wait for these."""
-    return [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
 
 
 def pytest_terminal_summary(
@@ -134,7 +132,7 @@ def pytest_terminal_summary(
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if _status in config.stash and _threads_that_never_end():
+    if _status in config.stash and lanes.threads_that_never_end():
         faulthandler.dump_traceback(file=config.stash[_stderr])
         sys.stdout.flush()
         sys.stderr.flush()

@@ -43,8 +43,9 @@ def namespaces(pid: int) -> list[str]:
     return sorted(path.name for path in _NAMESPACES.glob(f"nt{pid}-*"))
 
 
-def clean(pid: int, mark: str, *, besides: frozenset[int] = frozenset()) -> list[str]:
-    """Ends and removes what is still there after a while; says what that was."""
+def clean(pid: int, *lanes: int, mark: str, besides: frozenset[int] = frozenset()) -> list[str]:
+    """Ends and removes what is still there after a while; says what that was. lanes: processes of
+    the same run."""
     deadline = time.monotonic() + GRACE_S
     while (found := processes(pid, mark)).keys() - besides and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -53,7 +54,7 @@ def clean(pid: int, mark: str, *, besides: frozenset[int] = frozenset()) -> list
         said.append(f"process {stray}: {found[stray][:200]}")
         with contextlib.suppress(ProcessLookupError):
             os.kill(stray, signal.SIGKILL)
-    for name in namespaces(pid):
+    for name in [name for each in (pid, *lanes, *found) for name in namespaces(each)]:
         said.append(f"network namespace {name}")
         subprocess.run(["ip", "netns", "del", name], check=False, timeout=30)
     return said
@@ -76,7 +77,7 @@ def main(pid: int, mark: str) -> None:
         pass
     else:
         select.select([watched], [], [])
-    for line in clean(pid, mark):
+    for line in clean(pid, mark=mark):
         print(f"tests: ended {line}", file=sys.stderr)
 
 
