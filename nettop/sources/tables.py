@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from nettop.model.evidence import Numbers
+from nettop.sources.hostcpu import read_small, read_whole
 from nettop.text.evidence import CONNTRACK, NEIGHBOURS
 
 PROC = Path("/proc")
@@ -27,14 +28,14 @@ def parse_stat(raw: bytes, wanted: Iterable[str]) -> dict[str, int]:
     titles = lines[0] if lines else []
     found: dict[str, int] = {}
     for words in lines[1:]:
+        of = dict(zip(titles, words, strict=False))
         try:
-            numbers = dict(zip(titles, (int(word, 16) for word in words), strict=False))
+            numbers = {name: int(of[name], 16) for name in wanted if name in of}
         except ValueError:  # no line of numbers
             continue
-        for name in wanted:
-            if name in numbers:
-                before = 0 if name == ENTRIES else found.get(name, 0)
-                found[name] = before + numbers[name]
+        for name, number in numbers.items():
+            before = 0 if name == ENTRIES else found.get(name, 0)
+            found[name] = before + number
     return {name: n for name, n in found.items() if n}
 
 
@@ -48,7 +49,7 @@ def parse_conntrack(raw: bytes, limit: int | None) -> Numbers:
 
 def conntrack_limit(proc: Path = PROC) -> int | None:
     """Entries that each namespace may have; None: the kernel follows no connections."""
-    return _whole(proc / "sys/net/netfilter/nf_conntrack_max")
+    return _number(f"{proc}/sys/net/netfilter/nf_conntrack_max")
 
 
 def read_neighbours(proc: Path = PROC) -> Mapping[str, Numbers]:
@@ -57,18 +58,18 @@ def read_neighbours(proc: Path = PROC) -> Mapping[str, Numbers]:
     for table, (file, family) in TABLES.items():
         for place in ("net/stat", "1/net/stat"):  # the second: nettop is in another namespace
             try:
-                raw = (proc / place / file).read_bytes()
+                raw = read_whole(f"{proc}/{place}/{file}")
             except OSError:  # it is not there: the caller says so
                 continue
             numbers = parse_stat(raw, NEIGHBOURS)
-            limit = _whole(proc / f"sys/net/{family}/neigh/default/gc_thresh3")
+            limit = _number(f"{proc}/sys/net/{family}/neigh/default/gc_thresh3")
             found[table] = numbers | ({MOST: limit} if limit else {})
             break
     return found
 
 
-def _whole(path: Path) -> int | None:
+def _number(path: str) -> int | None:
     try:
-        return int(path.read_bytes())
+        return int(read_small(path))
     except (OSError, ValueError):
         return None
