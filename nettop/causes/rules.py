@@ -562,9 +562,10 @@ RULES = (
     Rule("connections_full", _LOSSES, Because.HERE, ("events", "conntrack"), _connections),
     Rule("neighbours_full", _LOSSES, Because.HERE, ("events", "neighbours"), _neighbours),
     Rule("next_hop", _LOSSES, Because.NEXT_HOP, ("events", "routes"), _next_hop),
-    Rule("refused_here", (Verdict.DROPS,), Because.HERE, ("events",), _refused, imposes=DROPPED),
     Rule("own_queue", (Verdict.QDISC, Verdict.RTT, Verdict.CWND), Because.QUEUE,
          ("routes", "qdiscs"), _queue),
+    # A queue that makes a round trip long may drop too: what it drops does not hide that.
+    Rule("refused_here", (Verdict.DROPS,), Because.HERE, ("events",), _refused, imposes=DROPPED),
     Rule("own_queue_datagrams", (Verdict.QDISC,), Because.QUEUE, ("routes", "qdiscs"), _datagrams,
          imposes=QUEUED),
     Rule("queue_drops", _LOSSES, Because.HERE, ("routes", "qdiscs"), _queue_drops),

@@ -106,6 +106,14 @@ def test_a_queue_that_drops_and_one_that_delays_are_one_cause() -> None:
     assert found[1].shared == found[2].shared == QueueOf(NETNS, ETH0)
 
 
+def test_a_long_round_trip_is_the_own_queue_s_though_it_dropped_some_before_they_were_sent() -> None:
+    host = Host()
+    for n, drops in enumerate((0, 2, 4)):
+        small = candidate(Verdict.RTT, dropped_here=2, total_retrans=1)
+        found = host.tick(small, **qdisc("tbf", n * 1_000_000, 80_000, drops))
+    assert (found[1].rule, found[1].verdict, found[1].who) == ("own_queue", Verdict.QDISC, Who.KERN)
+
+
 def test_drops_of_this_host_that_its_queue_did_not_count_are_not_its() -> None:
     host = Host()
     for n, drops in enumerate((0, 3, 6)):
