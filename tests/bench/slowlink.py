@@ -1,12 +1,12 @@
 """What the screen sends, and when keys are answered, over a line that takes little.
 
-  python -m tests.bench.slowlink [--quick] [--json] [--root DIR]
+  python -m tests.bench.slowlink [--quick] [--json] [--root DIR] [--part 120x40]
 
 57 TCP sockets of a network namespace of its own are busy at random; nettop polls them once a
 second. First the bytes that each screen sends to a terminal that takes everything, then a line of
 9,600 baud (960 bytes a second) at 80x24: how long until the first picture is whole, a key is
 answered and q has ended nettop; also of a terminal that answers no question (silent). --root: the
-tree whose nettop is run, to compare two.
+tree whose nettop is run, to compare two; --part: one size of the screen alone, or `slow`.
 
 Budgets: 2.5 KB/s at 120x40, 1 KB/s behind an overlay, 3 s for a key, 1 s for q.
 """
@@ -34,7 +34,9 @@ BAUD_BYTES_PER_S = 960
 SOCKETS = 57
 CLONE_NEWNET = 0x40000000
 _STEP_S = 0.02
+SIZES = ((120, 40), (80, 24), (200, 55))
 root = str(ROOT)
+part: str | None = None
 
 
 class Line(Terminal):
@@ -171,11 +173,13 @@ LIMITS = {"help": 1000.0, "paused": 1000.0}
 
 
 def sent(seconds: float) -> Iterator[Result]:
-    for columns, lines in ((120, 40), (80, 24), (200, 55)):
+    for columns, lines in SIZES:
+        size = f"{columns}x{lines}"
+        if part not in (None, size):
+            continue
         with Line(columns, lines, None) as line:
             line.until(b"127.0.0.1")
             line.run(6.0)
-            size = f"{columns}x{lines}"
             yield Result("slowlink", f"{size}: first 6 s", len(line.output), "B")
             for name, keys, back in STATES:
                 for key in keys:
@@ -248,7 +252,7 @@ def bench(quick: bool = False, full: bool = False) -> Iterator[Result]:
     _own_network()
     with busy(SOCKETS):
         yield from sent(5.0 if quick else 20.0)
-        for silent in (False, True):
+        for silent in (False, True) if part in (None, "slow") else ():
             yield from slow(1 if quick else 3, silent=silent)
 
 
@@ -258,5 +262,9 @@ if __name__ == "__main__":
     if "--root" in sys.argv:
         at = sys.argv.index("--root")
         root = str(Path(sys.argv[at + 1]).resolve())
+        del sys.argv[at : at + 2]
+    if "--part" in sys.argv:
+        at = sys.argv.index("--part")
+        part = sys.argv[at + 1]
         del sys.argv[at : at + 2]
     main(bench, __doc__)
