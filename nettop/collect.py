@@ -260,6 +260,10 @@ class Collector:
             return self.engine.matching(self._beside[1])
         return self.engine.matching(compiled)
 
+    def values(self, field: Field, compiled: Filter | None) -> tuple[int, bytes]:
+        """As Engine.values()."""
+        return self.engine.values(field, self._resolved(compiled))
+
     def _refresh_filter(self, now: float) -> None:
         compiled = self._filter
         if compiled is None or not compiled.dynamic or now - self._filter_at < NAMES_EVERY_S:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nettop.engine.handle import PackedRows
     from nettop.model.tcpinfo import InfoField
     from nettop.query.compile import Filter
+    from nettop.text.fields import Field
 
 WINDOW = 256
 # Sweeps of fewer sockets are waited for, and not longer than this.
@@ -129,6 +130,9 @@ class EngineFeed:
     def matching(self, compiled: Filter | None = None) -> list[int]:
         """Cookies of the sockets that a filter (None: the one in force) lets through now."""
         return self._deriver.engine.matching(compiled)
+
+    def values(self, field: Field, compiled: Filter | None) -> tuple[int, bytes]:
+        return self._deriver.engine.values(field, compiled)
 
     def position(self, cookie: int) -> int | None:
         shown = self._drawing.shown

@@ -86,6 +86,10 @@ class Feed(Protocol):
     def matching(self, compiled: Filter | None = None) -> list[int]:
         """Cookies of the sockets that a filter (None: the one in force) lets through now."""
 
+    def values(self, field: Field, compiled: Filter | None) -> tuple[int, bytes]:
+        """How many sockets would be rows under a filter (None: under none), and the values that a
+        number has in them now, where it is known: C's doubles, in its base unit."""
+
     def count(self) -> int:
         """Rows in the order: the sockets that pass the filter."""
 

@@ -30,6 +30,7 @@ from nettop.users import USERS
 
 if TYPE_CHECKING:
     from nettop.query.compile import Filter
+    from nettop.text.fields import Field
 
 _WINDOW = 256
 _UPTO = 512
@@ -154,6 +155,9 @@ class FileFeed(NotPolled):
 
     def matching(self, compiled: Filter | None = None) -> list[int]:
         return self._engine.matching(compiled)
+
+    def values(self, field: Field, compiled: Filter | None) -> tuple[int, bytes]:
+        return self._engine.values(field, compiled)
 
     def count(self) -> int:
         return self._count

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nettop.query.compile import Filter, NameSets
     from nettop.sample import Sample
     from nettop.sources.loaded import Planes
+    from nettop.text.fields import Field
 
 # Share of one CPU that polling may take before the interval is lengthened.
 POLL_SHARE = 0.25
@@ -341,6 +342,9 @@ class LiveFeed(EngineFeed):
 
     def matching(self, compiled: Filter | None = None) -> list[int]:
         return super().matching() if compiled is None else self._collector.matching(compiled)
+
+    def values(self, field: Field, compiled: Filter | None) -> tuple[int, bytes]:
+        return self._collector.values(field, compiled)
 
     def call(self, name: str) -> None:
         """What filters call this host."""

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-/* Percentiles of bucketed times: pure functions. */
+/* Percentiles, of bucketed times and of values: pure functions. */
 #include "nt_hist.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "nt_api.h"
@@ -95,4 +96,22 @@ int nt_dist_of(const uint64_t *buckets, uint32_t n, int fine, struct nt_dist *re
 			      ret->max_ns :
 			      clip(quantile(buckets, n, fine, ret->count, 0.99), ret->max_ns, fine);
 	return 0;
+}
+
+static int ascending(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+void nt_spread(double *v, uint32_t n, double ret[3])
+{
+	ret[0] = ret[1] = ret[2] = NAN;
+	if (!n)
+		return;
+	qsort(v, n, sizeof(*v), ascending);
+	ret[0] = v[(n + 1ULL) / 2 - 1];
+	ret[1] = v[(n * 9ULL + 9) / 10 - 1];
+	ret[2] = v[n - 1];
 }

@@ -198,12 +198,44 @@ void nt_rematch(struct nt_engine *e)
 	e->last = t;
 }
 
+/* What nt_matching and nt_values ask of records, beside the filter in force. */
+struct asked {
+	const struct nt_op *ops;
+	const uint8_t *data;
+	uint32_t n_ops, n_data;
+	bool named, owners; /* the filter names states; it reads who holds a socket */
+};
+
+static int ask(struct asked *a, const struct nt_op *ops, uint32_t n_ops, const uint8_t *data,
+	       uint32_t n_data)
+{
+	*a = (struct asked){
+		.ops = ops,
+		.data = data,
+		.n_ops = n_ops,
+		.n_data = n_data,
+		.named = nt_filter_names_states(ops, n_ops),
+		.owners = nt_filter_reads_proc(ops, n_ops),
+	};
+	return n_ops ? nt_filter_check(ops, n_ops, data, n_data) : 0;
+}
+
+static bool lets_through(struct nt_engine *e, const struct asked *a, const struct nt_rec *rec,
+			 struct nt_filter_view *fv, struct nt_proc *proc)
+{
+	if (a->owners && !fv->proc) {
+		nt_owner_of(e, rec, proc);
+		fv->proc = proc;
+	}
+	return default_row(e, rec, a->named) &&
+	       (!a->n_ops || nt_filter_eval(a->ops, a->n_ops, a->data, a->n_data, fv));
+}
+
 int nt_matching(struct nt_engine *e, const struct nt_op *ops, uint32_t n_ops, const uint8_t *data,
 		uint32_t n_data, uint64_t *ret, uint32_t max)
 {
-	int err = n_ops ? nt_filter_check(ops, n_ops, data, n_data) : 0;
-	bool named = nt_filter_names_states(ops, n_ops);
-	bool owners = nt_filter_reads_proc(ops, n_ops);
+	struct asked a;
+	int err = ask(&a, ops, n_ops, data, n_data);
 	struct nt_proc proc;
 	struct nt_rec room;
 	uint32_t n = 0;
@@ -219,18 +251,48 @@ int nt_matching(struct nt_engine *e, const struct nt_op *ops, uint32_t n_ops, co
 		if (n_ops) {
 			struct nt_filter_view fv = nt_view_of(e, rec, NULL, &proc);
 
-			if (owners && !fv.proc) {
-				nt_owner_of(e, rec, &proc);
-				fv.proc = &proc;
-			}
-			if (!default_row(e, rec, named) ||
-			    !nt_filter_eval(ops, n_ops, data, n_data, &fv))
+			if (!lets_through(e, &a, rec, &fv, &proc))
 				continue;
 		} else if (!(e->table.mark[i] & NT_M_MATCH)) {
 			continue;
 		}
 		if (n < max)
 			ret[n] = rec->cookie;
+		n++;
+	}
+	pthread_mutex_unlock(&e->lock);
+	return (int)n;
+}
+
+int nt_values(struct nt_engine *e, const struct nt_term *of, const struct nt_op *ops,
+	      uint32_t n_ops, const uint8_t *data, uint32_t n_data, double *ret, uint32_t max,
+	      uint32_t *rows)
+{
+	struct asked a;
+	int err = ask(&a, ops, n_ops, data, n_data);
+	struct nt_proc proc;
+	struct nt_rec room;
+	uint32_t n = 0;
+	double x;
+
+	*rows = 0;
+	if (err)
+		return err;
+	a.owners = a.owners || nt_term_reads(of, NT_BASE_PROC);
+	pthread_mutex_lock(&e->lock);
+	for (uint32_t i = 0; i < e->table.high; i++) {
+		if (!(e->table.mark[i] & NT_M_LIVE))
+			continue;
+		const struct nt_rec *rec = nt_rec_read(&e->table, i, &room);
+		struct nt_filter_view fv = nt_view_of(e, rec, NULL, &proc);
+
+		if (!lets_through(e, &a, rec, &fv, &proc))
+			continue;
+		++*rows;
+		if (!nt_term_value(of, &fv, &x))
+			continue;
+		if (n < max)
+			ret[n] = x;
 		n++;
 	}
 	pthread_mutex_unlock(&e->lock);

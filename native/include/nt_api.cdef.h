@@ -78,6 +78,16 @@ int nt_engine_set_filter(struct nt_engine *e, const struct nt_op *ops, uint32_t 
  */
 int nt_matching(struct nt_engine *e, const struct nt_op *ops, uint32_t n_ops, const uint8_t *data,
 		uint32_t n_data, uint64_t *ret, uint32_t max);
+/*
+ * The values that a number has now in the sockets that would be rows under a filter (n_ops 0: under
+ * none), where it is known, in no order; of tcp_info as with nt_matching. rows: how many sockets
+ * those are. Returns how many values there are; at most max are filled.
+ */
+int nt_values(struct nt_engine *e, const struct nt_term *of, const struct nt_op *ops,
+	      uint32_t n_ops, const uint8_t *data, uint32_t n_data, double *ret, uint32_t max,
+	      uint32_t *rows);
+/* Pure: sorts n values and reads the median, p90 (by nearest rank) and largest; n 0: NaN. */
+void nt_spread(double *v, uint32_t n, double ret[3]);
 /* A sweep: begin, step until it returns 0, end. step reads up to `reads` buffers; returns 1 if there is more. */
 int nt_sweep_begin(struct nt_engine *e);
 int nt_sweep_step(struct nt_engine *e, uint32_t reads);

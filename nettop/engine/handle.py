@@ -138,6 +138,21 @@ class Engine:
                 return list(out[0:n])
             most = n + 64
 
+    def values(self, field: Field, compiled: Filter | None = None) -> tuple[int, bytes]:
+        """How many sockets would be rows under a filter (None: under none), and the values that a
+        number has in them where it is known: C's doubles, in the field's base unit.
+
+        As with matching(), numbers that only tcp_info has are known where the detail was kept.
+        """
+        ops, count, data = compiled.to_ffi(ffi) if compiled else (ffi.NULL, 0, b"")
+        of, rows, most = sort_number(field), ffi.new("uint32_t *"), 16384
+        while True:
+            out = ffi.new("double[]", most)
+            n = lib.nt_values(self._e, of, ops, count, data, len(data), out, most, rows)
+            if check(n, "reading values") <= most:
+                return rows[0], bytes(ffi.buffer(out, n * ffi.sizeof("double")))
+            most = n + 64
+
     def begin(self) -> None:
         check(lib.nt_sweep_begin(self._e), "starting a dump")
 

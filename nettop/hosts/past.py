@@ -28,6 +28,7 @@ from nettop.warm import Cookies, Warm, WarmTicks
 
 if TYPE_CHECKING:
     from nettop.query.compile import Filter
+    from nettop.text.fields import Field
 
 _TRIES = 8  # while ticks are forgotten
 # At the ticks around those that are shown, of all hosts together: an engine takes 0.8 MB and 1 KB a
@@ -98,6 +99,9 @@ class HostPast(PastFeed):
     def matching(self, compiled: Filter | None = None) -> list[int]:
         """With the names of the host, whatever the filter was compiled with."""
         return super().matching(by_names(compiled, self.names))
+
+    def values(self, field: Field, compiled: Filter | None) -> tuple[int, bytes]:
+        return super().values(field, by_names(compiled, self.names))
 
 
 class HostsPast(NotPolled, RowsOfAll):

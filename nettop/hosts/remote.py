@@ -14,6 +14,7 @@ from nettop.sample import Sample
 if TYPE_CHECKING:
     from nettop.feed import Sort
     from nettop.query.compile import Filter
+    from nettop.text.fields import Field
 
 
 def with_host_totals(model: Model, deriver: Deriver, filter_text: str | None, count: int) -> Model:
@@ -90,6 +91,9 @@ class RemoteFeed(ReplayFeed):
     def matching(self, compiled: Filter | None = None) -> list[int]:
         """With the names of the host, whatever the filter was compiled with."""
         return super().matching(by_names(compiled, self.names, level_now=self.level_now))
+
+    def values(self, field: Field, compiled: Filter | None) -> tuple[int, bytes]:
+        return super().values(field, by_names(compiled, self.names, level_now=self.level_now))
 
     def _sockets(self) -> int:
         return self._count

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nettop.enginefeed import PackedRowSource
     from nettop.export.hostrows import PackedHosts
     from nettop.query.compile import Filter
+    from nettop.text.fields import Field
 
 _WINDOW = 256
 _Pair = tuple[Row, Detail | None]
@@ -179,6 +180,10 @@ class RowsOfAll(EventsOfAll):
             for place, feed in self._live()
             for cookie in feed.matching(compiled)
         ]
+
+    def values(self, field: Field, compiled: Filter | None) -> tuple[int, bytes]:
+        found = [feed.values(field, compiled) for _, feed in self._live()]
+        return sum(rows for rows, _ in found), b"".join(values for _, values in found)
 
     def seconds_since(self, engine_s: int) -> float | None:
         """The hosts' engines began at different times."""

@@ -25,6 +25,13 @@ _BEGUN = re.compile(rf"\b({'|'.join(_NAMES)})\s*==?\s*[^\s()<>=!&|\"'*?]+$", re.
 _BEGINS_FIELD = re.compile(
     r"(?P<before>|.*?\S)(?:\s+(?:and|&&))?(?:^|\s+)(?P<word>[a-zA-Z][\w.%/]+)"
 )
+# A field, and perhaps an operator and a value, or the beginning of one.
+_COMPARES = re.compile(
+    r"(?P<before>|.*[\s(!&|])(?P<word>[a-zA-Z][\w.%/]*)\s*"
+    r"(?:(?:[<>=]=?|!=)\s*[^\s()<>=!&|\"']*)?"
+)
+_JOINED = re.compile(r"(?:\band|&&)\s*$", re.IGNORECASE)
+_OPEN = re.compile(r"[(!|]|\b(?:or|not|exclude)\b", re.IGNORECASE)
 Known = Mapping[str, Sequence[str]]
 _JOINTS = ("and", "or", "not")
 _UNITS = {
@@ -75,6 +82,20 @@ def without_field(text: str) -> str | None:
     if match is None or not any(name.startswith(match["word"].lower()) for name in FIELDS):
         return None
     return match["before"]
+
+
+def compared(text: str, cursor: int | None = None) -> tuple[Field, str] | None:
+    """The field whose comparison is being written at the cursor, and the filter before it ("": of
+    all rows, also where an `or`, `not` or open bracket leaves open what the comparison narrows).
+
+    None: nothing is compared there.
+    """
+    match = _COMPARES.fullmatch(text[: len(text) if cursor is None else cursor])
+    field = lookup(match["word"]) if match else None
+    if match is None or field is None:
+        return None
+    before = match["before"]
+    return field, "" if _OPEN.search(before) else _JOINED.sub("", before).strip()
 
 
 def complete(text: str, cursor: int | None = None, known: Known | None = None) -> Completion:

@@ -237,6 +237,15 @@ _FORMATS: dict[Kind, Callable[[float | None], str]] = {
 }
 
 
+def number_text(field: Field, value: float | None, *, bounded: bool = False) -> str:
+    """A number of a field that is of no one row; bounded: at least so much."""
+    if field.kind is not Kind.TIME:
+        return _FORMATS[field.kind](value)
+    loc = field.loc
+    part = loc.member.split(".")[-1] if isinstance(loc, Loc) and loc.base == "plane" else ""
+    return units.time(value, bounded=bounded, rough=bool(part) and part.startswith("p"))
+
+
 def level_sign(row: Row) -> str:
     """`!` unwell, `▲` watch, blank."""
     return _LEVEL_SIGNS[min(row.rec.level, 2)]

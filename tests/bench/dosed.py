@@ -41,6 +41,7 @@ from nettop.model.types import (
 )
 from nettop.query.compile import Filter
 from nettop.sources import NAMES, off
+from nettop.text.fields import Field
 from nettop.tui.app import ScreenOptions, run_app
 
 KNOWN = int(Flag.RATES | Flag.LIMITED | Flag.INFO | Flag.RETR_PCT | Flag.MATCH)
@@ -146,6 +147,9 @@ class DosedFeed:
 
     def matching(self, compiled: Filter | None = None) -> list[int]:
         return []
+
+    def values(self, field: Field, compiled: Filter | None) -> tuple[int, bytes]:
+        return 0, b""
 
     def count(self) -> int:
         return self._count

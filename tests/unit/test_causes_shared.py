@@ -106,7 +106,7 @@ def test_a_queue_that_drops_and_one_that_delays_are_one_cause() -> None:
     assert found[1].shared == found[2].shared == QueueOf(NETNS, ETH0)
 
 
-def test_a_long_round_trip_is_the_own_queue_s_though_it_dropped_some_before_they_were_sent() -> None:
+def test_a_long_round_trip_is_the_own_queue_though_it_refused_sends_too() -> None:
     host = Host()
     for n, drops in enumerate((0, 2, 4)):
         small = candidate(Verdict.RTT, dropped_here=2, total_retrans=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from textual.timer import Timer
 
@@ -11,11 +12,15 @@ from nettop.feed import Grouping
 from nettop.query import FilterError, compile_filter
 from nettop.query.compile import planes_off
 from nettop.query.plain import mistyped
+from nettop.text.fields import Field
 from nettop.tui.screens.row_keys import RowKeys
 from nettop.tui.style import Role
 from nettop.tui.widgets.filter_line import FilterLine
 from nettop.tui.widgets.lines import LineWidget
 from nettop.tui.widgets.socket_table import SocketTable
+
+if TYPE_CHECKING:
+    from nettop.tui.widgets.spread_lines import Now
 
 TYPED_S = 0.15  # so long after the last letter the table narrows
 KNOWN_ROWS = 512  # whose values complete
@@ -36,6 +41,8 @@ class FilterKeys(RowKeys):
         self.below: list[tuple[str | None, Grouping]] = []
         self.trying = False  # a filter that is being written is in force
         self._typed_timer: Timer | None = None
+        # A field, the filter before it and the number of a tick; and what its values were then.
+        self._now: tuple[tuple[str, str | None, int], Now | None] | None = None
 
     def do_filter(self) -> None:
         self._ask("filter ", self.filter_text or "", self._apply_filter)
@@ -43,12 +50,44 @@ class FilterKeys(RowKeys):
     def _ask(self, label: str, text: str, take: Callable[[str], object]) -> None:
         from nettop.query.complete import known_values
 
+        self._now = None
         self.status.display = False
         self.titles.display = False
         self.filter_line.display = True
         self.filter_line.styles.height = 12 if self.app.size.height >= 22 else 2
-        self.filter_line.begin(text, label, take, known_values(self.feed.window(0, KNOWN_ROWS)))
+        self.filter_line.begin(text, label, take, known_values(self.feed.window(0, KNOWN_ROWS)),
+                               self._now_of)  # fmt: skip
         self.call_after_refresh(self.filter_line.redraw)
+
+    def _now_of(self, field: Field, before: str) -> Now | None:
+        """Every socket is read for it: once a tick, however many keys are pressed."""
+        from nettop.query.complete import begun
+
+        whole = self._whole(begun(before) or None)
+        key = field.id, whole, self.model.seq if self.model is not None else -1
+        if self._now is None or self._now[0] != key:
+            self._now = key, self._now_read(field, whole, narrowed=bool(before))
+        return self._now[1]
+
+    def _now_read(self, field: Field, whole: str | None, *, narrowed: bool) -> Now | None:
+        from nettop.engine.spread import spread
+        from nettop.tui.widgets.spread_lines import Now, has_spread
+
+        if not has_spread(field) or self.model is None:
+            return None
+        try:
+            compiled = compile_filter(whole, self.feed.names) if whole else None
+        except FilterError:
+            return None  # what stands before is no filter yet
+        found = spread(*self.feed.values(field, compiled))
+        planes = (self.model.source(name) for name in ("wait", "stages"))
+        off = {s.name: s.reason or "" for s in planes if s is not None and s.state == "off"}
+        when = "now" if self.feed.live else "then"
+        return Now(field, found, narrowed, off, when)
+
+    def _whole(self, text: str | None) -> str | None:
+        """A filter that is written, with what the command line and the chosen rows ask for."""
+        return self._among_rows(replace(self.nettop.options, filter_text=text).whole_filter)
 
     def _apply_filter(self, text: str) -> None:
         self.trying = False
@@ -89,7 +128,7 @@ class FilterKeys(RowKeys):
             self._narrow(before or None)  # the table stays until the comparison is written
 
     def _narrow(self, text: str | None) -> None:
-        whole = self._among_rows(replace(self.nettop.options, filter_text=text).whole_filter)
+        whole = self._whole(text)
         try:
             self.timeline.choose(replace(self.timeline.chosen, filter_text=whole))
         except FilterError:
@@ -106,7 +145,7 @@ class FilterKeys(RowKeys):
             self.say(str(error), Role.UNWELL)
             return False
         self.filter_text = text
-        whole = self._among_rows(replace(self.nettop.options, filter_text=text).whole_filter)
+        whole = self._whole(text)
         self.timeline.choose(replace(self.timeline.chosen, filter_text=whole))
         off = planes_off(compiled, self.model) if compiled and self.model else {}
         if off:

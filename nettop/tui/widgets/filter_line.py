@@ -20,12 +20,15 @@ from nettop.tui.widgets.lines import Line, LineWidget, clip, flow, line
 
 if TYPE_CHECKING:
     from nettop.query.complete import Known
+    from nettop.tui.widgets.spread_lines import Now
 
 HISTORY_MOST = 100
+LEAST_BOX = 4  # lines
 
 
-def helped(field: Field | None, width: int) -> tuple[str, list[Line]]:
-    """Title and lines: what the field means; without one how filters are written."""
+def helped(field: Field | None, width: int, now: Now | None = None) -> tuple[str, list[Line]]:
+    """Title and lines: what the field means and its values are; without one how filters are
+    written."""
     from nettop.query.complete import help_of
 
     shown: list[Line] = [line(("plain words: programs, addresses, ports", Role.DIM)),
@@ -39,7 +42,10 @@ def helped(field: Field | None, width: int) -> tuple[str, list[Line]]:
     what, how = help_of(field)
     shown = [line(text) for text in wrap(what, width)]
     shown += flow([line(("write  ", Role.DIM), how)], width, " " * 7)
-    shown += [line(("sort   ", Role.DIM), "yes" if field.sortable else "no")]
+    if now is None:
+        shown += [line(("sort   ", Role.DIM), "yes" if field.sortable else "no")]
+    else:
+        shown = [*now.lines(), *shown]
     return field.id, shown
 
 
@@ -64,6 +70,7 @@ class FilterLine(LineWidget):
         self._names = names
         self._take, self._cancel, self._typed = apply, cancel, typed
         self._known: Known = {}
+        self._now: Callable[[Field, str], Now | None] = lambda field, before: None
         self._label, self._taker = "filter ", apply
         self.text = ""
         self.at = 0
@@ -77,10 +84,13 @@ class FilterLine(LineWidget):
 
     def begin(
         self, text: str, label: str = "filter ", take: Callable[[str], object] | None = None,
-        known: Known | None = None,
+        known: Known | None = None, now: Callable[[Field, str], Now | None] | None = None,
     ) -> None:  # fmt: skip
-        """label: what stands before it; take: called instead of apply; known: what completes."""
+        """label: what stands before it; take: called instead of apply; known: what completes; now:
+        the values of a field of which a comparison is written, and of the filter before it."""
         self._known = known or {}
+        if now is not None:
+            self._now = now
         self.text, self.at = text, len(text)
         self._label, self._taker = label, take or self._take
         self._place = len(self.history)
@@ -128,7 +138,7 @@ class FilterLine(LineWidget):
             self._typed(self.text.strip())
 
     def redraw(self) -> None:
-        from nettop.query.complete import complete, help_of
+        from nettop.query.complete import compared, complete, help_of
 
         label = self._label
         before, under, after = (
@@ -144,6 +154,8 @@ class FilterLine(LineWidget):
         )
         error = self._mistake() if self.text.strip() else None
         completion = complete(self.text, self.at, self._known)
+        comparison = compared(self.text, self.at)
+        now = self._now(*comparison) if comparison is not None else None
         pad = " " * len(label)
         if self._notice:
             second = line((pad + self._notice, Role.WATCH))
@@ -152,6 +164,8 @@ class FilterLine(LineWidget):
             second = line((pad + " " * self._start, Role.NORMAL), (shown, Role.FOCUS))
         elif error is not None and not self._unfinished(error):
             second = line((pad + error.caret(), Role.UNWELL))
+        elif now is not None and self.size.height < LEAST_BOX + 2:
+            second = line((pad, Role.NORMAL), (now.text(), Role.DIM))
         elif completion.field is not None:
             what, how = help_of(completion.field)
             second = line(
@@ -169,11 +183,11 @@ class FilterLine(LineWidget):
                 (words, Role.DIM),
             )
         second = clip(second, self.size.width, self.nettop.glyphs.ellipsis)
-        self.set_lines([first, second, *self._boxes(completion.field)])
+        self.set_lines([first, second, *self._boxes(completion.field, now)])
 
-    def _boxes(self, field: Field | None) -> list[Line]:
+    def _boxes(self, field: Field | None, now: Now | None) -> list[Line]:
         width, height = self.size.width, self.size.height - 2
-        if height < 4:
+        if height < LEAST_BOX:
             return []
         left = width * 3 // 5 if width >= 90 else width - 1
         past = self.history
@@ -186,9 +200,10 @@ class FilterLine(LineWidget):
         g = self.nettop.glyphs
         keys = "↑↓ choose  Enter apply  Esc cancel  ^U clear"
         room = width - left - 5 if width >= 90 else left - 4
-        title, shown = helped(field, room)
+        title, shown = helped(now.field if now is not None else field, room, now)
         if width < 90:
-            kind, inside = ("history", used) if past else (title, shown)
+            recalls = bool(past) and (now is None or self._place < len(past))
+            kind, inside = ("history", used) if recalls else (title, shown)
             return boxed(kind, inside, keys, left, height, g)
         boxes = boxed("history", used, keys, left, height, g)
         right = boxed(title, shown, "Tab completes", width - left - 1, height, g)
