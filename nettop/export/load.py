@@ -170,6 +170,11 @@ class _Parser:
             if key == "schema":
                 self._check_schema()
         self.at += 1
+        if self._next() == "{":
+            raise NettopError(
+                f"{name}: holds several objects, one a line (--ndjson); open takes one of them, as "
+                f"`tail -n 1 FILE > one.json` has it, and nettop record keeps ticks for replay"
+            )
         if self._next():
             raise json.JSONDecodeError("something follows the object", self.text, self.at)
         self._check_schema()

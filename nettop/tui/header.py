@@ -159,9 +159,11 @@ def status_line(model: Model, state: HeaderState, width: int, g: Glyphs) -> Line
     left += planes
     right: list[Part]
     if state.message:
-        # Which tick is shown stands there in any case.
-        badge: list[Part] = [("  ", D), (f" {clean(state.past)} ", Role.REVERSE)]
-        badge = badge if state.past else []
+        # Which tick is shown stands there in any case, and that it stays.
+        shown = clean(state.past or "")
+        if not shown and state.paused_at is not None:
+            shown = f"PAUSED {state.paused_at}"
+        badge: list[Part] = [("  ", D), (f" {shown} ", Role.REVERSE)] if shown else []
         room_message = width - 1 - width_of(tuple(badge))
         right = [(shortened(clean(state.message), room_message), state.message_role), *badge]
         room_left = width - width_of(tuple(right)) - 2

@@ -192,3 +192,10 @@ def test_a_parquet_file_is_no_snapshot_and_is_called_what_it_is(tmp_path: Path) 
     path.write_bytes(b"PAR1\x15\x04\xff\xfePAR1")
     with pytest.raises(NettopError, match="a table for pandas or duckdb"):
         load_snapshot(str(path))
+
+
+def test_a_file_of_many_objects_says_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "night.ndjson"
+    path.write_text(f"{json.dumps(TREE)}\n" * 2)
+    with pytest.raises(NettopError, match=r"holds several objects, one a line \(--ndjson\)"):
+        load_snapshot(str(path))

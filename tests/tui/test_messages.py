@@ -113,3 +113,13 @@ async def test_a_message_goes_away(running: Running) -> None:
         screen.feed.publish()
         await screen.settle()
         assert screen.lines[-2] == told
+
+
+async def test_a_message_leaves_room_for_what_is_paused(running: Running) -> None:
+    async with running(80, 24) as screen:
+        screen.main.say("m" * 200)
+        await screen.press("space")
+        assert " PAUSED " in screen.lines[1]
+        assert "mmm" in screen.lines[1]
+        await screen.press("space")
+        assert "PAUSED" not in screen.lines[1]

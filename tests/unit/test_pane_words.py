@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+from nettop.feed import Grouping
 from nettop.history import Histories
 from nettop.model.events import EventMemory, EventType
 from nettop.model.types import Detail, Dist, Flag, Histogram, Proto, Row, SourceStatus, Stage
@@ -252,3 +253,19 @@ def test_a_column_is_hidden_as_off_only_where_its_plane_is() -> None:
 def test_how_long_a_verdict_holds_is_said_once() -> None:
     held = Explanation("net", "loss on the path", "", "", 35.0)
     assert held.held == ", for 35.0s"
+
+
+def test_compared_groups_without_the_plane_say_that_it_is_off() -> None:
+    feed = FakeFeed()
+    groups = feed.groups(Grouping.PROGRAM)[:2]
+
+    def said(waits: Waits | None) -> str:
+        data = PaneData(feed.tick(), None, None, (), groups[0],
+                        compared=tuple((group, waits, None) for group in groups))  # fmt: skip
+        return " ".join("".join(t for t, _ in parts) for parts in rx_lines(data, 60, 14, UTF8))
+
+    none = Histogram(Dist(), ())
+    assert said(Waits(none, none)).count("no data was read") == 2
+    feed.without_privilege()
+    assert "no data was read" not in said(None)
+    assert "needs CAP_BPF" in said(None)

@@ -41,12 +41,13 @@ def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     """RX queue wait; without its plane, what polling the queue alone can say."""
     if data.model.path is not None and data.views.of(WAITS, data.model) == PATH:
         return path_lines(data.model.path, width, height)
-    if len(data.compared) > 1:
+    status = data.model.source("wait")
+    traces = status is not None and status.state != "off"
+    if len(data.compared) > 1 and (traces or any(waits for _, waits, _ in data.compared)):
         some = [(of.title, _most(w.run, w.now) if w else None) for of, w, _ in data.compared]
         return _compared_lines(some, "no data was read", width, height, g)
-    status = data.model.source("wait")
     untraced = data.row is not None and bool(data.row.flags & Flag.WAIT_UNTRACED)
-    if data.waits is not None and status is not None and status.state != "off" and not untraced:
+    if data.waits is not None and traces and not untraced:
         return _wait_lines(data, data.waits, width, height, g)
     lines = off_lines(data, "wait", width)
     row = data.row
