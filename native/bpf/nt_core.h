@@ -167,6 +167,10 @@ struct tcp_sock {
 	struct minmax rtt_min;
 };
 
+struct socket {
+	struct sock *sk;
+};
+
 struct request_sock {
 	struct sock_common __req_common;
 	u8 num_retrans;
@@ -225,6 +229,15 @@ struct bpf_iter__udp {
 
 struct bpf_map;
 
+struct file;
+
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	u32 fd;
+	struct file *file;
+};
+
 struct bpf_iter__bpf_sk_storage_map {
 	struct bpf_iter_meta *meta;
 	struct bpf_map *map;
@@ -233,6 +246,14 @@ struct bpf_iter__bpf_sk_storage_map {
 };
 
 #pragma clang attribute pop
+
+/* The socket that a program holds by a file; NULL: it is none. */
+static __always_inline struct sock *nt_sock_of(struct file *file)
+{
+	struct socket *socket = file ? bpf_sock_from_file(file) : NULL;
+
+	return socket ? socket->sk : NULL;
+}
 
 /*
  * Read as a number: for each load of a pointer out of a trusted one the verifier looks names up

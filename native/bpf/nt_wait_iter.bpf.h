@@ -110,16 +110,10 @@ static __always_inline bool is_readable(struct sock *sk)
 	return window <= (s32)BPF_CORE_READ(icsk, icsk_ack.rcv_mss);
 }
 
-/* Sockets with a sample since the last tick, or with data unread now. */
-SEC("iter/bpf_sk_storage_map")
-int wait_read(struct bpf_iter__bpf_sk_storage_map *ctx)
+/* Of a socket with a sample since the last tick, or with data unread now. */
+static __always_inline void put_record(struct seq_file *seq, const struct nt_ws *s, struct sock *sk)
 {
-	struct nt_ws *s = ctx->value;
-	struct sock *sk = ctx->sk;
 	struct nt_ws_out out = {};
-
-	if (!s || !sk)
-		return 0;
 	/* The helper began a new epoch: what happened since may be in its slot already. */
 	u32 now = epoch;
 	u32 this_epoch = now & 1 ? s->epoch[1] : s->epoch[0];
@@ -137,7 +131,7 @@ int wait_read(struct bpf_iter__bpf_sk_storage_map *ctx)
 		out.oldest_bounded = s->flags & NT_WS_SEEDED;
 	}
 	if (this_epoch != now && last_epoch != now - 1 && !out.oldest_ns)
-		return 0;
+		return;
 	out.cookie = s->cookie;
 	out.sum_ns = s->sum_ns;
 	out.count = s->count;
@@ -160,7 +154,26 @@ int wait_read(struct bpf_iter__bpf_sk_storage_map *ctx)
 #pragma unroll
 	for (u32 i = 0; i < NT_OCTAVES; i++)
 		out.octaves[i] = s->octaves[i];
-	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
+	bpf_seq_write(seq, &out, sizeof(out));
+}
+
+SEC("iter/bpf_sk_storage_map")
+int wait_read(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	if (ctx->value && ctx->sk)
+		put_record(ctx->meta->seq, ctx->value, ctx->sk);
+	return 0;
+}
+
+/* The same where iterators over a map's elements are refused: once for each file of a socket. */
+SEC("iter/task_file")
+int wait_read_files(struct bpf_iter__task_file *ctx)
+{
+	struct sock *sk = nt_sock_of(ctx->file);
+	struct nt_ws *s = sk ? bpf_sk_storage_get(&sockets, sk, 0, 0) : NULL;
+
+	if (s)
+		put_record(ctx->meta->seq, s, sk);
 	return 0;
 }
 

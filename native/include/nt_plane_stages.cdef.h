@@ -51,6 +51,7 @@ int nt_stages_open(const char *cgroup_root, int method, struct nt_stages **ret, 
 		   uint32_t n_why);
 int nt_stages_method(struct nt_stages *s); /* the one that was found to work */
 int nt_stages_sees_calls(struct nt_stages *s); /* copy and sndbuf are measured */
+int nt_stages_by_files(const struct nt_stages *s); /* as nt_wait_by_files */
 /* Detaches. The flags must have been cleared by a walk with nothing selected. */
 void nt_stages_close(struct nt_stages *s);
 /*

@@ -28,6 +28,11 @@ enum nt_wait_method {
 int nt_wait_open(int method, int confined, struct nt_wait **ret, char *why, uint32_t n_why);
 /* Traces sockets of these network namespaces alone from now on; n 0: of all. */
 int nt_wait_spaces(struct nt_wait *w, const uint32_t *netns, uint32_t n);
+/*
+ * Records are read through the files of processes, where the kernel refuses iterators over the
+ * elements of maps: not those of sockets that no process holds any more. 0: all are read.
+ */
+int nt_wait_by_files(const struct nt_wait *w);
 /* Detaches; nothing remains in the kernel. */
 void nt_wait_close(struct nt_wait *w);
 /* Marks data that is unread now as older than now, in one namespace (-1: the caller's own). */

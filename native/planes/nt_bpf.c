@@ -189,6 +189,38 @@ int nt_bpf_iter_read(int link_fd, uint8_t **buf, uint32_t *n, uint32_t *cap)
 	return ret;
 }
 
+struct bpf_link *nt_bpf_iter_over(const struct bpf_program *program, const struct bpf_map *map)
+{
+	union bpf_iter_link_info info = { .map.map_fd = (uint32_t)bpf_map__fd(map) };
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
+
+	return bpf_program__attach_iter(program, &opts);
+}
+
+static int by_cookie(const void *a, const void *b)
+{
+	uint64_t x, y;
+
+	memcpy(&x, a, sizeof(x));
+	memcpy(&y, b, sizeof(y));
+	return x < y ? -1 : x > y;
+}
+
+void nt_bpf_once_each(uint8_t *buf, uint32_t *n, uint32_t size)
+{
+	uint32_t kept = 0;
+
+	if (*n)
+		qsort(buf, *n / size, size, by_cookie);
+	for (uint32_t at = 0; at + size <= *n; at += size) {
+		if (kept && !by_cookie(buf + kept - size, buf + at))
+			continue;
+		memmove(buf + kept, buf + at, size);
+		kept += size;
+	}
+	*n = kept;
+}
+
 /* Takes keys that are none of these out of the map; how many, at most 64. */
 static uint32_t forget_spaces(int map, const uint32_t *netns, uint32_t n)
 {

@@ -11,6 +11,15 @@ void nt_bpf_quiet(void);
 void nt_bpf_reason(int err, const char *what, char *why, uint32_t n);
 /* Reads a BPF iterator (struct bpf_link's descriptor) to its end: buf of *n bytes grows in *ret. */
 int nt_bpf_iter_read(int link_fd, uint8_t **buf, uint32_t *n, uint32_t *cap);
+struct bpf_map;
+struct bpf_program;
+/* Attaches an iterator over the elements of a map; NULL and errno. */
+struct bpf_link *nt_bpf_iter_over(const struct bpf_program *program, const struct bpf_map *map);
+/*
+ * Of records of size bytes that begin with a cookie one of each cookie stays: an iterator over
+ * files writes one for each file of a socket.
+ */
+void nt_bpf_once_each(uint8_t *buf, uint32_t *n, uint32_t size);
 /* Runs an iterator for its effect alone, inside the network namespace ns_fd (-1: the caller's own). */
 int nt_bpf_iter_run(int link_fd, int ns_fd);
 /* The same for the numbers that it writes: at most max are kept; returns how many there were. */

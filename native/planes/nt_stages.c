@@ -59,6 +59,12 @@ int nt_stages_method(struct nt_stages *s)
 	return -ENOTSUP;
 }
 
+int nt_stages_by_files(const struct nt_stages *s)
+{
+	(void)s;
+	return 0;
+}
+
 void nt_stages_detach(struct nt_stages *s)
 {
 	(void)s;
@@ -99,6 +105,8 @@ static int load(struct nt_stages *s, int method, bool with_copy)
 	bpf_program__set_autoload(s->skel->progs.stages_ops, stamps);
 	bpf_program__set_autoload(s->skel->progs.stages_copy, stamps && with_copy);
 	bpf_program__set_autoload(s->skel->progs.stages_probe, !stamps);
+	bpf_program__set_autoload(s->skel->progs.stages_read, !s->by_files);
+	bpf_program__set_autoload(s->skel->progs.stages_read_files, s->by_files);
 	int err = stages_bpf__load(s->skel);
 
 	if (err) {
@@ -113,17 +121,43 @@ static int load(struct nt_stages *s, int method, bool with_copy)
 static int attach_iterators(struct nt_stages *s)
 {
 	struct stages_bpf *skel = s->skel;
-	union bpf_iter_link_info info = { .map.map_fd = (uint32_t)bpf_map__fd(skel->maps.sockets) };
-	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
 
-	skel->links.stages_read = bpf_program__attach_iter(skel->progs.stages_read, &opts);
-	if (!skel->links.stages_read)
+	if (s->by_files)
+		skel->links.stages_read_files = bpf_program__attach(skel->progs.stages_read_files);
+	else
+		skel->links.stages_read = nt_bpf_iter_over(skel->progs.stages_read,
+							   skel->maps.sockets);
+	if (!skel->links.stages_read && !skel->links.stages_read_files)
 		return -errno;
 	skel->links.stages_walk = bpf_program__attach(skel->progs.stages_walk);
 	if (!skel->links.stages_walk)
 		return -errno;
 	skel->links.stages_walk_udp = bpf_program__attach(skel->progs.stages_walk_udp);
 	return skel->links.stages_walk_udp ? 0 : -errno;
+}
+
+/* Loads the best method, or the one asked for. */
+static int load_best(struct nt_stages *s, int method, bool no_cgroup)
+{
+	int err = -ENOTDIR;
+
+	/*
+	 * tcp_sendmsg_locked came one release after the stamps: without it, no copy stage. A missing
+	 * one is -EPERM for all but root, who alone may search the modules for it.
+	 */
+	for (int with_copy = 1; method != NT_STAGES_TRACEPOINTS && !no_cgroup && with_copy >= 0;
+	     with_copy--) {
+		err = load(s, NT_STAGES_STAMPS, with_copy);
+		if (!err)
+			break;
+	}
+	if (err && method != NT_STAGES_STAMPS) {
+		int path = load(s, NT_STAGES_TRACEPOINTS, false);
+
+		if (!path || method == NT_STAGES_TRACEPOINTS || no_cgroup)
+			err = path;
+	}
+	return err;
 }
 
 int nt_stages_open(const char *cgroup_root, int method, struct nt_stages **ret, char *why,
@@ -147,22 +181,11 @@ int nt_stages_open(const char *cgroup_root, int method, struct nt_stages **ret, 
 	}
 	if (!s->cpus || !s->counts)
 		goto fail;
-	err = -ENOTDIR;
-	/*
-	 * tcp_sendmsg_locked came one release after the stamps: without it, no copy stage. A missing
-	 * one is -EPERM for all but root, who alone may search the modules for it.
-	 */
-	for (int with_copy = 1; method != NT_STAGES_TRACEPOINTS && !no_cgroup && with_copy >= 0;
-	     with_copy--) {
-		err = load(s, NT_STAGES_STAMPS, with_copy);
-		if (!err)
-			break;
-	}
-	if (err && method != NT_STAGES_STAMPS) {
-		int path = load(s, NT_STAGES_TRACEPOINTS, false);
-
-		if (!path || method == NT_STAGES_TRACEPOINTS || no_cgroup)
-			err = path;
+	err = -EPERM;
+	/* Some hosts forbid iterators over the elements of maps. */
+	for (int files = 0; files <= 1 && err && (!files || err == -EPERM); files++) {
+		s->by_files = files;
+		err = load_best(s, method, no_cgroup);
 	}
 	if (!err)
 		err = attach_iterators(s);
@@ -192,6 +215,11 @@ int nt_stages_method(struct nt_stages *s)
 int nt_stages_sees_calls(struct nt_stages *s)
 {
 	return bpf_program__autoload(s->skel->progs.stages_copy);
+}
+
+int nt_stages_by_files(const struct nt_stages *s)
+{
+	return s->by_files;
 }
 
 int nt_stages_records_fd(const struct nt_stages *s)

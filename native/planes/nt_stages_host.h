@@ -16,7 +16,8 @@ struct nt_stages {
 	pthread_mutex_t lock;
 	struct stages_bpf *skel;
 	int cgroup_fd;
-	int method; /* enum nt_stages_method */
+	int method;    /* enum nt_stages_method */
+	bool by_files; /* how the records are read */
 	int n_cpus;
 	uint64_t *wanted;
 	uint32_t n_wanted;

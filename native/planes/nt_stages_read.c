@@ -147,9 +147,12 @@ int nt_stages_read(struct nt_stages *s, struct nt_engine *e, struct nt_stages_to
 	if (s->method == NT_STAGES_STAMPS && !s->udp && !s->skel->bss->everything)
 		nt_tx_detach_path(s);
 	s->skel->data->epoch = epoch + 1;
-	int err = nt_bpf_iter_read(bpf_link__fd(s->skel->links.stages_read), &s->buf, &s->n_buf,
-				   &s->buf_cap);
+	struct bpf_link *records = s->by_files ? s->skel->links.stages_read_files :
+						 s->skel->links.stages_read;
+	int err = nt_bpf_iter_read(bpf_link__fd(records), &s->buf, &s->n_buf, &s->buf_cap);
 
+	if (s->by_files)
+		nt_bpf_once_each(s->buf, &s->n_buf, sizeof(struct nt_tx_rec));
 	err = err ? err : read_datagrams(s, epoch + 1);
 	err = err ? err : read_fine(s);
 	err = err ? err : read_totals(s, epoch, ret);

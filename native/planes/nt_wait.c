@@ -28,6 +28,12 @@ void nt_wait_close(struct nt_wait *w)
 	(void)w;
 }
 
+int nt_wait_by_files(const struct nt_wait *w)
+{
+	(void)w;
+	return 0;
+}
+
 int nt_wait_spaces(struct nt_wait *w, const uint32_t *netns, uint32_t n)
 {
 	(void)w, (void)netns, (void)n;
@@ -95,6 +101,8 @@ static int load(struct nt_wait *w, int method, int confined, struct parts with)
 	bpf_program__set_autoload(w->skel->progs.wait_probe, method == NT_WAIT_PROBE);
 	bpf_program__set_autoload(w->skel->progs.wait_kernel_tcp, with.kernel);
 	bpf_program__set_autoload(w->skel->progs.wait_kernel_udp, with.kernel);
+	bpf_program__set_autoload(w->skel->progs.wait_read, !w->by_files);
+	bpf_program__set_autoload(w->skel->progs.wait_read_files, w->by_files);
 	bpf_program__set_autoload(w->skel->progs.split_ready, with.split);
 	bpf_program__set_autoload(w->skel->progs.split_tcp_taken, with.split);
 	bpf_program__set_autoload(w->skel->progs.split_udp_taken, with.split);
@@ -122,6 +130,7 @@ static int attach(struct nt_wait *w)
 		{ w->skel->progs.wait_seed, &w->skel->links.wait_seed },
 		{ w->skel->progs.wait_kernel_tcp, &w->skel->links.wait_kernel_tcp },
 		{ w->skel->progs.wait_kernel_udp, &w->skel->links.wait_kernel_udp },
+		{ w->skel->progs.wait_read_files, &w->skel->links.wait_read_files },
 	};
 	for (uint32_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
 		if (!bpf_program__autoload(parts[i].program))
@@ -130,7 +139,11 @@ static int attach(struct nt_wait *w)
 		if (!*parts[i].link)
 			return -errno;
 	}
-	return 0;
+	if (w->by_files)
+		return 0;
+	w->skel->links.wait_read = nt_bpf_iter_over(w->skel->progs.wait_read,
+						    w->skel->maps.sockets);
+	return w->skel->links.wait_read ? 0 : -errno;
 }
 
 static int load_and_attach(struct nt_wait *w, int method, int confined, bool functions)
@@ -171,22 +184,18 @@ int nt_wait_open(int method, int confined, struct nt_wait **ret, char *why, uint
 	if (!w->cpus)
 		goto fail;
 	/* Asked first: a load that is refused takes as long as one that is not. */
-	if (method == NT_WAIT_EXACT && libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_TRACING, NULL) == 1)
-		err = load_and_attach(w, method, confined, true);
-	if (err)
-		err = load_and_attach(w, method, confined, false);
-	if (err)
-		goto fail;
-	/* The iterator over socket storage is bound to its map. */
-	union bpf_iter_link_info info = { .map.map_fd =
-						  (uint32_t)bpf_map__fd(w->skel->maps.sockets) };
-	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
+	bool functions = method == NT_WAIT_EXACT &&
+			 libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_TRACING, NULL) == 1;
 
-	w->skel->links.wait_read = bpf_program__attach_iter(w->skel->progs.wait_read, &opts);
-	if (!w->skel->links.wait_read) {
-		err = -errno;
-		goto fail;
+	/* Some hosts forbid iterators over the elements of maps. */
+	for (int files = 0; files <= 1 && err && (!files || err == -EPERM); files++) {
+		w->by_files = files;
+		err = functions ? load_and_attach(w, method, confined, true) : -ENOTSUP;
+		if (err)
+			err = load_and_attach(w, method, confined, false);
 	}
+	if (err)
+		goto fail;
 	w->probe = method == NT_WAIT_PROBE;
 	w->exact = method == NT_WAIT_EXACT;
 	*ret = w;
@@ -196,6 +205,11 @@ fail:
 		      n_why);
 	nt_wait_close(w);
 	return err ? err : -EIO;
+}
+
+int nt_wait_by_files(const struct nt_wait *w)
+{
+	return w->by_files;
 }
 
 int nt_wait_records_fd(const struct nt_wait *w)

@@ -33,6 +33,7 @@ struct nt_wait {
 	uint8_t *buf;
 	uint32_t n_buf, buf_cap;
 	bool probe, exact; /* the method */
+	bool by_files;	   /* how the records are read */
 	bool partial;	   /* it did not trace every socket all the time */
 	uint32_t reads;
 	int split_err; /* why waits cannot be split; 0: they can */

@@ -99,9 +99,12 @@ int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *
 	total.head.epoch = w->skel->data->epoch;
 	total.head.shift = w->skel->bss->sample_shift;
 	w->skel->data->epoch = total.head.epoch + 1;
-	int err = nt_bpf_iter_read(bpf_link__fd(w->skel->links.wait_read), &w->buf, &w->n_buf,
-				   &w->buf_cap);
+	struct bpf_link *records = w->by_files ? w->skel->links.wait_read_files :
+						 w->skel->links.wait_read;
+	int err = nt_bpf_iter_read(bpf_link__fd(records), &w->buf, &w->n_buf, &w->buf_cap);
 
+	if (w->by_files)
+		nt_bpf_once_each(w->buf, &w->n_buf, sizeof(struct nt_ws_out));
 	err = err ? err : read_focus(w);
 	err = err ? err : read_ports(w);
 	err = err ? err : read_total(w, &total.head, total.buckets, ret);

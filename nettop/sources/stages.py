@@ -18,7 +18,7 @@ from nettop.model.types import NicStage, SourceStatus, Stage
 from nettop.sources.cgroups import Reached
 from nettop.sources.nics import NicStamps, claimed
 from nettop.sources.sendchoice import SendChoice
-from nettop.sources.wait import off_status
+from nettop.sources.wait import BY_FILES, off_status
 from nettop.text.evidence import STAMPED_BY_ITSELF
 
 NAME = "stages"
@@ -286,6 +286,8 @@ class StagesPlane:
         if self.method == METHODS[lib.NT_STAGES_STAMPS] and self._cgroups.note:
             reasons.append(self._cgroups.note)
             fix = self._cgroups.fix
+        if lib.nt_stages_by_files(self._s):
+            reasons.append(BY_FILES)
         if self.foreign:
             one = self.foreign == 1
             reasons.append(

@@ -23,6 +23,10 @@ RUN_NS, SAMPLE_NS = 50, 130
 SAMPLE_ABOVE_PCT = 2.0
 SHIFT_MOST = 10
 KERNEL_SOCKETS_MOST = 65536
+BY_FILES = (
+    "without sockets that no process here holds: read through the files of processes, since this "
+    "host forbids BPF iterators over maps"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,8 @@ class WaitPlane:
         if self._method == RX_METHODS[lib.NT_WAIT_PROBE]:
             reason = "~ " + (PROBE_REASON if not self._asked else "asked for by --rx-method")
             return SourceStatus(NAME, "partial", self._method, reason)
+        if lib.nt_wait_by_files(self._w):
+            return SourceStatus(NAME, "partial", self._method, BY_FILES)
         return SourceStatus(NAME, "ok", self._method)
 
     def close(self) -> None:

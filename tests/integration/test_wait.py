@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from nettop.collect import PollOptions
+from nettop.engine import lib
 from nettop.model.types import Dist, Flag, PlaneHas, Row, Verdict
 from nettop.poller import LiveFeed
-from nettop.sources import PlaneOptions
+from nettop.sources import RX_METHODS, PlaneOptions
 from tests.integration.bpfobjects import held, left_of, until
 from tests.integration.namespaces import inside, namespace, needs_root, run
 from tests.integration.namespaces import pair as veth_pair
@@ -41,7 +42,9 @@ def feed(space: str) -> Iterator[LiveFeed]:
     planes = PlaneOptions(bpf_budget_pct=100)
     with closing(LiveFeed(PollOptions(netns=(space,), rows_all=True, planes=planes))) as made:
         status = {s.name: s for s in made._collector.planes.statuses()}["wait"]
-        assert status.state == "ok", status.reason
+        assert status.method == RX_METHODS[lib.NT_WAIT_EXACT] and status.state != "off", (
+            status.reason
+        )
         made.tick()
         yield made
 
