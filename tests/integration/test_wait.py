@@ -42,9 +42,8 @@ def feed(space: str) -> Iterator[LiveFeed]:
     planes = PlaneOptions(bpf_budget_pct=100)
     with closing(LiveFeed(PollOptions(netns=(space,), rows_all=True, planes=planes))) as made:
         status = {s.name: s for s in made._collector.planes.statuses()}["wait"]
-        assert status.method == RX_METHODS[lib.NT_WAIT_EXACT] and status.state != "off", (
-            status.reason
-        )
+        assert status.state != "off", status.reason
+        assert status.method == RX_METHODS[lib.NT_WAIT_EXACT]
         made.tick()
         yield made
 
