@@ -18,7 +18,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, zip_longest
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -127,7 +127,7 @@ class Lanes:
                 self._run(session, Path(folder), alone[0] if alone else None)
             finally:
                 self._end()
-        for item, next_item in zip(alone, [*alone[1:], None], strict=True):
+        for item, next_item in zip_longest(alone, alone[1:]):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=next_item)
             _stop_if_asked(session)
         return True
@@ -242,7 +242,7 @@ def _run_files(
     number = queue.take()
     while number is not None:
         following: int | None = None
-        for item, next_item in zip(files[number], [*files[number][1:], None], strict=True):
+        for item, next_item in zip_longest(files[number], files[number][1:]):
             if next_item is None:
                 following = queue.take()
                 next_item = files[following][0] if following is not None else then

@@ -74,7 +74,7 @@ def test_changes_are_spells_and_events_that_are_no_ordinary_life(
     db.execute("UPDATE ticks SET events_not_listed = 4 WHERE seq = 5")
     with closing(SaidTicks(path)) as said:
         assert [tuple(c) for c in said.changes.before(99)] == [
-            (12, {9}, 0), (8, {7, 2**64 - 1, 5}, 0), (5, {7}, 4), (3, {7}, 0),
+            (12, {9}, 0, {}), (8, {7, 2**64 - 1, 5}, 0, {}), (5, {7}, 4, {}), (3, {7}, 0, {}),
         ]  # fmt: skip
         assert [c.seq for c in said.changes.before(8)] == [5, 3]
         assert [c.seq for c in said.changes.after(3)] == [5, 8, 12]
@@ -101,7 +101,7 @@ def test_what_others_wrote_there_is_left_out(path: Path, db: sqlite3.Connection)
     db.execute("INSERT INTO events (seq, n, type, cookie) VALUES ('1; DROP', 0, 'drop', 1)")
     with closing(SaidTicks(path)) as said:
         assert [spot.seq for spot in said.summaries()] == [1, 3]
-        assert [tuple(c) for c in said.changes.before(9)] == [(2, set(), 0)]
+        assert [tuple(c) for c in said.changes.before(9)] == [(2, set(), 0, {})]
 
 
 def test_a_recording_without_the_tables_says_nothing(tmp_path: Path) -> None:

@@ -40,6 +40,9 @@ class Kernel:
 
     NT_STAGES_STAMPS, NT_STAGES_TRACEPOINTS = 1, 2
 
+    def nt_stages_by_files(self, _s: object) -> int:
+        return 0
+
     def nt_stages_sees_calls(self, _s: object) -> int:
         return 1
 
