@@ -6,8 +6,9 @@ import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from msgspec.structs import replace
 
 from nettop import __version__, debug
 from nettop.ending import Stopped, ending

@@ -6,10 +6,12 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from nettop import __version__, debug, privilege
 from nettop.derive import Deriver
@@ -48,8 +50,7 @@ MOST_ASKED_OF = 64  # sockets with verdicts whose route is asked for
 PROC_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-@dataclass(frozen=True, slots=True)
-class PollOptions:
+class PollOptions(Struct, frozen=True):
     """What is polled and how it is first shown."""
 
     delay_s: float = 1.0

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import replace
 from typing import Any, Protocol
+
+from msgspec.structs import replace
 
 from nettop.causes.finder import (
     LEAST_LATE_SOCKETS,

@@ -7,8 +7,10 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any, TextIO
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from nettop import __version__, privilege
 from nettop.engine.handle import Engine, Procs
@@ -26,8 +28,7 @@ PLANES = ("diag", "procs", "wait", "split", "stages", "path", "events", "stamps"
 _TCP_INFO_ROOM = 1024  # larger than any tcp_info so far (280 bytes in 6.18)
 
 
-@dataclass(frozen=True, slots=True)
-class NetnsReport:
+class NetnsReport(Struct, frozen=True):
     """What of other network namespaces can be seen and entered."""
 
     visible: int  # with the own one
@@ -36,8 +37,7 @@ class NetnsReport:
     fix: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """Everything that doctor found out."""
 
     sources: tuple[SourceStatus, ...]

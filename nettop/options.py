@@ -7,10 +7,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nettop import config
 from nettop import optionvalues as take
@@ -37,8 +39,11 @@ AF_INET, AF_INET6 = 2, 10
 LOOKBACK_S = 15 * 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+def _as_wide(width: int) -> None:
+    """No columns of the user's: those that the width has."""
+
+
+class Options(Struct, frozen=True):
     """All that the command line and the environment say."""
 
     command: str = "live"  # or one of COMMANDS
@@ -52,7 +57,7 @@ class Options:
     output: str | None = None  # "-" is standard output
     columns: tuple[Field, ...] | None = None
     no_header: bool = False
-    sort: SortKey = field(default_factory=SortKey)
+    sort: SortKey = SortKey()
     # which sockets: handed to the poller
     filter_text: str | None = None  # FILTER as it was written
     pids: tuple[int, ...] = ()
@@ -93,12 +98,10 @@ class Options:
     debug: str | None = None  # a file for notes of what each source did
     names: tuple[str, ...] = ()  # clocks: interfaces and PHCs
     # what the configuration says of the screen
-    columns_at: Callable[[int], tuple[Field, ...] | None] = field(
-        default=lambda width: None, compare=False
-    )
+    columns_at: Callable[[int], tuple[Field, ...] | None] = _as_wide
     group: str = "none"
     # names of the options that the command line has
-    given: frozenset[str] = field(default=frozenset(), compare=False)
+    given: frozenset[str] = frozenset()
 
     @property
     def ticks(self) -> bool:
@@ -126,8 +129,7 @@ def _any_of(field: str, numbers: Sequence[int]) -> str:
     return "(" + " or ".join(f"{field} = {n}" for n in numbers) + ")"
 
 
-@dataclass(frozen=True, slots=True)
-class Help:
+class Help(Struct, frozen=True):
     """The command line asks for a text instead of a run."""
 
     topic: str  # usage, version, contents, sort, columns, a topic or a command

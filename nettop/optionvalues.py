@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from nettop.text.fields import FIELDS, Field, lookup, nearest
 from nettop.text.themes import THEMES
@@ -20,8 +21,7 @@ MOST_DELAY_S = 3600.0
 LEAST_FILE_BYTES = 4 << 20  # of a recording: two key frames of a small host, and SQLite's -wal
 
 
-@dataclass(frozen=True, slots=True)
-class SortKey:
+class SortKey(Struct, frozen=True):
     """A field and its direction; field None is the `unwell` order."""
 
     field: Field | None = None

@@ -11,8 +11,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from nettop.engine import check, ffi, lib
 from nettop.refusal import CAPABILITIES as CAPABILITIES
@@ -28,8 +29,7 @@ _FOR_NAMES = {
 _FOR_NETNS = {"CAP_SYS_ADMIN": "to enter the other network namespaces of -N"}
 
 
-@dataclass(frozen=True, slots=True)
-class KeptPrivilege:
+class KeptPrivilege(Struct, frozen=True):
     """What a running nettop can still do."""
 
     capabilities: Mapping[str, str]  # name → why it is kept

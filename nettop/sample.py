@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from nettop.model.cost import Cost
 from nettop.model.evidence import NO_EVIDENCE, Evidence
@@ -11,8 +12,7 @@ from nettop.model.tcpinfo import InfoField
 from nettop.model.types import HostCounters, NicStage, SourceStatus, Totals
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """Which sockets the dumps of a sample were asked for."""
 
     tcp_states: int = 0  # 1 << state; 0: no TCP
@@ -24,8 +24,7 @@ class Asked:
     tcp: bool = True  # TCP was wanted, and MPTCP where the kernel has it
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(Struct, frozen=True):
     """What the host calls the numbers of its sockets; a number that is missing has no name."""
 
     users: Mapping[int, str] = field(default_factory=dict)  # uid
@@ -34,8 +33,7 @@ class Names:
     devices: Mapping[int, Mapping[int, str]] = field(default_factory=dict)  # netns → ifindex →
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """A sample says of some sockets only; what the host counted over all of them."""
 
     totals: Totals
@@ -43,8 +41,7 @@ class Chosen:
     top: int | None = None  # at most so many rows of those that it lets through; None: all
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What a sample says beside its sections: about the host and about nettop itself there."""
 
     host: str = ""
@@ -66,8 +63,7 @@ class Facts:
     skipped_ticks: int = 0  # of a stream: left out so far, its reader being slow
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """One tick's raw input; an engine that takes it makes the same Tick anywhere, any day."""
 
     seq: int  # from 1

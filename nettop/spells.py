@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+from msgspec import Struct, field
 
 from nettop.model.events import EVENT_NAMES
 from nettop.model.types import Flag, Level, Model, Row, Sick, Stage, Verdict
@@ -26,8 +27,7 @@ class SickRows(Protocol):
     def find(self, cookie: int) -> Row | None: ...
 
 
-@dataclass(slots=True)
-class Spell:
+class Spell(Struct):
     """One verdict of one socket. While it holds, the tracker goes on to change it."""
 
     cookie: int

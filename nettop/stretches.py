@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+
+from msgspec import Struct
 
 from nettop.errors import NettopError, UsageError
 from nettop.store.source import FrameInfo
@@ -18,8 +19,7 @@ _FAR_NS = 2 * 10**9
 Say = Callable[[str], object]
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(Struct, frozen=True):
     """What a user named; where it lies depends on the recording."""
 
     text: str  # as it was written

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from nettop.errors import UsageError
 
@@ -29,8 +30,7 @@ def duration_s(text: str) -> float:
     return seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """A moment that a user named; where it lies depends on the recording."""
 
     text: str

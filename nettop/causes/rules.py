@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from nettop.causes.scene import (
     DROPPED,
@@ -54,8 +56,7 @@ class Found(NamedTuple):
     party: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One cause.
 
     explains: the verdicts that it is the cause of, where it holds.
@@ -74,10 +75,10 @@ class Rule:
     imposes: int = 0  # Scene.signs
     only: int = 0  # the same
     stays: bool = True
-    mask: int = field(init=False)  # of explains
+    mask: int = 0  # of explains, whatever is given
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mask", sum(1 << v for v in self.explains))
+        force_setattr(self, "mask", sum(1 << v for v in self.explains))
 
     def cause(self, socket: Candidate, scene: Scene) -> Cause | None:
         """Of a socket that it is asked of (asked_of), if it is one."""

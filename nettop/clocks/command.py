@@ -8,8 +8,9 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TextIO
+
+from msgspec.structs import replace
 
 from nettop.clocks.interfaces import Interface, interface
 from nettop.clocks.observer import Observer, Report

@@ -11,8 +11,9 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from nettop import refusal
 from nettop.clocks.interfaces import (
@@ -34,8 +35,7 @@ OWNERS = frozenset({"ptp4l", "phc2sys", "ts2phc", "timemaster", "chronyd", "ptpd
 _ON, _NONE = TX_TYPES.index("on"), RX_FILTERS.index("none")
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(Struct, frozen=True):
     """A process that has to do with PTP clocks."""
 
     pid: int
@@ -43,8 +43,7 @@ class Owner:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stamping:
+class Stamping(Struct, frozen=True):
     """What a NIC stamps while the guard holds."""
 
     interface: str

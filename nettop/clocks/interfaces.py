@@ -6,8 +6,10 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nettop.clocks import tsstats
 from nettop.clocks.tsstats import TxStats
@@ -31,8 +33,7 @@ RX_FILTERS = (
 NET = Path("/sys/class/net")
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """SIOCGHWTSTAMP: what the NIC stamps now."""
 
     tx_type: str
@@ -44,8 +45,7 @@ class Setting:
         return self.tx_type == "off" and self.rx_filter == "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Remark:
+class Remark(Struct, frozen=True):
     """Something missing or odd, and the command that fixes it."""
 
     text: str
@@ -53,8 +53,7 @@ class Remark:
     odd: bool = False  # it should not be so
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
+class Interface(Struct, frozen=True):
     """One interface of this network namespace."""
 
     name: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
+
+from msgspec import Struct
 
 from nettop.clocks.interfaces import Interface, interfaces
 from nettop.clocks.offset import (
@@ -50,8 +51,7 @@ class Scale(Enum):
     OWN = "own"
 
 
-@dataclass(frozen=True, slots=True)
-class PhcReport:
+class PhcReport(Struct, frozen=True):
     """A PHC and what is known of it so far."""
 
     device: Device
@@ -75,8 +75,7 @@ class PhcReport:
         return self.last.method if self.last else None
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """What `nettop clocks` shows."""
 
     taken_ns: int

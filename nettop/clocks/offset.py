@@ -10,8 +10,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, IntEnum
+
+from msgspec import Struct
 
 SECOND_NS = 1_000_000_000
 # Oscillators are wrong by less than this; a larger change between two readings is a step.
@@ -31,8 +32,7 @@ class Method(IntEnum):
     BASIC = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """The PHC, read in a window of the system clock that begins at sys_ns."""
 
     sys_ns: int
@@ -40,8 +40,7 @@ class Sample:
     width_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """Samples in a row, and CLOCK_REALTIME against CLOCK_MONOTONIC at that time."""
 
     method: Method
@@ -50,8 +49,7 @@ class Reading:
     realtime_minus_mono_bar_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Offset:
+class Offset(Struct, frozen=True):
     """System clock minus PHC, when the PHC showed phc_ns: right within bar_ns."""
 
     phc_ns: int
@@ -73,8 +71,7 @@ class Stepped(Enum):
     REALTIME = "realtime"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """A jump between two readings."""
 
     clock: Stepped
@@ -82,8 +79,7 @@ class Step:
     by_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Frequency:
+class Frequency(Struct, frozen=True):
     """How much faster than the system clock a PHC runs."""
 
     ppb: float

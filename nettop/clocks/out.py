@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec.structs import asdict
 
 from nettop import __version__
 from nettop.clocks import table
@@ -83,7 +84,7 @@ def _phc(phc: PhcReport) -> dict[str, Any]:
         steps_seen=phc.steps_seen,
         steps=[{"clock": s.clock.value, "at": _time(s.at_sys_ns), "by_ns": s.by_ns}
                for s in phc.steps],
-        caps={f: getattr(caps, f) for f in caps.__slots__} if caps else None,
+        caps={f: getattr(caps, f) for f in caps.__struct_fields__} if caps else None,
     )  # fmt: skip
 
 

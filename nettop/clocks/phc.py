@@ -6,9 +6,10 @@ import errno
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+
+from msgspec import Struct
 
 from nettop import refusal
 from nettop.clocks.offset import Method, Reading, Sample
@@ -29,8 +30,7 @@ _FOR_GOOD = {errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL}
 _NAME = re.compile(r"ptp(\d+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(Struct, frozen=True):
     """A PHC as the system lists it."""
 
     path: str
@@ -40,8 +40,7 @@ class Device:
     virtual_clocks: int = 0  # made from this one
 
 
-@dataclass(frozen=True, slots=True)
-class Caps:
+class Caps(Struct, frozen=True):
     """PTP_CLOCK_GETCAPS."""
 
     max_adj_ppb: int

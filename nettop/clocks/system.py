@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from nettop.engine import check, ffi, lib
 
@@ -10,8 +10,7 @@ STA_UNSYNC = 0x40
 TIME_ERROR = 5
 
 
-@dataclass(frozen=True, slots=True)
-class SystemClock:
+class SystemClock(Struct, frozen=True):
     """CLOCK_REALTIME: how well it is kept, and TAI − UTC."""
 
     synchronized: bool

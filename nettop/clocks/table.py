@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+
+from msgspec import Struct
 
 from nettop.clocks.interfaces import Interface, Remark
 from nettop.clocks.observer import PhcReport, Report, Scale, State
@@ -35,8 +36,7 @@ _LEVELS = {
 SOFTWARE_ONLY = "software only"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """An interface, or a PHC that no interface names."""
 
     nic: Interface | None

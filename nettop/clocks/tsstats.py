@@ -6,7 +6,8 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 # linux/netlink.h, genetlink.h, ethtool_netlink.h
 NETLINK_GENERIC = 16
@@ -25,8 +26,7 @@ _HEADER_BYTES = 20  # nlmsghdr and genlmsghdr
 _ANSWER_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class TxStats:
+class TxStats(Struct, frozen=True):
     """Since the driver was loaded."""
 
     delivered: int

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+
+from msgspec import Struct
 
 from nettop import optionvalues
 from nettop.errors import UsageError
@@ -44,8 +45,7 @@ _HELP = Option("", "-h, --help", "help")
 Words = dict[str, str]  # what may stand there, and what it means
 
 
-@dataclass(frozen=True, slots=True)
-class CompletionOptions:
+class CompletionOptions(Struct, frozen=True):
     """The command line of `nettop completion`."""
 
     shell: str

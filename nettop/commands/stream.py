@@ -19,8 +19,9 @@ import time
 from argparse import ArgumentTypeError
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from nettop import __version__, headless
 from nettop import optionvalues as take

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nettop import options as base
 from nettop import optionvalues as take
@@ -21,8 +23,7 @@ _LIVE_ONLY = ("for_s", "netns", "pid", "user", "inet", "inet6", "tcp", "udp", "l
               "no_bpf", "rx_method", "tx_sample", "path")  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class WhyOptions:
+class WhyOptions(Struct, frozen=True):
     """The command line of `nettop why`."""
 
     poll: Options  # what is polled, and the filter; of a file the filter alone

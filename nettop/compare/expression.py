@@ -7,11 +7,12 @@ where all of the error band does; where only a part does, that is not known.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from importlib.resources import files
 from typing import Any
+
+from msgspec import Struct
 
 from nettop.compare.bands import Band, Change
 from nettop.compare.numbers import NUMBERS, Number, lookup, near
@@ -35,8 +36,7 @@ class Against(Enum):
     DIFFERENCE = "difference"
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(Struct, frozen=True):
     """One comparison, its value in the number's base unit."""
 
     number: Number
@@ -45,21 +45,18 @@ class Compare:
     against: Against
 
 
-@dataclass(frozen=True, slots=True)
-class And:
+class And(Struct, frozen=True):
     parts: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Or:
+class Or(Struct, frozen=True):
     parts: tuple[Node, ...]
 
 
 Node = Compare | And | Or
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(Struct, frozen=True):
     """An expression as it was written, and what it says."""
 
     text: str

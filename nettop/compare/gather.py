@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 from collections import Counter as Multiset
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+from msgspec import Struct, field
 
 from nettop.compare.bands import Bucket
 from nettop.compare.tally import SEGMENT_BYTES, Key, Side, Tally
@@ -61,8 +62,7 @@ class _Seen(NamedTuple):
     drops: int | None
 
 
-@dataclass(slots=True)
-class Gatherer:
+class Gatherer(Struct):
     """Fills a side. whole: no filter is in force, so that the host's own counters belong to it."""
 
     side: Side

@@ -5,7 +5,7 @@ To add a number: a line in _numbers(), and where tally.py counts it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from nettop.model.types import Stage
 from nettop.text.fields import FIELDS, Kind, nearest
@@ -13,8 +13,7 @@ from nettop.text.fields import FIELDS, Kind, nearest
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(Struct, frozen=True):
     """worse: +1 more is worse, -1 less is, 0 neither, so that only --fail judges it.
 
     A change is worse, or better, where all of its band is beyond both floor and ratio; it is the

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NoReturn
+
+from msgspec import Struct
 
 from nettop.compare.expression import Fail, parse
 from nettop.errors import UsageError
@@ -24,8 +25,7 @@ DEFAULT_FOR_S = 10.0
 LEAST_FOR_S = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class HowOptions:
+class HowOptions(Struct, frozen=True):
     """What `nettop diff` does with two sides, whatever they are."""
 
     grouping: Grouping = Grouping.PROCESS
@@ -39,16 +39,14 @@ class HowOptions:
         return next(name for name, g in GROUPINGS.items() if g is self.grouping)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiffOptions(HowOptions):
+class DiffOptions(HowOptions, frozen=True, kw_only=True):
     """The command line of `nettop diff A B`."""
 
     a: Stretch
     b: Stretch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveDiffOptions(HowOptions):
+class LiveDiffOptions(HowOptions, frozen=True, kw_only=True):
     """The command line of `nettop diff -H A,B`."""
 
     poll: Options  # what is polled there, and the filter

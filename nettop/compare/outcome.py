@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from nettop.compare.expression import Fail, Known, comparisons, holds, looks
 from nettop.compare.tally import Key
@@ -14,8 +15,7 @@ EXIT_FAILED = 1
 EXIT_CANNOT_TELL = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """A --fail: holds in some group beyond its error, in none, or (None) that is not known."""
 
     fail: Fail
@@ -24,8 +24,7 @@ class Failed:
     reason: str = ""  # why that is not known
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """All of them, and what the program exits with."""
 
     failed: tuple[Failed, ...]

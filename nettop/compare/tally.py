@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from nettop.compare.bands import (
     INDEPENDENT,
@@ -26,8 +27,7 @@ LEAST_SOCKETS = 6  # from which on it shows how much sockets differ
 SEGMENT_BYTES = 1448.0  # of one that was resent, where none was
 
 
-@dataclass(slots=True)
-class Times:
+class Times(Struct):
     """A distribution: buckets, and the sums of blocks of time and of sockets."""
 
     buckets: dict[tuple[float, float], int] = field(default_factory=dict)
@@ -140,8 +140,7 @@ def _mean_of_blocks(
     return mean_band(total, round(n), best[0], Effect(1.0, best[1]), alpha)
 
 
-@dataclass(slots=True)
-class Counter:
+class Counter(Struct):
     """Events by block of time, beside what they are counted in."""
 
     events: dict[int, float] = field(default_factory=dict)
@@ -198,8 +197,7 @@ class Counter:
         return rate_band(self.count, self.exposure, effect, alpha)
 
 
-@dataclass(slots=True)
-class Gauge:
+class Gauge(Struct):
     """A number that each socket has in each tick: one that lasts is seen again and again."""
 
     blocks: dict[int, tuple[int, float]] = field(default_factory=dict)
@@ -227,8 +225,7 @@ class Gauge:
         return band._replace(n=len(self.sockets))
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """One group of one side. mixed: its sockets differ by what they are."""
 
     title: str
@@ -248,8 +245,7 @@ class Tally:
         return self.gauges.setdefault(name, Gauge())
 
 
-@dataclass(slots=True)
-class Side:
+class Side(Struct):
     """One side of a comparison."""
 
     name: str  # of the file, with its stretch as it was written

@@ -7,8 +7,9 @@ each bound is given FAMILY / comparisons (Bonferroni), whatever depends on whate
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from nettop.compare.bands import INF, Band, Change, Effect, change
 from nettop.compare.numbers import NUMBERS, Number
@@ -28,8 +29,7 @@ class Verdict(Enum):
     CANNOT_TELL = "cannot tell"
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(Struct, frozen=True):
     """One number of one group on both sides."""
 
     group: str
@@ -45,8 +45,7 @@ class Compared:
         return min(self.a.n, self.b.n)
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """All of it."""
 
     a: Side

@@ -7,9 +7,10 @@ import re
 import stat
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from nettop.config import settings
 from nettop.config.settings import SETTINGS, TABLES
@@ -28,8 +29,7 @@ NONE = "none"  # as a file: none at all
 LARGEST_BYTES = 64 << 10
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """What is wanted otherwise; a name that is missing is as it is without."""
 
     options: Mapping[str, Any] = field(default_factory=dict)

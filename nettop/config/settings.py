@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from nettop import optionvalues as take
 from nettop.errors import UsageError
@@ -23,8 +24,7 @@ GROUPS = tuple(g.name.lower() for g in Grouping if g is not Grouping.HOST)
 _MOST = 1e9
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """One line of [options] or [screen]; `NETTOP_NAME` in the environment is the same."""
 
     table: str

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nettop.config.reading import saved_columns, view_file
 from nettop.errors import NettopError
@@ -18,8 +20,7 @@ from nettop.text.fields import Field
 _HEAD = "# The view of nettop that was saved with W; nettop --print-config says what is what.\n"
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """What of the screen is worth keeping; columns by the least width that they are for."""
 
     sort: Sort

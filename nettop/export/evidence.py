@@ -6,7 +6,6 @@ A list for each source; `increase` holds what moved since the read before it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from operator import itemgetter
 from typing import Any
 
@@ -237,12 +236,12 @@ def _with(head: dict[str, Any], numbers: Numbers, up: Numbers | None) -> dict[st
 
 def _process_object(pid: int, process: Process) -> dict[str, Any]:
     out: dict[str, Any] = {"pid": pid}
-    for field in fields(Process):
-        value = getattr(process, field.name)
-        if field.name in ("states", "names") and value is not None:
-            out[field.name] = dict(value)
+    for name in process.__struct_fields__:
+        value = getattr(process, name)
+        if name in ("states", "names") and value is not None:
+            out[name] = dict(value)
         elif value is not None:
-            out[field.name] = value
+            out[name] = value
     return out
 
 

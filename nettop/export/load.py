@@ -12,9 +12,10 @@ import re
 import stat
 from calendar import timegm
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
+
+from msgspec import Struct, field
 
 from nettop.errors import NettopError
 from nettop.export.distributions import histogram_of, nic_of, path_of, tx_of
@@ -45,8 +46,7 @@ _TAKEN = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
-@dataclass(slots=True)
-class LoadedSnapshot:
+class LoadedSnapshot(Struct):
     """What a file held, packed as the engine wants it."""
 
     name: str  # of the file

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Any
+
+from msgspec import Struct
 
 from nettop.engine import ffi
 from nettop.engine.wire import EMPTY_REC, pack_row
@@ -77,16 +78,14 @@ COPIES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
+class Hole(Struct, frozen=True):
     """Members of tcp_info that the file leaves out though its length covers them."""
 
     names: frozenset[str]
     length_known: bool
 
 
-@dataclass(slots=True)
-class Packed:
+class Packed(Struct):
     """One socket, and what its records cannot hold."""
 
     row: bytes

@@ -7,10 +7,11 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from tempfile import gettempdir
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec.structs import replace
 
 from nettop.errors import UsageError
 from nettop.export.formats import SUFFIXES, Format

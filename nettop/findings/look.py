@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nettop import __version__
 from nettop.findings.course import Course, HistogramSum
@@ -59,8 +61,7 @@ class LookFeed(Protocol):
     def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None: ...
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(Struct):
     """A case that may go on; said and row are of the tick in which they were read last."""
 
     row: Row

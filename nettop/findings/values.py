@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from nettop.model.types import Histogram, Level, Row, SourceStatus, Verdict
 from nettop.spells import Spell
@@ -12,8 +13,7 @@ from nettop.text.explain import Explanation
 from nettop.text.readers import Reader
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """The worst verdict of one socket, as of the tick in which it was worst."""
 
     row: Row
@@ -31,8 +31,7 @@ class Case:
     ticks: int
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """Cases that share a cause; worst first."""
 
     who: str
@@ -89,8 +88,7 @@ class ClockStep(NamedTuple):
     passed_ns: int  # by CLOCK_MONOTONIC
 
 
-@dataclass(frozen=True, slots=True)
-class Own:
+class Own(Struct, frozen=True):
     """What nettop itself left out while one looked."""
 
     missed_ticks: int = 0
@@ -113,8 +111,7 @@ class Bin(NamedTuple):
     waits: tuple[int, ...]  # deliveries by octave of their RX queue wait; empty: none
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """What a look came to."""
 
     host: str
@@ -142,8 +139,7 @@ class Report:
     stamped: int = 0  # sockets whose sends this look chose for the TX stages
 
 
-@dataclass(frozen=True, slots=True)
-class HostReport:
+class HostReport(Struct, frozen=True):
     """What a look at one of several hosts came to."""
 
     name: str  # as -H has it

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from nettop.errors import UsageError
 
@@ -27,8 +28,7 @@ _NEEDS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class HostOptions:
+class HostOptions(Struct, frozen=True):
     """Which hosts, and how they are reached."""
 
     names: tuple[str, ...]

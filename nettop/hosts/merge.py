@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from nettop.model.cost import Cost
 from nettop.model.hosts import HostState
@@ -24,6 +25,10 @@ from nettop.model.types import (
 )
 
 _WORST = ("off", "partial", "ok")  # of a source's states
+_DEFAULTS = zip(
+    reversed(Totals.__struct_fields__), reversed(Totals.__struct_defaults__), strict=False
+)
+_MAY_BE_UNKNOWN = frozenset(name for name, default in _DEFAULTS if default is None)
 _FEW = 100  # below so many the 99th percentile is the longest
 
 
@@ -82,12 +87,11 @@ def _totals(some: Sequence[Totals]) -> Totals:
             who[name] = before[0] + watch, before[1] + unwell
     sums: dict[str, Any] = {}
     # The share of bytes sent again would need the bytes.
-    for f in fields(Totals):
-        if f.name in ("by_state", "who", "retr_pct"):
+    for name in Totals.__struct_fields__:
+        if name in ("by_state", "who", "retr_pct"):
             continue
-        known = [v for t in some if (v := getattr(t, f.name)) is not None]
-        may_be_unknown = f.default is None
-        sums[f.name] = None if may_be_unknown and not known else sum(known)
+        known = [v for t in some if (v := getattr(t, name)) is not None]
+        sums[name] = None if name in _MAY_BE_UNKNOWN and not known else sum(known)
     return Totals(by_state=dict(by_state), who=who, **sums)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct
 
 from nettop.metrics import names
 from nettop.metrics.families import (
@@ -32,8 +33,7 @@ class ExportedFeed(CountedFeed, HostFeed, Protocol):
     """The part of a live feed that is exported."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """A tick, ready to be written; nothing changes it."""
 
     host: HostTick
@@ -48,23 +48,18 @@ class Snapshot:
         return self.host.ticks
 
 
-@dataclass(slots=True)
 class Exporter:
     """Makes a snapshot of each tick."""
 
-    labeller: Labeller
-    series_max: int
-    top: int
-    expire_s: float
-    whole: bool  # no filter of the user's is in force
-    started_s: float = field(default_factory=time.time)
-    latest: Snapshot | None = None  # replaced as a whole, for any thread
-    _gatherer: Gatherer = field(init=False)
-    _host: Host = field(init=False)
-
-    def __post_init__(self) -> None:
-        groups = Groups(self.labeller.other, top=self.top, expire_s=self.expire_s)
-        self._gatherer = Gatherer(self.labeller, groups, whole=self.whole)
+    def __init__(
+        self, labeller: Labeller, *, series_max: int, top: int, expire_s: float, whole: bool
+    ) -> None:  # fmt: skip
+        """whole: no filter of the user's is in force."""
+        self.labeller, self.series_max, self.whole = labeller, series_max, whole
+        self.started_s = time.time()
+        self.latest: Snapshot | None = None  # replaced as a whole, for any thread
+        groups = Groups(labeller.other, top=top, expire_s=expire_s)
+        self._gatherer = Gatherer(labeller, groups, whole=whole)
         self._host = Host()
 
     def take(self, model: Model, feed: ExportedFeed) -> None:

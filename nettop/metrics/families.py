@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from nettop.metrics import names
 from nettop.metrics.labels import Labels
@@ -34,8 +35,7 @@ class Sample(NamedTuple):
     buckets: Buckets | None = None  # of a histogram, whose value is nothing
 
 
-@dataclass(slots=True)
-class Family:
+class Family(Struct):
     """Samples of one metric."""
 
     metric: Metric

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from heapq import nsmallest
+
+from msgspec import Struct
 
 from nettop.metrics.labels import Labels
 from nettop.metrics.series import Series
@@ -19,8 +20,7 @@ WIDEN_S, WIDEN_MOST_S = 60.0, 3600.0
 UNWELL = 1e18
 
 
-@dataclass(slots=True, eq=False)
-class Group:
+class Group(Struct, eq=False):
     """A group that sockets are of; several share the series of `other`."""
 
     labels: Labels

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from nettop import __version__
 from nettop.metrics import names
@@ -39,8 +40,7 @@ class HostFeed(Protocol):
     def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class HostTick:
+class HostTick(Struct, frozen=True):
     """The host at a tick."""
 
     model: Model

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from nettop.metrics.series import Count
 from nettop.model.path import Hook
@@ -11,8 +12,7 @@ from nettop.model.path import Hook
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Struct, frozen=True):
     """name: without the `_total` of a counter."""
 
     name: str

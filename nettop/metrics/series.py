@@ -6,9 +6,10 @@ import math
 import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from nettop.engine.edges import OCTAVE_EDGES, OCTAVES
 from nettop.metrics.labels import Labels
@@ -98,8 +99,7 @@ def unpacked(raw: bytes) -> tuple[int, ...]:
 Unwell = Mapping[tuple[str, str], int]  # (who, why) → sockets
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesTick:
+class SeriesTick(Struct, frozen=True):
     """A group as it was at a tick."""
 
     labels: Labels
@@ -113,8 +113,7 @@ class SeriesTick:
     unwell: Unwell
 
 
-@dataclass(slots=True)
-class Series:
+class Series(Struct):
     """A group. One thread changes it."""
 
     labels: Labels

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from nettop.model.types import Because, Verdict, address_text
 
@@ -115,8 +116,7 @@ def _ends(family: int, src: bytes, dst: bytes) -> str:
     return f"{address_text(family, src)} {address_text(family, dst)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(Struct, frozen=True):
     """What explains conditions of a socket: one verdict takes their place."""
 
     rule: str  # by its name in nettop.causes

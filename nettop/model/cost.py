@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 
 class ProgramCost(NamedTuple):
@@ -16,8 +17,7 @@ class ProgramCost(NamedTuple):
     ns_per_run: float | None  # None: it did not run
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(Struct, frozen=True):
     """What nettop itself takes. None: not known yet."""
 
     cpu_pct: float | None = None  # of one core, whole process

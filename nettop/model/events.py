@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from nettop.model.types import (
     AF_INET6,
@@ -193,8 +194,7 @@ class EventMemory(NamedTuple):
     counts: tuple[int, ...]  # by EventType
 
 
-@dataclass(frozen=True, slots=True)
-class EventsTick:
+class EventsTick(Struct, frozen=True):
     """What one read of the events plane says."""
 
     counts: tuple[TypeCount, ...]  # by EventType, of the interval

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
+
+from msgspec import Struct, field
 
 Numbers = Mapping[str, int]
 
@@ -24,16 +25,14 @@ GAUGES = frozenset({
 })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(Struct, frozen=True):
     """A network device; its numbers since it was made."""
 
     name: str
     numbers: Numbers = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Qdisc:
+class Qdisc(Struct, frozen=True):
     """A queueing discipline of a device; its numbers since it was made."""
 
     ifindex: int
@@ -43,8 +42,7 @@ class Qdisc:
     numbers: Numbers = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(Struct, frozen=True):
     """The threads of a process that holds a socket with a verdict.
 
     Times are of the threads that were read, between the last two reads; None before the second.
@@ -65,16 +63,14 @@ class Process:
     names: Mapping[str, str] | None = None  # thread id → name, of those that read sick sockets
 
 
-@dataclass(frozen=True, slots=True)
-class NextHop:
+class NextHop(Struct, frozen=True):
     """Whom a socket's packets go to first, and what its namespace knows of that neighbour."""
 
     state: str  # as `ip neigh` writes it: INCOMPLETE, REACHABLE, STALE, DELAY, PROBE, FAILED …
     gateway: str | None = None  # its address; None: the peer itself is on the link
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """As it was read; raw."""
 
     counters: Mapping[int, Numbers] = field(default_factory=dict)  # netns → since it was made
@@ -104,8 +100,7 @@ class Evidence:
 NO_EVIDENCE = Evidence()
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(Struct, frozen=True):
     """Increases between the last two reads of each source; what did not move is left out."""
 
     counters: Mapping[int, Numbers] = field(default_factory=dict)
@@ -121,8 +116,7 @@ class Moved:
     receivers: Mapping[str, Numbers] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class HostTick:
+class HostTick(Struct, frozen=True):
     """The evidence of one tick."""
 
     now: Evidence = NO_EVIDENCE

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from nettop.model.types import Model
@@ -11,8 +12,7 @@ if TYPE_CHECKING:
 ASKED, LIVE, SILENT, LOST = "asked", "live", "silent", "lost"
 
 
-@dataclass(frozen=True, slots=True)
-class HostState:
+class HostState(Struct, frozen=True):
     """One host at a tick. None: not known."""
 
     name: str  # as -H names it

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from nettop.model.types import Histogram
 
@@ -41,8 +42,7 @@ class PathCounts(NamedTuple):
     head_of_line: int  # read late for want of an earlier segment
 
 
-@dataclass(frozen=True, slots=True)
-class HookTick:
+class HookTick(Struct, frozen=True):
     """One hook: of the interval, and since the run began."""
 
     now: Histogram

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import Struct, field
 
 from nettop.model.cost import Cost
 from nettop.model.evidence import NO_TICK, HostTick
@@ -182,8 +183,7 @@ class Stage(IntEnum):
     TOTAL = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Dist:
+class Dist(Struct, frozen=True):
     """struct nt_dist: times of one interval, ns; count 0: nothing was measured."""
 
     count: int = 0
@@ -248,8 +248,7 @@ class UdpMoved(NamedTuple):
 NO_UDP = UdpMoved()
 
 
-@dataclass(frozen=True, slots=True)
-class Plane:
+class Plane(Struct, frozen=True):
     """struct nt_plane: what the BPF planes know of a socket, of the last interval."""
 
     wait: Dist = NO_DIST
@@ -274,8 +273,7 @@ class Plane:
 NO_PLANE = Plane()
 
 
-@dataclass(frozen=True, slots=True)
-class NicStage:
+class NicStage(Struct, frozen=True):
     """What the nic stage of sends rests on beside their stamps: the clocks of NICs."""
 
     bar_ns: int = 0  # the widest of the interval's
@@ -286,8 +284,7 @@ class NicStage:
     reason: str | None = None  # why there is none
 
 
-@dataclass(frozen=True, slots=True)
-class Histogram:
+class Histogram(Struct, frozen=True):
     """Times in buckets: (lower edge ns, upper edge ns, count), only those that hold any."""
 
     dist: Dist
@@ -297,8 +294,7 @@ class Histogram:
 NO_HISTOGRAM = Histogram(NO_DIST, ())
 
 
-@dataclass(slots=True)
-class Row:
+class Row(Struct):
     """One socket of the window: the packed record, its owner and its names."""
 
     rec: Any  # nettop.engine.wire.Rec: a named tuple with the members of struct nt_rec
@@ -394,8 +390,7 @@ def address_text(family: int, raw: bytes) -> str:
     return str(IPv6Address(raw))
 
 
-@dataclass(slots=True)
-class Detail:
+class Detail(Struct):
     """All that the kernel said of one socket, by kernel name and unit."""
 
     cookie: int
@@ -407,8 +402,7 @@ class Detail:
     attrs: Mapping[str, int | str] = field(default_factory=dict)  # tos, mark, shutdown, ulp …
 
 
-@dataclass(slots=True)
-class Group:
+class Group(Struct):
     """Sockets that share a process, program, address, port, cgroup or namespace."""
 
     title: str  # as shown: nginx/812, 10.0.4.13:8080, …
@@ -438,8 +432,7 @@ class Group:
     acks: Dist = NO_DIST  # the ack stage of the sends that were stamped, likewise
 
 
-@dataclass(frozen=True, slots=True)
-class SourceStatus:
+class SourceStatus(Struct, frozen=True):
     """Whether a plane works; if not, why, and the command that would fix it."""
 
     name: str  # diag procs wait stages path events stamps clocks
@@ -449,8 +442,7 @@ class SourceStatus:
     fix: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HostCounters:
+class HostCounters(Struct, frozen=True):
     """Of /proc/net/{sockstat,snmp,netstat}, summed over the namespaces polled. None: not there."""
 
     tcp_inuse: int | None = None
@@ -476,8 +468,7 @@ class HostCounters:
     tcp_lost_retransmit: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
+class Totals(Struct, frozen=True, kw_only=True):
     """Sums of the last sweep, and the host's own counters."""
 
     tcp: int | None = None  # None: not all of them could be listed, or none was asked for
@@ -504,8 +495,7 @@ class Totals:
     truncated: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(Struct, frozen=True):
     """One tick, derived; rows are asked of the feed, which keeps them packed."""
 
     seq: int

@@ -6,8 +6,9 @@ import errno
 import select
 import socket
 import time
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from nettop.errors import NettopError
 from nettop.probe.options import ProbeOptions
@@ -15,8 +16,7 @@ from nettop.probe.options import ProbeOptions
 TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """Where to probe, resolved."""
 
     family: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from nettop.clocks.follow import SystemTime
 from nettop.probe.wire import FarTimes
@@ -53,8 +54,7 @@ HARDWARE = frozenset({Leg.NIC, Leg.IN})  # the NIC's clock and the system's; car
 PARTS = tuple(leg for leg in Leg if leg not in HARDWARE | {Leg.ACK, Leg.ROUND})
 
 
-@dataclass(slots=True)
-class Round:
+class Round(Struct):
     """One probe: its send, its answer, and what both ends stamped. Times of CLOCK_REALTIME."""
 
     seq: int

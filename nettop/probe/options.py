@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NoReturn
+
+from msgspec import Struct
 
 from nettop.errors import UsageError
 from nettop.options import AF_INET, AF_INET6, ascii_wanted, color_wanted
@@ -18,8 +19,7 @@ DEFAULT_TIMEOUT_S = 2.0
 LEAST_INTERVAL_S, MOST_INTERVAL_S = 0.0005, 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeOptions:
+class ProbeOptions(Struct, frozen=True):
     """The command line of `nettop probe`."""
 
     proto: str  # tcp or udp
@@ -43,8 +43,7 @@ class ProbeOptions:
         return f"{self.proto} {host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class ReflectOptions:
+class ReflectOptions(Struct, frozen=True):
     """The command line of `nettop reflect`."""
 
     protos: tuple[str, ...]

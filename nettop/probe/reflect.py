@@ -12,8 +12,9 @@ import socket
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from nettop.errors import NettopError
 from nettop.probe.clock import boot_number, clock_error_ns
@@ -40,8 +41,7 @@ _BACKLOG = 64
 _TURN = 64  # messages of one socket before the others get theirs
 
 
-@dataclass(slots=True)
-class Client:
+class Client(Struct):
     """One session of a probe: the last answer whose stamps are known."""
 
     told_seq: int = 0
@@ -49,8 +49,7 @@ class Client:
     snd_ns: int | None = None
 
 
-@dataclass(slots=True)
-class Counts:
+class Counts(Struct):
     """Of one interval and one protocol."""
 
     wait: Times = field(default_factory=Times)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from nettop.clocks.follow import SystemTime
 from nettop.probe.clock import boot_number, clock_error_ns
@@ -18,8 +19,7 @@ LATE_FACTOR = 3  # late: a round over so many times the median
 _LATE_FROM = 20  # rounds before anything is called late
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(Struct, frozen=True):
     """One settled probe for the list of the last ones."""
 
     seq: int
@@ -30,8 +30,7 @@ class Point:
     late: bool = False
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """Counts and times since the start or since they were cleared."""
 
     legs: dict[Leg, Times] = field(default_factory=dict)

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
+
+from msgspec import Struct
 
 from nettop.text.fields import Field
 
 
-@dataclass(frozen=True, slots=True)
-class And:
+class And(Struct, frozen=True):
     parts: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Or:
+class Or(Struct, frozen=True):
     parts: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(Struct, frozen=True):
     part: Node
 
 
-@dataclass(frozen=True, slots=True)
-class States:
+class States(Struct, frozen=True):
     """TCP states by bit; of a list of `state` clauses their union."""
 
     mask: int
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """src or dst within a prefix, perhaps with a port; network None is any address."""
 
     remote: bool
@@ -41,8 +36,7 @@ class Address:
     equal: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(Struct, frozen=True):
     """A field against a number in its base unit, or against factor × another field."""
 
     field: Field
@@ -51,27 +45,35 @@ class Compare:
     other: Field | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A text field against a pattern with * and ?; where both stand in the text."""
+class Text(Struct, frozen=True, eq=False):
+    """A text field against a pattern with * and ?; where both stand in the text, which says nothing
+    to who compares two filters."""
 
     field: Field
     equal: bool
     pattern: str
-    field_at: int = dataclasses.field(default=0, compare=False)
-    pattern_at: int = dataclasses.field(default=0, compare=False)
+    field_at: int = 0
+    pattern_at: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Text) and self._said == other._said
+
+    def __hash__(self) -> int:
+        return hash(self._said)
+
+    @property
+    def _said(self) -> tuple[Field, bool, str]:
+        return self.field, self.equal, self.pattern
 
 
-@dataclass(frozen=True, slots=True)
-class OwnedBy:
+class OwnedBy(Struct, frozen=True):
     """Held by a process, also as one of several."""
 
     pid: int
     equal: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Like:
+class Like(Struct, frozen=True):
     """A plain word: part of the name of a program, a container or a namespace."""
 
     word: str

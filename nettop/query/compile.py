@@ -5,9 +5,10 @@ from __future__ import annotations
 import operator
 import re
 import struct
-from dataclasses import dataclass, field
 from ipaddress import IPv6Network
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from nettop.model.types import AF_INET, AF_INET6, Level, Model, Proto, Verdict
 from nettop.query import values
@@ -55,8 +56,7 @@ class NameSets(Protocol):
     def is_host(self, pattern: str) -> bool: ...  # whether the sockets are of a host called so
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
+class Op(Struct, frozen=True):
     """One struct nt_op."""
 
     code: int
@@ -74,8 +74,7 @@ class Op:
     n: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(Struct, frozen=True):
     """A compiled filter."""
 
     text: str

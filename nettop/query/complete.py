@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from nettop.model.types import Row
 from nettop.query.plain import PROTOS, VERDICT_WORDS
@@ -43,8 +44,7 @@ _UNITS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(Struct, frozen=True):
     """start: column where the completed word begins; words: what it may become, best first."""
 
     start: int

@@ -34,8 +34,9 @@ def run(options: ServeOptions, open_feed: Callable[[], LiveFeed]) -> NoReturn:
         try:
             labeller = Labeller(options.by, feed.row_names, PeerTable(config.in_force().peers))
             exporter = Exporter(
-                labeller, options.series_max, options.top, options.expire_s, options.whole
-            )
+                labeller, series_max=options.series_max, top=options.top,
+                expire_s=options.expire_s, whole=options.whole,
+            )  # fmt: skip
             answers.begin(exporter, server)
             server.start(privilege.drop_all)
             _say_where(server, options)

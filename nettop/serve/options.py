@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
+
+from msgspec import Struct
 
 from nettop import options as base
 from nettop import optionvalues as take
@@ -29,8 +30,7 @@ _STATES = (
 ALL_SOCKETS = "udp or " + " or ".join(f"state {name}" for name in _STATES)
 
 
-@dataclass(frozen=True, slots=True)
-class ServeOptions:
+class ServeOptions(Struct, frozen=True):
     """The command line of `nettop serve`."""
 
     poll: Options

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from ipaddress import ip_address
+
+from msgspec import Struct, field
 
 HEAD_BYTES = 8192  # of a request, no more
 _REQUEST = re.compile(r"([A-Z]{1,20}) (\S{1,2048}) HTTP/1\.([01])")
@@ -23,8 +24,7 @@ class BadRequest(Exception):
         self.status, self.why = status, why
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A head without its body, which there is none of."""
 
     method: str

@@ -15,8 +15,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from http import HTTPStatus
+
+from msgspec import Struct, field
 
 from nettop.serve.request import HEAD_BYTES, BadRequest, Request, check_host, parse
 
@@ -31,8 +32,7 @@ _NO_MORE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _CODES = (200, 400, 404, 405, 413, 421, 431, 503)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A body and what it is; the same bytes are sent to many."""
 
     body: bytes
@@ -44,8 +44,7 @@ class Answer:
 Answers = Callable[[Request], Answer]
 
 
-@dataclass(slots=True, eq=False)
-class _Peer:
+class _Peer(Struct, eq=False):
     """A connection."""
 
     sock: socket.socket

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from nettop.model.types import SourceStatus
 
@@ -15,8 +15,7 @@ def off(name: str, reason: str, fix: str | None = None) -> SourceStatus:
     return SourceStatus(name, "off", reason=reason, fix=fix)
 
 
-@dataclass(frozen=True, slots=True)
-class PlaneOptions:
+class PlaneOptions(Struct, frozen=True):
     """What the command line says about the planes."""
 
     bpf: bool = True

@@ -16,9 +16,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from msgspec import Struct
 
 from nettop.sources.mounts import Mount, read_mounts
 
@@ -39,8 +40,7 @@ def find_mount(mounts: Iterable[Mount]) -> str | None:
     return min(points)[1] if points else None
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
+class Reached(Struct, frozen=True):
     """The cgroup v2 tree as far as it can be seen from here."""
 
     path: str | None  # of its uppermost directory; None: it is out of reach

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from nettop.model.types import HostCounters
 from nettop.text.evidence import COUNTERS
@@ -115,8 +116,7 @@ def parse_snmp6(raw: bytes) -> dict[str, int]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class NetCounters:
+class NetCounters(Struct, frozen=True):
     """What one namespace counts."""
 
     host: HostCounters = field(default_factory=HostCounters)
@@ -163,10 +163,10 @@ def total(parts: Iterable[HostCounters]) -> HostCounters:
     """The sum over namespaces; a counter is None only if every namespace lacks it."""
     columns = list(parts)
     values: dict[str, int | None] = {}
-    for each in fields(HostCounters):
-        known = [v for p in columns if (v := getattr(p, each.name)) is not None]
-        merge = max if each.name in _HOST_WIDE else sum
-        values[each.name] = merge(known) if known else None
+    for name in HostCounters.__struct_fields__:
+        known = [v for p in columns if (v := getattr(p, name)) is not None]
+        merge = max if name in _HOST_WIDE else sum
+        values[name] = merge(known) if known else None
     return HostCounters(**values)
 
 

@@ -10,9 +10,11 @@ import errno
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nettop import refusal
 from nettop.engine import check, ffi, lib
@@ -28,8 +30,7 @@ ALL = "all"
 _NET_ROOT = re.compile(r"net:\[(\d+)\]")
 
 
-@dataclass(frozen=True, slots=True)
-class Namespace:
+class Namespace(Struct, frozen=True):
     """One network namespace; opening `path` gives a descriptor for setns."""
 
     inode: int
@@ -203,8 +204,7 @@ class Named:
         return names_gone and self._mounts.changed()
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
+class _Mark(Struct, frozen=True):
     """What a name stood for."""
 
     path: str

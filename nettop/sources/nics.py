@@ -7,8 +7,9 @@ import socket
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import Struct
 
 from nettop.engine import check, ffi, lib
 from nettop.model.types import NicStage
@@ -72,8 +73,7 @@ class Placed(NamedTuple):
     bar_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(Struct, frozen=True):
     stamp: Stamp
     clock: FollowedClock
     until: float

@@ -8,8 +8,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nettop import refusal
 from nettop.engine import check, ffi, lib
@@ -38,8 +40,7 @@ END_CLAIM = "end it, and the stages come by themselves"
 Walks = Callable[[Callable[[int], None]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class StagesTick:
+class StagesTick(Struct, frozen=True):
     """What one read of the plane says; counters grow as long as the plane is on."""
 
     runs: int
@@ -57,8 +58,7 @@ class StagesTick:
     sockets: int  # with sends in the interval, or open ones
 
 
-@dataclass(frozen=True, slots=True)
-class _Selection:
+class _Selection(Struct, frozen=True):
     cookies: tuple[int, ...] = ()
     every: int = 1
     everything: bool = False

@@ -11,8 +11,9 @@ import os
 import time
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from nettop.engine import ffi, lib
 from nettop.model.evidence import Numbers, Process
@@ -32,8 +33,7 @@ HIDDEN = "{} of {} processes may not be looked at (hidepid)"
 _Times = tuple[int, int]  # cpu_ns, run_delay_ns
 
 
-@dataclass(slots=True)
-class _Known:
+class _Known(Struct):
     """What was read of a process before."""
 
     read_ns: int = 0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
-@dataclass(frozen=True, slots=True)
-class PlaneTick:
+class PlaneTick(Struct, frozen=True):
     """Of one interval, beside what the engine took."""
 
     runs_per_s: Mapping[str, float] = field(default_factory=dict)  # of BPF programs, by plane

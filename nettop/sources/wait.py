@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from nettop import refusal
 from nettop.engine import check, ffi, lib
@@ -29,8 +30,7 @@ BY_FILES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class WaitTick:
+class WaitTick(Struct, frozen=True):
     """What one read of the plane says; counters grow as long as the plane is on."""
 
     histogram: Histogram  # of the interval, all traced sockets

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from nettop.model.stamps import Sent, Stamp, StampType
 
@@ -18,8 +19,7 @@ _MASK = (1 << 32) - 1
 _MOST_TIMES = 32
 
 
-@dataclass(slots=True)
-class Flight:
+class Flight(Struct):
     """One send and its stamps; CLOCK_REALTIME, but hardware_ns is the NIC's clock."""
 
     key: int

@@ -10,9 +10,10 @@ import sys
 import termios
 import time
 from collections import Counter
-from dataclasses import dataclass
 from enum import IntFlag
 from typing import Any
+
+from msgspec import Struct
 
 from nettop.engine.stamps import Buffers, enable
 from nettop.model.stamps import Sent, Stamp, StampError
@@ -47,8 +48,7 @@ _RECORD = Flag.TX_HARDWARE | Flag.TX_SOFTWARE | Flag.TX_SCHED | Flag.TX_ACK | Fl
 _LATER = (Flag.OPT_RX_FILTER, Flag.OPT_ID_TCP)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """A received message with its stamp."""
 
     data: bytes
@@ -62,8 +62,7 @@ class Message:
         return self.stamp.queue_wait_ns
 
 
-@dataclass(frozen=True, slots=True)
-class SentMessage:
+class SentMessage(Struct, frozen=True):
     """A send: how much was taken, the key of its stamps, and the clocks around the call."""
 
     taken: int

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from nettop.sample import Sample
 from nettop.store.frames import FrameReader, FrameWriter
@@ -17,8 +19,7 @@ KEY_EVERY_S = 15.0
 _Frames = list[bytes]
 
 
-@dataclass(slots=True)
-class _Group:
+class _Group(Struct):
     """A key frame and those that need it."""
 
     infos: list[FrameInfo] = field(default_factory=list)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from nettop.errors import NettopError
 from nettop.text import units
@@ -25,8 +26,7 @@ _SHRINK_PAGES = 64
 _CUT_PAGES = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """None: without limit."""
 
     keep_s: float | None = None
@@ -36,8 +36,7 @@ class Limits:
 NO_LIMITS = Limits()
 
 
-@dataclass(slots=True)
-class _Group:
+class _Group(Struct):
     """A key frame and the ticks up to the next."""
 
     seq: int

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from nettop.spells import Spell
 from nettop.store.schema import INSERT_SPELL
@@ -18,8 +19,7 @@ _UPDATE = (
 )
 
 
-@dataclass(slots=True)
-class _Written:
+class _Written(Struct):
     """What the file says of a spell that holds."""
 
     id: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from nettop.model.events import EVENT_NAMES, Event, EventFlag, EventType
 from nettop.model.types import TCP_STATES, Model, Row
@@ -32,8 +33,7 @@ class TableRows(SickRows, Protocol):
     ) -> tuple[Sequence[Event], int]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class TickRows:
+class TickRows(Struct, frozen=True):
     """Of one tick; each mapping is a row by column."""
 
     clocks: Clocks

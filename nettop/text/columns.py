@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
+
+from msgspec.structs import replace
 
 from nettop.model.types import AF_INET6, Detail, Flag, Model, PlaneHas, Proto, Row, SourceStatus
 from nettop.text import units

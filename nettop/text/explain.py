@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nettop.model.causes import Cause, Evidence, PeerKey, SlowPeer
 from nettop.model.evidence import Process
@@ -44,8 +46,7 @@ _SETTLED = frozenset({
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)  # goes into a command as it is
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """who and what: the headline; the others: further sentences, "" where there is none."""
 
     who: str

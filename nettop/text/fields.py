@@ -13,9 +13,11 @@ without being asked, name it in columns.py (_SETS). tests/unit/test_fields.py ho
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nettop.model.tcpinfo import ABSENT, LISTEN_FIELDS, TCP_INFO, InfoField
 from nettop.model.types import TCP_LISTEN, TCP_SYN_SENT, Detail, Flag, Proto, Row, Stage
@@ -55,8 +57,7 @@ TCP_ONLY = 1 << Proto.TCP
 ANY_PROTO = 1 << Proto.TCP | 1 << Proto.UDP | 1 << Proto.MPTCP
 
 
-@dataclass(frozen=True, slots=True)
-class Loc:
+class Loc(Struct, frozen=True):
     """Where a number lies; becomes a struct nt_operand for the C side.
 
     base: "rec" (struct nt_rec member), "info" (tcp_info field), "proc" (struct nt_proc member)
@@ -77,8 +78,7 @@ class Loc:
     bit: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Formula:
+class Formula(Struct, frozen=True):
     """A number made of two, in their base units; becomes a struct nt_term.
 
     sign: / ratio, + sum, - difference. Unknown where one of the two is, and a ratio by 0.
@@ -89,8 +89,7 @@ class Formula:
     right: Loc
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # each is one of the registry
-class Field:
+class Field(Struct, frozen=True, eq=False):  # each is one of the registry
     """One thing that can be known of a socket."""
 
     id: str  # sort key, filter name, column; with its unit the CSV column

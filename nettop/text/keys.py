@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nettop.errors import UsageError
 from nettop.text.fields import nearest
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """names: Textual's; shown: as help prints them; action: do_ACTION of the main screen."""
 
     names: tuple[str, ...]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
+
+from msgspec import Struct
 
 from nettop.model.types import Detail, Model, Row
 from nettop.text import units
@@ -29,8 +30,7 @@ _GUTTER = 2
 BLANK = "."  # in a bare table: nothing to say, as a blank cell
 
 
-@dataclass(frozen=True, slots=True)
-class TableStyle:
+class TableStyle(Struct, frozen=True):
     """How a table looks."""
 
     width: int = 120  # chooses the columns; also the longest line if fits is set

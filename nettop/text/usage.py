@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from nettop.text.variables import VARIABLES
 
@@ -11,8 +12,7 @@ WIDTH = 80
 TITLE = "nettop - top for the kernel's network path: TCP_INFO health of every socket"
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """synopsis: without `nettop`; about: a sentence, for the usage text and the command's own."""
 
     synopsis: str
@@ -137,8 +137,7 @@ COMMANDS: dict[str, Command] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """spelled: as the help shows it; text: what it does; only: the commands it belongs to alone."""
 
     section: str

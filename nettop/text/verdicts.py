@@ -13,7 +13,9 @@ tests/unit/test_verdict_table.py names whatever is still missing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 from nettop.model.types import Because, Verdict, Who
 from nettop.text import units
@@ -21,8 +23,7 @@ from nettop.text import units
 Cell = Callable[[float, Because, bool], str]
 
 
-@dataclass(frozen=True, slots=True)
-class VerdictSpec:
+class VerdictSpec(Struct, frozen=True):
     """One verdict.
 
     words: what its WHY begins with; cell writes the WHY from the number, the cause and whether
@@ -60,12 +61,12 @@ class VerdictSpec:
     also: tuple[Who, ...] = ()
     causes: tuple[Because, ...] = ()
     of: str | None = None
-    conditions: tuple[str, str] = field(init=False, default=("", ""))
+    conditions: tuple[str, str] = ("", "")  # of watch and unwell, whatever is given
 
     def __post_init__(self) -> None:
         said = {m: [limit_text(m, v) for v in values] for m, values in self.limits.items()}
         both = self.watch.format(**said), self.unwell.format(**said)
-        object.__setattr__(self, "conditions", both)
+        force_setattr(self, "conditions", both)
 
     def step(self, because: int = Because.PLAIN, **named: object) -> str:
         """What to run or look at; what is not named stands there in capitals."""

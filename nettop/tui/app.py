@@ -7,10 +7,11 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from textual.message import Message
 
 from nettop.errors import NettopError
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
     from nettop.export.snapshot import RowFeed
 
 
-@dataclass(frozen=True, slots=True)
-class ScreenOptions:
+class ScreenOptions(Struct, frozen=True):
     """What the command line says about the screen."""
 
     delay_s: float = 1.0

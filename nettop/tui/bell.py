@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from nettop.query.compile import Filter
 
 PAUSE_S = 10.0
 
 
-@dataclass(slots=True)
-class Bell:
+class Bell(Struct):
     """A condition, and how many sockets it held for in the last tick."""
 
     text: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from nettop.model.types import Detail, Level, Model, Proto, Row, Verdict
 from nettop.text.columns import (
@@ -25,8 +25,7 @@ from nettop.tui.widgets.lines import Line, Part
 CLOSE_WAIT = 8
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnSet:
+class ColumnSet(Struct, frozen=True):
     """Fields and cells, the last one taking the rest of the line."""
 
     columns: tuple[tuple[Field, int], ...]

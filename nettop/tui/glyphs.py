@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 _ASCII = str.maketrans(
     {"–": "-", "µ": "u", "×": "x", "±": "+", "…": "~", "↑": "^", "↓": "v", "→": ">", "←": "<",
@@ -10,8 +10,7 @@ _ASCII = str.maketrans(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Glyphs:
+class Glyphs(Struct, frozen=True):
     """One set of signs."""
 
     ascii: bool

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from math import inf
 from statistics import median
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nettop.feed import Grouping
 from nettop.model.causes import Cause, QueueOf
@@ -50,8 +52,7 @@ SLOW_TIMES, SLOW_NS = 3.0, 1_000_000  # so many times their median, and so much 
 Value = Callable[[Group, float | None], float | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """value and text: of a group, and of its factor to the median."""
 
     title: str

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from msgspec import Struct
 from rich.cells import cell_len
 
 from nettop.model.cost import Cost
@@ -22,8 +22,7 @@ D, B = Role.DIM, Role.BOLD
 _PATH = re.compile(r"(?:^|[\s'\"])/\S")  # in a message: a word that begins at the root
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderState:
+class HeaderState(Struct, frozen=True):
     """What the user set, as the header shows it."""
 
     filter_text: str | None = None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from msgspec import Struct
 from rich.style import Style
 
 
@@ -24,8 +24,7 @@ class Role(Enum):
     TITLE_BOLD = "title_bold"  # the column that sorts
 
 
-@dataclass(frozen=True, slots=True)
-class Colours:
+class Colours(Struct, frozen=True):
     """Of a theme that does not take the terminal's own."""
 
     back: str

@@ -8,8 +8,10 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from nettop.changes import MOST_A_TICK
 from nettop.errors import NettopError
@@ -42,8 +44,7 @@ _TRIES = 16  # ticks that cannot be read, one after the other
 _NAMED = 2  # hosts that came or went in one tick
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """What the user chose of the sockets; in force in every feed that is shown."""
 
     filter_text: str | None = None  # the whole of it
@@ -67,8 +68,7 @@ class Said(Protocol):
     def summaries(self) -> Sequence[Spot]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """The ticks that the screen can go to."""
 
     source: Frames
@@ -79,8 +79,7 @@ class Kept:
     newest: bool = True  # the last of them is what a live feed shows; else that is newer
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """A way through the ticks that was asked for."""
 
     seq: int
@@ -88,8 +87,7 @@ class Move:
     change: bool = False  # from there to the nearest tick in which a matched socket changed
 
 
-@dataclass(slots=True)
-class Arrival:
+class Arrival(Struct):
     """What a move came to: a feed that stands at the tick, or (None) why there is none."""
 
     run: int

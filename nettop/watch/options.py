@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from nettop import options as base
 from nettop import optionvalues as take
@@ -15,8 +16,7 @@ from nettop.options import Options
 RECORDING = ".nettop"
 
 
-@dataclass(frozen=True, slots=True)
-class WatchOptions:
+class WatchOptions(Struct, frozen=True):
     """The command line of `nettop watch`."""
 
     poll: Options  # what is polled; its filter is the condition

@@ -15,8 +15,9 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from nettop.engine import ffi
 from nettop.engine.handle import Engine

@@ -15,7 +15,7 @@ from tests.clocks.fake import DEVICE, Fake
 
 LOOK = """
 import json, pathlib, sys
-from dataclasses import asdict
+from msgspec.structs import asdict
 import nettop.clocks.phc
 from nettop.sources import clocks
 nettop.clocks.phc.CLASS = pathlib.Path(sys.argv[1])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 import struct
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from nettop.clocks import tsstats
 from nettop.clocks.interfaces import Interface, Setting, judge

@@ -53,7 +53,7 @@ HOSTILE = "a\x1b[31m\x07\n\r\t\x9b2J\u202e\u200b\ud800\x00,\"'<&>]]>=1+1"
 
 def make_row(cookie: int = 1, **changes: Any) -> Row:
     """An established TCP socket; changes go to the row or to its record."""
-    names = {k: changes.pop(k) for k in Row.__slots__ if k in changes}
+    names = {k: changes.pop(k) for k in Row.__struct_fields__ if k in changes}
     for end in ("", "2"):
         if f"verdict{end}" in changes:
             changes.setdefault(f"who{end}", int(VERDICTS[changes[f"verdict{end}"]].who))

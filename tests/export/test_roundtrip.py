@@ -7,13 +7,13 @@ import json
 import random
 import re
 import struct
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from nettop.errors import NettopError
 from nettop.export.keys import KEYS

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import unicodedata
-from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
+from msgspec.structs import replace
 
 from nettop.export.csvout import write_header, write_rows
 from nettop.export.svgout import MOST_ROWS, write_svg

@@ -8,10 +8,10 @@ import subprocess
 import sys
 import time
 from contextlib import closing
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 pytest.importorskip("nettop._native", reason="the C helper is not built")
 

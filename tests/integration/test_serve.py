@@ -34,7 +34,7 @@ def test_counters_are_what_the_sockets_moved_though_all_of_them_ended(
 ) -> None:
     """Three connections end between two ticks, one was seen by a tick, one is still open."""
     labeller = Labeller(("service",), feed.row_names, PeerTable({}))
-    exporter = Exporter(labeller, 10_000, 100, 600.0, True)
+    exporter = Exporter(labeller, series_max=10_000, top=100, expire_s=600.0, whole=True)
     server = inside(space, lambda: socket.create_server(("127.0.0.1", PORT)))
 
     def tick() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from nettop.model.cost import Cost, ProgramCost
 from nettop.model.types import SourceStatus

@@ -6,11 +6,11 @@ NETTOP_GOLDEN=1 writes the golden files anew.
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from rich.style import Style
 
 from nettop.model.cost import Cost

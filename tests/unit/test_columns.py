@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from nettop.model.hosts import LIVE, HostState
 from nettop.model.types import Flag, Model, SourceStatus

@@ -6,11 +6,11 @@ import os
 import pwd
 import tomllib
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from nettop import cli
 from nettop.config import Config, config_file, in_force, load, template, use

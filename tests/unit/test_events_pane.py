@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from nettop.model.events import Event, EventMemory, EventType
 from nettop.text.events import repeated

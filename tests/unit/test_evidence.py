@@ -7,11 +7,11 @@ import random
 import socket
 import struct
 import threading
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import fields, replace
 
 pytest.importorskip("nettop._native", reason="the C helper is not built")
 

@@ -6,12 +6,12 @@ import shutil
 import struct
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from nettop.metrics import exposition, names, protobuf
@@ -39,7 +39,8 @@ from tests.unit.test_metrics import Feed, labeller, listener, model, socket
 
 
 def exported(top: int = 50, series_max: int = 5000, clients: int = 30) -> tuple[Exporter, Feed]:
-    exporter = Exporter(labeller("process", "service", "peer"), series_max, top, 600, True)
+    labels = labeller("process", "service", "peer")
+    exporter = Exporter(labels, series_max=series_max, top=top, expire_s=600, whole=True)
     feed = Feed()
     feed.sockets = [listener(443)]
     exporter.take(model(0), feed)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec.structs import fields
 
 from nettop.model.types import HostCounters
 from nettop.sources import hostnet

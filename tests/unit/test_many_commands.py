@@ -6,10 +6,10 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from nettop.commands import record_hosts, why_hosts
 from nettop.commands.diff import sides_of_hosts

@@ -7,11 +7,11 @@ import re
 import sqlite3
 from collections.abc import Collection, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from nettop.engine import lib
 from nettop.engine.frames import Section, Sections

@@ -6,10 +6,10 @@ import os
 import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from nettop.engine import ffi
 from nettop.engine.handle import Engine

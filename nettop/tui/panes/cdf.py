@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from nettop.model.types import Histogram
 from nettop.tui.glyphs import Glyphs
@@ -20,8 +21,7 @@ _LABEL = 6
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
+class Curve(Struct, frozen=True):
     """One distribution; of curves that cross the later one is seen."""
 
     name: str

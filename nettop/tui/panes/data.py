@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from nettop.model.events import Closed, Event, EventMemory
 from nettop.model.types import Detail, Group, Model, Point, Row
@@ -13,8 +14,7 @@ from nettop.tui.panes.tx import Sends
 from nettop.tui.panes.views import EVENTS, SENDS, USUAL, WAITS, Views
 
 
-@dataclass(frozen=True, slots=True)
-class PaneData:
+class PaneData(Struct, frozen=True):
     """One tick for the panes: a socket, the marked ones, or (both None) all that match."""
 
     model: Model

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from textwrap import wrap
+
+from msgspec import Struct
 
 from nettop.model.types import CA_STATES, Dist, Flag, Group, Point, Proto, Stage, Verdict
 from nettop.text import units
@@ -18,8 +19,7 @@ from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import BLANK, Line, Part, beside, clip, line, whole, wrapped
 
 
-@dataclass(frozen=True, slots=True)
-class _Spark:
+class _Spark(Struct, frozen=True):
     """A line of the pane: a sparkline, its value, and one number beside it in words, the longer
     form first."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import Struct
 
 from nettop.model.buckets import OCTAVES, octave_edges
 from nettop.model.types import Point
@@ -25,8 +26,7 @@ _LEAST_DECADES = 3
 _GAP = 3  # times the usual interval: no tick is known in between
 
 
-@dataclass(frozen=True, slots=True)
-class HeatView:
+class HeatView(Struct, frozen=True):
     """What the user set: the span, and how many columns the cursor stands before now (None: there
     is none)."""
 
@@ -45,8 +45,7 @@ class HeatView:
 NO_CURSOR = HeatView()
 
 
-@dataclass(frozen=True, slots=True)
-class Heat:
+class Heat(Struct, frozen=True):
     """Deliveries by column of time (the last is now) and octave; None: no tick is known there."""
 
     shown: tuple[tuple[int, ...] | None, ...]  # a tick that is longer than a column fills several

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from nettop.model.types import Dist, Histogram
 from nettop.text import units
@@ -19,8 +20,7 @@ _TICKS = ((1_000, "1µs"), (10_000, "10"), (100_000, "100"), (1_000_000, "1ms"),
           (10_000_000, "10"), (100_000_000, "100"), (1_000_000_000, "1s"))  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Waits:
+class Waits(Struct, frozen=True):
     """What the pane shows: of the last interval and of the whole run."""
 
     now: Histogram | None = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from textwrap import wrap
+
+from msgspec import Struct, field
 
 from nettop.model.types import Dist, Histogram, NicStage, Stage
 from nettop.text import units
@@ -21,8 +22,7 @@ NO_NIC = NicStage()
 LATE_NS = {Stage.SNDBUF: 20_000_000, Stage.QDISC: 5_000_000, Stage.NIC: 5_000_000}
 
 
-@dataclass(frozen=True, slots=True)
-class Sends:
+class Sends(Struct, frozen=True):
     """What the pane shows, by Stage: of the last interval, and since the selection."""
 
     now: tuple[Histogram, ...]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nettop.model.events import ALL_TYPES, EventType
 from nettop.model.types import Model
@@ -17,8 +19,7 @@ EVERY, CLOSED = "all types", "closed sockets"
 KINDS = {SHORT_NAMES[kind]: kind for kind in EventType if kind is not EventType.CLOSED}
 
 
-@dataclass(frozen=True, slots=True)
-class Views:
+class Views(Struct, frozen=True):
     """names: of each pane's view, "" the usual one; scroll: lines of the events left out above."""
 
     names: tuple[str, str, str, str] = ("", "", "", "")

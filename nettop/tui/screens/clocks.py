@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from textwrap import wrap
 from typing import TYPE_CHECKING, cast
 
+from msgspec import Struct
+from msgspec.structs import replace
 from textual import events
 from textual.app import ComposeResult
 from textual.message import Message
@@ -59,8 +60,7 @@ _SPARK_CELLS = 12
 LEAST_PLOT = 7  # lines, with its rule
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """Where a cell of table.Row stands from which width on."""
 
     title: str

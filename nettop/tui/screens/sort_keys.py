@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partialmethod
+
+from msgspec.structs import replace
 
 from nettop.feed import Sort
 from nettop.text.fields import Field

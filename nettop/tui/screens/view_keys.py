@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partialmethod
 from typing import Any
+
+from msgspec.structs import replace
 
 from nettop.errors import NettopError
 from nettop.feed import Grouping, Sort

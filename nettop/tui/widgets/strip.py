@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Protocol
+
+from msgspec import Struct
 
 from nettop.spells import HOST_CAME
 from nettop.text.moments import clock_text, day_text
@@ -34,8 +35,7 @@ class Spot(Protocol):
     def events(self) -> Mapping[str, int]: ...
 
 
-@dataclass(slots=True)
-class Cell:
+class Cell(Struct):
     """What happened in the time of one cell; unwell None: no tick is known there."""
 
     unwell: int | None = None

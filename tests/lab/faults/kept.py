@@ -11,10 +11,10 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import zstandard
+from msgspec.structs import replace
 
 from nettop import __version__
 from nettop.sample import Facts, Names, Sample
