@@ -114,7 +114,7 @@ KEYS: tuple[Key, ...] = (
         "{",
         "change_back",
         "TIME",
-        "the change before: a verdict that began or ended, an event, a host that came or went",
+        "the change before: a verdict, an event, a host lost or back",
         "change",
         past=True,
     ),

@@ -33,7 +33,11 @@ from nettop.watch.options import watch_parser
 from tests.cli.conftest import Run, environment
 
 GOLDEN = Path(__file__).parent / "golden"
-ME = ["-p", str(os.getpid())]
+
+
+def me() -> list[str]:
+    """Asked when it is used: another process may have read this file."""
+    return ["-p", str(os.getpid())]
 
 
 def test_help_is_as_written(run: Run) -> None:
@@ -296,7 +300,7 @@ def test_headless_imports_neither_screen_nor_parsers() -> None:
 
 @pytest.mark.usefixtures("pair")
 def test_without_a_terminal_it_is_like_once(run: Run) -> None:
-    done = run(*ME)
+    done = run(*me())
     assert done.returncode == 0
     assert "PROC" in done.stdout
     assert "127.0.0.1:" in done.stdout
@@ -305,11 +309,11 @@ def test_without_a_terminal_it_is_like_once(run: Run) -> None:
 
 @pytest.mark.usefixtures("pair")
 def test_once_has_no_rates_and_with_delay_has_them(run: Run) -> None:
-    first = json.loads(run("--once", "--json", *ME).stdout)
+    first = json.loads(run("--once", "--json", *me()).stdout)
     assert "interval_s" not in first
     assert len(first["sockets"]) == 2
     assert all("rates" not in s for s in first["sockets"])
-    second = json.loads(run("--once", "--json", "-d", "0.5", *ME).stdout)
+    second = json.loads(run("--once", "--json", "-d", "0.5", *me()).stdout)
     assert 0.15 <= second["interval_s"] <= 0.5
     assert (first["intervals"], second["intervals"]) == (0, 3)
     assert all(s["rates"]["retrans_per_s"] == 0 for s in second["sockets"])
@@ -317,7 +321,7 @@ def test_once_has_no_rates_and_with_delay_has_them(run: Run) -> None:
 
 @pytest.mark.usefixtures("pair")
 def test_ndjson_is_one_object_per_line_and_tick(run: Run) -> None:
-    done = run("--ndjson", "-n", "2", "-d", "0.3", *ME)
+    done = run("--ndjson", "-n", "2", "-d", "0.3", *me())
     assert done.returncode == 0
     ticks = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(ticks) == 2
@@ -329,7 +333,7 @@ def test_ndjson_is_one_object_per_line_and_tick(run: Run) -> None:
 
 @pytest.mark.usefixtures("pair")
 def test_csv_has_one_header_and_a_row_per_socket_and_tick(run: Run) -> None:
-    done = run("--csv", "-n", "2", "-d", "0.2", *ME)
+    done = run("--csv", "-n", "2", "-d", "0.2", *me())
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert len(rows) == 4
     assert list(rows[0]) == ["taken", *(f.csv_name for f in FIELDS.values())]
@@ -341,7 +345,7 @@ def test_csv_has_one_header_and_a_row_per_socket_and_tick(run: Run) -> None:
 
 @pytest.mark.usefixtures("pair")
 def test_batch_writes_a_table_per_tick(run: Run) -> None:
-    done = run("-bn2", "-d", "0.2", *ME)
+    done = run("-bn2", "-d", "0.2", *me())
     assert done.stdout.count("PROC") == 2
     assert "first interval" in done.stdout
 
@@ -361,7 +365,7 @@ def test_without_titles_each_line_has_as_many_words(run: Run) -> None:
 
 def test_numbers_agree_with_the_sockets(run: Run, pair: tuple[object, object]) -> None:
     client, accepted = pair
-    out = json.loads(run("--json", *ME).stdout)
+    out = json.loads(run("--json", *me()).stdout)
     by_port = {s["local"]["port"]: s for s in out["sockets"]}
     mine = by_port[accepted.getsockname()[1]]  # type: ignore[attr-defined]
     assert mine["remote"]["port"] == client.getsockname()[1]  # type: ignore[attr-defined]
@@ -373,16 +377,16 @@ def test_numbers_agree_with_the_sockets(run: Run, pair: tuple[object, object]) -
 
 @pytest.mark.usefixtures("pair")
 def test_user_and_pid_restrict_together(run: Run) -> None:
-    both = json.loads(run("--json", *ME, "-U", str(os.getuid()), "rqueue > 0").stdout)
+    both = json.loads(run("--json", *me(), "-U", str(os.getuid()), "rqueue > 0").stdout)
     assert len(both["sockets"]) == 1
     assert both["filter"].startswith("(rqueue > 0) and pid = ")
-    other = json.loads(run("--json", *ME, "-U", str(os.getuid() + 1)).stdout)
+    other = json.loads(run("--json", *me(), "-U", str(os.getuid() + 1)).stdout)
     assert other["sockets"] == []
 
 
 @pytest.mark.usefixtures("pair")
 def test_columns_and_sort_are_obeyed(run: Run) -> None:
-    out = run("-1", *ME, "--columns", "cookie,rcvq", "-s", "rcvq:desc").stdout.splitlines()
+    out = run("-1", *me(), "--columns", "cookie,rcvq", "-s", "rcvq:desc").stdout.splitlines()
     title = next(i for i, line in enumerate(out) if "COOKIE" in line)
     assert out[title].split() == ["COOKIE", "RCVQ"]
     assert [line.split()[-1] for line in out[title + 1 :]] == ["5", "0"]
@@ -397,7 +401,7 @@ def test_columns_and_sort_are_obeyed(run: Run) -> None:
 def test_ascii_when_asked_or_when_the_locale_is_not_utf8(
     run: Run, argv: list[str], env: dict[str, str | None]
 ) -> None:
-    done = run("-1", *ME, *argv, env=environment(**env))
+    done = run("-1", *me(), *argv, env=environment(**env))
     assert done.stdout.isascii()
     assert "~" in done.stdout or " - " in done.stdout
 
@@ -408,7 +412,7 @@ def test_utf8_otherwise(run: Run) -> None:
 
 @pytest.mark.usefixtures("pair")
 def test_piped_table_is_not_cut(run: Run) -> None:
-    wide = run("-1", *ME, env=environment(COLUMNS="40")).stdout
+    wide = run("-1", *me(), env=environment(COLUMNS="40")).stdout
     assert "…" not in wide
     assert max(map(len, wide.splitlines())) > 40
 

@@ -20,7 +20,12 @@ from nettop.errors import NettopError
 from nettop.export.atomic import AtomicFile
 from tests.cli.conftest import NETTOP, Run, environment, until_swept
 
-ME = ["-p", str(os.getpid())]
+
+def me() -> list[str]:
+    """Asked when it is used: another process may have read this file."""
+    return ["-p", str(os.getpid())]
+
+
 FAST = ["--for", "0.2"]
 
 
@@ -30,7 +35,7 @@ def test_snapshot_writes_by_suffix_and_shows_the_path(
     run: Run, tmp_path: Path, suffix: str
 ) -> None:
     out = tmp_path / f"shot{suffix}"
-    done = run("snapshot", "-o", str(out), *FAST, *ME)
+    done = run("snapshot", "-o", str(out), *FAST, *me())
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{out}\n"
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
@@ -136,7 +141,7 @@ def test_keep_cuts_back_to_the_last_complete_tick(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("pair")
 def test_open_prints_what_was_written_and_exports_the_same(run: Run, tmp_path: Path) -> None:
     shot = tmp_path / "shot.json"
-    run("snapshot", "-o", str(shot), *FAST, *ME)
+    run("snapshot", "-o", str(shot), *FAST, *me())
     shown = run("open", str(shot))
     assert shown.returncode == 0
     assert "file shot.json" in shown.stdout
@@ -189,7 +194,7 @@ def test_files_that_cannot_be_read(run: Run, tmp_path: Path, path: str) -> None:
 @pytest.mark.usefixtures("pair")
 def test_a_truncated_snapshot_never_opens(run: Run, tmp_path: Path) -> None:
     shot = tmp_path / "shot.json"
-    run("snapshot", "-o", str(shot), *FAST, *ME)
+    run("snapshot", "-o", str(shot), *FAST, *me())
     whole = shot.read_bytes()
     for part in (len(whole) // 3, len(whole) - 200, len(whole) - 3):
         shot.write_bytes(whole[:part])
