@@ -198,6 +198,7 @@ struct nt_engine {
 	uint32_t n_dropped;
 	uint64_t waits_over_ns;	       /* of the wait plane's last interval; 0: it is not known */
 	bool waits_whole;	       /* the wait plane knows of all that is readable */
+	bool waits_held;	       /* at least in sockets that a process holds */
 	struct nt_details front, back; /* of the last and of the running sweep */
 	struct nt_proc *loaded;
 	uint32_t n_loaded;
@@ -383,7 +384,7 @@ bool nt_is_slow(const struct nt_engine *e, const struct nt_rec *rec);
 /* nt_unread.c */
 void nt_bound_unread(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh, uint32_t now_ms,
 		     const struct nt_facts *facts);
-void nt_take_unread(const struct nt_engine *e, struct nt_rec *rec, const struct nt_diag_view *v,
+void nt_take_unread(struct nt_engine *e, struct nt_rec *rec, const struct nt_diag_view *v,
 		    struct nt_facts *facts);
 
 /* nt_order.c */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "nt_engine.h"
+#include "nt_holders.h"
 
 /* Low words of milliseconds go round after 49 days: an older age stands still. */
 #define UNREAD_MOST_MS 0x80000000U
@@ -63,8 +64,22 @@ static int readable_by_size(const struct nt_rec *rec, const struct nt_diag_view 
 		       -1;
 }
 
+/* The wait plane would report what is readable in this socket. */
+static bool would_be_seen(struct nt_engine *e, const struct nt_rec *rec)
+{
+	struct nt_proc proc;
+
+	if (e->waits_whole || !e->waits_held || !rec->inode)
+		return e->waits_whole;
+	if (e->procs)
+		return nt_procs_find(e->procs, rec->inode, &proc) == 1;
+	const struct nt_holder *holder = nt_holders_find(&e->holders, rec->inode);
+
+	return holder && holder->n;
+}
+
 /* What the wait plane saw is better than what polling can bound. */
-void nt_take_unread(const struct nt_engine *e, struct nt_rec *rec, const struct nt_diag_view *v,
+void nt_take_unread(struct nt_engine *e, struct nt_rec *rec, const struct nt_diag_view *v,
 		    struct nt_facts *f)
 {
 	const struct nt_plane *plane = f->plane;
@@ -75,8 +90,9 @@ void nt_take_unread(const struct nt_engine *e, struct nt_rec *rec, const struct 
 		if (!(rec->flags & NT_F_OLDEST_UNREAD))
 			return;
 		/* Of a socket that the table did not know the plane has reported nothing yet. */
-		f->readable = e->waits_whole && !(rec->flags & NT_F_NEW) ? 0 :
-									   readable_by_size(rec, v);
+		f->readable = !(rec->flags & NT_F_NEW) && would_be_seen(e, rec) ?
+				      0 :
+				      readable_by_size(rec, v);
 		if (!f->readable)
 			rec->flags |= NT_F_UNREADABLE;
 		return;

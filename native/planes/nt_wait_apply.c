@@ -372,7 +372,8 @@ static int begin(struct nt_waits *w, struct nt_engine *e, const struct nt_sectio
 				   s->at_ns - w->read_ns :
 				   0;
 	w->head = head;
-	e->waits_whole = head.complete != 0;
+	e->waits_whole = head.complete == NT_WAIT_ALL;
+	e->waits_held = e->waits_whole || head.complete == NT_WAIT_HELD;
 	w->read_ns = s->at_ns;
 	w->n_late = w->active_ports = 0;
 	nt_planes_reset_wait(e);
@@ -454,7 +455,7 @@ int nt_wait_apply(struct nt_engine *e, const struct nt_section *s, const uint8_t
 	if (s->kind == NT_S_WAIT_OFF) {
 		nt_planes_reset_wait(e);
 		w->head.shift = 0;
-		e->waits_whole = false;
+		e->waits_whole = e->waits_held = false;
 		e->waits_over_ns = 0;
 		mark_untraced(w, e);
 		nt_waits_free(w);

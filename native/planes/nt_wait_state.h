@@ -13,6 +13,13 @@
 
 #include "../bpf/nt_split.h"
 
+/* Which sockets were traced exactly, from the start. */
+enum nt_wait_whole {
+	NT_WAIT_NONE = 0,
+	NT_WAIT_ALL = 1,
+	NT_WAIT_HELD = 2 /* that a process holds */
+};
+
 /* Body of NT_S_WAIT; the fine buckets of all traced sockets follow it. Its time is the records'. */
 struct nt_wait_head {
 	uint64_t sum_ns;
@@ -21,7 +28,7 @@ struct nt_wait_head {
 	uint32_t epoch;	    /* of the interval */
 	uint32_t probe;	    /* by tcp_probe, which is approximate */
 	uint32_t shift;	    /* 1 socket in 2^shift is traced */
-	uint32_t complete;  /* every socket was traced exactly, from the start */
+	uint32_t complete;  /* enum nt_wait_whole */
 	uint32_t datagrams; /* what UDP sockets moved is counted, both ways */
 };
 

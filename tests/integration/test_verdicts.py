@@ -163,6 +163,36 @@ def test_what_cannot_be_read_is_not_unread(
     assert (rows[2].verdicts, who_text(rows[2])) == ([Verdict.UNREAD], "app")
 
 
+def test_what_no_process_holds_is_unread_too(
+    space: str, ends: list[tuple[socket.socket, socket.socket]]
+) -> None:
+    """Passed on by a program, and not yet taken by another; and not yet accepted."""
+    here, there = socket.socketpair()
+    with here, there, closing(LiveFeed(PollOptions(netns=(space,)))) as feed:
+        server = inside(space, lambda: socket.create_server(("127.0.0.1", 0)))
+        client = inside(space, lambda: socket.create_connection(server.getsockname()))
+        with server, client:
+            sender, receiver = ends[0]
+            feed.tick()
+            socket.send_fds(here, [b"x"], [receiver.fileno()])
+            cookie = cookie_of(receiver)
+            receiver.close()
+            for sock in (sender, client):
+                sock.sendall(b"x" * 100)
+            time.sleep(0.25)
+            for _ in range(3):
+                time.sleep(0.12)
+                feed.tick()
+            passed_on = feed.find(cookie)
+            (waits,) = (
+                row for row in feed.window(0, 50) if row.rec.dport == client.getsockname()[1]
+            )
+    for row in (passed_on, waits):
+        assert row is not None
+        assert row.rec.rqueue == 100
+        assert row.verdicts == [Verdict.UNREAD]
+
+
 def test_polling_alone_cannot_tell_what_is_readable(
     space: str, ends: list[tuple[socket.socket, socket.socket]]
 ) -> None:
