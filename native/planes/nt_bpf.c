@@ -197,7 +197,7 @@ struct bpf_link *nt_bpf_iter_over(const struct bpf_program *program, const struc
 	return bpf_program__attach_iter(program, &opts);
 }
 
-static int by_cookie(const void *a, const void *b)
+int nt_bpf_by_cookie(const void *a, const void *b)
 {
 	uint64_t x, y;
 
@@ -211,9 +211,9 @@ void nt_bpf_once_each(uint8_t *buf, uint32_t *n, uint32_t size)
 	uint32_t kept = 0;
 
 	if (*n)
-		qsort(buf, *n / size, size, by_cookie);
+		qsort(buf, *n / size, size, nt_bpf_by_cookie);
 	for (uint32_t at = 0; at + size <= *n; at += size) {
-		if (kept && !by_cookie(buf + kept - size, buf + at))
+		if (kept && !nt_bpf_by_cookie(buf + kept - size, buf + at))
 			continue;
 		memmove(buf + kept, buf + at, size);
 		kept += size;

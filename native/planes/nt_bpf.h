@@ -15,6 +15,8 @@ struct bpf_map;
 struct bpf_program;
 /* Attaches an iterator over the elements of a map; NULL and errno. */
 struct bpf_link *nt_bpf_iter_over(const struct bpf_program *program, const struct bpf_map *map);
+/* For qsort and bsearch: cookies, or records that begin with one. */
+int nt_bpf_by_cookie(const void *a, const void *b);
 /*
  * Of records of size bytes that begin with a cookie one of each cookie stays: an iterator over
  * files writes one for each file of a socket.

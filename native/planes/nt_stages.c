@@ -341,13 +341,6 @@ static int attach(struct nt_stages *s, char *why, uint32_t n_why)
 	return err;
 }
 
-static int by_cookie(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 /* Fine buckets for the first sockets of the selection. */
 static void refine(struct nt_stages *s)
 {
@@ -356,7 +349,8 @@ static void refine(struct nt_stages *s)
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < s->n_fine; i++) {
-		if (bsearch(&s->fine[i], s->wanted, s->n_wanted, sizeof(*s->wanted), by_cookie))
+		if (bsearch(&s->fine[i], s->wanted, s->n_wanted, sizeof(*s->wanted),
+			    nt_bpf_by_cookie))
 			s->fine[kept++] = s->fine[i];
 		else
 			bpf_map_delete_elem(map, &s->fine[i]);
@@ -393,7 +387,7 @@ int nt_stages_select(struct nt_stages *s, const uint64_t *cookies, uint32_t n, i
 		goto out;
 	}
 	memcpy(wanted, cookies, n * sizeof(*wanted));
-	qsort(wanted, n, sizeof(*wanted), by_cookie);
+	qsort(wanted, n, sizeof(*wanted), nt_bpf_by_cookie);
 	if (n || everything)
 		err = attach(s, why, n_why);
 	if (err) {
@@ -401,7 +395,7 @@ int nt_stages_select(struct nt_stages *s, const uint64_t *cookies, uint32_t n, i
 		goto out;
 	}
 	for (uint32_t i = 0; i < s->n_wanted; i++)
-		if (!bsearch(&s->wanted[i], wanted, n, sizeof(*wanted), by_cookie))
+		if (!bsearch(&s->wanted[i], wanted, n, sizeof(*wanted), nt_bpf_by_cookie))
 			bpf_map_delete_elem(map, &s->wanted[i]);
 	for (uint32_t i = 0; i < n; i++) {
 		if (bpf_map_update_elem(map, &wanted[i], &yes, BPF_ANY) && !err) {

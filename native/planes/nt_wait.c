@@ -289,13 +289,6 @@ static void set_focus_bit(struct nt_wait *w, uint64_t cookie, uint64_t *bits)
 	bits[bit / 64] |= 1ULL << bit % 64;
 }
 
-static int by_cookie(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 int nt_wait_focus(struct nt_wait *w, const uint64_t *cookies, uint32_t n)
 {
 	static const struct nt_wait_fine empty;
@@ -307,9 +300,9 @@ int nt_wait_focus(struct nt_wait *w, const uint64_t *cookies, uint32_t n)
 	w->focus_full = n > NT_FOCUS_MAX ? n - NT_FOCUS_MAX : 0;
 	n -= w->focus_full;
 	memcpy(wanted, cookies, n * sizeof(*wanted));
-	qsort(wanted, n, sizeof(*wanted), by_cookie);
+	qsort(wanted, n, sizeof(*wanted), nt_bpf_by_cookie);
 	for (uint32_t i = 0; i < w->n_focus; i++) {
-		if (bsearch(&w->focus[i], wanted, n, sizeof(*wanted), by_cookie))
+		if (bsearch(&w->focus[i], wanted, n, sizeof(*wanted), nt_bpf_by_cookie))
 			w->focus[kept++] = w->focus[i];
 		else
 			bpf_map_delete_elem(map, &w->focus[i]);
