@@ -483,6 +483,12 @@ static void hold_late_accepts(const struct nt_config *c, const struct nt_rec *r,
 {
 	const struct nt_dist *wait = &f->plane->wait;
 	uint64_t most = wait->sum_ns < f->cpu.over_ns ? wait->sum_ns : f->cpu.over_ns;
+
+	/* Of several at one port (SO_REUSEPORT) one alone may be late: not where none waits. */
+	if (f->plane->has & NT_P_WAIT_SHARED && !r->rqueue) {
+		h->mask &= (uint16_t) ~(1U << NT_V_READS);
+		return;
+	}
 	bool starved = h->mask >> NT_V_READS & 1 && h->because[NT_V_READS] == NT_B_NO_CPU;
 
 	starved |= f->cpu.pid && f->cpu.run_delay_ns >= most / 2;

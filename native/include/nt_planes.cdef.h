@@ -41,6 +41,7 @@ enum nt_plane_has {
 	NT_P_TX_OCTAVES = 128,	/* ... those of tx */
 	NT_P_SPLIT = 256,	/* split is known */
 	NT_P_UDP = 512,		/* udp is known */
+	NT_P_WAIT_SHARED = 1024, /* wait is of all listeners at one port together */
 };
 
 /*

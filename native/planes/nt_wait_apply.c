@@ -253,8 +253,7 @@ static void take_port(struct nt_waits *w, const struct nt_wait_port *now)
 	w->active_ports += p->dist.count > 0;
 }
 
-/* Accept wait: every listener of the port, as connections are shared among them. */
-static void take_listeners(struct nt_waits *w, struct nt_engine *e)
+static void over_listeners(struct nt_waits *w, struct nt_engine *e, bool counted)
 {
 	for (uint32_t i = 0; i < e->table.high; i++) {
 		if (!(e->table.mark[i] & NT_M_LIVE))
@@ -265,20 +264,31 @@ static void take_listeners(struct nt_waits *w, struct nt_engine *e)
 		if (!is_listener(rec))
 			continue;
 		for (uint32_t k = 0; k < w->n_ports; k++) {
-			const struct nt_wait_early *port = &w->ports[k];
+			struct nt_wait_early *port = &w->ports[k];
 			struct nt_plane *p;
 
 			if (!port->dist.count || port->key.port != rec->sport ||
 			    port->key.netns != rec->netns || port->key.family != rec->family)
 				continue;
-			p = nt_plane_of(e, rec->cookie);
+			port->listeners += !counted;
+			p = counted ? nt_plane_of(e, rec->cookie) : NULL;
 			if (!p)
 				continue;
-			p->has |= NT_P_WAIT | NT_P_WAIT_OCTAVES;
+			p->has |= NT_P_WAIT | NT_P_WAIT_OCTAVES |
+				  (port->listeners > 1 ? NT_P_WAIT_SHARED : 0U);
 			p->wait = port->dist;
 			memcpy(p->wait_octaves, port->octaves, sizeof(p->wait_octaves));
 		}
 	}
+}
+
+/* Accept wait: every listener of the port, as connections are shared among them. */
+static void take_listeners(struct nt_waits *w, struct nt_engine *e)
+{
+	for (uint32_t k = 0; k < w->n_ports; k++)
+		w->ports[k].listeners = 0;
+	over_listeners(w, e, false);
+	over_listeners(w, e, true);
 }
 
 static int keep_late(struct nt_waits *w, const struct nt_ws_out *o)

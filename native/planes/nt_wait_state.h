@@ -84,6 +84,7 @@ struct nt_wait_early {
 	struct nt_accept last;
 	struct nt_dist dist; /* of the interval */
 	uint32_t octaves[NT_OCTAVES];
+	uint32_t listeners; /* at it */
 };
 
 struct nt_waits {

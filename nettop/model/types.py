@@ -210,6 +210,7 @@ class PlaneHas(IntFlag):
     TX_OCTAVES = 128
     SPLIT = 256
     UDP = 512
+    WAIT_SHARED = 1024
 
 
 class Split(NamedTuple):

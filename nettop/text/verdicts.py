@@ -214,7 +214,7 @@ _TABLE = (
         "accepts too slowly", {"accept_pct": (80, 100)},
         "accept queue ≥ {accept_pct[0]} of its limit, or it was in the interval before and "
         "connections are dropped now, or those that accept() took waited for it as long as makes "
-        "`reads` unwell, in the mean",
+        "`reads` unwell, in the mean; of several listeners at one port only where any waits now",
         "≥ {accept_pct[1]}, or drops too, or they wait so long",
         next_step="strace -fe accept4 -p {pid}: how often it accepts; more workers or less work "
         "between two accept() calls; a longer backlog (listen(), net.core.somaxconn) helps bursts "

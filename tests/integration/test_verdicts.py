@@ -285,6 +285,35 @@ def test_a_listener_that_refuses_is_not_slow(space: str, bpf: bool) -> None:
     assert row.level < Level.UNWELL
 
 
+def test_of_listeners_at_one_port_the_quick_one_is_not_accused(space: str) -> None:
+    """Connections are counted by port: as with SO_REUSEPORT, or here by two addresses."""
+    slow = inside(space, lambda: socket.create_server(("127.0.0.1", 0), backlog=8))
+    port = slow.getsockname()[1]
+    quick = inside(space, lambda: socket.create_server(("127.0.0.2", port), backlog=8))
+    options = PollOptions(netns=(space,), rows_all=True)
+    with slow, quick, ExitStack() as stack, closing(LiveFeed(options)) as feed:
+
+        def call(host: str) -> None:
+            sock = inside(space, lambda: socket.create_connection((host, port)))
+            stack.enter_context(sock).sendall(b"x")
+
+        def take(listener: socket.socket) -> None:
+            with listener.accept()[0] as sock:
+                sock.recv(1)
+
+        feed.tick()
+        call("127.0.0.1")
+        for _ in range(4):
+            call("127.0.0.1")  # which waits when one looks
+            time.sleep(0.7)
+            take(slow)
+            call("127.0.0.2")
+            take(quick)
+            feed.tick()
+        rows = [feed.find(cookie_of(sock)) for sock in (slow, quick)]
+    assert [row.verdicts for row in rows if row] == [[Verdict.ACCEPT], []]
+
+
 def raw(space: str, packet: Callable[[], bytes]) -> Callable[[], None]:
     """Sends twenty whole IPv4 packets each time."""
 
