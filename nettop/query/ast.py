@@ -58,6 +58,9 @@ class Text(Struct, frozen=True, eq=False):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Text) and self._said == other._said
 
+    def __ne__(self, other: object) -> bool:  # Struct has its own
+        return not self == other
+
     def __hash__(self) -> int:
         return hash(self._said)
 

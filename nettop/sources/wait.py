@@ -37,6 +37,7 @@ class WaitTick(Struct, frozen=True):
     runs: int
     runs_per_s: float | None
     cpu_pct: float | None  # estimated cost in the kernel, percent of one CPU
+    read_pct: float  # of that, reading through files: of all sockets, however few are traced
     no_storage: int
     merges: int
     bounded: int
@@ -92,17 +93,21 @@ class WaitPlane:
         now = time.monotonic()
         self._samples += t.all.count
         runs_per_s = cpu_pct = None
+        read_pct = 0.0
         if self._before is not None and now > self._before[0]:
             seconds = now - self._before[0]
             runs_per_s = (t.runs - self._before[1]) / seconds
             ns = runs_per_s * RUN_NS + (self._samples - self._before[2]) / seconds * SAMPLE_NS
-            cpu_pct = ns / 1e7
+            if lib.nt_wait_by_files(self._w):
+                read_pct = t.cpu_ns / seconds / 1e7
+            cpu_pct = ns / 1e7 + read_pct
         self._before = now, t.runs, self._samples
         self.last = WaitTick(
             histogram=engine.rx_wait(()) or NO_HISTOGRAM,
             runs=t.runs,
             runs_per_s=runs_per_s,
             cpu_pct=cpu_pct,
+            read_pct=read_pct,
             no_storage=t.no_storage,
             merges=t.merges,
             bounded=t.bounded,
@@ -120,16 +125,17 @@ class WaitPlane:
             return
         shift = tick.sample_shift
         if tick.cpu_pct > self._budget_pct and (
-            shift >= SHIFT_MOST or (tick.runs_per_s or 0) * RUN_NS / 1e7 > self._budget_pct
+            shift >= SHIFT_MOST
+            or (tick.runs_per_s or 0) * RUN_NS / 1e7 + tick.read_pct > self._budget_pct
         ):
             self.ended = (
                 f"would cost {tick.cpu_pct:.1f} % of a CPU, more than --bpf-budget "
                 f"{self._budget_pct:g}"
             )
             self.close()
-        elif tick.cpu_pct > SAMPLE_ABOVE_PCT and shift < SHIFT_MOST:
+        elif tick.cpu_pct - tick.read_pct > SAMPLE_ABOVE_PCT and shift < SHIFT_MOST:
             check(lib.nt_wait_sample(self._w, shift + 1), "sampling sockets")
-        elif shift and tick.cpu_pct < SAMPLE_ABOVE_PCT / 4:
+        elif shift and tick.cpu_pct - tick.read_pct < SAMPLE_ABOVE_PCT / 4:
             # As if each run were of a socket that is traced: then nothing is left to try out.
             most_pct = (tick.runs_per_s or 0) * (RUN_NS + SAMPLE_NS) / 1e7
             lower = 0 if most_pct < SAMPLE_ABOVE_PCT / 2 else shift - 1

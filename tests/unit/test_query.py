@@ -16,6 +16,7 @@ from nettop.model.types import Owner, Proc, Proto, SourceStatus
 from nettop.options import Options
 from nettop.query import FilterError, compile_filter, narrowed
 from nettop.query.complete import complete, without_field
+from nettop.query.parse import parse
 from nettop.text.fields import FIELDS
 from tests.fakes import FakeFeed
 from tests.feeding import FedEngine as Engine
@@ -571,3 +572,11 @@ def test_a_condition_that_is_there_is_not_written_again(text: str | None, result
 )  # fmt: skip
 def test_a_word_that_begins_a_field_may_become_a_comparison(text: str, before: str | None) -> None:
     assert without_field(text) == before
+
+
+def test_a_filter_with_other_spaces_is_the_same() -> None:
+    one, other = parse("comm = x"), parse("  comm  =  x")
+    assert one == other
+    assert (one != other) is False
+    assert hash(one) == hash(other)
+    assert one != parse("comm = y")

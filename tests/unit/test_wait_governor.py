@@ -24,11 +24,11 @@ def chosen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return shifts
 
 
-def govern(shift: int, runs_per_s: float, traced_per_s: float) -> WaitPlane:
+def govern(shift: int, runs_per_s: float, traced_per_s: float, read_pct: float = 0.0) -> WaitPlane:
     plane = WaitPlane.__new__(WaitPlane)
     plane._w, plane._budget_pct, plane._method, plane.ended = None, 5.0, "exact", None
-    cpu_pct = (runs_per_s * RUN_NS + traced_per_s * SAMPLE_NS) / 1e7
-    plane._govern(WaitTick(NO_HISTOGRAM, 0, runs_per_s, cpu_pct, 0, 0, 0, 0, shift))
+    cpu_pct = (runs_per_s * RUN_NS + traced_per_s * SAMPLE_NS) / 1e7 + read_pct
+    plane._govern(WaitTick(NO_HISTOGRAM, 0, runs_per_s, cpu_pct, read_pct, 0, 0, 0, 0, shift))
     return plane
 
 
@@ -58,4 +58,14 @@ def test_dearer_than_the_budget_ends_the_plane(
 ) -> None:
     monkeypatch.setattr(WaitPlane, "close", lambda plane: None)
     assert "--bpf-budget 5" in str(govern(0, 1_200_000, 0).ended)
+    assert chosen == []
+
+
+def test_reading_through_files_is_no_matter_of_how_many_are_traced(
+    chosen: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WaitPlane, "close", lambda plane: None)
+    assert govern(0, 1_000, 100, read_pct=4.0).ended is None
+    assert chosen == []
+    assert "would cost 20.0 % of a CPU" in str(govern(0, 1_000, 100, read_pct=20.0).ended)
     assert chosen == []
