@@ -57,9 +57,8 @@ class Painter:
             self._wanted = [[_BLANK] * size[0] for _ in range(size[1])]
             self.forget()
         for y, x, strip in _pieces(update):
-            if 0 <= y < size[1]:
-                cells = [cell for s in strip for cell in self._cells(s.text, s.style)]
-                self._put(y, x, cells, urgent)
+            cells = [cell for s in strip for cell in self._cells(s.text, s.style)]
+            self._put(y, x, cells, urgent)
 
     def put(
         self, y: int, x: int, width: int, pieces: Pieces, rest: Style, *,
@@ -87,8 +86,11 @@ class Painter:
         return bool(self._dirty)
 
     def _put(self, y: int, x: int, cells: list[Cell], urgent: bool) -> None:
+        width, height = self.size
+        if not (0 <= y < height and 0 <= x < width):
+            return  # a widget whose place is still that of the size before
         line = self._wanted[y]
-        cells = cells[: len(line) - x]
+        cells = cells[: width - x]
         if line[x : x + len(cells)] != cells:
             line[x : x + len(cells)] = cells
             # The line that waits longest comes first, unless a key waits for another.

@@ -121,3 +121,18 @@ def test_a_new_size_is_a_new_picture(pair: tuple[Painter, Glass]) -> None:
     painter.paint()
     painter.take(update([[("same".ljust(WIDTH), STYLES[0])]]), (WIDTH, HEIGHT + 1), urgent=False)
     assert painter.paint().startswith("\x1b[m\x1b[2J\x1b[1Hsame")
+
+
+@pytest.mark.parametrize(("y", "x"), [(HEIGHT, 0), (HEIGHT + 30, 2), (0, WIDTH), (1, WIDTH + 90)])
+def test_a_piece_whose_place_is_of_a_larger_screen_is_left_out(
+    pair: tuple[Painter, Glass], y: int, x: int
+) -> None:
+    """The terminal shrinks, and a widget draws before it is given its new place."""
+    painter, glass = pair
+    take(painter, "one\ntwo")
+    painted(painter, glass)
+    painter.put(y, x, 10, [("a pane", STYLES[0])], STYLES[0], urgent=True)
+    assert painter.paint() == ""
+    painter.put(0, WIDTH - 3, 10, [("wide one", STYLES[0])], STYLES[0], urgent=True)
+    painted(painter, glass)
+    assert glass.text[:2] == ["one".ljust(WIDTH - 3) + "wid", "two"]
