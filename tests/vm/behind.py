@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -22,27 +21,20 @@ from tests.vm import boots
 from tests.vm.guest import GuestFailed, Told
 
 PATIENCE = 4  # limits of time: tests take half of the processors, and at times all
-_POLL_S = 0.1
-AT_A_TIME = 2  # guests: each keeps one processor busy
 
 
 def boot(folder: Path, names: list[str]) -> None:
-    """Boots them in this order."""
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # of the threads below, too
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
-        for name in names:
-            pool.submit(_boot, folder, name)
-
-
-def _boot(folder: Path, name: str) -> None:
-    said: Told | Exception
-    try:
-        said = boots.named(name).run()
-    except Exception as why:  # whoever asks for it gets it
-        said = why
-    unfinished = folder / f"{name}.new"
-    unfinished.write_bytes(pickle.dumps(said))
-    unfinished.rename(folder / name)
+    """Boots them one after the other."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    for name in names:
+        said: Told | Exception
+        try:
+            said = boots.named(name).run()
+        except Exception as why:  # whoever asks for it gets it
+            said = why
+        unfinished = folder / f"{name}.new"
+        unfinished.write_bytes(pickle.dumps(said))
+        unfinished.rename(folder / name)
 
 
 class Behind:
@@ -64,17 +56,6 @@ class Behind:
     def ended(self) -> bool:
         return self._process.poll() is not None
 
-    @property
-    def unfinished(self) -> int:
-        """Guests that are still running, or will be."""
-        there = (Path(self._folder.name) / name for name in self.names)
-        return 0 if self.ended else sum(not file.exists() for file in there)
-
-    def until(self, unfinished: int) -> None:
-        """Waits until there are no more than so many."""
-        while self.unfinished > unfinished:
-            time.sleep(_POLL_S)
-
     def as_others(self) -> None:
         """From now on they have their share of the processors."""
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -94,7 +75,7 @@ class Behind:
         while not file.exists():
             if self.ended and not file.exists():
                 raise GuestFailed(f"no {name}:\n{self._log.read_text(errors='replace')[-4000:]}")
-            time.sleep(_POLL_S)
+            time.sleep(0.1)
         said = pickle.loads(file.read_bytes())
         if isinstance(said, Told):
             return said

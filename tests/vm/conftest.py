@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.vm import boots
-from tests.vm.behind import AT_A_TIME, Behind
+from tests.vm.behind import Behind
 from tests.vm.guest import Told
 from tests.vm.packages import Unavailable
 
@@ -52,11 +52,9 @@ def guest(request: pytest.FixtureRequest) -> Iterator[Asked]:
     if behind:
         behind.as_others()
     names = _names(request.session.items) - set(behind.names if behind else ())
-    # No more at a time than behind the tests: what is left of those comes first.
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
-        if behind:
-            for fewer in range(min(AT_A_TIME, behind.unfinished)):
-                pool.submit(behind.until, fewer)
+    # No more than two guests at a time: each has a core.
+    lanes = 1 if behind and not behind.ended else 2
+    with ThreadPoolExecutor(lanes) as pool:
         futures = {b.name: pool.submit(b.run) for b in boots.BOOTS if b.name in names}
 
         def asked(name: str) -> Told:
