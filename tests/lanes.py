@@ -70,7 +70,7 @@ class _Lane:
 
 
 class _Writer:
-    """A lane's side: everything goes into its file, as there is nobody who listens all the time."""
+    """A lane's side: all goes into its file, as the other process does not read all the time."""
 
     def __init__(self, config: pytest.Config, path: Path) -> None:
         self._config, self._file = config, path.open("wb", buffering=0)
@@ -82,8 +82,8 @@ class _Writer:
         self.say("start", (nodeid, location))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        told = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
-        self.say("report", told)
+        plain = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
+        self.say("report", plain)
 
     def pytest_runtest_logfinish(self, nodeid: str, location: Any) -> None:
         self.say("finish", (nodeid, location))
@@ -94,9 +94,9 @@ class _Writer:
         if when != "runtest":
             return  # said before there were lanes
         w = warning_message
-        told = warnings.WarningMessage(str(w.message), w.category, w.filename, w.lineno)
+        plain = warnings.WarningMessage(str(w.message), w.category, w.filename, w.lineno)
         names = ("warning_message", "when", "nodeid", "location")
-        self.say("warning", dict(zip(names, (told, when, nodeid, location), strict=True)))
+        self.say("warning", dict(zip(names, (plain, when, nodeid, location), strict=True)))
 
 
 class Lanes:

@@ -25,13 +25,13 @@ def test_a_look_at_a_file_names_the_thread_that_the_tick_named(tmp_path: Path) -
         for n in (1, 2)
     ]  # fmt: skip
     model = make_model(2, evidence=full_evidence(), readers={1: 13, 2: 13})
-    told = []
+    named = []
     for feed in (Rows(rows, []), opened(tmp_path / "a.json", export(Rows(rows, []), model))):
         shown = feed.latest() if isinstance(feed, FileFeed) else model
         assert shown is not None
         row, _ = next(iter(feed.rows_all()))
         said = explain(row, None, shown, None)
-        told.append((said.reader, said.evidence))
-    assert told[0] == told[1]
-    assert told[1][0] == Reader(12, 13, "http-3", sole=False)
-    assert "thread http-3/13 reads it" in told[1][1]
+        named.append((said.reader, said.evidence))
+    assert named[0] == named[1]
+    assert named[1][0] == Reader(12, 13, "http-3", sole=False)
+    assert "thread http-3/13 reads it" in named[1][1]
