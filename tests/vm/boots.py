@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.vm import expected
-from tests.vm.expected import KERNELS, STAMPS, Expected
+from tests.vm.expected import BPF_PLANES, KERNELS, STAMPS, Expected
 from tests.vm.guest import Told, scenario
 from tests.vm.kernels import kernel
 from tests.vm.modules import built
@@ -76,7 +76,10 @@ def _kernel(name: str) -> Told:
         names += ["netem", "path", "recordings"] if e.wait is not None else []
     if e.stages == STAMPS:
         names += ["sends"]
-    environ = {"NETTOP_VM_TESTS": json.dumps(chosen_for(e))}
+    environ = {
+        "NETTOP_VM_TESTS": json.dumps(chosen_for(e)),
+        "NETTOP_VM_METHODS": json.dumps({plane: getattr(e, plane) for plane in BPF_PLANES}),
+    }
     seconds = SCENARIO_S * (2 if e.when_named else 1)  # another processor's instructions
     return scenario(kernel(name), names, seconds=seconds, environ=environ)
 

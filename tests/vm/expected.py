@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 NAMED = "NETTOP_VM_KERNELS" in os.environ
 EXACT, FENTRY = "exact", "fentry"
 STAMPS, TRACEPOINTS = "bpf_timestamping", "tracepoints"
+BPF_PLANES = ("wait", "stages", "events")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,11 @@ from typing import Any
 import pytest
 
 from tests.vm.boots import GUEST_S, chosen_for
-from tests.vm.expected import EXACT, KERNELS, STAMPS, Expected
+from tests.vm.expected import BPF_PLANES, EXACT, KERNELS, STAMPS, Expected
 from tests.vm.guest import Told
 from tests.vm.scenarios import recordings
 
 MS = 1_000_000
-BPF_PLANES = ("wait", "stages", "events")
 pytestmark = [
     pytest.mark.skipif(os.environ.get("NETTOP_VM") == "0", reason="NETTOP_VM=0: no guests"),
     pytest.mark.skipif(platform.machine() != "x86_64", reason="the guests are x86-64"),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.strays import MARK
+from tests.vm.scenarios.planes import examined
 
 # A first tick, or a word over loopback, takes ten times as long under emulation.
 os.environ["NETTOP_EMULATED"] = "1"
@@ -39,6 +40,10 @@ def chosen() -> dict[str, Any]:
     """NETTOP_VM_TESTS: {file: -k expression}, "" for all of it. What fails is tried again, twice at
     most: a guest stands still for a while when the machine is busy."""
     wanted: dict[str, str] = json.loads(os.environ["NETTOP_VM_TESTS"])
+    # Else each test would wait in vain for what a plane that is off never says.
+    methods = {s.name: s.method for s in examined().sources}
+    for plane, method in json.loads(os.environ["NETTOP_VM_METHODS"]).items():
+        assert methods[plane] == method, f"{plane}: {methods[plane]}, not {method}"
     words = " or ".join(f"({file} and ({k}))" if k else file for file, k in wanted.items())
     outcomes = _Outcomes()
     files = [f"{_FOLDER}/{file}" for file in wanted]
