@@ -174,6 +174,15 @@ int BPF_PROG(split_ready, struct sock *sk)
 	return 0;
 }
 
+/* As nt_split_by, of a wait of so long. A global function: verified once, in fewer steps. */
+__attribute__((noinline)) int nt_split_wait(struct nt_split_sock *s, struct nt_split_thread *t,
+					    u64 now, u64 left)
+{
+	if (s && t)
+		nt_split_by(s, t, now, &left);
+	return 0;
+}
+
 static __always_inline int split_taken(struct sock *sk)
 {
 	struct nt_split_cpu *c = NULL;
@@ -192,13 +201,15 @@ static __always_inline int split_taken(struct sock *sk)
 		s->takes++;
 		s->waiting_ns += left;
 		if (t && s->tid == tid)
-			nt_split_by(s, t, now, &left);
+			nt_split_wait(s, t, now, left);
 		else
 			s->others++;
 		if (t && s->tid != tid && s->pid == pid && t->woken_ns > from) {
 			struct nt_split_thread *e = s->tid ? known_thread(s->tid) : NULL;
+			u64 before = nt_split_by_other(s, t, now);
 
-			nt_split_by_other(s, e, t, now);
+			if (e)
+				nt_split_wait(s, e, now, before);
 		}
 	}
 	s->pid = pid;

@@ -212,11 +212,10 @@ nt_split_by(struct nt_split_sock *s, const struct nt_split_thread *t, __u64 now,
 
 /*
  * Another thread of the process read, which slept until it was woken: from then on its own times
- * count, before that those of the thread that was expected.
+ * count, before that, for so long as is returned, those of the thread that was expected.
  */
-static inline __attribute__((always_inline)) void
-nt_split_by_other(struct nt_split_sock *s, const struct nt_split_thread *expected,
-		  const struct nt_split_thread *t, __u64 now)
+static inline __attribute__((always_inline)) __u64
+nt_split_by_other(struct nt_split_sock *s, const struct nt_split_thread *t, __u64 now)
 {
 	__u64 own = nt_least(now - t->woken_ns, now - s->from_ns);
 	__u64 before = now - s->from_ns - own;
@@ -228,8 +227,7 @@ nt_split_by_other(struct nt_split_sock *s, const struct nt_split_thread *expecte
 	nt_split_put(s, NT_SPLIT_RAN,
 		     (__s64)(nt_thread_ns(t, NT_TH_RUNS, now) - t->woken[NT_TH_RUNS]), &own);
 	nt_split_put(s, NT_SPLIT_ASLEEP, (__s64)own, &own);
-	if (expected)
-		nt_split_by(s, expected, now, &before);
+	return before;
 }
 
 #endif

@@ -258,9 +258,9 @@ int BPF_PROG(stages_probe, struct sock *sk, struct sk_buff *skb)
 		if (!p->copied_ns || (s32)(ack - p->tskey) < 0)
 			continue;
 		if (p->first_ns && !(p->dropped & NT_TX_DROPPED_QDISC))
-			put(r, f, NT_PART_QDISC, p->sched_ns, p->first_ns);
+			nt_tx_put(r, f, NT_PART_QDISC, p->sched_ns, p->first_ns);
 		if (p->last_ns)
-			put(r, f, NT_PART_ACK, p->last_ns, now);
+			nt_tx_put(r, f, NT_PART_ACK, p->last_ns, now);
 		if (p->departures > 1) {
 			r->resent += p->departures - 1;
 			__sync_fetch_and_add(&c->resent, p->departures - 1);

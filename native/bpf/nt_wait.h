@@ -66,6 +66,11 @@ struct nt_ws {
 	__u16 merged[NT_RING];
 };
 
+/* All but its lock, which a global function of BPF may not be given. */
+struct nt_ws_rest {
+	__u8 bytes[sizeof(struct nt_ws) - sizeof(struct bpf_spin_lock)];
+};
+
 _Static_assert(sizeof(struct nt_ws) <= 440, "a socket's record would take a larger slab");
 
 /* One socket as the iterator reports it. */

@@ -3,45 +3,6 @@
 #ifndef NT_WAIT_ITER_BPF_H
 #define NT_WAIT_ITER_BPF_H
 
-/* Sockets that hold unread data when nettop starts: it is older by an unknown time. */
-SEC("iter/tcp")
-int wait_seed(struct bpf_iter__tcp *ctx)
-{
-	struct sock_common *skc = ctx->sk_common;
-
-	if (!skc || skc->skc_state == NT_TCP_TIME_WAIT || skc->skc_state == NT_TCP_NEW_SYN_RECV ||
-	    skc->skc_state == NT_TCP_LISTEN)
-		return 0;
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(skc);
-
-	if (!tp)
-		return 0;
-	struct sock *sk = (struct sock *)tp;
-	u32 end = tp->rcv_nxt - (BPF_CORE_READ(sk, sk_shutdown) & NT_RCV_SHUTDOWN ? 1 : 0);
-
-	if ((s32)(end - tp->copied_seq) <= 0)
-		return 0;
-	u64 cookie = bpf_get_socket_cookie(tp);
-
-	if (!chosen(cookie))
-		return 0;
-	if (!nt_has_room(sk, sizeof(struct nt_ws)))
-		return 0;
-	struct nt_ws *s = bpf_sk_storage_get(&sockets, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
-
-	if (!s || s->used || s->cookie)
-		return 0;
-	s->cookie = cookie;
-	s->place = (u8)(round << 1);
-	s->newest = end;
-	s->at_ns[0] = bpf_ktime_get_ns();
-	s->seq[0] = end;
-	s->merged[0] = 1;
-	s->used = 1;
-	s->flags |= NT_WS_SEEDED;
-	return 0;
-}
-
 /* The iterator's value can be read at constant offsets only. */
 static __always_inline u64 noted_at(const struct nt_ws *s, u32 entry)
 {
@@ -180,6 +141,45 @@ int wait_read_files(struct bpf_iter__task_file *ctx)
 
 	if (s)
 		put_record(ctx->meta->seq, s, sk);
+	return 0;
+}
+
+/* Sockets that hold unread data when nettop starts: it is older by an unknown time. */
+SEC("iter/tcp")
+int wait_seed(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+
+	if (!skc || skc->skc_state == NT_TCP_TIME_WAIT || skc->skc_state == NT_TCP_NEW_SYN_RECV ||
+	    skc->skc_state == NT_TCP_LISTEN)
+		return 0;
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(skc);
+
+	if (!tp)
+		return 0;
+	struct sock *sk = (struct sock *)tp;
+	u32 end = tp->rcv_nxt - (BPF_CORE_READ(sk, sk_shutdown) & NT_RCV_SHUTDOWN ? 1 : 0);
+
+	if ((s32)(end - tp->copied_seq) <= 0)
+		return 0;
+	u64 cookie = bpf_get_socket_cookie(tp);
+
+	if (!chosen(cookie))
+		return 0;
+	if (!nt_has_room(sk, sizeof(struct nt_ws)))
+		return 0;
+	struct nt_ws *s = bpf_sk_storage_get(&sockets, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (!s || s->used || s->cookie)
+		return 0;
+	s->cookie = cookie;
+	s->place = (u8)(round << 1);
+	s->newest = end;
+	s->at_ns[0] = bpf_ktime_get_ns();
+	s->seq[0] = end;
+	s->merged[0] = 1;
+	s->used = 1;
+	s->flags |= NT_WS_SEEDED;
 	return 0;
 }
 

@@ -123,7 +123,7 @@ static __always_inline void take_udp(struct nt_ws *s, struct nt_wait_cpu *c, u32
 		return;
 	if (span_ns * 33 > now - at)
 		s->approx++;
-	sample(s, c, now - at, 1, bounded, false);
+	sample(s, c, now - at, 1, bounded);
 }
 
 #endif

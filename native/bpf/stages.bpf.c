@@ -155,18 +155,21 @@ static __always_inline bool chosen(const struct nt_tx_mark *m)
 	return n <= 1 || (m->sends + 1) % n == 0;
 }
 
-/* Time of one stage. Stamps of two CPUs may have crossed while a place was taken again. */
-static __always_inline void put(struct nt_tx_rec *r, struct nt_tx_fine *f, u32 part, u64 from,
-				u64 to)
+/*
+ * Time of one stage. Stamps of two CPUs may have crossed while a place was taken again. A global
+ * function: verified once, not for each stage.
+ */
+__attribute__((noinline)) int nt_tx_put(struct nt_tx_rec *r, struct nt_tx_fine *f, u32 part,
+					u64 from, u64 to)
 {
-	if (to < from)
-		return;
+	if (!r || part >= NT_PARTS || to < from)
+		return 0;
 	u64 ns = to - from;
 	u32 now = epoch, slot = now & 1, lg = nt_log2(ns), octave = nt_octave(lg);
 	u32 bucket = nt_fine(ns, lg);
 
 	if (bucket >= NT_FINE || octave >= NT_OCTAVES)
-		return;
+		return 0;
 	struct nt_tx_stage *t = &r->stages[part];
 
 	t->octaves[octave]++;
@@ -179,7 +182,7 @@ static __always_inline void put(struct nt_tx_rec *r, struct nt_tx_fine *f, u32 p
 	struct nt_tx_cpu *c = bpf_map_lookup_elem(&totals, &part);
 
 	if (!c)
-		return;
+		return 0;
 	c->sum_ns += ns;
 	c->buckets[bucket]++;
 	if (c->epoch[slot] != now) {
@@ -188,26 +191,27 @@ static __always_inline void put(struct nt_tx_rec *r, struct nt_tx_fine *f, u32 p
 	}
 	if (ns > c->max_ns[slot])
 		c->max_ns[slot] = ns;
+	return 0;
 }
 
-/* All stages of a send, from its call (0: not known) to its ACK. A global function: verified once. */
+/* All stages of a send, from its call (0: not known) to its ACK. A global function too. */
 __attribute__((noinline)) int nt_tx_put_all(struct nt_tx_rec *r, struct nt_tx_fine *f,
 					    const struct nt_tx_pending *p, u64 acked_ns)
 {
 	if (!r || !p)
 		return 0;
 	if (p->call_ns) {
-		put(r, f, NT_PART_COPY, p->call_ns + p->sndbuf_ns, p->copied_ns);
+		nt_tx_put(r, f, NT_PART_COPY, p->call_ns + p->sndbuf_ns, p->copied_ns);
 		if (p->sndbuf_ns)
-			put(r, f, NT_PART_SNDBUF, 0, p->sndbuf_ns);
+			nt_tx_put(r, f, NT_PART_SNDBUF, 0, p->sndbuf_ns);
 	}
 	if (p->sched_ns && !(p->dropped & NT_TX_DROPPED_TCP))
-		put(r, f, NT_PART_TCP, p->copied_ns, p->sched_ns);
+		nt_tx_put(r, f, NT_PART_TCP, p->copied_ns, p->sched_ns);
 	if (p->sched_ns && p->first_ns && !(p->dropped & NT_TX_DROPPED_QDISC))
-		put(r, f, NT_PART_QDISC, p->sched_ns, p->first_ns);
+		nt_tx_put(r, f, NT_PART_QDISC, p->sched_ns, p->first_ns);
 	if (p->last_ns)
-		put(r, f, NT_PART_ACK, p->last_ns, acked_ns);
-	put(r, f, NT_PART_TOTAL, p->call_ns ? p->call_ns : p->copied_ns, acked_ns);
+		nt_tx_put(r, f, NT_PART_ACK, p->last_ns, acked_ns);
+	nt_tx_put(r, f, NT_PART_TOTAL, p->call_ns ? p->call_ns : p->copied_ns, acked_ns);
 	return 0;
 }
 
@@ -263,6 +267,8 @@ static __always_inline bool remember(struct nt_tx_sock *s, const struct nt_tx_pe
 	return true;
 }
 
+/* Before the other programs: what may be refused comes first, as it ends the load. */
+#include "nt_stages_iter.bpf.h"
 #include "nt_stages_call.bpf.h"
 
 /* The socket's record, made if it has none; handle: what the storage helpers take for sk. */
@@ -576,4 +582,3 @@ int stages_walk(struct bpf_iter__tcp *ctx)
 }
 
 #include "nt_stages_path.bpf.h"
-#include "nt_stages_iter.bpf.h"

@@ -107,15 +107,6 @@ static __always_inline void sum_up(struct nt_wait_cpu *c, u64 cookie, u64 wait_n
 	count_in_focus(cookie, fine, weight);
 }
 
-/* The same as a global function: verified once, not in each turn of a loop. */
-__attribute__((noinline)) int nt_wait_sum(struct nt_wait_cpu *c, u64 cookie, u64 wait_ns,
-					  u32 weight, u32 fine)
-{
-	if (c)
-		sum_up(c, cookie, wait_ns, weight, fine);
-	return 0;
-}
-
 /* Something happened to it in this epoch. */
 static __always_inline void touch(struct nt_ws *s, u32 now)
 {
@@ -127,9 +118,9 @@ static __always_inline void touch(struct nt_ws *s, u32 now)
 	}
 }
 
-/* One take: `weight` deliveries that waited this long. in_loop: one of several turns. */
+/* One take: `weight` deliveries that waited this long. */
 static __always_inline void sample(struct nt_ws *s, struct nt_wait_cpu *c, u64 wait_ns, u32 weight,
-				   bool bounded, bool in_loop)
+				   bool bounded)
 {
 	u32 now = epoch, slot = now & 1;
 	u32 lg = nt_log2(wait_ns), octave = nt_octave(lg), fine = nt_fine(wait_ns, lg);
@@ -145,10 +136,7 @@ static __always_inline void sample(struct nt_ws *s, struct nt_wait_cpu *c, u64 w
 		s->bounded += weight;
 		c->bounded += weight;
 	}
-	if (in_loop)
-		nt_wait_sum(c, s->cookie, wait_ns, weight, fine);
-	else
-		sum_up(c, s->cookie, wait_ns, weight, fine);
+	sum_up(c, s->cookie, wait_ns, weight, fine);
 }
 
 /* CoDel's question: whether all that was read lately had waited for long. */
@@ -161,8 +149,10 @@ static __always_inline void note_standing(u64 *above_ns, u64 wait_ns, u64 now, b
 }
 
 #include "nt_wait_tcp.bpf.h"
-#include "nt_wait_kern.bpf.h"
 #include "nt_wait_udp.bpf.h"
+/* Before the other programs: what may be refused comes first, as it ends the load. */
+#include "nt_wait_iter.bpf.h"
+#include "nt_wait_kern.bpf.h"
 #include "nt_split.bpf.h"
 
 /* --- the programs --- */
@@ -322,7 +312,7 @@ int BPF_PROG(wait_probe, struct sock *sk, struct sk_buff *skb)
 
 /* The oldest entry, if all of it was copied; false: it was not, or there is none. */
 static __always_inline bool take_tcp(struct nt_ws *s, struct nt_wait_cpu *c,
-				     struct nt_accept_key *port, u32 copied, u64 now, bool in_loop)
+				     struct nt_accept_key *port, u32 copied, u64 now)
 {
 	u32 at = s->head % NT_RING, flags = s->flags;
 
@@ -336,13 +326,24 @@ static __always_inline bool take_tcp(struct nt_ws *s, struct nt_wait_cpu *c,
 
 	if (weight > 1 && (u64)s->span_us * 33000 > wait)
 		s->approx += weight;
-	sample(s, c, wait, weight, flags & NT_WS_SEEDED, in_loop);
+	sample(s, c, wait, weight, flags & NT_WS_SEEDED);
 	note_standing(&s->above_ns, wait, now, false);
 	if (flags & NT_WS_SEEDED)
 		s->flags = flags & ~NT_WS_SEEDED;
 	s->head = (at + 1) % NT_RING;
 	s->used--;
 	return true;
+}
+
+/* The same as a global function: verified once, not in each turn of a loop. */
+__attribute__((noinline)) int nt_wait_take(struct nt_ws_rest *rest, struct nt_wait_cpu *c,
+					   struct nt_accept_key *port, u32 copied, u64 now)
+{
+	if (!rest || !c || !port)
+		return 0;
+	struct nt_ws *s = (void *)rest - sizeof(s->lock);
+
+	return take_tcp(s, c, port, copied, now);
 }
 
 SEC("tp_btf/tcp_rcv_space_adjust")
@@ -372,10 +373,10 @@ int BPF_PROG(wait_tcp_taken, struct sock *sk)
 		port.family = sk->__sk_common.skc_family;
 	}
 	/* Mostly one delivery was waiting: it takes no call. */
-	if (!take_tcp(s, c, &port, copied, now, false))
+	if (!take_tcp(s, c, &port, copied, now))
 		return 0;
-	for (u32 i = 1; i < NT_RING; i++)
-		if (!take_tcp(s, c, &port, copied, now, true))
+	for (u32 i = 1; i < NT_RING && s->used; i++)
+		if (!nt_wait_take((void *)s + sizeof(s->lock), c, &port, copied, now))
 			break;
 	if (!s->used)
 		s->above_ns = 0;
@@ -463,5 +464,3 @@ int BPF_PROG(wait_udp_sent_6, struct sock *sk)
 
 	return bpf_get_func_ret(ctx, &ret) ? 0 : sent_udp(sk, (s32)ret);
 }
-
-#include "nt_wait_iter.bpf.h"

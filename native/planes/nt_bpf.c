@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -195,6 +196,21 @@ struct bpf_link *nt_bpf_iter_over(const struct bpf_program *program, const struc
 	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
 
 	return bpf_program__attach_iter(program, &opts);
+}
+
+static atomic_bool by_files;
+
+bool nt_bpf_by_files(void)
+{
+	return by_files;
+}
+
+bool nt_bpf_try_files(int err)
+{
+	bool again = err == -EPERM && !by_files;
+
+	by_files = again || (by_files && !err);
+	return again;
 }
 
 int nt_bpf_by_cookie(const void *a, const void *b)

@@ -3,6 +3,7 @@
 #ifndef NT_BPF_H
 #define NT_BPF_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* libbpf prints nothing from here on: nt_bpf_log() has its warnings. */
@@ -15,6 +16,13 @@ struct bpf_map;
 struct bpf_program;
 /* Attaches an iterator over the elements of a map; NULL and errno. */
 struct bpf_link *nt_bpf_iter_over(const struct bpf_program *program, const struct bpf_map *map);
+/*
+ * Some hosts forbid iterators over the elements of maps, so that records of sockets are read through
+ * files. A load goes by nt_bpf_by_files(), and is repeated if nt_bpf_try_files(its -errno) says so;
+ * what worked is where the next one begins.
+ */
+bool nt_bpf_by_files(void);
+bool nt_bpf_try_files(int err);
 /* For qsort and bsearch: cookies, or records that begin with one. */
 int nt_bpf_by_cookie(const void *a, const void *b);
 /*

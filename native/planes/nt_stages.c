@@ -181,12 +181,10 @@ int nt_stages_open(const char *cgroup_root, int method, struct nt_stages **ret, 
 	}
 	if (!s->cpus || !s->counts)
 		goto fail;
-	err = -EPERM;
-	/* Some hosts forbid iterators over the elements of maps. */
-	for (int files = 0; files <= 1 && err && (!files || err == -EPERM); files++) {
-		s->by_files = files;
+	do {
+		s->by_files = nt_bpf_by_files();
 		err = load_best(s, method, no_cgroup);
-	}
+	} while (nt_bpf_try_files(err));
 	if (!err)
 		err = attach_iterators(s);
 	if (!err && s->method == NT_STAGES_STAMPS)

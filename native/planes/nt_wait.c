@@ -187,13 +187,12 @@ int nt_wait_open(int method, int confined, struct nt_wait **ret, char *why, uint
 	bool functions = method == NT_WAIT_EXACT &&
 			 libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_TRACING, NULL) == 1;
 
-	/* Some hosts forbid iterators over the elements of maps. */
-	for (int files = 0; files <= 1 && err && (!files || err == -EPERM); files++) {
-		w->by_files = files;
+	do {
+		w->by_files = nt_bpf_by_files();
 		err = functions ? load_and_attach(w, method, confined, true) : -ENOTSUP;
-		if (err)
+		if (err && (err != -EPERM || w->by_files))
 			err = load_and_attach(w, method, confined, false);
-	}
+	} while (nt_bpf_try_files(err));
 	if (err)
 		goto fail;
 	w->probe = method == NT_WAIT_PROBE;
