@@ -27,8 +27,6 @@ enum nt_ws_flag {
  * and kmalloc-192, 704 bytes of slab.
  */
 struct nt_ws {
-	struct bpf_spin_lock lock; /* UDP only: readers and softirq meet; TCP has the socket's */
-	__u32 flags;
 	__u64 cookie;
 	__u64 sum_ns;
 	__u64 max_ns[2]; /* of the epochs in epoch[] */
@@ -36,6 +34,7 @@ struct nt_ws {
 		__u64 last_ns;	/* UDP: the newest enqueue, noted or not */
 		__u64 above_ns; /* TCP: as of UDP below */
 	};
+	__u32 flags;
 	__u32 epoch[2];
 	__u32 count;
 	__u32 bounded;
@@ -64,11 +63,12 @@ struct nt_ws {
 		};
 	};
 	__u16 merged[NT_RING];
+	struct bpf_spin_lock lock; /* UDP only: readers and softirq meet; TCP has the socket's */
 };
 
 /* All but its lock, which a global function of BPF may not be given. */
 struct nt_ws_rest {
-	__u8 bytes[sizeof(struct nt_ws) - sizeof(struct bpf_spin_lock)];
+	__u8 bytes[__builtin_offsetof(struct nt_ws, lock)];
 };
 
 _Static_assert(sizeof(struct nt_ws) <= 440, "a socket's record would take a larger slab");

@@ -339,11 +339,7 @@ static __always_inline bool take_tcp(struct nt_ws *s, struct nt_wait_cpu *c,
 __attribute__((noinline)) int nt_wait_take(struct nt_ws_rest *rest, struct nt_wait_cpu *c,
 					   struct nt_accept_key *port, u32 copied, u64 now)
 {
-	if (!rest || !c || !port)
-		return 0;
-	struct nt_ws *s = (void *)rest - sizeof(s->lock);
-
-	return take_tcp(s, c, port, copied, now);
+	return rest && c && port && take_tcp((struct nt_ws *)rest, c, port, copied, now);
 }
 
 SEC("tp_btf/tcp_rcv_space_adjust")
@@ -376,7 +372,7 @@ int BPF_PROG(wait_tcp_taken, struct sock *sk)
 	if (!take_tcp(s, c, &port, copied, now))
 		return 0;
 	for (u32 i = 1; i < NT_RING && s->used; i++)
-		if (!nt_wait_take((void *)s + sizeof(s->lock), c, &port, copied, now))
+		if (!nt_wait_take((struct nt_ws_rest *)s, c, &port, copied, now))
 			break;
 	if (!s->used)
 		s->above_ns = 0;
