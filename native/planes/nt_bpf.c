@@ -67,15 +67,34 @@ uint32_t nt_bpf_log(char *ret, uint32_t max)
 	return n;
 }
 
-/* Records of sockets in programs on tracepoints: Linux 5.11. */
-static bool keeps_records(void)
+static struct nt_bpf_kernel kernel;
+
+static void look_at_kernel(void)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
-	bool found = btf &&
-		     btf__find_by_name_kind(btf, "bpf_sk_storage_get_tracing", BTF_KIND_FUNC) > 0;
+	const struct {
+		bool *has;
+		const char *name;
+		uint32_t kind;
+	} asked[] = {
+		{ &kernel.keeps_records, "bpf_sk_storage_get_tracing", BTF_KIND_FUNC },
+		{ &kernel.tells_ready, "btf_trace_sk_data_ready", BTF_KIND_TYPEDEF },
+		{ &kernel.stamps, "bpf_sock_ops_enable_tx_tstamp", BTF_KIND_FUNC },
+		{ &kernel.tells_sends, "btf_trace_tcp_sendmsg_locked", BTF_KIND_TYPEDEF },
+	};
 
+	for (uint32_t i = 0; i < sizeof(asked) / sizeof(*asked); i++)
+		*asked[i].has = btf &&
+				btf__find_by_name_kind(btf, asked[i].name, asked[i].kind) > 0;
 	btf__free(btf);
-	return found;
+}
+
+const struct nt_bpf_kernel *nt_bpf_kernel(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, look_at_kernel);
+	return &kernel;
 }
 
 void nt_bpf_reason(int err, const char *what, char *why, uint32_t n)
@@ -86,7 +105,7 @@ void nt_bpf_reason(int err, const char *what, char *why, uint32_t n)
 		snprintf(why, n, "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)");
 	else if (err == -EPERM || err == -EACCES)
 		snprintf(why, n, "needs CAP_BPF and CAP_PERFMON");
-	else if (!keeps_records())
+	else if (!nt_bpf_kernel()->keeps_records)
 		snprintf(why, n,
 			 "tracepoints keep no records of sockets on this kernel (Linux 5.11)");
 	else if (err == -ENOENT || err == -ESRCH)

@@ -8,6 +8,17 @@
 
 /* libbpf prints nothing from here on: nt_bpf_log() has its warnings. */
 void nt_bpf_quiet(void);
+/*
+ * What this kernel has, by its BTF: a load that is refused takes as long as one that is not. All
+ * false where there is no BTF.
+ */
+struct nt_bpf_kernel {
+	bool keeps_records; /* of sockets, for programs on tracepoints: Linux 5.11 */
+	bool tells_ready;   /* sk_data_ready: 6.3 */
+	bool stamps;	    /* BPF timestamping: 6.15 */
+	bool tells_sends;   /* tcp_sendmsg_locked: 6.16 */
+};
+const struct nt_bpf_kernel *nt_bpf_kernel(void);
 /* One line why a plane is off, for `why` (n bytes): err is the -errno of open, load or attach. */
 void nt_bpf_reason(int err, const char *what, char *why, uint32_t n);
 /* Reads a BPF iterator (struct bpf_link's descriptor) to its end: buf of *n bytes grows in *ret. */

@@ -139,22 +139,16 @@ static int attach_iterators(struct nt_stages *s)
 /* Loads the best method, or the one asked for. */
 static int load_best(struct nt_stages *s, int method, bool no_cgroup)
 {
-	int err = -ENOTDIR;
+	const struct nt_bpf_kernel *kernel = nt_bpf_kernel();
+	int err = no_cgroup ? -ENOTDIR : -ESRCH;
 
-	/*
-	 * tcp_sendmsg_locked came one release after the stamps: without it, no copy stage. A missing
-	 * one is -EPERM for all but root, who alone may search the modules for it.
-	 */
-	for (int with_copy = 1; method != NT_STAGES_TRACEPOINTS && !no_cgroup && with_copy >= 0;
-	     with_copy--) {
-		err = load(s, NT_STAGES_STAMPS, with_copy);
-		if (!err)
-			break;
-	}
+	/* Without tcp_sendmsg_locked, no copy stage. */
+	if (method != NT_STAGES_TRACEPOINTS && !no_cgroup && kernel->stamps)
+		err = load(s, NT_STAGES_STAMPS, kernel->tells_sends);
 	if (err && method != NT_STAGES_STAMPS) {
 		int path = load(s, NT_STAGES_TRACEPOINTS, false);
 
-		if (!path || method == NT_STAGES_TRACEPOINTS || no_cgroup)
+		if (!path || method == NT_STAGES_TRACEPOINTS || no_cgroup || !kernel->stamps)
 			err = path;
 	}
 	return err;

@@ -183,7 +183,9 @@ int nt_wait_open(int method, int confined, struct nt_wait **ret, char *why, uint
 		w->cpus = calloc((size_t)w->n_cpus, sizeof(*w->cpus));
 	if (!w->cpus)
 		goto fail;
-	/* Asked first: a load that is refused takes as long as one that is not. */
+	err = -ESRCH;
+	if (method == NT_WAIT_EXACT && !nt_bpf_kernel()->tells_ready)
+		goto fail;
 	bool functions = method == NT_WAIT_EXACT &&
 			 libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_TRACING, NULL) == 1;
 

@@ -184,7 +184,9 @@ def open_plane(
         if not err:
             plane = WaitPlane(handle[0], budget_pct, name, asked=method is not None)
             return plane, plane.status()
-        first = first or (err, ffi.string(why).decode("ascii", "replace"))
+        # What a kernel lacks for one method is no reason where another may not be loaded.
+        if first is None or -first[0] == errno.ESRCH:
+            first = err, ffi.string(why).decode("ascii", "replace")
         # EPERM too may mean a missing tracepoint: modules are searched for it, as root alone may.
         if -err == errno.ENOTSUP:
             break

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.vm import expected
-from tests.vm.expected import BPF_PLANES, KERNELS, STAMPS, Expected
+from tests.vm.expected import BPF_PLANES, FENTRY, KERNELS, STAMPS, Expected
 from tests.vm.guest import Told, scenario
 from tests.vm.kernels import kernel
 from tests.vm.modules import built
@@ -52,7 +52,8 @@ def chosen_for(e: Expected) -> dict[str, str]:
     out = dict(expected.DIAG)
     stamps = e.stages == STAMPS
     if e.brief:
-        return out | expected.BRIEF | (expected.BRIEF_STAGES if stamps else expected.BRIEF_SEGMENTS)
+        out |= expected.BRIEF | (expected.BRIEF_STAGES if stamps else expected.BRIEF_SEGMENTS)
+        return out | (expected.BRIEF_FUNCTIONS if e.wait == FENTRY else {})
     if e.wait is not None:
         out |= expected.WAITS
     if e.stages is not None:
