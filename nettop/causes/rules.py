@@ -236,7 +236,7 @@ def _refused(socket: Candidate, scene: Scene) -> Found | None:
 
 def _waits(wait: QueueWait, name: str) -> str:
     return (
-        f"{units.size(wait.backlog_bytes)} wait in the {wait.kind} of {name}, which sends "
+        f"{units.amount(wait.backlog_bytes)} wait in the {wait.kind} of {name}, which sends "
         f"{units.rate(wait.bytes_per_s)}B/s, so {units.time(wait.wait_ns)} long"
     )
 
@@ -251,7 +251,7 @@ def _datagrams(socket: Candidate, scene: Scene) -> Found | None:
     name = _name(key, scene)
     evidence = [Evidence("host", _waits(wait, name), wait.wait_ns, "ns")]
     if socket.queued_bytes:
-        said = f"{units.size(socket.queued_bytes)} of what it sent had not left this host"
+        said = f"{units.amount(socket.queued_bytes)} of what it sent had not left this host"
         evidence.append(Evidence("diag", said, socket.queued_bytes, "bytes"))
     return Found(tuple(evidence), Who.KERN, wait.wait_ns / 1e6, shared=key, party=name)
 
@@ -400,7 +400,7 @@ def _sysctl(socket: Candidate, scene: Scene) -> Found | None:
     most = scene.tick.now.sysctls.get(socket.netns, {}).get("tcp_wmem_most_bytes")
     if not most or socket.sndbuf != most:
         return None
-    said = f"the send buffer has grown to the limit of this host, {units.size(most)} (tcp_wmem)"
+    said = f"the send buffer has grown to the limit of this host, {units.amount(most)} (tcp_wmem)"
     step = "sysctl net.ipv4.tcp_wmem: its third number limits all send buffers that grow"
     ruled_out = Evidence("diag", "the program (SO_SNDBUF would have set another size)")
     return Found((Evidence("diag", said, most, "bytes"),), Who.KERN, ruled_out=(ruled_out,),

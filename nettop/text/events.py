@@ -71,7 +71,7 @@ def closed_why(c: Closed) -> str:
     if e.err:
         return errno_text(e.err)
     if e.flags & EventFlag.RESET_OUT:
-        return f"reset by us, {units.size(c.unread)} unread" if c.unread else "reset by us"
+        return f"reset by us, {units.amount(c.unread)} unread" if c.unread else "reset by us"
     if e.state == TCP_SYN_SENT:
         return "gave up connecting"
     if e.flags & EventFlag.FIN_FIRST:
@@ -87,7 +87,7 @@ def closed_numbers(c: Closed) -> str:
     if c.life_ns is not None:
         words.append(f"lived {units.time(c.life_ns)}")
     if c.event.state not in (TCP_LISTEN, TCP_SYN_SENT):
-        words.append(f"↑{units.size(c.bytes_acked)} ↓{units.size(c.bytes_received)}")
+        words.append(f"↑{units.amount(c.bytes_acked)} ↓{units.amount(c.bytes_received)}")
     if c.total_retrans:
         words.append(f"{c.total_retrans} retr")
     if c.wait is not None:
@@ -115,7 +115,7 @@ def event_numbers(e: Event) -> str:
                 words.append(f"not sent: {why}")
             return ", ".join(words)
         case EventType.DROP:
-            return f"{e.reason} {units.size(e.length)}"
+            return f"{e.reason} {units.amount(e.length)}"
         case EventType.RESET_SENT:
             return e.reason or ""
         case EventType.RESET_RECEIVED:

@@ -252,7 +252,7 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
     match worst:
         case Verdict.UNREAD:
             least = "" if rec.flags & Flag.UNREAD_EXACT else "at least "
-            unread = f"{units.size(rec.rqueue)} unread for {least}{units.time(value * 1e6)}"
+            unread = f"{units.amount(rec.rqueue)} unread for {least}{units.time(value * 1e6)}"
             if rec.because in (Because.NO_CPU, Because.STOPPED):
                 return f"{unread}{_without_cpu(row)}"
             if row.proc.owner == Owner.NOT_ACCEPTED:
@@ -277,14 +277,14 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             wnd = _number("snd_wnd", row, detail)
             said = "it is shut" if value > 100 else f"{value:.0f}% of the interval"
             said += f", window {units.size(wnd)}" if wnd is not None else ""
-            return f"{said}, {units.size(rec.wqueue)} queued here"
+            return f"{said}, {units.amount(rec.wqueue)} queued here"
         case Verdict.RTT:
             least = units.time(rec.min_rtt_us * 1e3)
             how = f" is {units.ratio(ratio)} its minimum {least}" if ratio else f", once {least}"
             return f"srtt {units.time(rec.rtt_us * 1e3)}{how}{_usually(rec, rec.rtt_usual)}"
         case Verdict.SNDBUF:
             buf = detail.skmem.get("sndbuf") if detail else None
-            held = f"{value:.0f}% of the interval, sndbuf {units.size(buf)}"
+            held = f"{value:.0f}% of the interval, sndbuf {units.amount(buf)}"
             return f"{held}: raise SO_SNDBUF or tcp_wmem"
         case Verdict.DROPS:
             if rec.because == Because.HERE:
@@ -317,7 +317,7 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
         case Verdict.RCVBUF:
             wnd = _number("rcv_wnd", row, detail)
             return (
-                f"{value:.0f}% of our window of {units.size(wnd)} comes in each round trip of "
+                f"{value:.0f}% of our window of {units.amount(wnd)} comes in each round trip of "
                 f"{units.time(rec.min_rtt_us * 1e3)}: the peer may send no more"
             )
         case Verdict.OPTION:
@@ -432,7 +432,7 @@ def _unanswered(row: Row, detail: Detail | None) -> str:
     else:
         said = f"{units.counted(tries, 'time-out')}, backoff {rec.backoff}, cwnd {rec.snd_cwnd}"
     if rec.because != Because.SYN and heard is not None and cut:
-        said += f". Nothing heard for {units.time(heard)}, {units.size(rec.wqueue)} queued"
+        said += f". Nothing heard for {units.time(heard)}, {units.amount(rec.wqueue)} queued"
     return said
 
 
@@ -529,7 +529,7 @@ def _read(row: Row, model: Model) -> Evidence | None:
     if row.holds(Verdict.UNREAD, Verdict.READS):
         return None
     return Evidence(
-        "diag", f"the reader ({units.size(row.rec.rqueue)} unread)", row.rec.rqueue, "bytes"
+        "diag", f"the reader ({units.amount(row.rec.rqueue)} unread)", row.rec.rqueue, "bytes"
     )
 
 
@@ -570,8 +570,8 @@ def _quiet(row: Row) -> str:
         return f"{rec.rqueue} of {rec.wqueue} connections wait for accept()"
     if rec.flags & Flag.UNREADABLE:
         return (
-            f"{units.size(rec.rqueue)} queued that poll() does not call readable: urgent data, or "
-            "fewer bytes than SO_RCVLOWAT"
+            f"{units.amount(rec.rqueue)} queued that poll() does not call readable: urgent data, "
+            "or fewer bytes than SO_RCVLOWAT"
         )
     parts = []
     if rec.flags & Flag.LIMITED and rec.lim_idle_pct >= 50:

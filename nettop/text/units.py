@@ -92,6 +92,12 @@ def size(value_bytes: float | None) -> str:
     return _scaled(value_bytes, 1024, "KMGTPE")
 
 
+def amount(value_bytes: float | None) -> str:
+    """Bytes as a sentence has them, where no title says of what the number is: 812 B 9.8K."""
+    text = size(value_bytes)
+    return f"{text} B" if text.isdecimal() else text
+
+
 def bits_per_s(bytes_per_s: float | None) -> str:
     """Bytes per second shown as bit/s, SI steps, at most 4 cells: 1.9M."""
     return count(bytes_per_s * 8 if bytes_per_s is not None else None)

@@ -61,7 +61,7 @@ def test_repeats_are_one_line_with_how_often() -> None:
     assert [(r.times, r.text) for r in repeated(often)] == [(147, "×73.5/s")]
     assert [r.text for r in repeated(drops(3, 0.001))] == ["×3"]
     assert [r.text for r in repeated(drops(1, 1))] == [""]
-    assert pane(often[:3], cookie=7).splitlines()[-1] == "-0      drop  ×3  SOCKET_RCVBUFF 400"
+    assert pane(often[:3], cookie=7).splitlines()[-1] == "-0      drop  ×3  SOCKET_RCVBUFF 400 B"
 
 
 def test_events_of_one_socket_keep_their_order() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from nettop.feed import Grouping
@@ -22,7 +23,7 @@ from nettop.tui.header import host_line
 from nettop.tui.panes.common import COMING, NONE_OF_IT, NONE_STAMPED, off_lines
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.events import events_lines
-from nettop.tui.panes.health import health_lines
+from nettop.tui.panes.health import health_lines, spark_lines
 from nettop.tui.panes.lines import rx_lines
 from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.tx import Sends, stage_lines
@@ -128,14 +129,14 @@ def test_without_any_delivery_the_rx_pane_says_why() -> None:
         assert max(map(len, lines)) <= 38
         return " ".join(" ".join(lines).split())
 
-    assert said(data).endswith("no data was read from it; the last came in 32.5s ago")
+    assert said(data).endswith("no read of it seen yet; the last data came in 32.5s ago")
     never = replace(detail, tcp_info={"last_data_recv": 32500, "bytes_received": 0})
     assert said(replace(data, detail=never)).endswith("no data ever came in")
-    assert said(replace(data, row=None)).endswith("no data was read from any of them")
+    assert said(replace(data, row=None)).endswith("no read seen yet of any of them")
     for views in (data.views.next(1, data.model), data.views):
         assert "100ms" not in said(replace(data, views=views)), "no axis of nothing"
     some = Histogram(Dist(1, 5000, 5000, 5000, 5000, 5000), ((4096, 8192, 1),))
-    assert "no data" not in said(replace(data, waits=Waits(none, some)))
+    assert "no read" not in said(replace(data, waits=Waits(none, some)))
 
 
 def test_where_a_line_is_cut_no_number_is_taken_for_another() -> None:
@@ -266,7 +267,27 @@ def test_compared_groups_without_the_plane_say_that_it_is_off() -> None:
         return " ".join("".join(t for t, _ in parts) for parts in rx_lines(data, 60, 14, UTF8))
 
     none = Histogram(Dist(), ())
-    assert said(Waits(none, none)).count("no data was read") == 2
+    assert said(Waits(none, none)).count("no read seen yet") == 2
     feed.without_privilege()
-    assert "no data was read" not in said(None)
+    assert "no read seen yet" not in said(None)
     assert "needs CAP_BPF" in said(None)
+
+
+@pytest.mark.parametrize(
+    ("tx", "rx", "label"), [(0.0, 0.0, "flow"), (9.0, 0.0, "flow ↑"), (0.0, 9.0, "flow ↓")]
+)
+def test_an_arrow_stands_only_where_something_flows(tx: float, rx: float, label: str) -> None:
+    feed = FakeFeed()
+    row = next(r for r in feed.window(0, feed.count()) if plain_tcp(r, feed.detail(r.cookie)))
+    rec = row.rec._replace(tx_bytes_per_s=tx, rx_bytes_per_s=rx)
+    data = PaneData(feed.tick(), replace(row, rec=rec), feed.detail(row.cookie), (), None)
+    lines = ["".join(text for text, _ in parts) for parts in spark_lines(data, 60, 12, UTF8)]
+    flow = next(text for text in lines if text.startswith("flow"))
+    assert flow[:8].rstrip() == label
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(36, "36 B"), (0, "0 B"), (999, "999 B"), (9 * 1024, "9.0K"), (None, "–")]
+)
+def test_an_amount_in_a_sentence_has_a_unit(size: int | None, text: str) -> None:
+    assert units.amount(size) == text

@@ -218,7 +218,7 @@ def test_views_tell_local_time(tmp_path: Path) -> None:
     local = "datetime(wall_ns / 1000000000, 'unixepoch', 'localtime')"
     assert rows == [*((at, None, 2.5, "nginx") for (at,) in asked(
         path, f"SELECT {local} FROM ticks WHERE seq = 2"))]  # fmt: skip
-    assert asked(path, "SELECT type, what FROM events_local") == [("drop", "NO_SOCKET 0")]
+    assert asked(path, "SELECT type, what FROM events_local") == [("drop", "NO_SOCKET 0 B")]
     assert len(asked(path, "SELECT at FROM ticks_local")) == 3
     recorder.writer.close()
 

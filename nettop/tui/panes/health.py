@@ -169,6 +169,8 @@ def spark_lines(data: PaneData, width: int, most: int, g: Glyphs) -> list[Line]:
     loud = LEVEL_ROLES[row.level]
     was_cwnd, was_flow = _was(h, lambda p: p.snd_cwnd), _was(h, _flow)
     up = rec.tx_bytes_per_s >= rec.rx_bytes_per_s
+    flows = bool(rec.tx_bytes_per_s or rec.rx_bytes_per_s)
+    arrow = ("↑" if up else "↓") if flows else ""
     info = data.detail.tcp_info if data.detail else {}
     resent, total = number_of(data, "retr%"), units.count(info.get("total_retrans"))
     share = f"{units.percent(resent)}, " if resent else ""
@@ -186,7 +188,7 @@ def spark_lines(data: PaneData, width: int, most: int, g: Glyphs) -> list[Line]:
         _Spark("retr/s", lambda p: p.retrans_per_s, units.rate(number_of(data, "retr/s")),
                (f"({share}{total} in all)", f"({share}{total})"),
                loud if row.holds(Verdict.LOSS, Verdict.RTO) else Role.NORMAL),
-        _Spark("flow ↑" if up else "flow ↓", _flow,
+        _Spark(f"flow {arrow}".rstrip(), _flow,
                units.bits_per_s(number_of(data, "tx" if up else "rx")),
                (f"was {units.bits_per_s(was_flow)}",)),
         queue,

@@ -45,7 +45,7 @@ def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     traces = status is not None and status.state != "off"
     if len(data.compared) > 1 and (traces or any(waits for _, waits, _ in data.compared)):
         some = [(of.title, _most(w.run, w.now) if w else None) for of, w, _ in data.compared]
-        return _compared_lines(some, "no data was read", width, height, g)
+        return _compared_lines(some, "no read seen yet", width, height, g)
     untraced = data.row is not None and bool(data.row.flags & Flag.WAIT_UNTRACED)
     if data.waits is not None and traces and not untraced:
         return _wait_lines(data, data.waits, width, height, g)
@@ -69,7 +69,7 @@ def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
         if row.flags & Flag.OLDEST_UNREAD:
             age = units.time(row.rec.oldest_unread_ms * 1e6, bounded=True)
             role = LEVEL_ROLES[row.level] if row.holds(Verdict.UNREAD) else Role.NORMAL
-            said = " or longer: nothing was read"
+            said = " or longer"
             if row.flags & Flag.UNREADABLE:
                 said = " queued, not readable to poll()"
             lines += wrapped(line((f"{'unread ':<8}", D), (age, role), (said, D)), width)
@@ -107,20 +107,21 @@ def _split_lines(row: Row, data: PaneData, width: int, g: Glyphs) -> list[Line]:
 
 
 def _nothing_read(data: PaneData) -> str:
-    """Why there is no RX queue wait."""
+    """Why there is no RX queue wait. What was read before nettop looked, or past its sight, it did
+    not see: nothing is said of that."""
     row = data.row
     if row is None:
         many = data.marked is not None or data.model.totals.matched
-        return "no data was read" + (" from any of them" if many else "")
+        return "no read seen yet" + (" of any of them" if many else "")
     if row.is_listen:
-        return "no data of its connections was read"
+        return "no read of its connections seen yet"
     info = data.detail.tcp_info if data.detail is not None else {}
     ago_ms = info.get("last_data_recv")
     if row.proto == Proto.UDP or ago_ms is None:
-        return "no data was read from it"
+        return "no read of it seen yet"
     if info.get("bytes_received") == 0:
         return "no data ever came in"
-    return f"no data was read from it; the last came in {units.time(ago_ms * 1e6)} ago"
+    return f"no read of it seen yet; the last data came in {units.time(ago_ms * 1e6)} ago"
 
 
 def _wait_lines(data: PaneData, waits: Waits, width: int, height: int, g: Glyphs) -> list[Line]:
@@ -131,7 +132,7 @@ def _wait_lines(data: PaneData, waits: Waits, width: int, height: int, g: Glyphs
         bounded = not row.flags & Flag.UNREAD_EXACT
         age = units.time(row.rec.oldest_unread_ms * 1e6, bounded=bounded)
         role = Role.WATCH if row.rec.oldest_unread_ms >= 200 else Role.NORMAL
-        size = units.size(row.rec.rqueue)
+        size = units.amount(row.rec.rqueue)
         foot.append(line(("unread now ", D), (age, role), (f" ({size})", D)))
     if row is not None and row.plane.wait_bounded + row.plane.wait_approx and height >= 9:
         words = []
