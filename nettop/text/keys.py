@@ -80,9 +80,7 @@ KEYS: tuple[Key, ...] = (
     Key(("c", "f2"), "c F2", "columns", "CHOOSE", "choose the columns", "columns"),
     Key(("left",), "←", "columns_left", "CHOOSE", "columns further left"),
     Key(("right",), "→", "columns_right", "CHOOSE", "columns further right"),
-    Key(
-        ("a",), "a", "all", "CHOOSE", "all sockets; again: listeners; again: the usual ones", "all"
-    ),
+    Key(("a",), "a", "all", "CHOOSE", "all sockets; again: listeners; again: as before", "all"),
     Key(("u",), "u", "udp", "CHOOSE", "all UDP sockets and no others; again: the usual ones"),
     Key(("n",), "n", "names", "CHOOSE", "names or numbers of users and namespaces"),
     Key(("1",), "1", "pane_1", "PANES", "RX queue wait"),

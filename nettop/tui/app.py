@@ -205,6 +205,8 @@ class NettopApp(ScreenApp):
             no = "no host answers" if self.feed.live else "no host had a tick then"
             return f"{no}: P says why"
         if self.main.filter_text or self.main.trying:
+            if self.main.grouping:
+                return "no socket passes the filter: Esc leaves the groups, again clears it"
             return "no socket passes the filter: Esc clears it"
         if among := self.feed.file_filter:
             return f"no socket here: what is kept of this tick is of {clean(among)}"

@@ -13,6 +13,7 @@ from nettop.feed import Grouping
 from nettop.text.fields import FIELDS
 from nettop.text.keys import ACTIONS, KEYS
 from nettop.tui.screens.main import MainScreen
+from nettop.tui.screens.row_keys import Rows
 from tests.tui.conftest import Running, Screen
 
 
@@ -520,3 +521,29 @@ async def test_quit(running: Running, key: str) -> None:
         await screen.pilot.press(key)
         await screen.pilot.pause()
         assert screen.app.return_value == 0
+
+
+async def test_a_goes_round_to_the_rows_and_the_socket_that_one_came_from(running: Running) -> None:
+    async with running() as screen:
+        main = screen.main
+        await screen.press("down", "down")
+        chosen = main.table.chosen
+        for rows, kept in ((Rows.ALL, True), (Rows.LISTENERS, False), (Rows.USUAL, True)):
+            await screen.press("a")
+            assert main.rows is rows
+            assert (main.table.selected is not None and main.table.chosen == chosen) is kept
+        await screen.press("u", "a", "a", "a")
+        assert main.rows is Rows.UDP, "not another set of rows than it began with"
+        await screen.press("u")
+        assert main.table.selected is not None
+        assert main.table.chosen == chosen
+
+
+async def test_groups_of_nothing_say_why_and_how_to_leave(running: Running) -> None:
+    async with running() as screen:
+        await screen.press("slash", *"comm = nonesuch", "enter", "t")
+        assert "no socket passes the filter: Esc leaves the groups, again clears it" in screen.text
+        await screen.press("escape")
+        assert "no socket passes the filter: Esc clears it" in screen.text
+        await screen.press("escape", "t")
+        assert "no socket passes" not in screen.text

@@ -13,6 +13,7 @@ from nettop.tui.columns import ColumnSet
 from nettop.tui.screens.bell_keys import BellKeys
 from nettop.tui.sideways import sideways
 from nettop.tui.style import Role
+from nettop.tui.widgets.socket_table import SocketTable
 
 NOTICE_S = 3.0
 
@@ -43,10 +44,14 @@ _PASS = {Rows.LISTENERS: "state listening", Rows.UDP: "proto = udp"}  # filters
 class RowKeys(BellKeys):
     """What they change is shown by the subclass."""
 
+    table: SocketTable
+
     def __init__(self) -> None:
         super().__init__()
         self.rows = Rows.USUAL
         self.column_shift = 0
+        self._before_all = Rows.USUAL  # where the round of `a` began
+        self._left: int | None = None  # the socket that was chosen, while it is no row
         self._odd_key = ""  # what was said of a key that means nothing
         self.usual_set = ColumnSet(())  # of this width
 
@@ -67,14 +72,23 @@ class RowKeys(BellKeys):
         if not self.timeline.base.show_all(rows in (Rows.ALL, Rows.UDP)) and rows is Rows.ALL:
             self.say("a file has the sockets that were written into it", Role.WATCH)
             return
+        if self.table.selected is not None:
+            self._left = self.table.chosen
         self.rows = rows
         self._use_filter(self.filter_text)
+        if self._left is not None and self.feed.position(self._left) is not None:
+            self.table.select(self._left)
+            self._left = None
         self.say(rows.value)
 
     def do_all(self) -> None:
-        after = {Rows.ALL: Rows.LISTENERS, Rows.LISTENERS: Rows.USUAL}
-        first = Rows.ALL if self.timeline.base.live else Rows.LISTENERS
-        self._ask_rows(after.get(self.rows, first))
+        if self.rows is Rows.LISTENERS:
+            self._ask_rows(self._before_all)
+        elif self.rows is Rows.ALL:
+            self._ask_rows(Rows.LISTENERS)
+        else:
+            self._before_all = self.rows
+            self._ask_rows(Rows.ALL if self.timeline.base.live else Rows.LISTENERS)
 
     def do_udp(self) -> None:
         self._ask_rows(Rows.USUAL if self.rows is Rows.UDP else Rows.UDP)

@@ -12,7 +12,7 @@ from nettop.model.causes import Cause
 from nettop.model.types import Flag, Group, Verdict
 from nettop.text.verdicts import verdict_words
 from nettop.tui import group_lines
-from nettop.tui.widgets.lines import Line, LineWidget
+from nettop.tui.widgets.lines import BLANK, Line, LineWidget, line
 
 MOST_COMPARED = 2
 
@@ -126,6 +126,8 @@ class GroupTable(LineWidget):
         shown = range(self.top, min(len(self.groups), self.top + height))
         lines = [self._line(self.groups[i], by[i], selected=i == self.at) for i in shown]
         lines += notes[: height - len(lines)]
+        if not lines:
+            lines = [BLANK, line("   " + self.nettop.empty_text())]
         self.set_lines(lines)
 
     def _about(self) -> tuple[list[float | None], list[Line]]:
