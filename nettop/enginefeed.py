@@ -181,12 +181,12 @@ class EngineFeed:
     ) -> tuple[Sequence[Event], Mapping[EventType, int]]:
         return self._deriver.log.of_interval(most, filtered=not everything)
 
-    def sockets_of_events(
+    def befallen(
         self, types: Collection[EventType], *, everything: bool = False
-    ) -> tuple[set[int], int]:
-        """Cookies of the sockets that events of these types befell in the last interval, chosen as
-        tick_events does; and how many events were not looked at."""
-        return self._deriver.log.sockets_of_interval(types, filtered=not everything)
+    ) -> tuple[set[tuple[int, int]], int]:
+        """Cookies of the sockets that events of these types befell in the last interval, each with
+        the type, chosen as tick_events does; and how many events were not looked at."""
+        return self._deriver.log.befallen(types, filtered=not everything)
 
     def listed_events(self, most: int, types: Collection[EventType]) -> tuple[Sequence[Event], int]:
         """Of the last interval, of these types and of sockets that match, newest first; and how

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Collection
 from typing import Protocol
 
-from nettop.changes import EVENTS, Changes
+from nettop.changes import EVENTS, Befallen, Changes, EventRuns
 from nettop.model.events import EventType
 from nettop.model.types import Model
 from nettop.sample import Sample
@@ -18,9 +18,9 @@ from nettop.store.memory import MOST_BYTES, MemoryFrames
 class Ticking(SickRows, Protocol):
     """The feed whose ticks are kept."""
 
-    def sockets_of_events(
+    def befallen(
         self, types: Collection[EventType], *, everything: bool = False
-    ) -> tuple[set[int], int]: ...
+    ) -> tuple[set[Befallen], int]: ...
 
 
 class TicksSaid:
@@ -29,6 +29,7 @@ class TicksSaid:
     def __init__(self) -> None:
         self.changes = Changes()
         self._tracker = SpellTracker(matched=False)
+        self._runs = EventRuns()
         self._summaries: deque[TickSummary] = deque()
         self._lock = threading.Lock()
 
@@ -36,14 +37,16 @@ class TicksSaid:
         """Other sockets are looked at from this tick on: no verdict began or ended by that."""
         self._tracker = SpellTracker(matched=False)
         self._tracker.take(model, feed)
+        self._runs = EventRuns()
 
     def take(self, seq: int, model: Model, feed: Ticking) -> None:
         """The tick of that model, while the feed still stands at it."""
         self._tracker.take(model, feed)
         summary = self._tracker.summary(model)._replace(seq=seq)
-        sockets, left_out = feed.sockets_of_events(EVENTS, everything=True)
-        sockets.update(change.cookie for change in summary.changes)
-        self.changes.add(seq, sockets, left_out)
+        self.changes.add(seq, {change.cookie for change in summary.changes})
+        befallen, left_out = feed.befallen(EVENTS, everything=True)
+        for change in self._runs.take(seq, befallen, left_out):
+            self.changes.add(*change[:3])
         with self._lock:
             self._summaries.append(summary)
 

@@ -154,12 +154,12 @@ class EventLog:
             events = [e._replace(last=last.get(e.seq)) if e.seq in last else e for e in events]
         return tuple(events)
 
-    def sockets_of_interval(
+    def befallen(
         self, types: Collection[EventType], *, filtered: bool, most: int = 1024
-    ) -> tuple[set[int], int]:
-        """Cookies of the sockets that events of these types befell in the last interval, as
-        of_interval() chooses, drops of an orderly close left out; and how many of the events were
-        not looked at, as there were more than most."""
+    ) -> tuple[set[tuple[int, int]], int]:
+        """Cookies of the sockets that events of these types befell in the last interval, each with
+        the type, as of_interval() chooses, drops of an orderly close left out; and how many of the
+        events were not looked at, as there were more than most."""
         head, at_ns = ffi.new("struct nt_events_head *"), ffi.new("uint64_t *")
         if lib.nt_events_last(self._e, head, at_ns):
             return set(), 0
@@ -174,10 +174,12 @@ class EventLog:
             ),
             "looking back",
         )
-        events = [(e.cookie, e.reason if e.type == EventType.DROP else None) for e in room[0:n]]
-        reasons = {reason for _, reason in events if reason is not None}
+        events = {
+            (e.cookie, e.type, e.reason if e.type == EventType.DROP else None) for e in room[0:n]
+        }
+        reasons = {reason for _, _, reason in events if reason is not None}
         orderly = {reason for reason in reasons if self._name(False, reason) in ORDERLY_DROPS}
-        return {cookie for cookie, reason in events if reason not in orderly} - {0}, sum(more)
+        return {(c, kind) for c, kind, reason in events if c and reason not in orderly}, sum(more)
 
     def memory(self, cookies: Sequence[int] = ()) -> EventMemory | None:
         """What is remembered of these sockets together (none named: of one that is not); None: the

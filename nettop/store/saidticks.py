@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nettop.changes import EVENTS, Changed
-from nettop.model.events import EVENT_NAMES
+from nettop.changes import EVENTS, QUIET_TICKS, Changed, EventRuns, as_change
+from nettop.model.events import EVENT_NAMES, EventType
 from nettop.store.place import opened, plain_errors
 
 SPOTS_MOST = 2000
 _PAGE = 256
-_NAMED_MOST = 1024  # sockets of one tick
-_TYPES = ", ".join(f"'{EVENT_NAMES[kind]}'" for kind in sorted(EVENTS))
+_FIRST_TICKS, _MOST_TICKS = 16, 128  # whose events are read at a time
+_KINDS: dict[object, EventType] = {EVENT_NAMES[kind]: kind for kind in EVENTS}
+_TYPES = ", ".join(f"'{name}'" for name in sorted(map(str, _KINDS)))
 _UNSIGNED = 1 << 64
+
+
+def _cookies(rows: Iterable[tuple[object]]) -> set[int]:
+    """Of rows that any program may have written."""
+    return {c % _UNSIGNED for (c,) in rows if isinstance(c, int) and c}  # SQLite's are signed
 
 
 class Spot(NamedTuple):
@@ -92,27 +100,23 @@ class SaidTicks:
     def _nearest(self, seq: int, side: str, order: str) -> Iterator[Changed]:
         if not self.there:
             return
-        lists = [
-            self._seqs(table, column, where, seq, side, order)
-            for table, column, where in (
-                ("spells", "from_seq", ""),
-                ("spells", "to_seq", ""),
-                ("events", "seq", f"AND type IN ({_TYPES})"),
-            )
+        back = order == "DESC"
+        spells = [
+            ((found, None) for found in self._seqs(column, seq, side, order))
+            for column in ("from_seq", "to_seq")
         ]
-        before = None
-        for found in heapq.merge(*lists, reverse=order == "DESC"):
-            if found != before:
-                before = found
-                yield self._changed(found)
+        runs = ((edge.seq, edge) for edge in self._edges(seq, back=back))
+        found = heapq.merge(*spells, runs, key=itemgetter(0), reverse=back)
+        for at, some in groupby(found, key=itemgetter(0)):
+            edges = [edge for _, edge in some if edge is not None]
+            cookies = self._of_spells(at).union(*(edge.cookies for edge in edges))
+            yield as_change(at, cookies, sum(edge.left_out for edge in edges))
 
-    def _seqs(
-        self, table: str, column: str, where: str, seq: int, side: str, order: str
-    ) -> Iterator[int]:
+    def _seqs(self, column: str, seq: int, side: str, order: str) -> Iterator[int]:
         while True:
             rows = self._all(
-                f"SELECT DISTINCT {column} FROM {table} WHERE {column} {side} ? "
-                f"AND typeof({column}) = 'integer' {where} ORDER BY 1 {order} LIMIT {_PAGE}",
+                f"SELECT DISTINCT {column} FROM spells WHERE {column} {side} ? "
+                f"AND typeof({column}) = 'integer' ORDER BY 1 {order} LIMIT {_PAGE}",
                 seq,
             )
             yield from (found for (found,) in rows)
@@ -120,26 +124,62 @@ class SaidTicks:
                 return
             seq = rows[-1][0]
 
-    def _changed(self, seq: int) -> Changed:
-        rows = self._all(
-            "SELECT cookie FROM spells WHERE from_seq = ?1 OR to_seq = ?1 UNION "
-            f"SELECT cookie FROM events WHERE seq = ?1 AND type IN ({_TYPES}) "
-            f"LIMIT {_NAMED_MOST + 1}",
-            seq,
+    def _of_spells(self, seq: int) -> set[int]:
+        rows = self._all("SELECT cookie FROM spells WHERE from_seq = ?1 OR to_seq = ?1", seq)
+        return _cookies(rows)
+
+    def _edges(self, seq: int, *, back: bool) -> Iterator[Changed]:
+        """Ticks before a seq, or after it, in which runs of events began or ended, nearest first.
+
+        Some ticks are read at a time, of which one has an event; with those around them that the
+        first and the last of their runs depend on.
+        """
+        side, edge, by = ("<", "max", -1) if back else (">", "min", 1)
+        nearest = (
+            f"SELECT {edge}(seq) FROM events WHERE seq {side} ? AND typeof(seq) = 'integer' "
+            f"AND type IN ({_TYPES})"
         )
-        # SQLite has signed numbers alone.
-        cookies = {c % _UNSIGNED for (c,) in rows if isinstance(c, int) and c}
-        left_out = self._not_listed(seq) + max(0, len(rows) - _NAMED_MOST)
-        return Changed(seq, frozenset(cookies), left_out)
+        begin, many = seq + by, _FIRST_TICKS
+        while True:
+            # A run ends one tick after its last event.
+            ((anchor,),) = self._all(nearest, begin - by if back else begin - 2)
+            if anchor is None:
+                return
+            end = max(anchor, begin) + many if not back else anchor - many
+            low, high = (end, begin) if back else (begin, end)
+            edges = [e for e in self._edges_of(low, high) if low <= e.seq <= high]
+            edges.sort(key=attrgetter("seq"))
+            yield from reversed(edges) if back else edges
+            begin, many = end + by, min(many * 2, _MOST_TICKS)
 
-    def _not_listed(self, seq: int) -> int:
-        """Events of a tick that the table does not have: whose they are is not known."""
-        rows = self._all("SELECT events_not_listed FROM ticks WHERE seq = ?", seq)
-        return rows[0][0] if rows and isinstance(rows[0][0], int) else 0
+    def _edges_of(self, low: int, high: int) -> Iterator[Changed]:
+        """In no order; beyond low and high they may be wrong."""
+        first, last = low - 2 * QUIET_TICKS, high + QUIET_TICKS
+        events = self._all(
+            "SELECT DISTINCT seq, cookie, type FROM events WHERE seq BETWEEN ?1 AND ?2 "
+            f"AND typeof(seq) = 'integer' AND type IN ({_TYPES}) ORDER BY seq",
+            first,
+            last,
+        )
+        unlisted = dict(self._all(
+            "SELECT seq, events_not_listed FROM ticks WHERE seq BETWEEN ?1 AND ?2 "
+            "AND typeof(events_not_listed) = 'integer' AND events_not_listed > 0", first, last,
+        ))  # fmt: skip
+        runs = EventRuns()
+        for seq, some in groupby(events, key=itemgetter(0)):
+            befallen = {
+                (cookie, int(_KINDS[kind]))
+                for _, raw, kind in some
+                for cookie in _cookies([(raw,)])
+            }
+            yield from runs.take(seq, befallen, unlisted.get(seq, 0))
+        ((newest,),) = self._all("SELECT max(seq) FROM ticks WHERE seq <= ?", last)
+        if isinstance(newest, int):
+            yield from runs.take(newest, ())
 
-    def _all(self, query: str, seq: int) -> list[Any]:
+    def _all(self, query: str, *values: int) -> list[Any]:
         with plain_errors(self._path, "cannot read"):
-            return self._db.execute(query, (seq,)).fetchall()
+            return self._db.execute(query, values).fetchall()
 
     def close(self) -> None:
         self._db.close()

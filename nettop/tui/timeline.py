@@ -97,6 +97,10 @@ class Arrival(Struct):
     error: Exception | None = None  # that nothing foresaw: the screen ends with it
 
 
+class _GivenUp(Exception):
+    """Another move is wanted by now."""
+
+
 class Timeline:
     """Moves are made by a thread of their own, with a second feed: the one that is shown stands
     still and answers until the other is there."""
@@ -130,6 +134,7 @@ class Timeline:
         self._base_chosen = self._feed_chosen = self._spare_chosen = chosen
         self._asked: deque[Move] = deque()
         self._moving: Move | None = None
+        self._wanted: Move | None = None  # the one that was asked for last
         self._run = 0  # moves that were asked for before `live` came are of an earlier one
         self._wake = threading.Condition()
         self._given: tuple[int, Move, Past | None, Chosen, Chosen] | None = None
@@ -241,7 +246,7 @@ class Timeline:
             return ""
         self._run += 1
         self._asked.clear()
-        self._moving = None
+        self._moving = self._wanted = None
         if self.feed is not self.base:
             self.feed = self.base
             self._use(self.base, self._base_chosen)
@@ -352,6 +357,7 @@ class Timeline:
         if not (move.change and len(self._asked) < _CHANGES and self._last_is_change()):
             self._asked.clear()
         self._asked.append(move)
+        self._wanted = move
         self._next()
 
     def _last_is_change(self) -> bool:
@@ -409,6 +415,8 @@ class Timeline:
                 self._arrived(Arrival(run, feed, chosen, message))
             except Abandoned:
                 return
+            except _GivenUp:
+                self._arrived(Arrival(run, None, chosen))
             except (NettopError, EOFError) as error:
                 self._arrived(Arrival(run, None, chosen, str(error) or "that tick is gone"))
             except Exception as error:
@@ -474,6 +482,8 @@ class Timeline:
                 feed, _ = standing(source, at, there, back=move.back)
                 if tick.left_out or _concerns(tick, feed):
                     return arrived_at(tick, *standing(source, seq, there, back=move.back))
+            if self._wanted is None or not self._wanted.change:
+                raise _GivenUp
             if time.monotonic() > until:
                 raise NettopError(
                     f"no change of a matched socket found in {SEARCH_S:g} s: go on from "

@@ -132,9 +132,9 @@ def test_reasons_have_the_names_that_the_sample_gives_them(
     assert [(r.name, r.packets) for r in tick.reasons] == [("INVENTED", 9), ("8 of subsystem 2", 1)]
     assert [(d.reason, d.packets) for d in log.drops_of([5])] == [("INVENTED", 2)]
     assert [(e.reason, e.seq) for e in log.recent([5])] == [("INVENTED", 50)]
-    assert log.sockets_of_interval([EventType.DROP], filtered=False) == ({5}, 0)
+    assert log.befallen([EventType.DROP], filtered=False) == ({(5, EventType.DROP)}, 0)
     monkeypatch.setattr(eventlog, "ORDERLY_DROPS", {"INVENTED"})
-    assert log.sockets_of_interval([EventType.DROP], filtered=False) == (set(), 0)
+    assert log.befallen([EventType.DROP], filtered=False) == (set(), 0)
     engine.take(section(lib.NT_S_EVENTS_OFF, 0, b""))
     assert log.tick() is None
     assert log.memory() is None

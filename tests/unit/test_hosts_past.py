@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import queue
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +12,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from nettop.changes import Changed
 from nettop.feed import Grouping, Sort
 from nettop.hosts import merge
 from nettop.hosts.feed import HostsFeed
@@ -25,8 +29,8 @@ from nettop.store.frames import FrameWriter
 from nettop.store.recording import Recording
 from nettop.text.fields import lookup
 from nettop.text.hosts import state_text
+from nettop.tui.timeline import Arrival, Timeline
 from nettop.tui.timeline import Chosen as InForce
-from nettop.tui.timeline import Timeline
 
 S = 10**9
 DAY_NS = 86_400 * S
@@ -469,3 +473,30 @@ def test_the_first_step_back_goes_to_the_newest_time_and_l_is_live(
     line.live()
     assert line.feed is line.base
     assert not line.away
+
+
+def test_a_search_for_a_change_gives_way_to_another_key(
+    timeline: tuple[Timeline, Hosts], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, hosts = timeline
+    hosts.round("ab", 4)
+    ticks = (Changed(3, frozenset({999}), 0) for _ in itertools.count())
+    monkeypatch.setattr(HostsLookBack, "before", lambda self, seq: ticks)
+    monkeypatch.setattr("nettop.tui.timeline.SEARCH_S", 60.0)
+    arrived: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
+    line._arrived = arrived.put
+    line.choose(InForce(filter_text="dport = 1"))
+    assert line.change(back=True) == ""
+    time.sleep(0.2)
+    assert line.moving
+    assert arrived.empty(), "it goes on and on"
+    assert line.step(-1) == ""
+    given_up = arrived.get(timeout=10)
+    assert (given_up.feed, given_up.message, given_up.error) == (None, "", None)
+    line.take(given_up)
+    stepped = arrived.get(timeout=10)
+    assert stepped.feed is not None
+    line.take(stepped)
+    assert line.change(back=True) == ""
+    line.live()
+    assert line.stale(arrived.get(timeout=10))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,6 +11,8 @@ from shutil import copyfile
 
 import pytest
 
+from nettop.changes import Changes, EventRuns
+from nettop.model.events import EVENT_NAMES, EventType
 from nettop.store.saidticks import SPOTS_MOST, SaidTicks
 from nettop.store.schema import prepare
 
@@ -83,7 +86,7 @@ def test_changes_are_spells_and_events_that_are_no_ordinary_life(
 
 def test_many_changes_are_read_page_by_page(path: Path, db: sqlite3.Connection) -> None:
     db.executemany(
-        "INSERT INTO events (seq, n, type, cookie) VALUES (?, 0, 'drop', 1)",
+        "INSERT INTO events (seq, n, type, cookie) VALUES (?1, 0, 'drop', ?1)",
         [(i,) for i in range(1, 1001)],
     )
     with closing(SaidTicks(path)) as said:
@@ -92,6 +95,31 @@ def test_many_changes_are_read_page_by_page(path: Path, db: sqlite3.Connection) 
     with closing(SaidTicks(path)) as said:
         assert [c.seq for c in said.changes.before(1001)] == list(range(1000, 0, -1))
         assert [c.seq for c in said.changes.after(0)] == list(range(1, 1001))
+
+
+def test_steady_events_stop_where_they_do_live(path: Path, db: sqlite3.Connection) -> None:
+    rng, count = random.Random(26), 1500
+    ticks(db, count)
+    db.execute("UPDATE ticks SET events_not_listed = 3 WHERE seq BETWEEN 400 AND 420")
+    runs, index, rows = EventRuns(), Changes(), []
+    for seq in range(1, count + 1):
+        befallen = {
+            (cookie, kind)
+            for cookie, kind, share in (
+                (1, EventType.DROP, 0.95), (2, EventType.RETRANSMIT, 0.2), (3, EventType.DROP, 0.01)
+            )
+            if rng.random() < share and not (900 < seq < 1100)
+        } | ({(4, EventType.DROP)} if 390 < seq < 430 else set())  # fmt: skip
+        rows += [(seq, n, EVENT_NAMES[kind], c) for n, (c, kind) in enumerate(sorted(befallen))]
+        for change in runs.take(seq, befallen, 3 if 400 <= seq <= 420 else 0):
+            index.add(*change[:3])
+    db.executemany("INSERT INTO events (seq, n, type, cookie) VALUES (?, ?, ?, ?)", rows)
+    with closing(SaidTicks(path)) as said:
+        for begin in (0, 7, 399, 899, 903, 1000, 1099):
+            assert list(said.changes.after(begin)) == list(index.after(begin))
+        for begin in (count + 1, 1101, 1099, 905, 421, 12):
+            assert list(said.changes.before(begin)) == list(index.before(begin))
+        assert len(list(said.changes.after(0))) < count / 4
 
 
 def test_what_others_wrote_there_is_left_out(path: Path, db: sqlite3.Connection) -> None:
