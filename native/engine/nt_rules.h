@@ -36,6 +36,13 @@ void nt_hold_unusual_times(struct nt_plane *p, struct nt_held *h);
 /* Logarithms, 1024 to the octave; 0 of 0. */
 uint32_t nt_log_of(uint64_t v);
 uint64_t nt_unlog(uint32_t log);
+/* nt_blame.c */
+/* The program was ready, and waited for a CPU for half of waited_ns or more: then it is the CPU's. */
+void nt_blame_cpu(const struct nt_rec *rec, const struct nt_facts *f, struct nt_held *h,
+		  enum nt_verdict v, uint64_t waited_ns, uint32_t now_s);
+/* ... of a queue that was full, which stood for all of the time. */
+void nt_blame_cpu_full(const struct nt_rec *rec, const struct nt_facts *f, struct nt_held *h,
+		       uint32_t now_s);
 /* nt_peers.c: of a socket whose peer is slower than others of the same service. */
 void nt_hold_slow(const struct nt_rec *r, const struct nt_facts *f, struct nt_held *h);
 /* nt_cause.c */

@@ -376,82 +376,6 @@ static void hold_stage(struct nt_held *h, enum nt_verdict v, const struct nt_dis
 			d->p99_ns >= us[1] * 1000ULL);
 }
 
-int nt_cpu_waits(struct nt_engine *e, const struct nt_cpu_wait *v, uint32_t n)
-{
-	pthread_mutex_lock(&e->lock);
-	e->n_cpu_waits = n < NT_CPU_WAITS ? n : NT_CPU_WAITS;
-	if (n)
-		memcpy(e->cpu_waits, v, e->n_cpu_waits * sizeof(*v));
-	pthread_mutex_unlock(&e->lock);
-	return 0;
-}
-
-void nt_take_cpu_wait(struct nt_engine *e, const struct nt_rec *rec, struct nt_facts *f)
-{
-	const struct nt_config *c = &e->config;
-	bool late = f->plane && (f->plane->wait.p99_ns >= c->wait_ms[0] * 1000000ULL ||
-				 f->plane->wait.p50_ns >= NT_UNUSUAL_WAIT_NS);
-	bool unread = rec->flags & NT_F_OLDEST_UNREAD && rec->oldest_unread_ms >= c->unread_ms[0];
-	struct nt_proc proc;
-
-	if (!e->n_cpu_waits || (!late && !unread))
-		return;
-	nt_owner_of(e, rec, &proc);
-	for (uint32_t i = 0; proc.owner == NT_OWNER_PROC && i < e->n_cpu_waits; i++) {
-		if (e->cpu_waits[i].pid != proc.pid)
-			continue;
-		f->cpu = e->cpu_waits[i];
-		if (proc.more) /* any of its holders may read */
-			f->cpu.sure = 0;
-	}
-}
-
-/* So long the CPU keeps the blame: a wait for it is counted when it is over. */
-#define CPU_STAYS_S 5
-
-static bool blamed_cpu(const struct nt_rec *rec, enum nt_verdict v, uint32_t now_s)
-{
-	return rec->verdicts && rec->verdict == v && rec->because == NT_B_NO_CPU &&
-	       now_s - rec->who_since_s < CPU_STAYS_S;
-}
-
-/* What the reader did while data waited, where that is known for half of the time or more. */
-static bool blame_split(const struct nt_facts *f, struct nt_held *h, enum nt_verdict v)
-{
-	const struct nt_split *s = f->plane ? &f->plane->split : NULL;
-
-	if (!s || !(f->plane->has & NT_P_SPLIT) || !s->waiting_ns)
-		return false;
-	uint64_t known = s->wake_ns + s->cpu_ns + s->ran_ns + s->asleep_ns + s->stopped_ns;
-
-	if (known < s->waiting_ns / 2)
-		return false;
-	if (s->cpu_ns >= s->waiting_ns / 2) {
-		h->who[v] = NT_WHO_CPU | (h->who[v] & NT_WHO_MAYBE);
-		h->because[v] = NT_B_NO_CPU;
-	} else if (s->stopped_ns >= s->waiting_ns / 2) {
-		h->because[v] = NT_B_STOPPED;
-	}
-	return true;
-}
-
-/* The program was ready, and waited for a CPU for half of the time or more. */
-static void blame_cpu(const struct nt_rec *rec, const struct nt_facts *f, struct nt_held *h,
-		      enum nt_verdict v, uint64_t waited_ns, uint32_t now_s)
-{
-	uint64_t most = waited_ns < f->cpu.over_ns ? waited_ns : f->cpu.over_ns;
-
-	if (!(h->mask >> v & 1) || blame_split(f, h, v))
-		return;
-	if (f->cpu.pid && f->cpu.run_delay_ns >= most / 2)
-		h->who[v] = NT_WHO_CPU | (f->cpu.sure ? h->who[v] & NT_WHO_MAYBE : NT_WHO_MAYBE);
-	else if (blamed_cpu(rec, v, now_s))
-		h->who[v] = rec->who;
-	else
-		return;
-	h->because[v] = NT_B_NO_CPU;
-}
-
 /* So many make a p99 that is not just the longest. */
 #define QUANTILE_COUNT 100
 
@@ -530,8 +454,9 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 			rec->oldest_unread_ms >= c->unread_ms[1]);
 
 	if (f->plane)
-		blame_cpu(rec, f, &h, NT_V_READS, f->plane->wait.sum_ns, now_s);
-	blame_cpu(rec, f, &h, NT_V_UNREAD, rec->oldest_unread_ms * 1000000ULL, now_s);
+		nt_blame_cpu(rec, f, &h, NT_V_READS, f->plane->wait.sum_ns, now_s);
+	nt_blame_cpu(rec, f, &h, NT_V_UNREAD, rec->oldest_unread_ms * 1000000ULL, now_s);
+	nt_blame_cpu_full(rec, f, &h, now_s);
 	if (f->plane && rec->proto == NT_PROTO_TCP && rec->state == NT_TCP_LISTEN)
 		hold_late_accepts(c, rec, f, &h);
 

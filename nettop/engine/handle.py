@@ -268,7 +268,8 @@ class Engine:
         return bytes(ffi.buffer(rows, n * ROW_SIZE)), details, known
 
     def cpu_waits(self, waits: Sequence[CpuWait]) -> None:
-        """These processes and no others wait for a CPU longer than they run: judged from now on."""
+        """These processes and no others wait for a CPU longer than they run: the last sweep, and
+        the next ones, are judged by that."""
         check(lib.nt_cpu_waits(self._e, [tuple(w) for w in waits], len(waits)), "nt_cpu_waits")
 
     def candidates(self, most: int) -> list[Candidate]:

@@ -211,6 +211,7 @@ class CpuWait(NamedTuple):
 
 
 CPU_INTERVALS = 5  # that are taken together: a wait is counted when it is over
+CPU_WINDOW_NS = 5 * 10**9  # or fewer that cover this
 CPU_LEAST_NS = 20_000_000  # of a wait in an interval: less makes nothing late
 
 
@@ -234,6 +235,10 @@ class CpuWaits:
                     process.ran == process.waited_longer and process.read == process.threads
                 )
                 kept.append((process, all_waited or _throttled(tick.moved, process.cgroup)))
+                while sum(p.over_ns or 0 for p, _ in kept) - (kept[0][0].over_ns or 0) >= (
+                    CPU_WINDOW_NS
+                ):
+                    kept.popleft()
             over = sum(p.over_ns or 0 for p, _ in kept)
             waited = sum(p.longest_run_delay_ns or 0 for p, _ in kept)
             ran = sum(p.longest_cpu_ns or 0 for p, _ in kept)

@@ -10,7 +10,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nettop.model.causes import Cause, Evidence, PeerKey, SlowPeer
-from nettop.model.evidence import Process
 from nettop.model.types import (
     WHO_MAYBE,
     Because,
@@ -24,8 +23,8 @@ from nettop.model.types import (
 )
 from nettop.model.usual import UsualOf, usual_ns
 from nettop.text import units
-from nettop.text.evidence import STATES
 from nettop.text.fields import FIELDS
+from nettop.text.holders import holder_evidence, state_of_all
 from nettop.text.readers import Reader, reader_evidence, reader_of
 from nettop.text.verdicts import LEAST_RATIO_US, VERDICTS, VerdictSpec
 from nettop.text.waits import is_settled, split_of, split_says
@@ -36,7 +35,6 @@ _LOSS_PCT = 0.5  # resent, from which on loss is ruled out no more
 _NEXT_HOP_S = 4.0  # three tries of a second, until what waits for a next hop is dropped
 _HELD_PCT = 10  # of the time held back by a limit, from which on it is ruled out no more
 _NOT_TAKEN_UP_STEP = "ss -ltnp sport = :{lport}: whose listener it waits at; it must call accept()"
-_STANDS_STILL = frozenset("TtDZ")  # states of threads that read nothing
 # Causes that were found on this host: what the verdict leaves open is known.
 _SETTLED = frozenset({
     Because.HERE, Because.NO_CPU, Because.QUEUE, Because.CARRIER, Because.RECEIVE,
@@ -94,7 +92,8 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
         row = replace(row, rec=row.rec._replace(verdict_value=cause.value))
     evidence = _evidence(worst, row, detail)
     excluded, unmeasured = _checked(spec, row, model, for_s)
-    holder = holder_evidence(row, model) if spec.by_holder and cause is None else None
+    by_holder = spec.by_holder or row.rec.because == Because.NO_CPU
+    holder = holder_evidence(row, model) if by_holder and cause is None else None
     reads = spec.by_holder and worst is not Verdict.ACCEPT
     split = split_of(row) if reads else None
     reader = reader_of(row, model) if reads else None
@@ -174,34 +173,6 @@ def _slow_evidence(slow: SlowPeer) -> Evidence:
     return Evidence("diag", said, slow.rtt_us * 1e3, "ns")
 
 
-def _state_of_all(process: Process) -> str:
-    """The letter of the state that every thread is in; "" where they differ."""
-    if process.read != process.threads or len(process.states) != 1:
-        return ""
-    return next(iter(process.states))
-
-
-def holder_evidence(row: Row, model: Model) -> Evidence | None:
-    """What the threads of the process did that holds the socket; None: they were not read."""
-    process = model.evidence.now.processes.get(row.proc.pid) if model is not None else None
-    if process is None or not process.read:
-        return None
-    one = process.threads == 1
-    state = _state_of_all(process)
-    if state in _STANDS_STILL:
-        each = "its thread" if one else f"each of its {process.threads} threads"
-        return Evidence("host", f"{each} {STATES[state]}")
-    if process.run_delay_ns is None or process.over_ns is None:
-        return None
-    span = units.time(process.over_ns)
-    waited = units.time(process.run_delay_ns)
-    threads = "its thread" if one else f"its {process.threads} threads"
-    said = f"in {span} {threads} ran {units.time(process.cpu_ns)} and waited {waited} for a CPU"
-    if process.cpu_ns == 0 and process.run_delay_ns == 0:
-        said = f"in {span} {threads} neither ran nor waited for a CPU"
-    return Evidence("host", said, process.run_delay_ns, "ns")
-
-
 def _source(spec: VerdictSpec, row: Row) -> str:
     exact = spec.number is Verdict.UNREAD and row.rec.flags & Flag.UNREAD_EXACT
     return "wait" if exact else spec.source
@@ -212,7 +183,7 @@ def _next_step(spec: VerdictSpec, row: Row, model: Model) -> str:
     rec = row.rec
     pid = row.proc.pid or "PID"
     process = model.evidence.now.processes.get(row.proc.pid) if model is not None else None
-    if spec.by_holder and process is not None and _state_of_all(process) == "T":
+    if spec.by_holder and process is not None and state_of_all(process) == "T":
         return f"kill -CONT {pid} lets it go on, unless it was stopped on purpose"
     if spec.by_holder and row.proc.owner == Owner.NOT_ACCEPTED:
         spec = replace(spec, next_step=_NOT_TAKEN_UP_STEP, by_cause={})
@@ -265,7 +236,8 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             return f"{unread}: the program must call recv()"
         case Verdict.ACCEPT:
             may = f"{_waiting(rec.rqueue)}, {rec.wqueue} may"
-            return f"{may}{_taken_up(row)}: the program must call accept()"
+            said = f"{may}{_taken_up(row)}: the program must call accept()"
+            return f"{said}{_without_cpu(row)}"
         case Verdict.LOSS:
             rtt = f", srtt {units.time(rec.rtt_us * 1e3)}" if rec.rtt_us else ""
             rtt = f", srtt {units.ratio(ratio)} its minimum" if ratio else rtt
@@ -352,8 +324,13 @@ _OPTIONS = {
     Because.CORK: "less than a full segment waits for more to come, with nothing on its way",
     Because.PACED: "data waits for the rate that the program allows (SO_MAX_PACING_RATE)",
 }
+_NO_CPU = (
+    "; a thread of it was ready and waited for a CPU longer than it ran, for half of that time or "
+    "more"
+)
 _DROPS = {
     Because.FULL: "its receive queue is full, the program must read faster or raise SO_RCVBUF",
+    Because.NO_CPU: f"its receive queue is full{_NO_CPU}",
     Because.CHECKSUM: "their checksums are wrong",
     Because.MEMORY: "no memory is left for the protocol (net.ipv4.udp_mem, tcp_mem) or its cgroup",
     Because.OTHER: "for the reasons that the events name",
@@ -374,11 +351,6 @@ _REFUSED = (
 _HERE = (
     ": most of what was resent was dropped on this host, by its firewall, qdisc or device (each "
     "refused try counts as resent); the events name the reason"
-)
-
-_NO_CPU = (
-    "; a thread of it was ready and waited for a CPU longer than it ran, for half of that time or "
-    "more"
 )
 
 

@@ -219,11 +219,12 @@ _TABLE = (
         next_step="strace -fe accept4 -p {pid}: how often it accepts; more workers or less work "
         "between two accept() calls; a longer backlog (listen(), net.core.somaxconn) helps bursts "
         "alone",
-        causes=(Because.STOPPED, Because.DISK), said={
+        also=(Who.CPU,), causes=(Because.NO_CPU, Because.STOPPED, Because.DISK), said={
+            Because.NO_CPU: "accepts too slowly, as no CPU is given to it",
             Because.STOPPED: "is stopped, so it accepts nothing",
             Because.DISK: "waits for a disk or a device, and accepts nothing meanwhile",
         },
-        by_cause={Because.STOPPED: _STOPPED_STEP, Because.DISK: _DISK_STEP},
+        by_cause=_READER_STEPS,
         rules_out=("connected",), by_holder=True,
     ),
     VerdictSpec(
@@ -316,14 +317,16 @@ _TABLE = (
         lambda value, because, bounded: f"drops {units.rate(value)}/s",
         "what comes for it is dropped", {"drops_per_s": (0, 100)},
         "packets for the socket are dropped, less what a filter refuses", "≥ {drops_per_s[1]}",
-        also=(Who.NET, Who.KERN, Who.UNKNOWN),
-        causes=(Because.FULL, Because.CHECKSUM, Because.MEMORY, Because.OTHER, Because.UNKNOWN,
-                Because.HERE),
-        said={Because.HERE: _HERE_SAID},
+        also=(Who.CPU, Who.NET, Who.KERN, Who.UNKNOWN),
+        causes=(Because.FULL, Because.NO_CPU, Because.CHECKSUM, Because.MEMORY, Because.OTHER,
+                Because.UNKNOWN, Because.HERE),
+        said={Because.HERE: _HERE_SAID,
+              Because.NO_CPU: "what comes for it is dropped, as no CPU is given to it"},
         next_step="nettop, pane 4: the reason of each drop; nstat -az | grep -i -e drop -e err",
         by_cause={
             Because.FULL: "top -H -p {pid}: is its reader busy; a larger SO_RCVBUF (up to "
             "net.core.rmem_max), or more sockets by SO_REUSEPORT",
+            Because.NO_CPU: _CPU_STEP,
             Because.CHECKSUM: "ethtool -S of the device: errors; ethtool -k: its checksum offload",
             Because.MEMORY: "sysctl net.ipv4.udp_mem net.ipv4.tcp_mem, cat /proc/net/sockstat; "
             "memory.max of its cgroup, and sock in memory.stat",

@@ -11,7 +11,7 @@ pytest.importorskip("nettop._native", reason="the C helper is not built")
 
 from nettop.engine import ffi, lib
 from nettop.model.evidence import CpuWait, CpuWaits, Evidence, HostTick, Moved, Process
-from nettop.model.types import Because, Owner, Proto, Row
+from nettop.model.types import Because, Owner, Proto, Row, Verdict, Who
 from nettop.text.explain import explain
 from nettop.text.words import who_text
 from tests.export.make import make_model
@@ -37,6 +37,7 @@ class Reader:
         self.engine, self.at, self.more = FedEngine(), 100, more
 
     def tick(self, unread_ms: int, waits: list[CpuWait]) -> Row:
+        """waits: known after the sweep."""
         raw = connection(1, 280, skmeminfo(), inode=INODE, rqueue=400_000,
                          bytes_received=900_000, last_data_recv=unread_ms) + done()  # fmt: skip
         now_ns = self.at * SECOND
@@ -83,6 +84,73 @@ def test_what_explains_half_of_it(wait: CpuWait, said: str) -> None:
     assert who(reader.tick(11_000, [wait])) == said
 
 
+def test_what_is_known_after_the_sweep_judges_it_too() -> None:
+    """Ticks may be far apart: a tick later may be too late. Totals and filters follow."""
+    reader = Reader()
+    assert who(reader.tick(10_000, [])) == "app"
+    row = reader.tick(11_000, [HALF])
+    assert (who(row), row.rec.because) == ("cpu", Because.NO_CPU)
+    totals = reader.engine.totals()
+    assert (sum(totals.who[Who.CPU]), sum(totals.who[Who.APP])) == (1, 0)
+    # As where a sweep says it: it stays a while, and goes.
+    said = [who(reader.tick(12_000 + 1000 * n, [])) for n in range(7)]
+    assert (said[:4], said[-1]) == (["cpu"] * 4, "app")
+
+
+def listener(engine: FedEngine, at: int, waits: list[CpuWait]) -> Row:
+    """Its accept queue is full."""
+    raw = connection(1, 0, skmeminfo(), state=10, inode=INODE, rqueue=17, wqueue=16) + done()
+    engine.feed_begin(at * SECOND)
+    record = holder(INODE, PID)
+    engine._section(lib.NT_S_OWNERS, 0, len(record), record)
+    engine.feed(1, Proto.TCP, raw)
+    engine.feed_end(at * SECOND)
+    engine.cpu_waits(waits)
+    row = engine.find(1)
+    assert row is not None
+    return row
+
+
+@pytest.mark.parametrize(("waits", "said"), [([HALF], "cpu"), ([], "app")])
+def test_a_full_accept_queue_of_a_program_without_a_cpu(waits: list[CpuWait], said: str) -> None:
+    engine = FedEngine()
+    for at in range(100, 104):
+        row = listener(engine, at, waits)
+    assert (who(row), row.rec.verdict) == (said, Verdict.ACCEPT)
+    told = explain(row, None, make_model(), None)
+    assert ("waited for a CPU" in told.evidence, "cpu.stat" in told.next_step) == (
+        said == "cpu", said == "cpu",
+    )  # fmt: skip
+
+
+def datagrams(engine: FedEngine, at: int, waits: list[CpuWait]) -> Row:
+    """Its receive queue is full, and drops 50 datagrams a second."""
+    mem = skmeminfo(drops=50 * at, rmem=131_072)
+    raw = connection(1, 0, mem, inode=INODE, rqueue=130_000, state=7) + done()
+    engine.feed_begin(at * SECOND)
+    record = holder(INODE, PID)
+    engine._section(lib.NT_S_OWNERS, 0, len(record), record)
+    engine.feed(1, Proto.UDP, raw)
+    engine.feed_end(at * SECOND)
+    engine.cpu_waits(waits)
+    row = engine.find(1)
+    assert row is not None
+    return row
+
+
+@pytest.mark.parametrize(("waits", "said"), [([HALF], "cpu"), ([], "app")])
+def test_a_full_receive_queue_of_a_program_without_a_cpu(waits: list[CpuWait], said: str) -> None:
+    engine = FedEngine()
+    for at in range(100, 104):
+        row = datagrams(engine, at, waits)
+    assert (who(row), row.rec.verdict) == (said, Verdict.DROPS)
+    told = explain(row, None, make_model(), None)
+    assert "its receive queue is full" in told.evidence
+    assert ("waited for a CPU" in told.evidence, "cpu.stat" in told.next_step) == (
+        said == "cpu", said == "cpu",
+    )  # fmt: skip
+
+
 def test_no_more_than_an_interval_is_to_be_explained() -> None:
     for delay_ms, said in ((210, "cpu"), (190, "app")):
         reader = Reader()
@@ -100,7 +168,7 @@ def test_of_several_holders_any_may_be_the_reader() -> None:
 def test_the_blame_stays_a_while_and_goes_with_its_cause() -> None:
     reader = Reader()
     said = [who(reader.tick(10_000 + 1000 * n, [HALF] if n in (0, 1, 3) else [])) for n in range(9)]
-    assert said[1:6] == ["cpu"] * 5
+    assert said[:5] == ["cpu"] * 5
     assert said[-1] == "app"
 
 
@@ -138,6 +206,14 @@ def test_five_intervals_are_taken_together() -> None:
     assert got == [CpuWait(PID, True, SECOND + 2, 300 * MS)]
     assert ticks(of, *(process(10, 0, at) for at in range(6, 8))) == []
     assert of.tick(HostTick()) == []
+
+
+def test_long_intervals_say_it_alone() -> None:
+    """What was before 5 s ago does not dilute it."""
+    of = CpuWaits()
+    long = process(500, 5670, 1, over_ns=6530 * MS)
+    got = ticks(of, *(process(10, 0, at, over_ns=2 * SECOND + at) for at in range(1, 5)), long)
+    assert got == [CpuWait(PID, True, 6530 * MS, 5670 * MS)]
 
 
 def test_of_several_threads_a_quota_stops_all() -> None:

@@ -457,7 +457,7 @@ def test_what_the_threads_of_the_holder_did_settles_what_is_else_not_known() -> 
     starved = Process(4, 4, {"R": 4}, over_ns=S, cpu_ns=10**7, run_delay_ns=3 * S)
     now = Evidence(processes={12: starved}, read_ns={"processes": 2 * S})
     said = explain(row, None, model(evidence=HostTick(now)), None)
-    assert "in 1.00s its 4 threads ran 10.0ms and waited 3.00s for a CPU" in said.evidence
+    assert "in 1.00s its 4 threads ran 10.0ms and waited 3.00s for a CPU together" in said.evidence
     assert said.proof[1].value == 3 * S
     asleep = Process(1, 1, {"S": 1}, over_ns=S, cpu_ns=0, run_delay_ns=0)
     said = explain(row, None, model(evidence=HostTick(Evidence(processes={12: asleep}))), None)
