@@ -170,9 +170,9 @@ static void note_lost_here(const struct nt_engine *e, struct nt_rec *rec, uint32
 {
 	const struct nt_dropped *d = nt_dropped_of(e, rec->cookie);
 	uint32_t now = d ? d->by[NT_D_HERE] : 0, resent = f->new_retrans;
-	/* What an interval dropped and did not resend is resent in the next. */
-	uint32_t here = now + (resent ? rec->here_left : 0);
-	uint32_t left = now > resent ? now - resent : 0;
+	/* What an interval dropped and did not resend is resent in those that follow. */
+	uint32_t here = now + (resent || now ? rec->here_left : 0);
+	uint32_t left = here > resent ? here - resent : 0;
 	uint32_t backoff = rec->backoff < NT_LOST_HERE_BACKOFF ? rec->backoff :
 								 NT_LOST_HERE_BACKOFF;
 	uint32_t lasts_s = NT_LOST_HERE_S + (1U << backoff);

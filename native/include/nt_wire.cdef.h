@@ -202,7 +202,7 @@ struct nt_rec {
 	uint32_t loss_retrans[2], loss_dsacks[2]; /* segments; newest first */
 	uint16_t loss_lag; /* segments resent in the interval before loss_*[0] were taken */
 	uint8_t order_past; /* of the last four intervals, newest lowest: 1 reordered moved, 16 out_of_order */
-	uint8_t here_left; /* dropped on this host in the last interval and not resent in it */
+	uint8_t here_left; /* dropped on this host in the last intervals and not resent yet */
 	uint32_t loss_dups_s; /* 1 + engine seconds when DSACKs last showed duplicates made by the network */
 	struct nt_usual rtt_usual; /* of srtt */
 	uint64_t loss_sent[2], loss_resent[2]; /* bytes, before Linux 4.19 segments */

@@ -40,6 +40,10 @@ def interval(number: int, dropped: int) -> bytes:
         ((0, 17, 0), (0, 17, 0), True),
         ((0, 17, 0), (0, 0, 17), True),
         ((0, 17, 0), (0, 17, 17), False),  # these are accounted for; the later ones are not
+        ((51, 0, 0), (0, 17, 34), True),  # a long round trip: over two intervals
+        ((20, 20, 0), (0, 0, 40), True),
+        ((51, 0, 0, 0), (0, 17, 0, 34), False),  # nothing was resent meanwhile: these are others
+        ((20, 0, 0), (0, 17, 34), False),
         ((2, 0, 0), (0, 17, 0), False),
         ((0, 0, 0), (0, 17, 0), False),
     ],
