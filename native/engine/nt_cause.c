@@ -38,6 +38,22 @@ static uint32_t queued_bytes(const struct nt_rec *r)
 	return r->proto == NT_PROTO_UDP ? r->wqueue : 0;
 }
 
+/* So few are not enough to make a peer acknowledge at once. */
+#define FEW_SEGMENTS 2
+
+/* Where the last message of it is kept. */
+static bool sends_few(const struct nt_rec *r, const struct nt_detail *d)
+{
+	uint32_t unacked;
+
+	if (r->flags & NT_F_APP_LIMITED)
+		return true;
+	if (!d || d->info_len < TI_UNACKED + sizeof(unacked))
+		return false;
+	memcpy(&unacked, d->info + TI_UNACKED, sizeof(unacked));
+	return unacked <= FEW_SEGMENTS;
+}
+
 static void put(struct nt_engine *e, uint32_t at, struct nt_candidate *ret)
 {
 	struct nt_rec room;
@@ -72,6 +88,7 @@ static void put(struct nt_engine *e, uint32_t at, struct nt_candidate *ret)
 		.because = r->because,
 		.verdict = r->verdict,
 		.matched = (e->table.mark[at] & NT_M_MATCH) != 0,
+		.few = r->proto == NT_PROTO_TCP && sends_few(r, d),
 	};
 	memcpy(ret->src, r->src, sizeof(ret->src));
 	memcpy(ret->dst, r->dst, sizeof(ret->dst));

@@ -154,8 +154,8 @@ struct nt_cpu_wait {
 	uint64_t run_delay_ns; /* ... it waited so long */
 };
 /*
- * These and no others do now: what they read late in the next sweeps is judged by it. At most 32
- * are kept.
+ * These and no others do now: what they read late is judged by it, in the sweep that just ended and
+ * in the next ones. At most 32 are kept.
  */
 int nt_cpu_waits(struct nt_engine *e, const struct nt_cpu_wait *v, uint32_t n);
 /* What decides the cause of what is held against a socket. */
@@ -179,6 +179,7 @@ struct nt_candidate {
 	uint8_t family, proto, state, level;
 	uint8_t who, because, verdict; /* of the worst verdict, valid if verdicts != 0 */
 	uint8_t matched; /* the filter in force lets it through */
+	uint8_t few; /* segments at a time, which the peer may acknowledge late */
 };
 /*
  * The sockets that are watch or unwell, or may be in the next interval, or of which this host dropped

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable
 from functools import cache
-from typing import NamedTuple
 
-from msgspec import Struct
-from msgspec.structs import force_setattr
-
+from nettop.causes.rule import Found, Rule
 from nettop.causes.scene import (
     DROPPED,
     IFF_LOWER_UP,
@@ -21,7 +17,7 @@ from nettop.causes.scene import (
     QueueWait,
     Scene,
 )
-from nettop.model.causes import Candidate, Cause, Evidence, QueueOf
+from nettop.model.causes import Candidate, Evidence, QueueOf
 from nettop.model.types import AF_INET, WHO_MAYBE, Because, Proto, Verdict, Who
 from nettop.text import units
 from nettop.text.evidence import STATES
@@ -32,6 +28,7 @@ _DELAYED = (Because.UNUSUAL, Because.OTHER_END)
 _SILENT = ("INCOMPLETE", "FAILED")  # of a neighbour that was asked for, and of none else
 _READING = (Verdict.UNREAD, Verdict.READS, Verdict.ACCEPT)
 QUEUE_NS = 5 * 10**6  # of a mean wait in the own queue, from which on it counts: as of a stage
+DELAYED_NS = 40 * 10**6  # TCP_DELACK_MIN: so long a peer may keep the ACK of few segments
 LONG_NS = 10 * 10**6  # over its minimum, and twice that or more: a long round trip
 LEAST_OPENING = 3  # connections to one port, without an answer at once
 FIRST_BYTES = 537  # the SYN counts as one; a first message that fits every path
@@ -41,69 +38,6 @@ LATE_SHARE = 0.1  # of the time that a device's own thread waits for a CPU
 SOFTIRQ_SHARE, SOFTIRQ_READS = 0.5, 3  # and ksoftirqd, over so many reads or more
 _PLAIN_DEVICE = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 DISK_READS = 2  # of the last five that a process stands in D: one may be chance
-
-
-class Found(NamedTuple):
-    """What a rule says of a socket; as in Cause."""
-
-    evidence: tuple[Evidence, ...]
-    who: int
-    value: float = -1.0
-    verdict: Verdict | None = None  # in whose name; None: of those explained the first that holds
-    ruled_out: tuple[Evidence, ...] = ()
-    next_step: str = ""
-    shared: Hashable = None
-    party: str = ""
-
-
-class Rule(Struct, frozen=True):
-    """One cause.
-
-    explains: the verdicts that it is the cause of, where it holds.
-    needs: what has to be read for it, by the names of sources.
-    find: None where it does not hold, or where what it needs is not known.
-    imposes: it holds where none of these verdicts does, of sockets with one of these signs.
-    only: it holds of sockets with these signs alone.
-    stays: where it was found once it is kept for some seconds.
-    """
-
-    name: str
-    explains: tuple[Verdict, ...]
-    because: Because
-    needs: tuple[str, ...]
-    find: Callable[[Candidate, Scene], Found | None]
-    imposes: int = 0  # Scene.signs
-    only: int = 0  # the same
-    stays: bool = True
-    mask: int = 0  # of explains, whatever is given
-
-    def __post_init__(self) -> None:
-        force_setattr(self, "mask", sum(1 << v for v in self.explains))
-
-    def cause(self, socket: Candidate, scene: Scene) -> Cause | None:
-        """Of a socket that it is asked of (asked_of), if it is one."""
-        found = self.find(socket, scene)
-        if found is None:
-            return None
-        first = next((v for v in self.explains if socket.holds(v)), self.explains[0])
-        queue = isinstance(found.shared, QueueOf)
-        shared = found.shared if queue else (self.name, found.shared)
-        return Cause(
-            rule=self.name,
-            cookie=socket.cookie,
-            explains=self.mask,
-            verdict=first if found.verdict is None else found.verdict,
-            who=found.who,
-            because=self.because,
-            evidence=found.evidence,
-            ruled_out=found.ruled_out,
-            next_step=found.next_step,
-            value=found.value,
-            imposes=bool(self.imposes),
-            stays=self.stays,
-            shared=shared,
-            party=found.party,
-        )
 
 
 def _name(key: DeviceKey, scene: Scene) -> str:
@@ -300,11 +234,16 @@ def _queue(socket: Candidate, scene: Scene) -> Found | None:
         return None
     key = scene.device_key(socket)
     name = _name(key, scene) if key else ""
-    spent = _spent(socket, scene, key, name, over_ns / 2)
+    # What may be the peer's delayed ACK, up to half, is no fault: the queue need not explain it.
+    delayed_ns = min(DELAYED_NS, over_ns / 2) if socket.few else 0.0
+    spent = _spent(socket, scene, key, name, (over_ns - delayed_ns) / 2)
     if spent is None:
         return None
     spent_ns, source, said = spent
     said = f"{said}; srtt is {units.time(over_ns)} over its minimum"
+    if spent_ns * 2 < over_ns:
+        rest_ns = min(DELAYED_NS, over_ns - spent_ns)
+        said += f", of which the peer's delayed ACK may be {units.time(rest_ns)}"
     evidence = Evidence(source, said, spent_ns, "ns")
     # What waits now is not quite what srtt is of, and no path is shorter than its minimum.
     rest_ns = max(socket.min_rtt_us * 1e3, socket.rtt_us * 1e3 - spent_ns)
@@ -472,8 +411,9 @@ def _receive(socket: Candidate, scene: Scene) -> Found | None:
         if thread.share < least or thread.wait_ns * 2 < over_ns:
             continue
         said = (
-            f"{thread.name}, which takes packets in, waited for a CPU {thread.share * 100:.0f}% of "
-            f"the time, {units.time(thread.wait_ns)} each time, of the {units.time(over_ns)} that "
+            f"{thread.name}, which takes packets in, waited for a CPU "
+            f"{min(thread.share, 1) * 100:.0f}% of the time, {units.time(thread.wait_ns)} each "
+            f"time, of the {units.time(over_ns)} that "
             "srtt is over its minimum"
         )
         return Found((Evidence("host", said, thread.wait_ns, "ns"),), Who.KERN,

@@ -59,6 +59,7 @@ class Candidate(NamedTuple):
     because: int
     verdict: int
     matched: int  # 1: the filter in force lets it through
+    few: int  # 1: it sends few segments at a time, which the peer may acknowledge late
 
     @property
     def ends(self) -> str:

@@ -282,7 +282,9 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
         case Verdict.QDISC if rec.because == Because.QUEUE:
             wait = f"the wait in this host's own queue ({units.time(value * 1e6)})"
             # Where that was found, which may be a tick ago: srtt has moved since.
-            return f"{wait} is half or more of what srtt is over its minimum"
+            over_us = rec.rtt_us - rec.min_rtt_us
+            less = ", less what may be the peer's delayed ACK" if value * 2e3 < over_us else ""
+            return f"{wait} is half or more of what srtt is over its minimum{less}"
         case Verdict.ORDER:
             what = _REORDERED if rec.because == Because.REORDERED else _HOLES
             return f"{units.percent(value)} {what}"
