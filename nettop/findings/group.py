@@ -43,9 +43,15 @@ def _join_unknown(alike: dict[Key, list[Case]]) -> None:
         if len(causes) != 1:
             continue
         because = {c.row.rec.because for c in alike[causes[0]]}
-        late = [c for c in alike[name, who, None] if c.row.rec.because in because]
+        # What a program does is the cause of its own sockets alone.
+        own = str(who).startswith(("app", "cpu"))
+        pids = {c.row.proc.pid for c in alike[causes[0]]} - {0}
+        late: list[Case] = []
+        rest: list[Case] = []
+        for case in alike.pop((name, who, None)):
+            same = case.row.rec.because in because and (not own or case.row.proc.pid in pids)
+            (late if same else rest).append(case)
         alike[causes[0]] += late
-        rest = [c for c in alike.pop((name, who, None)) if c.row.rec.because not in because]
         if rest:
             alike[name, who, None] = rest
 
@@ -150,15 +156,24 @@ def _by(kind: str, cases: Iterable[Case]) -> list[tuple[str, list[Case]]]:
 _KEYS: dict[str, Callable[[Row], Key]] = {
     "host": lambda row: (row.rec.netns,),
     "listener": lambda row: (row.rec.netns, row.rec.sport),
-    "process": lambda row: (row.proc.pid, None if row.proc.pid else owner_text(row)),
+    "process": lambda row: (row.proc.pid,) if row.proc.pid else _unnamed(row),
     # Workers that get no CPU lack the same one: their cgroup's, or that of their CPUs.
-    "program": lambda row: (
-        row.proc.comm if row.proc.pid else owner_text(row),
-        row.cgroup,
-        row.user,
-    ),
+    "program": lambda row: (row.proc.comm, row.cgroup, row.user) if row.proc.pid else _unnamed(row),
     "peer": lambda row: (row.rec.netns, row.rec.family, row.rec.dst, _service(row)),
 }
+
+
+def _is_called(row: Row) -> bool:
+    """Clients take high ports."""
+    return not row.has_remote or row.rec.sport < row.rec.dport
+
+
+def _unnamed(row: Row) -> Key:
+    """Of a program that is not known: two of one user differ by the port that others call,
+    or by whom it calls itself."""
+    rec, is_called = row.rec, _is_called(row)
+    whom = (rec.sport,) if is_called else (rec.family, rec.dst, rec.dport)
+    return 0, owner_text(row), row.cgroup, rec.netns, is_called, whom
 
 
 def _service(row: Row) -> int:
@@ -204,6 +219,9 @@ def _party(kind: str, cases: Sequence[Case]) -> str:
     owner = owner_text(row) or _UNOWNED
     if row.user and owner == f"({row.user})":
         owner = f"(a program of {row.user})"
+        if kind in ("process", "thread", "program") and row.has_remote:
+            called = _is_called(row)
+            owner += f" {'on' if called else 'to'} {endpoint(row, local=called)}"
     named = next((case.said.party for case in cases if case.said.party), "")
     if kind == "cause" and named:
         return named
