@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import select
 import shutil
 import signal
 import socket
@@ -268,4 +269,45 @@ def corked(F: mmap.mmap, address: str, port: int) -> None:
 def corked_requests(bed: Bed) -> Steps:
     bed.spawn("B", work.answer, 42112)
     bed.spawn("A", corked, VB, 42112)
+    yield
+
+
+@scenario("kern", "bulk fills this host's own egress queue (tbf, 8 Mbit/s, 120 KB) until it drops; "
+          "an RPC goes by it too",
+          client(42113, "kern", "bulk"),
+          client(42114, "kern", "RPC client"),
+          hold=15)  # fmt: skip
+def own_queue_bulk(bed: Bed) -> Steps:
+    tbf = "qdisc add dev vA root tbf rate 8mbit burst 10k limit 120k"
+    bed.run("A", "tc", *tbf.split())
+    bed.spawn("B", work.drain, 42113)
+    bed.spawn("B", work.answer, 42114)
+    bed.spawn("A", work.ask, VB, 42114, 0.05)
+    yield
+    bed.spawn("A", work.pour, VB, 42113, 65536, 0)
+    yield
+
+
+def look_first(F: mmap.mmap, port: int) -> None:
+    """Reads each message 60 ms after it came: its kernel acknowledges it after 40 ms."""
+
+    def one(c: socket.socket) -> None:
+        while select.select([c], [], []):
+            time.sleep(0.06)
+            if not c.recv(4096):
+                return
+
+    work.each(work.listener(port), one)
+
+
+@scenario("kern", "datagrams keep this host's own egress queue full (tbf, 8 Mbit/s, 30 KB) beside "
+          "a thin stream whose messages are acknowledged 40 ms late",
+          client(42116, "kern", "sender"),
+          hold=15)  # fmt: skip
+def own_queue_delayed_acks(bed: Bed) -> Steps:
+    tbf = "qdisc add dev vA root tbf rate 8mbit burst 10k limit 30k"
+    bed.run("A", "tc", *tbf.split())
+    bed.spawn("B", look_first, 42116)
+    bed.spawn("A", work.pour, VB, 42116, 100, 0.15)
+    bed.spawn("A", work.flood, VB, 42199, 1000)
     yield
