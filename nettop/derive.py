@@ -27,7 +27,7 @@ from nettop.engine.eventlog import EventLog
 from nettop.engine.handle import Engine
 from nettop.engine.pathtick import path_tick
 from nettop.feed import Grouping
-from nettop.groups import groups_of, matched_totals
+from nettop.groups import Groups, matched_totals, sum_of
 from nettop.model.evidence import CpuWaits, HostTick, Mover
 from nettop.model.types import (
     TCP_STATES,
@@ -286,21 +286,14 @@ class Deriver:
     def detail_of(self, row: Row) -> Detail | None:
         return self.engine.detail(row.cookie, tcp=row.proto == Proto.TCP)
 
-    def groups(self, grouping: Grouping) -> list[Group]:
-        return self._rated(groups_of(self.engine.groups(grouping), grouping, self.names))
+    def groups(self, grouping: Grouping) -> Groups:
+        # Most of their sockets may be new here, and have no rates to add up.
+        found = self.engine.groups(grouping)
+        return Groups(found, grouping, self.names, rated=not self._others)
 
     def sum(self, cookies: Any) -> Group | None:
         g = self.engine.sum(cookies)
-        return self._rated(groups_of([g], Grouping.NONE, self.names))[0] if g is not None else None
-
-    def _rated(self, groups: list[Group]) -> list[Group]:
-        """Most of their sockets may be new here, and have no rates to add up."""
-        if not self._others:
-            return groups
-        return [
-            replace(group, tx_bytes_per_s=None, rx_bytes_per_s=None, retrans_per_s=None)
-            for group in groups
-        ]
+        return sum_of(g, self.names, rated=not self._others) if g is not None else None
 
 
 def _chosen_by(facts: Facts) -> str | None:

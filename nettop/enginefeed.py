@@ -162,7 +162,7 @@ class EngineFeed:
     def seconds_since(self, engine_s: int) -> float | None:
         return max(0.0, self._deriver.engine.milliseconds() / 1e3 - engine_s)
 
-    def groups(self, grouping: Grouping) -> list[Group]:
+    def groups(self, grouping: Grouping) -> Sequence[Group]:
         return self._deriver.groups(grouping)
 
     def members(self, grouping: Grouping, cookie: int, *, most: int) -> list[int]:

@@ -108,7 +108,7 @@ class Feed(Protocol):
     def seconds_since(self, engine_s: int) -> float | None:
         """How long ago a record's *_s was; None where no clock runs (a file)."""
 
-    def groups(self, grouping: Grouping) -> list[Group]: ...
+    def groups(self, grouping: Grouping) -> Sequence[Group]: ...
 
     def members(self, grouping: Grouping, cookie: int, *, most: int) -> list[int]:
         """Cookies of the first sockets, in the order, of the group that a socket is in."""

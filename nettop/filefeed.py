@@ -13,7 +13,7 @@ from nettop.engine import ffi
 from nettop.engine.handle import Engine
 from nettop.export.load import LoadedSnapshot
 from nettop.feed import BETWEEN_S, Grouping, NotPolled, Sort
-from nettop.groups import groups_of, matched_totals
+from nettop.groups import Groups, matched_totals, sum_of
 from nettop.model.events import ALL_TYPES, Closed, Event, EventMemory, EventType
 from nettop.model.types import (
     NO_DIST,
@@ -246,15 +246,15 @@ class FileFeed(NotPolled):
     def seconds_since(self, engine_s: int) -> float | None:
         return None
 
-    def groups(self, grouping: Grouping) -> list[Group]:
-        return groups_of(self._engine.groups(grouping), grouping, self.names)
+    def groups(self, grouping: Grouping) -> Groups:
+        return Groups(self._engine.groups(grouping), grouping, self.names)
 
     def members(self, grouping: Grouping, cookie: int, *, most: int) -> list[int]:
         return self._engine.members(grouping, cookie, most)
 
     def sum(self, cookies: Sequence[int]) -> Group | None:
         g = self._engine.sum(cookies)
-        return groups_of([g], Grouping.NONE, self.names)[0] if g is not None else None
+        return sum_of(g, self.names) if g is not None else None
 
     def history(self, cookie: int | None) -> list[Point]:
         return []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
+from copy import copy
+from functools import cached_property
+from typing import Any, Protocol, overload
 
 from nettop.engine import ffi
 from nettop.engine.wire import proc_of
@@ -13,8 +15,11 @@ from nettop.model.buckets import dist_of
 from nettop.model.types import (
     AF_INET,
     AF_INET6,
+    NO_DIST,
     Because,
+    Dist,
     Group,
+    GroupNumbers,
     Level,
     Proc,
     Proto,
@@ -25,9 +30,37 @@ from nettop.text import units
 from nettop.text.words import OWNER_WORDS, WHO_NAMES, who_name
 
 _UNKNOWN = units.ABSENT
-# There may be tens of thousands of groups: a look-up is a fifth of what the enum's call takes.
-_LEVELS = {int(level): level for level in Level}
-_BECAUSE = {int(because): because for because in Because}
+_ADDRESSES = (Grouping.REMOTE, Grouping.LOCAL, Grouping.REMOTE_PORT)
+_SIZE = ffi.sizeof("struct nt_group")
+_LETTERS = {"uint8_t": "B", "uint16_t": "H", "uint32_t": "I", "uint64_t": "Q", "float": "f"}
+
+
+def _members() -> dict[str, tuple[str, int, int]]:
+    """Of the members that are numbers, or begin with one: letter, width and place of that."""
+    out = {}
+    for name, member in ffi.typeof("struct nt_group").fields:
+        kind = member.type.item if member.type.kind == "array" else member.type
+        if kind.cname in _LETTERS:
+            out[name] = _LETTERS[kind.cname], ffi.sizeof(kind), member.offset
+    return out
+
+
+_MEMBERS = _members()
+
+
+def _span(first: str, width: int) -> tuple[int, int]:
+    return _MEMBERS[first][2], _MEMBERS[first][2] + width
+
+
+_PROC = ffi.offsetof("struct nt_group", "proc")
+# From and up to which byte: what groups differ by.
+_KEYS = (
+    _span("key", 16), _span("cgroup_id", 8), _span("netns", 4), _span("ifindex", 4),
+    _span("key_port", 4), _span("family", 1), (_PROC, _PROC + 4),
+    *((_PROC + ffi.offsetof("struct nt_proc", name),
+       _PROC + ffi.offsetof("struct nt_proc", name) + width)
+      for name, width in (("owner", 4), ("comm", 16))),
+)  # fmt: skip
 
 
 class GroupNames(Protocol):
@@ -42,28 +75,141 @@ class GroupNames(Protocol):
     def container(self, path: str) -> str | None: ...
 
 
-def groups_of(some: Iterable[Any], grouping: Grouping, names: GroupNames) -> list[Group]:
-    """The groups of nt_groups, or the one of nt_sum."""
-    found = list(some)
-    spaces = {g.netns for g in found}
-    places = [_place(g) for g in found]
-    seen = Counter(places)
-    return [
-        _group_of(g, grouping, names, len(spaces) > 1, seen[place] > 1)
-        for g, place in zip(found, places, strict=True)
-    ]
+class Groups(Sequence[Group]):
+    """The groups of nt_groups. There may be tens of thousands: each is made when it is asked for,
+    and `numbers` has of all of them what they are compared by."""
+
+    def __init__(
+        self, raw: tuple[Any, int], grouping: Grouping, names: GroupNames, *, rated: bool = True
+    ) -> None:
+        """
+        Args:
+            raw: as Engine.groups gives them.
+            rated: the rates of their sockets add up.
+        """
+        self._raw, count = raw
+        self._bytes = memoryview(ffi.buffer(self._raw)).cast("B")[: count * _SIZE]
+        self._grouping, self._names, self._rated = grouping, names, rated
+        self._order: Sequence[int] = range(count)
+        self._made: dict[int, Group] = {}  # by the place in raw
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @overload
+    def __getitem__(self, at: int) -> Group: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Group]: ...
+
+    def __getitem__(self, at: int | slice) -> Group | list[Group]:
+        if isinstance(at, slice):
+            return [self._at(place) for place in self._order[at]]
+        return self._at(self._order[at])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def in_order(self, order: Sequence[int]) -> Groups:
+        """The same groups in another order, given by their places here."""
+        made = copy(self)
+        made.__dict__.pop("numbers", None)
+        made._order = [self._order[at] for at in order]
+        made.__dict__["numbers"] = [self.numbers[at] for at in order]
+        return made
+
+    def key_of(self, at: int) -> bytes:
+        """The same for a group in every tick, and for no two of a grouping."""
+        begin = self._order[at] * _SIZE
+        return b"".join([bytes(self._bytes[begin + a : begin + b]) for a, b in _KEYS])
+
+    @cached_property
+    def numbers(self) -> list[GroupNumbers]:
+        """In the order of the groups."""
+        assert isinstance(self._order, range), "in_order() has them"
+        rates: list[Sequence[float | None]] = [
+            _all_known(self._column(name)) if self._rated else [None] * len(self)
+            for name in ("tx_bytes_per_s", "rx_bytes_per_s", "retrans_per_s")
+        ]
+        return [
+            *map(
+                GroupNumbers, self._column("sockets"), self._column("unwell"),
+                self._column("level"),
+                *([us * 1000 or None for us in self._column(name)]
+                  for name in ("rtt50_us", "rtt90_us", "rtt_max_us")),
+                self._column("rqueue_bytes"), self._column("wqueue_bytes"), *rates,
+                _all_known(self._column("retr_pct")),
+                [port or None for port in self._column("port")],
+                self._dists("wait"), self._dists("ack"),
+            )
+        ]  # fmt: skip
+
+    def _column(self, name: str) -> list[Any]:
+        """A member of all of them."""
+        letter, width, begin = _MEMBERS[name]
+        numbers: Any = self._bytes.cast(letter)  # type: ignore[call-overload]
+        return list(numbers[begin // width :: _SIZE // width].tolist())
+
+    def _dists(self, plane: str) -> list[Dist]:
+        out = [NO_DIST] * len(self)
+        longest, least = self._column(f"{plane}_max_ns"), self._column(f"{plane}_octaves")
+        for i in [i for i, some in enumerate(zip(longest, least, strict=True)) if any(some)]:
+            out[i] = _dist(self._raw[i], plane)
+        return out
+
+    @cached_property
+    def _in_spaces(self) -> bool:
+        """They are of several namespaces."""
+        return len(set(self._column("netns"))) > 1
+
+    @cached_property
+    def _places(self) -> Counter[tuple[int, int, int, bytes]]:
+        """How many there are of each, whatever the device."""
+        size, begin = _SIZE, _MEMBERS["key"][2]
+        keys = [
+            bytes(self._bytes[at + begin : at + begin + 16])
+            for at in range(0, len(self._bytes), size)
+        ]
+        parts = (self._column(name) for name in ("netns", "family", "key_port"))
+        return Counter(zip(*parts, keys, strict=True))
+
+    def _at(self, place: int) -> Group:
+        made = self._made.get(place)
+        if made is None:
+            g = self._raw[place]
+            on_devices = self._grouping in _ADDRESSES and self._places[_place(g)] > 1
+            made = self._made[place] = _group_of(
+                g, self._grouping, self._names, self._in_spaces, on_devices, self._rated
+            )
+        return made
+
+
+def sum_of(g: Any, names: GroupNames, *, rated: bool = True) -> Group:
+    """The group of nt_sum; rated: as of Groups."""
+    return _group_of(g, Grouping.NONE, names, False, False, rated)
 
 
 def _place(g: Any) -> tuple[int, int, int, bytes]:
     return g.netns, g.family, g.key_port, bytes(g.key)
 
 
+def _dist(g: Any, plane: str) -> Dist:
+    octaves, sum_ns = getattr(g, f"{plane}_octaves"), getattr(g, f"{plane}_sum_ns")
+    return dist_of(octaves, sum_ns, getattr(g, f"{plane}_max_ns"))
+
+
+def _all_known(numbers: Iterable[float]) -> list[float | None]:
+    return [number if number >= 0 else None for number in numbers]
+
+
 def _group_of(
-    g: Any, grouping: Grouping, names: GroupNames, in_spaces: bool, on_devices: bool
+    g: Any, grouping: Grouping, names: GroupNames, in_spaces: bool, on_devices: bool, rated: bool
 ) -> Group:
-    """in_spaces, on_devices: others differ from it by no more than that."""
+    """in_spaces, on_devices: others differ from it by no more than that. rated: as of Groups."""
     proc = None
-    if grouping in (Grouping.REMOTE, Grouping.LOCAL, Grouping.REMOTE_PORT):
+    if grouping in _ADDRESSES:
         word = "src" if grouping == Grouping.LOCAL else "dst"
         title, text = _address(g, word, names, in_spaces, on_devices)
     elif grouping == Grouping.PORT:
@@ -77,25 +223,25 @@ def _group_of(
         sockets=g.sockets,
         unwell=g.unwell,
         watch=g.watch,
-        level=_LEVELS[g.level],
+        level=Level(g.level),
         verdict=Verdict(g.verdict) if g.has_verdict else None,
         verdict_value=g.verdict_value,
         who=who_name(g.who) if g.has_verdict else None,
-        because=_BECAUSE[g.because],
+        because=Because(g.because),
         worst_cookie=g.worst_cookie,
         rtt50_ns=g.rtt50_us * 1000 or None,
         rtt90_ns=g.rtt90_us * 1000 or None,
         rtt_max_ns=g.rtt_max_us * 1000 or None,
         rqueue_bytes=g.rqueue_bytes,
         wqueue_bytes=g.wqueue_bytes,
-        tx_bytes_per_s=_known(g.tx_bytes_per_s),
-        rx_bytes_per_s=_known(g.rx_bytes_per_s),
-        retrans_per_s=_known(g.retrans_per_s),
+        tx_bytes_per_s=_known(g.tx_bytes_per_s) if rated else None,
+        rx_bytes_per_s=_known(g.rx_bytes_per_s) if rated else None,
+        retrans_per_s=_known(g.retrans_per_s) if rated else None,
         retr_pct=_known(g.retr_pct),
         proc=proc if proc and proc.pid else None,
         port=g.port or None,
-        waits=dist_of(g.wait_octaves, g.wait_sum_ns, g.wait_max_ns),
-        acks=dist_of(g.ack_octaves, g.ack_sum_ns, g.ack_max_ns),
+        waits=_dist(g, "wait"),
+        acks=_dist(g, "ack"),
     )
 
 

@@ -68,6 +68,8 @@ class Procs:
 class Engine:
     """The socket table and the dumps that fill it; any thread may call any method."""
 
+    _groups_room = 256  # so many groups, or somewhat more, there were last
+
     def __init__(
         self,
         procs: Procs | None = None,
@@ -431,14 +433,15 @@ class Engine:
         lib.nt_stages_clear(self._e)
         lib.nt_path_clear(self._e)
 
-    def groups(self, grouping: int, room: int = 1024) -> list[Any]:
-        """struct nt_group *, worst first."""
+    def groups(self, grouping: int) -> tuple[Any, int]:
+        """struct nt_group[], worst first, and how many of them are groups."""
         while True:
+            room = self._groups_room
             out = ffi.new("struct nt_group[]", room)
             n = check(lib.nt_groups(self._e, grouping, out, room), "grouping sockets")
             if n <= room:
-                return [ffi.new("struct nt_group *", out[i]) for i in range(n)]
-            room = n + 64
+                return out, n
+            self._groups_room = n + n // 8
 
     def members(self, grouping: int, cookie: int, most: int) -> list[int]:
         """Cookies of the first sockets, in the order, of the group that a socket is in."""

@@ -433,6 +433,26 @@ class Group(Struct):
     acks: Dist = NO_DIST  # the ack stage of the sends that were stamped, likewise
 
 
+class GroupNumbers(NamedTuple):
+    """Of a group what is compared with all others; each as Group has it."""
+
+    sockets: int
+    unwell: int
+    level: int
+    rtt50_ns: int | None
+    rtt90_ns: int | None
+    rtt_max_ns: int | None
+    rqueue_bytes: int
+    wqueue_bytes: int
+    tx_bytes_per_s: float | None
+    rx_bytes_per_s: float | None
+    retrans_per_s: float | None
+    retr_pct: float | None
+    port: int | None
+    waits: Dist
+    acks: Dist
+
+
 class SourceStatus(Struct, frozen=True):
     """Whether a plane works; if not, why, and the command that would fix it."""
 

@@ -11,8 +11,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nettop.feed import Grouping
+from nettop.groups import Groups
 from nettop.model.causes import Cause, QueueOf
-from nettop.model.types import Because, Dist, Group, Level, Verdict
+from nettop.model.types import Because, Dist, Group, GroupNumbers, Level, Verdict
 from nettop.text import units
 from nettop.text.columns import cut
 from nettop.text.fields import FIELDS
@@ -49,7 +50,8 @@ LEAST_GROUPS = 4  # of fewer none is said to differ from the others
 SLOW_TIMES, SLOW_NS = 3.0, 1_000_000  # so many times their median, and so much above it
 
 
-Value = Callable[[Group, float | None], float | None]
+Measured = Group | GroupNumbers
+Value = Callable[[Measured, float | None], float | None]
 
 
 class Column(Struct, frozen=True):
@@ -60,16 +62,16 @@ class Column(Struct, frozen=True):
     least: int  # smallest width of the screen that shows it
     value: Value
     form: Callable[[float | None], str]
-    longest: Callable[[Group], int] | None = None  # of what the value is an edge of an octave
+    longest: Callable[[Measured], int] | None = None  # of what the value is an edge of an octave
 
-    def text(self, group: Group, factor: float | None) -> str:
+    def text(self, group: Measured, factor: float | None) -> str:
         value = self.value(group, factor)
         if self.longest is not None and value is not None:
             return units.time(value, rough=value < self.longest(group))
         return self.form(value)
 
 
-def _longest_ack(group: Group) -> int:
+def _longest_ack(group: Measured) -> int:
     return group.acks.max_ns
 
 
@@ -129,26 +131,31 @@ def name_of(group: Group, grouping: Grouping, room: int) -> str:
     return cut(name, room - 1, FIELDS[field]) + "…" if space else cut(name, room, FIELDS[field])
 
 
-def equals(groups: Sequence[Group], grouping: Grouping) -> dict[int, list[Group]]:
-    """Remote ends with the same port, by that: backends, whose times should be alike. None where
-    they are too few."""
-    out: dict[int, list[Group]] = {}
-    for group in groups if grouping in OF_REMOTE else ():
+def _numbers(groups: Sequence[Group]) -> Sequence[Measured]:
+    """What is compared, of all of them: of many no group need be made for that."""
+    return groups.numbers if isinstance(groups, Groups) else groups
+
+
+def _equals(groups: Sequence[Measured], grouping: Grouping) -> dict[int, list[int]]:
+    """Places of remote ends with the same port, by that: backends, whose times should be alike.
+    None where they are too few."""
+    out: dict[int, list[int]] = {}
+    for at, group in enumerate(groups if grouping in OF_REMOTE else ()):
         if group.port and group.rtt50_ns:
-            out.setdefault(group.port, []).append(group)
+            out.setdefault(group.port, []).append(at)
     return {port: some for port, some in out.items() if len(some) >= LEAST_GROUPS}
 
 
 def factors(groups: Sequence[Group], grouping: Grouping) -> list[float | None]:
     """Of each group: SRTT50 by the median of its equals'; None: it has none."""
-    by_port = {
-        port: sorted(each.rtt50_ns or 0 for each in some)
-        for port, some in equals(groups, grouping).items()
-    }
-    out: list[float | None] = []
-    for g in groups:
-        times, one = by_port.get(g.port or 0), g.rtt50_ns
-        out.append(one / _median_without(times, one) if times and one else None)
+    numbers = _numbers(groups)
+    out: list[float | None] = [None] * len(numbers)
+    for some in _equals(numbers, grouping).values():
+        known = [numbers[at].rtt50_ns or 0 for at in some]
+        times = sorted(known)
+        by = {one: one / _median_without(times, one) for one in set(known)}
+        for at, one in zip(some, known, strict=True):
+            out[at] = by[one]
     return out
 
 
@@ -162,7 +169,7 @@ def _median_without(times: Sequence[int], one: int) -> float:
     return (other(last // 2) + other((last + 1) // 2)) / 2
 
 
-def is_slow(group: Group, factor: float | None) -> bool:
+def is_slow(group: Measured, factor: float | None) -> bool:
     """Much slower than the other groups, by a time that matters."""
     if factor is None or group.rtt50_ns is None or factor < SLOW_TIMES:
         return False
@@ -171,14 +178,17 @@ def is_slow(group: Group, factor: float | None) -> bool:
 
 def ordered(
     groups: Sequence[Group], grouping: Grouping, column: Column | None = None
-) -> list[Group]:
+) -> Sequence[Group]:
     """As they came, worst first; inside a level the slow one among equals before them. By a column
     its largest first, and what is not known last."""
-    by = dict(zip(map(id, groups), factors(groups, grouping), strict=True))
+    by, numbers = factors(groups, grouping), _numbers(groups)
     if column is not None:
         value = column.value
-        return sorted(groups, key=lambda g: -_or_least(value(g, by[id(g)])))
-    return sorted(groups, key=lambda g: (-g.level, not is_slow(g, by[id(g)])))
+        order = sorted(range(len(by)), key=lambda i: -_or_least(value(numbers[i], by[i])))
+    else:
+        order = sorted(range(len(by)), key=lambda i: (-numbers[i].level,
+                                                      not is_slow(numbers[i], by[i])))  # fmt: skip
+    return groups.in_order(order) if isinstance(groups, Groups) else [groups[i] for i in order]
 
 
 def _or_least(number: float | None) -> float:
@@ -269,18 +279,21 @@ def group_line(
 
 def _middle(groups: Sequence[Group]) -> Group:
     """A group that has the median of each number that is known."""
+    numbers = _numbers(groups)
 
-    def mid(read: Callable[[Group], float | None]) -> float | None:
-        known = [value for group in groups if (value := read(group)) is not None]
+    def mid(read: Callable[[Measured], float | None]) -> float | None:
+        known = [value for group in numbers if (value := read(group)) is not None]
         return median(known) if known else None
 
-    def whole(read: Callable[[Group], float | None]) -> int | None:
+    def whole(read: Callable[[Measured], float | None]) -> int | None:
         value = mid(read)
         return None if value is None else int(value)
 
-    def times(of: Callable[[Group], Dist]) -> Dist:
+    def times(of: Callable[[Measured], Dist]) -> Dist:
+        known = [times for group in numbers if (times := of(group)).count]
+
         def one(read: Callable[[Dist], int]) -> int:
-            return whole(lambda g: read(of(g)) if of(g).count else None) or 0
+            return int(median(map(read, known))) if known else 0
 
         return Dist(
             one(lambda d: d.count), 0, one(lambda d: d.p50_ns), one(lambda d: d.p90_ns),
@@ -337,12 +350,12 @@ def notes(
     causes: of sockets, by cookie.
     """
     lines: list[Line] = [BLANK]
-    by = {id(g): f for g, f in zip(groups, factors(groups, grouping), strict=True)}
-    for port, some in equals(groups, grouping).items():
-        slow = [g for g in some if is_slow(g, by[id(g)])]
+    by, numbers = factors(groups, grouping), _numbers(groups)
+    for port, some in _equals(numbers, grouping).items():
+        slow = [at for at in some if is_slow(numbers[at], by[at])]
         many = f"of {len(some)} at :{port}"
         if len(slow) == 1:
-            group, factor = slow[0], by[id(slow[0])] or 1.0
+            group, factor = groups[slow[0]], by[slow[0]] or 1.0
             others = units.time((group.rtt50_ns or 0) / factor)
             said = (
                 f"{group.title} has srtt {units.time(group.rtt50_ns)}, {units.ratio(factor)} the "
@@ -351,7 +364,7 @@ def notes(
             lines += wrapped(line((f"one {many} is slow: ", B), said), width)
         elif slow:
             lines.append(line((f"{len(slow)} {many} are slow by the median of the others", B)))
-    if any(by.values()):
+    if any(by):
         text = "×MED: SRTT50 by the median of the others with the same port"
         lines.append(line((text, D)))
     if box_cells(width):
@@ -359,7 +372,7 @@ def notes(
         marks = "├ p50 ┤ p90" if grouping in BY_RTT else "├ p50 ┼ p90 ┤ p99"
         lines.append(line((f"{marks} · max of {what}, one axis for all", D)))
     shown = {column.title for column in columns_of(grouping, width)}
-    if "ACK99" in shown and any(g.acks.count for g in groups):
+    if "ACK99" in shown and any(g.acks.count for g in numbers):
         which = "ACK50 ACK99" if "ACK50" in shown else "ACK99"
         text = f"{which}: from send to ACK, to a factor of 2, of the sends that are stamped"
         lines += wrapped(line((text, D)), width)

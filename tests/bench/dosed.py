@@ -178,7 +178,7 @@ class DosedFeed:
     def seconds_since(self, engine_s: int) -> float | None:
         return 0.0
 
-    def groups(self, grouping: Grouping) -> list[Group]:
+    def groups(self, grouping: Grouping) -> Sequence[Group]:
         return []
 
     def members(self, grouping: Grouping, cookie: int, *, most: int) -> list[int]:

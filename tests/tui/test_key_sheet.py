@@ -132,7 +132,7 @@ class Sheet:
         main.table.marked.clear()
         main.groups.compared.clear()
         main.groups.at = 0
-        main.groups._titles.clear()
+        main.groups._keys.clear()
         main.pane_number, main.views, main.opened = 3, USUAL, None
         main.rows, main.message, main._g_at, self.app.numeric = Rows.USUAL, None, 0.0, False
         self.app.interval_s, main.bell = 1.0, None

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from nettop.feed import Grouping
-from nettop.model.types import Flag, Group, Proto, Row, Stage
+from nettop.groups import Groups
+from nettop.model.types import Flag, Group, GroupNumbers, Proto, Row, Stage
 from nettop.query import compile_filter
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording
+from nettop.tui.glyphs import UTF8
+from nettop.tui.group_lines import columns_of, factors, median_line, notes, ordered
 from tests.fakes import FakeFeed
+from tests.feeding import FedEngine
+from tests.netlink import connection, done
 
+NETNS = 4026531833
 HERE = Path(__file__).parents[1] / "data" / "recordings"
 
 
@@ -124,7 +130,7 @@ def test_acks_of_a_group_are_those_of_its_stamped_sends() -> None:
     assert checked > 10
 
 
-def with_worst(feed: FakeFeed, groups: list[Group]) -> Iterator[tuple[Group, Row]]:
+def with_worst(feed: FakeFeed, groups: Sequence[Group]) -> Iterator[tuple[Group, Row]]:
     """Each with its worst socket; its filter lets as many sockets through as it has."""
     for group in groups:
         row = feed.find(group.worst_cookie)
@@ -168,3 +174,54 @@ def test_an_address_and_port_of_the_peer_is_one_group_whoever_calls_it() -> None
             port = group.filter_text.partition(" and ")[0].rpartition(":")[2]
             assert port == str(row.rec.dport), "it stands first: a header may cut the rest"
         assert group.title.startswith("udp ") == (row.proto == Proto.UDP)
+
+
+@pytest.mark.parametrize("name", ["late-reader.nettop", "fake"])
+def test_the_numbers_of_all_groups_are_those_of_each(name: str) -> None:
+    with ExitStack() as stack:
+        if name == "fake":
+            feed: FakeFeed | ReplayFeed = FakeFeed()
+        else:
+            recording = stack.enter_context(closing(Recording(HERE / name)))
+            feed = ReplayFeed(recording.samples())
+            for _ in range(5):
+                feed.tick()
+        for grouping in filter(None, Grouping):
+            groups = feed.groups(grouping)
+            assert isinstance(groups, Groups)
+            for order in (groups, groups.in_order(range(len(groups))[::-1])):
+                assert len(order.numbers) == len(order) > 0
+                for group, numbers in zip(order, order.numbers, strict=True):
+                    for member in GroupNumbers._fields:
+                        assert getattr(numbers, member) == getattr(group, member), member
+            keys = [groups.key_of(at) for at in range(len(groups))]
+            assert len(set(keys)) == len(keys)
+            other = feed.groups(grouping)
+            assert isinstance(other, Groups)
+            assert {other.key_of(at): other[at].title for at in range(len(other))} == dict(
+                zip(keys, (group.title for group in groups), strict=True)
+            )
+
+
+def test_of_thousands_of_groups_only_those_that_are_shown_are_made() -> None:
+    engine, count = FedEngine(), 3000
+    messages = [
+        connection(i + 1, dst=f"10.0.{i // 250}.{i % 250}", rtt=1000 + i) for i in range(count)
+    ]
+    for at_s in (10, 11):
+        engine.feed_begin(at_s * 10**9)
+        engine.feed(NETNS, Proto.TCP, b"".join(messages) + done())
+        engine.feed_end(at_s * 10**9)
+    engine.order(None, True, 100, False)
+    groups = Groups(engine.groups(int(Grouping.REMOTE)), Grouping.REMOTE, FakeFeed().names)
+    by_srtt = next(c for c in columns_of(Grouping.REMOTE, 160) if c.title == "SRTT50")
+    for column in (None, by_srtt):
+        some = ordered(groups, Grouping.REMOTE, column)
+        assert isinstance(some, Groups)
+        assert len(factors(some, Grouping.REMOTE)) == count
+        (middle,) = median_line(some, Grouping.REMOTE, 160, UTF8)
+        assert "2.50ms" in "".join(text for text, _ in middle)
+        notes(some, Grouping.REMOTE, 160, {})
+    assert some[0].title == "10.0.11.249:50000"
+    assert len(groups._made) <= 3, "the first of each order, of which the median is a copy"
+    assert [group.rtt50_ns for group in some[:2]] == [3_999_000, 3_998_000]

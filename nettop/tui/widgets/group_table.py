@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 
 from textual import events
 from textual.message import Message
 
 from nettop.feed import Grouping
+from nettop.groups import Groups
 from nettop.model.causes import Cause
 from nettop.model.types import Flag, Group, Verdict
 from nettop.text.verdicts import verdict_words
@@ -31,8 +32,8 @@ class GroupTable(LineWidget):
     def __init__(self) -> None:
         super().__init__(id="groups")
         self.grouping = Grouping.NONE
-        self.groups: list[Group] = []
-        self._given: list[Group] = []  # as the feed has them
+        self.groups: Sequence[Group] = []
+        self._given: Sequence[Group] = []  # as the feed has them
         self._causes: Mapping[int, Cause] = {}  # of their sockets
         self.sort: group_lines.Column | None = None  # None: worst first
         self._read = Grouping.NONE  # what they are groups by
@@ -40,9 +41,11 @@ class GroupTable(LineWidget):
         self.top = 0
         self.compared: list[str] = []  # titles of the groups that are A and B
         self._known: (
-            tuple[list[Group], tuple[Grouping, int], tuple[list[float | None], list[Line]]] | None
+            tuple[Sequence[Group], tuple[Grouping, int], tuple[list[float | None], list[Line]]]
+            | None
         ) = None
-        self._titles: dict[Grouping, str | None] = {}  # where the cursor stands in each
+        self._keys: dict[Grouping, Hashable] = {}  # where the cursor stands in each
+        self._compared_keys: dict[str, Hashable] = {}  # by title
 
     def show(self, grouping: Grouping) -> None:
         """Groups by this, the cursor where it was left."""
@@ -61,8 +64,19 @@ class GroupTable(LineWidget):
     @property
     def both(self) -> list[Group]:
         """Those that are compared, A first."""
-        by_title = {group.title: group for group in self.groups}
-        return [by_title[title] for title in self.compared if title in by_title]
+        found = {}
+        wanted = {self._compared_keys[title]: title for title in self.compared}
+        for at in range(len(self.groups)) if wanted else ():
+            if (title := wanted.pop(self._key(at), "")) and (group := self.groups[at]):
+                found[title] = group
+                if not wanted:
+                    break
+        return [found[title] for title in self.compared if title in found]
+
+    def _key(self, at: int) -> Hashable:
+        """What a group is known by in other ticks."""
+        groups = self.groups
+        return groups.key_of(at) if isinstance(groups, Groups) else groups[at].title
 
     def others(self, most: int) -> list[Group]:
         """Of those that are shown the first that are not chosen."""
@@ -79,6 +93,7 @@ class GroupTable(LineWidget):
             self.compared.remove(group.title)
         else:
             self.compared = [*self.compared, group.title][-MOST_COMPARED:]
+            self._compared_keys[group.title] = self._key(self.at)
         self.redraw()
 
     def titles(self, width: int) -> Line:
@@ -101,10 +116,8 @@ class GroupTable(LineWidget):
                 self._causes = model.causes if model is not None else {}
                 self.groups = group_lines.ordered(self._given, self.grouping, self.sort)
                 self._read = self.grouping
-        for i, group in enumerate(self.groups):
-            if group.title == self._titles.get(self.grouping):
-                self.at = i
-                break
+        key = self._keys.get(self.grouping)
+        self.at = next((i for i in range(len(self.groups)) if self._key(i) == key), self.at)
         self._place()
 
     def move(self, by: int) -> None:
@@ -117,7 +130,7 @@ class GroupTable(LineWidget):
         self.top = max(0, min(self.top, self.at, len(self.groups) - height))
         if self.at >= self.top + height:
             self.top = self.at - height + 1
-        self._titles[self.grouping] = self.groups[self.at].title if self.groups else None
+        self._keys[self.grouping] = self._key(self.at) if self.groups else None
         self.redraw()
 
     def redraw(self) -> None:
