@@ -8,6 +8,7 @@
 #include "nt_events_state.h"
 #include "nt_holders.h"
 #include "nt_path_state.h"
+#include "nt_room.h"
 #include "nt_stages_state.h"
 #include "nt_wait_state.h"
 
@@ -15,23 +16,39 @@
  * The copy begins as the same bytes, so each of its pointers must be replaced, also after memory
  * has ended: these say whether there was enough, and leave NULL where there was none.
  */
-static bool own_part(void *at, size_t used, size_t room)
+static bool own_as(void *at, void *copy, size_t used)
 {
-	void *v, *copy = NULL;
+	void *v;
 
 	memcpy(&v, at, sizeof(v));
-	if (v) {
-		copy = used < room ? calloc(1, room) : malloc(room ? room : 1);
-		if (copy)
-			memcpy(copy, v, used < room ? used : room);
-	}
+	if (copy)
+		memcpy(copy, v, used);
 	memcpy(at, &copy, sizeof(copy));
 	return copy || !v;
 }
 
+static bool is_there(const void *at)
+{
+	void *v;
+
+	memcpy(&v, at, sizeof(v));
+	return v;
+}
+
+static bool own_part(void *at, size_t used, size_t bytes)
+{
+	return own_as(at, is_there(at) ? calloc(1, bytes ? bytes : 1) : NULL, used);
+}
+
 static bool own(void *at, size_t n)
 {
-	return own_part(at, n, n);
+	return own_as(at, is_there(at) ? malloc(n ? n : 1) : NULL, n);
+}
+
+/* Of nt_room_new. */
+static bool own_room(void *at, size_t used, size_t bytes)
+{
+	return own_as(at, is_there(at) ? nt_room_new(bytes) : NULL, used < bytes ? used : bytes);
 }
 
 static bool own_cells(struct nt_cells *c)
@@ -102,9 +119,9 @@ static bool own_events(struct nt_engine *e)
 	for (int k = 0; k < NT_EV_TYPES; k++) {
 		size_t size = sizeof(*log->kept[k]);
 
-		whole &= own_part(&log->kept[k], log->count[k] * size, NT_EV_KEPT * size);
+		whole &= own_room(&log->kept[k], log->count[k] * size, NT_EV_KEPT * size);
 	}
-	whole &= own_part(&log->closed, log->count[NT_EV_CLOSED] * sizeof(*log->closed),
+	whole &= own_room(&log->closed, log->count[NT_EV_CLOSED] * sizeof(*log->closed),
 			  NT_EV_KEPT * sizeof(*log->closed));
 	/* One more than there are: see where drops are taken. */
 	whole &= own_part(&log->drops, log->n_drops * sizeof(*log->drops),

@@ -8,6 +8,7 @@
 
 #include "nt_events_state.h"
 #include "nt_planes.h"
+#include "nt_room.h"
 
 static int by_count(const void *a, const void *b)
 {
@@ -76,9 +77,9 @@ void nt_events_free(struct nt_event_log *log)
 	if (!log)
 		return;
 	for (int i = 0; i < NT_EV_TYPES; i++)
-		free(log->kept[i]);
-	free(log->closed);
-	free(log->memory);
+		nt_room_free(log->kept[i], NT_EV_KEPT * sizeof(*log->kept[i]));
+	nt_room_free(log->closed, NT_EV_KEPT * sizeof(*log->closed));
+	nt_ev_memory_free(log->memory);
 	free(log->drops);
 	free(log);
 }
@@ -93,10 +94,10 @@ static struct nt_event_log *new_log(uint64_t since_ns)
 	for (int i = 0; i < NT_EV_TYPES; i++) {
 		if (i == NT_EV_CLOSED)
 			continue;
-		log->kept[i] = calloc(NT_EV_KEPT, sizeof(*log->kept[i]));
+		log->kept[i] = nt_room_new(NT_EV_KEPT * sizeof(*log->kept[i]));
 		whole = whole && log->kept[i];
 	}
-	log->closed = calloc(NT_EV_KEPT, sizeof(*log->closed));
+	log->closed = nt_room_new(NT_EV_KEPT * sizeof(*log->closed));
 	log->memory = nt_ev_memory_new(since_ns);
 	if (whole && log->closed && log->memory)
 		return log;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "nt_events_state.h"
+#include "nt_room.h"
 
 #define SOCKETS 4096U /* powers of two */
 #define SLOTS (2 * SOCKETS)
@@ -39,7 +40,7 @@ struct nt_ev_memory {
 
 struct nt_ev_memory *nt_ev_memory_new(uint64_t since_ns)
 {
-	struct nt_ev_memory *m = calloc(1, sizeof(*m));
+	struct nt_ev_memory *m = nt_room_new(sizeof(*m));
 
 	if (!m)
 		return NULL;
@@ -50,9 +51,14 @@ struct nt_ev_memory *nt_ev_memory_new(uint64_t since_ns)
 	return m;
 }
 
+void nt_ev_memory_free(struct nt_ev_memory *m)
+{
+	nt_room_free(m, sizeof(*m));
+}
+
 struct nt_ev_memory *nt_ev_memory_copy(const struct nt_ev_memory *m)
 {
-	struct nt_ev_memory *copy = m ? calloc(1, sizeof(*copy)) : NULL;
+	struct nt_ev_memory *copy = m ? nt_room_new(sizeof(*copy)) : NULL;
 
 	if (!copy)
 		return NULL;

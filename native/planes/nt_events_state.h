@@ -40,6 +40,7 @@ void nt_events_free(struct nt_event_log *log);
 /* nt_events_memory.c; the engine's lock is held. */
 struct nt_ev_memory *nt_ev_memory_new(uint64_t since_ns);
 struct nt_ev_memory *nt_ev_memory_copy(const struct nt_ev_memory *m);
+void nt_ev_memory_free(struct nt_ev_memory *m);
 void nt_ev_remember(struct nt_ev_memory *m, const struct nt_event *e);
 /* Events of a socket, oldest first, those of a type that came before upto[type]; how many. */
 uint32_t nt_ev_recall(struct nt_ev_memory *m, uint64_t cookie, const uint64_t *upto, uint32_t types,

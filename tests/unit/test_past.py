@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -259,3 +260,18 @@ def test_a_run_is_unknown_after_it_was_cleared(moving: Recording) -> None:
     assert memory.cleared_seq == last.seq
     feed.seek(last.seq)
     assert feed.rx_wait(None, run=True) is not None
+
+
+def test_an_engine_beside_takes_memory_for_what_it_holds(recording: Recording) -> None:
+    """Not for the room of all events that it might hold: 8 MB, which is zero where none came."""
+    engine = PastFeed(recording)._deriver.engine
+    for _ in range(3):  # what comes later is made of memory that was used before
+        twins = [engine.twin(lambda: ()) for _ in range(10)]
+        twins.clear()
+    before = resident_bytes()
+    twins = [engine.twin(lambda: ()) for _ in range(20)]
+    assert (resident_bytes() - before) / len(twins) < 2e6
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
