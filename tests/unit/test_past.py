@@ -285,5 +285,5 @@ print((resident_bytes() - before) // len(more))
 
 def test_an_engine_beside_takes_memory_for_what_it_holds() -> None:
     """Not for the room of all events that it might hold: 8 MB, which is zero where none came."""
-    argv = [sys.executable, "-c", MEMORY_OF_ENGINES, HERE / "own-queue.nettop"]
+    argv = [sys.executable, "-c", MEMORY_OF_ENGINES, HERE / "moving.nettop"]
     assert int(subprocess.check_output(argv)) < 2e6
