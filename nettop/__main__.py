@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 
@@ -12,10 +13,16 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 
 from nettop.ending import ending
 
+DESCRIPTORS = 65536  # BPF planes take a hundred, each network namespace three, each host one
+
 
 def run() -> None:
     """Runs nettop and ends the process, which nothing that hangs may hold up."""
     ending.begin()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     from nettop.cli import main
 
     code = main()

@@ -25,6 +25,7 @@
 
 #define READ_BYTES 65536U
 
+#define TYPES "/sys/kernel/btf/vmlinux"
 #define LOG_BYTES (1U << 18)
 
 /* libbpf's warnings, with the verifier's log of a program that was refused: process-wide, as its
@@ -72,6 +73,7 @@ static struct nt_bpf_kernel kernel;
 static void look_at_kernel(void)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
+	int err = btf ? 0 : -errno;
 	const struct {
 		bool *has;
 		const char *name;
@@ -87,13 +89,20 @@ static void look_at_kernel(void)
 		*asked[i].has = btf &&
 				btf__find_by_name_kind(btf, asked[i].name, asked[i].kind) > 0;
 	btf__free(btf);
+	kernel.unread = err;
 }
 
 const struct nt_bpf_kernel *nt_bpf_kernel(void)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static bool looked;
 
-	pthread_once(&once, look_at_kernel);
+	pthread_mutex_lock(&lock);
+	/* For want of memory or descriptors it may fail once. */
+	if (!looked || kernel.unread)
+		look_at_kernel();
+	looked = true;
+	pthread_mutex_unlock(&lock);
 	return &kernel;
 }
 
@@ -101,10 +110,16 @@ void nt_bpf_reason(int err, const char *what, char *why, uint32_t n)
 {
 	if (access("/sys/kernel", F_OK))
 		snprintf(why, n, "/sys is not mounted here, where the kernel's BTF is read");
-	else if (access("/sys/kernel/btf/vmlinux", R_OK))
+	else if (access("/sys/kernel/btf", F_OK))
 		snprintf(why, n, "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)");
 	else if (err == -EPERM || err == -EACCES)
 		snprintf(why, n, "needs CAP_BPF and CAP_PERFMON");
+	else if (access(TYPES, R_OK))
+		snprintf(why, n, TYPES " cannot be read: %s", strerror(errno));
+	else if (nt_bpf_kernel()->unread == -ESRCH) /* libbpf found nothing that it can read */
+		snprintf(why, n, TYPES " cannot be read: it is no BTF");
+	else if (nt_bpf_kernel()->unread)
+		snprintf(why, n, TYPES " cannot be read: %s", strerror(-nt_bpf_kernel()->unread));
 	else if (!nt_bpf_kernel()->keeps_records)
 		snprintf(why, n,
 			 "tracepoints keep no records of sockets on this kernel (Linux 5.11)");

@@ -9,10 +9,11 @@
 /* libbpf prints nothing from here on: nt_bpf_log() has its warnings. */
 void nt_bpf_quiet(void);
 /*
- * What this kernel has, by its BTF: a load that is refused takes as long as one that is not. All
- * false where there is no BTF.
+ * What this kernel has, by its BTF: a load that is refused takes as long as one that is not. Where
+ * that cannot be read: why, and all false.
  */
 struct nt_bpf_kernel {
+	int unread;	    /* -errno */
 	bool keeps_records; /* of sockets, for programs on tracepoints: Linux 5.11 */
 	bool tells_ready;   /* sk_data_ready: 6.3 */
 	bool stamps;	    /* BPF timestamping: 6.15 */

@@ -173,7 +173,7 @@ int nt_path_open(int stamp, struct nt_path **ret, char *why, uint32_t n_why)
 	}
 	if (err) {
 		if (err == -EPERM && !geteuid())
-			snprintf(why, n_why, "this kernel refuses fentry programs (lockdown)");
+			snprintf(why, n_why, "fentry programs are refused here");
 		else
 			nt_bpf_reason(err, "the path plane (fentry, Linux 6.1)", why, n_why);
 		nt_path_close(p);

@@ -183,7 +183,7 @@ int nt_wait_open(int method, int confined, struct nt_wait **ret, char *why, uint
 		w->cpus = calloc((size_t)w->n_cpus, sizeof(*w->cpus));
 	if (!w->cpus)
 		goto fail;
-	err = -ESRCH;
+	err = nt_bpf_kernel()->unread ? nt_bpf_kernel()->unread : -ESRCH;
 	if (method == NT_WAIT_EXACT && !nt_bpf_kernel()->tells_ready)
 		goto fail;
 	bool functions = method == NT_WAIT_EXACT &&

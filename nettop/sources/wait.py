@@ -209,6 +209,8 @@ def off_status(name: str, err: int, why: str, needs: tuple[str, ...] = ()) -> So
         why = missing if why.startswith("needs ") else f"{why}: {missing}"
     elif -err == errno.ENOTSUP:
         fix = "install a wheel of nettop, or clang libbpf-dev bpftool and then nettop again"
+    elif -err in (errno.EMFILE, errno.ENFILE):
+        fix = "raise ulimit -n"
     elif why.startswith("/sys is not mounted"):
         fix = "mount -t sysfs sysfs /sys"
     return SourceStatus(name, "off", reason=why, fix=fix)

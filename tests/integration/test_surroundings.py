@@ -79,6 +79,38 @@ def test_without_sys_the_planes_name_the_mount(here: Mapping[str, Any]) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("shell", "said"),
+    [
+        ("mount -t tmpfs none /sys/kernel/btf", "No such file or directory"),
+        ("mount --bind /proc/version /sys/kernel/btf/vmlinux", "it is no BTF"),
+    ],
+    ids=["no-file", "no-types"],
+)
+def test_types_that_cannot_be_read_are_not_the_kernels_fault(
+    here: Mapping[str, Any], shell: str, said: str
+) -> None:
+    _, sources = examined("unshare", "-m", shell=shell)
+    for name in ("wait", "stages", "events"):
+        reason = f"/sys/kernel/btf/vmlinux cannot be read: {said}"
+        assert (sources[name]["state"], sources[name]["reason"]) == ("off", reason)
+
+
+@pytest.mark.parametrize("most", [20, 40, 64])
+def test_a_low_limit_of_descriptors_is_raised(here: Mapping[str, Any], most: int) -> None:
+    _, sources = examined(shell=f"ulimit -Sn {most}")
+    for name in ("diag", "procs", *BPF):
+        assert sources[name]["state"] == here[name]["state"], sources[name]
+
+
+def test_where_it_may_not_be_raised_that_is_the_fix() -> None:
+    code, sources = examined(shell="ulimit -n 64")
+    off = [s for s in sources.values() if "Too many open files" in s.get("reason", "")]
+    assert code == 1
+    assert off
+    assert all(s["fix"] == "raise ulimit -n" for s in off)
+
+
 def test_without_proc_one_line_names_the_mount() -> None:
     done = subprocess.run(
         ["unshare", "-m", "sh", "-ec", 'mount -t tmpfs none /proc; exec "$@"', "sh",

@@ -115,6 +115,8 @@ def _nothing_read(data: PaneData) -> str:
         return "no read seen yet" + (" of any of them" if many else "")
     if row.is_listen:
         return "no read of its connections seen yet"
+    if row.proto == Proto.MPTCP:
+        return "reads of MPTCP sockets are not traced"
     info = data.detail.tcp_info if data.detail is not None else {}
     ago_ms = info.get("last_data_recv")
     if row.proto == Proto.UDP or ago_ms is None:
