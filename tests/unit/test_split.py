@@ -138,6 +138,9 @@ def test_what_it_says() -> None:
         "in 300ms that data waited, it was ready and no CPU was given to it for 260ms, it ran and "
         "did something else for 30.0ms, what it did is not known for 10.0ms"
     )
+    assert split_says(Split(300 * MS, 0, 0, 0, 0, 0)) == (
+        "data waited for 300ms, and what the reader did meanwhile is not known"
+    )
 
 
 def test_frames_hold_it() -> None:
