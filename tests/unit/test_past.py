@@ -284,5 +284,5 @@ print(resident_bytes() - before)
 
 def test_engines_around_a_tick_take_memory_for_what_they_hold() -> None:
     """Not for the room of all events that each might hold: of 19 engines 150 MB."""
-    argv = [sys.executable, "-c", STEPS, HERE / "moving.nettop"]
+    argv = [sys.executable, "-c", STEPS, str(HERE / "moving.nettop")]
     assert int(subprocess.check_output(argv)) < 110e6
