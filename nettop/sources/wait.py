@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -20,8 +20,10 @@ PROBE_REASON = "TCP alone, and out-of-order data counts from its arrival: no sk_
 # Of one run: entering a program, and the work for a delivery that is traced. Measured with the
 # kernel's BPF statistics: an empty program 41-48 ns, the pair 106-118 ns each.
 RUN_NS, SAMPLE_NS = 50, 130
-# Above the first share of one CPU sockets are sampled; above the budget the plane ends.
+# Above the first share of one CPU sockets are sampled; above the budget the plane ends. Ticks that
+# follow each other at once are judged together: of milliseconds one burst is all, and so is a read.
 SAMPLE_ABOVE_PCT = 2.0
+JUDGED_S = 0.25
 SHIFT_MOST = 10
 KERNEL_SOCKETS_MOST = 65536
 BY_FILES = (
@@ -35,14 +37,19 @@ class WaitTick(Struct, frozen=True):
 
     histogram: Histogram  # of the interval, all traced sockets
     runs: int
-    runs_per_s: float | None
-    cpu_pct: float | None  # estimated cost in the kernel, percent of one CPU
-    read_pct: float  # of that, reading through files: of all sockets, however few are traced
     no_storage: int
     merges: int
     bounded: int
     focus_full: int
     sample_shift: int
+
+
+class Load(NamedTuple):
+    """What the plane costs, over JUDGED_S or longer."""
+
+    runs_per_s: float
+    cpu_pct: float  # estimated, in the kernel, percent of one CPU
+    read_pct: float  # of that, reading through files: of all sockets, however few are traced
 
 
 class WaitPlane:
@@ -52,8 +59,8 @@ class WaitPlane:
         self._w = ffi.gc(handle, lib.nt_wait_close)
         self._budget_pct = budget_pct
         self._method, self._asked = method, asked
-        self._before: tuple[float, int, int] | None = None
-        self._samples = 0
+        self._before: tuple[float, int, int, int] | None = None
+        self._samples = self._reading_ns = 0
         self.ended: str | None = None  # why the plane ended itself
         self.last: WaitTick | None = None
 
@@ -90,54 +97,54 @@ class WaitPlane:
             return None
         t = ffi.new("struct nt_wait_totals *")
         check(lib.nt_wait_read(self._w, engine.handle, t), "reading the RX wait")
-        now = time.monotonic()
         self._samples += t.all.count
-        runs_per_s = cpu_pct = None
-        read_pct = 0.0
-        if self._before is not None and now > self._before[0]:
-            seconds = now - self._before[0]
-            runs_per_s = (t.runs - self._before[1]) / seconds
-            ns = runs_per_s * RUN_NS + (self._samples - self._before[2]) / seconds * SAMPLE_NS
-            if lib.nt_wait_by_files(self._w):
-                read_pct = t.cpu_ns / seconds / 1e7
-            cpu_pct = ns / 1e7 + read_pct
-        self._before = now, t.runs, self._samples
+        self._reading_ns += t.cpu_ns if lib.nt_wait_by_files(self._w) else 0
         self.last = WaitTick(
             histogram=engine.rx_wait(()) or NO_HISTOGRAM,
             runs=t.runs,
-            runs_per_s=runs_per_s,
-            cpu_pct=cpu_pct,
-            read_pct=read_pct,
             no_storage=t.no_storage,
             merges=t.merges,
             bounded=t.bounded,
             focus_full=t.focus_full,
             sample_shift=t.sample_shift,
         )
-        self._govern(self.last)
+        load = self._load(t.runs)
+        if load is not None:
+            self._govern(load, t.sample_shift)
         if self.ended is not None:
             lib.nt_wait_forget(engine.handle)
         return self.last
 
-    def _govern(self, tick: WaitTick) -> None:
+    def _load(self, runs: int) -> Load | None:
+        """None: the last was a moment ago, or this is the first read."""
+        now, before = time.monotonic(), self._before
+        if before is not None and now - before[0] < JUDGED_S:
+            return None
+        self._before = now, runs, self._samples, self._reading_ns
+        if before is None:
+            return None
+        seconds = now - before[0]
+        runs_per_s = (runs - before[1]) / seconds
+        samples_per_s = (self._samples - before[2]) / seconds
+        read_pct = (self._reading_ns - before[3]) / seconds / 1e7
+        made_pct = (runs_per_s * RUN_NS + samples_per_s * SAMPLE_NS) / 1e7
+        return Load(runs_per_s, made_pct + read_pct, read_pct)
+
+    def _govern(self, load: Load, shift: int) -> None:
         """Keeps the cost within the budget: fewer sockets first, then none."""
-        if tick.cpu_pct is None:
-            return
-        shift = tick.sample_shift
-        if tick.cpu_pct > self._budget_pct and (
-            shift >= SHIFT_MOST
-            or (tick.runs_per_s or 0) * RUN_NS / 1e7 + tick.read_pct > self._budget_pct
+        if load.cpu_pct > self._budget_pct and (
+            shift >= SHIFT_MOST or load.runs_per_s * RUN_NS / 1e7 + load.read_pct > self._budget_pct
         ):
             self.ended = (
-                f"would cost {tick.cpu_pct:.1f} % of a CPU, more than --bpf-budget "
+                f"would cost {load.cpu_pct:.1f} % of a CPU, more than --bpf-budget "
                 f"{self._budget_pct:g}"
             )
             self.close()
-        elif tick.cpu_pct - tick.read_pct > SAMPLE_ABOVE_PCT and shift < SHIFT_MOST:
+        elif load.cpu_pct - load.read_pct > SAMPLE_ABOVE_PCT and shift < SHIFT_MOST:
             check(lib.nt_wait_sample(self._w, shift + 1), "sampling sockets")
-        elif shift and tick.cpu_pct - tick.read_pct < SAMPLE_ABOVE_PCT / 4:
+        elif shift and load.cpu_pct - load.read_pct < SAMPLE_ABOVE_PCT / 4:
             # As if each run were of a socket that is traced: then nothing is left to try out.
-            most_pct = (tick.runs_per_s or 0) * (RUN_NS + SAMPLE_NS) / 1e7
+            most_pct = load.runs_per_s * (RUN_NS + SAMPLE_NS) / 1e7
             lower = 0 if most_pct < SAMPLE_ABOVE_PCT / 2 else shift - 1
             check(lib.nt_wait_sample(self._w, lower), "sampling sockets")
 

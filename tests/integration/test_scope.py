@@ -25,6 +25,7 @@ from nettop.model.events import EventType
 from nettop.model.types import Flag, Row
 from nettop.poller import LiveFeed
 from nettop.query import compile_filter
+from nettop.sources.wait import JUDGED_S
 from nettop.text.columns import cell
 from nettop.text.fields import FIELDS
 from nettop.tui.glyphs import UTF8
@@ -322,6 +323,7 @@ def test_a_socket_that_is_not_traced_is_marked(space: str) -> None:
         said = " ".join(text for line in rx_lines(data, 90, 12, UTF8) for text, _ in line)
         assert "not this socket: 1 socket in 2 is traced" in said
         talk(*pairs[0])
+        time.sleep(JUDGED_S)
         feed.tick()  # little was to be done: all are traced again
         feed.tick()
         assert not any(row.flags & Flag.WAIT_UNTRACED for row, _ in feed.rows_all())

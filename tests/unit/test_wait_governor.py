@@ -6,9 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from nettop.model.types import NO_HISTOGRAM
 from nettop.sources import wait
-from nettop.sources.wait import RUN_NS, SAMPLE_NS, WaitPlane, WaitTick
+from nettop.sources.wait import JUDGED_S, RUN_NS, SAMPLE_NS, Load, WaitPlane
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def govern(shift: int, runs_per_s: float, traced_per_s: float, read_pct: float =
     plane = WaitPlane.__new__(WaitPlane)
     plane._w, plane._budget_pct, plane._method, plane.ended = None, 5.0, "exact", None
     cpu_pct = (runs_per_s * RUN_NS + traced_per_s * SAMPLE_NS) / 1e7 + read_pct
-    plane._govern(WaitTick(NO_HISTOGRAM, 0, runs_per_s, cpu_pct, read_pct, 0, 0, 0, 0, shift))
+    plane._govern(Load(runs_per_s, cpu_pct, read_pct), shift)
     return plane
 
 
@@ -69,3 +68,21 @@ def test_reading_through_files_is_no_matter_of_how_many_are_traced(
     assert chosen == []
     assert "would cost 20.0 % of a CPU" in str(govern(0, 1_000, 100, read_pct=20.0).ended)
     assert chosen == []
+
+
+def test_ticks_that_follow_at_once_are_judged_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read of 0.4 ms in an interval of 4 ms is no 10 % of a CPU."""
+    now = 100.0
+    monkeypatch.setattr(wait, "time", SimpleNamespace(monotonic=lambda: now))
+    plane = WaitPlane.__new__(WaitPlane)
+    plane._before, plane._samples, plane._reading_ns = None, 0, 0
+    assert plane._load(0) is None
+    for _ in range(4):
+        now += 0.004
+        plane._reading_ns += 400_000
+        assert plane._load(1000) is None
+    now = 100.0 + JUDGED_S * 2
+    load = plane._load(1000)
+    assert load is not None
+    assert load.runs_per_s == pytest.approx(1000 / (JUDGED_S * 2))
+    assert load.read_pct == pytest.approx(1.6 / (JUDGED_S * 2) / 10)
