@@ -133,8 +133,8 @@ def test_without_any_delivery_the_rx_pane_says_why() -> None:
     never = replace(detail, tcp_info={"last_data_recv": 32500, "bytes_received": 0})
     assert said(replace(data, detail=never)).endswith("no data ever came in")
     assert said(replace(data, row=None)).endswith("no read seen yet of any of them")
-    row.rec.proto = Proto.MPTCP
-    assert said(data).endswith("reads of MPTCP sockets are not traced")
+    whole = replace(row, rec=row.rec._replace(proto=Proto.MPTCP))
+    assert said(replace(data, row=whole)).endswith("reads of MPTCP sockets are not traced")
     for views in (data.views.next(1, data.model), data.views):
         assert "100ms" not in said(replace(data, views=views)), "no axis of nothing"
     some = Histogram(Dist(1, 5000, 5000, 5000, 5000, 5000), ((4096, 8192, 1),))
