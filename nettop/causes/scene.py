@@ -261,7 +261,7 @@ class Scene:
             return False
         key = self.device_key(socket)
         if key is None:
-            return "routes" in self.tick.now.read_ns
+            return bool(self.tick.now.read_ns)  # not read yet, or not to be had
         kinds = {q.kind for q in self._qdiscs_of(key)}
         if not kinds or kinds == {"noqueue"} or BY_FLOW.intersection(kinds):
             return False

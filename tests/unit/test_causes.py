@@ -83,6 +83,12 @@ def wait_in(kind: str, backlogs: Sequence[int], per_s: int = 1_000_000) -> Cause
     return found.get(1)
 
 
+def test_before_its_route_is_read_the_queue_is_not_ruled_out() -> None:
+    """Routes are read of sockets that had a verdict in the tick before."""
+    (cause,) = Host().tick(candidate(Verdict.RTT)).values()
+    assert (cause.rule, cause.who) == ("own_queue_undecided", Who.NET | WHO_MAYBE)
+
+
 def test_the_wait_in_the_own_queue_is_its_mean_backlog_by_its_rate() -> None:
     cause = wait_in("tbf", [0, 60_000, 100_000])  # 80 KB at 1 MB a second: 80 ms
     assert cause is not None

@@ -23,6 +23,7 @@ from tests.unit.test_causes import (
     HERE,
     NETNS,
     OWN_QUEUE,
+    ROUTE,
     SECOND,
     THERE,
     Host,
@@ -129,7 +130,7 @@ def test_another_connection_to_the_host_shows_that_it_is_the_path() -> None:
         who=Who.UNKNOWN, rtt_us=9000, min_rtt_us=200,
     )  # fmt: skip
     stream = long._replace(cookie=2, dport=81, who=Who.NET | WHO_MAYBE)
-    found = Host().tick(long, stream)
+    found = Host(routes=ROUTE).tick(long, stream)
     assert (found[1].rule, found[1].who) == ("path_of_others", Who.NET)
     assert "8.80ms longer than its minimum" in found[1].evidence[0].says
     for other in (
@@ -138,7 +139,7 @@ def test_another_connection_to_the_host_shows_that_it_is_the_path() -> None:
         stream._replace(who=Who.UNKNOWN),  # its ACKs may be late too
         stream._replace(verdicts=0),
     ):
-        assert 1 not in Host().tick(long, other)
+        assert 1 not in Host(routes=ROUTE).tick(long, other)
 
 
 def test_the_numbers_of_one_sentence_are_of_one_tick() -> None:
