@@ -110,8 +110,6 @@ class Groups(Sequence[Group]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
 
-    __hash__ = None  # type: ignore[assignment]
-
     def in_order(self, order: Sequence[int]) -> Groups:
         """The same groups in another order, given by their places here."""
         made = copy(self)

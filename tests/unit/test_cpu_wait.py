@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -97,58 +98,47 @@ def test_what_is_known_after_the_sweep_judges_it_too() -> None:
     assert (said[:4], said[-1]) == (["cpu"] * 4, "app")
 
 
-def listener(engine: FedEngine, at: int, waits: list[CpuWait]) -> Row:
-    """Its accept queue is full."""
-    raw = connection(1, 0, skmeminfo(), state=10, inode=INODE, rqueue=17, wqueue=16) + done()
-    engine.feed_begin(at * SECOND)
+def judged(proto: Proto, at_each: Callable[[int], bytes], waits: list[CpuWait]) -> Row:
+    """A socket after four seconds of these messages, by how its program waits for a CPU."""
+    engine = FedEngine()
     record = holder(INODE, PID)
-    engine._section(lib.NT_S_OWNERS, 0, len(record), record)
-    engine.feed(1, Proto.TCP, raw)
-    engine.feed_end(at * SECOND)
-    engine.cpu_waits(waits)
+    for at in range(100, 104):
+        engine.feed_begin(at * SECOND)
+        engine._section(lib.NT_S_OWNERS, 0, len(record), record)
+        engine.feed(1, proto, at_each(at) + done())
+        engine.feed_end(at * SECOND)
+        engine.cpu_waits(waits)
     row = engine.find(1)
     assert row is not None
     return row
+
+
+def is_by_the_wait(row: Row) -> tuple[bool, bool]:
+    """Whether evidence and next step are of the wait for a CPU."""
+    shown = explain(row, None, make_model(), None)
+    return "waited for a CPU" in shown.evidence, "cpu.stat" in shown.next_step
 
 
 @pytest.mark.parametrize(("waits", "said"), [([HALF], "cpu"), ([], "app")])
 def test_a_full_accept_queue_of_a_program_without_a_cpu(waits: list[CpuWait], said: str) -> None:
-    engine = FedEngine()
-    for at in range(100, 104):
-        row = listener(engine, at, waits)
+    full = connection(1, 0, skmeminfo(), state=10, inode=INODE, rqueue=17, wqueue=16)
+    row = judged(Proto.TCP, lambda _: full, waits)
     assert (who(row), row.rec.verdict) == (said, Verdict.ACCEPT)
-    told = explain(row, None, make_model(), None)
-    assert ("waited for a CPU" in told.evidence, "cpu.stat" in told.next_step) == (
-        said == "cpu", said == "cpu",
-    )  # fmt: skip
-
-
-def datagrams(engine: FedEngine, at: int, waits: list[CpuWait]) -> Row:
-    """Its receive queue is full, and drops 50 datagrams a second."""
-    mem = skmeminfo(drops=50 * at, rmem=131_072)
-    raw = connection(1, 0, mem, inode=INODE, rqueue=130_000, state=7) + done()
-    engine.feed_begin(at * SECOND)
-    record = holder(INODE, PID)
-    engine._section(lib.NT_S_OWNERS, 0, len(record), record)
-    engine.feed(1, Proto.UDP, raw)
-    engine.feed_end(at * SECOND)
-    engine.cpu_waits(waits)
-    row = engine.find(1)
-    assert row is not None
-    return row
+    assert is_by_the_wait(row) == (said == "cpu", said == "cpu")
 
 
 @pytest.mark.parametrize(("waits", "said"), [([HALF], "cpu"), ([], "app")])
 def test_a_full_receive_queue_of_a_program_without_a_cpu(waits: list[CpuWait], said: str) -> None:
-    engine = FedEngine()
-    for at in range(100, 104):
-        row = datagrams(engine, at, waits)
+    """It drops 50 datagrams a second."""
+
+    def full(at: int) -> bytes:
+        mem = skmeminfo(drops=50 * at, rmem=131_072)
+        return connection(1, 0, mem, inode=INODE, rqueue=130_000, state=7)
+
+    row = judged(Proto.UDP, full, waits)
     assert (who(row), row.rec.verdict) == (said, Verdict.DROPS)
-    told = explain(row, None, make_model(), None)
-    assert "its receive queue is full" in told.evidence
-    assert ("waited for a CPU" in told.evidence, "cpu.stat" in told.next_step) == (
-        said == "cpu", said == "cpu",
-    )  # fmt: skip
+    assert "its receive queue is full" in explain(row, None, make_model(), None).evidence
+    assert is_by_the_wait(row) == (said == "cpu", said == "cpu")
 
 
 def test_no_more_than_an_interval_is_to_be_explained() -> None:

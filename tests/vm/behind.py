@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from tests.vm import boots
-from tests.vm.guest import GuestFailed, Told
+from tests.vm.guest import GuestFailed, GuestReport
 
 PATIENCE = 4  # limits of time: tests take half of the processors, and at times all
 
@@ -27,7 +27,7 @@ def boot(folder: Path, names: list[str]) -> None:
     """Boots them one after the other."""
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     for name in names:
-        said: Told | Exception
+        said: GuestReport | Exception
         try:
             said = boots.named(name).run()
         except Exception as why:  # whoever asks for it gets it
@@ -65,7 +65,7 @@ class Behind:
                     with contextlib.suppress(OSError):  # gone meanwhile
                         os.sched_setscheduler(int(thread.name), os.SCHED_OTHER, os.sched_param(0))
 
-    def told(self, name: str) -> Told:
+    def told(self, name: str) -> GuestReport:
         """Waits for it.
 
         Raises:
@@ -77,7 +77,7 @@ class Behind:
                 raise GuestFailed(f"no {name}:\n{self._log.read_text(errors='replace')[-4000:]}")
             time.sleep(0.1)
         said = pickle.loads(file.read_bytes())
-        if isinstance(said, Told):
+        if isinstance(said, GuestReport):
             return said
         raise said
 

@@ -11,7 +11,7 @@ from functools import partial
 
 from tests.vm import expected
 from tests.vm.expected import BPF_PLANES, FENTRY, KERNELS, STAMPS, Expected
-from tests.vm.guest import Told, scenario
+from tests.vm.guest import GuestReport, scenario
 from tests.vm.kernels import kernel
 from tests.vm.modules import built
 
@@ -43,7 +43,7 @@ class Boot:
     """A guest: the name of a kernel, or of the fixture that asks for it."""
 
     name: str
-    run: Callable[[], Told]
+    run: Callable[[], GuestReport]
     timed: bool  # its answers are of moments: it has a core to itself
 
 
@@ -68,7 +68,7 @@ def chosen_for(e: Expected) -> dict[str, str]:
     return out
 
 
-def _kernel(name: str) -> Told:
+def _kernel(name: str) -> GuestReport:
     e = KERNELS[name]
     names = ["planes"]
     if not e.only_sends:
@@ -88,13 +88,13 @@ def _kernel(name: str) -> Told:
     return scenario(kernel(name), names, seconds=seconds, environ=environ)
 
 
-def _with_clocks(name: str, *scenarios: str) -> Told:
+def _with_clocks(name: str, *scenarios: str) -> GuestReport:
     linux = kernel(name)
     environ = {"NETTOP_VM_TSNIC": str(built(linux, "tsnic"))}
     return scenario(linux, list(scenarios), seconds=SCENARIO_S, environ=environ)
 
 
-def _with_cards() -> Told:
+def _with_cards() -> GuestReport:
     return scenario(kernel("6.12"), ["nics"], seconds=SCENARIO_S, devices=NICS)
 
 

@@ -13,10 +13,10 @@ import pytest
 
 from tests.vm import boots
 from tests.vm.behind import Behind
-from tests.vm.guest import Told
+from tests.vm.guest import GuestReport
 from tests.vm.packages import Unavailable
 
-Asked = Callable[[str], Told]
+Asked = Callable[[str], GuestReport]
 _behind = pytest.StashKey[Behind]()
 _HERE = Path(__file__).parent
 
@@ -57,7 +57,7 @@ def guest(request: pytest.FixtureRequest) -> Iterator[Asked]:
     with ThreadPoolExecutor(lanes) as pool:
         futures = {b.name: pool.submit(b.run) for b in boots.BOOTS if b.name in names}
 
-        def asked(name: str) -> Told:
+        def asked(name: str) -> GuestReport:
             try:
                 if behind and name in behind.names:
                     return behind.told(name)
@@ -73,24 +73,24 @@ def guest(request: pytest.FixtureRequest) -> Iterator[Asked]:
 
 
 @pytest.fixture(scope="session", params=boots.WANTED)
-def told(request: pytest.FixtureRequest, guest: Asked) -> Told:
+def told(request: pytest.FixtureRequest, guest: Asked) -> GuestReport:
     """Of a kernel."""
     return guest(request.param)
 
 
 @pytest.fixture(scope="session")
-def tsnic(guest: Asked) -> Told:
+def tsnic(guest: Asked) -> GuestReport:
     """Of 6.12 with clocks of our own."""
     return guest("tsnic")
 
 
 @pytest.fixture(scope="session")
-def nics(guest: Asked) -> Told:
+def nics(guest: Asked) -> GuestReport:
     """Of 6.12 with emulated cards."""
     return guest("nics")
 
 
 @pytest.fixture(scope="session")
-def sending(guest: Asked) -> Told:
+def sending(guest: Asked) -> GuestReport:
     """Of a kernel with BPF timestamping, and clocks of our own."""
     return guest("sending")

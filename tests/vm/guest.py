@@ -27,7 +27,7 @@ _HERE = Path(__file__).parent
 
 
 @dataclass(slots=True)
-class Told:
+class GuestReport:
     """What a guest said."""
 
     kernel: Kernel
@@ -56,7 +56,9 @@ def _initramfs(kernel: Kernel, command: str, busybox: Path) -> bytes:
     return image.bytes()
 
 
-def boot(kernel: Kernel, command: str, *, seconds: float, devices: tuple[str, ...] = ()) -> Told:
+def boot(
+    kernel: Kernel, command: str, *, seconds: float, devices: tuple[str, ...] = ()
+) -> GuestReport:
     """Runs a shell command inside, as root of the machine's own file system, or of one for another
     processor, read-only.
 
@@ -85,7 +87,7 @@ def boot(kernel: Kernel, command: str, *, seconds: float, devices: tuple[str, ..
     try:
         for _ in range(TRIES):
             told = _run(argv, environ, kernel, seconds)
-            if isinstance(told, Told):
+            if isinstance(told, GuestReport):
                 return told
             console = told
     finally:
@@ -93,7 +95,9 @@ def boot(kernel: Kernel, command: str, *, seconds: float, devices: tuple[str, ..
     raise GuestFailed(f"{kernel.release} did not come up in {BOOT_S} s, twice:\n{console[-2000:]}")
 
 
-def _run(argv: list[str], environ: dict[str, str], kernel: Kernel, seconds: float) -> Told | str:
+def _run(
+    argv: list[str], environ: dict[str, str], kernel: Kernel, seconds: float
+) -> GuestReport | str:
     """What it said; what stood on its console if it did not come up."""
     began = time.monotonic()
     console = bytearray()
@@ -125,8 +129,8 @@ def _run(argv: list[str], environ: dict[str, str], kernel: Kernel, seconds: floa
     return _parsed(kernel, text, time.monotonic() - began)
 
 
-def _parsed(kernel: Kernel, text: str, seconds: float) -> Told:
-    told = Told(kernel, console=text, seconds=seconds)
+def _parsed(kernel: Kernel, text: str, seconds: float) -> GuestReport:
+    told = GuestReport(kernel, console=text, seconds=seconds)
     missing = []
     for line in text.splitlines():
         word, _, rest = line.partition(" ")
@@ -149,7 +153,7 @@ def scenario(
     seconds: float = 120,
     environ: Mapping[str, str] | None = None,
     devices: tuple[str, ...] = (),
-) -> Told:
+) -> GuestReport:
     """Runs functions of tests/vm/scenarios/ (`module` or `module.function`) in a guest; devices:
     QEMU's words for further ones."""
     machine = machine_of(kernel)
@@ -162,4 +166,4 @@ def scenario(
     return boot(kernel, command, seconds=seconds, devices=devices)
 
 
-__all__ = ["GuestFailed", "Told", "Unavailable", "boot", "scenario"]
+__all__ = ["GuestFailed", "GuestReport", "Unavailable", "boot", "scenario"]

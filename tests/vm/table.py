@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.vm.guest import Told, scenario
+from tests.vm.guest import GuestReport, scenario
 from tests.vm.kernels import SOURCES, kernel
 from tests.vm.machines import ROOT
 
@@ -22,7 +22,7 @@ def cell(source: dict[str, Any] | None) -> str:
     return f"{source['method']} ({reason.removeprefix('~ ')})" if reason else source["method"]
 
 
-def row(told: Told) -> str:
+def row(told: GuestReport) -> str:
     doctor = told.facts["planes.doctor"]
     sources = {s["name"]: s for s in doctor["sources"]}
     version = told.kernel.release.split("-")[0].split("+")[0]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.vm.guest import Told
+from tests.vm.guest import GuestReport
 from tests.vm.test_kernels import fact, pytestmark
 
 __all__ = ["pytestmark"]
@@ -15,7 +15,7 @@ US, MS = 1_000, 1_000_000
 
 
 @pytest.mark.parametrize("method", ["precise", "extended"])
-def test_offset_and_frequency_are_those_injected(tsnic: Told, method: str) -> None:
+def test_offset_and_frequency_are_those_injected(tsnic: GuestReport, method: str) -> None:
     clocks = fact(tsnic, "tsnic.clocks")[method]
     assert len(clocks) == 2
     for clock in clocks:
@@ -28,7 +28,7 @@ def test_offset_and_frequency_are_those_injected(tsnic: Told, method: str) -> No
         assert clock["bar_ns"] < MS
 
 
-def test_the_nic_stage_is_from_driver_to_wire(sending: Told) -> None:
+def test_the_nic_stage_is_from_driver_to_wire(sending: GuestReport) -> None:
     """Of a program that knows nothing of it, by a clock that is 5 ms off and runs too fast."""
     seen = fact(sending, "tsnic.sends")
     assert seen["reason"] is None
@@ -39,7 +39,7 @@ def test_the_nic_stage_is_from_driver_to_wire(sending: Told) -> None:
     assert seen["host"]["bar_ns"] == seen["bar_ns"]
 
 
-def stamped(tsnic: Told, what: str) -> dict[str, Any]:
+def stamped(tsnic: GuestReport, what: str) -> dict[str, Any]:
     seen: dict[str, Any] = fact(tsnic, "tsnic.probes")[what]
     assert (seen["sent"], seen["answered"]) == (PROBES, PROBES)
     assert (seen["unknown"], seen["disagree"]) == (0, 0)
@@ -48,7 +48,7 @@ def stamped(tsnic: Told, what: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("proto", ["udp", "tcp"])
-def test_every_probe_has_its_hardware_stamps(tsnic: Told, proto: str) -> None:
+def test_every_probe_has_its_hardware_stamps(tsnic: GuestReport, proto: str) -> None:
     """Clocks that are milliseconds off and drift, yet the legs are microseconds, within the bar."""
     seen = stamped(tsnic, proto)
     assert not seen["missing"].get("hardware")
@@ -59,7 +59,7 @@ def test_every_probe_has_its_hardware_stamps(tsnic: Told, proto: str) -> None:
     assert seen["legs"]["nic"]["max_ns"] <= seen["legs"]["round"]["max_ns"]
 
 
-def test_lost_stamps_are_counted(tsnic: Told) -> None:
+def test_lost_stamps_are_counted(tsnic: GuestReport) -> None:
     """One in four is missing, and said to be."""
     seen = stamped(tsnic, "lossy")
     missing = seen["missing"]["hardware"]
@@ -70,7 +70,7 @@ def test_lost_stamps_are_counted(tsnic: Told) -> None:
 # --- real drivers ---
 
 
-def test_a_clock_that_works(nics: Told) -> None:
+def test_a_clock_that_works(nics: GuestReport) -> None:
     """igb: read in windows, a bar of microseconds at most, no drift of its own."""
     ports = fact(nics, "nics.clocks")["igb"]
     assert len(ports) == 2
@@ -84,7 +84,7 @@ def test_a_clock_that_works(nics: Told) -> None:
         assert any("PTP packets only" in text for text in port["remarks"])
 
 
-def test_a_clock_that_is_wrong(nics: Told) -> None:
+def test_a_clock_that_is_wrong(nics: GuestReport) -> None:
     """e1000e as QEMU has it claims everything, and its clock runs 2.5 times too fast."""
     (port,) = fact(nics, "nics.clocks")["e1000e"]
     assert "hardware-transmit" in port["capabilities"]
@@ -92,7 +92,7 @@ def test_a_clock_that_is_wrong(nics: Told) -> None:
     assert port["clock"]["speed"] == pytest.approx(2.5, abs=0.1)
 
 
-def test_no_clock(nics: Told) -> None:
+def test_no_clock(nics: GuestReport) -> None:
     (port,) = fact(nics, "nics.clocks")["virtio_net"]
     assert port["phc"] is None
     assert any("stamps in software only" in text for text in port["remarks"])
@@ -101,7 +101,7 @@ def test_no_clock(nics: Told) -> None:
     assert failed.count("\n") == 1
 
 
-def test_receive_stamps_of_a_real_driver(nics: Told) -> None:
+def test_receive_stamps_of_a_real_driver(nics: GuestReport) -> None:
     """The card stamps before the kernel does, and not long before."""
     seen = fact(nics, "nics.igb_received")
     assert seen["stamped"] >= seen["sent"] * 9 // 10
@@ -112,7 +112,7 @@ def test_receive_stamps_of_a_real_driver(nics: Told) -> None:
     assert near >= len(told) * 9 // 10  # a guest that stood still is late itself
 
 
-def test_transmit_stamps_of_a_real_driver(nics: Told) -> None:
+def test_transmit_stamps_of_a_real_driver(nics: GuestReport) -> None:
     """None wrong, nine in ten there, and the NIC is set as it was."""
     seen = fact(nics, "nics.igb")
     assert seen["sent"] == seen["answered"] == 30

@@ -14,7 +14,7 @@ import pytest
 
 from tests.vm.boots import GUEST_S, chosen_for
 from tests.vm.expected import BPF_PLANES, EXACT, KERNELS, STAMPS, Expected
-from tests.vm.guest import Told
+from tests.vm.guest import GuestReport
 from tests.vm.scenarios import recordings
 
 MS = 1_000_000
@@ -26,11 +26,11 @@ pytestmark = [
 
 
 @pytest.fixture
-def wanted(told: Told) -> Expected:
+def wanted(told: GuestReport) -> Expected:
     return KERNELS[told.kernel.name]
 
 
-def fact(told: Told, name: str) -> Any:
+def fact(told: GuestReport, name: str) -> Any:
     """What a scenario returned; a scenario that raised fails here."""
     assert name not in told.errors, told.errors[name]
     assert name in told.facts, told.console[-3000:]
@@ -45,7 +45,7 @@ def skip_unless_judged(wanted: Expected, *, brief: bool = False) -> None:
         pytest.skip("judged on the kernels beside it")
 
 
-def test_planes_work_or_say_why_not(told: Told, wanted: Expected) -> None:
+def test_planes_work_or_say_why_not(told: GuestReport, wanted: Expected) -> None:
     doctor = fact(told, "planes.doctor")
     assert doctor["kernel"] == told.kernel.release
     assert doctor["tcp_info_bytes"] == wanted.tcp_info_bytes
@@ -63,7 +63,7 @@ def test_planes_work_or_say_why_not(told: Told, wanted: Expected) -> None:
         assert sources[plane]["state"] == "ok", sources[plane]
 
 
-def test_tcp_passes_no_program_of_udp(told: Told, wanted: Expected) -> None:
+def test_tcp_passes_no_program_of_udp(told: GuestReport, wanted: Expected) -> None:
     """Where functions can be followed, as on all of these. The kernel cuts names at 15 letters."""
     loaded = set(fact(told, "planes.programs"))
     if wanted.wait == EXACT:
@@ -71,7 +71,7 @@ def test_tcp_passes_no_program_of_udp(told: Told, wanted: Expected) -> None:
         assert not {"wait_udp_taken", "wait_udp_sent"} & loaded
 
 
-def test_known_answers(told: Told, wanted: Expected) -> None:
+def test_known_answers(told: GuestReport, wanted: Expected) -> None:
     """What of tests/integration holds here, within 10 % or 2 ms."""
     if wanted.only_sends:
         pytest.skip("judged on the kernels beside it")
@@ -83,7 +83,7 @@ def test_known_answers(told: Told, wanted: Expected) -> None:
         assert any(name.startswith(f"tests/integration/{file}") for name in passed), file
 
 
-def test_the_ladder_of_privilege(told: Told, wanted: Expected) -> None:
+def test_the_ladder_of_privilege(told: GuestReport, wanted: Expected) -> None:
     """Root has all, two capabilities the waits and events, nobody the numbers of every socket."""
     if wanted.wait is not None:
         skip_unless_judged(wanted)
@@ -104,13 +104,13 @@ def test_the_ladder_of_privilege(told: Told, wanted: Expected) -> None:
         assert ladder["two"]["stages"][2] == f"TX stages before Linux 6.15: {missing}"
 
 
-def test_a_recording_says_the_same_there(told: Told, wanted: Expected) -> None:
+def test_a_recording_says_the_same_there(told: GuestReport, wanted: Expected) -> None:
     """As nobody, on a kernel that has other counters, other drop reasons and no such sockets."""
     skip_unless_judged(wanted)
     assert fact(told, "recordings.replayed") == recordings.replayed()
 
 
-def test_delay(told: Told, wanted: Expected) -> None:
+def test_delay(told: GuestReport, wanted: Expected) -> None:
     """30 ms on the way back: in SRTT and in the ACK stage, not in the wait of who reads at once."""
     skip_unless_judged(wanted, brief=True)
     seen = fact(told, "netem.delay")
@@ -123,7 +123,7 @@ def test_delay(told: Told, wanted: Expected) -> None:
     assert 29 * MS <= ack <= 38 * MS
 
 
-def test_loss(told: Told, wanted: Expected) -> None:
+def test_loss(told: GuestReport, wanted: Expected) -> None:
     """2 %: every retransmission that the namespace counted is the connection's."""
     skip_unless_judged(wanted, brief=True)
     seen = fact(told, "netem.loss")
@@ -131,7 +131,7 @@ def test_loss(told: Told, wanted: Expected) -> None:
     assert seen["bytes_received"] == seen["size"]
 
 
-def test_reordering(told: Told, wanted: Expected) -> None:
+def test_reordering(told: GuestReport, wanted: Expected) -> None:
     """Data that waits for what it overtook is not readable yet: no wait of the program."""
     skip_unless_judged(wanted)
     seen = fact(told, "netem.reorder")
@@ -141,7 +141,7 @@ def test_reordering(told: Told, wanted: Expected) -> None:
     assert p99 < 15 * MS, "the 20 ms of the network are not the program's"
 
 
-def test_duplicates(told: Told, wanted: Expected) -> None:
+def test_duplicates(told: GuestReport, wanted: Expected) -> None:
     """What came twice was received once."""
     skip_unless_judged(wanted)
     seen = fact(told, "netem.duplicate")
@@ -149,7 +149,7 @@ def test_duplicates(told: Told, wanted: Expected) -> None:
     assert seen["bytes_acked"] >= seen["size"]
 
 
-def test_path(told: Told, wanted: Expected) -> None:
+def test_path(told: GuestReport, wanted: Expected) -> None:
     """Readers 50 ms late: the packets reach the sockets at once, and their reads 50 ms later, or
     as much later as the reader itself says."""
     skip_unless_judged(wanted, brief=True)
@@ -169,13 +169,13 @@ def test_path(told: Told, wanted: Expected) -> None:
     assert all(impossible == 0 for *_, impossible, _behind in seen.values())
 
 
-def test_stamping_ends_with_the_path_plane(told: Told, wanted: Expected) -> None:
+def test_stamping_ends_with_the_path_plane(told: GuestReport, wanted: Expected) -> None:
     skip_unless_judged(wanted)
     seen = fact(told, "path.stamping_ends")
     assert (seen["on"], seen["after"]) == (10, 0)
 
 
-def test_no_stamped_send_is_lost(told: Told, wanted: Expected) -> None:
+def test_no_stamped_send_is_lost(told: GuestReport, wanted: Expected) -> None:
     """Writes of 100 B to 4 MB."""
     if wanted.stages != STAMPS:
         pytest.skip("no BPF timestamping on this kernel")
