@@ -44,33 +44,6 @@ static __always_inline void oldest_udp(const struct nt_ws *s, u32 queued, struct
 				 h - 1, shift, &span_ns);
 }
 
-/*
- * What poll() would say of queued data: not before SO_RCVLOWAT is reached, unless the window is
- * full, and not of an urgent byte that stands next in the stream.
- */
-static __always_inline bool is_readable(struct sock *sk)
-{
-	struct inet_connection_sock *icsk = (void *)sk;
-	struct tcp_sock *tp = (void *)sk;
-	u32 next = BPF_CORE_READ(tp, copied_seq), end = BPF_CORE_READ(tp, rcv_nxt);
-	s32 wanted = BPF_CORE_READ(sk, sk_rcvlowat), queued = (s32)(end - next);
-
-	if (queued <= 0)
-		return false;
-	if (BPF_CORE_READ(sk, sk_shutdown) & NT_RCV_SHUTDOWN)
-		return true;
-	if (wanted <= 0)
-		wanted = 1;
-	if (BPF_CORE_READ(tp, urg_data) && BPF_CORE_READ(tp, urg_seq) == next &&
-	    !(BPF_CORE_READ(sk, __sk_common.skc_flags) >> NT_SOCK_URGINLINE & 1))
-		wanted++;
-	if (queued >= wanted)
-		return true;
-	s32 window = (s32)(BPF_CORE_READ(tp, rcv_wup) + BPF_CORE_READ(tp, rcv_wnd) - end);
-
-	return window <= (s32)BPF_CORE_READ(icsk, icsk_ack.rcv_mss);
-}
-
 /* Of a socket with a sample since the last tick, or with data unread now. */
 static __always_inline void put_record(struct seq_file *seq, const struct nt_ws *s, struct sock *sk)
 {
@@ -87,7 +60,7 @@ static __always_inline void put_record(struct seq_file *seq, const struct nt_ws 
 			oldest_udp(s, udp_queued(sk), &out);
 	} else if (s->used &&
 		   (s32)(BPF_CORE_READ((struct tcp_sock *)sk, copied_seq) - s->newest) < 0 &&
-		   is_readable(sk)) {
+		   is_enough(sk, BPF_CORE_READ((struct tcp_sock *)sk, rcv_nxt))) {
 		out.oldest_ns = noted_at(s, s->head);
 		out.oldest_bounded = s->flags & NT_WS_SEEDED;
 	}

@@ -109,6 +109,33 @@ __attribute__((noinline)) int nt_wait_early(struct nt_accept_key *at, struct nt_
 	return 0;
 }
 
+/*
+ * What poll() would say of data up to `end`: not before SO_RCVLOWAT is reached, unless the window
+ * is full, and not of an urgent byte that stands next in the stream.
+ */
+static __always_inline bool is_enough(struct sock *sk, u32 end)
+{
+	struct inet_connection_sock *icsk = (void *)sk;
+	struct tcp_sock *tp = (void *)sk;
+	u32 next = BPF_CORE_READ(tp, copied_seq);
+	s32 wanted = BPF_CORE_READ(sk, sk_rcvlowat), queued = (s32)(end - next);
+
+	if (queued <= 0)
+		return false;
+	if (BPF_CORE_READ(sk, sk_shutdown) & NT_RCV_SHUTDOWN)
+		return true;
+	if (wanted <= 0)
+		wanted = 1;
+	if (BPF_CORE_READ(tp, urg_data) && BPF_CORE_READ(tp, urg_seq) == next &&
+	    !(BPF_CORE_READ(sk, __sk_common.skc_flags) >> NT_SOCK_URGINLINE & 1))
+		wanted++;
+	if (queued >= wanted)
+		return true;
+	s32 window = (s32)(BPF_CORE_READ(tp, rcv_wup) + BPF_CORE_READ(tp, rcv_wnd) - end);
+
+	return window <= (s32)BPF_CORE_READ(icsk, icsk_ack.rcv_mss);
+}
+
 /* rcv_nxt without the FIN that may be counted in it. */
 static __always_inline u32 data_end(struct sock *sk, struct tcp_sock *tp)
 {

@@ -297,16 +297,20 @@ int BPF_PROG(wait_probe, struct sock *sk, struct sk_buff *skb)
 	if (!c || bpf_probe_read_kernel(&cb, 13, &skb->cb))
 		return 0;
 	c->runs++;
-	u32 fin = cb.tcp_flags & 1;
+	u32 fin = cb.tcp_flags & 1, end = cb.end_seq - fin;
 
-	if ((s32)(cb.end_seq - fin - cb.seq) <= 0)
+	if (!fin && (s32)(end - cb.seq) <= 0)
 		return 0;
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-	struct nt_ws *s = tp ? traced(sk, tp, c) : NULL;
+
+	/* What is too little comes with what makes it enough, or with the end. */
+	if (!tp || (fin ? (s32)(end - tp->copied_seq) <= 0 : !is_enough(sk, end)))
+		return 0;
+	struct nt_ws *s = traced(sk, tp, c);
 
 	if (!s)
 		return 0;
-	note_tcp(s, c, cb.end_seq - fin, !sk->sk_socket, true);
+	note_tcp(s, c, end, !sk->sk_socket, true);
 	return 0;
 }
 

@@ -111,7 +111,7 @@ int nt_wait_read(struct nt_wait *w, struct nt_engine *e, struct nt_wait_totals *
 	if (!err) {
 		total.head.read = ++w->reads;
 		w->partial |= ret->no_storage > 0;
-		if (w->exact && !w->partial)
+		if (!w->probe && !w->partial) /* tcp_probe misses what comes with a handshake */
 			total.head.complete = w->by_files ? NT_WAIT_HELD : NT_WAIT_ALL;
 		pthread_mutex_lock(&e->lock);
 		nt_deliver(e, at_ns, NT_S_WAIT, 0, &total, sizeof(total));

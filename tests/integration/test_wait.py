@@ -306,19 +306,6 @@ def test_looking_at_datagrams_is_not_taking(space: str, feed: LiveFeed) -> None:
             assert dist.max_ns == near(wait)
 
 
-def test_rcvlowat_counts_from_readable(pair: Pair, feed: LiveFeed) -> None:
-    pair.late.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1000)
-    pair.peer.sendall(b"x" * 500)
-    time.sleep(0.1)
-    pair.peer.sendall(b"x" * 500)
-    readable = time.monotonic_ns()
-    time.sleep(0.03)
-    pair.late.recv(1000)
-    now = time.monotonic_ns()
-    dist = waited(feed, pair.late)
-    assert (dist.count, dist.max_ns) == (1, near(now - readable))
-
-
 def test_data_before_accept_counts_its_time_in_the_queue(space: str, feed: LiveFeed) -> None:
     server = inside(space, lambda: socket.create_server(("127.0.0.1", 0)))
     with server, inside(space, lambda: socket.create_connection(server.getsockname())) as client:
@@ -518,32 +505,6 @@ def test_a_full_ring_keeps_the_newest(pair: Pair, feed: LiveFeed, last: int) -> 
     assert dist.count == 15 + last
     assert dist.max_ns == near(max(waits))
     assert dist.sum_ns == near(sum(waits))
-
-
-@pytest.mark.parametrize("seconds", [0.001, 0.01, 0.1])
-def test_without_sk_data_ready(space: str, pair: Pair, seconds: float) -> None:
-    """The method of kernels before 6.3, on this one."""
-    options = PollOptions(netns=(space,), rows_all=True, planes=PlaneOptions(rx_method="tcp_probe"))
-    with closing(LiveFeed(options)) as feed:
-        in_focus(feed, pair.late)
-        waits, sent = [], []
-        for _ in range(3):
-            pair.peer.sendall(b"x" * 500)
-            sent.append(time.monotonic_ns())
-            time.sleep(seconds)
-        pair.late.recv(65536)
-        now = time.monotonic_ns()
-        waits = [now - at for at in sent]
-        dist = waited(feed, pair.late)
-        assert dist.count == 3
-        assert dist.sum_ns == near(sum(waits))
-        assert dist.max_ns == near(max(waits))
-        assert row_of(feed, pair.late).plane.has & PlaneHas.WAIT_PROBE
-        model = feed.latest()
-        assert model is not None
-        status = model.source("wait")
-        assert status is not None
-        assert (status.state, status.method) == ("partial", "tcp_probe")
 
 
 def test_what_a_traced_socket_costs(pair: Pair, feed: LiveFeed) -> None:
