@@ -57,13 +57,14 @@ class EventsPlane:
         return self.last
 
     def status(self) -> SourceStatus:
-        if self._missing:
-            return SourceStatus(NAME, "partial", METHOD, self._missing)
+        reasons = [self._missing] if self._missing else []
         last = self.last
         if last is not None and last.no_storage:
-            reason = f"{last.no_storage} sockets without birth and owner: no memory left for them"
-            return SourceStatus(NAME, "partial", METHOD, reason)
-        return SourceStatus(NAME, "ok", METHOD)
+            reasons.append(
+                f"{last.no_storage} sockets without birth and owner: no memory left for them"
+            )
+        state = "partial" if reasons else "ok"
+        return SourceStatus(NAME, state, METHOD, "; ".join(reasons) or None)
 
     def close(self) -> None:
         """Detaches; nothing remains in the kernel."""

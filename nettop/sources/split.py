@@ -15,7 +15,7 @@ from typing import Any
 from nettop.engine import ffi, lib
 from nettop.engine.handle import Engine
 from nettop.model.types import SourceStatus
-from nettop.sources.wait import WaitPlane
+from nettop.sources.wait import BUDGET_FIX, WaitPlane
 
 NAME = "split"
 METHOD = "sched_switch"
@@ -104,7 +104,10 @@ class SplitPlane:
     def ability(self) -> SourceStatus:
         """Whether it can be switched on."""
         if not self._wait.handle:
-            return SourceStatus(NAME, "off", reason="the RX wait has ended")
+            return SourceStatus(NAME, "off", reason="the RX wait has ended", fix=BUDGET_FIX)
+        if self._unable and self._wait.approximate:
+            reason = f"needs the exact RX wait, and --rx-method asks for {self._wait.approximate}"
+            return SourceStatus(NAME, "off", reason=reason, fix="nettop without --rx-method")
         if self._unable:
             return SourceStatus(NAME, "off", reason=self._unable)
         return SourceStatus(NAME, "ok", METHOD)

@@ -16,7 +16,7 @@ from nettop.model.types import NO_HISTOGRAM, Histogram, SourceStatus
 from nettop.sources import RX_METHODS
 
 NAME = "wait"
-PROBE_REASON = "TCP alone, and out-of-order data counts from its arrival: no sk_data_ready here"
+PROBE_REASON = "TCP alone, and out-of-order data counts from its arrival"
 # Of one run: entering a program, and the work for a delivery that is traced. Measured with the
 # kernel's BPF statistics: an empty program 41-48 ns, the pair 106-118 ns each.
 RUN_NS, SAMPLE_NS = 50, 130
@@ -26,6 +26,7 @@ SAMPLE_ABOVE_PCT = 2.0
 JUDGED_S = 0.25
 SHIFT_MOST = 10
 KERNEL_SOCKETS_MOST = 65536
+BUDGET_FIX = "nettop --bpf-budget PCT allows more"
 BY_FILES = (
     "without sockets that no process here holds: read through the files of processes, since this "
     "host forbids BPF iterators over maps"
@@ -68,6 +69,12 @@ class WaitPlane:
     def handle(self) -> Any:
         """struct nt_wait *"""
         return self._w
+
+    @property
+    def approximate(self) -> str | None:
+        """The method that --rx-method asks for instead of the exact one."""
+        exact = RX_METHODS[lib.NT_WAIT_EXACT]
+        return self._method if self._asked and self._method != exact else None
 
     def watch(self, netns: Collection[int]) -> None:
         """Traces only in these network namespaces (inodes) from now on; none named: in all."""
@@ -150,25 +157,27 @@ class WaitPlane:
 
     def status(self) -> SourceStatus:
         if self.ended:
-            return SourceStatus(
-                NAME, "off", self._method, self.ended, fix="nettop --bpf-budget PCT allows more"
-            )
+            return SourceStatus(NAME, "off", self._method, self.ended, BUDGET_FIX)
+        reasons, fixes = [], []
+        if self._method == RX_METHODS[lib.NT_WAIT_PROBE]:
+            why = "--rx-method asks for it" if self._asked else "no sk_data_ready here"
+            reasons.append(f"~ {PROBE_REASON}: {why}")
+            if self._asked:
+                fixes.append("nettop without --rx-method")
+        if lib.nt_wait_by_files(self._w):
+            reasons.append(BY_FILES)
         tick = self.last
         if tick is not None and tick.sample_shift:
-            reason = f"1 socket in {1 << tick.sample_shift} is traced, to spare CPU"
-            return SourceStatus(NAME, "partial", self._method, reason)
+            reasons.append(f"1 socket in {1 << tick.sample_shift} is traced, to spare CPU")
         if tick is not None and tick.no_storage:
-            reason = (
+            reasons.append(
                 f"{tick.no_storage} deliveries were not traced: no memory, or more than 5 % of "
                 "the socket's option memory (net.core.optmem_max)"
             )
-            return SourceStatus(NAME, "partial", self._method, reason)
-        if self._method == RX_METHODS[lib.NT_WAIT_PROBE]:
-            reason = "~ " + (PROBE_REASON if not self._asked else "asked for by --rx-method")
-            return SourceStatus(NAME, "partial", self._method, reason)
-        if lib.nt_wait_by_files(self._w):
-            return SourceStatus(NAME, "partial", self._method, BY_FILES)
-        return SourceStatus(NAME, "ok", self._method)
+            fixes.append("sysctl -w net.core.optmem_max=131072, if it is less")
+        state = "partial" if reasons else "ok"
+        reason, fix = "; ".join(reasons) or None, "; ".join(fixes) or None
+        return SourceStatus(NAME, state, self._method, reason, fix)
 
     def close(self) -> None:
         """Detaches; nothing remains in the kernel."""

@@ -6,8 +6,19 @@ from types import SimpleNamespace
 
 import pytest
 
+from nettop.engine import lib
 from nettop.sources import wait
-from nettop.sources.wait import JUDGED_S, RUN_NS, SAMPLE_NS, Load, WaitPlane
+from nettop.sources.split import SplitPlane
+from nettop.sources.wait import (
+    BUDGET_FIX,
+    BY_FILES,
+    JUDGED_S,
+    PROBE_REASON,
+    RUN_NS,
+    SAMPLE_NS,
+    Load,
+    WaitPlane,
+)
 
 
 @pytest.fixture
@@ -86,3 +97,48 @@ def test_ticks_that_follow_at_once_are_judged_together(monkeypatch: pytest.Monke
     assert load is not None
     assert load.runs_per_s == pytest.approx(1000 / (JUDGED_S * 2))
     assert load.read_pct == pytest.approx(1.6 / (JUDGED_S * 2) / 10)
+
+
+def loaded(method: str, *, asked: bool, by_files: bool = False, **tick: int) -> WaitPlane:
+    plane = WaitPlane.__new__(WaitPlane)
+    plane._w, plane.ended, plane._method, plane._asked = object(), None, method, asked
+    numbers = {"sample_shift": 0, "no_storage": 0, **tick}
+    plane.last = SimpleNamespace(**numbers)  # type: ignore[assignment]
+    return plane
+
+
+def test_the_status_tells_each_reason_with_its_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_files = False
+    fake = SimpleNamespace(
+        nt_wait_by_files=lambda handle: by_files,
+        NT_WAIT_PROBE=lib.NT_WAIT_PROBE, NT_WAIT_EXACT=lib.NT_WAIT_EXACT,
+    )  # fmt: skip
+    monkeypatch.setattr(wait, "lib", fake)
+    exact = loaded("exact", asked=False).status()
+    assert (exact.state, exact.reason, exact.fix) == ("ok", None, None)
+    by_files = True
+    status = loaded("tcp_probe", asked=True, sample_shift=3, no_storage=7).status()
+    assert status.state == "partial"
+    reason, fix = status.reason or "", status.fix or ""
+    for part in (PROBE_REASON, "--rx-method asks for it", BY_FILES, "1 socket in 8",
+                 "7 deliveries were not traced"):  # fmt: skip
+        assert part in reason
+    assert "no sk_data_ready" not in reason, "this kernel may have it"
+    assert fix == "nettop without --rx-method; sysctl -w net.core.optmem_max=131072, if it is less"
+    by_files = False
+    alone = loaded("tcp_probe", asked=False).status()
+    assert alone.reason == f"~ {PROBE_REASON}: no sk_data_ready here"
+    assert alone.fix is None
+
+
+def test_the_split_says_whose_choice_it_is_that_it_cannot_be() -> None:
+    split = SplitPlane.__new__(SplitPlane)
+    split._unable = "needs sk_data_ready (Linux 6.3)"
+    split._wait = loaded("tcp_probe", asked=False)
+    assert split.ability().reason == split._unable
+    split._wait = loaded("tcp_probe", asked=True)
+    status = split.ability()
+    assert status.reason == "needs the exact RX wait, and --rx-method asks for tcp_probe"
+    assert status.fix == "nettop without --rx-method"
+    split._wait._w = None
+    assert split.ability().fix == BUDGET_FIX
