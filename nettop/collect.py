@@ -491,15 +491,17 @@ class Collector:
                 reason="; ".join(filter(None, (status.reason, *left_out))),
                 fix=status.fix,
             )
-        planes = (self._troubled(s) for s in self.planes.statuses())
+        planes = (self._troubled(s, t) for s in self.planes.statuses())
         return (status, self._procs_status(), *planes)
 
-    def _troubled(self, status: SourceStatus) -> SourceStatus:
-        """With what could not be done in one of the namespaces."""
-        trouble = self._trouble.get(status.name)
-        if trouble is None or status.state == "off":
+    def _troubled(self, status: SourceStatus, totals: Any) -> SourceStatus:
+        """With what could not be done in one of the namespaces, or for some of their sockets."""
+        troubles = [self._trouble[status.name]] if status.name in self._trouble else []
+        if status.name == "wait" and totals.mptcp:
+            troubles.append(f"reads of MPTCP sockets are not traced ({totals.mptcp} here)")
+        if not troubles or status.state == "off":
             return status
-        reason = "; ".join(filter(None, (status.reason, trouble)))
+        reason = "; ".join(filter(None, (status.reason, *troubles)))
         return replace(status, state="partial", reason=reason)
 
     def _procs_status(self) -> SourceStatus:

@@ -39,6 +39,18 @@ def tcp_info(length: int = 280, **fields: int) -> bytes:
     return bytes(raw[:length])
 
 
+_MPTCP_INFO = {"subflows": (0, 1), "rcv_nxt": (32, 8), "last_data_recv": (88, 4)}
+
+
+def mptcp_info(length: int = 96, **fields: int) -> bytes:
+    """struct mptcp_info of a kernel that knows `length` bytes of it."""
+    raw = bytearray(96)
+    for name, value in fields.items():
+        offset, size = _MPTCP_INFO[name]
+        struct.pack_into(_FORMATS[size], raw, offset, value)
+    return bytes(raw[:length])
+
+
 def skmeminfo(drops: int = 0, rmem: int = 0, wmem_queued: int = 0) -> bytes:
     return struct.pack("<9I", rmem, 131072, 0, 131072, 0, wmem_queued, 0, 0, drops)
 
@@ -93,6 +105,13 @@ def message(kind: int, body: bytes, seq: int = 1) -> bytes:
 
 def done(error: int = 0) -> bytes:
     return message(NLMSG_DONE, struct.pack("<i", error))
+
+
+def mptcp(cookie: int, info_length: int = 96, skmem: bytes | None = None, **given: Any) -> bytes:
+    """As connection(), of an MPTCP socket."""
+    inner = {k: given.pop(k) for k in list(given) if k in _MPTCP_INFO}
+    attrs = {"skmeminfo": skmem if skmem is not None else skmeminfo()}
+    return diag(cookie, info=mptcp_info(info_length, **inner), attrs=attrs, **given)
 
 
 def connection(

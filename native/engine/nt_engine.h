@@ -335,6 +335,7 @@ struct nt_facts {
 	bool acked;	  /* something was acknowledged in the interval: srtt is of now */
 	bool has_info;
 	int readable; /* what poll() would say of the receive queue: 0 no, 1 yes, -1 unknown */
+	bool grows;   /* MPTCP: for some seconds what it holds has grown by all that came */
 	struct nt_plane *plane;	      /* NULL: no BPF plane knows the socket */
 	struct nt_cpu_wait cpu;	      /* of its holder; pid 0: none is known */
 	const struct nt_cause *cause; /* that was found for it; NULL: none */
@@ -384,6 +385,8 @@ bool nt_is_slow(const struct nt_engine *e, const struct nt_rec *rec);
 /* nt_unread.c */
 void nt_bound_unread(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh, uint32_t now_ms,
 		     const struct nt_facts *facts);
+void nt_bound_mptcp(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh, uint32_t now_ms,
+		    struct nt_facts *facts);
 void nt_take_unread(struct nt_engine *e, struct nt_rec *rec, const struct nt_diag_view *v,
 		    struct nt_facts *facts);
 

@@ -404,6 +404,12 @@ static void tell_reader(struct nt_engine *e, const struct nt_rec *r, struct nt_s
 	ret->decides = ((r->verdicts | r->verdict_past[0]) & DECIDED_BY_SPLIT) != 0;
 }
 
+/* The programs see neither what an MPTCP socket holds nor when it is read. */
+static bool can_split(const struct nt_rec *r)
+{
+	return r->proto != NT_PROTO_MPTCP;
+}
+
 static bool has_choice(const struct nt_split_choice *v, uint32_t n, uint64_t cookie)
 {
 	for (uint32_t i = 0; i < n; i++)
@@ -422,15 +428,17 @@ int nt_split_wanted(struct nt_engine *e, struct nt_split_choice *ret, uint32_t n
 	for (uint32_t i = 0; i < n_first && i < max; i++) {
 		uint32_t at = nt_table_find(&e->table, ret[i].cookie);
 
-		if (at != NT_NONE)
-			tell_reader(e, nt_rec_read(&e->table, at, &room), &ret[n++]);
+		const struct nt_rec *r = at != NT_NONE ? nt_rec_read(&e->table, at, &room) : NULL;
+
+		if (r && can_split(r))
+			tell_reader(e, r, &ret[n++]);
 	}
 	for (uint32_t i = 0; i < e->table.high && n < max; i++) {
 		if (!(e->table.mark[i] & NT_M_LIVE) || nt_rec_rests(&e->table, i))
 			continue;
 		const struct nt_rec *r = nt_rec_read(&e->table, i, &room);
 
-		if ((r->verdicts | r->verdict_past[0]) & DECIDED_BY_SPLIT &&
+		if ((r->verdicts | r->verdict_past[0]) & DECIDED_BY_SPLIT && can_split(r) &&
 		    !has_choice(ret, n, r->cookie))
 			tell_reader(e, r, &ret[n++]);
 	}

@@ -46,6 +46,64 @@ void nt_bound_unread(struct nt_rec *rec, const struct nt_diag_view *v, bool fres
 	rec->flags |= NT_F_OLDEST_UNREAD;
 }
 
+/* Members of struct mptcp_info (include/uapi/linux/mptcp.h). */
+enum { MI_SUBFLOWS = 0, MI_RCV_NXT = 32, MI_LAST_DATA_RECV = 88 };
+
+#define GROWS_MS 4000U
+
+/*
+ * Each byte takes a byte of memory or more. So where it has grown by as much as came, or more, it is
+ * read slower than it comes, if at all: lim_at_ms, lim_busy_ms, lim_rwnd_ms are the time, and what
+ * had come and the memory then.
+ */
+static bool held_grows(struct nt_rec *rec, uint32_t came, bool begin, uint32_t now_ms)
+{
+	uint32_t more = came - rec->lim_busy_ms;
+
+	if (begin || (int64_t)rec->rqueue - rec->lim_rwnd_ms < (int64_t)more) {
+		rec->lim_at_ms = now_ms;
+		rec->lim_busy_ms = came;
+		rec->lim_rwnd_ms = rec->rqueue;
+		return false;
+	}
+	return more && now_ms - rec->lim_at_ms >= GROWS_MS;
+}
+
+/*
+ * Of MPTCP the kernel says no bytes, but the memory of what it holds: while some is held, what
+ * came last has not all been read. All that came is at least as old as the last of it.
+ */
+void nt_bound_mptcp(struct nt_rec *rec, const struct nt_diag_view *v, bool fresh, uint32_t now_ms,
+		    struct nt_facts *f)
+{
+	uint32_t came = (uint32_t)nt_info64(v, MI_RCV_NXT), last_ms = 0;
+	bool was_empty = !(rec->flags & NT_F_OLDEST_UNREAD);
+
+	rec->flags &= ~(uint32_t)NT_F_OLDEST_UNREAD;
+	if (!rec->rqueue || rec->state == NT_TCP_LISTEN || v->info_len < MI_RCV_NXT + 8) {
+		/* So that it can rest. */
+		rec->taken_bytes = rec->taken_at_ms = 0;
+		rec->lim_at_ms = rec->lim_busy_ms = rec->lim_rwnd_ms = 0;
+		return;
+	}
+	if (was_empty || fresh || came != rec->taken_bytes) {
+		rec->taken_bytes = came;
+		rec->taken_at_ms = now_ms;
+	}
+	uint32_t age = now_ms - rec->taken_at_ms;
+
+	if (age > UNREAD_MOST_MS) {
+		age = UNREAD_MOST_MS;
+		rec->taken_at_ms = now_ms - age;
+	}
+	f->grows = held_grows(rec, came, was_empty || fresh, now_ms);
+	/* Linux 6.10 */
+	if (v->info_len >= MI_LAST_DATA_RECV + 4)
+		last_ms = nt_info32(v, MI_LAST_DATA_RECV);
+	rec->oldest_unread_ms = last_ms > age ? last_ms : age;
+	rec->flags |= NT_F_OLDEST_UNREAD;
+}
+
 /*
  * Queued bytes need not be readable: an urgent byte, or fewer than SO_RCVLOWAT. By the numbers
  * of the diag plane only a queue that takes half its buffer, or ends with a FIN, surely is.
@@ -62,6 +120,24 @@ static int readable_by_size(const struct nt_rec *rec, const struct nt_diag_view 
 	return (uint64_t)rec->rqueue * 2 >= mem[1] || (uint64_t)mem[0] * 8 > (uint64_t)mem[1] * 7 ?
 		       1 :
 		       -1;
+}
+
+/*
+ * Of MPTCP a part of the stream may be missing that another path brings, or SO_RCVLOWAT not be
+ * reached: neither where the one path there is has filled half of the buffer.
+ */
+static int mptcp_readable(const struct nt_rec *rec, const struct nt_diag_view *v)
+{
+	uint32_t mem[2];
+
+	if (nt_info8(v, MI_SUBFLOWS)) /* beside the first */
+		return -1;
+	if (fin_received(rec->state))
+		return 1;
+	if (v->skmem_len < sizeof(mem))
+		return -1;
+	memcpy(mem, v->skmem, sizeof(mem));
+	return (uint64_t)mem[0] * 2 >= mem[1] ? 1 : -1;
 }
 
 /* The wait plane would report what is readable in this socket. */
@@ -86,6 +162,11 @@ void nt_take_unread(struct nt_engine *e, struct nt_rec *rec, const struct nt_dia
 
 	rec->flags &= ~(uint32_t)(NT_F_UNREAD_EXACT | NT_F_UNREADABLE);
 	f->readable = 1;
+	if (rec->proto == NT_PROTO_MPTCP) {
+		if (rec->flags & NT_F_OLDEST_UNREAD)
+			f->readable = mptcp_readable(rec, v);
+		return;
+	}
 	if (!plane || !(plane->has & NT_P_UNREAD)) {
 		if (!(rec->flags & NT_F_OLDEST_UNREAD))
 			return;

@@ -354,7 +354,11 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 			no_traffic(rec);
 			rec->flags &= ~(uint32_t)NT_F_MOVED;
 		}
-		rec->flags &= ~(uint32_t)(NT_F_INFO | NT_F_OLDEST_UNREAD);
+		rec->flags &= ~(uint32_t)NT_F_INFO;
+		if (proto == NT_PROTO_MPTCP)
+			nt_bound_mptcp(rec, v, fresh, low_ms, &f);
+		else
+			rec->flags &= ~(uint32_t)NT_F_OLDEST_UNREAD;
 	}
 	if (!still) {
 		f.plane = (struct nt_plane *)nt_rec_plane(e, rec);

@@ -242,6 +242,23 @@ static void hold_no_memory(const struct nt_config *c, const struct nt_facts *f, 
 	h->who[NT_V_DROPS] = NT_WHO_KERN;
 }
 
+static void hold_unread(const struct nt_config *c, const struct nt_rec *r, const struct nt_facts *f,
+			struct nt_held *h)
+{
+	bool old = r->oldest_unread_ms >= c->unread_ms[0];
+
+	if (!(r->flags & NT_F_OLDEST_UNREAD) || !(old || f->grows) || !f->readable)
+		return;
+	nt_hold(h, NT_V_UNREAD, (float)r->oldest_unread_ms, (float)c->unread_ms[0],
+		r->oldest_unread_ms >= c->unread_ms[1] && f->readable > 0);
+	if (f->grows)
+		h->because[NT_V_UNREAD] = NT_B_GROWS;
+	if (f->readable < 0 || !old)
+		h->who[NT_V_UNREAD] |= NT_WHO_MAYBE;
+	if (r->oldest_unread_ms >= 2000)
+		h->spanning |= 1U << NT_V_UNREAD;
+}
+
 static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const struct nt_facts *f,
 		     struct nt_held *h)
 {
@@ -280,15 +297,7 @@ static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const st
 		nt_hold(h, NT_V_RCVBUF, f->rcvbuf_pct, c->rcvbuf_pct, false);
 	hold_order(c, f, h);
 	hold_no_memory(c, f, h);
-	if (r->flags & NT_F_OLDEST_UNREAD && r->oldest_unread_ms >= c->unread_ms[0] &&
-	    f->readable) {
-		nt_hold(h, NT_V_UNREAD, (float)r->oldest_unread_ms, (float)c->unread_ms[0],
-			r->oldest_unread_ms >= c->unread_ms[1] && f->readable > 0);
-		if (f->readable < 0)
-			h->who[NT_V_UNREAD] |= NT_WHO_MAYBE;
-		if (r->oldest_unread_ms >= 2000)
-			h->spanning |= 1U << NT_V_UNREAD;
-	}
+	hold_unread(c, r, f, h);
 	if (r->state == NT_TCP_CLOSE_WAIT && f->last_ack_recv_ms / 1000 >= c->unclosed_s) {
 		/* The FIN came no later than the last packet. */
 		nt_hold(h, NT_V_UNCLOSED, (float)f->last_ack_recv_ms / 1000, (float)c->unclosed_s,
@@ -440,6 +449,8 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 		hold_listener(c, rec, f, &h);
 	else if (rec->proto == NT_PROTO_UDP)
 		hold_drops(c, rec, f, &h);
+	else if (rec->proto == NT_PROTO_MPTCP)
+		hold_unread(c, rec, f, &h);
 
 	if (f->plane)
 		hold_planes(c, f->plane, &h);

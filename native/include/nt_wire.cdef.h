@@ -104,6 +104,7 @@ enum nt_because {
 	NT_B_UNUSUAL = 26,     /* far above what is usual for this flow */
 	NT_B_SIBLINGS = 27,    /* ... for flows to other peers of the same service */
 	NT_B_NEXT_HOP = 28,    /* the next hop does not answer, so nothing leaves this host */
+	NT_B_GROWS = 29,       /* MPTCP: what is held grows by all that comes */
 };
 
 /* One socket as the table keeps it. "–" in a comment: value when unknown. */
@@ -189,8 +190,8 @@ struct nt_rec {
 	uint32_t plane; /* 1 + slot of its nt_plane; of a freed record the next free one */
 	uint64_t base_ns;  /* time of the counters above */
 	uint32_t lim_at_ms; /* engine milliseconds when the three lim_*_ms were taken */
-	uint32_t lim_busy_ms, lim_rwnd_ms, lim_sndbuf_ms;
-	uint32_t taken_bytes; /* low word of bytes_received - rqueue, to see the reader move */
+	uint32_t lim_busy_ms, lim_rwnd_ms, lim_sndbuf_ms; /* MPTCP: nt_bound_mptcp()'s */
+	uint32_t taken_bytes; /* low word of bytes_received - rqueue, to see the reader move; MPTCP: of rcv_nxt */
 	uint32_t taken_at_ms; /* engine milliseconds when it last moved */
 	uint32_t rtt_at_ms; /* engine milliseconds when srtt last had a new sample */
 	uint32_t rtt_low_us[2], rtt_low_at_ms; /* least srtt of a step of time and the one before; 0 – */

@@ -232,7 +232,8 @@ _SOCKET = {
     "ifindex": "device that it is bound to, or the link of its link-local addresses",
     "dev": "name of that device",
     "cong": "congestion control",
-    "rqueue": "bytes received and not read; of a listener connections that wait for accept()",
+    "rqueue": "bytes received and not read; of a listener connections that wait for accept(), of "
+    "UDP and MPTCP the memory that they take",
     "wqueue": "bytes written and not acknowledged; of a listener the limit of its queue",
     "timer": "the timer that is armed",
     "timer.kind": "retransmit, keepalive, time_wait, probe or the kernel's number",

@@ -138,6 +138,7 @@ class Because(IntEnum):
     UNUSUAL = 26
     SIBLINGS = 27
     NEXT_HOP = 28
+    GROWS = 29
 
 
 class Verdict(IntEnum):
@@ -334,6 +335,15 @@ class Row(Struct):
     @property
     def is_listen(self) -> bool:
         return bool(self.rec.proto != Proto.UDP and self.rec.state == TCP_LISTEN)
+
+    @property
+    def untraced(self) -> bool:
+        """Without a verdict it is not known whether its program reads late: the RX wait leaves the
+        socket out, or it is MPTCP's, whose reads nothing traces, and holds what came."""
+        if self.is_listen:
+            return False
+        holds = self.rec.proto == Proto.MPTCP and self.rec.rqueue
+        return bool(self.rec.flags & Flag.WAIT_UNTRACED or holds)
 
     @property
     def level(self) -> Level:

@@ -212,7 +212,7 @@ def _flow(value: float, row: Row) -> str:
 def _is_well(field: Field, row: Row) -> bool:
     """WHO and WHY without a verdict: blank is well, and – where a verdict may be missing."""
     if field.id == "who":
-        return not row.rec.flags & Flag.WAIT_UNTRACED or row.is_listen
+        return not row.untraced
     return field.id == "why"
 
 

@@ -17,6 +17,7 @@ from nettop.model.types import (
     Flag,
     Model,
     Owner,
+    Proto,
     Row,
     Stage,
     Verdict,
@@ -76,7 +77,7 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
     """Of the worst verdict; who is blank when nothing is unusual, `–` when not all is known."""
     verdicts = row.verdicts
     if not verdicts:
-        who = "–" if row.rec.flags & Flag.WAIT_UNTRACED and not row.is_listen else ""
+        who = "–" if row.untraced else ""
         return Explanation(who, "nothing unusual", _quiet(row), "", None)
     worst = verdicts[0]
     spec = VERDICTS[worst]
@@ -223,11 +224,24 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
     match worst:
         case Verdict.UNREAD:
             least = "" if rec.flags & Flag.UNREAD_EXACT else "at least "
-            unread = f"{units.amount(rec.rqueue)} unread for {least}{units.time(value * 1e6)}"
+            held = units.amount(rec.rqueue)
+            if rec.proto == Proto.MPTCP:
+                held = f"data in {held} of memory"
+            unread = f"{held} unread for {least}{units.time(value * 1e6)}"
             if rec.because in (Because.NO_CPU, Because.STOPPED):
                 return f"{unread}{_without_cpu(row)}"
             if row.proc.owner == Owner.NOT_ACCEPTED:
                 return f"{unread}: the program has not taken this connection up"
+            if rec.because == Because.GROWS:
+                return (
+                    f"{unread}, and it grows by all that comes: the program must call recv() "
+                    "more often"
+                )
+            if rec.who & WHO_MAYBE and rec.proto == Proto.MPTCP:
+                return (
+                    f"{unread}: the program must call recv(), unless it waits for more "
+                    "(SO_RCVLOWAT) or a part is missing that another path brings"
+                )
             if rec.who & WHO_MAYBE:
                 return (
                     f"{unread}: the program must call recv(), unless it waits for more "
@@ -552,6 +566,11 @@ def _quiet(row: Row) -> str:
         parts.append("nothing to send most of the time")
     if rec.flags & Flag.WAIT_UNTRACED:
         parts.append("how late it is read is not known: to spare CPU not all sockets are traced")
+    elif row.untraced:
+        parts.append(
+            f"how late it is read is not known: it holds data in {units.amount(rec.rqueue)} of "
+            "memory, and reads of MPTCP sockets are not traced"
+        )
     return "; ".join(parts)
 
 

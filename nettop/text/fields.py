@@ -264,7 +264,8 @@ _FIELDS: tuple[Field, ...] = (
     Field("sndq", Kind.SIZE, "bytes written and not acknowledged; of a listener the limit of its "
           "accept queue", "SNDQ", 4, loc=Loc("rec", "wqueue"), aliases=("sendq", "wqueue")),
     Field("rcvq", Kind.SIZE, "bytes received and not read; of a listener the connections that "
-          "wait for accept()", "RCVQ", 4, loc=Loc("rec", "rqueue"), aliases=("recvq", "rqueue")),
+          "wait for accept(), of UDP and MPTCP the memory that they take", "RCVQ", 4,
+          loc=Loc("rec", "rqueue"), aliases=("recvq", "rqueue")),
     Field("unread", Kind.TIME, "age of the oldest unread data, at least", "UNREAD", 6,
           loc=Loc("rec", "oldest_unread_ms", _MS, need=Flag.OLDEST_UNREAD), source="diag"),
     Field("rxwait.p99", Kind.TIME, "99th percentile of the time that received data waited for "

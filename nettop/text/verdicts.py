@@ -125,6 +125,7 @@ CAUSES = {
     Because.UNUSUAL: "unusual",
     Because.SIBLINGS: "siblings",
     Because.NEXT_HOP: "next_hop",
+    Because.GROWS: "grows",
 }
 
 LEAST_RATIO_US = 1000  # a minimum from which on its multiples say something
@@ -191,6 +192,7 @@ _ACCEPT_STEP = (
 )
 _STOPPED_SAID = "is stopped, so it reads nothing"
 _DISK_SAID = "waits for a disk or a device, and reads nothing meanwhile"
+_GROWS_SAID = "reads slower than data comes, or not at all"
 _READER_SAID = {Because.STOPPED: _STOPPED_SAID, Because.DISK: _DISK_SAID}
 _UNUSUAL_WAIT_SAID = "reads much later than is usual for this flow"
 _READER_STEPS = {
@@ -205,8 +207,8 @@ _TABLE = (
         "oldest unread data that poll() calls readable ≥ {unread_ms[0]}", "≥ {unread_ms[1]}",
         next_step="grep State /proc/{pid}/status (T stopped, D waits for a disk, R runs); then "
         "strace -fp {pid} shows where it is instead of recv()",
-        also=(Who.CPU,), causes=(Because.NO_CPU, Because.STOPPED, Because.DISK),
-        by_cause=_READER_STEPS, said=_READER_SAID,
+        also=(Who.CPU,), causes=(Because.NO_CPU, Because.STOPPED, Because.DISK, Because.GROWS),
+        by_cause=_READER_STEPS, said={**_READER_SAID, Because.GROWS: _GROWS_SAID},
         rules_out=("arrived",), unknown=_BUSY, by_holder=True,
     ),
     VerdictSpec(

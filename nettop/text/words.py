@@ -75,8 +75,8 @@ def who_text(row: Row) -> str | None:
 def why_text(row: Row) -> str | None:
     """The worst verdict with its number; blank while fine.
 
-    Without one: `recovering` while the level sinks, `not traced` where the RX wait leaves the
-    socket out, so that its RX queue wait is unknown.
+    Without one: `recovering` while the level sinks, `not traced` where it is not known how late
+    the socket is read.
     """
     rec = row.rec
     if rec.verdicts:
@@ -87,4 +87,4 @@ def why_text(row: Row) -> str | None:
         )
     if rec.level > Level.OK:
         return "recovering"
-    return "not traced" if rec.flags & Flag.WAIT_UNTRACED and not row.is_listen else None
+    return "not traced" if row.untraced else None

@@ -66,15 +66,7 @@ def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
         lines.append(
             line((f"{'taken':<8}", D), (taken, D), f"{units.size(rate):>8}", (" bytes/s", D))
         )
-        if row.flags & Flag.OLDEST_UNREAD:
-            age = units.time(row.rec.oldest_unread_ms * 1e6, bounded=True)
-            role = LEVEL_ROLES[row.level] if row.holds(Verdict.UNREAD) else Role.NORMAL
-            said = " or longer"
-            if row.flags & Flag.UNREADABLE:
-                said = " queued, not readable to poll()"
-            lines += wrapped(line((f"{'unread ':<8}", D), (age, role), (said, D)), width)
-        else:
-            lines.append(line((f"{'unread':<8}", D), "nothing unread"))
+        lines += _unread_lines(row, width)
     elif row.is_listen:
         lines.append(line((f"{'waiting':<8}", D), f"{row.rec.rqueue} of {row.rec.wqueue}",
                           (" for accept()", D)))  # fmt: skip
@@ -82,6 +74,8 @@ def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
         lines.append(
             line((f"{'rcvq':<8}", D), f"{units.size(row.rec.rqueue):>8}", (" bytes of memory", D))
         )
+        if row.proto == Proto.MPTCP:
+            lines += _unread_lines(row, width)
         lines.append(
             line(
                 (f"{'drops':<8}", D),
@@ -90,6 +84,16 @@ def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
             )
         )
     return lines[:height]
+
+
+def _unread_lines(row: Row, width: int) -> list[Line]:
+    if not row.flags & Flag.OLDEST_UNREAD:
+        known = row.proto != Proto.MPTCP or not row.rec.rqueue
+        return [line((f"{'unread':<8}", D), "nothing unread" if known else units.ABSENT)]
+    age = units.time(row.rec.oldest_unread_ms * 1e6, bounded=True)
+    role = LEVEL_ROLES[row.level] if row.holds(Verdict.UNREAD) else Role.NORMAL
+    said = " queued, not readable to poll()" if row.flags & Flag.UNREADABLE else " or longer"
+    return wrapped(line((f"{'unread ':<8}", D), (age, role), (said, D)), width)
 
 
 def _split_lines(row: Row, data: PaneData, width: int, g: Glyphs) -> list[Line]:
@@ -135,7 +139,9 @@ def _wait_lines(data: PaneData, waits: Waits, width: int, height: int, g: Glyphs
         age = units.time(row.rec.oldest_unread_ms * 1e6, bounded=bounded)
         role = Role.WATCH if row.rec.oldest_unread_ms >= 200 else Role.NORMAL
         size = units.amount(row.rec.rqueue)
-        foot.append(line(("unread now ", D), (age, role), (f" ({size})", D)))
+        if row.proto == Proto.MPTCP:
+            size += " of memory"
+        foot += wrapped(line(("unread now ", D), (age, role), (f" ({size})", D)), width)
     if row is not None and row.plane.wait_bounded + row.plane.wait_approx and height >= 9:
         words = []
         if row.plane.wait_bounded:
