@@ -241,6 +241,64 @@ static int by_cookie(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* The cause takes the place of what it explains of a record's verdicts; false: of none. */
+static bool name_cause(struct nt_rec *r, const struct nt_cause *c, uint32_t now_s)
+{
+	uint16_t from = (uint16_t)(c->explains | 1U << c->verdict);
+	bool first = from >> r->verdict & 1, second = from >> r->verdict2 & 1;
+	uint8_t verdict = c->verdict, who = r->who;
+
+	if (!(r->verdicts & from) || (!first && !second))
+		return false;
+	/* Its number is that of a condition that holds. */
+	if (c->value < 0 && verdict != r->verdict && verdict != r->verdict2)
+		verdict = first ? r->verdict : r->verdict2;
+	uint16_t bit = (uint16_t)(1U << verdict), unwell = r->verdicts_unwell & from ? bit : 0;
+	float value = c->value >= 0	    ? c->value :
+		      verdict == r->verdict ? r->verdict_value :
+					      r->verdict2_value;
+
+	r->verdicts = (uint16_t)((r->verdicts & ~from) | bit);
+	r->verdicts_unwell = (uint16_t)((r->verdicts_unwell & ~from) | unwell);
+	if (first && r->verdict != verdict)
+		r->verdict_since_s = now_s;
+	if (first) {
+		r->verdict = verdict;
+		r->verdict_value = value;
+		r->who = c->who;
+		r->because = c->because;
+	}
+	if (second) {
+		r->verdict2 = verdict;
+		r->verdict2_value = value;
+		r->who2 = c->who;
+		r->because2 = c->because;
+	}
+	if (r->who != who)
+		r->who_since_s = now_s;
+	return true;
+}
+
+/* The verdicts of the sweep that just ended came before the causes were known. */
+static bool name_causes(struct nt_engine *e)
+{
+	uint32_t now_s = (uint32_t)(nt_ms_of(e, e->now_ns) / 1000);
+	bool any = false;
+
+	for (uint32_t k = 0; k < e->n_causes; k++) {
+		uint32_t i = nt_table_find(&e->table, e->causes[k].cookie);
+		struct nt_rec room;
+
+		if (i == NT_NONE || nt_rec_rests(&e->table, i))
+			continue;
+		struct nt_rec *rec = nt_rec_take(&e->table, i, &room);
+
+		any |= name_cause(rec, &e->causes[k], now_s);
+		nt_rec_put(&e->table, i, rec); /* what rests now did before */
+	}
+	return any;
+}
+
 int nt_causes(struct nt_engine *e, const struct nt_cause *v, uint32_t n, const uint32_t *late,
 	      uint32_t n_late)
 {
@@ -257,6 +315,9 @@ int nt_causes(struct nt_engine *e, const struct nt_cause *v, uint32_t n, const u
 	e->n_causes = n;
 	e->n_late = n_late;
 	qsort(e->causes, n, sizeof(*e->causes), by_cookie);
+	/* Filters and totals ask whose fault it is. */
+	if (name_causes(e))
+		nt_rematch(e);
 	pthread_mutex_unlock(&e->lock);
 	return 0;
 }

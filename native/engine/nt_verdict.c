@@ -84,6 +84,12 @@ static bool may_be_delayed_ack(const struct nt_rec *r, const struct nt_facts *f)
 	       (uint64_t)over_us + r->rttvar_us <= DELAYED_ACK_SPREAD_US;
 }
 
+/*
+ * What lasted for an interval, and so many times its threshold or past the second one, needs no
+ * second interval. Losses, round trips and what is seen in one look do.
+ */
+#define PLAIN_OVER 4
+
 /* A first message that fits every path, so that none can swallow it for its size. */
 #define SMALL_BYTES 536
 /* Tries in a row that took longer than two intervals of a second: 1 + 2 s, or 0.2 + 0.4 + 0.8 s. */
@@ -274,14 +280,18 @@ static void hold_tcp(const struct nt_config *c, const struct nt_rec *r, const st
 		blame_here(h, NT_V_LOSS);
 		blame_here(h, NT_V_RTO);
 	}
+	bool held_back = r->flags & NT_F_LIMITED && r->lim_rwnd_pct >= c->rwnd_pct[0];
+
 	if (sends && f->snd_wnd == 0 && r->wqueue) {
 		/* Over 100 stands for a window that is shut. */
 		nt_hold(h, NT_V_WINDOW, 101, c->rwnd_pct[0], true);
 		if (r->backoff >= DATA_TRIES) /* probes, answered or not */
 			h->spanning |= 1U << NT_V_WINDOW;
-	} else if (r->flags & NT_F_LIMITED && r->lim_rwnd_pct >= c->rwnd_pct[0])
+	} else if (held_back)
 		nt_hold(h, NT_V_WINDOW, r->lim_rwnd_pct, c->rwnd_pct[0],
 			r->lim_rwnd_pct >= c->rwnd_pct[1]);
+	if (held_back && r->lim_rwnd_pct >= PLAIN_OVER * c->rwnd_pct[0])
+		h->spanning |= 1U << NT_V_WINDOW;
 	if (r->flags & NT_F_LIMITED && r->lim_sndbuf_pct >= c->sndbuf_pct[0])
 		nt_hold(h, NT_V_SNDBUF, r->lim_sndbuf_pct, c->sndbuf_pct[0],
 			r->lim_sndbuf_pct >= c->sndbuf_pct[1]);
@@ -354,6 +364,8 @@ static void hold_drops(const struct nt_config *c, const struct nt_rec *r, const 
 	/* A listener that drops for an unknown reason may be scanned, and is well. */
 	nt_hold(h, NT_V_DROPS, per_s, 1,
 		per_s >= c->drops_per_s[1] && !(listens && who == NT_WHO_UNKNOWN));
+	if (h->unwell >> NT_V_DROPS & 1)
+		h->spanning |= 1U << NT_V_DROPS;
 	h->because[NT_V_DROPS] = because;
 	h->who[NT_V_DROPS] = who;
 }
@@ -400,9 +412,12 @@ static bool reads_late(const struct nt_config *c, const struct nt_dist *wait)
 /* What only the BPF planes see. */
 static void hold_planes(const struct nt_config *c, const struct nt_plane *p, struct nt_held *h)
 {
-	if (reads_late(c, &p->wait))
-		nt_hold(h, NT_V_READS, (float)p->wait.p99_ns / 1e6f, (float)c->wait_ms[0],
-			p->wait.p99_ns >= c->wait_ms[1] * 1000000ULL);
+	bool late = reads_late(c, &p->wait), unwell = p->wait.p99_ns >= c->wait_ms[1] * 1000000ULL;
+
+	if (late)
+		nt_hold(h, NT_V_READS, (float)p->wait.p99_ns / 1e6f, (float)c->wait_ms[0], unwell);
+	if (late && unwell)
+		h->spanning |= 1U << NT_V_READS;
 	hold_stage(h, NT_V_QDISC, &p->tx[NT_TX_QDISC], c->qdisc_us);
 	hold_stage(h, NT_V_NIC, &p->tx[NT_TX_NIC], c->nic_us);
 }

@@ -1,0 +1,82 @@
+"""A cause names the party in the tick in which it is found, not in the next one."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+pytest.importorskip("nettop._native", reason="the C helper is not built")
+
+from nettop.model.causes import Cause
+from nettop.model.types import WHO_MAYBE, Because, Level, Proto, Row, Verdict, Who
+from nettop.text.words import who_text
+from tests.feeding import FedEngine
+from tests.netlink import connection, done, skmeminfo
+
+SECOND = 10**9
+RTT_MS = 5.0  # srtt to its minimum
+OWN_QUEUE = Cause("own_queue", 1, 1 << Verdict.RTT, Verdict.QDISC, Who.KERN, Because.QUEUE, (),
+                  value=70.0)  # fmt: skip
+UNDECIDED = Cause("own_queue_undecided", 1, 1 << Verdict.RTT, Verdict.RTT, Who.NET | WHO_MAYBE,
+                  Because.PLAIN, ())  # fmt: skip
+DROPPED_HERE = Cause("dropped_here", 1, 1 << Verdict.LOSS, Verdict.LOSS, Who.KERN, Because.HERE, ())
+
+
+def long_round_trips(ticks: int, **changes: int) -> FedEngine:
+    """A full pipe whose srtt is five times its minimum, a tick a second."""
+    engine = FedEngine()
+    for at in range(100, 100 + ticks):
+        given = {"rtt": 100_000, "min_rtt": 20_000, "unacked": 40, "snd_cwnd": 80, **changes}
+        engine.feed_begin(at * SECOND)
+        raw = connection(1, 280, skmeminfo(), bytes_acked=at * 100_000, **given) + done()
+        engine.feed(1, Proto.TCP, raw)
+        engine.feed_end(at * SECOND)
+    return engine
+
+
+def row_of(engine: FedEngine) -> Row:
+    row = engine.find(1)
+    assert row is not None
+    return row
+
+
+def test_a_cause_takes_the_place_of_what_it_explains_in_the_same_sweep() -> None:
+    engine = long_round_trips(3)
+    before = row_of(engine)
+    assert (who_text(before), before.verdicts, before.rec.verdict_value) == (
+        "net", [Verdict.RTT], RTT_MS,
+    )  # fmt: skip
+    engine.causes([OWN_QUEUE], [])
+    row = row_of(engine)
+    assert (who_text(row), row.verdicts, row.rec.verdict_value) == ("kern", [Verdict.QDISC], 70.0)
+    assert row.rec.because == Because.QUEUE
+    assert row.level == before.level
+    totals = engine.totals()
+    assert (sum(totals.who[Who.KERN]), sum(totals.who[Who.NET])) == (1, 0)
+
+
+def test_a_cause_without_a_number_of_its_own_keeps_that_of_the_condition() -> None:
+    engine = long_round_trips(3)
+    engine.causes([UNDECIDED], [])
+    row = row_of(engine)
+    assert (who_text(row), row.verdicts, row.rec.verdict_value) == ("net?", [Verdict.RTT], RTT_MS)
+
+
+def test_what_did_not_hold_long_enough_is_not_named_by_its_cause() -> None:
+    engine = long_round_trips(2)
+    engine.causes([OWN_QUEUE], [])
+    row = row_of(engine)
+    assert (row.verdicts, row.level) == ([], Level.OK)
+
+
+def test_a_cause_of_something_else_leaves_the_verdict_alone() -> None:
+    engine = long_round_trips(3)
+    engine.causes([DROPPED_HERE], [])
+    row = row_of(engine)
+    assert (who_text(row), row.verdicts, row.rec.verdict_value) == ("net", [Verdict.RTT], RTT_MS)
+
+
+def test_a_cause_of_a_socket_that_is_gone_is_nothing() -> None:
+    engine = long_round_trips(3)
+    engine.causes([replace(OWN_QUEUE, cookie=99)], [])
+    assert who_text(row_of(engine)) == "net"
