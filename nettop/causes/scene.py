@@ -130,6 +130,7 @@ class Scene:
         self._queues: dict[DeviceKey, deque[_Read]] = {}
         self._long_ns: dict[int, int] = {}  # cookie → since when its round trip is long
         self._qdiscs_ns = self._devices_ns = self._processes_ns = self._receivers_ns = 0
+        self._qdiscs_before_ns = 0  # of the read before
         self._receivers: dict[str, deque[_Waited]] = {}
         self._carrier: dict[DeviceKey, int] = {}  # → when it last changed
         self._standing: set[int] = set()  # pids
@@ -268,10 +269,12 @@ class Scene:
         reads = self._queues.get(key)
         if reads:
             return len(reads) < 2 and reads[0].looks < LOOKS
-        # A queue that made each of the last round trips as long stands whenever one looks.
+        # A queue that made each of the last round trips as long stands whenever one looks; others
+        # may be empty when one does.
         over_us = socket.rtt_us - socket.min_rtt_us
-        steady = socket.min_rtt_us and socket.rttvar_us * STEADY < over_us
-        return self._qdiscs_ns <= since_ns - (SAME_NS if steady else 0)
+        if socket.min_rtt_us and socket.rttvar_us * STEADY < over_us:
+            return self._qdiscs_ns <= since_ns - SAME_NS
+        return self._qdiscs_before_ns <= since_ns
 
     def queue_drops(self, key: DeviceKey) -> int:
         """Packets, between the last two reads."""
@@ -301,7 +304,7 @@ class Scene:
         seconds = moved.since_s.get("qdiscs", 0.0)
         if at == self._qdiscs_ns or not seconds:
             return
-        self._qdiscs_ns = at
+        self._qdiscs_before_ns, self._qdiscs_ns = self._qdiscs_ns, at
         seen: set[DeviceKey] = set()
         for netns, qdiscs in now.qdiscs.items():
             for name, qdisc in qdiscs.items():
