@@ -33,6 +33,17 @@ def effective() -> frozenset[str]:
     return frozenset(name for bit, name in enumerate(CAPABILITIES) if mask[0] >> bit & 1)
 
 
+def inside_user_namespace(root: Path = Path("/")) -> bool:
+    """Other than the first one, so that capabilities do not count on the host."""
+    uid_map = " ".join(_read(root / "proc/self/uid_map").split())
+    return bool(uid_map) and uid_map != _WHOLE_HOST
+
+
+def outside(command: str = "nettop") -> str:
+    """What to do where that is so."""
+    return f"{command} outside of the user namespace (rootless container)"
+
+
 def explain(
     needed: Collection[str],
     command: str = "nettop",
@@ -56,10 +67,9 @@ def explain(
     if "CAP_SYS_ADMIN" in held:
         missing = [c for c in missing if c not in _BY_SYS_ADMIN]
     names = " and ".join(missing)
-    uid_map = " ".join(_read(root / "proc/self/uid_map").split())
-    if needed and uid_map and uid_map != _WHOLE_HOST:
+    if needed and inside_user_namespace(root):
         text = f"needs {' and '.join(needed)} on the host: capabilities of a user namespace do not"
-        return f"{text} count", f"{command} outside of the user namespace (rootless container)"
+        return f"{text} count", outside(command)
     if missing and uid:
         return f"needs {names}", f"sudo {command}"
     if missing:

@@ -475,6 +475,7 @@ struct nt_procs_stats {
 	uint64_t cpu_ns;
 	uint32_t hidden; /* 1: /proc does not list every process (hidepid, or a PID namespace) */
 	uint32_t unlooked; /* threads' tables and io_uring instances that could not be looked into */
+	uint32_t unlisted;    /* ... of which not even that: their /proc/PID/fd cannot be opened */
 	uint32_t refused_pid; /* first of the unreadable; 0 none */
 	uint32_t not_found;   /* sockets whose search ended without a holder, since the start */
 };

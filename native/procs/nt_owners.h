@@ -18,6 +18,7 @@ struct nt_fdkey {
 
 enum nt_task_flag {
 	NT_TASK_UNREADABLE = 1,
+	NT_TASK_UNLISTED = 32, /* ... and not even which descriptors it has is said */
 	NT_TASK_GONE = 2,
 	NT_TASK_YOUNG = 4,   /* began since the scan before: exec may change its name soon */
 	NT_TASK_KERNEL = 16, /* a kernel thread: never has descriptors */

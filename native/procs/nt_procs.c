@@ -305,6 +305,7 @@ static void note_limits(const struct nt_task *t, struct nt_procs_stats *ret)
 	ret->unlooked += nt_more_unlooked(t);
 	if (t->flags & NT_TASK_UNREADABLE && !ret->unreadable++)
 		ret->refused_pid = t->pid;
+	ret->unlisted += !!(t->flags & NT_TASK_UNLISTED);
 }
 
 /* Takes over the new list of processes; what ended is dropped from the index. */

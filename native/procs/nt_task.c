@@ -137,7 +137,7 @@ int nt_task_read_part(struct nt_procs *p, struct nt_task *t, uint32_t want)
 	char path[NT_PROCS_NAME];
 	int dir, err;
 
-	t->flags &= ~(uint32_t)(NT_TASK_UNREADABLE | NT_TASK_RETRY);
+	t->flags &= ~(uint32_t)(NT_TASK_UNREADABLE | NT_TASK_UNLISTED | NT_TASK_RETRY);
 	t->next_fd = 0;
 	if (!from)
 		t->pass_scan = p->scan;
@@ -160,7 +160,7 @@ int nt_task_read_part(struct nt_procs *p, struct nt_task *t, uint32_t want)
 		return 0;
 	case -EACCES:
 	case -EPERM:
-		t->flags |= NT_TASK_UNREADABLE;
+		t->flags |= NT_TASK_UNREADABLE | (dir < 0 ? NT_TASK_UNLISTED : 0);
 		nt_task_drop(p, t);
 		return 0;
 	case -ENOENT:
@@ -322,7 +322,7 @@ int nt_task_check(struct nt_procs *p, struct nt_task *t, bool fresh)
 	t->change_scan = p->scan;
 	if (counted(p, t) && !key.size) {
 		/* No descriptors, so nothing is hidden: a kernel thread or a zombie. */
-		t->flags &= ~(uint32_t)(NT_TASK_UNREADABLE | NT_TASK_RETRY);
+		t->flags &= ~(uint32_t)(NT_TASK_UNREADABLE | NT_TASK_UNLISTED | NT_TASK_RETRY);
 		t->next_fd = 0;
 		if (fresh)
 			nt_task_read_name(p, t);

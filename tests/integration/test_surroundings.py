@@ -161,6 +161,18 @@ def test_who_may_not_load_programs_is_said_what_would_help(
         assert fix in sources[name]["fix"]
 
 
+def test_a_user_namespace_hides_the_programs_of_the_others(here: Mapping[str, Any]) -> None:
+    """Its root has every capability, and they do not count for processes outside of it."""
+    prefix = ("unshare", "-U", "-r")
+    if subprocess.run([*prefix, "true"], check=False).returncode:
+        pytest.skip("no user namespaces here")
+    _, sources = examined(*prefix)
+    procs = sources["procs"]
+    assert procs["state"] == "partial", here["procs"]
+    assert "from this user namespace" in procs["reason"]
+    assert procs["fix"] == "nettop outside of the user namespace (rootless container)"
+
+
 def test_a_root_that_is_read_only_changes_nothing(here: Mapping[str, Any]) -> None:
     shell = (
         "mount --rbind / /mnt; mount --make-rslave /mnt; mount -o remount,bind,ro /mnt; "

@@ -26,13 +26,18 @@ ALL_CAPS = frozenset({"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"})
 
 
 def stats(
-    unreadable: int = 0, hidden: int = 0, processes: int = 80, unlooked: int = 0
+    unreadable: int = 0,
+    hidden: int = 0,
+    processes: int = 80,
+    unlooked: int = 0,
+    unlisted: int = 0,
 ) -> SimpleNamespace:
     return SimpleNamespace(
         unreadable=unreadable,
         hidden=hidden,
         processes=processes,
         unlooked=unlooked,
+        unlisted=unlisted,
         refused_pid=os.getpid() if unreadable else 0,
     )
 
@@ -87,7 +92,9 @@ def test_other_users_processes_are_partial_with_a_fix(monkeypatch: pytest.Monkey
     status = procs_status(stats(unreadable=70), frozenset())
     assert (status.state, status.fix) == ("partial", "sudo nettop")
     here = f"{Path('/proc/self/comm').read_text().strip()}/{os.getpid()}"
-    assert status.reason == f"70 of 80 processes belong to other users ({here} and others)"
+    assert status.reason == (
+        f"70 of 80 processes belong to other users, or have more rights ({here} and others)"
+    )
 
 
 def test_root_in_a_container_learns_which_capability_it_lacks(
@@ -96,6 +103,34 @@ def test_root_in_a_container_learns_which_capability_it_lacks(
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     status = procs_status(stats(unreadable=3), frozenset({"CAP_DAC_READ_SEARCH"}))
     assert status.fix == "run with CAP_SYS_PTRACE"
+    none = procs_status(stats(unreadable=3, unlisted=1), frozenset())
+    assert none.fix == "run with CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE"
+
+
+def test_a_capability_that_would_not_help_is_not_named() -> None:
+    """With CAP_SYS_PTRACE, and one process all the same whose descriptors are listed."""
+    some = frozenset({"CAP_SYS_PTRACE"})
+    status = procs_status(stats(unreadable=1), some, confined=False)
+    assert (status.state, status.fix) == ("ok", None)
+    status = procs_status(stats(unreadable=3, unlisted=2), some, confined=False)
+    assert status.reason is not None
+    assert status.reason.startswith("2 of 80 processes")
+    assert status.fix is not None
+    assert "CAP_SYS_PTRACE" not in status.fix
+
+
+def test_capabilities_of_a_user_namespace_do_not_count_for_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    outside = "nettop outside of the user namespace (rootless container)"
+    status = procs_status(stats(unreadable=42, unlisted=3), ALL_CAPS, confined=True)
+    assert (status.state, status.fix) == ("partial", outside)
+    assert status.reason is not None
+    assert status.reason.startswith("42 of 80 processes may not be looked into from this user")
+    status = procs_status(stats(unreadable=42), frozenset(), confined=True)
+    assert status.fix == f"for those of this namespace: run with CAP_SYS_PTRACE; {outside}"
+    assert procs_status(stats(), ALL_CAPS, confined=True).state == "ok"
 
 
 def test_what_no_command_mends_has_no_fix() -> None:
