@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,6 +18,8 @@ from nettop import config
 from nettop import optionvalues as take
 from nettop.errors import NettopError, UsageError
 from nettop.export.formats import MANY_TICKS, SUFFIXES, Format
+from nettop.optionparser import Parser as Parser
+from nettop.optionparser import takes_value
 from nettop.optionvalues import SortKey as SortKey
 from nettop.ssargs import take_ss_arguments
 from nettop.text.fields import Field, lookup, nearest
@@ -135,28 +137,6 @@ class Help(Struct, frozen=True):
     topic: str  # usage, version, contents, sort, columns, a topic or a command
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse whose complaints are UsageErrors in our words."""
-
-    def error(self, message: str) -> NoReturn:
-        match = re.match(r"argument ([^:]+): (.*)", message, re.DOTALL)
-        if match:
-            name, text = match.groups()
-            if text == "expected one argument":
-                text = f"needs a value{_VALUE_HINTS.get(name.split('/')[0], '')}"
-            text = text.replace("ignored explicit argument", "takes no value, so not")
-            raise UsageError(f"{name}: {text}")
-        raise UsageError(message)
-
-
-_VALUE_HINTS = {
-    "-n": ", how many times (addresses are always numeric: no -n for that)",
-    "-p": ", a PID (the programs are always shown: no -p for that)",
-    "-s": ", a sort key: -s help lists them",
-    "-o": ", a file name",
-}
-
-
 def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> Options | Help:
     """Reads the command line.
 
@@ -191,7 +171,7 @@ def parse_words(
         at = words.index("--")
         words, rest = words[:at], words[at + 1 :]
     if command == "live":  # ss has no commands
-        words = take_ss_arguments(words, _takes_value(parser), _flags(parser))
+        words = take_ss_arguments(words, takes_value(parser), _flags(parser))
     if command == "replay":
         words = _joined_moments(words)
     space, unknown = parser.parse_known_intermixed_args(words)
@@ -366,10 +346,6 @@ def add_sources(parser: Parser) -> None:
         no_bpf=not wanted.pop("bpf", True),
         **{name: value for name, value in wanted.items() if name not in ("ascii", "color")},
     )
-
-
-def _takes_value(parser: argparse.ArgumentParser) -> frozenset[str]:
-    return frozenset(o for a in parser._actions if a.nargs is None for o in a.option_strings)
 
 
 def _flags(parser: argparse.ArgumentParser) -> frozenset[str]:

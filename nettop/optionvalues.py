@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 UNWELL = "unwell"  # the sort key of the default order, which is no field
 LEAST_DELAY_S = 0.1
 MOST_DELAY_S = 3600.0
+MOST_NUMBER = 0xFFFFFFFF
 LEAST_FILE_BYTES = 4 << 20  # of a recording: two key frames of a small host, and SQLite's -wal
 
 
@@ -118,21 +119,25 @@ def rx_method(text: str) -> str:
 
 def one_in(text: str) -> int:
     """0: none."""
-    if not text.isascii() or not text.isdigit() or int(text[:12]) > 0xFFFFFFFF:
-        raise argparse.ArgumentTypeError(f"takes a whole number, 0 is for none, not '{text}'")
+    if not text.isascii() or not text.isdigit() or int(text[:12]) > MOST_NUMBER:
+        raise argparse.ArgumentTypeError(
+            f"takes a whole number, 1 to {MOST_NUMBER}, or 0 for none, not '{text}'"
+        )
     return int(text)
 
 
 def at_least_one(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:12]) <= 0xFFFFFFFF:
-        raise argparse.ArgumentTypeError(f"takes a whole number from 1 on, not '{text}'")
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:12]) <= MOST_NUMBER:
+        raise argparse.ArgumentTypeError(f"takes a whole number, 1 to {MOST_NUMBER}, not '{text}'")
     return int(text)
 
 
 def percent(text: str) -> float:
     value = decimal(text)
     if not 0 < value <= 100:
-        raise argparse.ArgumentTypeError(f"takes a percentage of one CPU, not '{text}'")
+        raise argparse.ArgumentTypeError(
+            f"takes a percentage of one CPU, above 0 to 100, not '{text}'"
+        )
     return value
 
 

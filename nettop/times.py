@@ -26,7 +26,8 @@ def duration_s(text: str) -> float:
     match = _DURATION.fullmatch(text)
     seconds = float(match[1]) * _SECONDS[match[2]] if match else -1.0
     if not 0 < seconds <= MOST_S:
-        raise ValueError(f"takes a time such as 90s, 15m or 2h, not '{text}'")
+        most = f"up to {MOST_S / 86400:.0f}d"
+        raise ValueError(f"takes a time such as 90s, 15m or 2h, {most}, not '{text}'")
     return seconds
 
 

@@ -137,7 +137,7 @@ def _command(option: str, text: str) -> tuple[str, ...]:
 
 def _top(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= 100_000_000:
-        raise UsageError(f"--top: takes a whole number from 1 on, not '{text}'")
+        raise UsageError(f"--top: takes a whole number, 1 to 100000000, not '{text}'")
     return int(text)
 
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 from msgspec import Struct
 
 from nettop.errors import UsageError
-from nettop.options import AF_INET, AF_INET6, ascii_wanted, color_wanted
+from nettop.options import AF_INET, AF_INET6, Parser, ascii_wanted, color_wanted
 from nettop.optionvalues import decimal, file_name
 from nettop.probe.wire import LEAST_BYTES, MOST_BYTES
 
@@ -55,7 +55,7 @@ class ReflectOptions(Struct, frozen=True):
     ascii: bool = False
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(Parser):
     def error(self, message: str) -> NoReturn:
         message = message.removeprefix("argument ")
         raise UsageError(f"{self.prog}: {message} (nettop help {self.prog})")
@@ -80,7 +80,7 @@ def parse_probe(words: Sequence[str], environ: Mapping[str, str]) -> ProbeOption
     )  # fmt: skip
 
 
-def probe_parser() -> argparse.ArgumentParser:
+def probe_parser() -> Parser:
     parser = _Parser(prog="probe", add_help=False, allow_abbrev=False)
     add = parser.add_argument
     add("proto", choices=("tcp", "udp"))
@@ -120,7 +120,7 @@ def parse_reflect(words: Sequence[str], environ: Mapping[str, str]) -> ReflectOp
     )  # fmt: skip
 
 
-def reflect_parser() -> argparse.ArgumentParser:
+def reflect_parser() -> Parser:
     parser = _Parser(prog="reflect", add_help=False, allow_abbrev=False)
     add = parser.add_argument
     add("words", nargs="+", metavar="[tcp|udp] ADDR:PORT")
@@ -157,7 +157,7 @@ def _json_name(text: str) -> str:
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:10]) <= 0xFFFFFFFF:
-        raise argparse.ArgumentTypeError(f"takes a whole number from 1 on, not '{text}'")
+        raise argparse.ArgumentTypeError(f"takes a whole number, 1 to {0xFFFFFFFF}, not '{text}'")
     return int(text)
 
 
