@@ -21,6 +21,7 @@ from tests.vm.packages import Unavailable, cache
 PATIENCE = float(os.environ.get("NETTOP_VM_PATIENCE", "1"))  # limits are so many times as long
 BOOT_S = 90 * PATIENCE  # until the first process runs; some 5 s on an idle machine
 TRIES = 2  # a guest that did not come up is booted once more
+STALE_S = 86400.0
 MEMORY_MB = 768
 _ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL")  # of util-linux
 _HERE = Path(__file__).parent
@@ -68,6 +69,7 @@ def boot(
     """
     machine = machine_of(kernel)
     seconds *= PATIENCE
+    drop_stale_images(cache())
     image = cache() / f"initramfs-{os.getpid()}-{threading.get_native_id()}"
     image.write_bytes(_initramfs(kernel, command, machine.busybox()))
     argv = [
@@ -93,6 +95,18 @@ def boot(
     finally:
         image.unlink(missing_ok=True)
     raise GuestFailed(f"{kernel.release} did not come up in {BOOT_S} s, twice:\n{console[-2000:]}")
+
+
+def drop_stale_images(folder: Path) -> None:
+    """Removes what runs that were killed left there: their process is gone, or a day has passed."""
+    for image in folder.glob("initramfs-*-*"):
+        try:
+            pid = int(image.name.split("-")[1])
+            is_old = time.time() - image.stat().st_mtime > STALE_S
+        except (ValueError, FileNotFoundError):  # another run's, which has ended meanwhile
+            continue
+        if is_old or not Path(f"/proc/{pid}").exists():
+            image.unlink(missing_ok=True)
 
 
 def _run(
