@@ -44,6 +44,13 @@ def outside(command: str = "nettop") -> str:
     return f"{command} outside of the user namespace (rootless container)"
 
 
+def may_load() -> bool:
+    """Whether the caller has what loading BPF programs needs, as far as capabilities say."""
+    held = effective()
+    enough = "CAP_SYS_ADMIN" in held or set(BPF) <= held
+    return enough and not inside_user_namespace()
+
+
 def explain(
     needed: Collection[str],
     command: str = "nettop",

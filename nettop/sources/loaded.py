@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from nettop import debug
+from nettop import debug, refusal
 from nettop.engine import ffi, lib
 from nettop.engine.handle import Engine
 from nettop.model.types import NicStage, SourceStatus, Stage
@@ -40,6 +40,21 @@ def libbpf_log() -> str:
     return bytes(ffi.buffer(room, n)).decode("utf-8", "replace")
 
 
+def _of_one_tick(name: str, options: PlaneOptions) -> SourceStatus:
+    """Why a plane is off where there is no interval, and all that would turn it on."""
+    if name == path.NAME and not options.path:
+        return off(name, path.OFF_REASON)
+    reason = "one tick alone measures nothing: add -d SECS"
+    if name == stages.NAME and not options.tx_sample:
+        reason += " and --tx-sample N"
+    elif name == split.NAME:
+        reason += f"; {split.OFF_REASON}"
+    if refusal.may_load():
+        return off(name, reason)
+    lacks, fix = refusal.explain(refusal.BPF)
+    return off(name, f"{reason}; {lacks}", fix)
+
+
 class Planes:
     """Those that could be loaded; each has the reason why it is off."""
 
@@ -60,11 +75,11 @@ class Planes:
         debug.note("libbpf", libbpf_log())
 
     def _load(self, options: PlaneOptions) -> None:
-        if not options.bpf or not options.observes:
-            reason = "switched off by --no-bpf"
-            if options.bpf:
-                reason = "one tick alone measures nothing: add -d SECS"
-            self._off = {name: off(name, reason) for name in BPF_PLANES}
+        if not options.bpf:
+            self._off = {name: off(name, "switched off by --no-bpf") for name in BPF_PLANES}
+            return
+        if not options.observes:
+            self._off = {name: _of_one_tick(name, options) for name in BPF_PLANES}
             return
         # Of no namespace until watch() names some: no neighbour's is counted meanwhile.
         self._wait, status = wait.open_plane(
