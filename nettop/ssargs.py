@@ -130,6 +130,10 @@ def _answer(words: Sequence[str], at: int) -> str:
     wrong = [text for letter, text in _DIFFERENT.items() if letter in letters]
     if "K" in letters:
         return f"{words[at]} is ss: nettop closes no sockets"
+    if "M" in letters:
+        return f"{words[at]} is ss: {_LONG['--mptcp']}"
+    if "E" in letters:
+        return f"{words[at]} is ss: {_LONG['--events']}"
     if wrong:
         return f"{words[at]} is ss: nettop shows TCP and UDP, no {' or '.join(wrong)}"
     same = "".join(c for c in letters if c in _KEPT)

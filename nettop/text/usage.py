@@ -394,6 +394,7 @@ units, anywhere after the options (quote what the shell would take):
   nettop state established and dport = :443 and 'srtt > 50ms'
   nettop 'comm = nginx and (retr/s > 1 or unread > 200ms)'
   nettop 'src 10.0.0.0/8 and level >= watch and srtt > 2*minrtt'
+  nettop -tinp dport = :443      letters of ss beside -t, -u, -l, -a, -4, -6
 nettop help filter has all of it.
 """
 MORE = """\

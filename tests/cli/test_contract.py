@@ -265,6 +265,18 @@ def test_clusters_of_ss_are_understood(line: str, flags: str) -> None:
     assert (parsed.filter_text or "") in line
 
 
+@pytest.mark.parametrize(
+    ("cluster", "says"), [("-tMn", "proto = mptcp"), ("-tE", "no such mode"), ("-tK", "closes no")]
+)
+def test_what_only_ss_does_is_not_answered_with_something_else(
+    run: Run, cluster: str, says: str
+) -> None:
+    done = run(cluster)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+    assert "write: nettop" not in done.stderr
+
+
 @pytest.mark.parametrize("cluster", ["-tinmOe", "-iepm", "-tnr", "-nip"])
 def test_the_spelling_offered_for_ss_is_accepted(run: Run, cluster: str) -> None:
     done = run(cluster)
