@@ -224,7 +224,7 @@ _INFO = {item.name: item for item in TCP_INFO}
 # Text fields sort by bytes of the record or by a number that stands for them.
 _TEXT_KEYS = {"proc": lib.NT_KEY_PROC, "comm": lib.NT_KEY_PROC, "remote": lib.NT_KEY_REMOTE,
               "local": lib.NT_KEY_LOCAL, "cc": lib.NT_KEY_CONG, "who": lib.NT_KEY_WHO}  # fmt: skip
-_TEXT_NUMBERS = {"user": "uid", "cgroup": "cgroup_id", "container": "cgroup_id", "netns": "netns",
+TEXT_NUMBERS = {"user": "uid", "cgroup": "cgroup_id", "container": "cgroup_id", "netns": "netns",
                  "proto": "proto", "st": "state", "dev": "ifindex"}  # fmt: skip
 
 
@@ -280,8 +280,8 @@ def sort_number(field: Field | None) -> Any:
     elif field.id in _TEXT_KEYS:
         number.a.base = lib.NT_BASE_TEXT
         number.a.offset = _TEXT_KEYS[field.id]
-    elif field.id in _TEXT_NUMBERS:
-        _fill_operand(number.a, Loc("rec", _TEXT_NUMBERS[field.id]))
+    elif field.id in TEXT_NUMBERS:
+        _fill_operand(number.a, Loc("rec", TEXT_NUMBERS[field.id]))
     return number
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
@@ -86,6 +87,7 @@ class HostsFeed(RowsOfAll):
         self._used = [0] * len(argv_of)  # of these, by the last tick of all
         self._version = 0  # of all that a picture is made of
         self._model: tuple[int, Model] | None = None
+        self._drawn: tuple[int, Model] | None = None  # which thread draws what
         self._seq = 0
         self._on_model: Callable[[], None] | None = None
         self._announced = False
@@ -162,7 +164,23 @@ class HostsFeed(RowsOfAll):
 
     def undo(self) -> None: ...
 
+    @contextmanager
+    def one_tick(self) -> Iterator[Model | None]:
+        """As Feed has it; and hosts that come, go or answer meanwhile make no other model."""
+        with super().one_tick() as model:
+            if model is None or self._drawn is not None:
+                yield model
+                return
+            self._drawn = threading.get_ident(), model
+            try:
+                yield model
+            finally:
+                self._drawn = None
+
     def latest(self) -> Model | None:
+        drawn = self._drawn
+        if drawn is not None and drawn[0] == threading.get_ident():
+            return drawn[1]
         with self._changed:
             self._announced = False
             version = self._version

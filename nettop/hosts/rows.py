@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nettop.feed import Grouping, Sort
 from nettop.hosts import merge
 from nettop.hosts.events import EventsOfAll
-from nettop.hosts.order import merged, packed_keys
+from nettop.hosts.order import HostRows, MergedRows, Pair, packed_keys
 from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row
 
 if TYPE_CHECKING:
@@ -17,10 +18,8 @@ if TYPE_CHECKING:
     from nettop.enginefeed import PackedRowSource
     from nettop.export.hostrows import PackedHosts
     from nettop.query.compile import Filter
+    from nettop.replay import ReplayFeed
     from nettop.text.fields import Field
-
-_WINDOW = 256
-_Pair = tuple[Row, Detail | None]
 
 
 class NoNames:
@@ -41,24 +40,17 @@ class NoNames:
         return False
 
 
-class _MadeOf(NamedTuple):
-    """What rows were merged of."""
+class _Of(NamedTuple):
+    """What the rows of a host were read of."""
 
-    rows: int
+    place: int
+    model: Model | None  # compared as the object that it is
+    sockets: int
     details: bool
     sort: Sort
-    ticks: list[tuple[int, Model | None, int]]  # which host, its tick, how many sockets
 
-    def same(self, other: _MadeOf) -> bool:
-        """Of the same ticks: models are compared as the objects that they are."""
-        if self[:3] != other[:3] or len(self.ticks) != len(other.ticks):
-            return False
-        return all(
-            host == host2 and model is model2 and count == count2
-            for (host, model, count), (host2, model2, count2) in zip(
-                self.ticks, other.ticks, strict=True
-            )
-        )
+    def same(self, other: _Of) -> bool:
+        return self.model is other.model and self._replace(model=None) == other._replace(model=None)
 
 
 class _Called:
@@ -68,7 +60,7 @@ class _Called:
         self.packed, self.tail = source.packed, source.tail
         self._source, self._name = source, name
 
-    def unpack(self, packed: PackedRows, at: int) -> _Pair:
+    def unpack(self, packed: PackedRows, at: int) -> Pair:
         row, detail = self._source.unpack(packed, at)
         row.host = self._name
         return row, detail
@@ -81,7 +73,9 @@ class RowsOfAll(EventsOfAll):
         super().__init__(names)
         self.names = NoNames()
         self._sort = sort or Sort()
-        self._rows: tuple[_MadeOf, list[_Pair]] | None = None
+        self._rows: dict[int, tuple[_Of, HostRows]] = {}  # of each host, as they are now
+        self._merged: tuple[list[HostRows], MergedRows] | None = None
+        self._merging = threading.Lock()
 
     @contextmanager
     def one_tick(self) -> Iterator[Model | None]:
@@ -100,27 +94,33 @@ class RowsOfAll(EventsOfAll):
             return []
         return [row for row, _ in self._first(offset + rows)[offset : offset + rows]]
 
-    def _first(self, count: int, *, details: bool = False) -> list[_Pair]:
-        """So many rows of all hosts in order, or a few more."""
+    def _first(self, count: int, *, details: bool = False) -> list[Pair]:
+        """So many rows of all hosts in order, or more."""
         field = self._sort.field
         details = details or (field is not None and field.reads("info"))
-        count = -(-count // _WINDOW) * _WINDOW
-        live = self._live()
-        ticks = [(i, f.latest(), f.count()) for i, f in live]
-        made_of = _MadeOf(count, details, self._sort, ticks)
-        known = self._rows
-        if known is not None and known[0].same(made_of):
+        with self._merging:
+            hosts = [self._rows_of(place, feed, details) for place, feed in self._live()]
+            if self._merged is None or self._merged[0] != hosts:
+                self._merged = hosts, MergedRows(hosts, self._sort)
+            return self._merged[1].first(count)
+
+    def _rows_of(self, place: int, feed: ReplayFeed, details: bool) -> HostRows:
+        """Those at hand, while its tick is the same."""
+        of = _Of(place, feed.latest(), feed.count(), details, self._sort)
+        known = self._rows.get(place)
+        if known is not None and known[0].same(of):
             return known[1]
-        pairs: list[_Pair] = []
-        for place, feed in live:
-            for row in feed.window(0, count):
-                detail = feed.detail(row.cookie) if details else None
-                pairs.append((self._placed(place, row), detail))
-        found = merged(pairs, self._sort)
-        if field is None or field.id != "host":
-            found = found[:count]
-        self._rows = made_of, found
-        return found
+
+        def read(offset: int, most: int) -> list[Pair]:
+            found = [
+                (row, feed.detail(row.cookie) if details else None)
+                for row in feed.window(offset, most)
+            ]
+            return [(self._placed(place, row), detail) for row, detail in found]
+
+        rows = HostRows(read)
+        self._rows[place] = of, rows
+        return rows
 
     def rows_all(
         self, *, with_detail: bool = True, everything: bool = False
@@ -133,13 +133,11 @@ class RowsOfAll(EventsOfAll):
             for row, detail in feed.rows_all(with_detail=with_detail, everything=True):
                 yield self._placed(place, row), detail
 
-    def packed_all(self, *, everything: bool = False) -> PackedHosts | None:
-        """The same with details, as C has them; None: its order is not that of each host."""
+    def packed_all(self, *, everything: bool = False) -> PackedHosts:
+        """The same with details, as C has them."""
         from nettop.export.hostrows import PackedHost, PackedHosts
 
         keys = None if everything else packed_keys(self._sort)
-        if keys is None and not everything:
-            return None
         hosts = []
         for place, feed in self._live():
             name = self._names[place]

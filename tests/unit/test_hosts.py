@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from nettop.hosts.commandline import HostOptions, take_hosts
 from nettop.hosts.feed import HostsFeed
 from nettop.hosts.link import Link
 from nettop.hosts.merge import histogram_of
+from nettop.hosts.remote import RemoteFeed
 from nettop.hosts.rows import NoNames
 from nettop.model.hosts import LIVE, LOST, HostState
-from nettop.model.types import HOST_COOKIES, Dist, Histogram
+from nettop.model.types import HOST_COOKIES, Dist, Histogram, Model, Row
 from nettop.query import compile_filter
 from nettop.store.recording import Recording
 from nettop.text.fields import lookup
@@ -159,7 +161,9 @@ def two_of(name: str) -> HostsFeed:
     return feed
 
 
-@pytest.mark.parametrize("sort", ["unwell", "srtt", "remote", "proc", "host", "rcvq", "who"])
+@pytest.mark.parametrize(
+    "sort", ["unwell", "srtt", "remote", "proc", "host", "rcvq", "who", "st", "cc", "user", "netns"]
+)
 @pytest.mark.parametrize("descending", [True, False])
 def test_rows_of_many_hosts_are_in_one_order(hosts: HostsFeed, sort: str, descending: bool) -> None:
     field = lookup(sort)
@@ -178,6 +182,60 @@ def test_rows_of_many_hosts_are_in_one_order(hosts: HostsFeed, sort: str, descen
         assert of_one == [row.rec.cookie for row in alone]
     assert [hosts.position(row.cookie) for row in rows] == [*range(len(rows))]
     assert hosts.window(1, 2) == rows[1:3]
+
+
+def new_tick(remote: RemoteFeed) -> None:
+    """The same once more."""
+    assert remote._model is not None
+    remote._model = replace(remote._model)
+
+
+def test_what_is_asked_of_one_picture_is_of_one_tick(hosts: HostsFeed) -> None:
+    made: list[Model] = []
+    true = hosts._made
+    hosts._made = lambda: made.append(true()) or made[-1]  # type: ignore[method-assign, func-returns-value]
+    with hosts.one_tick() as model, hosts.one_tick():
+        hosts._links[0]._change(LOST, "gone")  # as its thread does meanwhile
+        assert hosts.latest() is model
+        hosts.events((), most=9)
+        assert made == [model]
+        of_another: list[Model | None] = []
+        thread = threading.Thread(target=lambda: of_another.append(hosts.latest()))
+        thread.start()
+        thread.join()
+        assert of_another[0] is not model
+    after = hosts.latest()
+    assert after is not None
+    assert [h.state for h in after.hosts] == [LOST, LIVE]
+
+
+@pytest.mark.parametrize("page", [1, 7, 40])
+def test_no_more_rows_are_read_of_a_host_than_a_page_needs(page: int) -> None:
+    feed = two_of("moving.nettop")
+    whole = [row.cookie for row in feed.window(0, 1000)]
+    for remote in feed._feeds:  # the same sockets as a new tick
+        new_tick(remote)
+    read: list[tuple[int, int]] = []
+    for remote in feed._feeds:
+        true = remote.window
+
+        def window(
+            offset: int, rows: int, true: Callable[[int, int], list[Row]] = true
+        ) -> list[Row]:
+            read.append((offset, rows))
+            return list(true(offset, rows))
+
+        remote.window = window  # type: ignore[method-assign]
+    assert [row.cookie for row in feed.window(0, page)] == whole[:page]
+    assert sum(rows for _, rows in read) <= 2 * (page + 16)
+    # Of a host that has no new tick nothing is read again.
+    before = feed.window(0, page)
+    read.clear()
+    new_tick(feed._feeds[1])
+    after = feed.window(0, page)
+    assert sum(rows for _, rows in read) <= page + 16
+    kept = [row for row in before if row.host == "a"]
+    assert all(any(row is old for old in kept) for row in after if row.host == "a")
 
 
 def test_sums_are_of_both_and_filters_choose_hosts(hosts: HostsFeed) -> None:
