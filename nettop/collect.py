@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
@@ -25,7 +24,7 @@ from nettop.model.types import (
 )
 from nettop.sample import Asked, Facts, Sample
 from nettop.sample import Names as SampleNames
-from nettop.sources import PlaneOptions, cgroups, diag, hostnet, kernel, netns
+from nettop.sources import PlaneOptions, cgroups, diag, hostnet, kernel, netns, own
 from nettop.sources.devices import Devices
 from nettop.sources.evidence import HostEvidence
 from nettop.sources.loaded import Planes
@@ -45,9 +44,7 @@ QUIET_STATES = 1 << 6 | 1 << 3 | 1 << 12  # TIME_WAIT, SYN_RECV: dumped only whe
 NETNS_EVERY_S = 5.0
 NAMES_EVERY_S = 5.0
 WALK_EVERY_S = 10.0  # it takes every socket's lock
-OWN_MEMORY = Path("/proc/self/statm")
 MOST_ASKED_OF = 64  # sockets with verdicts whose route is asked for
-PROC_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class PollOptions(Struct, frozen=True):
@@ -426,7 +423,7 @@ class Collector:
             bpf_runs_per_s=sum(runs.values()) if runs else None,
             bpf_ns_per_run=meter.ns_per_run,
             missed_ticks=missed,
-            rss_bytes=_rss_bytes(),
+            rss_bytes=own.rss_bytes(),
             interval_s=interval_s,
             stretched=stretched,
             plane_runs_per_s=runs,
@@ -526,10 +523,3 @@ class Collector:
         self._fds.clear()
         for inode in list(self._entries):
             self._leave(inode)
-
-
-def _rss_bytes() -> int | None:
-    try:
-        return int(OWN_MEMORY.read_bytes().split()[1]) * PROC_PAGE_BYTES
-    except (OSError, ValueError, IndexError):
-        return None

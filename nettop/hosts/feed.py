@@ -21,6 +21,7 @@ from nettop.model.cost import Cost
 from nettop.model.hosts import ASKED, LOST, SILENT, HostState
 from nettop.model.types import Model
 from nettop.sample import Sample
+from nettop.sources import own
 
 if TYPE_CHECKING:
     from nettop.query.compile import Filter
@@ -47,7 +48,6 @@ class HostsFeed(RowsOfAll):
     live = True
     gather_s = 0.25  # ticks of so long are shown together
     title: str | None = None
-    file_filter: str | None = None
 
     def __init__(
         self,
@@ -200,7 +200,7 @@ class HostsFeed(RowsOfAll):
         before, self._cpu = self._cpu, (now, cpu)
         wall_s = now - before[0] if before is not None else 0.0
         pct = 100.0 * (cpu - before[1]) / wall_s if before is not None and wall_s > 0.05 else None
-        return Cost(cpu_pct=pct, interval_s=self._delay_s)
+        return Cost(cpu_pct=pct, rss_bytes=own.rss_bytes(), interval_s=self._delay_s)
 
     def _at(self, place: int) -> RemoteFeed | None:
         feed = self._feeds[place]
@@ -213,6 +213,16 @@ class HostsFeed(RowsOfAll):
             state = link.state
             out.append(replace(state, model=feed.latest()) if state.live else state)
         return out
+
+    @property
+    def file_filter(self) -> str | None:
+        """How many of the sockets that match the hosts send, where it is not all."""
+        sent = matched = 0
+        for _, feed in self._live():
+            model, rows = feed.latest(), feed.count()
+            sent += rows
+            matched += max(rows, model.totals.matched if model is not None else 0)
+        return f"{sent:,}/{matched:,} sent" if sent < matched else None
 
     # --- distributions, and what single hosts are asked for ---
 

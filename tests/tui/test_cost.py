@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from nettop.model.cost import Cost, ProgramCost
 from nettop.model.types import SourceStatus
-from nettop.tui.screens.cost import cost_lines, plane_lines
+from nettop.tui.screens.cost import plane_lines, process_lines, program_lines
 from nettop.tui.widgets.lines import Line
 from tests.tui.conftest import Running
 
@@ -20,7 +20,7 @@ def texts(lines: list[Line]) -> list[str]:
 
 
 def test_own_counters_always_times_when_measured() -> None:
-    lines = texts(cost_lines(COST, 80, kept=KEPT))
+    lines = texts(process_lines(COST, KEPT) + program_lines(COST, 80))
     assert "CPU           1.2% of one core, the whole process" in lines
     assert "lost          3 records lost, 1 tick missed" in lines
     assert f"look-back     {KEPT}" in lines
@@ -30,16 +30,16 @@ def test_own_counters_always_times_when_measured() -> None:
         ProgramCost("wait", "wait_ready", 2000.0, 120.0),
         ProgramCost("events", "state", 0, None),
     )
-    lines = texts(cost_lines(replace(COST, programs=programs, programs_age_s=3.0), 80, kept=KEPT))
+    lines = texts(program_lines(replace(COST, programs=programs, programs_age_s=3.0), 80))
     assert lines[-3].endswith("3.00s ago")
     assert lines[-2].split() == ["wait", "wait_ready", "2.0K", "120", "0.02%"]
     assert lines[-1] == "1 other did not run"
 
 
 def test_why_nothing_is_timed() -> None:
-    lines = texts(cost_lines(replace(COST, programs_reason="needs CAP_SYS_ADMIN"), 80, kept=KEPT))
+    lines = texts(program_lines(replace(COST, programs_reason="needs CAP_SYS_ADMIN"), 80))
     assert lines[-1].strip() == "needs CAP_SYS_ADMIN"
-    lines = texts(cost_lines(replace(COST, plane_runs_per_s={}), 80, kept=KEPT))
+    lines = texts(program_lines(replace(COST, plane_runs_per_s={}), 80))
     assert lines[-1] == "none is loaded"
 
 

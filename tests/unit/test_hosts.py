@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -20,16 +21,18 @@ from nettop.hosts.link import Link
 from nettop.hosts.merge import histogram_of
 from nettop.hosts.remote import RemoteFeed
 from nettop.hosts.rows import NoNames
+from nettop.model.cost import Cost
 from nettop.model.hosts import LIVE, LOST, HostState
 from nettop.model.types import HOST_COOKIES, Dist, Histogram, Model, Row
 from nettop.query import compile_filter
+from nettop.sample import Chosen
 from nettop.store.recording import Recording
 from nettop.text.fields import lookup
 from nettop.text.hosts import hosts_text
 from nettop.text.table import TableStyle, table_lines
 from nettop.tui.glyphs import UTF8
 from nettop.tui.header import host_line
-from nettop.tui.screens.cost import hosts_lines
+from nettop.tui.screens.cost import hosts_lines, process_lines, there_lines
 from nettop.tui.screens.format import FormatScreen
 from nettop.tui.screens.run_keys import written_text
 
@@ -182,6 +185,20 @@ def test_rows_of_many_hosts_are_in_one_order(hosts: HostsFeed, sort: str, descen
         assert of_one == [row.rec.cookie for row in alone]
     assert [hosts.position(row.cookie) for row in rows] == [*range(len(rows))]
     assert hosts.window(1, 2) == rows[1:3]
+
+
+def test_the_screen_says_how_many_sockets_the_hosts_send_of_those_that_match() -> None:
+    feed = two_of("moving.nettop")
+    every = [*Recording(RECORDINGS / "moving.nettop").samples()]
+    rows = feed._feeds[1].count()
+    assert feed.file_filter is None
+    totals = replace(feed._feeds[0].latest().totals, matched=4000)  # type: ignore[union-attr]
+    last = every[-1]
+    facts = replace(last.facts, chosen=Chosen(totals, None, 500))
+    feed._feeds[0].take(replace(last, seq=last.seq + 1, facts=facts))
+    assert feed.file_filter == f"{feed._feeds[0].count() + rows:,}/{4000 + rows:,} sent"
+    feed._links[0]._change(LOST, "gone")
+    assert feed.file_filter is None
 
 
 def new_tick(remote: RemoteFeed) -> None:
@@ -380,6 +397,24 @@ def test_a_host_is_a_line_with_its_clock_and_why_it_is_not_there() -> None:
     assert lines[3].split()[:2] == ["web-2", "lost"]
     assert lines[4].strip() == "lost: refused ?[2J, again in 4 s"
     assert hosts_text([live, lost]) == f"1 of 2 hosts, not {lost.name}"
+
+
+def test_each_host_says_what_nettop_takes_there(hosts: HostsFeed) -> None:
+    cost = Cost(
+        cpu_pct=1.25, poll_ms=0.8, rss_bytes=50 << 20, bpf_runs_per_s=4100.0, lost_events=3,
+        interval_s=2.5, stretched="a poll takes 500 ms",
+    )  # fmt: skip
+    remote = hosts._feeds[0]
+    assert remote._model is not None
+    remote._model = replace(remote._model, cost=cost)
+    hosts._links[1]._change(LOST, "gone")
+    model = hosts.latest()
+    assert model is not None
+    lines = ["".join(text for text, _ in parts) for parts in there_lines(model.hosts)]
+    assert lines[2].split() == ["a", "1.2%", "800µs", "2.5", "s", "50M", "4.1K", "3"]
+    assert len(lines) == 4  # of one that is lost it is not known
+    own = ["".join(text for text, _ in p) for p in process_lines(model.cost, "", polls=False)]
+    assert re.fullmatch(r"memory +\d+M resident", own[3]), own
 
 
 def test_what_is_wanted_is_asked_of_each_host_with_its_own_cookies(hosts: HostsFeed) -> None:

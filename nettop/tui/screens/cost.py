@@ -51,8 +51,12 @@ class CostScreen(Overlay[None]):
         model = self.nettop.main.model
         if model is None:
             return [line(("no poll yet", D))]
-        lines = hosts_lines(model.hosts, width) if model.hosts else []
-        lines += cost_lines(model.cost, width, kept=kept_text(self.feed))
+        kept = kept_text(self.feed)
+        lines = process_lines(model.cost, kept, polls=not model.hosts)
+        if model.hosts:
+            lines = [*hosts_lines(model.hosts, width), *there_lines(model.hosts), *lines]
+        else:
+            lines += program_lines(model.cost, width)
         lines += [BLANK, line(("PLANES", Role.FOCUS))]
         for status in model.sources:
             lines += plane_lines(status, width)
@@ -61,7 +65,7 @@ class CostScreen(Overlay[None]):
 
 def hosts_lines(hosts: Sequence[HostState], width: int) -> list[Line]:
     """A line for each host: its clock, what it sends and how late; below it why it does not."""
-    name_cells = max(8, *(cell_len(clean(h.name)) for h in hosts)) + 2
+    name_cells = _name_cells(hosts)
     titles = f"{'host':<{name_cells}}{'state':<8}{'nettop':<9}{'clock':<19}{'bytes/s':>8}{'lag':>8}"
     lines = [line(("HOSTS", Role.FOCUS)), line((titles + f"{'skipped':>9}", D))]
     for host in hosts:
@@ -80,6 +84,37 @@ def hosts_lines(hosts: Sequence[HostState], width: int) -> list[Line]:
     return [*lines, BLANK]
 
 
+def there_lines(hosts: Sequence[HostState]) -> list[Line]:
+    """What nettop takes on each host, as it says itself in its tick."""
+    name_cells = _name_cells(hosts)
+    titles = f"{'host':<{name_cells}}{'CPU':>7}{'poll':>9}{'every':>9}{'memory':>9}"
+    lines = [
+        line(("NETTOP THERE", Role.FOCUS)),
+        line((titles + f"{'BPF runs/s':>12}{'lost':>7}", D)),
+    ]
+    for host in hosts:
+        model = host.model
+        if model is None:
+            continue
+        cost = model.cost
+        lines.append(
+            line(
+                (f"{clean(host.name):<{name_cells}}", B),
+                f"{units.percent(cost.cpu_pct):>7}{_ms(cost.poll_ms):>9}",
+                (f"{f'{cost.interval_s:.4g} s':>9}", Role.WATCH if cost.stretched else Role.NORMAL),
+                f"{units.size(cost.rss_bytes):>9}{units.count(cost.bpf_runs_per_s):>12}"
+                f"{cost.lost_events:>7}",
+            )
+        )
+    if len(lines) == 2:
+        lines[1] = line(("no host answers", D))
+    return [*lines, BLANK]
+
+
+def _name_cells(hosts: Sequence[HostState]) -> int:
+    return max(8, *(cell_len(clean(h.name)) for h in hosts)) + 2
+
+
 def kept_text(feed: Feed) -> str:
     """What is kept to look back on, and its memory."""
     past: LookBack | None = getattr(feed, "past", None)
@@ -89,22 +124,28 @@ def kept_text(feed: Feed) -> str:
     return f"{span} kept in {units.size(past.bytes)}, at most {units.size(past.most_bytes)}"
 
 
-def cost_lines(cost: Cost, width: int, *, kept: str) -> list[Line]:
-    """The process, then the BPF programs, dearest first.
-
-    kept: what the look-back is.
+def process_lines(cost: Cost, kept: str, *, polls: bool = True) -> list[Line]:
+    """
+    Args:
+        kept: what the look-back is.
+        polls: this process does, and no others for it.
     """
     pace = f"every {cost.interval_s:g} s" + (f": {cost.stretched}" if cost.stretched else "")
+    poll = f"{_ms(cost.poll_ms)} of CPU, {pace}" if polls else "none: each host polls for itself"
     rows = [
         ("CPU", f"{units.percent(cost.cpu_pct)} of one core, the whole process"),
-        ("poll", f"{_ms(cost.poll_ms)} of CPU, {pace}"),
+        ("poll", poll),
         ("memory", f"{units.size(cost.rss_bytes)} resident"),
         ("look-back", kept),
         ("lost", ", ".join(lost_texts(cost)) or "nothing"),
     ]
     lines = [line(("THIS PROCESS", Role.FOCUS))]
-    lines += [line((f"{name:<{_LABEL}}", D), text) for name, text in rows]
-    lines += [BLANK, line(("BPF PROGRAMS", Role.FOCUS))]
+    return lines + [line((f"{name:<{_LABEL}}", D), text) for name, text in rows]
+
+
+def program_lines(cost: Cost, width: int) -> list[Line]:
+    """The BPF programs, dearest first."""
+    lines = [BLANK, line(("BPF PROGRAMS", Role.FOCUS))]
     if not cost.plane_runs_per_s:
         return [*lines, line(("none is loaded", D))]
     for plane, runs in cost.plane_runs_per_s.items():
