@@ -93,7 +93,8 @@ class HostsFeed(RowsOfAll):
         self._announced = False
         self._began = time.monotonic()
         self._first_at: float | None = None  # that a tick came
-        self._cpu: tuple[float, float] | None = None
+        self._cpu: tuple[float, float] | None = None  # when it was measured; CPU seconds by then
+        self._cpu_pct: float | None = None
         settings: dict[str, Any] = {"filter": filter_text, "sort": self._sort.key, "top": top}
         if level_now:
             settings["level_now"] = True
@@ -196,11 +197,14 @@ class HostsFeed(RowsOfAll):
         )  # fmt: skip
 
     def _own_cost(self) -> Cost:
+        """CPU over an interval or more: over the moments between two pictures it would say how much
+        of them one picture took."""
         now, cpu = time.monotonic(), time.process_time()
-        before, self._cpu = self._cpu, (now, cpu)
-        wall_s = now - before[0] if before is not None else 0.0
-        pct = 100.0 * (cpu - before[1]) / wall_s if before is not None and wall_s > 0.05 else None
-        return Cost(cpu_pct=pct, rss_bytes=own.rss_bytes(), interval_s=self._delay_s)
+        since, before = self._cpu or (now, cpu)
+        if self._cpu is None or now - since >= self._delay_s:
+            self._cpu = now, cpu
+            self._cpu_pct = 100.0 * (cpu - before) / (now - since) if now > since else None
+        return Cost(cpu_pct=self._cpu_pct, rss_bytes=own.rss_bytes(), interval_s=self._delay_s)
 
     def _at(self, place: int) -> RemoteFeed | None:
         feed = self._feeds[place]

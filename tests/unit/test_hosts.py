@@ -201,6 +201,23 @@ def test_the_screen_says_how_many_sockets_the_hosts_send_of_those_that_match() -
     assert feed.file_filter is None
 
 
+def test_own_cpu_is_that_of_an_interval_and_not_of_a_picture(
+    hosts: HostsFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s, cpu_s = 100.0, 7.0
+    monkeypatch.setattr("nettop.hosts.feed.time.monotonic", lambda: now_s)
+    monkeypatch.setattr("nettop.hosts.feed.time.process_time", lambda: cpu_s)
+    said = []
+    for after_s, took_s in ((0, 0), (0.9, 0.01), (0.06, 0.05), (0.04, 0), (0.25, 0.02)):
+        now_s, cpu_s = now_s + after_s, cpu_s + took_s
+        hosts._change()
+        model = hosts.latest()
+        assert model is not None
+        said.append(model.cost.cpu_pct)
+    assert said[:3] == [None] * 3
+    assert said[3:] == [pytest.approx(6.0)] * 2  # 60 ms in 1 s
+
+
 def new_tick(remote: RemoteFeed) -> None:
     """The same once more."""
     assert remote._model is not None

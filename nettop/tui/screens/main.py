@@ -279,10 +279,8 @@ class MainScreen(MouseKeys):
         self.footer.set_lines([footer_line(self._footer_keys(), self._place(), width)])
 
     def _filter_shown(self) -> str | None:
-        among = self.feed.file_filter
-        if self.rows is not Rows.USUAL:
-            cut = among if self.feed.live else None
-            among = ", ".join(filter(None, (self.rows.value, cut)))
+        cut = self.feed.file_filter if self.feed.live or self.rows is Rows.USUAL else None
+        among = ", ".join(filter(None, (self.rows.among, cut)))
         if not among or among == self.filter_text:
             return self.filter_text
         return f"{self.filter_text or 'none'} of {among}"

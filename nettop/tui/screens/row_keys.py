@@ -27,6 +27,11 @@ class Rows(Enum):
     UDP = "all UDP sockets"
 
     @property
+    def among(self) -> str | None:
+        """What the line of the filter says; None: of the usual ones nothing."""
+        return None if self is Rows.USUAL else self.value
+
+    @property
     def none(self) -> str:
         """What the table says where there are none."""
         return _NONE[self]
