@@ -5,6 +5,7 @@ nettop -H web-1,web-2              their sockets in one table, live
 nettop -H @web 'level >= watch'    a host a line in the file web; # begins a comment
 nettop -H web-1,web-2 --ndjson     the same as JSON, tick by tick
 nettop -H c1,c2 --ssh 'docker exec -i'             or podman: containers from within
+nettop -H 4711,4722 --ssh 'nsenter -n -t'          as root: their processes, no nettop in them
 nettop -H pod-1 --ssh 'kubectl exec -i {} --'
 nettop -H blue,red --ssh 'ip netns exec'
 nettop record -H @web -o rec.nettop --keep 48h     rec-web-1.nettop, rec-web-2.nettop …
@@ -17,7 +18,8 @@ hosts, users and keys are those of ssh. No port is opened and nothing stays ther
 with ssh. nettop has to be there and to be found; --remote 'sudo -n nettop' runs it as root, so that
 it has processes and the BPF planes. What begins another program than ssh has to pass on its
 standard input (docker exec -i). In a container nettop sees the sockets of its network namespace and
-names its own processes alone; the BPF planes need CAP_BPF and CAP_PERFMON there.
+names its own processes alone; the BPF planes need CAP_BPF and CAP_PERFMON there. By nsenter this
+host's nettop looks into the namespace of a process (docker inspect -f '{{.State.Pid}}' NAME).
 
 Filter, sort key and --top are sent to the hosts, which send those rows alone, with the totals of
 all their sockets. HOST is a column, a sort key, a grouping and a name in filters: host = web-*, or
