@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from nettop.derive import Deriver, RowNames
 from nettop.engine.counted import K, News, counted
 from nettop.feed import Grouping
+from nettop.groups import Groups
 from nettop.heldrows import HeldRows
 from nettop.history import Histories
 from nettop.model.events import ALL_TYPES, Closed, Event, EventMemory, EventType
@@ -162,7 +163,7 @@ class EngineFeed:
     def seconds_since(self, engine_s: int) -> float | None:
         return max(0.0, self._deriver.engine.milliseconds() / 1e3 - engine_s)
 
-    def groups(self, grouping: Grouping) -> Sequence[Group]:
+    def groups(self, grouping: Grouping) -> Groups:
         return self._deriver.groups(grouping)
 
     def members(self, grouping: Grouping, cookie: int, *, most: int) -> list[int]:

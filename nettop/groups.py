@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from copy import copy
 from functools import cached_property
-from typing import Any, Protocol, overload
+from operator import add, neg
+from typing import Any, Protocol, Self, overload
 
 from nettop.engine import ffi
 from nettop.engine.wire import proc_of
@@ -75,23 +76,14 @@ class GroupNames(Protocol):
     def container(self, path: str) -> str | None: ...
 
 
-class Groups(Sequence[Group]):
-    """The groups of nt_groups. There may be tens of thousands: each is made when it is asked for,
-    and `numbers` has of all of them what they are compared by."""
+class ManyGroups(Sequence[Group]):
+    """There may be tens of thousands: each is made when it is asked for, and `numbers` has of all
+    of them what they are compared by."""
 
-    def __init__(
-        self, raw: tuple[Any, int], grouping: Grouping, names: GroupNames, *, rated: bool = True
-    ) -> None:
-        """
-        Args:
-            raw: as Engine.groups gives them.
-            rated: the rates of their sockets add up.
-        """
-        self._raw, count = raw
-        self._bytes = memoryview(ffi.buffer(self._raw)).cast("B")[: count * _SIZE]
-        self._grouping, self._names, self._rated = grouping, names, rated
-        self._order: Sequence[int] = range(count)
-        self._made: dict[int, Group] = {}  # by the place in raw
+    def __init__(self, order: Sequence[int]) -> None:
+        """order: their places in what they are made of."""
+        self._order = order
+        self._made: dict[int, Group] = {}  # by place
 
     def __len__(self) -> int:
         return len(self._order)
@@ -110,7 +102,7 @@ class Groups(Sequence[Group]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
 
-    def in_order(self, order: Sequence[int]) -> Groups:
+    def in_order(self, order: Sequence[int]) -> Self:
         """The same groups in another order, given by their places here."""
         made = copy(self)
         made.__dict__.pop("numbers", None)
@@ -120,15 +112,62 @@ class Groups(Sequence[Group]):
 
     def key_of(self, at: int) -> bytes:
         """The same for a group in every tick, and for no two of a grouping."""
-        begin = self._order[at] * _SIZE
-        return b"".join([bytes(self._bytes[begin + a : begin + b]) for a, b in _KEYS])
+        return self._key(self._order[at])
 
     @cached_property
     def numbers(self) -> list[GroupNumbers]:
         """In the order of the groups."""
-        assert isinstance(self._order, range), "in_order() has them"
+        numbers = self._numbers()
+        return numbers if isinstance(self._order, range) else [numbers[i] for i in self._order]
+
+    def _at(self, place: int) -> Group:
+        made = self._made.get(place)
+        if made is None:
+            made = self._made[place] = self._make(place)
+        return made
+
+    def _make(self, place: int) -> Group:
+        raise NotImplementedError
+
+    def _key(self, place: int) -> bytes:
+        raise NotImplementedError
+
+    def _numbers(self) -> list[GroupNumbers]:
+        """Of all places."""
+        raise NotImplementedError
+
+
+class Groups(ManyGroups):
+    """The groups of nt_groups."""
+
+    def __init__(
+        self, raw: tuple[Any, int], grouping: Grouping, names: GroupNames, *, rated: bool = True
+    ) -> None:
+        """
+        Args:
+            raw: as Engine.groups gives them.
+            rated: the rates of their sockets add up.
+        """
+        self._raw, count = raw
+        super().__init__(range(count))
+        self._bytes = memoryview(ffi.buffer(self._raw)).cast("B")[: count * _SIZE]
+        self._grouping, self._names, self._rated = grouping, names, rated
+
+    def _key(self, place: int) -> bytes:
+        begin = place * _SIZE
+        return b"".join([bytes(self._bytes[begin + a : begin + b]) for a, b in _KEYS])
+
+    def quietness(self) -> list[tuple[float, ...]]:
+        """Of each what the helper orders them by, worst first: the least is the loudest."""
+        columns = (self._column(name) for name in ("level", "unwell", "watch"))
+        flows = map(add, self._column("tx_bytes_per_s"), self._column("rx_bytes_per_s"))
+        keys = (*columns, flows, self._column("sockets"))
+        return [*zip(*(map(neg, key) for key in keys), strict=True)]
+
+    def _numbers(self) -> list[GroupNumbers]:
+        count = len(self._bytes) // _SIZE
         rates: list[Sequence[float | None]] = [
-            _all_known(self._column(name)) if self._rated else [None] * len(self)
+            _all_known(self._column(name)) if self._rated else [None] * count
             for name in ("tx_bytes_per_s", "rx_bytes_per_s", "retrans_per_s")
         ]
         return [
@@ -151,7 +190,7 @@ class Groups(Sequence[Group]):
         return list(numbers[begin // width :: _SIZE // width].tolist())
 
     def _dists(self, plane: str) -> list[Dist]:
-        out = [NO_DIST] * len(self)
+        out = [NO_DIST] * (len(self._bytes) // _SIZE)
         longest, least = self._column(f"{plane}_max_ns"), self._column(f"{plane}_octaves")
         for i in [i for i, some in enumerate(zip(longest, least, strict=True)) if any(some)]:
             out[i] = _dist(self._raw[i], plane)
@@ -173,15 +212,10 @@ class Groups(Sequence[Group]):
         parts = (self._column(name) for name in ("netns", "family", "key_port"))
         return Counter(zip(*parts, keys, strict=True))
 
-    def _at(self, place: int) -> Group:
-        made = self._made.get(place)
-        if made is None:
-            g = self._raw[place]
-            on_devices = self._grouping in _ADDRESSES and self._places[_place(g)] > 1
-            made = self._made[place] = _group_of(
-                g, self._grouping, self._names, self._in_spaces, on_devices, self._rated
-            )
-        return made
+    def _make(self, place: int) -> Group:
+        g = self._raw[place]
+        on_devices = self._grouping in _ADDRESSES and self._places[_place(g)] > 1
+        return _group_of(g, self._grouping, self._names, self._in_spaces, on_devices, self._rated)
 
 
 def sum_of(g: Any, names: GroupNames, *, rated: bool = True) -> Group:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nettop.feed import Grouping, Sort
 from nettop.hosts import merge
 from nettop.hosts.events import EventsOfAll
+from nettop.hosts.groups import HostGroups, Part
 from nettop.hosts.order import HostRows, MergedRows, Pair, packed_keys
 from nettop.model.types import Detail, Group, Histogram, Model, Point, Proc, Row
 
@@ -187,12 +188,10 @@ class RowsOfAll(EventsOfAll):
         """The hosts' engines began at different times."""
         return None
 
-    def groups(self, grouping: Grouping) -> list[Group]:
-        make = merge.whole_host if grouping is Grouping.HOST else merge.host_group
-        return merge.worst_first(
-            make(self._names[place], place, group)
-            for place, feed in self._live()
-            for group in feed.groups(grouping)
+    def groups(self, grouping: Grouping) -> HostGroups:
+        parts = [Part(self._names[at], at, feed.groups(grouping)) for at, feed in self._live()]
+        return HostGroups(
+            parts, merge.whole_host if grouping is Grouping.HOST else merge.host_group
         )
 
     def members(self, grouping: Grouping, cookie: int, *, most: int) -> list[int]:

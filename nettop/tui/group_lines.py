@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nettop.feed import Grouping
-from nettop.groups import Groups
+from nettop.groups import ManyGroups
 from nettop.model.causes import Cause, QueueOf
 from nettop.model.types import Because, Dist, Group, GroupNumbers, Level, Verdict
 from nettop.text import units
@@ -133,7 +133,7 @@ def name_of(group: Group, grouping: Grouping, room: int) -> str:
 
 def _numbers(groups: Sequence[Group]) -> Sequence[Measured]:
     """What is compared, of all of them: of many no group need be made for that."""
-    return groups.numbers if isinstance(groups, Groups) else groups
+    return groups.numbers if isinstance(groups, ManyGroups) else groups
 
 
 def _equals(groups: Sequence[Measured], grouping: Grouping) -> dict[int, list[int]]:
@@ -188,7 +188,7 @@ def ordered(
     else:
         order = sorted(range(len(by)), key=lambda i: (-numbers[i].level,
                                                       not is_slow(numbers[i], by[i])))  # fmt: skip
-    return groups.in_order(order) if isinstance(groups, Groups) else [groups[i] for i in order]
+    return groups.in_order(order) if isinstance(groups, ManyGroups) else [groups[i] for i in order]
 
 
 def _or_least(number: float | None) -> float:

@@ -299,6 +299,29 @@ def test_sums_are_of_both_and_filters_choose_hosts(hosts: HostsFeed) -> None:
     assert hosts.find(-1) is None
 
 
+@pytest.mark.parametrize("by", [Grouping.REMOTE_PORT, Grouping.PROCESS, Grouping.HOST])
+def test_groups_of_all_hosts_are_compared_without_making_them(by: Grouping) -> None:
+    feed = two_of("moving.nettop")
+    groups = feed.groups(by)
+    assert len(groups) == 2 * len(feed._feeds[0].groups(by))
+    numbers = groups.numbers
+    assert not groups._made
+    for at, known in enumerate(numbers):
+        assert known._asdict() == {name: getattr(groups[at], name) for name in known._fields}
+    loudness = [(g.level, g.unwell, g.watch) for g in groups]
+    assert loudness == sorted(loudness, reverse=True)
+    for group in [group for group in groups if group.filter_text]:
+        assert set(feed.matching(compile_filter(group.filter_text, NoNames()))) == set(
+            feed.members(by, group.worst_cookie, most=999)
+        )
+    turned = groups.in_order(range(len(groups))[::-1])
+    assert [g.title for g in turned] == [g.title for g in groups][::-1]
+    assert turned.numbers == numbers[::-1]
+    keys = [groups.key_of(at) for at in range(len(groups))]
+    assert len(set(keys)) == len(keys)
+    assert keys == [turned.key_of(at) for at in range(len(groups))][::-1]
+
+
 def test_before_any_answers_nothing_is_known_and_nothing_is_counted() -> None:
     model = HostsFeed({"a": ["/nonexistent"]}, delay_s=1.0).latest()
     assert model is not None

@@ -8,7 +8,7 @@ from textual import events
 from textual.message import Message
 
 from nettop.feed import Grouping
-from nettop.groups import Groups
+from nettop.groups import ManyGroups
 from nettop.model.causes import Cause
 from nettop.model.types import Flag, Group, Verdict
 from nettop.text.verdicts import verdict_words
@@ -76,7 +76,7 @@ class GroupTable(LineWidget):
     def _key(self, at: int) -> Hashable:
         """What a group is known by in other ticks."""
         groups = self.groups
-        return groups.key_of(at) if isinstance(groups, Groups) else groups[at].title
+        return groups.key_of(at) if isinstance(groups, ManyGroups) else groups[at].title
 
     def others(self, most: int) -> list[Group]:
         """Of those that are shown the first that are not chosen."""
