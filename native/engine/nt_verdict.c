@@ -416,7 +416,8 @@ static void hold_planes(const struct nt_config *c, const struct nt_plane *p, str
 
 	if (late)
 		nt_hold(h, NT_V_READS, (float)p->wait.p99_ns / 1e6f, (float)c->wait_ms[0], unwell);
-	if (late && unwell)
+	/* Most of it was late, not a few. */
+	if (late && unwell && p->wait.p50_ns >= c->wait_ms[0] * 1000000ULL)
 		h->spanning |= 1U << NT_V_READS;
 	hold_stage(h, NT_V_QDISC, &p->tx[NT_TX_QDISC], c->qdisc_us);
 	hold_stage(h, NT_V_NIC, &p->tx[NT_TX_NIC], c->nic_us);

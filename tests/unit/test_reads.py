@@ -78,3 +78,20 @@ def test_a_listener_that_takes_few_up_late_does_not_wait_until_its_queue_is_full
         text = explain(row, None, make_model(), None)
         assert "taken up in this interval the longest waited" in text.evidence
         assert text.what == "accepts too slowly"
+
+
+@pytest.mark.parametrize(
+    ("late", "at_once"),
+    [
+        ([250] * 20, True),
+        ([0.01] * 11 + [250], False),  # one of a few
+        ([0.01] * 150 + [250] * 60, False),  # a head of line
+        ([150] * 20, False),  # past the first threshold only
+    ],
+)
+def test_reads_that_are_mostly_late_need_no_second_interval(
+    late: list[float], at_once: bool
+) -> None:
+    well = [0.01] * len(late)
+    assert (after_waits([well, well, late]).verdicts == [Verdict.READS]) is at_once
+    assert after_waits([well, late, late]).verdicts == [Verdict.READS]
