@@ -23,7 +23,7 @@ ROLL_S = 0.1  # a shorter interval has no rates
 Ends = tuple[socket.socket, socket.socket]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")  # each test has sockets of its own
 def feed(space: str) -> Iterator[LiveFeed]:
     planes = PlaneOptions(bpf_budget_pct=100)
     with closing(LiveFeed(PollOptions(netns=(space,), rows_all=True, planes=planes))) as made:
