@@ -111,6 +111,11 @@ def _wait(true: Callable[[], bool], seconds: float = 5.0) -> None:
         time.sleep(0.02)
 
 
+def _wait_for_ten(feed: LiveFeed) -> None:
+    """Sockets, which are counted some time before the first model of them is there."""
+    _wait(lambda: feed.count() == 10 and feed.latest() is not None)
+
+
 def _cookie(sock: socket.socket) -> int:
     return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, 57, 8), "little")
 
@@ -258,7 +263,7 @@ def test_reading_all_rows_beside_the_thread(
     with closing(LiveFeed(PollOptions(netns=(pairs.name,), delay_s=0.1))) as feed:
         feed._collector.engine.config.detail_max = 1
         feed.start(lambda: None)
-        _wait(lambda: feed.count() == 10)
+        _wait_for_ten(feed)
         port = pairs.clients[2].getsockname()[1]
         feed.set_filter(compile_filter(f"sport = :{port}"))
         _wait(lambda: feed.count() == 1)
@@ -279,7 +284,7 @@ def test_reading_all_rows_beside_the_thread(
 def test_polling_goes_on_while_rows_are_written(pairs: Pairs) -> None:
     with closing(LiveFeed(PollOptions(netns=(pairs.name,), delay_s=0.1))) as feed:
         feed.start(lambda: None)
-        _wait(lambda: feed.count() == 10)
+        _wait_for_ten(feed)
         rows = feed.rows_all(everything=True)
         first, _ = next(rows)
         before = feed.latest()
@@ -291,7 +296,6 @@ def test_polling_goes_on_while_rows_are_written(pairs: Pairs) -> None:
 def test_an_export_ends_with_the_feed_and_leaves_nothing(pairs: Pairs, tmp_path: Path) -> None:
     feed = LiveFeed(PollOptions(netns=(pairs.name,), delay_s=0.1))
     feed.start(lambda: None)
-    _wait(lambda: feed.count() == 10)
     asked, ended = threading.Event(), threading.Event()
 
     class Slow:
@@ -313,19 +317,22 @@ def test_an_export_ends_with_the_feed_and_leaves_nothing(pairs: Pairs, tmp_path:
             source.packed = slow()
             return source
 
-    def export() -> None:
-        model = feed.latest()
-        assert model is not None
+    def export(model: Model) -> None:
         with pytest.raises(NettopError, match="nothing is left"):
             write_snapshot(tmp_path / "x.json", Slow(), model, False)
         ended.set()
 
-    thread = threading.Thread(target=export)
-    thread.start()
-    assert asked.wait(5)
-    assert list(tmp_path.iterdir()), "it is being written"
-    began = time.monotonic()
-    feed.stop()
+    try:
+        _wait_for_ten(feed)
+        model = feed.latest()
+        assert model is not None
+        thread = threading.Thread(target=export, args=(model,))
+        thread.start()
+        assert asked.wait(5)
+        assert list(tmp_path.iterdir()), "it is being written"
+    finally:  # else its BPF objects are in the way of other tests
+        began = time.monotonic()
+        feed.stop()
     assert time.monotonic() - began < 2
     assert ended.wait(5)
     thread.join()
