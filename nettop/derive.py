@@ -134,8 +134,8 @@ class Deriver:
         )
 
     def _judge_by(self, tick: HostTick, mono_ns: int, events: bool, interval: bool) -> Causes:
-        """This sweep and the next are judged by who waits for a CPU, the next by the causes that
-        are found."""
+        """This sweep and the next are judged by who waits for a CPU, and by the causes that are
+        found."""
         engine = self.engine
         engine.cpu_waits(self._cpu_waits.tick(tick))
         candidates = engine.candidates(MOST_CANDIDATES)

@@ -226,8 +226,9 @@ struct nt_cause {
 	uint8_t pad[6];
 };
 /*
- * These and no others hold from the next sweep on, at most 256, a cookie once; and of these
- * processes, at most 32, what is read late counts however few deliveries a socket has.
+ * These and no others hold from now on, at most 256, a cookie once: verdicts of the last sweep
+ * that they explain are theirs, and the next is judged by them. Of these processes, at most 32, the
+ * next counts what is read late however few deliveries a socket has.
  */
 int nt_causes(struct nt_engine *e, const struct nt_cause *v, uint32_t n, const uint32_t *late,
 	      uint32_t n_late);

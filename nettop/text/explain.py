@@ -88,9 +88,6 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
             whose = f" ({who_name(row.rec.who2)})" if row.rec.who2 != row.rec.who else ""
             also = f"; also {second}{whose}"
     cause = cause_of(row, model)
-    if cause is not None and cause.value >= 0:
-        # The row was judged by the cause of the tick before: one sentence has numbers of one tick.
-        row = replace(row, rec=row.rec._replace(verdict_value=cause.value))
     evidence = _evidence(worst, row, detail)
     excluded, unmeasured = _checked(spec, row, model, for_s)
     by_holder = spec.by_holder or row.rec.because == Because.NO_CPU

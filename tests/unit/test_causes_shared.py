@@ -143,14 +143,15 @@ def test_another_connection_to_the_host_shows_that_it_is_the_path() -> None:
 
 
 def test_the_numbers_of_one_sentence_are_of_one_tick() -> None:
-    """The row was judged by the cause of the tick before, and srtt is of this one."""
+    """The row is judged by the cause of this tick, as srtt is of it."""
     sender = Sender()
     for _ in range(3):
-        row = sender.tick(OWN_QUEUE, rtt=141_000)
+        sender.tick(OWN_QUEUE, rtt=141_000)
     evidence = (Evidence("stages", "its sends wait 23.0ms; srtt is 24.0ms over its minimum"),)
     now = replace(OWN_QUEUE, value=23.0, evidence=evidence)
+    row = sender.tick(now, rtt=141_000)
     said = explain(row, None, make_model(causes={1: now}), None)
-    assert row.rec.verdict_value == pytest.approx(70.0)
+    assert row.rec.verdict_value == pytest.approx(23.0)
     assert said.evidence.startswith("the wait in this host's own queue (23.0ms) is half or more")
     assert not re.search("121|70.0ms|most of", said.evidence), said.evidence
     assert said.proof[0].value == pytest.approx(23.0)
