@@ -159,13 +159,6 @@ class WaitPlane:
         if self.ended:
             return SourceStatus(NAME, "off", self._method, self.ended, BUDGET_FIX)
         reasons, fixes = [], []
-        if self._method == RX_METHODS[lib.NT_WAIT_PROBE]:
-            why = "--rx-method asks for it" if self._asked else "no sk_data_ready here"
-            reasons.append(f"~ {PROBE_REASON}: {why}")
-            if self._asked:
-                fixes.append("nettop without --rx-method")
-        if lib.nt_wait_by_files(self._w):
-            reasons.append(BY_FILES)
         tick = self.last
         if tick is not None and tick.sample_shift:
             reasons.append(f"1 socket in {1 << tick.sample_shift} is traced, to spare CPU")
@@ -175,6 +168,13 @@ class WaitPlane:
                 "the socket's option memory (net.core.optmem_max)"
             )
             fixes.append("sysctl -w net.core.optmem_max=131072, if it is less")
+        if self._method == RX_METHODS[lib.NT_WAIT_PROBE]:
+            why = "--rx-method asks for it" if self._asked else "no sk_data_ready here"
+            reasons.append(f"~ {PROBE_REASON}: {why}")
+            if self._asked:
+                fixes.append("nettop without --rx-method")
+        if lib.nt_wait_by_files(self._w):
+            reasons.append(BY_FILES)
         state = "partial" if reasons else "ok"
         reason, fix = "; ".join(reasons) or None, "; ".join(fixes) or None
         return SourceStatus(NAME, state, self._method, reason, fix)

@@ -124,7 +124,8 @@ def test_the_status_tells_each_reason_with_its_fix(monkeypatch: pytest.MonkeyPat
                  "7 deliveries were not traced"):  # fmt: skip
         assert part in reason
     assert "no sk_data_ready" not in reason, "this kernel may have it"
-    assert fix == "nettop without --rx-method; sysctl -w net.core.optmem_max=131072, if it is less"
+    assert reason.startswith("1 socket in 8 is traced"), "which the pane says of a socket"
+    assert fix == "sysctl -w net.core.optmem_max=131072, if it is less; nettop without --rx-method"
     by_files = False
     alone = loaded("tcp_probe", asked=False).status()
     assert alone.reason == f"~ {PROBE_REASON}: no sk_data_ready here"
