@@ -62,7 +62,7 @@ def _keep_bytecode() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
     for folder in (_HERE, _HERE.parent / "nettop"):
-        compileall.compile_dir(folder, quiet=2)
+        compileall.compile_dir(folder, quiet=2, workers=0)  # one for each processor
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -22,8 +22,8 @@ def main(words: list[str]) -> int:
             print(told.console)
             print(f"{told.kernel.release}: {told.seconds:.0f} s, {len(told.errors)} failed")
             return bool(told.errors)
-        case ["behind", folder, *names]:
-            behind.boot(Path(folder), names)
+        case ["behind" | "beside" as how, folder, *names]:
+            behind.boot(Path(folder), names, idle=how == "behind")
         case ["faults", name, *faults]:
             asked = {"NETTOP_VM_FAULTS": " ".join(faults or ["netem"])}
             told = scenario(kernel(name), ["faults"], seconds=FAULTS_S, environ=asked)

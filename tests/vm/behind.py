@@ -1,7 +1,8 @@
-"""Guests that time nothing, booted behind the tests of other folders by a process of their own.
+"""Guests that are booted while the tests of other folders run, by a process of their own.
 
-They run when nothing else wants the processors (SCHED_IDLE), until the tests of guests are reached.
-What each said, or why it failed, is left in a folder: `python -m tests.vm behind FOLDER NAME...`.
+Behind these, when nothing else wants the processors (SCHED_IDLE), until the tests of guests are
+reached; or beside tests that leave a processor to it. What each said, or why it failed, is left
+in a folder: `python -m tests.vm behind FOLDER NAME...`, or `beside`.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from tests.vm.guest import GuestFailed, GuestReport
 PATIENCE = 4  # limits of time: tests take half of the processors, and at times all
 
 
-def boot(folder: Path, names: list[str]) -> None:
-    """Boots them one after the other."""
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+def boot(folder: Path, names: list[str], *, idle: bool) -> None:
+    """Boots them one after the other; idle: when nothing else wants the processors."""
+    if idle:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     for name in names:
         said: GuestReport | Exception
         try:
@@ -40,12 +42,12 @@ def boot(folder: Path, names: list[str]) -> None:
 class Behind:
     """That process; closed with the run of the tests."""
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: list[str], how: str = "behind") -> None:
         self.names = names
         self._folder = tempfile.TemporaryDirectory(prefix="nettop-guests-")
         self._log = Path(self._folder.name) / "log"
         environ = os.environ | {"NETTOP_VM_PATIENCE": str(PATIENCE)}
-        argv = [sys.executable, "-m", "tests.vm", "behind", self._folder.name, *names]
+        argv = [sys.executable, "-m", "tests.vm", how, self._folder.name, *names]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 argv, cwd=Path(__file__).parents[2], env=environ, stdin=subprocess.DEVNULL,
@@ -80,6 +82,9 @@ class Behind:
         if isinstance(said, GuestReport):
             return said
         raise said
+
+    def until_ended(self) -> None:
+        self._process.wait()
 
     def close(self) -> None:
         if not self.ended:

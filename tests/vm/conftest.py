@@ -1,5 +1,7 @@
 """Every guest that a chosen test asks for, booted once: what times something when the first test
-asks for a guest, the others behind the tests of other folders."""
+asks for a guest, the others behind the tests of other folders. Two have the processors at a time:
+of an odd number of those that time something, one is booted beside tests that need one processor.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,26 @@ from tests.vm.guest import GuestReport
 from tests.vm.packages import Unavailable
 
 Asked = Callable[[str], GuestReport]
-_behind = pytest.StashKey[Behind]()
+_ahead = pytest.StashKey[list[Behind]]()
 _HERE = Path(__file__).parent
+# They time nothing, need one processor at most, and do not judge how busy the machine is: last of
+# what is not a guest, in the order that they have.
+BESIDE = ("diag", "directory", "events", "events_drops", "holders", "limited", "netns",
+          "past_ended", "path", "privilege", "replay", "replayed_engine", "replayed_events",
+          "scope", "serve", "ss_equality", "tables", "udp_moved")  # fmt: skip
+_BESIDE = {_HERE.parent / "integration" / f"test_{name}.py" for name in BESIDE}
+
+
+class _Beside:
+    """The plugin that boots this guest when the first of those tests begins."""
+
+    def __init__(self, ahead: list[Behind], name: str, first: str) -> None:
+        self.name = name
+        self._ahead, self._first = ahead, first
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        if nodeid == self._first:
+            self._ahead.append(Behind([self.name], "beside"))
 
 
 def _names(items: list[pytest.Item]) -> set[str]:
@@ -28,7 +48,12 @@ def _names(items: list[pytest.Item]) -> set[str]:
     return names | {name for item in items for name in getattr(item, "fixturenames", ())}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path in _BESIDE or 2 * item.path.is_relative_to(_HERE))
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
+    ahead = session.config.stash[_ahead] = []
     if session.config.option.collectonly or os.geteuid() != 0:
         return
     if os.environ.get("NETTOP_VM") == "0" or platform.machine() != "x86_64":
@@ -37,30 +62,34 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     names = _names(session.items)
     if chosen := [b.name for b in boots.BOOTS if b.name in names and not b.timed]:
-        session.config.stash[_behind] = Behind(chosen)
+        ahead.append(Behind(chosen))
+    timed = [b.name for b in boots.BOOTS if b.name in names and b.timed]
+    first = next((item.nodeid for item in session.items if item.path in _BESIDE), None)
+    if len(timed) % 2 and first and len(os.sched_getaffinity(0)) > 1:
+        session.config.pluginmanager.register(_Beside(ahead, timed[-1], first))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if behind := session.config.stash.get(_behind, None):
+    for behind in session.config.stash.get(_ahead, []):
         behind.close()
 
 
 @pytest.fixture(scope="session")
 def guest(request: pytest.FixtureRequest) -> Iterator[Asked]:
     """What the guest of that name said; skips where it cannot be had."""
-    behind = request.config.stash.get(_behind, None)
-    if behind:
-        behind.as_others()
-    names = _names(request.session.items) - set(behind.names if behind else ())
+    ahead = {name: behind for behind in request.config.stash[_ahead] for name in behind.names}
+    names = _names(request.session.items) - set(ahead)
     # No more than two guests at a time: each has a core.
-    lanes = 1 if behind and not behind.ended else 2
-    with ThreadPoolExecutor(lanes) as pool:
+    with ThreadPoolExecutor(2) as pool:
+        for behind in request.config.stash[_ahead]:
+            behind.as_others()
+            pool.submit(behind.until_ended)
         futures = {b.name: pool.submit(b.run) for b in boots.BOOTS if b.name in names}
 
         def asked(name: str) -> GuestReport:
             try:
-                if behind and name in behind.names:
-                    return behind.told(name)
+                if name in ahead:
+                    return ahead[name].told(name)
                 return futures[name].result()
             except Unavailable as why:
                 pytest.skip(f"no guest {name}: {why}")
