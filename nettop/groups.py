@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from copy import copy
@@ -126,15 +127,15 @@ class ManyGroups(Sequence[Group]):
             made = self._made[place] = self._make(place)
         return made
 
-    def _make(self, place: int) -> Group:
-        raise NotImplementedError
+    @abstractmethod
+    def _make(self, place: int) -> Group: ...
 
-    def _key(self, place: int) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def _key(self, place: int) -> bytes: ...
 
+    @abstractmethod
     def _numbers(self) -> list[GroupNumbers]:
         """Of all places."""
-        raise NotImplementedError
 
 
 class Groups(ManyGroups):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from nettop.hosts import merge
@@ -9,19 +10,19 @@ from nettop.model.types import HOST_COOKIES, Model, Row
 from nettop.replay import ReplayFeed
 
 
-class Parts:
+class Parts(ABC):
     """A feed of each, in the order of -H."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = list(names)
 
+    @abstractmethod
     def latest(self) -> Model | None:
         """The tick of them all."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _at(self, place: int) -> ReplayFeed | None:
         """Of a host that is there and has a tick."""
-        raise NotImplementedError
 
     def _live(self) -> list[tuple[int, ReplayFeed]]:
         found = ((i, self._at(i)) for i in range(len(self._names)))

@@ -69,14 +69,11 @@ def test_what_did_not_hold_long_enough_is_not_named_by_its_cause() -> None:
     assert (row.verdicts, row.level) == ([], Level.OK)
 
 
-def test_a_cause_of_something_else_leaves_the_verdict_alone() -> None:
+@pytest.mark.parametrize(
+    "cause", [DROPPED_HERE, replace(OWN_QUEUE, cookie=99)], ids=["other verdict", "socket gone"]
+)
+def test_a_cause_of_something_else_leaves_the_verdict_alone(cause: Cause) -> None:
     engine = long_round_trips(3)
-    engine.causes([DROPPED_HERE], [])
+    engine.causes([cause], [])
     row = row_of(engine)
     assert (who_text(row), row.verdicts, row.rec.verdict_value) == ("net", [Verdict.RTT], RTT_MS)
-
-
-def test_a_cause_of_a_socket_that_is_gone_is_nothing() -> None:
-    engine = long_round_trips(3)
-    engine.causes([replace(OWN_QUEUE, cookie=99)], [])
-    assert who_text(row_of(engine)) == "net"

@@ -18,18 +18,18 @@ def main(words: list[str]) -> int:
         case ["list"]:
             print("\n".join(SOURCES))
         case ["run", name, *scenarios] if scenarios:
-            told = scenario(kernel(name), scenarios, seconds=300)
-            print(told.console)
-            print(f"{told.kernel.release}: {told.seconds:.0f} s, {len(told.errors)} failed")
-            return bool(told.errors)
+            report = scenario(kernel(name), scenarios, seconds=300)
+            print(report.console)
+            print(f"{report.kernel.release}: {report.seconds:.0f} s, {len(report.errors)} failed")
+            return bool(report.errors)
         case ["behind" | "beside" as how, folder, *names]:
             behind.boot(Path(folder), names, idle=how == "behind")
         case ["faults", name, *faults]:
             asked = {"NETTOP_VM_FAULTS": " ".join(faults or ["netem"])}
-            told = scenario(kernel(name), ["faults"], seconds=FAULTS_S, environ=asked)
-            print("\n".join(told.facts.get("faults.scored", [told.console])))
-            print(f"{told.kernel.release}: {told.seconds:.0f} s")
-            return bool(told.errors)
+            report = scenario(kernel(name), ["faults"], seconds=FAULTS_S, environ=asked)
+            print("\n".join(report.facts.get("faults.scored", [report.console])))
+            print(f"{report.kernel.release}: {report.seconds:.0f} s")
+            return bool(report.errors)
         case ["table"]:
             table.write()
         case _:

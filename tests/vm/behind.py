@@ -67,7 +67,7 @@ class Behind:
                     with contextlib.suppress(OSError):  # gone meanwhile
                         os.sched_setscheduler(int(thread.name), os.SCHED_OTHER, os.sched_param(0))
 
-    def told(self, name: str) -> GuestReport:
+    def report(self, name: str) -> GuestReport:
         """Waits for it.
 
         Raises:

@@ -44,7 +44,7 @@ class _Beside:
 def _names(items: list[pytest.Item]) -> set[str]:
     """Of the guests that these tests ask for."""
     calls = [item.callspec for item in items if hasattr(item, "callspec")]
-    names = {str(call.params.get("told")) for call in calls}
+    names = {str(call.params.get("report")) for call in calls}
     return names | {name for item in items for name in getattr(item, "fixturenames", ())}
 
 
@@ -89,7 +89,7 @@ def guest(request: pytest.FixtureRequest) -> Iterator[Asked]:
         def asked(name: str) -> GuestReport:
             try:
                 if name in ahead:
-                    return ahead[name].told(name)
+                    return ahead[name].report(name)
                 return futures[name].result()
             except Unavailable as why:
                 pytest.skip(f"no guest {name}: {why}")
@@ -102,7 +102,7 @@ def guest(request: pytest.FixtureRequest) -> Iterator[Asked]:
 
 
 @pytest.fixture(scope="session", params=boots.WANTED)
-def told(request: pytest.FixtureRequest, guest: Asked) -> GuestReport:
+def report(request: pytest.FixtureRequest, guest: Asked) -> GuestReport:
     """Of a kernel."""
     return guest(request.param)
 

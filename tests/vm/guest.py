@@ -1,4 +1,4 @@
-"""One boot of a kernel with one scenario: what its functions told, or why that failed."""
+"""One boot of a kernel with one scenario: what its functions said, or why that failed."""
 
 from __future__ import annotations
 
@@ -88,10 +88,10 @@ def boot(
     console = ""
     try:
         for _ in range(TRIES):
-            told = _run(argv, environ, kernel, seconds)
-            if isinstance(told, GuestReport):
-                return told
-            console = told
+            report = _run(argv, environ, kernel, seconds)
+            if isinstance(report, GuestReport):
+                return report
+            console = report
     finally:
         image.unlink(missing_ok=True)
     raise GuestFailed(f"{kernel.release} did not come up in {BOOT_S} s, twice:\n{console[-2000:]}")
@@ -144,20 +144,20 @@ def _run(
 
 
 def _parsed(kernel: Kernel, text: str, seconds: float) -> GuestReport:
-    told = GuestReport(kernel, console=text, seconds=seconds)
+    report = GuestReport(kernel, console=text, seconds=seconds)
     missing = []
     for line in text.splitlines():
         word, _, rest = line.partition(" ")
         if word == "NT-FACT":
             name, _, value = rest.partition(" ")
-            told.facts[name] = json.loads(value)
+            report.facts[name] = json.loads(value)
         elif word == "NT-ERROR":
             name, _, value = rest.partition(" ")
-            told.errors[name] = json.loads(value)
+            report.errors[name] = json.loads(value)
         elif word == "NT-MODULE":
             missing.append(rest)
-    told.missing_modules = tuple(missing)
-    return told
+    report.missing_modules = tuple(missing)
+    return report
 
 
 def scenario(

@@ -22,11 +22,11 @@ def cell(source: dict[str, Any] | None) -> str:
     return f"{source['method']} ({reason.removeprefix('~ ')})" if reason else source["method"]
 
 
-def row(told: GuestReport) -> str:
-    doctor = told.facts["planes.doctor"]
+def row(report: GuestReport) -> str:
+    doctor = report.facts["planes.doctor"]
     sources = {s["name"]: s for s in doctor["sources"]}
-    version = told.kernel.release.split("-")[0].split("+")[0]
-    if told.kernel.name == "aarch64":
+    version = report.kernel.release.split("-")[0].split("+")[0]
+    if report.kernel.name == "aarch64":
         version += " (aarch64)"
     cells = [cell(sources.get(plane)) for plane in PLANES]
     return "| " + " | ".join([version, f"{doctor['tcp_info_bytes']} B", *cells]) + " |"

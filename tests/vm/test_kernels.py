@@ -26,15 +26,15 @@ pytestmark = [
 
 
 @pytest.fixture
-def wanted(told: GuestReport) -> Expected:
-    return KERNELS[told.kernel.name]
+def wanted(report: GuestReport) -> Expected:
+    return KERNELS[report.kernel.name]
 
 
-def fact(told: GuestReport, name: str) -> Any:
+def fact(report: GuestReport, name: str) -> Any:
     """What a scenario returned; a scenario that raised fails here."""
-    assert name not in told.errors, told.errors[name]
-    assert name in told.facts, told.console[-3000:]
-    return told.facts[name]
+    assert name not in report.errors, report.errors[name]
+    assert name in report.facts, report.console[-3000:]
+    return report.facts[name]
 
 
 def skip_unless_judged(wanted: Expected, *, brief: bool = False) -> None:
@@ -45,9 +45,9 @@ def skip_unless_judged(wanted: Expected, *, brief: bool = False) -> None:
         pytest.skip("judged on the kernels beside it")
 
 
-def test_planes_work_or_say_why_not(told: GuestReport, wanted: Expected) -> None:
-    doctor = fact(told, "planes.doctor")
-    assert doctor["kernel"] == told.kernel.release
+def test_planes_work_or_say_why_not(report: GuestReport, wanted: Expected) -> None:
+    doctor = fact(report, "planes.doctor")
+    assert doctor["kernel"] == report.kernel.release
     assert doctor["tcp_info_bytes"] == wanted.tcp_info_bytes
     sources = {s["name"]: s for s in doctor["sources"]}
     for plane in BPF_PLANES:
@@ -63,19 +63,19 @@ def test_planes_work_or_say_why_not(told: GuestReport, wanted: Expected) -> None
         assert sources[plane]["state"] == "ok", sources[plane]
 
 
-def test_tcp_passes_no_program_of_udp(told: GuestReport, wanted: Expected) -> None:
+def test_tcp_passes_no_program_of_udp(report: GuestReport, wanted: Expected) -> None:
     """Where functions can be followed, as on all of these. The kernel cuts names at 15 letters."""
-    loaded = set(fact(told, "planes.programs"))
+    loaded = set(fact(report, "planes.programs"))
     if wanted.wait == EXACT:
         assert {"wait_udp_consum", "wait_udp_sent_4", "wait_udp_sent_6"} <= loaded
         assert not {"wait_udp_taken", "wait_udp_sent"} & loaded
 
 
-def test_known_answers(told: GuestReport, wanted: Expected) -> None:
+def test_known_answers(report: GuestReport, wanted: Expected) -> None:
     """What of tests/integration holds here, within 10 % or 2 ms."""
     if wanted.only_sends:
         pytest.skip("judged on the kernels beside it")
-    ran = fact(told, "suites.chosen")
+    ran = fact(report, "suites.chosen")
     failed = {name: ran["why"][name] for name, o in ran["outcomes"].items() if o == "failed"}
     assert not failed, "\n".join(f"{name}: {why}" for name, why in failed.items())
     passed = [name for name, outcome in ran["outcomes"].items() if outcome == "passed"]
@@ -83,11 +83,11 @@ def test_known_answers(told: GuestReport, wanted: Expected) -> None:
         assert any(name.startswith(f"tests/integration/{file}") for name in passed), file
 
 
-def test_the_ladder_of_privilege(told: GuestReport, wanted: Expected) -> None:
+def test_the_ladder_of_privilege(report: GuestReport, wanted: Expected) -> None:
     """Root has all, two capabilities the waits and events, nobody the numbers of every socket."""
     if wanted.wait is not None:
         skip_unless_judged(wanted)
-    ladder = fact(told, "privilege.ladder")
+    ladder = fact(report, "privilege.ladder")
     for who in ("root", "two", "nobody"):
         assert ladder[who]["diag"][0] == "ok", ladder[who]
         assert ladder[who]["stamps"][0] == "ok"
@@ -104,16 +104,16 @@ def test_the_ladder_of_privilege(told: GuestReport, wanted: Expected) -> None:
         assert ladder["two"]["stages"][2] == f"TX stages before Linux 6.15: {missing}"
 
 
-def test_a_recording_says_the_same_there(told: GuestReport, wanted: Expected) -> None:
+def test_a_recording_says_the_same_there(report: GuestReport, wanted: Expected) -> None:
     """As nobody, on a kernel that has other counters, other drop reasons and no such sockets."""
     skip_unless_judged(wanted)
-    assert fact(told, "recordings.replayed") == recordings.replayed()
+    assert fact(report, "recordings.replayed") == recordings.replayed()
 
 
-def test_delay(told: GuestReport, wanted: Expected) -> None:
+def test_delay(report: GuestReport, wanted: Expected) -> None:
     """30 ms on the way back: in SRTT and in the ACK stage, not in the wait of who reads at once."""
     skip_unless_judged(wanted, brief=True)
-    seen = fact(told, "netem.delay")
+    seen = fact(report, "netem.delay")
     assert 29_000 <= seen["srtt_us"] <= 40_000
     count, p50, _ = seen["wait"]
     assert count == 15
@@ -123,37 +123,37 @@ def test_delay(told: GuestReport, wanted: Expected) -> None:
     assert 29 * MS <= ack <= 38 * MS
 
 
-def test_loss(told: GuestReport, wanted: Expected) -> None:
+def test_loss(report: GuestReport, wanted: Expected) -> None:
     """2 %: every retransmission that the namespace counted is the connection's."""
     skip_unless_judged(wanted, brief=True)
-    seen = fact(told, "netem.loss")
+    seen = fact(report, "netem.loss")
     assert seen["total_retrans"] == seen["retrans_segs"] > 0
     assert seen["bytes_received"] == seen["size"]
 
 
-def test_reordering(told: GuestReport, wanted: Expected) -> None:
+def test_reordering(report: GuestReport, wanted: Expected) -> None:
     """Data that waits for what it overtook is not readable yet: no wait of the program."""
     skip_unless_judged(wanted)
-    seen = fact(told, "netem.reorder")
+    seen = fact(report, "netem.reorder")
     count, p50, p99 = seen["wait"]
     assert count > 0
     assert p50 < 5 * MS
     assert p99 < 15 * MS, "the 20 ms of the network are not the program's"
 
 
-def test_duplicates(told: GuestReport, wanted: Expected) -> None:
+def test_duplicates(report: GuestReport, wanted: Expected) -> None:
     """What came twice was received once."""
     skip_unless_judged(wanted)
-    seen = fact(told, "netem.duplicate")
+    seen = fact(report, "netem.duplicate")
     assert seen["bytes_received"] == seen["size"]
     assert seen["bytes_acked"] >= seen["size"]
 
 
-def test_path(told: GuestReport, wanted: Expected) -> None:
+def test_path(report: GuestReport, wanted: Expected) -> None:
     """Readers 50 ms late: the packets reach the sockets at once, and their reads 50 ms later, or
     as much later as the reader itself says."""
     skip_unless_judged(wanted, brief=True)
-    seen = dict(fact(told, "path.late_readers"))
+    seen = dict(fact(report, "path.late_readers"))
     late = seen.pop("late")
     assert seen.pop("status")[:2] == ["ok", "fentry"]
     assert set(seen) == {"IP", "TCP", "UDP", "TCP_QUEUED", "UDP_QUEUED", "TCP_READ", "UDP_READ"}
@@ -169,17 +169,17 @@ def test_path(told: GuestReport, wanted: Expected) -> None:
     assert all(impossible == 0 for *_, impossible, _behind in seen.values())
 
 
-def test_stamping_ends_with_the_path_plane(told: GuestReport, wanted: Expected) -> None:
+def test_stamping_ends_with_the_path_plane(report: GuestReport, wanted: Expected) -> None:
     skip_unless_judged(wanted)
-    seen = fact(told, "path.stamping_ends")
+    seen = fact(report, "path.stamping_ends")
     assert (seen["on"], seen["after"]) == (10, 0)
 
 
-def test_no_stamped_send_is_lost(told: GuestReport, wanted: Expected) -> None:
+def test_no_stamped_send_is_lost(report: GuestReport, wanted: Expected) -> None:
     """Writes of 100 B to 4 MB."""
     if wanted.stages != STAMPS:
         pytest.skip("no BPF timestamping on this kernel")
-    seen = fact(told, "sends.sizes")
+    seen = fact(report, "sends.sizes")
     assert seen.pop("method") == STAMPS
     for size, sends in seen.items():
         assert (sends["sends"], sends["open"], sends["lost"]) == (3, 0, 0), (size, sends)
