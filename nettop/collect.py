@@ -98,13 +98,17 @@ class Collector:
         self._interval_ended = False
         self.deriver = Deriver(self.engine, self.names)
         self._trouble: dict[str, str] = {}  # plane → what it could not do in a namespace
-        self._open_namespaces()
         self._filter: Filter | None = None
         self._filter_at = 0.0
         # A filter beside it, the same with names as they were at this time.
         self._beside: tuple[Filter, Filter | None, float] | None = None
         self.called = self._host  # by filters
-        self.set_filter(options.filter)
+        try:
+            self._open_namespaces()
+            self.set_filter(options.filter)
+        except BaseException:
+            self.close()
+            raise
 
     # --- namespaces ---
 

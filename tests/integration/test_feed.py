@@ -24,6 +24,7 @@ from nettop.options import Options, parse_args
 from nettop.poller import LiveFeed
 from nettop.query import compile_filter
 from nettop.text.fields import FIELDS
+from tests.integration.bpfobjects import held
 from tests.integration.namespaces import inside, namespace, needs_root
 
 pytestmark = needs_root
@@ -372,10 +373,12 @@ def test_all_namespaces(pairs: Pairs) -> None:
         assert model.totals.netns_hidden >= 1
 
 
-def test_unknown_namespace_is_one_clear_line() -> None:
+def test_unknown_namespace_is_one_clear_line_and_leaves_nothing() -> None:
+    before = held(os.getpid())
     with pytest.raises(NettopError, match="no-such-netns") as caught:
         LiveFeed(PollOptions(netns=("no-such-netns",)))
     assert "\n" not in str(caught.value)
+    assert held(os.getpid()) == before
 
 
 def test_ipv4_and_ipv6_and_udp_choices(pairs: Pairs) -> None:
