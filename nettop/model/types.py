@@ -37,6 +37,7 @@ TCP_STATES = {
     13: "BOUND_INACTIVE",
 }
 TCP_SYN_SENT = 2
+TCP_CLOSE = 7
 TCP_LISTEN = 10
 CA_STATES = {0: "Open", 1: "Disorder", 2: "CWR", 3: "Recovery", 4: "Loss"}
 

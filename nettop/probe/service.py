@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from nettop.model.stamps import Sent
 from nettop.model.tcpinfo import decode
+from nettop.model.types import TCP_CLOSE
 from nettop.probe.connect import Target, connect, open_socket, why
 from nettop.probe.legs import Leg, Round
 from nettop.probe.options import ProbeOptions
@@ -112,6 +113,7 @@ class ServiceProber:
         sent = stamped.send(_EMPTY_LINE)
         assert sent.key is not None
         r.flight = flights.sent(sent.key, sent.clocks)
+        is_reset = False
         while r.flight.ack_ns is None and not self._stop.is_set():
             left = limit_ns - time.monotonic_ns()
             if left <= 0:
@@ -119,10 +121,23 @@ class ServiceProber:
             # What the service says is of no interest, and must not keep waking us.
             message, stamps = stamped.wait(min(left / 1e9, _STEP_S), for_stamps=True)
             flights.take(stamps)
-            if message is not None and not message.data and r.flight.ack_ns is None:
-                time.sleep(0.001)  # closed by the service; the ACK's stamp may still come
+            if message is None or message.data or r.flight.ack_ns is not None:
+                continue
+            if is_reset:
+                self.tally.errors[why(OSError(errno.ECONNRESET, ""))] += 1
+                break
+            # Closed by the service; the ACK's stamp may still come, but not after a reset: the
+            # stamps of what was acknowledged before it are read once more.
+            is_reset = _info(sock)["state"] == TCP_CLOSE
+            if not is_reset:
+                time.sleep(0.001)
         for error, n in stamped.errors.items():
             self.tally.errors[error.name or str(error.value)] += n
-        raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-        self.tcp_info = decode(raw, len(raw))
+        self.tcp_info = _info(sock)
         return self.tally.settle(r, stages=_STAGES, before={Leg.CONNECT: took_ns})
+
+
+def _info(sock: socket.socket) -> dict[str, int]:
+    """Members of struct tcp_info, as far as this kernel has them."""
+    raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    return decode(raw, len(raw))

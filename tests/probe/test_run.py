@@ -237,6 +237,28 @@ def test_a_service_that_greets_is_not_taken_for_reflect() -> None:
         assert prober.tally.answered == 2
 
 
+def test_a_service_that_resets_is_not_waited_for() -> None:
+    """It closes before the empty line comes, of which no ACK can come then."""
+
+    def serve() -> None:
+        for _ in range(11):  # the first is to see what answers
+            server.accept()[0].close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(5)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = server.getsockname()[1]
+        began = time.monotonic()
+        tally = probed("tcp", f"127.0.0.1:{port}", "-c", "10", "-i", "0.01", "-W", "20").tally
+        took_s = time.monotonic() - began
+        thread.join()
+    assert took_s < 10
+    assert (tally.answered, tally.lost) == (10, 0)
+    resets = tally.errors["the far end reset the connection"]
+    assert resets >= tally.stamps_missing["ack"]
+
+
 def test_a_far_end_that_turns_into_garbage_ends_the_run() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(5)
