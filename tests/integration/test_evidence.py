@@ -266,7 +266,7 @@ def test_a_quota_that_is_used_up() -> None:
     assert got.now.processes[hungry.pid].cgroup == path
     assert (now["quota_us"], now["period_us"]) == (2000, 20000)
     assert 0 <= int(stat["nr_throttled"]) - now["nr_throttled"] <= 5
-    # A tenth of a CPU: stopped for most of every period, however long it was until the second read.
+    # A tenth of a CPU: stopped for most of every period until the second read.
     seconds = got.moved.since_s["cgroups"]
     assert 20 * seconds <= up["nr_throttled"] <= 50 * seconds + 5
     assert 0.5e6 < up["throttled_us"] / seconds < 1.0e6
@@ -275,7 +275,8 @@ def test_a_quota_that_is_used_up() -> None:
     assert process.over_ns is not None
     assert process.cpu_ns < 0.3 * process.over_ns
     assert process.run_delay_ns is not None
-    assert process.run_delay_ns > 0.5 * process.over_ns  # what the quota takes counts as waiting too
+    # What the quota takes counts as waiting too.
+    assert process.run_delay_ns > 0.5 * process.over_ns
 
 
 def test_who_holds_a_sick_socket_is_looked_at(space: str, feed: LiveFeed) -> None:
