@@ -28,7 +28,8 @@ from _pytest.config import create_terminal_writer
 
 _HERE = Path(__file__).parent
 # What waits comes first; the many small files last, so that all end together.
-FOLDERS = ("ending", "tui", "cli", "suite", "native", "clocks", "unit", "export", "hygiene")
+FOLDERS = ("ending", "tui", "cli", "probe", "suite", "native", "clocks", "unit", "export",
+           "hygiene")  # fmt: skip
 ENOUGH = 300  # tests; fewer are not worth it
 _WAIT_S = 0.1
 _PR_SET_PDEATHSIG = 1
