@@ -202,7 +202,7 @@ class Timeline:
         Returns what the user must know; empty: the move is under way. Past the newest tick of a
         live feed it is live again.
         """
-        frames = self._fresh()
+        frames = self.fresh()
         if not frames:
             return self.nothing()
         at = self._from()
@@ -224,7 +224,7 @@ class Timeline:
 
     def seek(self, wall_ns: int, written: str) -> str:
         """To the tick nearest to a time, which the user wrote so; returns what he must know."""
-        frames = self._fresh()
+        frames = self.fresh()
         if not frames:
             return self.nothing()
         said: list[str] = []
@@ -272,7 +272,7 @@ class Timeline:
     def change(self, *, back: bool) -> str:
         """To the nearest tick in which a verdict of a matched socket began or ended, or an event
         of it happened; returns what the user must know."""
-        frames = self._fresh()
+        frames = self.fresh()
         if not frames:
             return self.nothing()
         if self.kept is None or self.kept.said is None:
@@ -288,7 +288,7 @@ class Timeline:
             self._spots = self.kept.said.summaries()
         return self._spots
 
-    def _fresh(self) -> list[FrameInfo]:
+    def fresh(self) -> list[FrameInfo]:
         """With those that a live feed has added; of a recording `live` looks for them."""
         if self.source is not None and self.base.live:
             self.source.refresh()

@@ -36,7 +36,7 @@ class PlayedFeed(ReplayFeed):
 
     live = True
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, *, begun: bool = True) -> None:
         super().__init__(recording.samples())
         self.past = LookBack(900)
         # A live feed has histories; which sockets are looked at is known too late for the first.
@@ -44,7 +44,8 @@ class PlayedFeed(ReplayFeed):
         for _ in recording.frames():
             ticks.tick()
             self._focus += tuple(r.cookie for r in ticks.window(0, 99) if r.cookie)
-        self.publish_next()
+        if begun:
+            self.publish_next()
 
     def start(self, on_model: Any) -> None:
         self.on_model = on_model
@@ -206,6 +207,23 @@ async def test_the_ends_say_so(recording: Recording, running: Running) -> None:
     async with running() as snapshot:
         await snapshot.press("left_square_bracket")
         assert "no tick is kept to look back on" in snapshot.lines[1]
+
+
+async def test_a_time_is_asked_for_before_any_other_key_of_time(recording: Recording) -> None:
+    feed = PlayedFeed(recording, begun=False)
+    async with looking(feed) as screen:
+        sample = next(feed._samples)
+        model = feed.take(sample)
+        feed.on_model()
+        await screen.settle()  # the first picture is drawn before a tick is kept
+        feed.past.take(model, sample, feed)
+        while feed.publish_next():
+            await screen.settle()
+        await screen.press("J")
+        assert "no tick is kept" not in screen.text
+        assert " to now" in screen.text, "what is kept is said where the time is written"
+        await screen.press(*"-1s", "enter")
+        assert screen.app.timeline.away
 
 
 async def test_a_time_is_written(recording: Recording) -> None:

@@ -72,7 +72,7 @@ class TimeKeys(RunKeys):
     def do_jump(self) -> None:
         from nettop.tui.screens.moment import MomentScreen
 
-        frames = self.timeline.frames()
+        frames = self.timeline.fresh()
         if not frames:
             self._answer(self.timeline.nothing())
             return
