@@ -31,7 +31,7 @@ NOT_SAID = {
 }
 _LACKING = "what the host's own numbers say"
 _NOT_READ_YET = "not read yet"
-_NONE_STAMPED = "no sends are stamped"  # as the plane says it, with what the screen can do
+_NONE_STAMPED = "no sends are stamped"  # as the plane says it, with the option of other commands
 
 
 # What stands still on a healthy host, by source. Anything that grew is shown; this stands out.

@@ -19,7 +19,7 @@ from nettop.sources.wait import BUDGET_FIX, WaitPlane
 
 NAME = "split"
 METHOD = "sched_switch"
-OFF_REASON = "starts when data is read late, and for a socket that Enter opens"
+OFF_REASON = "starts when data is read late"
 CHOSEN_MOST = 64
 KEPT_S = 10.0  # after the verdict ended
 # Of one run of a program, by the kernel's BPF statistics: 60 ns where the thread or the socket is

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from nettop.model.cost import Cost, ProgramCost
 from nettop.model.types import SourceStatus
+from nettop.sources import split
 from nettop.tui.screens.cost import plane_lines, process_lines, program_lines
 from nettop.tui.widgets.lines import Line
 from tests.tui.conftest import Running
@@ -48,6 +49,13 @@ def test_a_plane_says_how_or_why_not() -> None:
     assert texts(plane_lines(status, 60)) == [
         "wait    off", "        needs CAP_BPF and CAP_PERFMON", "        → sudo nettop",
     ]  # fmt: skip
+
+
+def test_what_can_be_chosen_is_said_where_it_can() -> None:
+    status = SourceStatus("split", "off", "sched_switch", split.OFF_REASON)
+    assert texts(plane_lines(status, 80))[1].strip() == "starts when data is read late"
+    said = "starts when data is read late, and for a socket that Enter opens"
+    assert texts(plane_lines(status, 80, live=True))[1].strip() == said
 
 
 async def test_statistics_are_on_only_while_it_is_open(running: Running) -> None:

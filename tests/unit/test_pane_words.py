@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+import nettop.sources
 from nettop.feed import Grouping
 from nettop.history import Histories
 from nettop.model.events import EventMemory, EventType
 from nettop.model.types import Detail, Dist, Flag, Histogram, Proto, Row, SourceStatus, Stage
+from nettop.sources import split
 from nettop.sources import stages as plane
 from nettop.sources.stages import OFF_REASON
 from nettop.text import units
@@ -20,7 +24,14 @@ from nettop.text.fields import FIELDS
 from nettop.tui.columns import choose
 from nettop.tui.glyphs import UTF8
 from nettop.tui.header import host_line
-from nettop.tui.panes.common import COMING, NONE_OF_IT, NONE_STAMPED, off_lines
+from nettop.tui.panes.common import (
+    BY_HAND,
+    COMING,
+    NONE_OF_IT,
+    NONE_STAMPED,
+    off_lines,
+    reason_here,
+)
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.events import events_lines
 from nettop.tui.panes.health import health_lines, spark_lines
@@ -190,6 +201,20 @@ def test_the_sums_of_the_header_are_whole_at_every_width() -> None:
         assert len(text.rstrip()) <= width, (width, text)
 
 
+def test_reasons_name_an_option_where_there_are_no_keys() -> None:
+    """What a plane says goes to JSON, tables and reports too, where nothing can be chosen."""
+    assert f"{NONE_STAMPED}: --tx-sample N stamps one in N of all" == OFF_REASON
+    for plane_name, reason in (("stages", OFF_REASON), ("split", split.OFF_REASON)):
+        here = reason_here(plane_name, reason)
+        assert here.startswith(BY_HAND[plane_name][0])
+        assert here.endswith(BY_HAND[plane_name][1]), "the screen says what can be done on it"
+    keys = re.compile(r"\bEnter\b|\bmark (some|it)|\bchoose a\b|\bpress\b|\bopen one\b")
+    for file in sorted(Path(nettop.sources.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not keys.search(node.value), (file.name, node.value)
+
+
 def test_sends_of_a_socket_that_was_just_chosen_are_on_their_way() -> None:
     feed = FakeFeed()
     row, model = feed.window(0, 1)[0], feed.tick()
@@ -204,7 +229,9 @@ def test_sends_of_a_socket_that_was_just_chosen_are_on_their_way() -> None:
     none = SourceStatus("stages", "off", None, OFF_REASON)
     assert said(none, selects=True) == "off  stamping of what is selected begins soon"
     assert said(none, selects=False) == "off  no sends were stamped", "of the past or a file"
-    assert OFF_REASON.startswith(NONE_STAMPED)
+    whole = PaneData(replace(model, sources=(*known, none)), None, None, (), None, selects=True)
+    text = "".join(text for text, _ in off_lines(whole, "stages", 90)[0])
+    assert text == f"off  {NONE_STAMPED}: choose a socket, mark some, or use --tx-sample N"
     others = SourceStatus("stages", "ok")
     assert said(others, selects=True) == "off  no send of it is stamped yet"
     assert said(others, selects=False) == f"off  {NONE_OF_IT}"

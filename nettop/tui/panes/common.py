@@ -14,9 +14,20 @@ from nettop.tui.widgets.lines import Line, line
 D, B = Role.DIM, Role.BOLD
 COMING = "stamping of what is selected begins"  # as the plane says it
 NONE_STAMPED = "no sends are stamped"
+# What the screen can do, which the reasons of planes leave to it: other commands have no keys.
+BY_HAND = {
+    "stages": (NONE_STAMPED, ": choose a socket, mark some, or use --tx-sample N"),
+    "split": ("starts when data is read late", ", and for a socket that Enter opens"),
+}
 NOT_YET = "no send of it is stamped yet"
 NONE_OF_IT = "no send of it was stamped"
 PaneLines = Callable[[PaneData, int, int, Glyphs], list[Line]]
+
+
+def reason_here(plane: str, reason: str) -> str:
+    """Why a plane is off, on a screen where something can be chosen."""
+    begins, by_hand = BY_HAND.get(plane, ("", ""))
+    return f"{begins}{by_hand}" if begins and reason.startswith(begins) else reason
 
 
 def off_lines(data: PaneData, plane: str, width: int) -> list[Line]:
@@ -33,6 +44,8 @@ def off_lines(data: PaneData, plane: str, width: int) -> list[Line]:
         reason = "no sends were stamped"  # in the past or a file nothing can be chosen
     elif plane == "stages" and data.cookies and reason.startswith(NONE_STAMPED):
         reason = f"{COMING} soon"  # chosen since the tick that is shown
+    else:
+        reason = reason_here(plane, reason)
     lines = [
         line(("off  " if i == 0 else "     ", Role.WATCH), text)
         for i, text in enumerate(wrap(reason, width - 6))

@@ -16,6 +16,7 @@ from nettop.text import units
 from nettop.text.clean import clean
 from nettop.text.hosts import clock_text, state_text
 from nettop.tui.header import lost_texts
+from nettop.tui.panes.common import reason_here
 from nettop.tui.screens.overlay import Overlay
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import BLANK, Line, line
@@ -59,7 +60,7 @@ class CostScreen(Overlay[None]):
             lines += program_lines(model.cost, width)
         lines += [BLANK, line(("PLANES", Role.FOCUS))]
         for status in model.sources:
-            lines += plane_lines(status, width)
+            lines += plane_lines(status, width, live=self.feed.live)
         return lines
 
 
@@ -174,15 +175,18 @@ def _ms(milliseconds: float | None) -> str:
     return units.time(milliseconds * 1e6 if milliseconds is not None else None)
 
 
-def plane_lines(status: SourceStatus, width: int) -> list[Line]:
-    """Name, state and method; below it why, and what would help."""
+def plane_lines(status: SourceStatus, width: int, *, live: bool = False) -> list[Line]:
+    """Name, state and method; below it why, and what would help: live, by keys too."""
     role = _STATE_ROLES[status.state]
     head = line(
         (f"{status.name:<{_NAME}}", B), (f"{status.state:<{_STATE}}", role),
         (f"{status.method or '':<{_METHOD}}", D),
     )  # fmt: skip
     out = [head]
-    for text in filter(None, (status.reason, status.fix and f"→ {status.fix}")):
+    why = status.reason
+    if live and why and status.state == "off":
+        why = reason_here(status.name, why)
+    for text in filter(None, (why, status.fix and f"→ {status.fix}")):
         out += _wrapped(text, width, D)
     return out
 
