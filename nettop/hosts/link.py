@@ -37,6 +37,11 @@ RATE_OVER_S = 10.0
 MOST_STDERR_BYTES = 4 << 10
 _READ_BYTES = 1 << 18
 _NO_PROGRAM = (126, 127)
+# What leads into a container, and into a namespace where this host's programs run.
+_CONTAINERS = frozenset(
+    {"docker", "podman", "nerdctl", "kubectl", "oc", "crictl", "lxc", "incus", "machinectl"}
+)
+_NAMESPACES = frozenset({"ip", "nsenter"})
 
 
 class Link:
@@ -351,13 +356,26 @@ class Link:
         lines = [line.strip() for line in said.decode("utf-8", "replace").splitlines()]
         last = next((line for line in reversed(lines) if line), "")
         if not greeted and (code in _NO_PROGRAM or _names_no_program(last)):
-            return f"nettop cannot be run there ({last or f'exit code {code}'}): pipx install " \
-                   "nettop there, or name it with --remote"  # fmt: skip
+            why = last or f"exit code {code}"
+            return f"nettop cannot be run there ({why}): {_how_to_have_it(self._argv, self.name)}"
         if last:
             return last.removeprefix("nettop: ")
         if code is None or code >= 0:
             return f"the stream ended{f' with exit code {code}' if code else ''}"
         return f"the stream ended by signal {-code}"
+
+
+def _how_to_have_it(argv: Sequence[str], host: str) -> str:
+    """What would help where no nettop is found, by what leads there."""
+    programs = {word.rpartition("/")[2] for word in argv if word != host}
+    if programs & _CONTAINERS:
+        return (
+            "it has to be in the image, or name it with --remote; without one there --ssh "
+            "'nsenter -n -t' and the pid of a program in it, as root (nettop help hosts)"
+        )
+    if programs & _NAMESPACES:  # it is this host's
+        return "name it with --remote"
+    return "pipx install nettop there, or name it with --remote"
 
 
 def _names_no_program(line: str) -> bool:

@@ -91,6 +91,30 @@ def test_hosts_that_are_evil_or_ill_are_a_line_each_and_the_others_go_on(
     assert "\x1b" not in done.stderr + done.stdout
 
 
+@pytest.mark.parametrize(
+    ("leads", "said", "hint"),
+    [
+        ("podman exec -i", "executable file `nettop` not found in $PATH", "nsenter -n -t"),
+        ("docker exec -i", 'exec: "nettop": executable file not found in $PATH', "in the image"),
+        ("kubectl exec -i {} --", "command terminated with exit code 127", "nsenter -n -t"),
+        ("ip netns exec", 'exec of "nettop" failed: No such file or directory', "with --remote"),
+        ("ssh", "bash: line 1: nettop: command not found", "pipx install nettop there"),
+    ],
+)
+def test_how_nettop_comes_to_a_host_is_by_what_leads_there(
+    run: Run, tmp_path: Path, leads: str, said: str, hint: str
+) -> None:
+    name, *words = leads.split()
+    program = tmp_path / name
+    program.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{said}\nEND\nexit 127\n")
+    program.chmod(0o755)
+    done = run("-H", "docker", "--ssh", " ".join([str(program), *words]), "--json")
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert hint in done.stderr
+    assert ("pipx" in done.stderr) == (name == "ssh")
+
+
 def test_commands_that_look_for_a_while_take_hosts_too(
     tmp_path: Path, stand_in: str, pair: tuple[socket.socket, socket.socket]
 ) -> None:
