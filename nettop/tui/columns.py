@@ -172,16 +172,25 @@ def cell_text(field: Field, row: Row, detail: Detail | None, numeric: bool) -> s
     return cell(field, row, detail)
 
 
+def gutter_of(cursor: str, mark: str, sign: str, level: Level) -> tuple[Part, Part, Part]:
+    """The three cells before a name. A mark stands where the cursor does; under the cursor it
+    stands in the blank, before the reversed name, so that both are seen."""
+    return (
+        (cursor or mark or " ", Role.FOCUS),
+        (sign, LEVEL_ROLES[level]),
+        (mark, Role.FOCUS) if cursor and mark else (" ", Role.NORMAL),
+    )
+
+
 def row_line(
     columns: ColumnSet, row: Row, detail: Detail | None = None, *, selected: bool, marked: bool,
     numeric: bool, cursor: str, mark: str, signs: tuple[str, str, str],
 ) -> Line:  # fmt: skip
     """One row: gutter, cells; of the selected one only the name is reversed."""
-    parts: list[Part] = [
-        (cursor if selected else mark if marked else " ", Role.FOCUS),
-        (signs[row.level], LEVEL_ROLES[row.level]),
-        (" ", Role.NORMAL),
-    ]
+    gutter = gutter_of(
+        cursor if selected else "", mark if marked else "", signs[row.level], row.level
+    )
+    parts: list[Part] = [*gutter]
     quiet = row.level == Level.OK
     for field, width in columns.columns:
         text = cell_text(field, row, detail, numeric)

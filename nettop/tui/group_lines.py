@@ -17,6 +17,7 @@ from nettop.model.types import Because, Dist, Group, GroupNumbers, Level, Verdic
 from nettop.text import units
 from nettop.text.columns import cut
 from nettop.text.fields import FIELDS
+from nettop.tui.columns import gutter_of
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.panes.rx import axis
 from nettop.tui.panes.tx import box_of
@@ -251,9 +252,7 @@ def group_line(
     name = g.text(name_of(group, grouping, room))
     slow = is_slow(group, factor)
     parts: list[Part] = [
-        (letter or (g.cursor if selected else " "), Role.FOCUS),
-        (sign, loud),
-        (" ", Role.NORMAL),
+        *gutter_of(g.cursor if selected else "", letter, sign, group.level),
         (name, Role.REVERSE if selected else Role.NORMAL),
         (" " * (room - len(name)), Role.NORMAL),
     ]

@@ -177,6 +177,20 @@ def test_titles_stand_over_their_cells_and_nothing_is_cut(grouping: Grouping, wi
             assert not at or text_of(made)[at - 1] in "sn", "a time ends where its title does"
 
 
+def test_what_is_compared_is_seen_under_the_cursor_too() -> None:
+    bad = replace(BASE, title="nginx", level=Level.UNWELL)
+
+    def begin(*, selected: bool, letter: str) -> str:
+        return text_of(
+            group_line(bad, None, Grouping.PROGRAM, 120, UTF8, selected=selected, letter=letter,
+                       why="")
+        )[:8]  # fmt: skip
+
+    assert begin(selected=False, letter="A") == "A! nginx"
+    assert begin(selected=True, letter="") == "▌! nginx"
+    assert begin(selected=True, letter="B") == "▌!Bnginx"
+
+
 def test_the_median_of_each_column_stands_below() -> None:
     """Of five groups the third of each number; what no group knows stays unknown."""
     some = [

@@ -101,6 +101,21 @@ def test_who_and_why_are_whole(off: tuple[str, ...]) -> None:
             assert "/4194304" in line, "a pid is never cut"
 
 
+def test_a_mark_is_seen_under_the_cursor_too() -> None:
+    columns = choose(120, planes())
+
+    def begin(*, selected: bool, marked: bool) -> str:
+        return text_of(
+            row_line(columns, make_row(level=2), None, selected=selected, marked=marked,
+                     numeric=False, cursor=">", mark="*", signs=(" ", "^", "!"))
+        )[:GUTTER]  # fmt: skip
+
+    assert begin(selected=False, marked=False) == " ! "
+    assert begin(selected=False, marked=True) == "*! "
+    assert begin(selected=True, marked=False) == ">! "
+    assert begin(selected=True, marked=True) == ">!*"
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 120])
 def test_of_chosen_columns_who_and_why_go_last(width: int) -> None:
     chosen = tuple(FIELDS.values())
