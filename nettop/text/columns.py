@@ -20,8 +20,12 @@ _SETS: tuple[tuple[int, str], ...] = (
     (0, "proc remote who why"),
     (63, "proc remote srtt who why"),
     (70, "proc remote srtt retr/s who why"),
-    (80, "proc remote srtt retr/s sndq rcvq who why"),
-    (100, "proc remote st flow srtt retr/s sndq rcvq rxwait.p99 unread who why"),
+    # What is resent WHY says too; which of its sockets it is only the port says, and of a listener
+    # nothing else does.
+    (80, "proc lport remote srtt sndq rcvq who why"),
+    (87, "proc lport remote srtt retr/s sndq rcvq who why"),
+    (100, "proc lport remote flow srtt retr/s sndq rcvq rxwait.p99 unread who why"),
+    (105, "proc lport remote st flow srtt retr/s sndq rcvq rxwait.p99 unread who why"),
     (120, "proc lport remote st flow srtt rttvar cwnd retr/s sndq rcvq rxwait.p99 unread "
           "tx.total.p99 who why"),
     (200, "proc local remote st tx rx srtt rttvar minrtt cwnd retr/s retr% lost sndq rcvq "

@@ -101,6 +101,22 @@ def test_who_and_why_are_whole(off: tuple[str, ...]) -> None:
             assert "/4194304" in line, "a pid is never cut"
 
 
+@pytest.mark.parametrize("width", [80, 87, 99, 100, 104, 105, 119, 120, 199, 200])
+def test_sockets_of_one_program_are_told_apart(width: int) -> None:
+    """Two connections to one address, and listeners, differ in their own port alone."""
+    columns = choose(width, planes())
+    lines = [
+        text_of(
+            row_line(columns, make_row(n, sport=sport, **kind), None, selected=False, marked=False,
+                     numeric=False, cursor=">", mark="*", signs=(" ", "^", "!"))
+        )
+        for kind in ({"dport": 5201}, {"dport": 0, "state": 10})
+        for n, sport in enumerate((40282, 40298))
+    ]  # fmt: skip
+    assert len(set(lines)) == 4
+    assert all(str(sport) in text for text, sport in zip(lines, (40282, 40298) * 2, strict=True))
+
+
 def test_a_mark_is_seen_under_the_cursor_too() -> None:
     columns = choose(120, planes())
 
