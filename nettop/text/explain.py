@@ -33,6 +33,8 @@ from nettop.text.words import who_name, who_text
 
 _IN_NAMESPACE = re.compile(r"\b(ping|mtr|nc|tc|ss|ip|ethtool|nstat|sysctl) ")
 _LOSS_PCT = 0.5  # resent, from which on loss is ruled out no more
+_LEAST_HELD_S = 1.0
+_AGES = (Verdict.UNREAD, Verdict.UNCLOSED)
 _NEXT_HOP_S = 4.0  # three tries of a second, until what waits for a next hop is dropped
 _HELD_PCT = 10  # of the time held back by a limit, from which on it is ruled out no more
 _NOT_TAKEN_UP_STEP = "ss -ltnp sport = :{lport}: whose listener it waits at; it must call accept()"
@@ -60,12 +62,16 @@ class Explanation(Struct, frozen=True):
     shared: Hashable = None  # sockets with the same one have one cause; None: not known of any
     party: str = ""  # whom that cause is about, where it is not the holder: a device, a thread
     reader: Reader | None = None  # that the verdict is about; None: not known, or of no reader
+    is_age: bool = False  # the evidence says since when
     several: bool = False  # ticks name different readers: it is no one thread
 
     @property
     def held(self) -> str:
-        """How long the verdict has held, behind the headline: it is no number of the headline."""
-        return "" if self.for_s is None else f", for {units.time(self.for_s * 1e9)}"
+        """How long the verdict has been the worst, behind the headline: it may have held before
+        beside a worse one. Nothing of less than a second, nor where the evidence is an age."""
+        if self.for_s is None or self.for_s < _LEAST_HELD_S or self.is_age:
+            return ""
+        return f", for at least {units.time(self.for_s * 1e9)}"
 
     @property
     def beside(self) -> list[str]:
@@ -125,6 +131,7 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
         shared=cause.shared if cause is not None else slow.key if slow is not None else None,
         party=cause.party if cause is not None else "",
         reader=reader,
+        is_age=worst in _AGES,
     )
 
 

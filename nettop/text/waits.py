@@ -22,7 +22,7 @@ SPLIT_PARTS = (
     SplitPart("wake-up", "it was not woken yet", lambda s: s.wake_ns),
     SplitPart("no CPU", "it was ready and no CPU was given to it", lambda s: s.cpu_ns),
     SplitPart("ran", "it ran and did something else", lambda s: s.ran_ns),
-    SplitPart("asleep", "it slept and not on this socket", lambda s: s.asleep_ns),
+    SplitPart("asleep", "it slept elsewhere", lambda s: s.asleep_ns),
     SplitPart("stopped", "it was stopped", lambda s: s.stopped_ns),
     SplitPart("unknown", "what it did is not known", lambda s: s.unknown_ns),
 )
@@ -46,4 +46,4 @@ def split_says(split: Split) -> str:
         return f"data waited for {waited}, and what the reader did meanwhile is not known"
     shares = sorted(((part.of(split), part.says) for part in SPLIT_PARTS), reverse=True)
     said = [f"{says} for {units.time(ns)}" for ns, says in shares if ns * 100 >= split.waiting_ns]
-    return f"in {waited} that data waited, {', '.join(said)}"
+    return f"of {waited} that data waited, {', '.join(said)}"

@@ -43,6 +43,16 @@ def test_every_verdict_has_a_next_step_with_its_places_filled_in(verdict: Verdic
     assert re.search(r"\{", VERDICTS[verdict].step()) is None
 
 
+@pytest.mark.parametrize("verdict", Verdict, ids=lambda v: v.name)
+def test_two_ages_are_never_said_of_one_fact(verdict: Verdict) -> None:
+    """`does not read for 5s` before `127K unread for at least 22m`: which of the two is it?"""
+    row = make_row(verdicts=1 << verdict, verdict=verdict, verdict2=verdict, verdict_value=9e5)
+    whole = explain(row, None, make_model(), 40.0)
+    ages = re.findall(r"\b(?:for|ago)\b.*?\d[\dhms.]*s\b", whole.held)
+    in_evidence = re.search(r"unread for|closed \S+ ago", whole.evidence) is not None
+    assert bool(ages) != in_evidence, (whole.held, whole.evidence)
+
+
 def test_commands_hold_numbers_and_addresses_and_no_foreign_name() -> None:
     step = said(Verdict.UNREAD, netns_name=HOSTILE, user=HOSTILE, cgroup=HOSTILE).next_step
     assert "/proc/12/status" in step
