@@ -27,6 +27,7 @@ from nettop.text import units
 from nettop.text.fields import FIELDS
 from nettop.text.holders import holder_evidence, state_of_all
 from nettop.text.readers import Reader, reader_evidence, reader_of
+from nettop.text.unanswered import unanswered
 from nettop.text.verdicts import LEAST_RATIO_US, VERDICTS, VerdictSpec
 from nettop.text.waits import is_settled, split_of, split_says
 from nettop.text.words import who_name, who_text
@@ -262,7 +263,7 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             said = f"{units.percent(value)} resent, cwnd {rec.snd_cwnd}{rtt}"
             return f"{said}{_HERE if rec.because == Because.HERE else ''}"
         case Verdict.RTO:
-            return _unanswered(row, detail)
+            return unanswered(row, _number("last_ack_recv", row, detail), _HERE)
         case Verdict.WINDOW:
             wnd = _number("snd_wnd", row, detail)
             said = "it is shut" if value > 100 else f"{value:.0f}% of the interval"
@@ -384,48 +385,6 @@ def _stands(row: Row) -> str:
 def _without_cpu(row: Row) -> str:
     """Where the waits were split, that says it better."""
     return _NO_CPU if row.rec.because == Because.NO_CPU and split_of(row) is None else ""
-
-
-_IN_A_ROW = ("time-out", "time-outs in a row")
-_CUT = " without an answer: the path is cut or the peer gone; not distinguishable from this end"
-# One and many of what had no answer, and what that means.
-_NO_ANSWER = {
-    Because.SYN: (
-        ("SYN", "SYNs"),
-        " sent again: nothing answers. The host is down, a firewall drops them or the listener's "
-        "queue is full; not distinguishable from this end",
-    ),
-    Because.PROBE: (
-        ("probe of the peer's shut window", "probes of the peer's shut window"), _CUT,
-    ),
-    Because.KEEPALIVE: (("keepalive probe", "keepalive probes"), _CUT),
-    Because.SILENT_PEER: (_IN_A_ROW, ": the host answered the handshake, and nothing since"),
-    Because.NOT_ACCEPTED: (_IN_A_ROW, ", before its first message was taken up"),
-}  # fmt: skip
-
-
-def _unanswered(row: Row, detail: Detail | None) -> str:
-    rec = row.rec
-    tries = int(rec.verdict_value)
-    heard = _number("last_ack_recv", row, detail)
-    cut = rec.retransmits >= 2 and (heard is None or heard >= 1e9)
-    if rec.because == Because.NEXT_HOP:
-        said = f"{units.counted(tries, 'time-out')}, backoff {rec.backoff}"
-    elif rec.because == Because.HERE:
-        said = f"{units.counted(tries, 'time-out')}, backoff {rec.backoff}{_HERE}"
-    elif rec.because in _NO_ANSWER:
-        what, then = _NO_ANSWER[Because(rec.because)]
-        said = f"{units.counted(tries, *what)}{then}"
-    elif cut:
-        said = (
-            f"{units.counted(tries, *_IN_A_ROW)}, backoff {rec.backoff}: the path is cut or the "
-            "peer gone; not distinguishable from this end"
-        )
-    else:
-        said = f"{units.counted(tries, 'time-out')}, backoff {rec.backoff}, cwnd {rec.snd_cwnd}"
-    if rec.because != Because.SYN and heard is not None and cut:
-        said += f". Nothing heard for {units.time(heard)}, {units.amount(rec.wqueue)} queued"
-    return said
 
 
 def _checked(
