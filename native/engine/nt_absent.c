@@ -76,13 +76,14 @@ void nt_sweep_close(struct nt_engine *e)
 		bool unlisted = may_be_unlisted(e, i, rec);
 
 		/* A dump is no snapshot: it may miss a live socket once. */
-		if (unlisted ? e->sweep - e->table.seen[i] >= UNLISTED_SWEEPS : ++rec->miss >= 2) {
+		if (unlisted ? e->sweep - e->table.seen[i] >= UNLISTED_SWEEPS :
+			       rec->flags & NT_F_MISSED) {
 			nt_plane_drop(e, i);
 			nt_table_remove(&e->table, i);
 			e->totals.closed += !unlisted;
 			continue;
 		}
-		if (rec->miss == 1 && !unlisted && rec->inode && e->procs)
+		if (!unlisted && rec->inode && e->procs)
 			nt_procs_gone(e->procs, rec->inode);
 		rec->flags |= NT_F_MISSED;
 		nt_last_rates(e, i, rec);

@@ -330,9 +330,10 @@ struct nt_facts {
 		holes; /* of the window: sent ones that were overtaken, come too early */
 	float reordered_pct, holes_pct; /* of the segments with data */
 	bool holes_steady;		/* some came in each of the last four intervals */
-	uint8_t option;	  /* enum nt_because: what the program set holds data back now; 0 none */
-	float rcvbuf_pct; /* of our receive window filled in each round trip; 0 not known */
-	bool acked;	  /* something was acknowledged in the interval: srtt is of now */
+	uint8_t option;	     /* enum nt_because: what the program set holds data back now; 0 none */
+	float rcvbuf_pct;    /* of our receive window filled in each round trip; 0 not known */
+	bool acked;	     /* something was acknowledged in the interval: srtt is of now */
+	uint32_t rtt_now_us; /* its round trips in the mean, at most; srtt where that is not known */
 	bool has_info;
 	int readable; /* what poll() would say of the receive queue: 0 no, 1 yes, -1 unknown */
 	bool grows;   /* MPTCP: for some seconds what it holds has grown by all that came */

@@ -45,8 +45,8 @@ static bool windows_are_empty(const struct nt_rec *r)
 	       r->loss_sent[0] == r->bytes_sent && r->loss_sent[1] == r->bytes_sent &&
 	       r->loss_resent[0] == r->bytes_retrans && r->loss_resent[1] == r->bytes_retrans &&
 	       r->segs_out[0] == r->segs_out[1] && r->segs_in[0] == r->segs_in[1] &&
-	       r->reordered[0] == r->last_reordered && r->reordered[1] == r->last_reordered &&
-	       r->out_of_order[0] == r->last_out_of_order &&
+	       r->segs_done == (uint16_t)r->segs_out[0] && r->reordered[0] == r->last_reordered &&
+	       r->reordered[1] == r->last_reordered && r->out_of_order[0] == r->last_out_of_order &&
 	       r->out_of_order[1] == r->last_out_of_order && r->lim_busy_ms == r->busy_ms &&
 	       r->lim_rwnd_ms == r->rwnd_limited_ms && r->lim_sndbuf_ms == r->sndbuf_limited_ms;
 }
@@ -76,7 +76,8 @@ static bool nothing_is_wrong(const struct nt_rec *r)
 		 r->because2) &&
 	       is_zero(r->verdict_value) && is_zero(r->verdict2_value) &&
 	       !(r->verdict_since_s | r->who_since_s | r->well_since_s) &&
-	       !(r->timer_retrans | r->retransmits | r->backoff | r->miss | r->owners) &&
+	       !(r->timer_retrans | r->retransmits | r->backoff | r->owners) &&
+	       !(r->flags & NT_F_MISSED) &&
 	       !(r->rtt_high | r->waits_past | r->order_past | r->here_left | r->loss_lag) &&
 	       !(r->lost_here_s | r->loss_dups_s | r->rtt_at_ms | r->rtt_low_us[0] |
 		 r->rtt_low_us[1] | r->rtt_low_at_ms | r->rtt_usual.seen | r->loaded_proc);
@@ -226,6 +227,7 @@ void nt_rest_unfold(const struct nt_rest *r, struct nt_rec *ret)
 	ret->loss_sent[0] = ret->loss_sent[1] = r->bytes_sent;
 	ret->loss_resent[0] = ret->loss_resent[1] = r->bytes_retrans;
 	ret->segs_out[0] = ret->segs_out[1] = r->segs_out;
+	ret->segs_done = (uint16_t)r->segs_out;
 	ret->reordered[0] = ret->reordered[1] = r->reordered;
 	ret->segs_in[0] = ret->segs_in[1] = r->segs_in;
 	ret->out_of_order[0] = ret->out_of_order[1] = r->out_of_order;

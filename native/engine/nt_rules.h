@@ -33,6 +33,8 @@ void nt_hold(struct nt_held *h, enum nt_verdict v, float value, float threshold,
 void nt_hold_unusual_rtt(const struct nt_config *c, struct nt_rec *r, const struct nt_facts *f,
 			 uint32_t now_ms, bool delayable, struct nt_held *h);
 void nt_hold_unusual_times(struct nt_plane *p, struct nt_held *h);
+/* There is no path then, and the other end says what it waits for. */
+bool nt_within_host(const struct nt_rec *r);
 /* Logarithms, 1024 to the octave; 0 of 0. */
 uint32_t nt_log_of(uint64_t v);
 uint64_t nt_unlog(uint32_t log);

@@ -127,6 +127,34 @@ static void roll_rates(struct nt_rec *rec, const struct nt_diag_view *v, struct 
 	rec->flags |= NT_F_RATES;
 }
 
+/* Of so many samples srtt is these alone: each weighs an eighth, what was before seven. */
+#define SAMPLES_MOST 32
+
+/* So few that srtt is mostly of those before: what they were like, where they made it fall. */
+static uint32_t rtt_of(uint32_t samples, uint32_t before_us, uint32_t now_us)
+{
+	float rest = 1;
+
+	if (now_us >= before_us || !samples || samples > SAMPLES_MOST)
+		return now_us;
+	while (samples--)
+		rest *= 7.0f / 8;
+	float us = ((float)now_us - (float)before_us * rest) / (1 - rest);
+
+	return us > 0 ? (uint32_t)us : 0;
+}
+
+/* before_us: srtt when the interval began; an acknowledged segment makes one sample at most. */
+static void take_rtt(struct nt_rec *rec, const struct nt_diag_view *v, uint32_t before_us,
+		     struct nt_facts *f)
+{
+	uint32_t out = nt_info32(v, TI_DATA_SEGS_OUT);
+	uint16_t done = (uint16_t)(out > f->unacked ? out - f->unacked : 0); /* a SYN is no data */
+
+	f->rtt_now_us = rtt_of((uint16_t)(done - rec->segs_done), before_us, rec->rtt_us);
+	rec->segs_done = done;
+}
+
 static void take_counters(struct nt_rec *rec, const struct nt_diag_view *v)
 {
 	rec->bytes_sent = nt_info64(v, TI_BYTES_SENT);
@@ -290,7 +318,6 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		e->totals.opened++;
 	}
 	rec->flags = (rec->flags & ~(uint32_t)(NT_F_NEW | NT_F_MISSED)) | (fresh ? NT_F_NEW : 0);
-	rec->miss = 0;
 	rec->uid = m->idiag_uid;
 	rec->ifindex = m->id.idiag_if; /* it may be bound later */
 	if (!lookup && proto == NT_PROTO_TCP && rec->state == NT_TCP_LISTEN)
@@ -325,7 +352,10 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		if (e->table.mark[i] & NT_M_FINAL)
 			nt_last_rates(e, i, rec);
 		rec->flags |= NT_F_INFO | NT_F_MOVED;
+		uint32_t before_us = rec->rtt_us;
+
 		take_gauges(rec, v, &f);
+		f.rtt_now_us = rec->rtt_us;
 		/* A counter that went back is another connection: no rate from it. */
 		bool restart = nt_info64(v, TI_BYTES_ACKED) < rec->bytes_acked ||
 			       nt_info64(v, TI_BYTES_RECEIVED) < rec->bytes_received ||
@@ -338,6 +368,7 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 		if (f.rolled || fresh) {
 			nt_roll_limited(rec, v, fresh, low_ms, &f);
 			nt_roll_loss(rec, v, fresh || restart, now_ms, &f);
+			take_rtt(rec, v, fresh || restart ? 0 : before_us, &f);
 			take_counters(rec, v);
 			note_lost_here(e, rec, (uint32_t)(now_ms / 1000), &f);
 			f.events = e->events != NULL;

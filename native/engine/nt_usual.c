@@ -109,8 +109,7 @@ static bool fills_window(const struct nt_config *c, const struct nt_rec *r)
 	return r->flags & NT_F_LIMITED && r->lim_cwnd_pct >= c->cwnd_pct;
 }
 
-/* There is no path then, and the other end says what it waits for. */
-static bool within_host(const struct nt_rec *r)
+bool nt_within_host(const struct nt_rec *r)
 {
 	return !memcmp(r->src, r->dst, sizeof(r->src));
 }
@@ -121,7 +120,7 @@ void nt_hold_unusual_rtt(const struct nt_config *c, struct nt_rec *r, const stru
 	struct nt_usual *u = &r->rtt_usual;
 	bool far = u->seen & WAS_FAR, again = far;
 
-	if (!r->min_rtt_us || r->min_rtt_us == NT_MIN_RTT_UNKNOWN || within_host(r))
+	if (!r->min_rtt_us || r->min_rtt_us == NT_MIN_RTT_UNKNOWN || nt_within_host(r))
 		return;
 	if (f->acked) {
 		uint64_t ns = r->rtt_us * 1000ULL;

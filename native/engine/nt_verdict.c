@@ -78,10 +78,13 @@ int nt_who_of(uint32_t verdict)
 
 static bool may_be_delayed_ack(const struct nt_rec *r, const struct nt_facts *f)
 {
-	uint32_t over_us = r->rtt_us - r->min_rtt_us;
+	uint32_t now_us = f->rtt_now_us;
+	uint32_t over_us = now_us > r->min_rtt_us ? now_us - r->min_rtt_us : 0;
+	/* Then the deviation is of those before, too. */
+	bool fades = now_us < r->rtt_us / 2;
 
 	return (r->flags & NT_F_APP_LIMITED || f->unacked <= 2) && over_us <= DELAYED_ACK_US &&
-	       (uint64_t)over_us + r->rttvar_us <= DELAYED_ACK_SPREAD_US;
+	       (fades || (uint64_t)over_us + r->rttvar_us <= DELAYED_ACK_SPREAD_US);
 }
 
 /*
@@ -163,7 +166,8 @@ static void hold_rtt(const struct nt_config *c, struct nt_rec *r, const struct n
 {
 	bool known = r->min_rtt_us && r->min_rtt_us != NT_MIN_RTT_UNKNOWN;
 	float ratio = known ? (float)r->rtt_us / (float)r->min_rtt_us : 0;
-	bool high = ratio >= c->rtt_ratio[0] && r->rtt_us - r->min_rtt_us >= c->rtt_over_us &&
+	float now = known ? (float)f->rtt_now_us / (float)r->min_rtt_us : 0;
+	bool high = now >= c->rtt_ratio[0] && f->rtt_now_us - r->min_rtt_us >= c->rtt_over_us &&
 		    !may_be_delayed_ack(r, f);
 
 	if (f->acked)
@@ -176,7 +180,9 @@ static void hold_rtt(const struct nt_config *c, struct nt_rec *r, const struct n
 	bool settled = (float)low >= (float)r->min_rtt_us * c->rtt_ratio[0] &&
 		       (float)r->rtt_us < (float)low * c->rtt_ratio[0];
 
-	nt_hold(h, NT_V_RTT, ratio, c->rtt_ratio[0], ratio >= c->rtt_ratio[1] && !settled);
+	nt_hold(h, NT_V_RTT, ratio, c->rtt_ratio[0], now >= c->rtt_ratio[1] && !settled);
+	if (nt_within_host(r))
+		h->who[NT_V_RTT] = NT_WHO_UNKNOWN;
 }
 
 /* What this host's own firewall, qdisc or device dropped never came to the network. */

@@ -159,7 +159,7 @@ struct nt_rec {
 	uint32_t dsack_dups;
 	uint32_t drops;
 	uint16_t total_rto;
-	uint16_t miss; /* sweeps in a row without it */
+	uint16_t segs_done; /* with data, sent and not on their way any more; modulo 2^16 */
 
 	/* Of the last interval; valid with NT_F_RATES (NT_F_LIMITED, NT_F_RETR_PCT). */
 	float tx_bytes_per_s; /* acknowledged payload */

@@ -39,6 +39,10 @@ _AGES = (Verdict.UNREAD, Verdict.UNCLOSED)
 _NEXT_HOP_S = 4.0  # three tries of a second, until what waits for a next hop is dropped
 _HELD_PCT = 10  # of the time held back by a limit, from which on it is ruled out no more
 _NOT_TAKEN_UP_STEP = "ss -ltnp sport = :{lport}: whose listener it waits at; it must call accept()"
+_NO_PATH_STEP = (
+    "tc -s qdisc show dev lo: a backlog there is part of the srtt; ss -tinp dport = :{lport}: the "
+    "other end, its program and the delay of its ACKs (ato)"
+)
 # Causes that were found on this host: what the verdict leaves open is known.
 _SETTLED = frozenset({
     Because.HERE, Because.NO_CPU, Because.QUEUE, Because.CARRIER, Because.RECEIVE,
@@ -139,7 +143,13 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
 def _open_of(spec: VerdictSpec, row: Row) -> str:
     if spec.number is Verdict.RTT and row.rec.because in (Because.UNUSUAL, Because.SIBLINGS):
         return "whether it is the path, or a peer that answers late and delays its ACKs until then"
+    if spec.number is Verdict.RTT and _within_host(row):
+        return "what holds its ACKs back: both ends are on this host, and there is no path"
     return spec.unknown
+
+
+def _within_host(row: Row) -> bool:
+    return row.local_addr == row.remote_addr
 
 
 def cause_of(row: Row, model: Model) -> Cause | None:
@@ -193,6 +203,8 @@ def _next_step(spec: VerdictSpec, row: Row, model: Model) -> str:
         return f"kill -CONT {pid} lets it go on, unless it was stopped on purpose"
     if spec.by_holder and row.proc.owner == Owner.NOT_ACCEPTED:
         spec = replace(spec, next_step=_NOT_TAKEN_UP_STEP, by_cause={})
+    if spec.number is Verdict.RTT and _within_host(row):
+        spec = replace(spec, next_step=_NO_PATH_STEP, by_cause={})
     cause = cause_of(row, model)
     if cause is not None and cause.next_step:
         spec = replace(spec, next_step=cause.next_step, by_cause={})

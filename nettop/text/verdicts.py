@@ -280,7 +280,8 @@ _TABLE = (
         Verdict.RTT, "rtt", "ratio", Who.NET, ("RTT",), _rtt,
         "the round trip takes much longer than it can",
         {"rtt_ratio": (2, 4), "rtt_over_us": (10000,)},
-        "srtt, measured now, ≥ {rtt_ratio[0]} min_rtt and ≥ {rtt_over_us[0]} more",
+        "srtt, measured now, ≥ {rtt_ratio[0]} min_rtt and ≥ {rtt_over_us[0]} more, and so were the "
+        "last round trips, where few made it fall",
         "≥ {rtt_ratio[1]}, not where it stands there for 20-40 s",
         also=(Who.KERN, Who.NIC, Who.PEER, Who.UNKNOWN),
         causes=(Because.RECEIVE, Because.CARRIER, Because.UNUSUAL, Because.SIBLINGS,

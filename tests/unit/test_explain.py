@@ -225,3 +225,11 @@ def test_a_second_verdict_says_whose_it_is_where_that_differs() -> None:
     assert what.endswith("; also the round trip takes much longer than it can (net?)")
     row.rec = row.rec._replace(who=Who.NET, who2=Who.NET, because=0)
     assert explain(row, None, make_model(), None).what.endswith("longer than it can")
+
+
+def test_a_long_round_trip_within_a_host_has_no_path_to_trace() -> None:
+    here = said(Verdict.RTT, src=bytes([127, 0, 0, 1]) + bytes(12),
+                dst=bytes([127, 0, 0, 1]) + bytes(12))  # fmt: skip
+    assert "no path" in here.unknown
+    assert "mtr" not in here.next_step
+    assert "mtr" in said(Verdict.RTT).next_step
