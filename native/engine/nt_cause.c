@@ -76,6 +76,7 @@ static void put(struct nt_engine *e, uint32_t at, struct nt_candidate *ret)
 		.dropped_here = dropped ? dropped->by[NT_D_HERE] : 0,
 		.queued_bytes = queued_bytes(r),
 		.verdict_value = r->verdict_value,
+		.flow_bytes_per_s = r->flow_bytes_per_s,
 		.sport = r->sport,
 		.dport = r->dport,
 		.held = r->verdict_past[0],

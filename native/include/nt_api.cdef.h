@@ -174,6 +174,7 @@ struct nt_candidate {
 	uint32_t total_retrans;
 	uint32_t acked_bytes; /* since it opened, the SYN counts as one; UINT32_MAX: that, or more */
 	float verdict_value;
+	float flow_bytes_per_s; /* as in nt_rec */
 	uint16_t sport, dport;
 	uint16_t held, verdicts; /* of the interval; active now: 1 << enum nt_verdict */
 	uint8_t family, proto, state, level;

@@ -141,7 +141,7 @@ class Scene:
         self._queued_ns: dict[int, int] = {}  # cookie → when its datagrams last stood in a queue
         self._counters_ns = 0
         self._counted: deque[Mapping[int, Numbers]] = deque(maxlen=READS)
-        self._candidates: Sequence[Candidate] = ()
+        self.candidates: Sequence[Candidate] = ()
         self._full: list[Candidate] = []  # listeners whose accept queue is full
         self._ends: dict[_Ends, list[Candidate]] = {}  # made when it is asked for
         self._ports: dict[_Port, list[bool]] = {}  # the same
@@ -167,7 +167,7 @@ class Scene:
         self._enter_counted()
         self._enter_receivers()
         self._enter_silent(candidates)
-        self._ends, self._ports, self._candidates = {}, {}, candidates
+        self._ends, self._ports, self.candidates = {}, {}, candidates
         self._full = [s for s in candidates if s.state == TCP_LISTEN and _queue_is_full(s)]
 
     # --- devices ---
@@ -471,7 +471,7 @@ class Scene:
     def other_end(self, socket: Candidate) -> Candidate | None:
         """That of the same connection, where it is held for ill too; None: not here, or not one."""
         if not self._ends:
-            for each in self._candidates:
+            for each in self.candidates:
                 self._ends.setdefault(_ends(each), []).append(each)
         found = self._ends.get(_ends(socket, reverse=True), [])
         found = [other for other in found if other.cookie != socket.cookie]
@@ -482,7 +482,7 @@ class Scene:
         other sockets where no delayed ACK explains it; None: none takes so much longer."""
         found = [
             s.rtt_us - s.min_rtt_us
-            for s in self._candidates
+            for s in self.candidates
             if s.dst == socket.dst and s.netns == socket.netns and s.cookie != socket.cookie
             and s.verdicts >> Verdict.RTT & 1 and s.verdict == Verdict.RTT
             and (s.who == Who.NET or (s.who, s.because) == _STEP) and s.min_rtt_us
@@ -500,7 +500,7 @@ class Scene:
         """Connections to the same port of the peer that are held for ill: those whose first message
         is not acknowledged yet, and those that were."""
         if not self._ports:
-            for each in self._candidates:
+            for each in self.candidates:
                 if each.proto == Proto.TCP and each.dport and each.holds(Verdict.RTO, Verdict.LOSS):
                     self._ports.setdefault(_port(each), []).append(each.acked_bytes <= 1)
         seen = self._ports.get(_port(socket), [])

@@ -47,11 +47,13 @@ with – as WHO, where the RX queue wait leaves a socket out to save CPU.
 _NOTES = {
     Verdict.UNREAD: "Readable as poll() has it: neither urgent data nor fewer bytes than "
     "SO_RCVLOWAT. Without the RX queue wait that is certain only where the queue takes half of its "
-    "buffer; otherwise WHO is app? and the level at most watch. cpu as for reads.",
+    "buffer; otherwise WHO is app? and the level at most watch. cpu and peer as for reads.",
     Verdict.READS: "cpu where a thread of the program waited for a CPU longer than it ran, and for "
     "half of the time that the data waited or more (/proc/PID/task/*/schedstat, over 5 intervals); "
     "cpu? if others of its threads ran without such waits and no quota of its cgroup stopped them "
-    "all: one of those may be the reader.",
+    "all: one of those may be the reader. peer where the windows of other peers hold as many "
+    "sockets of the program back, and one of them sends as much as comes here: a proxy reads no "
+    "more than it can pass on; peer? where neither moves, or the two differ.",
     Verdict.DROPS: "WHO follows the reason: app a full queue, net wrong checksums, kern no memory "
     "for the protocol. The reasons come from the events (root, Linux 6.11); without them only a "
     "queue that is full now is app, anything else ?. A listener whose drops have no known reason "
@@ -63,8 +65,8 @@ _NOTES = {
     "acknowledged since the handshake; kern as for loss. Where the next hop does not answer "
     "ARP or neighbour discovery (by its entry of `ip neigh`) that is said, and which gateway it "
     "is.",
-    Verdict.RTT: "More than a delayed ACK explains. What is unusual, for the flow or beside its "
-    "siblings, is below.",
+    Verdict.RTT: "More than a delayed ACK explains; ? between two programs of one host, where no "
+    "path is. What is unusual, for the flow or beside its siblings, is below.",
     Verdict.CWND: "Informational: normal for a bulk transfer.",
     Verdict.UNCLOSED: "The peer closed, the program has not.",
 }

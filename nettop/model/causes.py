@@ -47,6 +47,7 @@ class Candidate(NamedTuple):
     total_retrans: int
     acked_bytes: int  # since it opened, the SYN counts as one; of 4 GB or more no more is said
     verdict_value: float
+    flow_bytes_per_s: float  # sent or received, whichever is more; mean of 5 s
     sport: int
     dport: int
     held: int  # 1 << Verdict, of this interval

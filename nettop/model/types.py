@@ -140,6 +140,7 @@ class Because(IntEnum):
     SIBLINGS = 27
     NEXT_HOP = 28
     GROWS = 29
+    PASSES_ON = 30
 
 
 class Verdict(IntEnum):

@@ -245,7 +245,7 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             if rec.proto == Proto.MPTCP:
                 held = f"data in {held} of memory"
             unread = f"{held} unread for {least}{units.time(value * 1e6)}"
-            if rec.because in (Because.NO_CPU, Because.STOPPED):
+            if rec.because in (Because.NO_CPU, Because.STOPPED, Because.PASSES_ON):
                 return f"{unread}{_without_cpu(row)}"
             if row.proc.owner == Owner.NOT_ACCEPTED:
                 return f"{unread}: the program has not taken this connection up"

@@ -126,6 +126,7 @@ CAUSES = {
     Because.SIBLINGS: "siblings",
     Because.NEXT_HOP: "next_hop",
     Because.GROWS: "grows",
+    Because.PASSES_ON: "passes_on",
 }
 
 LEAST_RATIO_US = 1000  # a minimum from which on its multiples say something
@@ -193,7 +194,10 @@ _ACCEPT_STEP = (
 _STOPPED_SAID = "is stopped, so it reads nothing"
 _DISK_SAID = "waits for a disk or a device, and reads nothing meanwhile"
 _GROWS_SAID = "reads slower than data comes, or not at all"
-_READER_SAID = {Because.STOPPED: _STOPPED_SAID, Because.DISK: _DISK_SAID}
+_PASSES_ON_SAID = "takes late what the program here passes on, so that it reads no more"
+_READER_SAID = {
+    Because.STOPPED: _STOPPED_SAID, Because.DISK: _DISK_SAID, Because.PASSES_ON: _PASSES_ON_SAID,
+}  # fmt: skip
 _UNUSUAL_WAIT_SAID = "reads much later than is usual for this flow"
 _READER_STEPS = {
     Because.NO_CPU: _CPU_STEP, Because.STOPPED: _STOPPED_STEP, Because.DISK: _DISK_STEP,
@@ -207,7 +211,8 @@ _TABLE = (
         "oldest unread data that poll() calls readable ≥ {unread_ms[0]}", "≥ {unread_ms[1]}",
         next_step="grep State /proc/{pid}/status (T stopped, D waits for a disk, R runs); then "
         "strace -fp {pid} shows where it is instead of recv()",
-        also=(Who.CPU,), causes=(Because.NO_CPU, Because.STOPPED, Because.DISK, Because.GROWS),
+        also=(Who.CPU, Who.PEER),
+        causes=(Because.NO_CPU, Because.STOPPED, Because.DISK, Because.GROWS, Because.PASSES_ON),
         by_cause=_READER_STEPS, said={**_READER_SAID, Because.GROWS: _GROWS_SAID},
         rules_out=("arrived",), unknown=_BUSY, by_holder=True,
     ),
@@ -362,8 +367,9 @@ _TABLE = (
         "≥ {wait_ms[1]}", of="p99",
         next_step="cat /proc/{pid}/schedstat, twice: if its 2nd number grows it waits for a CPU; "
         "else strace -cfp {pid} shows what it does between two reads",
-        also=(Who.CPU,),
-        causes=(Because.NO_CPU, Because.HEAD, Because.STOPPED, Because.DISK, Because.UNUSUAL),
+        also=(Who.CPU, Who.PEER),
+        causes=(Because.NO_CPU, Because.HEAD, Because.STOPPED, Because.DISK, Because.UNUSUAL,
+                Because.PASSES_ON),
         by_cause=_READER_STEPS, said={**_READER_SAID, Because.HEAD: "reads many sockets late",
               Because.UNUSUAL: _UNUSUAL_WAIT_SAID},
         rules_out=("arrived",), unknown=_BUSY, by_holder=True, source="wait",

@@ -83,7 +83,7 @@ def proxy(F: mmap.mmap, port: int, onward: int) -> None:
 @scenario("peer", "a proxy between a lossy path (2 %) and a server that reads late",
           server(42124, "app", "server behind the proxy", "reads_late", "unread"),
           client(42124, "peer", "proxy, onward", "peer_window", end="B"),
-          server(42123, "app", "proxy, front"),
+          server(42123, "peer", "proxy, front", "reads_late", "unread"),
           client(42123, "peer", "sender", "peer_window", also=("net",)))  # fmt: skip
 def proxy_between(bed: Bed) -> Steps:
     path = bed.path(0.005)
