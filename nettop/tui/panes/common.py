@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from textwrap import wrap
 
 from nettop.text.fields import FIELDS
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.panes.data import PaneData
 from nettop.tui.style import Role
-from nettop.tui.widgets.lines import Line, line
+from nettop.tui.widgets.lines import Line, line, rows_of
 
 D, B = Role.DIM, Role.BOLD
 COMING = "stamping of what is selected begins"  # as the plane says it
@@ -48,7 +47,7 @@ def off_lines(data: PaneData, plane: str, width: int) -> list[Line]:
         reason = reason_here(plane, reason)
     lines = [
         line(("off  " if i == 0 else "     ", Role.WATCH), text)
-        for i, text in enumerate(wrap(reason, width - 6))
+        for i, text in enumerate(rows_of(reason, width - 6))
     ]
     if status and status.fix:
         lines.append(line(("fix  ", D), (status.fix, B)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import wrap
 from typing import Any
 
 from nettop.model.events import EVENT_NAMES, EventMemory, EventType
@@ -21,7 +20,7 @@ from nettop.tui.panes.common import B, D, off_lines
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.views import CLOSED, EVENTS, KINDS
 from nettop.tui.style import Role
-from nettop.tui.widgets.lines import Line, Part, flow, line
+from nettop.tui.widgets.lines import Line, Part, flow, line, rows_of
 
 LOUD_EVENTS = frozenset(
     {EventType.RETRANSMIT, EventType.DROP, EventType.RESET_RECEIVED, EventType.ERROR}
@@ -65,7 +64,7 @@ def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
             lines += [*said, *(flow([end, line((who, D))], width, _INDENT) if who else [end])]
         if not shown and data.memory is not None:
             nothing = _nothing(data.memory, data, "event" if kind is None else view)
-            lines += [line((text, D)) for text in wrap(nothing, width)]
+            lines += [line((text, D)) for text in rows_of(nothing, width)]
         elif not shown and kind is not None:
             lines.append(line((f"no {view} is kept", D)))
     return [*head, *_from(lines, data.views.scroll, height - len(head))][:height]
@@ -79,8 +78,8 @@ def _said(head: Part, numbers: str, width: int) -> list[Line]:
     for gap in ("  ", " "):
         if len(gap + numbers) <= room:
             return [line(head, gap + numbers)]
-    first = wrap(numbers, max(1, room - 1))[0]
-    rest = wrap(numbers[len(first) :].strip(), width - len(_INDENT))
+    first = rows_of(numbers, max(1, room - 1))[0]
+    rest = rows_of(numbers[len(first) :].strip(), width - len(_INDENT))
     return [line(head, f" {first}"), *(line(_INDENT + text) for text in rest)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from textwrap import wrap
 
 from msgspec import Struct
 
@@ -16,7 +15,7 @@ from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.rx import LATE_NS
 from nettop.tui.panes.spark import buckets, spark
 from nettop.tui.style import LEVEL_ROLES, Role
-from nettop.tui.widgets.lines import BLANK, Line, Part, beside, clip, line, whole, wrapped
+from nettop.tui.widgets.lines import BLANK, Line, Part, beside, clip, line, rows_of, whole, wrapped
 
 
 class _Spark(Struct, frozen=True):
@@ -311,7 +310,7 @@ def _marked_lines(data: PaneData, width: int) -> list[Line]:
         ),
         *[
             line((t, D))
-            for t in wrap(
+            for t in rows_of(
                 f"sums add up; srtt50 is the median of the {'sockets' if data.group else 'marked'}",
                 width,
             )

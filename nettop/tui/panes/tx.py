@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from textwrap import wrap
 
 from msgspec import Struct, field
 
@@ -13,7 +12,7 @@ from nettop.tui.glyphs import Glyphs
 from nettop.tui.panes.bar import stacked
 from nettop.tui.panes.rx import axis, place
 from nettop.tui.style import Role
-from nettop.tui.widgets.lines import BLANK, Line, Part, flow, line, wrapped
+from nettop.tui.widgets.lines import BLANK, Line, Part, flow, line, rows_of, wrapped
 
 D, B = Role.DIM, Role.BOLD
 SHOWN = (Stage.COPY, Stage.SNDBUF, Stage.TCP, Stage.QDISC, Stage.NIC, Stage.ACK)
@@ -91,7 +90,7 @@ def _stage_lines(
     name = stage.name.lower()
     bold = B if stage is Stage.TOTAL else Role.NORMAL
     if not dist.count:
-        why = wrap(sends.why(stage), cells + 7) or [""]
+        why = rows_of(sends.why(stage), cells + 7) or [""]
         first = line((f"{name:<6}", D), (f"{units.ABSENT:>8}", D), (f"  {why[0]}", D))
         return [first, *(line((" " * 16 + text, D)) for text in why[1:])]
     late = LATE_NS.get(stage)

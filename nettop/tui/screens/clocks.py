@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from textwrap import wrap
 from typing import TYPE_CHECKING, cast
 
 from msgspec import Struct
@@ -32,6 +31,7 @@ from nettop.tui.widgets.lines import (
     Part,
     clip,
     line,
+    rows_of,
     spread,
     width_of,
 )
@@ -291,7 +291,7 @@ def _role_of(column: Column, text: str, row: Row) -> Role:
 
 def _sentence(name: str, remark: Remark, width: int) -> list[Line]:
     role = Role.WATCH if remark.odd else Role.DIM
-    rows = wrap(remark.text, max(20, width - len(name) - 3))
+    rows = rows_of(remark.text, max(20, width - len(name) - 3))
     lines = [
         line((f"{name}: " if i == 0 else " " * (len(name) + 2), role),
              (text, Role.NORMAL if remark.odd else Role.DIM))
@@ -310,7 +310,9 @@ def _words(nic: Interface, width: int) -> list[Line]:
         ("tx types", nic.tx_types),
         ("rx filters", nic.rx_filters),
     ):
-        for i, text in enumerate(wrap(" ".join(words) or "–", width - 12, break_on_hyphens=False)):
+        for i, text in enumerate(
+            rows_of(" ".join(words) or "–", width - 12, break_on_hyphens=False)
+        ):
             lines.append(line((f"{title if i == 0 else '':<11}", Role.DIM), (text, Role.NORMAL)))
     return lines
 
@@ -330,7 +332,7 @@ def _span(phc: PhcReport) -> str:
 def _means(width: int) -> Sequence[Line]:
     lines: list[Line] = []
     for word, text in MEANS:
-        rows = wrap(text, width - 8) or [""]
+        rows = rows_of(text, width - 8) or [""]
         lines += [
             line((f"{word if i == 0 else '':<8}", Role.BOLD), (part, Role.DIM))
             for i, part in enumerate(rows)

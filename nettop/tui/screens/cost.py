@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -19,7 +18,7 @@ from nettop.tui.header import lost_texts
 from nettop.tui.panes.common import reason_here
 from nettop.tui.screens.overlay import Overlay
 from nettop.tui.style import Role
-from nettop.tui.widgets.lines import BLANK, Line, line
+from nettop.tui.widgets.lines import BLANK, Line, line, rows_of
 
 if TYPE_CHECKING:
     from nettop.lookback import LookBack
@@ -192,4 +191,4 @@ def plane_lines(status: SourceStatus, width: int, *, live: bool = False) -> list
 
 
 def _wrapped(text: str, width: int, role: Role) -> list[Line]:
-    return [line((" " * _NAME + part, role)) for part in wrap(text, max(20, width - _NAME))]
+    return [line((" " * _NAME + part, role)) for part in rows_of(text, max(20, width - _NAME))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import wrap
 from typing import TYPE_CHECKING, cast
 
 from textual import events
@@ -34,6 +33,7 @@ from nettop.tui.widgets.lines import (
     clip,
     flow,
     line,
+    rows_of,
     spread,
     width_of,
     wrapped,
@@ -317,11 +317,11 @@ class DetailScreen(KeyScreen[None]):
         role = LEVEL_ROLES[row.level] if row.rec.verdicts else Role.DIM
         who: tuple[Part, ...] = ((said.who, role), (": ", Role.DIM)) if said.who else ()
         head = line(*who, (said.what, Role.BOLD), (said.held, Role.DIM))
-        evidence = [line(text) for text in wrap(said.evidence, width)]
+        evidence = [line(text) for text in rows_of(said.evidence, width)]
         said_lines = [*wrapped(head, width), *evidence]
         if len(said_lines) == 2:
             said_lines = flow(said_lines, width)
-        beside = [text for each in said.beside for text in wrap(each, width)]
+        beside = [text for each in said.beside for text in rows_of(each, width)]
         return [*said_lines, *(line((text, Role.DIM)) for text in beside)]
 
     def _content(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from textual import events
@@ -16,7 +15,7 @@ from nettop.text.fields import Field
 from nettop.text.keys import written
 from nettop.tui.style import Role
 from nettop.tui.widgets.box import boxed
-from nettop.tui.widgets.lines import Line, LineWidget, clip, flow, line
+from nettop.tui.widgets.lines import Line, LineWidget, clip, flow, line, rows_of
 
 if TYPE_CHECKING:
     from nettop.query.complete import Known
@@ -40,7 +39,7 @@ def helped(field: Field | None, width: int, now: Now | None = None) -> tuple[str
     if field is None:
         return "filter", shown
     what, how = help_of(field)
-    shown = [line(text) for text in wrap(what, width)]
+    shown = [line(text) for text in rows_of(what, width)]
     shown += flow([line(("write  ", Role.DIM), how)], width, " " * 7)
     if now is None:
         shown += [line(("sort   ", Role.DIM), "yes" if field.sortable else "no")]
@@ -194,7 +193,7 @@ class FilterLine(LineWidget):
         at = min(self._place, len(past))
         first = max(0, min(at - (height - 3), len(past) - (height - 2)))
         used: list[Line] = [
-            line((f"{text:<{left - 4}}", Role.REVERSE if first + i == at else Role.NORMAL))
+            line((text.ljust(left - 4), Role.REVERSE if first + i == at else Role.NORMAL))
             for i, text in enumerate(past[first : first + height - 2])
         ] or [line(("no filter was used yet", Role.DIM))]
         g = self.nettop.glyphs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, cast
 
 from rich.cells import cell_len
@@ -76,6 +77,12 @@ def flow(groups: Sequence[Line], width: int, indent: str = "") -> list[Line]:
     for text in (*lines, current):
         out += [text] if width_of(text) <= width else wrapped(text, width, indent)
     return out
+
+
+def rows_of(text: str, width: int, *, break_on_hyphens: bool = True) -> list[str]:
+    """A text broken at blanks into rows of at most width cells, of one at least: where a window is
+    smaller than what stands beside the text, what is left of its width is no number of cells."""
+    return wrap(text, max(1, width), break_on_hyphens=break_on_hyphens)
 
 
 def wrapped(parts: Line, width: int, indent: str = "") -> list[Line]:
