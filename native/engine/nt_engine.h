@@ -371,6 +371,8 @@ void nt_stay_loss(struct nt_rec *rec, uint32_t now_ms);	   /* nt_loss.c */
 
 /* What of the program's own settings holds data back at this moment. */
 void nt_note_limits(const struct nt_rec *rec, const struct nt_diag_view *v, struct nt_facts *facts);
+/* Nothing of it left this host, which refused each try to send. */
+bool nt_refused_here(const struct nt_rec *rec, const struct nt_facts *facts);
 
 /* nt_cause.c; the lock is held. */
 /* That was found for a socket; NULL: none. */

@@ -64,6 +64,16 @@ static bool sndbuf_holds(const struct nt_rec *rec, const struct nt_diag_view *v,
 }
 
 /*
+ * A probe of a window that is open carries data, and were it sent it would be on its way: the kernel
+ * tries again as for a shut window what this host itself refuses to send.
+ */
+bool nt_refused_here(const struct nt_rec *rec, const struct nt_facts *f)
+{
+	return rec->timer == NT_TIMER_PROBE && rec->timer_retrans && f->snd_wnd && !f->unacked &&
+	       f->notsent_bytes;
+}
+
+/*
  * What the program set holds data back, though both windows have room: the rate that it allows,
  * or a segment that is not full. Such a one waits for the ACK of a small one before it (Nagle),
  * which the peer delays, or, with nothing on its way, for more to fill it (TCP_CORK, MSG_MORE).
@@ -81,9 +91,9 @@ static uint8_t option_holds(const struct nt_rec *rec, const struct nt_diag_view 
 		return NT_B_PACED;
 	if (f->notsent_bytes >= mss)
 		return 0;
-	/* What could not be sent, as a firewall here drops it, waits in the same way. */
+	/* What could not be sent, as a firewall or a route here refuses it, waits in the same way. */
 	if (!f->unacked)
-		return f->lost_here ? 0 : NT_B_CORK;
+		return f->lost_here || nt_refused_here(rec, f) ? 0 : NT_B_CORK;
 	return rec->min_rtt_us != NT_MIN_RTT_UNKNOWN && rec->rtt_us > rec->min_rtt_us + NAGLE_US ?
 		       NT_B_NAGLE :
 		       0;

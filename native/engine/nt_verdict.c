@@ -114,7 +114,9 @@ static void hold_unanswered(const struct nt_rec *r, const struct nt_facts *f, st
 	} else if (r->timer == NT_TIMER_PROBE || r->timer == NT_TIMER_KEEPALIVE) {
 		/* One may be on its way; it is counted until an answer comes. */
 		tries = r->timer_retrans >= 2 ? r->timer_retrans : 0;
-		because = r->timer == NT_TIMER_PROBE ? NT_B_PROBE : NT_B_KEEPALIVE;
+		because = r->timer == NT_TIMER_KEEPALIVE ? NT_B_KEEPALIVE :
+			  nt_refused_here(r, f)		 ? NT_B_UNSENT :
+							   NT_B_PROBE;
 		lasting = 2;
 	} else if (tries >= 2 && r->bytes_acked <= 1 && r->wqueue <= SMALL_BYTES &&
 		   r->state == NT_TCP_ESTABLISHED) {
@@ -123,7 +125,7 @@ static void hold_unanswered(const struct nt_rec *r, const struct nt_facts *f, st
 	}
 	if (f->rolled && f->new_rto > tries) {
 		tries = f->new_rto;
-		if (because != NT_B_SYN)
+		if (because != NT_B_SYN && because != NT_B_UNSENT)
 			because = NT_B_RTO;
 	}
 	if (!tries)
@@ -134,6 +136,8 @@ static void hold_unanswered(const struct nt_rec *r, const struct nt_facts *f, st
 	h->because[NT_V_RTO] = because;
 	if (because == NT_B_SILENT_PEER)
 		h->who[NT_V_RTO] = NT_WHO_PEER;
+	if (because == NT_B_UNSENT)
+		h->who[NT_V_RTO] = NT_WHO_KERN;
 	if (tries >= lasting)
 		h->spanning |= 1U << NT_V_RTO;
 }

@@ -46,7 +46,8 @@ struct nt_route {
 };
 /*
  * By which device a packet between these addresses (network order, AF_INET the first 4 bytes) would
- * leave; 0, or -errno as the kernel says it: -ENETUNREACH and the like where there is no route.
+ * leave; 0, or -errno as the kernel says it: -ENETUNREACH and the like where there is no route,
+ * -EINVAL, -EACCES and -EHOSTUNREACH where it is a blackhole, prohibits or is unreachable.
  */
 int nt_route_read(int route_fd, uint32_t seq, uint8_t family, const uint8_t src[16],
 		  const uint8_t dst[16], struct nt_route *ret);

@@ -59,12 +59,12 @@ def _in_command(name: str) -> str:
 
 
 def _link(socket: Candidate, scene: Scene) -> Found | None:
-    """The device that it sends by has no link, or had none a short time ago."""
+    """There is no route, or the device that it sends by has no link, or had none just now."""
     key = scene.device_key(socket)
     if key is None:
         return None
     if key[1] == 0:
-        said = "this host has no route to the peer any more"
+        said = "this host has no route to the peer any more, or one that refuses all packets"
         return Found((Evidence("host", said),), Who.KERN, next_step="ip route get {host}; ip link",
                      shared=(socket.netns, socket.dst))  # fmt: skip
     device = scene.device(key)

@@ -141,6 +141,7 @@ class Because(IntEnum):
     NEXT_HOP = 28
     GROWS = 29
     PASSES_ON = 30
+    UNSENT = 31
 
 
 class Verdict(IntEnum):

@@ -14,7 +14,8 @@ from nettop.model.types import Verdict, address_text
 AGAIN_TICKS = 10  # so long an answer is believed
 MOST_ASKED = 16  # of a tick; the kernel's lock may be busy
 MOST_KEPT = 256
-_NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
+# There is none, or it is of a type that refuses: unreachable, blackhole, prohibit.
+_NO_ROUTE = (errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EINVAL, errno.EACCES)
 
 # NUD_* of linux/neighbour.h
 STATES = {

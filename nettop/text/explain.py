@@ -47,7 +47,7 @@ _NO_PATH_STEP = (
 _SETTLED = frozenset({
     Because.HERE, Because.NO_CPU, Because.QUEUE, Because.CARRIER, Because.RECEIVE,
     Because.STOPPED, Because.DISK, Because.SYSCTL, Because.OTHER_END, Because.NOT_ACCEPTED,
-    Because.NEXT_HOP,
+    Because.NEXT_HOP, Because.UNSENT,
 })  # fmt: skip
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)  # goes into a command as it is
 

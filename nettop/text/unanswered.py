@@ -18,6 +18,10 @@ _NO_ANSWER = {
         ("probe of the peer's shut window", "probes of the peer's shut window"), _CUT,
     ),
     Because.KEEPALIVE: (("keepalive probe", "keepalive probes"), _CUT),
+    Because.UNSENT: (
+        ("try", "tries"), " to send it, and this host itself refused each (its route, its firewall "
+        "or a full queue): nothing left",
+    ),
     Because.SILENT_PEER: (_IN_A_ROW, ": the host answered the handshake, and nothing since"),
     Because.NOT_ACCEPTED: (_IN_A_ROW, ", before its first message was taken up"),
 }  # fmt: skip

@@ -101,6 +101,7 @@ CAUSES = {
     Because.SILENT_PEER: "resent_since_handshake",
     Because.SYN: "syn",
     Because.PROBE: "window_probe",
+    Because.UNSENT: "unsent",
     Because.KEEPALIVE: "keepalive",
     Because.FULL: "full",
     Because.CHECKSUM: "checksum",
@@ -132,7 +133,12 @@ CAUSES = {
 LEAST_RATIO_US = 1000  # a minimum from which on its multiples say something
 
 _OPTIONS = {Because.NAGLE: "Nagle", Because.CORK: "cork", Because.PACED: "pacing"}
-_UNANSWERED = {Because.SYN: "SYN", Because.PROBE: "probe", Because.KEEPALIVE: "keepal"}
+_UNANSWERED = {
+    Because.SYN: "SYN",
+    Because.PROBE: "probe",
+    Because.KEEPALIVE: "keepal",
+    Because.UNSENT: "unsent",
+}
 
 
 def _share(word: str) -> Cell:
@@ -180,6 +186,12 @@ _RECEIVE_STEP = (
 )
 _DISK_STEP = "cat /proc/{pid}/stack: what it waits for; iostat -x 1: which disk is busy"
 _HERE_SAID = "this host drops its packets"
+_CARRIER_SAID = "this host has no link or no route to the peer, or had none"
+_UNSENT_SAID = "this host itself refuses to send"
+_UNSENT_STEP = (
+    "ip route get {host}; nft list ruleset (iptables -vnL OUTPUT) and tc -s qdisc: which rule or "
+    "queue counts drops"
+)
 _NEXT_HOP_SAID = "the next hop does not answer, so nothing leaves this host"
 _NEXT_HOP_STEP = (
     "ip route get {host}: the next hop and its device; ip neigh show dev DEVICE: FAILED or "
@@ -244,23 +256,27 @@ _TABLE = (
         next_step=f"{_TRACE}; look with nettop at the other end too",
         by_cause={Because.HERE: _HERE_STEP, Because.CARRIER: _LINK_STEP,
                   Because.NOT_ACCEPTED: _ACCEPT_STEP, Because.NEXT_HOP: _NEXT_HOP_STEP},
-        said={Because.HERE: _HERE_SAID, Because.CARRIER: "the device has no link, or had none",
+        said={Because.HERE: _HERE_SAID, Because.CARRIER: _CARRIER_SAID,
               Because.NOT_ACCEPTED: _NOT_ACCEPTED_SAID, Because.NEXT_HOP: _NEXT_HOP_SAID},
         rules_out=("here", "window", "qdisc"), unknown=_THERE,
     ),
     VerdictSpec(
-        Verdict.RTO, "rto", "count", Who.NET, ("RTO", "SYN", "probe", "keepal"),
+        Verdict.RTO, "rto", "count", Who.NET, ("RTO", "SYN", "probe", "keepal", "unsent"),
         lambda value, because, bounded: f"{_UNANSWERED.get(because, 'RTO')} x{value:.0f}",
         "what was sent is not answered", {},
-        "data or a SYN resent on time-outs, 2 probes unanswered, until an answer comes",
+        "data or a SYN resent on time-outs, 2 probes unanswered, or 2 tries that this host itself "
+        "refused, until an answer comes",
         "at once", also=(Who.PEER, Who.KERN, Who.NIC),
-        said={Because.HERE: _HERE_SAID, Because.CARRIER: "the device has no link, or had none",
-              Because.NOT_ACCEPTED: _NOT_ACCEPTED_SAID, Because.NEXT_HOP: _NEXT_HOP_SAID},
+        said={Because.HERE: _HERE_SAID, Because.CARRIER: _CARRIER_SAID,
+              Because.NOT_ACCEPTED: _NOT_ACCEPTED_SAID, Because.NEXT_HOP: _NEXT_HOP_SAID,
+              Because.UNSENT: _UNSENT_SAID},
         causes=(Because.RTO, Because.SILENT_PEER, Because.SYN, Because.PROBE, Because.KEEPALIVE,
-                Because.HERE, Because.CARRIER, Because.NOT_ACCEPTED, Because.NEXT_HOP),
+                Because.HERE, Because.CARRIER, Because.NOT_ACCEPTED, Because.NEXT_HOP,
+                Because.UNSENT),
         next_step=f"ping {{host}}, and {_TRACE}; look with nettop at the other end too",
         by_cause={
             Because.HERE: _HERE_STEP,
+            Because.UNSENT: _UNSENT_STEP,
             Because.CARRIER: _LINK_STEP,
             Because.SYN: "nc -vz {host} {port} from here and from another host; ss -ltn on "
             "{host}: does it listen, is its queue (Recv-Q) full",
@@ -293,7 +309,7 @@ _TABLE = (
                 Because.OTHER_END),
         said={Because.RECEIVE: "this host takes packets in late",
               Because.OTHER_END: _OTHER_END_SAID,
-              Because.CARRIER: "the device has no link, or had none",
+              Because.CARRIER: _CARRIER_SAID,
               Because.UNUSUAL: "the round trip takes much longer than is usual for this flow",
               Because.SIBLINGS: "the round trip takes much longer than to other peers of the same "
               "service"},
@@ -315,7 +331,7 @@ _TABLE = (
         ":{lport} shows the limit as tb",
         also=(Who.KERN, Who.NIC), causes=(Because.SYSCTL, Because.CARRIER),
         said={Because.SYSCTL: "this host lets no send buffer grow large enough",
-              Because.CARRIER: "the device has no link, or had none"},
+              Because.CARRIER: _CARRIER_SAID},
         by_cause={Because.SYSCTL: "sysctl net.ipv4.tcp_wmem: its third number limits all send "
                   "buffers that grow", Because.CARRIER: _LINK_STEP},
         rules_out=("loss", "window", "qdisc"),

@@ -97,6 +97,35 @@ def test_drivers_counters_are_those_of_ethtool() -> None:
         pytest.skip("no device here has a driver with counters")
 
 
+def unanswered(netns: int, here: str, to: str) -> Candidate:
+    """A socket of which nothing is acknowledged."""
+    family = socket.AF_INET6 if ":" in to else socket.AF_INET
+    none = Candidate._make(wire.CANDIDATE.unpack(bytes(wire.CANDIDATE.size)))
+    src, dst = (socket.inet_pton(family, a).ljust(16, b"\0") for a in (here, to))
+    return none._replace(
+        cookie=1, src=src, dst=dst, dport=80, netns=netns, family=family, held=1 << Verdict.RTO
+    )
+
+
+@pytest.mark.parametrize("kind", ["none", "unreachable", "blackhole", "prohibit", "unicast"])
+@pytest.mark.parametrize("far", ["192.0.2.7", "2001:db8::7"])
+def test_a_route_that_refuses_is_none(veth: tuple[str, str], far: str, kind: str) -> None:
+    here, hop = ("fd09::1", "fd09::2") if ":" in far else ("10.9.0.1", "10.9.0.2")
+    if ":" in far:
+        run("ip", "-n", veth[0], "addr", "replace", f"{here}/64", "dev", "v0", "nodad")
+    route = (kind, far, *(("via", hop) if kind == "unicast" else ()))
+    if kind != "none":
+        run("ip", "-n", veth[0], "route", "add", *route)
+    cache = RouteCache()
+    with files_of(veth[0]) as (inode, fds):
+        found = cache.read([unanswered(inode, here, far)], {inode: fds.route_fd})
+    if kind != "none":
+        run("ip", "-n", veth[0], "route", "del", *route)
+    assert cache.reason is None
+    leads = found[inode][f"{here} {far}"]
+    assert (leads > 0) == (kind == "unicast")
+
+
 @pytest.mark.parametrize("dead", ["10.9.0.9", "fd09::9"])
 def test_the_next_hop_is_that_of_ip_and_stays_known_between_two_tries(
     veth: tuple[str, str], dead: str
@@ -108,20 +137,12 @@ def test_the_next_hop_is_that_of_ip_and_stays_known_between_two_tries(
     )  # fmt: skip
     if family == socket.AF_INET6:
         for name, end, address in ((veth[0], "v0", here), (veth[1], "v0", near)):
-            run("ip", "-n", name, "addr", "add", f"{address}/64", "dev", end, "nodad")
+            run("ip", "-n", name, "addr", "replace", f"{address}/64", "dev", end, "nodad")
     run("ip", "-n", veth[0], "route", "add", far, "via", dead)
     cache = RouteCache()
 
-    def candidate(to: str, cookie: int) -> Candidate:
-        none = Candidate._make(wire.CANDIDATE.unpack(bytes(wire.CANDIDATE.size)))
-        src, dst = (socket.inet_pton(family, a).ljust(16, b"\0") for a in (here, to))
-        return none._replace(
-            cookie=cookie, src=src, dst=dst, dport=80, netns=inode, family=family,
-            held=1 << Verdict.RTO,
-        )  # fmt: skip
-
     def hops() -> NextHops:
-        wanted = [candidate(far, 1), candidate(near, 2)]
+        wanted = [unanswered(inode, here, to) for to in (far, near)]
         cache.read(wanted, {inode: fds.route_fd})
         return cache.next_hops(wanted, {inode: fds.route_fd})
 
