@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nettop.text import units
-from nettop.text.keys import KEYS, Key
+from nettop.text.keys import KEYS, Key, key_name
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, Part, spread
 
@@ -14,6 +14,9 @@ _ALWAYS = ("help", "quit")
 # By weight, behind all others: on wide screens.
 _ROOMY = ("view", "next_pane", "zoom", "palette", "columns", "all")
 
+
+_ARROWS = {"←": "left", "→": "right", "↑": "up", "↓": "down"}
+_PAIRS = "↑←"  # with ↓ and →
 
 PANE_KEYS = {
     "heatmap": (("←", "earlier"), ("→", "later"), ("+", "longer"), ("-", "shorter")),
@@ -78,13 +81,25 @@ def fitting(keys: Sequence[tuple[str, str]], width: int, place: str = "") -> lis
 
 def key_at(keys: Sequence[tuple[str, str]], width: int, x: int, place: str = "") -> str | None:
     """The key that a click on the footer means."""
-    used = 1
-    for key, word in fitting(keys, width, place):
+    return key_in(fitting(keys, width, place), x, begin=1)
+
+
+def key_in(shown: Sequence[tuple[str, str]], x: int, *, begin: int = 0) -> str | None:
+    """The key that a cell of `key word  key word` stands for; of two keys that share a word, as in
+    `[ ] tick`, the one that was hit, and of their word the second, which goes on."""
+    used = begin
+    for key, word in shown:
         end = used + len(key) + 1 + len(word)
         if used <= x < end:
-            return key
+            pair = [*key] if len(key) == 2 and key[0] in _PAIRS else key.split()
+            return pair[2 * (x - used) >= len(key)] if len(pair) == 2 else key
         used = end + 2
     return None
+
+
+def name_of(key: str) -> str:
+    """Textual's name of a key as a last line writes it."""
+    return _ARROWS.get(key) or key_name(key)
 
 
 def footer_line(keys: Sequence[tuple[str, str]], place: str, width: int) -> Line:

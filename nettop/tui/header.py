@@ -98,11 +98,15 @@ def _known(count: int | None) -> str:
     return units.ABSENT if count is None else str(count)
 
 
+_PLANES = (("diag", "diag"), ("procs", "procs"), ("wait", "wait"), ("stages", "stages"),
+           ("clocks", "hw"), ("events", "events"))  # fmt: skip
+_PLANE_NAMES = frozenset(shown for _, shown in _PLANES)
+
+
 def _planes(model: Model, g: Glyphs) -> list[Part]:
     parts: list[Part] = []
     sign = {"ok": (g.on, D), "partial": (g.partly, Role.WATCH), "off": (g.off, Role.NORMAL)}
-    for name, shown in (("diag", "diag"), ("procs", "procs"), ("wait", "wait"),
-                        ("stages", "stages"), ("clocks", "hw"), ("events", "events")):  # fmt: skip
+    for name, shown in _PLANES:
         status = model.source(name)
         if status is not None:
             text, role = sign[status.state]
@@ -191,6 +195,39 @@ def status_line(model: Model, state: HeaderState, width: int, g: Glyphs) -> Line
                 break
             left, right = left[:kept], _cost(model, full)
     return spread(tuple(left), tuple(right), width)
+
+
+# What of the second line begins with these words is changed by these actions, or explained.
+_ACTIONS = {
+    "filter ": "filter", "  by ": "group", "  sort ": "sort", "  bell": "bell",
+    "hidden: ": "columns",
+}  # fmt: skip
+
+
+def action_at(shown: Line, x: int) -> str | None:
+    """The action of what stands in a cell of the second line; a gap, a message, a badge: none."""
+    action, used = None, 0
+    for text, role in shown:
+        if text in _ACTIONS:
+            action = _ACTIONS[text]
+        elif text.strip() in _PLANE_NAMES or text.startswith("cpu "):
+            action = "cost"
+        elif not text.strip() or role is Role.REVERSE:
+            action = None
+        used += cell_len(text)
+        if x < used:
+            return action
+    return None
+
+
+def is_of_levels(shown: Line, x: int) -> bool:
+    """Whether a cell of the first line says how many are unwell, or to watch."""
+    used = 0
+    for text, _ in shown:
+        used += cell_len(text)
+        if x < used:
+            return text.strip().endswith(("unwell", "watch"))
+    return False
 
 
 def shortened(text: str, cells: int) -> str:

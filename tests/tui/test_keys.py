@@ -305,7 +305,7 @@ async def test_two_groups_are_compared(running: Running) -> None:
         await screen.press("x")
         assert "A: x on another" in screen.lines[1]
         await screen.press("down", "x")
-        assert [text[0] for text in screen.lines[3:5]] == ["A", "B"]
+        assert [text[:3] for text in screen.lines[3:5]] == ["A! ", "▌!B"], "and the cursor"
         assert "A against B" in screen.text
         health = next(text for text in screen.lines if "3 TCP health" in text)
         assert "60 s" not in health, "no past of groups is shown"

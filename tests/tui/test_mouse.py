@@ -10,7 +10,7 @@ from typing import Any
 from nettop.text.columns import GUTTER
 from nettop.text.fields import FIELDS
 from nettop.tui.columns import ColumnSet, field_at
-from nettop.tui.footer import footer_line, key_at
+from nettop.tui.footer import footer_line, key_at, key_in
 
 Running = Callable[..., AbstractAsyncContextManager[Any]]
 
@@ -99,3 +99,77 @@ async def test_lists_are_chosen_from_by_the_mouse(running: Running) -> None:
         await screen.press("colon", *"reset")
         await click("r ")  # the only one
         assert screen.main.sort.field is None
+
+
+def test_of_two_keys_that_share_a_word_the_one_that_was_hit_is_meant() -> None:
+    keys = [("Esc", "back"), ("↑↓", "next socket"), ("[ ]", "tick"), ("y", "ss command")]
+    text = "  ".join(f"{key} {word}" for key, word in keys)
+    hit = {mark: key_in(keys, text.index(mark)) for mark in ("E", "↑", "↓", "next", "[", "]", "ti")}
+    assert hit == {
+        "E": "Esc", "↑": "↑", "↓": "↓", "next": "↓", "[": "[", "]": "]", "ti": "]",
+    }  # fmt: skip
+
+
+async def test_the_last_line_of_a_socket_and_of_a_box_is_pressed_too(running: Running) -> None:
+    async with running(200, 40) as screen:
+
+        async def click(text: str, y: int) -> None:
+            await screen.pilot.click(offset=(screen.lines[y].index(text), y))
+            await screen.settle()
+
+        def edge() -> int:
+            return next(i for i, text in enumerate(screen.lines) if "└─" in text)
+
+        await screen.press("down", "enter")
+        first = screen.app.screen.cookie
+        await click("↓ next", 39)
+        assert screen.app.screen.cookie != first
+        await click("↑↓", 39)
+        assert screen.app.screen.cookie == first
+        await click("? help", 39)
+        assert "┌─ help" in screen.text
+        top = screen.app.screen.top
+        await click("↓ more", edge())
+        assert screen.app.screen.top > top
+        await click("Esc closes", edge())
+        assert "┌─ help" not in screen.text
+        await click("Esc back", 39)
+        assert screen.app.screen is screen.main
+        await screen.press("s", "down")
+        await click("Enter sort", edge())
+        assert screen.main.sort.field is not None
+        await screen.press("s")
+        await click("Esc", edge())
+        assert screen.app.screen is screen.main
+
+
+async def test_what_the_header_says_is_changed_where_it_stands(running: Running) -> None:
+    async with running(200, 40) as screen:
+
+        async def click(text: str, y: int) -> None:
+            await screen.pilot.click(offset=(screen.lines[y].index(text) + 1, y))
+            await screen.settle()
+
+        main = screen.main
+        await screen.press("greater_than_sign", "down", "down")
+        assert main.sort.field is not None
+        assert main.table.cursor_at == 1
+        await click("unwell", 0)
+        assert main.sort.field is None
+        assert (main.table.cursor_at, main.table.follow) == (0, False)
+        await click("filter none", 1)
+        assert main.filter_line.display
+        await screen.press("escape")
+        await click("sort unwell", 1)
+        assert "┌─ sort by" in screen.text
+        await screen.press("escape")
+        await click("diag", 1)
+        assert "┌─ cost and planes" in screen.text
+        await screen.press("escape", "t")
+        grouping = main.grouping
+        await click("by process", 1)
+        assert main.grouping is not grouping
+        before = screen.lines
+        await screen.pilot.click(offset=(110, 1))
+        await screen.settle()
+        assert screen.lines == before, "a gap is nothing"

@@ -16,6 +16,7 @@ from nettop.text.explain import explain
 from nettop.text.keys import group_of, written
 from nettop.text.words import owner_text
 from nettop.tui.base import KeyScreen
+from nettop.tui.footer import key_in, name_of
 from nettop.tui.header import host_line, shortened
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.events import events_lines
@@ -48,6 +49,7 @@ FOOT_KEYS = (("Esc", "back"), ("↑↓", "next socket"), ("←→", "explain a f
 PAST_KEYS = (("[ ]", "tick"), ("{ }", "change"), ("J", "time"), ("L", "live"))
 NOTICE_S = 3.0
 _WHEEL = 3  # lines
+_STRIP_FROM_END = 2  # lines
 PARTS = (("RX queue wait", rx_lines, 10), ("TX stages", tx_lines, 13), ("events", events_lines, 14))
 GROUPS = ("time", "cong", "loss", "bytes", "limits", "option")
 OPTION_BITS = ((1, "ts"), (2, "sack"), (4, "wscale"), (8, "ecn"), (16, "ecnseen"), (32, "syndata"),
@@ -184,6 +186,7 @@ class DetailScreen(KeyScreen[None]):
         self.chosen = 0
         self.explains = False
         self._data: PaneData | None = None  # as it was drawn last
+        self._keys: list[tuple[str, str]] = []  # in the last line
 
     @property
     def nettop(self) -> NettopApp:
@@ -388,12 +391,14 @@ class DetailScreen(KeyScreen[None]):
                         (f" ({field.unit}, {kind}{absent})", Role.DIM))  # fmt: skip
             shown = clip(said, width, self.nettop.glyphs.ellipsis)
         keys: list[Part] = []
+        self._keys = []
         past = self.main.timeline.current is not None
         for key, text in (*FOOT_KEYS[:1], *PAST_KEYS, *FOOT_KEYS[1:]) if past else FOOT_KEYS:
             more_keys: list[Part] = [(key, Role.BOLD), (f" {text}  ", Role.DIM)]
             if width_of((*keys, *more_keys)) > width - 18:
                 break
             keys += more_keys
+            self._keys.append((key, text))
         place = self.main.feed.position(self.cookie)
         right = f"{'↓ more  ' if more else ''}{(place or 0) + 1} of {self.main.feed.count()} "
         return [shown, spread(tuple(keys), ((right, Role.DIM),), width)]
@@ -432,6 +437,16 @@ class DetailScreen(KeyScreen[None]):
             case _:
                 self._do(self.nettop.keymap.action_of(event.key, event.character), event)
         self.redraw()
+
+    def on_click(self, event: events.Click) -> None:
+        """A key of the last line is pressed; above it stands the strip of the past."""
+        x, y = event.screen_offset
+        from_end = self.app.size.height - 1 - y
+        key = key_in(self._keys, x) if from_end == 0 else None
+        if key is not None:
+            self.press(events.Key(name_of(key), key if len(key) == 1 else None))
+        elif from_end == _STRIP_FROM_END and self._where():
+            self.main.to_cell(x)
 
     def on_mouse_scroll_down(self) -> None:
         self.top += _WHEEL

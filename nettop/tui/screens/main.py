@@ -45,7 +45,6 @@ from nettop.tui.widgets.lines import (
     LEAST_HEIGHT,
     LEAST_WIDTH,
     ClickLine,
-    LineWidget,
     line,
 )
 from nettop.tui.widgets.socket_table import SocketTable
@@ -93,8 +92,8 @@ class MainScreen(MouseKeys):
 
     def compose(self) -> ComposeResult:
         # Kept as they are made: an end in the middle of the start finds no children to ask for.
-        self.host = LineWidget(id="host")
-        self.status = LineWidget(id="status")
+        self.host = ClickLine("host", self.host_clicked)
+        self.status = ClickLine("status", self.status_clicked)
         self.filter_line = FilterLine(
             self.nettop.history_file,
             lambda: self.feed.names,
@@ -480,12 +479,8 @@ class MainScreen(MouseKeys):
         now = time.monotonic()
         if now - self._g_at > 0.5 and self._key != "home":
             self._g_at = now
-            return
-        if self.grouping:
-            self.groups.move(-len(self.groups.groups))
         else:
-            self.table.to_top()
-        self.refresh_header()
+            self.to_first()
 
     def do_last(self) -> None:
         self._move(self.feed.count())

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from nettop.feed import Sort
-from nettop.text.keys import key_name
 from nettop.tui.columns import field_at
-from nettop.tui.footer import key_at
+from nettop.tui.footer import key_at, name_of
 from nettop.tui.group_lines import column_at
+from nettop.tui.header import action_at, is_of_levels
 from nettop.tui.panes.pane import Pane
 from nettop.tui.panes.views import EVENTS
 from nettop.tui.screens.sort_keys import SortKeys
 from nettop.tui.widgets.group_table import GroupTable
-
-_ARROWS = {"←": "left", "→": "right", "↑": "up", "↓": "down"}
+from nettop.tui.widgets.lines import ClickLine
 
 
 class MouseKeys(SortKeys):
     """The screen that it acts on is the subclass's."""
+
+    host: ClickLine
+    status: ClickLine
 
     def _footer_keys(self) -> list[tuple[str, str]]:
         raise NotImplementedError
@@ -26,6 +28,14 @@ class MouseKeys(SortKeys):
 
     def do_open(self) -> None:
         raise NotImplementedError
+
+    def to_first(self) -> None:
+        """Back to the first line; of sockets none is followed then."""
+        if self.grouping:
+            self.groups.move(-len(self.groups.groups))
+        else:
+            self.table.to_top()
+        self.refresh_header()
 
     def title_clicked(self, x: int) -> None:
         """Sorts by that column, or reverses; by WHO and WHY in the usual order."""
@@ -47,11 +57,26 @@ class MouseKeys(SortKeys):
         else:
             self._use_sort(Sort(field, field.descending))
 
+    def host_clicked(self, x: int) -> None:
+        """How many are unwell: those first, in the usual order."""
+        if self.app.screen is self and is_of_levels(self.host.shown(0), x):
+            if self.grouping:
+                self._sort_groups(None)
+            else:
+                self._use_sort(Sort())
+            self.to_first()
+
+    def status_clicked(self, x: int) -> None:
+        """What stands there is changed, or explained: filter, grouping, sort key, planes."""
+        action = action_at(self.status.shown(0), x)
+        if action is not None and self.app.screen is self:
+            self.act(action)
+
     def footer_clicked(self, x: int) -> None:
         key = key_at(self._footer_keys(), self.app.size.width, x, self._place())
         if key is None or self.app.screen is not self:
             return
-        name = _ARROWS.get(key) or key_name(key)
+        name = name_of(key)
         action = self.nettop.keymap.action_of(name, key)
         if not self.pane_key(name) and action is not None:
             self.act(action)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -11,6 +12,7 @@ from textual.screen import ModalScreen
 
 from nettop.text.keys import written
 from nettop.tui.base import KeyScreen
+from nettop.tui.footer import name_of
 from nettop.tui.widgets.box import boxed
 from nettop.tui.widgets.lines import Line, LineWidget
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from nettop.tui.app import NettopApp
 
 T = TypeVar("T")
+# Of a hint, the pieces that a click can mean.
+_PIECES = re.compile(r"(Esc|Enter|space|\^[A-Z]|↓(?= mo))(?: [\w/:,]+)*")
 _BELOW_ABOVE = 6  # lines of the screen that stay seen around a tall box
 
 
@@ -94,13 +98,16 @@ class Overlay(KeyScreen[T], ModalScreen[T]):
 
     def on_click(self, event: events.Click) -> None:
         """A click on an entry of a list chooses it, on the chosen one acts; beside the box it
-        closes."""
+        closes; on the lower edge it presses the key that is named there."""
         x, y = event.screen_offset
         box = self.box.region
         if not box.contains(x, y):
             self.leave()
             return
         line = y - box.y - 1
+        if line == self.inner[1]:
+            self._foot_clicked(x - box.x)
+            return
         if self.FIRST is None or not 0 <= line < self.inner[1]:
             return
         entry = self.top + line - self.FIRST
@@ -111,6 +118,17 @@ class Overlay(KeyScreen[T], ModalScreen[T]):
             self.redraw()
         elif self.act(self.CLICKED, None):
             self.redraw()
+
+    def _foot_clicked(self, x: int) -> None:
+        """Each piece of the hint begins with its key: `Enter sort, again: reverse  Esc`."""
+        shown = "".join(text for text, _ in self.box.shown(self.inner[1] + 1))
+        for piece in _PIECES.finditer(shown):
+            if piece.start() <= x < piece.end():
+                key = piece[1]
+                if key == "Esc":
+                    self.leave()
+                elif self.act("pagedown" if key == "↓" else name_of(key), None):
+                    self.redraw()
 
     @property
     def entries(self) -> int:

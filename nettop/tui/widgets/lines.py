@@ -159,6 +159,10 @@ class LineWidget(Widget):
     def nettop(self) -> NettopApp:
         return cast("NettopApp", self.app)
 
+    def shown(self, at: int) -> Line:
+        """One of its lines, as it was set last."""
+        return self._lines[at] if at < len(self._lines) else BLANK
+
     def set_lines(self, lines: Sequence[Line]) -> None:
         """Replaces what is shown."""
         old, new = self._lines, list(lines)
