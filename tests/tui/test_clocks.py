@@ -212,6 +212,13 @@ async def test_many_interfaces_scroll(running: Running, observer: type[FakeObser
         await screen.press("home")
         assert "veth0 " in screen.text
         assert "veth499" not in screen.text
+        last = len(screen.lines) - 1
+        await screen.pilot.click(offset=(screen.lines[last].index("↓"), last))
+        await screen.settle()
+        assert "2 of 500" in screen.lines[-1], "the last line is pressed by the mouse too"
+        await screen.pilot.click(offset=(screen.lines[last].index("Esc"), last))
+        await screen.settle()
+        assert screen.app.screen is screen.main
 
 
 async def test_resizes(running: Running) -> None:

@@ -255,3 +255,17 @@ async def test_what_is_below_another_screen_paints_nothing(
         assert set(painted_widgets) <= {"detail"}
         await screen.press("escape")
         assert "4711" in screen.lines[0]
+
+
+async def test_of_a_screen_that_is_too_small_only_that_is_said(running: Running) -> None:
+    async with running() as screen:
+        for size in ((40, 10), (30, 6), (59, 24), (80, 11)):
+            await screen.pilot.resize_terminal(*size)
+            await screen.settle()
+            said = [text.strip() for text in screen.lines if text.strip()]
+            assert said == ["nettop needs 60x12"], size
+        await screen.pilot.resize_terminal(120, 40)
+        await screen.settle()
+        assert "PROC" in screen.lines[2]
+        assert "! " in screen.lines[3], "all is back"
+        assert "help" in screen.lines[-1]

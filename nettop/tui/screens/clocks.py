@@ -20,12 +20,12 @@ from nettop.clocks.watch import Watch
 from nettop.text.clean import clean
 from nettop.text.keys import written
 from nettop.tui.base import KeyScreen
+from nettop.tui.footer import key_in, name_of
 from nettop.tui.screens.clockplot import plot, sparkline
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import (
     BLANK,
-    LEAST_HEIGHT,
-    LEAST_WIDTH,
+    NEEDS,
     Line,
     LineWidget,
     Part,
@@ -33,6 +33,7 @@ from nettop.tui.widgets.lines import (
     line,
     rows_of,
     spread,
+    too_small,
     width_of,
 )
 
@@ -138,6 +139,20 @@ class ClocksScreen(KeyScreen[None]):
     def on_clocks_ready(self) -> None:
         self.redraw()
 
+    def on_click(self, event: events.Click) -> None:
+        x, y = event.screen_offset
+        key = key_in(FOOT_KEYS, x, begin=2) if y == self.app.size.height - 1 else None
+        if key is not None and not self.notice:
+            self.press(events.Key(name_of(key), key if len(key) == 1 else None))
+
+    def on_mouse_scroll_down(self) -> None:
+        self.at += 1
+        self.redraw()
+
+    def on_mouse_scroll_up(self) -> None:
+        self.at -= 1
+        self.redraw()
+
     def press(self, event: events.Key) -> None:
         self.notice = ""
         match event.key:
@@ -171,8 +186,8 @@ class ClocksScreen(KeyScreen[None]):
         if not self.is_mounted:
             return
         width, height = self.app.size
-        if width < LEAST_WIDTH or height < LEAST_HEIGHT:
-            self.body.set_lines([line(f"nettop needs {LEAST_WIDTH}x{LEAST_HEIGHT}"[:width])])
+        if too_small(width, height):
+            self.body.set_lines([clip(NEEDS, width)])
             return
         self.body.set_lines(self._lines_of(width, height))
 

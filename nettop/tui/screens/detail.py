@@ -26,8 +26,7 @@ from nettop.tui.panes.lines import rx_lines, tx_lines
 from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import (
     BLANK,
-    LEAST_HEIGHT,
-    LEAST_WIDTH,
+    NEEDS,
     Line,
     LineWidget,
     Part,
@@ -36,6 +35,7 @@ from nettop.tui.widgets.lines import (
     line,
     rows_of,
     spread,
+    too_small,
     width_of,
     wrapped,
 )
@@ -217,8 +217,8 @@ class DetailScreen(KeyScreen[None]):
         if model is None or not self.is_mounted:
             return
         width, height = self.app.size
-        if width < LEAST_WIDTH or height < LEAST_HEIGHT:
-            self.body.set_lines([line(f"nettop needs {LEAST_WIDTH}x{LEAST_HEIGHT}"[:width])])
+        if too_small(width, height):
+            self.body.set_lines([clip(NEEDS, width)])
             return
         g = self.nettop.glyphs
         feed = self.main.feed

@@ -42,10 +42,10 @@ from nettop.tui.style import Role
 from nettop.tui.widgets.filter_line import FilterLine
 from nettop.tui.widgets.group_table import GroupTable
 from nettop.tui.widgets.lines import (
-    LEAST_HEIGHT,
-    LEAST_WIDTH,
+    NEEDS,
     ClickLine,
     line,
+    too_small,
 )
 from nettop.tui.widgets.socket_table import SocketTable
 
@@ -139,11 +139,13 @@ class MainScreen(MouseKeys):
 
     def _arrange(self) -> None:
         width, height = self.app.size.width, self.app.size.height
-        zoomed = self.zoomed and height >= LEAST_PANES
+        fits = not too_small(width, height)
+        panes_fit = fits and height >= LEAST_PANES
+        zoomed = self.zoomed and panes_fit
         shown = shown_panes(width, self.pane_number, zoomed=zoomed)
         first = True
         for pane in self.panes:
-            on = pane.number in shown and height >= LEAST_PANES
+            on = pane.number in shown and panes_fit
             pane.display = on
             pane.bordered = on and not first
             pane.focused_pane = pane.number == self.pane_number
@@ -154,9 +156,10 @@ class MainScreen(MouseKeys):
         else:
             pane_height = 12 if height >= 34 else 10 if height >= 22 else 7
             pane_height = min(pane_height + max(0, (height - 44) // 4), 18)
-        self.pane_box.styles.height = pane_height if height >= LEAST_PANES else 0
-        self.table.display = self.grouping is Grouping.NONE and not zoomed
-        self.groups.display = self.grouping is not Grouping.NONE and not zoomed
+        self.pane_box.styles.height = pane_height if panes_fit else 0
+        self.status.display = self.titles.display = self.footer.display = fits
+        self.table.display = fits and not zoomed and self.grouping is Grouping.NONE
+        self.groups.display = fits and not zoomed and self.grouping is not Grouping.NONE
         for pane in self.panes:
             pane._lines = []
             pane.refresh()
@@ -216,8 +219,8 @@ class MainScreen(MouseKeys):
             self.table.set_lines([line(), line("   reading sockets" + self.nettop.glyphs.ellipsis)])
             return
         width = self.app.size.width
-        if width < LEAST_WIDTH or self.app.size.height < LEAST_HEIGHT:
-            self.host.set_lines([line(f"nettop needs {LEAST_WIDTH}x{LEAST_HEIGHT}")])
+        if too_small(*self.app.size):
+            self.host.set_lines([NEEDS])
             return
         self._choose_columns(width)
         if self.grouping is Grouping.NONE:
@@ -245,6 +248,8 @@ class MainScreen(MouseKeys):
 
     def refresh_header(self) -> None:
         if self.model is None:
+            return
+        if too_small(*self.app.size):
             return
         width, g = self.app.size.width, self.nettop.glyphs
         self.host.set_lines([host_line(self.model, width, g)])

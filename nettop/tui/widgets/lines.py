@@ -39,6 +39,14 @@ def width_of(parts: Sequence[Part]) -> int:
     return sum(Segment(text).cell_length for text, _ in parts)
 
 
+NEEDS: Line = ((f"nettop needs {LEAST_WIDTH}x{LEAST_HEIGHT}", Role.NORMAL),)
+
+
+def too_small(width: int, height: int) -> bool:
+    """Whether a terminal has room for no more than NEEDS."""
+    return width < LEAST_WIDTH or height < LEAST_HEIGHT
+
+
 def spread(left: Line, right: Line, width: int) -> Line:
     """left, a gap, and right at the right edge; right is dropped where both do not fit."""
     gap = width - width_of(left) - width_of(right)
