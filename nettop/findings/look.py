@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -26,6 +26,7 @@ from nettop.model.types import (
     Sick,
     Stage,
     Verdict,
+    Who,
 )
 from nettop.spells import Spell, SpellTracker
 from nettop.text.explain import Explanation, explain
@@ -77,6 +78,7 @@ class _Seen(Struct):
     to_ns: int
     held_s: float
     unwell_s: float
+    beside: int  # 1 << Verdict of all that held in one of these ticks
     ticks: int = 1
 
 
@@ -89,7 +91,7 @@ class Look:
         self._matched = filter_text is not None
         self._tracker = SpellTracker(matched=self._matched)
         self._spells: list[Spell] = []
-        self._cases: dict[tuple[int, Verdict], _Seen] = {}
+        self._cases: dict[tuple[int, Verdict, int], _Seen] = {}  # by cookie, verdict and WHO
         self._host, self._sources = HostSum(), SourceLog()
         self._course, self._waits = Course(), HistogramSum()
         self._tx = {stage: HistogramSum() for stage in Stage}
@@ -152,7 +154,7 @@ class Look:
         worse: list[tuple[tuple[float, float], Sick, Level]] = []
         for sick in found:
             level = _level(sick)
-            seen = self._cases.get((sick.cookie, Verdict(sick.verdict)))
+            seen = self._cases.get((sick.cookie, Verdict(sick.verdict), sick.who))
             if seen is None:
                 self._add(sick, level, model, feed)
                 continue
@@ -160,6 +162,7 @@ class Look:
             seen.held_s += model.interval_s or 0.0
             seen.unwell_s += (model.interval_s or 0.0) * (level is Level.UNWELL)
             seen.ticks += 1
+            seen.beside |= sick.verdicts
             if sick.verdict in _READ:  # it, or its name, may be known by now, or be another
                 seen.said = _with_reader(seen.said, reader_of(seen.row, model))
             rank = (float(level), sick.verdict_value)
@@ -170,7 +173,7 @@ class Look:
         worse.sort(key=lambda entry: entry[0], reverse=True)
         read: Counter[tuple[int, int]] = Counter()
         for rank, sick, level in worse:
-            seen = self._cases[sick.cookie, Verdict(sick.verdict)]
+            seen = self._cases[sick.cookie, Verdict(sick.verdict), sick.who]
             alike = sick.verdict, seen.row.proc.pid
             read[alike] += 1
             if read[alike] > MOST_READ_AGAIN:
@@ -187,18 +190,20 @@ class Look:
         row = feed.find(sick.cookie)
         if row is None or row.rec.verdict != sick.verdict:  # closed, or read anew, meanwhile
             return
-        self._cases[sick.cookie, Verdict(sick.verdict)] = _Seen(
+        self._cases[sick.cookie, Verdict(sick.verdict), sick.who] = _Seen(
             row, self._explained(row, model, feed), cost_of(row, model.interval_s),
             _rank(level, row), level, sick.verdict_value, sick.who, sick.because, _bounded(sick),
             model.wall_ns, model.wall_ns, model.interval_s or 0.0,
-            (model.interval_s or 0.0) * (level is Level.UNWELL),
+            (model.interval_s or 0.0) * (level is Level.UNWELL), sick.verdicts,
         )  # fmt: skip
 
     def _read_again(
         self, seen: _Seen, sick: Sick, level: Level, model: Model, feed: LookFeed
     ) -> None:
         row = feed.find(sick.cookie)
-        if row is None or row.rec.verdict != sick.verdict or _rank(level, row) <= seen.rank:
+        if row is None or (row.rec.verdict, row.rec.who) != (sick.verdict, sick.who):
+            return
+        if _rank(level, row) <= seen.rank:
             return
         said, before = self._explained(row, model, feed), seen.said
         seen.row, seen.said = row, _with_reader(said, before.reader, before.several)
@@ -237,20 +242,13 @@ class Look:
         first."""
         cases = [
             (-seen.level, -(seen.cost or 0.0), -seen.value, cookie)
-            for (cookie, verdict), seen in self._cases.items()
+            for (cookie, verdict, _), seen in self._cases.items()
             if verdict in STAGED and seen.row.proto == Proto.TCP
         ]
         return list(dict.fromkeys(entry[-1] for entry in sorted(cases)))[:MOST_STAMPED]
 
     def _found(self) -> Iterator[Case]:
-        for (cookie, verdict), seen in self._cases.items():
-            # Before its queue was measured it was not known whose round trip that is.
-            if (
-                verdict == Verdict.RTT
-                and seen.who & WHO_MAYBE
-                and ((cookie, Verdict.QDISC) in self._cases)
-            ):
-                continue
+        for verdict, seen in _joined(self._cases):
             yield Case(
                 row=seen.row, verdict=verdict, level=seen.level, who=who_name(seen.who),
                 value=seen.value,
@@ -315,6 +313,73 @@ class Look:
             earlier.missed_ticks + last.cost.missed_ticks - began.cost.missed_ticks,
             earlier.lost_events + last.cost.lost_events - began.cost.lost_events,
         )
+
+
+_Joined = tuple[Verdict, _Seen]
+
+
+def _joined(cases: Mapping[tuple[int, Verdict, int], _Seen]) -> Iterator[_Joined]:
+    """One for each fault of a socket."""
+    by_socket: dict[int, list[_Joined]] = {}
+    for (cookie, verdict, _), seen in cases.items():
+        by_socket.setdefault(cookie, []).append((verdict, seen))
+    for found in by_socket.values():
+        if len(found) == 1:  # of nearly all
+            yield found[0]
+            continue
+        by_verdict: dict[Verdict, list[_Seen]] = {}
+        for verdict, seen in found:
+            by_verdict.setdefault(verdict, []).append(seen)
+        decided = [(verdict, _decided(seen)) for verdict, seen in by_verdict.items()]
+        # Before its queue was measured it was not known whose round trip that is.
+        if Verdict.QDISC in by_verdict:
+            decided = [e for e in decided if e[0] != Verdict.RTT or not e[1].who & WHO_MAYBE]
+        yield from _of_one_who(decided)
+
+
+# A tick in which a party is only likely counts less than one in which it is known.
+_LIKELY_COUNTS = 0.25
+
+
+def _decided(seen: Sequence[_Seen]) -> _Seen:
+    """Of one verdict: the WHO that it had for most of the time, and the latest of several. The tick
+    in which it was worst may be one in which the cause was not known yet."""
+
+    def held(one: _Seen) -> tuple[float, int]:
+        likely = one.who & WHO_MAYBE or one.who == Who.UNKNOWN
+        return one.ticks * (_LIKELY_COUNTS if likely else 1.0), one.to_ns
+
+    return _together(sorted(seen, key=held))
+
+
+def _of_one_who(decided: Sequence[_Joined]) -> Iterator[_Joined]:
+    """Verdicts of one WHO that held at once are one case: which is the worst may change."""
+    left = sorted(decided, key=lambda e: (e[1].level, e[1].held_s))
+    while left:
+        verdict, most = left.pop()
+        same = [
+            (v, seen) for v, seen in left
+            if seen.who == most.who and (seen.beside >> verdict & 1 or most.beside >> v & 1)
+        ]  # fmt: skip
+        left = [e for e in left if e not in same]
+        yield verdict, _together([*(seen for _, seen in same), most])
+
+
+def _together(seen: Sequence[_Seen]) -> _Seen:
+    """The last, with the times of all."""
+    last = seen[-1]
+    if len(seen) == 1:
+        return last
+    said = last.said
+    for other in seen[:-1]:
+        if other.row.rec.verdict == last.row.rec.verdict:
+            said = _with_reader(said, other.said.reader, other.said.several)
+    return replace(
+        last, said=said,
+        from_ns=min(one.from_ns for one in seen), to_ns=max(one.to_ns for one in seen),
+        held_s=sum(one.held_s for one in seen), unwell_s=sum(one.unwell_s for one in seen),
+        ticks=sum(one.ticks for one in seen), beside=last.beside,
+    )  # fmt: skip
 
 
 def _level(sick: Sick) -> Level:
