@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from nettop import options as base
 from nettop import optionvalues as take
 from nettop.errors import UsageError
 from nettop.options import Options
+from nettop.query.plain import PATHS
 from nettop.store.recording import is_recording
 from nettop.stretches import Stretch, stretch_of
 
@@ -82,6 +85,11 @@ def _check_first(words: Sequence[str]) -> None:
     first = words[0] if words else ""
     if first and Path(first).is_file():
         raise UsageError(f"{first}: neither a recording nor a snapshot of nettop")
+    if first.startswith(PATHS):
+        exists = os.path.lexists(first)
+        raise UsageError(
+            f"{first}: {'is no regular file' if exists else os.strerror(errno.ENOENT)}"
+        )
 
 
 def _check_output(options: WhyOptions) -> None:

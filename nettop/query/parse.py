@@ -162,6 +162,12 @@ class _Builder:
         low = word.lower()
         if not quoted and low == "fwmark":
             raise self.fail(token, "fwmark is not kept for every socket", "the detail shows it")
+        if not quoted and word.startswith(words.PATHS):
+            # Of a mistyped file nothing must be said, least of all that nothing is wrong in it.
+            raise self.fail(
+                token, f"{word} is a path, and no filter",
+                f"nettop open, replay and why take a file; for a program: comm = {word}",
+            )  # fmt: skip
         field = None if quoted else VERDICT if low == VERDICT.id else lookup(word)
         if field is not None:
             after = token.start_pos + len(token)

@@ -22,6 +22,7 @@ PROTOS = ("tcp", "udp", "mptcp")
 # Of UDP: connected or not. Named, so that a healthy socket is a row too.
 _UDP = States(1 << 1 | 1 << 7)
 _MOST_PORT = 65535
+PATHS = ("/", "./", "../", "~/")  # so begins what was meant for a file
 _SCOPE = re.compile(r"%([^\]:/]+)")
 _V4_BEGINS = re.compile(r"(?:\d{1,3}\.){1,3}|\d{1,3}(?:\.\d{1,3}){1,2}", re.ASCII)
 _V6_BEGINS = re.compile(r"((?:[0-9a-f]{1,4}:){2,7})[0-9a-f]{0,4}", re.ASCII | re.IGNORECASE)

@@ -120,6 +120,9 @@ def test_failures_are_none_of_the_answers(run: Run, tmp_path: Path) -> None:
         (["--for", "0.2"], "too short"),
         (["--jsn"], "no option --jsn of nettop why"),
         ([__file__], "neither a recording nor a snapshot"),
+        (["/var/tmp/recording-of-monday"], "No such file"),
+        (["./monday", "comm = x"], "No such file"),
+        (["/dev/null"], "no regular file"),
     ],
 )
 def test_mistakes_are_said_in_a_line(words: list[str], said: str) -> None:

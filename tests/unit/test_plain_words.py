@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nettop.query import compile_filter
+from nettop.query import FilterError, compile_filter
 from nettop.query.plain import mistyped
 from tests.feeding import FedEngine
 from tests.unit import test_query as base
@@ -92,3 +92,13 @@ def test_words_name_states_only_where_they_are_some() -> None:
         compiled = compile_filter(text)
         assert compiled is not None
         assert (compiled.states is not None) is named, text
+
+
+@pytest.mark.parametrize("word", ["/var/tmp/monday", "./monday", "../monday", "~/monday", "/"])
+def test_a_path_is_no_word(word: str) -> None:
+    """A file that was mistyped: that nothing matches it must not be said of its sockets."""
+    with pytest.raises(FilterError, match="is a path, and no filter"):
+        compile_filter(word)
+    compile_filter(f"comm = {word}")
+    compile_filter(f"'{word}'")
+    compile_filter(f"cgroup = {word}")
