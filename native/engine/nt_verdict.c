@@ -467,6 +467,14 @@ void nt_judge(const struct nt_config *c, struct nt_rec *rec, const struct nt_fac
 	struct nt_held h = { 0 };
 	uint32_t now_s = (uint32_t)(now_ms / 1000);
 
+	/* The connection is over, and no program has it any more: whatever held, holds no longer. */
+	if (rec->proto == NT_PROTO_TCP && rec->state == NT_TCP_TIME_WAIT) {
+		memset(rec->verdict_past, 0, sizeof(rec->verdict_past));
+		rec->verdicts = rec->verdicts_unwell = 0;
+		rec->level = NT_LEVEL_OK;
+		rec->strength = 0;
+		return;
+	}
 	if (f->has_info) {
 		hold_tcp(c, rec, f, &h);
 		hold_rtt(c, rec, f, (uint32_t)now_ms, &h);
