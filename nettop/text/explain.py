@@ -364,6 +364,7 @@ _NO_CPU = (
 _DROPS = {
     Because.FULL: "its receive queue is full, the program must read faster or raise SO_RCVBUF",
     Because.NO_CPU: f"its receive queue is full{_NO_CPU}",
+    Because.STOPPED: "its receive queue is full, and nothing is read while it is stopped",
     Because.CHECKSUM: "their checksums are wrong",
     Because.MEMORY: "no memory is left for the protocol (net.ipv4.udp_mem, tcp_mem) or its cgroup",
     Because.OTHER: "for the reasons that the events name",

@@ -343,14 +343,16 @@ _TABLE = (
         "packets for the socket are dropped, less what a filter refuses", "≥ {drops_per_s[1]}",
         also=(Who.CPU, Who.NET, Who.KERN, Who.UNKNOWN),
         causes=(Because.FULL, Because.NO_CPU, Because.CHECKSUM, Because.MEMORY, Because.OTHER,
-                Because.UNKNOWN, Because.HERE),
+                Because.UNKNOWN, Because.HERE, Because.STOPPED),
         said={Because.HERE: _HERE_SAID,
+              Because.STOPPED: "is stopped, so what comes for it is dropped",
               Because.NO_CPU: "what comes for it is dropped, as no CPU is given to it"},
         next_step="nettop, pane 4: the reason of each drop; nstat -az | grep -i -e drop -e err",
         by_cause={
             Because.FULL: "top -H -p {pid}: is its reader busy; a larger SO_RCVBUF (up to "
             "net.core.rmem_max), or more sockets by SO_REUSEPORT",
             Because.NO_CPU: _CPU_STEP,
+            Because.STOPPED: _STOPPED_STEP,
             Because.CHECKSUM: "ethtool -S of the device: errors; ethtool -k: its checksum offload",
             Because.MEMORY: "sysctl net.ipv4.udp_mem net.ipv4.tcp_mem, cat /proc/net/sockstat; "
             "memory.max of its cgroup, and sock in memory.stat",

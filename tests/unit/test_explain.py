@@ -233,3 +233,15 @@ def test_a_long_round_trip_within_a_host_has_no_path_to_trace() -> None:
     assert "no path" in here.unknown
     assert "mtr" not in here.next_step
     assert "mtr" in said(Verdict.RTT).next_step
+
+
+@pytest.mark.parametrize("because", [Because.NO_CPU, Because.STOPPED])
+@pytest.mark.parametrize("verdict", [Verdict.UNREAD, Verdict.READS, Verdict.ACCEPT, Verdict.DROPS])
+def test_what_the_holder_is_found_to_do_is_said_of_every_queue(
+    verdict: Verdict, because: Because
+) -> None:
+    """The engine names these two of whatever stands in a queue."""
+    assert because in VERDICTS[verdict].causes
+    of = said(verdict, EVENTS_ON, because=because)
+    assert of.what == VERDICTS[verdict].says(because)
+    assert "only the events" not in of.evidence
