@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from nettop.causes.holders import disk, frozen, stopped
 from nettop.causes.rule import Found, Rule
 from nettop.causes.scene import (
     DROPPED,
@@ -21,7 +22,6 @@ from nettop.model.causes import Candidate, Evidence, QueueOf
 from nettop.model.events import endpoint_text
 from nettop.model.types import AF_INET, WHO_MAYBE, Because, Proto, Verdict, Who
 from nettop.text import units
-from nettop.text.evidence import STATES
 
 _LOSSES = (Verdict.LOSS, Verdict.RTO)
 _SENDING = (Verdict.RTO, Verdict.LOSS, Verdict.RTT, Verdict.SNDBUF)
@@ -42,7 +42,6 @@ UNMOVED = 1000.0  # bytes a second: a flow that moves no more
 # is as near as the second number is the same.
 AS_FAST, SAME_RATE = 3.0, 1.3
 _PLAIN_DEVICE = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
-DISK_READS = 2  # of the last five that a process stands in D: one may be chance
 
 
 def _name(key: DeviceKey, scene: Scene) -> str:
@@ -457,33 +456,6 @@ def _half_open(socket: Candidate, scene: Scene) -> Found | None:
                  ruled_out=tuple(ruled_out), next_step=step, shared=socket.cookie)  # fmt: skip
 
 
-def _stopped(socket: Candidate, scene: Scene) -> Found | None:
-    """Whoever is stopped reads nothing."""
-    if not scene.stands_in(socket, "Tt", 1):
-        return None
-    process = scene.process(socket)
-    assert process is not None
-    state = next(iter(process.states))
-    said = f"each of its {process.threads} threads" if process.threads > 1 else "its thread"
-    step = ("kill -CONT {pid} lets it go on, unless it was stopped on purpose" if state == "T"
-            else "grep TracerPid /proc/{pid}/status: the debugger that holds it")  # fmt: skip
-    ruled_out = Evidence("diag", "the CPU (a stopped program asks for none)")
-    return Found((Evidence("host", f"{said} {STATES[state]}"),), Who.APP, ruled_out=(ruled_out,),
-                 next_step=step, shared=socket.pid)  # fmt: skip
-
-
-def _disk(socket: Candidate, scene: Scene) -> Found | None:
-    """It waits in the kernel, where nothing wakes it but a disk or a device."""
-    if not scene.stands_in(socket, "D", DISK_READS):
-        return None
-    process = scene.process(socket)
-    assert process is not None
-    said = f"each of its {process.threads} threads" if process.threads > 1 else "its thread"
-    step = "cat /proc/{pid}/stack: what it waits for; iostat -x 1: which disk is busy"
-    return Found((Evidence("host", f"{said} {STATES['D']}"),), Who.APP, next_step=step,
-                 shared=socket.pid)  # fmt: skip
-
-
 def _reads(socket: Candidate) -> bool:
     starved = socket.verdicts and socket.who in (Who.CPU, Who.CPU | WHO_MAYBE)
     return socket.holds(Verdict.UNREAD, Verdict.READS) and not starved
@@ -569,8 +541,9 @@ RULES = (
          stays=False),
     Rule("path_of_others", (Verdict.RTT,), Because.UNUSUAL, ("diag",), _path_of_others),
     Rule("half_open", (Verdict.DROPS,), Because.UNKNOWN, ("counters",), _half_open, stays=False),
-    Rule("stopped", _READING, Because.STOPPED, ("processes",), _stopped, only=STANDS),
-    Rule("disk", _READING, Because.DISK, ("processes",), _disk, only=STANDS),
+    Rule("frozen", _READING, Because.STOPPED, ("processes",), frozen, only=STANDS),
+    Rule("stopped", _READING, Because.STOPPED, ("processes",), stopped, only=STANDS),
+    Rule("disk", _READING, Because.DISK, ("processes",), disk, only=STANDS),
     Rule("passes_on", (Verdict.UNREAD, Verdict.READS), Because.PASSES_ON, ("diag",), _passes_on),
     Rule("sysctl", (Verdict.SNDBUF,), Because.SYSCTL, ("sysctls",), _sysctl),
     Rule("other_end", (Verdict.WINDOW, Verdict.RTT), Because.OTHER_END, ("diag",), _other_end),

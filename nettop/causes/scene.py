@@ -31,7 +31,8 @@ IFF_UP, IFF_LOWER_UP = 1, 1 << 16
 # delay is in the least round trip too.
 BY_FLOW = frozenset({"fq", "fq_codel", "fq_pie", "cake", "sfq", "netem"})
 
-_STANDING = frozenset("TtD")  # states of a process
+FROZEN = "F"  # in the place of the letter of a state, which is that of sleep
+_STANDING = frozenset(("T", "t", "D", FROZEN))  # states of a process
 # Of the kernel's reasons, those of this host's own firewall, queues and devices: as NT_D_HERE.
 _HERE = frozenset({
     "NETFILTER_DROP", "TC_EGRESS", "FULL_RING", "DEV_READY", "CPU_BACKLOG", "NEIGH_CREATEFAIL",
@@ -365,6 +366,8 @@ class Scene:
         for pid, process in now.processes.items():
             whole = process.read == process.threads and len(process.states) == 1
             state = next(iter(process.states)) if whole else ""
+            if process.frozen is not None:
+                state = FROZEN
             self._states.setdefault(pid, deque(maxlen=READS)).append(state)
         self._standing = {p for p, states in self._states.items() if states[-1] in _STANDING}
 

@@ -77,6 +77,7 @@ KEYS: dict[str, str] = {
     "the CPU was given to their threads; times since the read before, left out in the first",
     "host_processes[].pid": "process id",
     "host_processes[].cgroup": "path of the cgroup that limits its CPU",
+    "host_processes[].frozen": "path of its cgroup, if that is frozen: paused",
     "host_processes[].states": "threads by the letter of their state (proc_pid_stat(5))",
     "host_processes[].states.*": "how many",
     "host_processes[].names": "of threads that are known to read sockets with a verdict",
@@ -396,6 +397,7 @@ def _process(item: Mapping[str, Any], at: str) -> tuple[int, Process]:
         read=integer(item, "read", at, 32),
         states={letter: integer(states, letter, f"{at}states.", 32) for letter in states},
         cgroup=optional_text(item, "cgroup", at),
+        frozen=optional_text(item, "frozen", at),
         names={tid: text(names, tid, f"{at}names.") for tid in names} or None,
         **numbers,
     )

@@ -61,6 +61,7 @@ class Process(Struct, frozen=True):
     ran: int | None = None  # threads that ran, new ones too
     waited_longer: int | None = None  # of these, such as waited for a CPU longer than they ran
     names: Mapping[str, str] | None = None  # thread id → name, of those that read sick sockets
+    frozen: str | None = None  # path of its cgroup, which is frozen; None: not, or not known
 
 
 class NextHop(Struct, frozen=True):

@@ -18,6 +18,7 @@ from msgspec import Struct, field
 from nettop.engine import ffi, lib
 from nettop.model.evidence import Numbers, Process
 from nettop.sources.cgroups import reached
+from nettop.sources.freezers import Freezers
 from nettop.sources.hostcpu import pressure_of, read_small
 from nettop.sources.mounts import read_mounts
 from nettop.text.clean import clean
@@ -51,6 +52,7 @@ class Threads:
         self._room: Any = ffi.new("struct nt_thread[]", MOST_THREADS)
         self._known: dict[int, _Known] = {}
         self._cgroups = CpuCgroups(proc)
+        self._freezers = Freezers(proc)
         self._from = 0  # where the next read begins
         self.reason: str | None = None
         self.left_out = 0  # processes that there was no time for in the last read
@@ -133,6 +135,8 @@ class Threads:
             ran=n_ran if second else None,
             waited_longer=waited_longer if second else None,
             names=names or None,
+            # Whoever ran meanwhile is not frozen.
+            frozen=self._freezers.of(pid) if states.keys() <= {"S", "D"} and not cpu_ns else None,
         )
         known.read_ns = now
         return None

@@ -399,12 +399,15 @@ def test_a_round_trip_that_is_always_as_long_has_another_cause() -> None:
         (["S"], 0, []),
         (["D"], 0, []),  # one look
         (["D", "S", "D"], 0, ["disk"]),
+        (["S", "frozen"], 0, ["frozen"]),
+        (["frozen", "S"], 0, ["frozen"]),  # it is kept for some seconds
     ],
 )
 def test_what_the_holder_stands_in(states: list[str], more: int, rules: list[str]) -> None:
     host = Host()
     for state in states:
-        processes = {12: Process(2, 2, {state: 2})}
+        frozen = "/docker/a" if state == "frozen" else None
+        processes = {12: Process(2, 2, {"S" if frozen else state: 2}, frozen=frozen)}
         found = host.tick(candidate(Verdict.UNREAD, more=more), processes=processes)
     assert [c.rule for c in found.values()] == rules
 

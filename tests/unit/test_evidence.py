@@ -204,7 +204,7 @@ def test_every_number_has_its_words() -> None:
     assert set(DEVICE) - {"mtu_bytes"} == link
     qdisc = {f.name for f in fields_of("struct nt_qdisc")}
     assert set(QDISC) == qdisc - {"ifindex", "handle", "parent", "pad", "pad2", "kind"}
-    times = {f.name for f in fields(Process)} - {"states", "cgroup", "names"}
+    times = {f.name for f in fields(Process)} - {"states", "cgroup", "names", "frozen"}
     assert set(PROCESS) == times
     known = set(SOFTNET) | set(PRESSURE) | set(DEVICE) | set(QDISC) | set(CGROUP) | set(CONNTRACK)
     assert known >= GAUGES
