@@ -138,7 +138,7 @@ def full_evidence() -> HostTick:
             {"cpu": numbers(PRESSURE, at)}, {7: {4: Device("eth0", numbers(DEVICE, at))}},
             {7: {"4 1:1 8:": Qdisc(4, "fq", "8:", "1:1", numbers(QDISC, at))}},
             {12: Process(3, 2, {"S": 2}, "/a", 10**9, 11, 12, 13, 14, 15, 2, 1,
-                         {"13": "http-3", "14": "7"})},
+                         {"13": "http-3", "14": "7"}, "/a")},
             {"/a": numbers(CGROUP, at)}, dict.fromkeys(SOURCES, at * 10**9),
             {"pressure": "why"}, {"devices": 5},
             {7: numbers(CONNTRACK, at)}, {"arp": numbers(NEIGHBOURS, at)},
