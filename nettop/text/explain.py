@@ -76,7 +76,7 @@ class Explanation(Struct, frozen=True):
         beside a worse one. Nothing of less than a second, nor where the evidence is an age."""
         if self.for_s is None or self.for_s < _LEAST_HELD_S or self.is_age:
             return ""
-        return f", for at least {units.time(self.for_s * 1e9)}"
+        return f", for {units.time(self.for_s * 1e9, bounded=True)}"
 
     @property
     def beside(self) -> list[str]:

@@ -48,7 +48,7 @@ def test_two_ages_are_never_said_of_one_fact(verdict: Verdict) -> None:
     """`does not read for 5s` before `127K unread for at least 22m`: which of the two is it?"""
     row = make_row(verdicts=1 << verdict, verdict=verdict, verdict2=verdict, verdict_value=9e5)
     whole = explain(row, None, make_model(), 40.0)
-    ages = re.findall(r"\b(?:for|ago)\b.*?\d[\dhms.]*s\b", whole.held)
+    ages = re.findall(r"for ≥\d", whole.held)
     in_evidence = re.search(r"unread for|closed \S+ ago", whole.evidence) is not None
     assert bool(ages) != in_evidence, (whole.held, whole.evidence)
 

@@ -283,7 +283,7 @@ def test_a_column_is_hidden_as_off_only_where_its_plane_is() -> None:
 
 def test_how_long_a_verdict_holds_is_said_once() -> None:
     held = Explanation("net", "loss on the path", "", "", 35.0)
-    assert held.held == ", for at least 35.0s", "it may have held before, beside a worse one"
+    assert held.held == ", for ≥35s", "it may have held before, beside a worse one"
     assert replace(held, for_s=0.004).held == "", "it became the worst with this tick"
 
 
