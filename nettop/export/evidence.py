@@ -131,8 +131,8 @@ KEYS: dict[str, str] = {
 }  # fmt: skip
 # Of keys that no name says it of, whose values are texts, for the shape of the snapshot.
 TEXTS = frozenset({
-    "host_processes[].names.*", "host_routes[].ends", "host_next_hops[].ends",
-    "host_next_hops[].gateway",
+    "host_processes[].frozen", "host_processes[].names.*", "host_routes[].ends",
+    "host_next_hops[].ends", "host_next_hops[].gateway",
 })  # fmt: skip
 # Keys whose values are counts or numbers.
 COUNTS = (
