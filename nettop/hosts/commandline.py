@@ -19,6 +19,7 @@ SSH = ("ssh", "-T", "-o", "BatchMode=yes")
 PLACE = "{}"  # in --ssh: the host
 MOST_HOSTS = 256
 _MOST_NAME = 255
+MOST_FILE_BYTES = 1 << 20  # of hosts, with comments
 # These go through the other host's shell, so that they must be words to every shell.
 _PLAIN = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
 VALUES = {"-H": "hosts", "--hosts": "hosts", "--ssh": "ssh", "--remote": "remote", "--top": "top"}
@@ -110,10 +111,13 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _lines(path: str) -> list[str]:
     try:
-        raw = Path(path).read_bytes()
+        with Path(path).open("rb") as file:  # it may be a pipe: -H @<(command)
+            raw = file.read(MOST_FILE_BYTES + 1)
     except (OSError, ValueError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise UsageError(f"-H @{path}: {why}") from None
+    if len(raw) > MOST_FILE_BYTES:
+        raise UsageError(f"-H @{path}: is larger than {MOST_FILE_BYTES >> 10} KB")
     lines = raw.splitlines()
     for number, line in enumerate(lines, 1):
         try:

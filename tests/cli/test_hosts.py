@@ -156,6 +156,11 @@ def test_no_host_that_answers_is_a_failure(run: Run, stand_in: str) -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "nettop: no host has answered"
     assert run("-H", "refused", "--ssh", stand_in, "-b", "-n", "2", "-d", "0.2").returncode == 1
+    # Of commands whose 0 and 1 are answers it is 3: what they compare or look at was not there.
+    for words in (["diff", "-H", "refused,gone", "--for", "2s"], ["why", "-H", "refused"]):
+        done = run(*words, "--ssh", stand_in)
+        assert (done.returncode, done.stdout) == (3, "")
+        assert done.stderr.splitlines()[-1] == "nettop: no host has answered"
 
 
 @pytest.mark.parametrize(
@@ -166,6 +171,7 @@ def test_no_host_that_answers_is_a_failure(run: Run, stand_in: str) -> None:
         (["-H", "a", "-U", "0"], "write 'user = NAME'"),
         (["-H", "a", "-N", "x;y"], "cannot pass through another host's shell"),
         (["-H", "a", "srtt >"], "column 7"),
+        (["-H", "@/dev/zero"], "is larger than 1024 KB"),
     ],
 )
 def test_a_wrong_command_line_is_said_before_any_host_is_asked(
