@@ -12,7 +12,7 @@ from nettop.compare.options import DiffOptions, HowOptions, LiveDiffOptions
 from nettop.compare.outcome import outcome_of
 from nettop.compare.tally import MOST_BLOCKS, Side
 from nettop.compare.verdict import compare
-from nettop.errors import EXIT_USAGE, NettopError, UsageError
+from nettop.errors import EXIT_NOT_KNOWN, EXIT_USAGE, NettopError, UsageError, unanswered
 from nettop.headless import standard_output
 from nettop.hosts.feed import HostsFeed, HostTick
 from nettop.hosts.follow import BROKE_OFF, wait_for_looks
@@ -39,11 +39,12 @@ def run_hosts(feed: HostsFeed, options: LiveDiffOptions) -> int:
     """The same of two hosts, which are looked at now.
 
     Raises:
-        NettopError: likewise.
+        NettopError: likewise; its exit code is 3 where a host could not be looked at.
         BrokenPipeError: likewise.
     """
-    with _own_exit_code():
+    with _own_exit_code(), unanswered():
         a, b = sides_of_hosts(feed, options)
+    with _own_exit_code():
         return _written(a, b, options)
 
 
@@ -56,7 +57,8 @@ def _own_exit_code() -> Iterator[None]:
     except FilterError as error:  # a name that the file lacks
         raise error.with_caret() from error
     except NettopError as error:
-        error.exit_code = EXIT_USAGE
+        if error.exit_code != EXIT_NOT_KNOWN:
+            error.exit_code = EXIT_USAGE
         raise
     except OSError as error:
         failed = NettopError(f"cannot write the comparison: {error.strerror or error}")
