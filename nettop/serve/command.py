@@ -72,7 +72,9 @@ def _listen(options: ServeOptions, answers: Answers) -> Server:
             errno.EADDRNOTAVAIL: ": no address of this host",
             errno.EACCES: ": ports below 1024 need root",
         }.get(error.errno or 0, "")
-        raise NettopError(f"{shown}: {os.strerror(error.errno or 0)}{hint}") from error
+        # Of a scope that is no device here the errno is one of getaddrinfo's own.
+        why = error.strerror or os.strerror(error.errno or 0)
+        raise NettopError(f"{shown}: {why}{hint}") from error
 
 
 def _say_where(server: Server, options: ServeOptions) -> None:

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 HEAD_BYTES = 8192  # of a request, no more
 _REQUEST = re.compile(r"([A-Z]{1,20}) (\S{1,2048}) HTTP/1\.([01])")
+_SCHEME = "http://"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 OPENMETRICS, TEXT, PROTOBUF = "openmetrics", "text", "protobuf"
 _FAMILIES = {"proto=io.prometheus.client.metricfamily", "encoding=delimited"}
@@ -53,6 +54,9 @@ def parse(head: bytes) -> Request:
         if name in headers and name in ("host", "content-length", "transfer-encoding"):
             raise BadRequest(400, f"two headers {name}")
         headers[name] = f"{headers[name]}, {value.strip()}" if name in headers else value.strip()
+    if target[: len(_SCHEME)].lower() == _SCHEME:  # as proxies ask; the name in it counts then
+        headers["host"], _, path = target[len(_SCHEME) :].partition("/")
+        target = f"/{path}"
     if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
         raise BadRequest(413, "a request with a body")
     if method not in ("GET", "HEAD"):

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from nettop.errors import UsageError
+from nettop.errors import NettopError, UsageError
 from nettop.serve import options as serve_options
 from nettop.serve import server as serving
+from nettop.serve.answers import Answers
+from nettop.serve.command import _listen
 from nettop.serve.options import ALL_SOCKETS, parse_serve
 from nettop.serve.request import (
     HEAD_BYTES,
@@ -125,6 +127,20 @@ def test_a_connection_stays_open_as_http_has_it() -> None:
              b"1.0\r\nConnection: keep-alive": True}  # fmt: skip
     for rest, keep in cases.items():
         assert parse(b"GET /metrics?x=1 HTTP/" + rest).keep is keep
+
+
+@pytest.mark.parametrize(
+    "target", ["http://localhost:9478/metrics?x=1", "HTTP://127.0.0.1/metrics"]
+)
+def test_a_proxy_asks_by_the_whole_address(target: str) -> None:
+    """RFC 9112, 3.2.2: every server has to take it; the name in it stands for Host."""
+    request = parse(f"GET {target} HTTP/1.1\r\nHost: evil.example".encode())
+    assert request.path == "/metrics"
+    check_host(request, loopback=True)
+    with pytest.raises(BadRequest):
+        check_host(
+            parse(b"GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost"), loopback=True
+        )
 
 
 @pytest.mark.parametrize(
@@ -309,3 +325,8 @@ def test_mistakes_are_said_in_one_line(words: list[str], text: str) -> None:
         parse_serve(words, {})
     assert text in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_scope_that_is_no_device_is_said_in_words() -> None:
+    with pytest.raises(NettopError, match="not known"):
+        _listen(parse_serve(["[fe80::1%nope9]:9478"], {}), Answers())
