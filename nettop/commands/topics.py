@@ -205,7 +205,7 @@ def _listed(field: Field, unit: str | None) -> str:
 
 def keys() -> str:
     """The keys of the screen."""
-    from nettop.text.keys import GROUPS, KEYS
+    from nettop.text.keys import GROUPS, KEYS, MOUSE, MOUSE_ASIDE
 
     groups = [
         f"{group}\n"
@@ -213,7 +213,8 @@ def keys() -> str:
         for group in GROUPS
     ]
     head = "Key, action and what it does. Dialogs name their own keys at their lower edge.\n"
-    return "\n".join([head, *groups])
+    mouse = "".join(_row(where, does, 28) for where, does in MOUSE)
+    return "\n".join([head, *groups, f"MOUSE ({MOUSE_ASIDE})\n{mouse}"])
 
 
 def json_keys() -> str:

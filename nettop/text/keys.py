@@ -135,6 +135,17 @@ KEYS: tuple[Key, ...] = (
 
 NONE = "none"  # as an action: the key has no meaning
 GROUPS = ("MOVE", "CHOOSE", "PANES", "RUN", "TIME")
+# Where one clicks, and what it does.
+MOUSE: tuple[tuple[str, str], ...] = (
+    ("a line", "chooses it; twice: Enter; the wheel moves"),
+    ("a title", "sorts by that column; again: reversed"),
+    ("a pane", "chooses it; twice: full size and back; the wheel scrolls events"),
+    ("the header", "unwell: those first; filter, by, sort; planes and cpu: what P shows"),
+    ("the last line", "the key that is named there; the lower edge of a box too"),
+    ("the past", "a time on the line that stands for it"),
+    ("beside a box", "closes it"),
+)
+MOUSE_ASIDE = "not over SSH unless --mouse; Shift and drag lets the terminal select text"
 _GROUP_OF = {key.action: key.group for key in KEYS}
 # What people who come from other programs try, and where it is here.
 HABITS = {

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from nettop.commands import topics
 from nettop.text.columns import GUTTER
 from nettop.text.fields import FIELDS
+from nettop.text.keys import MOUSE
 from nettop.tui.columns import ColumnSet, field_at
 from nettop.tui.footer import footer_line, key_at, key_in
 
@@ -173,3 +175,16 @@ async def test_what_the_header_says_is_changed_where_it_stands(running: Running)
         await screen.pilot.click(offset=(110, 1))
         await screen.settle()
         assert screen.lines == before, "a gap is nothing"
+
+
+async def test_what_a_click_does_is_said_where_the_keys_are(running: Running) -> None:
+    topic = topics.keys()
+    async with running(120, 40) as screen:
+        await screen.press("question_mark")
+        body = [
+            "".join(text for text, _ in parts) for parts in screen.app.screen.body(100)
+        ]  # fmt: skip
+        for where, does in MOUSE:
+            assert any(text.startswith(where) and does[:20] in text for text in body), where
+            assert any(text.startswith(where) and does in text for text in topic.splitlines())
+        assert max(map(len, topic.splitlines())) <= 100

@@ -6,7 +6,7 @@ from itertools import zip_longest
 
 from nettop.commands.topics import WHO_WORDS
 from nettop.text.fields import FIELDS
-from nettop.text.keys import GROUPS
+from nettop.text.keys import GROUPS, MOUSE, MOUSE_ASIDE
 from nettop.text.verdicts import VERDICTS
 from nettop.text.words import who_name
 from nettop.tui.glyphs import Glyphs
@@ -104,7 +104,9 @@ class HelpScreen(Overlay[None]):
     def body(self, width: int) -> list[Line]:
         g = self.nettop.glyphs
         lines = self._keys(width)
-        lines.append(line(("SIGNS", Role.FOCUS)))
+        lines.append(line(("MOUSE", Role.FOCUS), (f"  {MOUSE_ASIDE}", Role.DIM)))
+        lines += [row for where, does in MOUSE for row in _wrapped(where, does, width)]
+        lines += [BLANK, line(("SIGNS", Role.FOCUS))]
         for sign, role, text in (
             (g.unwell, Role.UNWELL, "unwell: past the second threshold of a verdict"),
             (g.watch, Role.WATCH, "watch: past the first threshold, in two of three intervals"),
