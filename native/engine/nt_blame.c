@@ -19,8 +19,9 @@ void nt_take_cpu_wait(struct nt_engine *e, const struct nt_rec *rec, struct nt_f
 
 	if (!e->n_cpu_waits || (!late && !unread && !full))
 		return;
-	nt_owner_of(e, rec, &proc);
-	for (uint32_t i = 0; proc.owner == NT_OWNER_PROC && i < e->n_cpu_waits; i++) {
+	bool known = nt_reader_of(e, rec, &proc);
+
+	for (uint32_t i = 0; known && i < e->n_cpu_waits; i++) {
 		if (e->cpu_waits[i].pid != proc.pid)
 			continue;
 		f->cpu = e->cpu_waits[i];

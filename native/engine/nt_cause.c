@@ -103,8 +103,9 @@ static void put(struct nt_engine *e, uint32_t at, struct nt_candidate *ret)
 		ret->qdisc_sum_ns = sum_of(p, NT_TX_QDISC, &ret->qdisc_count);
 		ret->nic_sum_ns = sum_of(p, NT_TX_NIC, &ret->nic_count);
 	}
-	nt_owner_of(e, r, &proc);
-	if (proc.owner == NT_OWNER_PROC) {
+	ret->waits = !r->inode && r->proto == NT_PROTO_TCP && !r->loaded_proc &&
+		     (r->state == NT_TCP_ESTABLISHED || r->state == NT_TCP_CLOSE_WAIT);
+	if (nt_reader_of(e, r, &proc)) {
 		ret->pid = proc.pid;
 		ret->more = proc.more;
 	}

@@ -293,6 +293,8 @@ void nt_sweep_close(struct nt_engine *e);
 
 /* nt_rows.c; the lock is held. */
 void nt_owner_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *ret);
+/* Who has to read it: its holder or, until it is accepted, that of its listener; false: not known. */
+bool nt_reader_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *ret);
 /* All holders of an inode; as nt_procs_owners. */
 int nt_owners_of(struct nt_engine *e, uint32_t inode, struct nt_proc *ret, uint32_t max);
 void nt_fill_row(struct nt_engine *e, uint32_t i, struct nt_row *ret);
@@ -382,6 +384,8 @@ void nt_take_cause(struct nt_engine *e, const struct nt_rec *rec, struct nt_fact
 /* nt_peers.c; the lock is held. */
 /* A socket whose round trip was measured in the interval. */
 void nt_note_listener(struct nt_engine *e, const struct nt_rec *rec);
+/* The one listener at its local port; 0: there is none, or there are several. */
+uint64_t nt_listener_of(const struct nt_engine *e, const struct nt_rec *rec);
 void nt_note_peer(struct nt_engine *e, const struct nt_rec *rec);
 bool nt_is_slow(const struct nt_engine *e, const struct nt_rec *rec);
 

@@ -381,8 +381,9 @@ int nt_sick_pids(struct nt_engine *e, uint32_t *ret, uint32_t max)
 		for (uint32_t k = 0; k < found[level] && n < max; k++) {
 			struct nt_proc proc;
 
-			nt_owner_of(e, nt_rec_read(&e->table, at[level][k], &room), &proc);
-			if (proc.owner == NT_OWNER_PROC && proc.pid && !has_pid(ret, n, proc.pid))
+			const struct nt_rec *r = nt_rec_read(&e->table, at[level][k], &room);
+
+			if (nt_reader_of(e, r, &proc) && proc.pid && !has_pid(ret, n, proc.pid))
 				ret[n++] = proc.pid;
 		}
 	}

@@ -33,6 +33,7 @@ struct nt_peer {
 };
 
 struct port {
+	uint64_t cookie;       /* of its listener; 0: there are several */
 	uint32_t netns, sweep; /* its slot is free in all other sweeps */
 	uint16_t port;
 };
@@ -80,13 +81,34 @@ void nt_note_listener(struct nt_engine *e, const struct nt_rec *r)
 	}
 	struct port *at = port_at(of, r->netns, r->sport);
 
-	if (at->sweep == e->sweep)
+	if (at->sweep == e->sweep) {
+		if (at->cookie != r->cookie)
+			at->cookie = 0;
 		return;
+	}
 	of->all = of->n < PORTS_MOST;
 	if (!of->all)
 		return;
 	of->n++;
-	*at = (struct port){ .netns = r->netns, .port = r->sport, .sweep = e->sweep };
+	*at = (struct port){
+		.cookie = r->cookie, .netns = r->netns, .port = r->sport, .sweep = e->sweep
+	};
+}
+
+uint64_t nt_listener_of(const struct nt_engine *e, const struct nt_rec *r)
+{
+	/* The last sweep whose listeners were listed. */
+	for (uint32_t n = 0; n < 2 && e->peers; n++) {
+		struct ports *of = &e->peers->listened[(e->sweep - n) & 1];
+
+		if (!of->n || of->sweep != e->sweep - n)
+			continue;
+		const struct port *at = port_at(of, r->netns, r->sport);
+
+		if (at->sweep == of->sweep)
+			return at->cookie;
+	}
+	return 0;
 }
 
 /*

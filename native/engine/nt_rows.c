@@ -50,6 +50,21 @@ void nt_owner_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *
 	}
 }
 
+bool nt_reader_of(struct nt_engine *e, const struct nt_rec *rec, struct nt_proc *ret)
+{
+	uint64_t listener;
+	struct nt_rec room;
+
+	nt_owner_of(e, rec, ret);
+	if (ret->owner == NT_OWNER_NOT_ACCEPTED && (listener = nt_listener_of(e, rec))) {
+		uint32_t i = nt_table_find(&e->table, listener);
+
+		if (i != NT_NONE)
+			nt_owner_of(e, nt_rec_read(&e->table, i, &room), ret);
+	}
+	return ret->owner == NT_OWNER_PROC;
+}
+
 int nt_owners_of(struct nt_engine *e, uint32_t inode, struct nt_proc *ret, uint32_t max)
 {
 	const struct nt_holder *h;

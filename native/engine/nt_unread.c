@@ -112,7 +112,8 @@ static int readable_by_size(const struct nt_rec *rec, const struct nt_diag_view 
 {
 	uint32_t mem[2]; /* taken, allowed */
 
-	if (fin_received(rec->state))
+	/* What no program has taken up none can have asked to wait for more. */
+	if (fin_received(rec->state) || (!rec->inode && rec->state == NT_TCP_ESTABLISHED))
 		return 1;
 	if (v->skmem_len < sizeof(mem))
 		return -1;

@@ -269,6 +269,8 @@ static void hold_unread(const struct nt_config *c, const struct nt_rec *r, const
 		r->oldest_unread_ms >= c->unread_ms[1] && f->readable > 0);
 	if (f->grows)
 		h->because[NT_V_UNREAD] = NT_B_GROWS;
+	else if (!r->inode && r->proto == NT_PROTO_TCP && r->state == NT_TCP_ESTABLISHED)
+		h->because[NT_V_UNREAD] = NT_B_NOT_TAKEN;
 	if (f->readable < 0 || !old)
 		h->who[NT_V_UNREAD] |= NT_WHO_MAYBE;
 	if (r->oldest_unread_ms >= 2000)

@@ -165,7 +165,7 @@ struct nt_candidate {
 	uint64_t wait_sum_ns, qdisc_sum_ns, nic_sum_ns; /* of so many deliveries and sends ... */
 	uint32_t wait_count, qdisc_count, nic_count;	/* ... of the interval */
 	uint32_t netns, ifindex;
-	uint32_t pid, more; /* first holder, 0 not known; further ones */
+	uint32_t pid, more; /* first holder, of its listener where it waits; 0 not known; further ones */
 	uint32_t rtt_us, min_rtt_us, rttvar_us; /* 0 not known */
 	uint32_t unread_ms;	     /* age of the oldest unread data, or less */
 	uint32_t rcvbuf, sndbuf;     /* bytes; 0 not known */
@@ -181,6 +181,7 @@ struct nt_candidate {
 	uint8_t who, because, verdict; /* of the worst verdict, valid if verdicts != 0 */
 	uint8_t matched; /* the filter in force lets it through */
 	uint8_t few; /* segments at a time, which the peer may acknowledge late */
+	uint8_t waits; /* in a listener's accept queue: no program has it yet */
 };
 /*
  * The sockets that are watch or unwell, or may be in the next interval, or of which this host dropped

@@ -107,6 +107,7 @@ enum nt_because {
 	NT_B_GROWS = 29,       /* MPTCP: what is held grows by all that comes */
 	NT_B_PASSES_ON = 30,   /* another peer does not take what the program passes on */
 	NT_B_UNSENT = 31,      /* this host itself refused to send, at each try */
+	NT_B_NOT_TAKEN = 32,   /* it waits in an accept queue, and no program has it yet */
 };
 
 /* One socket as the table keeps it. "–" in a comment: value when unknown. */

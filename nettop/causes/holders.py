@@ -19,11 +19,12 @@ def stopped(socket: Candidate, scene: Scene) -> Found | None:
     assert process is not None
     state = next(iter(process.states))
     said = f"each of its {process.threads} threads" if process.threads > 1 else "its thread"
-    step = ("kill -CONT {pid} lets it go on, unless it was stopped on purpose" if state == "T"
-            else "grep TracerPid /proc/{pid}/status: the debugger that holds it")  # fmt: skip
+    pid = socket.pid  # of its listener, where it was not accepted
+    step = (f"kill -CONT {pid} lets it go on, unless it was stopped on purpose" if state == "T"
+            else f"grep TracerPid /proc/{pid}/status: the debugger that holds it")  # fmt: skip
     ruled_out = Evidence("diag", "the CPU (a stopped program asks for none)")
     return Found((Evidence("host", f"{said} {STATES[state]}"),), Who.APP, ruled_out=(ruled_out,),
-                 next_step=step, shared=socket.pid)  # fmt: skip
+                 next_step=step, shared=socket.pid, party=_holder(socket))  # fmt: skip
 
 
 def frozen(socket: Candidate, scene: Scene) -> Found | None:
@@ -34,12 +35,12 @@ def frozen(socket: Candidate, scene: Scene) -> Found | None:
     assert process is not None
     said = f"it is frozen with its cgroup {process.frozen}, as a paused container is"
     step = (
-        "cat /proc/{pid}/cgroup: which container or unit it is; docker unpause or systemctl thaw "
-        "lets it go on"
+        f"cat /proc/{socket.pid}/cgroup: which container or unit it is; docker unpause or "
+        "systemctl thaw lets it go on"
     )
     ruled_out = Evidence("diag", "the CPU (a frozen program asks for none)")
     return Found((Evidence("host", said),), Who.APP, ruled_out=(ruled_out,),
-                 next_step=step, shared=process.frozen)  # fmt: skip
+                 next_step=step, shared=process.frozen, party=_holder(socket))  # fmt: skip
 
 
 def disk(socket: Candidate, scene: Scene) -> Found | None:
@@ -49,6 +50,11 @@ def disk(socket: Candidate, scene: Scene) -> Found | None:
     process = scene.process(socket)
     assert process is not None
     said = f"each of its {process.threads} threads" if process.threads > 1 else "its thread"
-    step = "cat /proc/{pid}/stack: what it waits for; iostat -x 1: which disk is busy"
+    step = f"cat /proc/{socket.pid}/stack: what it waits for; iostat -x 1: which disk is busy"
     return Found((Evidence("host", f"{said} {STATES['D']}"),), Who.APP, next_step=step,
-                 shared=socket.pid)  # fmt: skip
+                 shared=socket.pid, party=_holder(socket))  # fmt: skip
+
+
+def _holder(socket: Candidate) -> str:
+    """Where the socket itself does not say it."""
+    return f"process {socket.pid}" if socket.waits else ""

@@ -6,6 +6,7 @@ import re
 from functools import cache
 
 from nettop.causes.holders import disk, frozen, stopped
+from nettop.causes.readers import not_taken_up, passes_on
 from nettop.causes.rule import Found, Rule
 from nettop.causes.scene import (
     DROPPED,
@@ -19,7 +20,6 @@ from nettop.causes.scene import (
     Scene,
 )
 from nettop.model.causes import Candidate, Evidence, QueueOf
-from nettop.model.events import endpoint_text
 from nettop.model.types import AF_INET, WHO_MAYBE, Because, Proto, Verdict, Who
 from nettop.text import units
 
@@ -37,10 +37,6 @@ LEAST_DROPS = 3  # of a queue between two reads; fewer may be those of other flo
 FULL_SHARE = 0.9  # of a table, from which on it has no room
 LATE_SHARE = 0.1  # of the time that a device's own thread waits for a CPU
 SOFTIRQ_SHARE, SOFTIRQ_READS = 0.5, 3  # and ksoftirqd, over so many reads or more
-UNMOVED = 1000.0  # bytes a second: a flow that moves no more
-# So many times as much may move in one flow as in that which passes it on, for some seconds; what
-# is as near as the second number is the same.
-AS_FAST, SAME_RATE = 3.0, 1.3
 _PLAIN_DEVICE = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 
 
@@ -456,51 +452,6 @@ def _half_open(socket: Candidate, scene: Scene) -> Found | None:
                  ruled_out=tuple(ruled_out), next_step=step, shared=socket.cookie)  # fmt: skip
 
 
-def _reads(socket: Candidate) -> bool:
-    starved = socket.verdicts and socket.who in (Who.CPU, Who.CPU | WHO_MAYBE)
-    return socket.holds(Verdict.UNREAD, Verdict.READS) and not starved
-
-
-def _as_fast(a: Candidate, b: Candidate, times: float = AS_FAST) -> bool:
-    """What one receives may be what the other sends, or neither moves."""
-    few, many = sorted((a.flow_bytes_per_s, b.flow_bytes_per_s))
-    return many <= max(UNMOVED, few * times)
-
-
-def _passes_on(socket: Candidate, scene: Scene) -> Found | None:
-    """Its program waits until another peer takes what it passes on: the windows of peers hold as
-    many of its sockets back as it reads late, and one of them moves as much as this one. Where
-    neither moves, or only about as much, it may be so."""
-    if not socket.pid or socket.more or not _reads(socket):
-        return None
-    others = [s for s in scene.candidates if s.pid == socket.pid and s.proto == Proto.TCP]
-    held = [s for s in others if s.verdicts >> Verdict.WINDOW & 1 and s.cookie != socket.cookie]
-    alike = [s for s in held if _as_fast(s, socket)]
-    if not alike or sum(_reads(s) for s in others) > len(held):
-        return None
-    onward = min(alike, key=lambda s: abs(s.flow_bytes_per_s - socket.flow_bytes_per_s))
-    # Once it was sure, it is as long as nothing speaks against it.
-    sure = socket.because == Because.PASSES_ON and socket.who == Who.PEER
-    moves = min(onward.flow_bytes_per_s, socket.flow_bytes_per_s) > UNMOVED
-    sure = sure or (moves and _as_fast(onward, socket, SAME_RATE))
-    peer = endpoint_text(onward.family, onward.dst, onward.dport)
-    said = (
-        f"the window of {peer} holds the same program back: it sends {_rate(onward)} there, and "
-        f"reads {_rate(socket)} here"
-    )
-    step = (
-        f"nettop at {peer}: why its program reads late; strace -fp {{pid}} here: does it wait to "
-        "send there (in send(), or for EPOLLOUT) before it reads"
-    )
-    return Found((Evidence("diag", said, onward.flow_bytes_per_s, "bytes_per_s"),),
-                 Who.PEER if sure else Who.PEER | WHO_MAYBE, next_step=step,
-                 shared=(onward.netns, onward.dst), party=peer)  # fmt: skip
-
-
-def _rate(socket: Candidate) -> str:
-    return f"{units.rate(socket.flow_bytes_per_s)}B/s"
-
-
 def _other_end(socket: Candidate, scene: Scene) -> Found | None:
     """The peer is on this host, and reads nothing."""
     peer = scene.other_end(socket)
@@ -544,7 +495,9 @@ RULES = (
     Rule("frozen", _READING, Because.STOPPED, ("processes",), frozen, only=STANDS),
     Rule("stopped", _READING, Because.STOPPED, ("processes",), stopped, only=STANDS),
     Rule("disk", _READING, Because.DISK, ("processes",), disk, only=STANDS),
-    Rule("passes_on", (Verdict.UNREAD, Verdict.READS), Because.PASSES_ON, ("diag",), _passes_on),
+    Rule("not_taken_up", (Verdict.UNREAD,), Because.NOT_TAKEN, ("diag",), not_taken_up,
+         stays=False),
+    Rule("passes_on", (Verdict.UNREAD, Verdict.READS), Because.PASSES_ON, ("diag",), passes_on),
     Rule("sysctl", (Verdict.SNDBUF,), Because.SYSCTL, ("sysctls",), _sysctl),
     Rule("other_end", (Verdict.WINDOW, Verdict.RTT), Because.OTHER_END, ("diag",), _other_end),
 )  # fmt: skip

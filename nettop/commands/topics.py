@@ -47,7 +47,8 @@ with – as WHO, where the RX queue wait leaves a socket out to save CPU.
 _NOTES = {
     Verdict.UNREAD: "Readable as poll() has it: neither urgent data nor fewer bytes than "
     "SO_RCVLOWAT. Without the RX queue wait that is certain only where the queue takes half of its "
-    "buffer; otherwise WHO is app? and the level at most watch. cpu and peer as for reads.",
+    "buffer, or where no program has accepted the connection; otherwise WHO is app? and the level "
+    "at most watch. cpu and peer as for reads.",
     Verdict.READS: "cpu where a thread of the program waited for a CPU longer than it ran, and for "
     "half of the time that the data waited or more (/proc/PID/task/*/schedstat, over 5 intervals); "
     "cpu? if others of its threads ran without such waits and no quota of its cgroup stopped them "

@@ -223,8 +223,13 @@ def _party(kind: str, cases: Sequence[Case]) -> str:
             called = _is_called(row)
             owner += f" {'on' if called else 'to'} {endpoint(row, local=called)}"
     named = next((case.said.party for case in cases if case.said.party), "")
-    if kind == "cause" and named:
+    # Of a program, one of its own sockets says more than a connection that it has not taken up.
+    held = next((c for c in cases if c.row.proc.pid), None)
+    own = held is not None and cases[0].who.startswith(("app", "cpu"))
+    if kind == "cause" and named and not own:
         return named
+    if kind == "cause" and held is not None and own:
+        row, owner = held.row, owner_text(held.row) or _UNOWNED
     if kind == "host" or (kind == "cause" and cases[0].who.startswith(("kern", "nic"))):
         return ""
     if kind == "listener":

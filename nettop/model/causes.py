@@ -34,7 +34,7 @@ class Candidate(NamedTuple):
     nic_count: int
     netns: int
     ifindex: int  # that it is bound to; 0 none
-    pid: int  # of its first holder; 0 not known
+    pid: int  # of its first holder, or while it waits of its listener's; 0 not known
     more: int
     rtt_us: int
     min_rtt_us: int  # 0: not known
@@ -61,6 +61,7 @@ class Candidate(NamedTuple):
     verdict: int
     matched: int  # 1: the filter in force lets it through
     few: int  # 1: it sends few segments at a time, which the peer may acknowledge late
+    waits: int  # 1: in a listener's accept queue, no program has it yet
 
     @property
     def ends(self) -> str:

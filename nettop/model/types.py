@@ -142,6 +142,7 @@ class Because(IntEnum):
     GROWS = 29
     PASSES_ON = 30
     UNSENT = 31
+    NOT_TAKEN = 32
 
 
 class Verdict(IntEnum):

@@ -108,6 +108,8 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
     reader = reader_of(row, model) if reads else None
     # What was lost here was not lost on the path; what the holder did is known where it was read.
     known = row.rec.because in _SETTLED or holder is not None
+    if cause is not None and spec.by_holder:
+        known = known or any(e.source == "host" for e in cause.evidence)
     known = known or (split is not None and is_settled(split))
     did = [*cause.evidence] if cause is not None else [*_late_evidence(row, model)]
     slow = slow_peer(row, model)

@@ -21,7 +21,12 @@ def state_of_all(process: Process) -> str:
 def holder_evidence(row: Row, model: Model) -> Evidence | None:
     """What the threads of the process did that holds the socket; None: they were not read."""
     process = model.evidence.now.processes.get(row.proc.pid) if model is not None else None
-    if process is None or not process.read:
+    return holder_did(process) if process is not None else None
+
+
+def holder_did(process: Process) -> Evidence | None:
+    """The same of a process."""
+    if not process.read:
         return None
     one = process.threads == 1
     state = state_of_all(process)

@@ -128,6 +128,7 @@ CAUSES = {
     Because.NEXT_HOP: "next_hop",
     Because.GROWS: "grows",
     Because.PASSES_ON: "passes_on",
+    Because.NOT_TAKEN: "not_taken_up",
 }
 
 LEAST_RATIO_US = 1000  # a minimum from which on its multiples say something
@@ -206,6 +207,7 @@ _ACCEPT_STEP = (
 _STOPPED_SAID = "is stopped, so it reads nothing"
 _DISK_SAID = "waits for a disk or a device, and reads nothing meanwhile"
 _GROWS_SAID = "reads slower than data comes, or not at all"
+_NOT_TAKEN_SAID = "does not take connections up"
 _PASSES_ON_SAID = "takes late what the program here passes on, so that it reads no more"
 _READER_SAID = {
     Because.STOPPED: _STOPPED_SAID, Because.DISK: _DISK_SAID, Because.PASSES_ON: _PASSES_ON_SAID,
@@ -224,8 +226,11 @@ _TABLE = (
         next_step="grep State /proc/{pid}/status (T stopped, D waits for a disk, R runs); then "
         "strace -fp {pid} shows where it is instead of recv()",
         also=(Who.CPU, Who.PEER),
-        causes=(Because.NO_CPU, Because.STOPPED, Because.DISK, Because.GROWS, Because.PASSES_ON),
-        by_cause=_READER_STEPS, said={**_READER_SAID, Because.GROWS: _GROWS_SAID},
+        causes=(Because.NO_CPU, Because.STOPPED, Because.DISK, Because.GROWS, Because.PASSES_ON,
+                Because.NOT_TAKEN),
+        by_cause=_READER_STEPS, said={
+            **_READER_SAID, Because.GROWS: _GROWS_SAID, Because.NOT_TAKEN: _NOT_TAKEN_SAID,
+        },
         rules_out=("arrived",), unknown=_BUSY, by_holder=True,
     ),
     VerdictSpec(
