@@ -139,7 +139,7 @@ class Deriver:
         engine = self.engine
         engine.cpu_waits(self._cpu_waits.tick(tick))
         candidates = engine.candidates(MOST_CANDIDATES)
-        lost = events and any((c.held | c.verdicts) & LOSSES for c in candidates)
+        lost = events and any((c.held | c.verdicts) & LOSSES or c.dropped_here for c in candidates)
         causes = self._finder.tick(
             tick,
             candidates,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import cache
 
 from nettop.causes.holders import disk, frozen, stopped
@@ -151,6 +152,32 @@ def _next_hop(socket: Candidate, scene: Scene) -> Found | None:
     return Found(tuple(evidence), Who.NET, next_step=step, shared=(key, gateway), party=party)
 
 
+# What dropped it, by the kernel's reason or how that begins, and where that is counted.
+_DROPPED_BY = {
+    "NETFILTER_DROP": ("the firewall", "nft list ruleset, iptables -vnL, ip6tables -vnL: which "
+                       "rule counts drops"),
+    "QDISC_": ("a queue", "tc -s qdisc: which queue counts drops"),
+    "TC_EGRESS": ("a filter of tc", "tc -s filter show dev DEVICE egress, for each device"),
+    "CPU_BACKLOG": ("the queue of a CPU", "cat /proc/net/softnet_stat: its second column; sysctl "
+                    "net.core.netdev_max_backlog"),
+    "": ("a device", "ip -s link: which device counts drops, and is it up"),
+}  # fmt: skip
+
+
+def _dropped_by(socket: Candidate, scene: Scene) -> tuple[str, str]:
+    """What dropped most of its packets lately, and a step; "" where the events do not say it."""
+    ends = frozenset({(socket.src, socket.sport), (socket.dst, socket.dport)})
+    packets: Counter[str] = Counter()
+    for seen in scene.drops.get(ends, ()):
+        if seen.netns == socket.netns:
+            packets[seen.reason] += seen.packets
+    if not packets:
+        return "", ""
+    reason = packets.most_common(1)[0][0]
+    what, step = next(v for k, v in _DROPPED_BY.items() if reason.startswith(k))
+    return f" by {what} ({reason})", step
+
+
 def _refused(socket: Candidate, scene: Scene) -> Found | None:
     """Dropped before TCP took it as sent, so that it counts no resend, or on the way in."""
     seen = scene.refused(socket)
@@ -160,11 +187,12 @@ def _refused(socket: Candidate, scene: Scene) -> Found | None:
     if packets < 2 or packets <= again:
         return None
     per_s = packets / max(since_s, 1.0)
+    by, step = _dropped_by(socket, scene)
     said = (
-        f"{packets} packets of it dropped here in {units.time(max(since_s, 1.0) * 1e9)}, that "
+        f"{packets} packets of it dropped here in {units.time(max(since_s, 1.0) * 1e9)}{by}, that "
         "this end does not count as lost: not yet sent, or the peer's"
     )
-    return Found((Evidence("events", said, packets, "count"),), Who.KERN, per_s,
+    return Found((Evidence("events", said, packets, "count"),), Who.KERN, per_s, next_step=step,
                  shared=socket.netns)  # fmt: skip
 
 

@@ -38,6 +38,8 @@ _HERE = frozenset({
     "NETFILTER_DROP", "TC_EGRESS", "FULL_RING", "DEV_READY", "CPU_BACKLOG", "NEIGH_CREATEFAIL",
 })  # fmt: skip
 IPPROTO_TCP = 6
+# Of packets that came: their event has the ends of the socket that they were for.
+_CAME = ("TCP_", "SOCKET_", "PROTO_MEM")
 _STEP = Who.NET | WHO_MAYBE, Because.UNUSUAL  # of the path, or of a queue on it
 _LONG = 1 << Verdict.RTT | 1 << Verdict.QDISC  # this takes the place of that
 
@@ -147,7 +149,7 @@ class Scene:
         self._ends: dict[_Ends, list[Candidate]] = {}  # made when it is asked for
         self._ports: dict[_Port, list[bool]] = {}  # the same
         self._interval: Sequence[Event] = ()  # drops
-        self._drops: dict[_Pair, deque[_There]] = {}
+        self.drops: dict[_Pair, deque[_There]] = {}
         self._resent: dict[int, tuple[int, int]] = {}  # cookie → since when, total_retrans then
         self._silent: dict[_Port, tuple[int, set[int]]] = {}  # → when last, cookies
         self._out: dict[int, Out] = {}  # by cookie
@@ -410,10 +412,10 @@ class Scene:
     def dropped_elsewhere(self, socket: Candidate) -> Elsewhere | None:
         """A short time ago, in either direction, half of what was sent again meanwhile or more;
         None: no event says so."""
-        if socket.proto != Proto.TCP or not self._drops:
+        if socket.proto != Proto.TCP or not self.drops:
             return None
         pair = frozenset({(socket.src, socket.sport), (socket.dst, socket.dport)})
-        seen = [d for d in self._drops.get(pair, ()) if d.netns != socket.netns]
+        seen = [d for d in self.drops.get(pair, ()) if d.netns != socket.netns]
         if not seen:
             return None
         since_ns, before = self._resent.get(socket.cookie, (0, 0))
@@ -444,7 +446,7 @@ class Scene:
         for cookie, socket in losing.items():
             self._out.setdefault(cookie, Out(self.mono_ns, 0, 0, socket.total_retrans))
         for e in self._interval:
-            seen = losing.get(e.cookie)
+            seen = None if (e.reason or "").startswith(_CAME) else losing.get(e.cookie)
             if seen is None or (e.src, e.sport, e.netns) != (seen.src, seen.sport, seen.netns):
                 continue
             out, packets = self._out[e.cookie], max(1, e.segs)
@@ -461,13 +463,13 @@ class Scene:
             name = e.reason or ""
             if e.proto == IPPROTO_TCP and (name in _HERE or name.startswith("QDISC_")):
                 pair = frozenset({(e.src, e.sport), (e.dst, e.dport)})
-                seen = self._drops.setdefault(pair, deque())
+                seen = self.drops.setdefault(pair, deque())
                 seen.append(_There(mono_ns, e.netns, name, max(1, e.segs)))
-        for pair, seen in [*self._drops.items()]:
+        for pair, seen in [*self.drops.items()]:
             while seen and mono_ns - seen[0].at_ns >= DROPS_NS:
                 seen.popleft()
             if not seen:
-                del self._drops[pair]
+                del self.drops[pair]
         for cookie in [c for c, (at, _) in self._resent.items() if mono_ns - at >= DROPS_NS]:
             del self._resent[cookie]
 

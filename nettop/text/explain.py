@@ -27,12 +27,12 @@ from nettop.text import units
 from nettop.text.fields import FIELDS
 from nettop.text.holders import holder_evidence, state_of_all
 from nettop.text.readers import Reader, reader_evidence, reader_of
-from nettop.text.unanswered import unanswered
+from nettop.text.unanswered import LARGE_STEP, swallows_large, unanswered
 from nettop.text.verdicts import LEAST_RATIO_US, VERDICTS, VerdictSpec
 from nettop.text.waits import is_settled, split_of, split_says
 from nettop.text.words import who_name, who_text
 
-_IN_NAMESPACE = re.compile(r"\b(ping|mtr|nc|tc|ss|ip|ethtool|nstat|sysctl) ")
+_IN_NAMESPACE = re.compile(r"\b(ping|mtr|nc|tc|ss|ip|ethtool|nstat|sysctl|nft|iptables) ")
 _LOSS_PCT = 0.5  # resent, from which on loss is ruled out no more
 _LEAST_HELD_S = 1.0
 _AGES = (Verdict.UNREAD, Verdict.UNCLOSED)
@@ -99,7 +99,7 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
             whose = f" ({who_name(row.rec.who2)})" if row.rec.who2 != row.rec.who else ""
             also = f"; also {second}{whose}"
     cause = cause_of(row, model)
-    evidence = _evidence(worst, row, detail)
+    evidence = _evidence(worst, row, detail, named=cause is not None)
     excluded, unmeasured = _checked(spec, row, model, for_s)
     by_holder = spec.by_holder or row.rec.because == Because.NO_CPU
     holder = holder_evidence(row, model) if by_holder and cause is None else None
@@ -207,6 +207,8 @@ def _next_step(spec: VerdictSpec, row: Row, model: Model) -> str:
         spec = replace(spec, next_step=_NOT_TAKEN_UP_STEP, by_cause={})
     if spec.number is Verdict.RTT and _within_host(row):
         spec = replace(spec, next_step=_NO_PATH_STEP, by_cause={})
+    if spec.number is Verdict.RTO and swallows_large(row):
+        spec = replace(spec, next_step=LARGE_STEP, by_cause={})
     cause = cause_of(row, model)
     if cause is not None and cause.next_step:
         spec = replace(spec, next_step=cause.next_step, by_cause={})
@@ -236,7 +238,8 @@ def _waiting(connections: int) -> str:
     return units.counted(connections, "connection waits", "connections wait")
 
 
-def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
+def _evidence(worst: Verdict, row: Row, detail: Detail | None, *, named: bool) -> str:
+    """named: what did it is said beside."""
     rec, value = row.rec, row.rec.verdict_value
     # Of a minimum of microseconds any round trip is a thousand times: that is no evidence.
     ratio = _number("srtt/minrtt", row, detail) if rec.min_rtt_us >= LEAST_RATIO_US else None
@@ -293,7 +296,8 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None) -> str:
             return f"{held}: raise SO_SNDBUF or tcp_wmem"
         case Verdict.DROPS:
             if rec.because == Because.HERE:
-                return f"{units.rate(value)} packets a second{_REFUSED}"
+                by = "" if named else _DROPPED_BY
+                return f"{units.rate(value)} packets a second were dropped on this host{by}"
             said = f"{units.rate(value)} packets a second dropped, {rec.drops} in all"
             unknown = _DROPS_LISTENER if row.is_listen else _DROPS_UNKNOWN
             return f"{said}: {_DROPS.get(Because(rec.because), unknown)}"
@@ -380,9 +384,7 @@ _DROPS_LISTENER = (
     "could be kept, or something refuses them (filter, TTL, flags); the counter does not say which"
 )
 
-_REFUSED = (
-    " were dropped on this host, by its firewall, qdisc or device; the events name the reason"
-)
+_DROPPED_BY = ", by its firewall, qdisc or device; the events name the reason"
 
 _HERE = (
     ": most of what was resent was dropped on this host, by its firewall, qdisc or device (each "

@@ -166,3 +166,36 @@ def test_an_empty_queue_is_none_that_makes_every_round_trip_as_long() -> None:
     assert host.tick(steady, **qdisc("tbf", 18, 0)) == {}, "read in the same moment"
     assert late.tick(steady, stale=True, **qdisc("tbf", 0, 0))[1].rule == "own_queue_undecided"
     assert wait_in("tbf", [0, 60_000, 100_000]), "nor is one ruled out that stands"
+
+
+@pytest.mark.parametrize(
+    ("reason", "by", "step"),
+    [
+        ("NETFILTER_DROP", "the firewall (NETFILTER_DROP)", "nft"),
+        ("QDISC_OVERLIMIT", "a queue (QDISC_OVERLIMIT)", "tc -s qdisc"),
+        ("FULL_RING", "a device (FULL_RING)", "ip -s link"),
+    ],
+)
+def test_what_this_host_drops_of_a_socket_it_names(reason: str, by: str, step: str) -> None:
+    own = dropped(reason, NETNS, src=HERE, sport=40000, dst=THERE, dport=80, cookie=1, flags=0)
+    host = candidate(dropped_here=4, total_retrans=5)
+    found = Finder().tick(NO_TICK, [host], (), drops=[own], mono_ns=100 * SECOND, events=True)
+    cause = found.found[1]
+    assert cause.rule == "refused_here"
+    assert by in cause.evidence[0].says
+    assert step in cause.next_step
+    # Without an event that says it, no reason is made up.
+    cause = Finder().tick(NO_TICK, [host], (), mono_ns=100 * SECOND, events=True).found[1]
+    assert " by " not in cause.evidence[0].says
+    assert cause.next_step == ""
+
+
+@pytest.mark.parametrize(("reason", "packets"), [("TCP_OLD_DATA", 0), ("NETFILTER_DROP", 1)])
+def test_a_copy_that_came_again_is_nothing_that_was_dropped_on_its_way_out(
+    reason: str, packets: int
+) -> None:
+    """The event of what came has the ends of the socket, as that of what it sends has."""
+    own = dropped(reason, NETNS, src=HERE, sport=40000, dst=THERE, dport=80, cookie=1, flags=0)
+    loses = candidate(Verdict.LOSS)
+    found = Finder().tick(NO_TICK, [loses], (), drops=[own], mono_ns=100 * SECOND, events=True)
+    assert found.out.get(1, 0) == packets
