@@ -22,6 +22,7 @@ from textual.geometry import Size
 
 from nettop.tui.pace import ANSWER, ANSWER_BEGINS, Pace
 from nettop.tui.painter import Painter, Pieces
+from nettop.tui.pasting import Pastes
 from nettop.tui.terminal import Terminal
 
 _LOOK_S = 0.1
@@ -224,6 +225,7 @@ class TerminalDriver(LinuxDriver):
         poll = select.poll()
         poll.register(fd, select.POLLIN)
         begun = ""  # of an answer
+        pastes = Pastes()
         while not self.exit_event.is_set():
             text, begun = begun, ""
             if poll.poll(_LOOK_S * 1000):
@@ -236,6 +238,9 @@ class TerminalDriver(LinuxDriver):
                 text = self._without_answers(text + decode(data))
                 if self.pace.waiting and (begins := ANSWER_BEGINS.search(text)):
                     text, begun = text[: begins.start()], begins.group()
+            now = monotonic()
+            if text or pastes.is_over(now):
+                text = pastes.take(text, now)
             for message in parser.feed(text) if text else ():
                 self.process_message(message)
             for message in parser.tick():

@@ -144,3 +144,20 @@ def test_a_storm_of_resizes(start: Callable[..., Program]) -> None:
     os.write(program.master, b"q")
     assert program.ended() == 0
     _restored(program)
+
+
+@pytest.mark.parametrize("begun", [b"\x1b[200~", b"\x1b[200~nginx", b"\x1b[2|00~"])
+def test_a_paste_without_an_end_does_not_take_the_keys(
+    start: Callable[..., Program], begun: bytes
+) -> None:
+    program = start()
+    program.until(b"TCP health")
+    for part in begun.split(b"|"):
+        os.write(program.master, part)
+        program.read(0.02)
+    program.read(1.5)
+    os.write(program.master, b"\x1b")  # leaves the line that took what was pasted
+    program.read(0.5)
+    os.write(program.master, b"q")
+    assert program.ended() == 0
+    _restored(program)
