@@ -300,6 +300,9 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None, *, named: bool) -
                 return f"{units.rate(value)} packets a second were dropped on this host{by}"
             said = f"{units.rate(value)} packets a second dropped, {rec.drops} in all"
             unknown = _DROPS_LISTENER if row.is_listen else _DROPS_UNKNOWN
+            read = row.plane.wait
+            if rec.because == Because.FULL and read.count and read.p99_ns < _PROMPT_NS:
+                return f"{said}: {_BURSTS.format(p99=units.time(read.p99_ns))}"
             return f"{said}: {_DROPS.get(Because(rec.because), unknown)}"
         case Verdict.UNCLOSED:
             return (
@@ -375,6 +378,11 @@ _DROPS = {
     Because.MEMORY: "no memory is left for the protocol (net.ipv4.udp_mem, tcp_mem) or its cgroup",
     Because.OTHER: "for the reasons that the events name",
 }
+_PROMPT_NS = 20e6  # as from which on reads are late
+_BURSTS = (
+    "its receive queue is full though what it holds is read within {p99} (p99): its buffer is too "
+    "small for what comes at once, raise SO_RCVBUF"
+)
 _DROPS_UNKNOWN = (
     "a full queue, wrong checksums, a socket filter or udp_mem; only the events (root, Linux 6.11) "
     "show which"

@@ -245,3 +245,17 @@ def test_what_the_holder_is_found_to_do_is_said_of_every_queue(
     of = said(verdict, EVENTS_ON, because=because)
     assert of.what == VERDICTS[verdict].says(because)
     assert "only the events" not in of.evidence
+
+
+@pytest.mark.parametrize(
+    ("p99_ms", "because", "bursts"),
+    [(1, Because.FULL, True), (300, Because.FULL, False), (1, Because.CHECKSUM, False)],
+)
+def test_a_full_queue_that_is_read_at_once_is_too_small(
+    p99_ms: int, because: Because, *, bursts: bool
+) -> None:
+    plane = Plane(wait=Dist(9, 9, 9, 9, p99_ms * 10**6, p99_ms * 10**6))
+    evidence = said(Verdict.DROPS, because=because, plane=plane).evidence
+    assert ("too small for what comes at once" in evidence) == bursts
+    assert ("must read faster" in evidence) == (because is Because.FULL and not bursts)
+    assert "must read faster" in said(Verdict.DROPS, because=Because.FULL).evidence
