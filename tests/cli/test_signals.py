@@ -208,7 +208,7 @@ def test_a_table_in_a_terminal_fits_it() -> None:
     assert code == 0
     lines = out.decode().split("\r\n")
     assert max(map(len, lines)) <= 80
-    assert "LPORT" not in out.decode()  # the narrow set
+    assert "RETR/S" not in out.decode()  # the narrow set
 
 
 def test_an_opened_file_in_a_terminal_is_a_table_with_once(tmp_path: Path) -> None:
