@@ -68,7 +68,7 @@ class Server:
             OSError: it cannot be listened there.
         """
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self._listener = socket.create_server(address, family=family, backlog=16)
+        self._listener = socket.create_server(address, family=family, backlog=128)
         self._listener.setblocking(False)
         host, port, *_ = self._listener.getsockname()
         self.address: tuple[str, int] = host, port
