@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from nettop.commands.why_options import WhyOptions
 from nettop.errors import EXIT_OK, NettopError
 from nettop.findings.look import Look
 from nettop.findings.values import Report
+from nettop.model.events import Event, EventType
 from nettop.model.types import Level, Model, Row, Sick
 from nettop.sources.stages import OFF_REASON
 from nettop.text import units
@@ -193,6 +194,10 @@ class _Snapshot:
     def sick(self, *, matched: bool = True) -> list[Sick]:
         rows = self._feed.rows_all(with_detail=False, everything=not matched)
         return [_sick(row) for row, _ in rows if row.verdicts and row.level > Level.OK]
+
+    def listed_events(self, most: int, types: Collection[EventType]) -> tuple[Sequence[Event], int]:
+        """None: a snapshot has those of the sockets that it names, not of the interval."""
+        return (), 0
 
 
 def _sick(row: Row) -> Sick:

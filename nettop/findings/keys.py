@@ -88,6 +88,12 @@ KEYS: dict[str, str] = {
     "spells[].worst": "its worst number; left out where it never was one of the socket's worst two "
     "and no gauge says it",
     "spells[].unit": "unit of it",
+    "refused": "connections and datagrams that were refused, by where they went, most first; left "
+    "out where none was",
+    "refused[].proto": "tcp, udp",
+    "refused[].remote": "address:port",
+    "refused[].count": "TCP connections; of UDP answers, of which one may stand for several sends",
+    "refused[].programs": "that asked, most first; left out where none is known",
     "host_moved": "the host's own numbers that grew; left out where they were not read twice",
     "host_moved[].source": "counters, softnet, pressure, devices, qdiscs, cgroups, "
     "conntrack, neighbours or drivers",

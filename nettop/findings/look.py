@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -13,7 +13,9 @@ from nettop import __version__
 from nettop.findings.course import Course, HistogramSum
 from nettop.findings.group import cost_of, findings_of
 from nettop.findings.host import HostSum, SourceLog
+from nettop.findings.refused import MOST_EVENTS, TYPES, RefusedSum
 from nettop.findings.values import Case, ClockStep, Own, Report
+from nettop.model.events import Event, EventType
 from nettop.model.types import (
     WHO_MAYBE,
     Detail,
@@ -61,6 +63,10 @@ class LookFeed(Protocol):
 
     def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None: ...
 
+    def listed_events(
+        self, most: int, types: Collection[EventType]
+    ) -> tuple[Sequence[Event], int]: ...
+
 
 class _Seen(Struct):
     """A case that may go on; said and row are of the tick in which they were read last."""
@@ -93,6 +99,7 @@ class Look:
         self._spells: list[Spell] = []
         self._cases: dict[tuple[int, Verdict, int], _Seen] = {}  # by cookie, verdict and WHO
         self._host, self._sources = HostSum(), SourceLog()
+        self._refused = RefusedSum()
         self._course, self._waits = Course(), HistogramSum()
         self._tx = {stage: HistogramSum() for stage in Stage}
         self._has_waits = self._has_tx = False
@@ -125,6 +132,9 @@ class Look:
         found = feed.sick(matched=self._matched)
         self._take_sick(found, model, feed)
         self._host.take(model.evidence)
+        self._refused.take(
+            *feed.listed_events(MOST_EVENTS, TYPES), lambda cookie: _program(feed.find(cookie))
+        )
         self._sources.take(model.sources)
         unwell = sum(bool(sick.verdicts_unwell) for sick in found)
         from_ns = before.wall_ns if before is not None else model.wall_ns
@@ -284,6 +294,7 @@ class Look:
             matched=self._most_matched,
             findings=findings_of(self._found()),
             spells=tuple(sorted(self._spells, key=lambda s: s.from_ns)),
+            refused=self._refused.all(),
             moved=self._host.moved(),
             counters_known=self._host.known,
             drop_reasons=tuple(self._reasons.most_common(20)),
@@ -291,7 +302,7 @@ class Look:
             unknown=(*self._sources.unknown(last.sources), *self._host.unknown()),
             own=replace(
                 own,
-                unlisted_events=self._unlisted,
+                unlisted_events=self._unlisted + self._refused.left_out,
                 restarts=self._restarts,
                 malformed=self._malformed,
                 unlisted_cases=self.dropped_cases,
@@ -380,6 +391,10 @@ def _together(seen: Sequence[_Seen]) -> _Seen:
         held_s=sum(one.held_s for one in seen), unwell_s=sum(one.unwell_s for one in seen),
         ticks=sum(one.ticks for one in seen), beside=last.beside,
     )  # fmt: skip
+
+
+def _program(row: Row | None) -> str:
+    return row.proc.comm or "" if row is not None else ""
 
 
 def _level(sick: Sick) -> Level:

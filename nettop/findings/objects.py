@@ -67,6 +67,13 @@ def report_object(report: Report) -> dict[str, Any]:
         "matched": report.matched,
         "findings": [_finding(finding) for finding in report.findings],
         "spells": [_spell(spell) for spell in report.spells],
+        "refused": [
+            _known(
+                {"proto": r.proto, "remote": r.remote, "count": r.count,
+                 "programs": list(r.programs) or None}
+            )
+            for r in report.refused
+        ] or None,
         "host_moved": [_moved(m) for m in report.moved] if report.counters_known else None,
         "drop_reasons": dict(report.drop_reasons) or None,
         "events": dict(report.events) or None,

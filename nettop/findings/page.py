@@ -69,6 +69,7 @@ def _parts(report: Report) -> Iterable[Element]:
         yield tag("p", f"and {len(report.findings) - MOST_FINDINGS} further findings")
     yield from _waits(report)
     yield from _sends(report)
+    yield from _listed("Refused", plain.refused_lines(report))
     yield from _listed("Numbers of the host that moved", plain.host_lines(report))
     yield from _listed("Not known", plain.unknown_lines(report))
     yield from _listed("What nettop itself did and left out", plain.own_lines(report))

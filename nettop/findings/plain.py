@@ -18,6 +18,11 @@ from nettop.text.words import owner_text
 LEAST_WIDTH, MOST_WIDTH = 60, 110
 MOST_FINDINGS = 20
 MOST_SPELLS = 30
+MOST_REFUSED, _MOST_PROGRAMS = 8, 3
+_REFUSED = {
+    "tcp": "nothing listens there, or a firewall rejects it",
+    "udp": "no socket has that port, or a firewall rejects it",
+}
 _STALLS = frozenset({"some_us", "full_us"})  # pressure stall times
 STALLED_SHARE = 0.02  # of the time that tasks waited for a CPU, memory or a disk: less is not shown
 _LINE_CELLS, _LEAST_CELLS = 60, 4
@@ -66,6 +71,7 @@ def _lines(report: Report, width: int) -> Iterable[str]:
         yield f"and {len(report.findings) - len(shown)} further findings (--json lists all)"
     if report.file is not None and len(report.course) > 1:
         yield from _time_line(report, width)
+    yield from _section("Refused", refused_lines(report), width)
     yield from _section("Numbers of the host that moved", host_lines(report), width)
     yield from _section("Not known", unknown_lines(report), width)
     yield from _section("nettop itself", own_lines(report), width)
@@ -106,6 +112,8 @@ def clock_text(wall_ns: int, *, date: bool = False) -> str:
 def nothing(report: Report) -> str:
     """One line: what was looked at, and what could not be seen."""
     text = f"nothing unwell: {subject(report)}"
+    if report.refused:
+        text += f". Refused: {'; '.join(refused_lines(report, 3))}"
     trouble = [moved_text(moved) for moved in report.moved if moved.trouble]
     if trouble:
         text += f". Numbers of the host that moved: {', '.join(trouble)}"
@@ -215,6 +223,23 @@ def _section(title: str, lines: Sequence[str], width: int) -> Iterable[str]:
             text, width, initial_indent=_INDENT, subsequent_indent=_INDENT + "  ",
             break_on_hyphens=False,
         )  # fmt: skip
+
+
+def refused_lines(report: Report, most: int = MOST_REFUSED) -> list[str]:
+    """`40 connections to 10.0.0.2:8080, by curl: nothing listens there, or …`, most first."""
+    lines = []
+    for one in report.refused[:most]:
+        what = ("connection", "datagram")[one.proto == "udp"]
+        count = units.counted(one.count, what)
+        named = ", ".join(one.programs[:_MOST_PROGRAMS])
+        more = len(one.programs) - _MOST_PROGRAMS
+        by = f", by {named}" if named else ""
+        by += f" and {more} more" if more > 0 else ""
+        lines.append(f"{count} to {one.remote}{by}: {_REFUSED[one.proto]}")
+    if len(report.refused) > most:
+        rest = sum(one.count for one in report.refused[most:])
+        lines.append(f"{rest} to {len(report.refused) - most} further places")
+    return lines
 
 
 def host_lines(report: Report) -> list[str]:

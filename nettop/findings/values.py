@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from nettop.findings.refused import Refused
 from nettop.model.types import Histogram, Level, Row, SourceStatus, Verdict
 from nettop.spells import Spell
 from nettop.text.explain import Explanation
@@ -127,6 +128,7 @@ class Report(Struct, frozen=True):
     matched: int  # of these, that passed the filter
     findings: tuple[Finding, ...]
     spells: tuple[Spell, ...]  # by the time they began
+    refused: tuple[Refused, ...]  # most first; of sockets that match under a filter
     moved: tuple[Moved, ...]
     counters_known: bool
     drop_reasons: tuple[tuple[str, int], ...]  # the kernel's name → packets, most first

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import NETTOP, environment
-from tests.integration.namespaces import inside, needs_root, pair, run
+from tests.integration.namespaces import inside, namespace, needs_root, pair, run
 from tests.integration.sends import connection
 
 pytestmark = [needs_root, pytest.mark.needs_tools("iptables")]
@@ -146,3 +146,40 @@ def test_a_healthy_connection_is_nothing() -> None:
             out = said(here, there)
     assert out["findings"] == []
     assert out["sockets"] == 2
+
+
+def test_who_was_refused_is_said() -> None:
+    """Connections to a port where nothing listens, and datagrams, each by its program."""
+    asks = """
+import socket, sys, time
+from pathlib import Path
+Path("/proc/self/comm").write_text("asks")
+end = time.monotonic() + float(sys.argv[1])
+datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+datagrams.connect(("127.0.0.1", 9))
+asked = refused = 0
+while time.monotonic() < end:
+    asked += 1
+    with socket.socket() as sock:
+        refused += sock.connect_ex(("127.0.0.1", 9)) != 0
+    try:
+        datagrams.send(b"x")
+    except ConnectionRefusedError:
+        pass
+    time.sleep(0.05)
+print(asked, refused)
+"""
+    with namespace() as space:
+        words = [sys.executable, "-c", asks, str(LOOK_S + 3)]
+        asking = subprocess.Popen(["ip", "netns", "exec", space, *words], stdout=subprocess.PIPE)
+        done = subprocess.run(
+            ["ip", "netns", "exec", space, *NETTOP, "why", "--for", str(LOOK_S), "--json"],
+            env=environment(), stdout=subprocess.PIPE, timeout=60, check=False,
+        )  # fmt: skip
+        asked, refused = map(int, asking.communicate(timeout=30)[0].split())
+    assert asked == refused
+    said = {r["proto"]: r for r in json.loads(done.stdout)["refused"]}
+    assert said.keys() == {"tcp", "udp"}
+    for one in said.values():
+        assert (one["remote"], one["programs"]) == ("127.0.0.1:9", ["asks"])
+        assert 0.3 * asked <= one["count"] <= asked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -21,6 +21,7 @@ from nettop.findings.values import Report
 from nettop.model.causes import Cause, QueueOf
 from nettop.model.causes import Evidence as Said
 from nettop.model.cost import Cost
+from nettop.model.events import Event, EventType
 from nettop.model.evidence import Device, Evidence, HostTick, Mover, Process
 from nettop.model.types import (
     WHO_MAYBE,
@@ -64,6 +65,9 @@ class Feed:
 
     def find(self, cookie: int) -> Row | None:
         return self.rows.get(cookie)
+
+    def listed_events(self, most: int, types: Collection[EventType]) -> tuple[Sequence[Event], int]:
+        return (), 0
 
     def detail(self, cookie: int) -> Detail | None:
         return None
