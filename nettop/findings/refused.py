@@ -13,6 +13,7 @@ from nettop.model.events import Event, EventType
 TYPES = frozenset({EventType.ERROR})
 MOST_EVENTS = 1024  # of a tick that are looked at
 MOST_PLACES = 1000  # that are counted, each by itself
+MOST_PROGRAMS = 20  # of a place that are named
 _PROTOS = ("tcp", "udp")
 
 
@@ -54,15 +55,13 @@ class RefusedSum:
                 continue
             self._count[place] += 1
             program = event.comm or program_of(event.cookie)
-            if program:
-                self._programs.setdefault(place, Counter())[program] += 1
+            known = self._programs.setdefault(place, Counter())
+            if program and (program in known or len(known) < MOST_PROGRAMS):
+                known[program] += 1
 
     def all(self) -> tuple[Refused, ...]:
         """Most first."""
         return tuple(
-            Refused(*place, count, tuple(name for name, _ in self._of(place).most_common()))
+            Refused(*place, count, tuple(name for name, _ in self._programs[place].most_common()))
             for place, count in self._count.most_common()
         )
-
-    def _of(self, place: tuple[str, str]) -> Counter[str]:
-        return self._programs.get(place, Counter())

@@ -95,3 +95,5 @@ def test_what_is_too_much_is_counted() -> None:
 def test_many_programs_are_three_and_a_number() -> None:
     found = report(Erring([], [error(comm=f"p{n}") for n in range(5)]))
     assert "by p0, p1, p2 and 2 more" in text_of(found)
+    named = report(Erring([], [error(comm=f"p{n}") for n in range(100)])).refused[0]
+    assert (named.count, len(named.programs)) == (100, refused.MOST_PROGRAMS)
