@@ -67,10 +67,10 @@ def test_one_slow_client_is_no_reason_to_read_many_late() -> None:
 
 
 def test_it_stays_found_once_it_is_the_verdict() -> None:
-    told = FRONT._replace(
+    known = FRONT._replace(
         verdicts=1 << Verdict.READS, who=Who.PEER | WHO_MAYBE, because=Because.PASSES_ON
     )
-    assert rules(told, ONWARD)
+    assert rules(known, ONWARD)
 
 
 def test_it_says_who_takes_it_late() -> None:

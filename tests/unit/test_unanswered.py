@@ -23,9 +23,9 @@ def said(**changes: Any) -> Explanation:
 
 @pytest.mark.parametrize(("backoff", "answers"), [(6, False), (5, False), (3, True), (0, True)])
 def test_a_router_that_answers_takes_the_backoff_back(backoff: int, answers: bool) -> None:
-    told = said(backoff=backoff)
-    assert ("ICMP" in told.evidence) == answers
-    assert ("not distinguishable" in told.evidence) != answers
+    text = said(backoff=backoff)
+    assert ("ICMP" in text.evidence) == answers
+    assert ("not distinguishable" in text.evidence) != answers
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,6 @@ def test_a_router_that_answers_takes_the_backoff_back(backoff: int, answers: boo
     ],
 )
 def test_a_path_that_swallows_large_packets(changes: dict[str, Any], *, large: bool) -> None:
-    told = said(**changes)
-    assert ("MTU" in told.evidence) == large
-    assert ("-M do" in told.next_step) == large
+    text = said(**changes)
+    assert ("MTU" in text.evidence) == large
+    assert ("-M do" in text.next_step) == large
