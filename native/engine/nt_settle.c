@@ -38,8 +38,22 @@ static bool is_unusual(const struct nt_held *h, enum nt_verdict v)
 	return h->because[v] == NT_B_UNUSUAL || h->because[v] == NT_B_SIBLINGS;
 }
 
+static bool is_open(uint8_t who)
+{
+	return who == NT_WHO_UNKNOWN || who & NT_WHO_MAYBE;
+}
+
+/* The longer a round trip, the more of a send buffer waits for its end. */
+static bool follows_from(const struct nt_held *h, enum nt_verdict a, enum nt_verdict b)
+{
+	return a == NT_V_SNDBUF && b == NT_V_RTT && !is_open(h->who[b]) &&
+	       level_of(h, b) >= level_of(h, a);
+}
+
 static bool worse(const struct nt_held *h, enum nt_verdict a, enum nt_verdict b)
 {
+	if (follows_from(h, a, b) || follows_from(h, b, a))
+		return follows_from(h, b, a);
 	if (level_of(h, a) > NT_LEVEL_OK && level_of(h, b) > NT_LEVEL_OK &&
 	    is_unusual(h, a) != is_unusual(h, b))
 		return is_unusual(h, b);
@@ -69,11 +83,6 @@ static void settle(struct nt_rec *rec, enum nt_level level, uint8_t strength, ui
 
 /* So long the blame stays where it is while its cause still holds: of two that take turns. */
 #define WHO_STAYS_S 5
-
-static bool is_open(uint8_t who)
-{
-	return who == NT_WHO_UNKNOWN || who & NT_WHO_MAYBE;
-}
 
 /*
  * The worst active verdict of the party that is blamed now, if it is to stay; else `first`. What is
