@@ -29,7 +29,8 @@ KINDS = {
     "nagle": ([], False, 100, 0.005, "in_flight"),
     "cork": ([(socket.IPPROTO_TCP, socket.TCP_CORK, 1)], False, 100, 0.02, "in_flight"),
     "pacing": ([(socket.SOL_SOCKET, SO_MAX_PACING_RATE, 50_000)], True, 65536, 0.0, "in_flight"),
-    "buffer": ([(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)], True, 65536, 0.0, "sndbuf"),
+    # Segments of one send each, and fewer than the first congestion window takes.
+    "buffer": ([(socket.SOL_SOCKET, socket.SO_SNDBUF, 9000)], True, 1448, 0.0, "sndbuf"),
     "bulk": ([], True, 65536, 0.0, "cwnd"),
 }
 
@@ -81,10 +82,20 @@ def held_back(feed: LiveFeed, sock: socket.socket) -> dict[str, int]:
     return {name: getattr(row.rec, f"lim_{name}_pct") for name in names}
 
 
+def of_info(sock: socket.socket, at: int) -> int:
+    """The u32 at that offset of the socket's own TCP_INFO."""
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    return int.from_bytes(info[at : at + 4], sys.byteorder)
+
+
 def resent(senders: Iterable[socket.socket]) -> int:
-    """Segments, by the sockets' own TCP_INFO (tcpi_total_retrans)."""
-    infos = [sender.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104) for sender in senders]
-    return sum(int.from_bytes(info[100:104], sys.byteorder) for info in infos)
+    """Segments (tcpi_total_retrans)."""
+    return sum(of_info(sender, 100) for sender in senders)
+
+
+def windows_have_room(senders: Iterable[socket.socket]) -> bool:
+    """tcpi_unacked below tcpi_snd_cwnd: what was lost earlier shrinks windows for a while."""
+    return all(of_info(sender, 24) < of_info(sender, 80) for sender in senders)
 
 
 def an_interval(feed: LiveFeed) -> None:
@@ -101,12 +112,14 @@ def test_each_is_held_back_by_what_holds_it_back() -> None:
         feed = stack.enter_context(closing(LiveFeed(options)))
         time.sleep(1.5)
         seen = {kind: Counter[str]() for kind in senders}
+        others = [sender for kind, sender in senders.items() if kind != "bulk"]
         taken = 0
         for _ in range(INTERVALS):
-            before = resent(senders.values())
+            before, had_room = resent(senders.values()), windows_have_room(others)
             an_interval(feed)
             # A relay that was late makes senders wait for answers, and that is what is said then.
-            if resent(senders.values()) == before:
+            as_before = resent(senders.values()) == before
+            if as_before and had_room and windows_have_room(others):
                 taken += 1
                 for kind, sender in senders.items():
                     seen[kind].update(held_back(feed, sender))
