@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the waits of chosen sockets are spent on. Part of wait.bpf.c, and attached only while
- * sockets are chosen.
+ * What the waits of chosen sockets are spent on. Part of wait.bpf.c. While sockets are chosen the
+ * programs of the wait come here too: one more on each of their tracepoints costs every message
+ * of the host more than the look at its socket. Only what threads do has programs of its own.
  *
  * sk_data_ready is followed by the wake-up of who sleeps on the socket in the same call chain on
  * the same CPU. What threads do is taken from sched_switch and sched_waking; a thread is known from
@@ -56,8 +57,15 @@ struct {
 	__type(value, struct nt_split_cpu);
 } split_cpus SEC(".maps");
 
+const volatile bool can_split;			/* set before loading */
+volatile __u32 splits_some;			/* sockets are chosen */
 volatile __u64 split_bits[NT_SPLIT_BITS / 64];	/* of chosen sockets */
 volatile __u64 thread_bits[NT_SPLIT_BITS / 64]; /* of known threads */
+
+static __always_inline bool is_splitting(void)
+{
+	return can_split && splits_some;
+}
 
 static __always_inline struct nt_split_cpu *split_cpu(void)
 {
@@ -152,8 +160,8 @@ static __always_inline bool has_unread(struct sock *sk)
 	return tp && (s32)(data_end(sk, tp) - tp->copied_seq) > 0;
 }
 
-SEC("tp_btf/sk_data_ready")
-int BPF_PROG(split_ready, struct sock *sk)
+/* No part of its callers' code: they are followed by the verifier, and run, mostly without it. */
+static __attribute__((noinline)) int split_ready(struct sock *sk)
 {
 	struct nt_split_cpu *c = NULL;
 	struct nt_split_sock *s = chosen_sock(sk, &c);
@@ -183,7 +191,7 @@ __attribute__((noinline)) int nt_split_wait(struct nt_split_sock *s, struct nt_s
 	return 0;
 }
 
-static __always_inline int split_taken(struct sock *sk)
+static __attribute__((noinline)) int split_taken(struct sock *sk)
 {
 	struct nt_split_cpu *c = NULL;
 	struct nt_split_sock *s = chosen_sock(sk, &c);
@@ -225,12 +233,7 @@ static __always_inline int split_taken(struct sock *sk)
 	return 0;
 }
 
-SEC("tp_btf/tcp_rcv_space_adjust")
-int BPF_PROG(split_tcp_taken, struct sock *sk)
-{
-	return split_taken(sk);
-}
-
+/* Where the wait does without this tracepoint. */
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(split_udp_taken, struct sock *sk, int ret, int flags)
 {

@@ -271,7 +271,10 @@ static __always_inline int ready(struct sock *sk)
 SEC("tp_btf/sk_data_ready")
 int BPF_PROG(wait_ready, struct sock *sk)
 {
-	return ready(sk);
+	ready(sk);
+	if (is_splitting())
+		split_ready(sk); /* next to the wake-up that it looks for */
+	return 0;
 }
 
 /* The function that holds that tracepoint since Linux 6.3. */
@@ -346,8 +349,7 @@ __attribute__((noinline)) int nt_wait_take(struct nt_ws_rest *rest, struct nt_wa
 	return rest && c && port && take_tcp((struct nt_ws *)rest, c, port, copied, now);
 }
 
-SEC("tp_btf/tcp_rcv_space_adjust")
-int BPF_PROG(wait_tcp_taken, struct sock *sk)
+static __always_inline int taken_tcp(struct sock *sk)
 {
 	struct nt_wait_cpu *c = this_cpu();
 
@@ -383,6 +385,15 @@ int BPF_PROG(wait_tcp_taken, struct sock *sk)
 	return 0;
 }
 
+SEC("tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(wait_tcp_taken, struct sock *sk)
+{
+	taken_tcp(sk);
+	if (is_splitting())
+		split_taken(sk);
+	return 0;
+}
+
 static __always_inline int taken_udp(struct sock *sk, int bytes)
 {
 	struct nt_wait_cpu *c = this_cpu();
@@ -404,9 +415,11 @@ int BPF_PROG(wait_udp_taken, struct sock *sk, int ret, int flags)
 	if (ret < 0 || flags & (NT_MSG_PEEK | NT_MSG_ERRQUEUE) ||
 	    sk->sk_protocol != NT_IPPROTO_UDP || !is_inet(sk))
 		return 0;
-	if (!ret && sk->sk_shutdown & NT_RCV_SHUTDOWN)
-		return 0; /* the end, not an empty datagram */
-	return taken_udp(sk, ret);
+	if (ret || !(sk->sk_shutdown & NT_RCV_SHUTDOWN)) /* else the end, not an empty datagram */
+		taken_udp(sk, ret);
+	if (is_splitting())
+		split_taken(sk);
+	return 0;
 }
 
 /* With a datagram that was copied to the program; one that it peeked at is in the queue still. */

@@ -55,12 +55,13 @@ static void set_bit(__u64 *bits, uint64_t number)
 static void detach(struct nt_wait *w)
 {
 	struct bpf_link **links[] = {
-		&w->skel->links.split_switch,	 &w->skel->links.split_waking,
-		&w->skel->links.split_ready,	 &w->skel->links.split_tcp_taken,
+		&w->skel->links.split_switch,
+		&w->skel->links.split_waking,
 		&w->skel->links.split_udp_taken,
 	};
 	struct bpf_map *maps[] = { w->skel->maps.splits, w->skel->maps.threads };
 
+	w->skel->bss->splits_some = false;
 	for (uint32_t i = 0; i < sizeof(links) / sizeof(*links); i++) {
 		bpf_link__destroy(*links[i]);
 		*links[i] = NULL;
@@ -88,16 +89,17 @@ static int attach(struct nt_wait *w)
 	} parts[] = {
 		{ w->skel->progs.split_switch, &w->skel->links.split_switch },
 		{ w->skel->progs.split_waking, &w->skel->links.split_waking },
-		{ w->skel->progs.split_tcp_taken, &w->skel->links.split_tcp_taken },
 		{ w->skel->progs.split_udp_taken, &w->skel->links.split_udp_taken },
-		{ w->skel->progs.split_ready, &w->skel->links.split_ready },
 	};
 
 	for (uint32_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+		if (!bpf_program__autoload(parts[i].program))
+			continue;
 		*parts[i].link = bpf_program__attach(parts[i].program);
 		if (!*parts[i].link)
 			return -errno;
 	}
+	w->skel->bss->splits_some = true;
 	w->splitting = true;
 	return 0;
 }

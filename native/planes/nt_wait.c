@@ -103,11 +103,10 @@ static int load(struct nt_wait *w, int method, int confined, struct parts with)
 	bpf_program__set_autoload(w->skel->progs.wait_kernel_udp, with.kernel);
 	bpf_program__set_autoload(w->skel->progs.wait_read, !w->by_files);
 	bpf_program__set_autoload(w->skel->progs.wait_read_files, w->by_files);
-	bpf_program__set_autoload(w->skel->progs.split_ready, with.split);
-	bpf_program__set_autoload(w->skel->progs.split_tcp_taken, with.split);
-	bpf_program__set_autoload(w->skel->progs.split_udp_taken, with.split);
+	bpf_program__set_autoload(w->skel->progs.split_udp_taken, with.split && with.functions);
 	bpf_program__set_autoload(w->skel->progs.split_waking, with.split);
 	bpf_program__set_autoload(w->skel->progs.split_switch, with.split);
+	w->skel->rodata->can_split = with.split;
 	w->skel->bss->some_spaces = confined != 0;
 	return wait_bpf__load(w->skel);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The same tracepoints as the RX wait plane's, and nothing done there. */
+/* The tracepoints of TCP that the RX wait plane needs, and nothing done there. */
 #include <linux/bpf.h>
 
 #include <bpf/bpf_helpers.h>

@@ -67,7 +67,7 @@ def measure(feed: LiveFeed, what: str) -> None:
         read = timed(hostnet.read, counters)
         of = {netns: read(files).evidence for netns, files in collector._fds.items()}
         pids = timed(collector.engine.sick_pids, sick)(MOST_PROCESSES + 1)
-        asked = engine.candidates(MOST_ASKED_OF)
+        asked = engine.candidates(MOST_ASKED_OF, late=made.last.queue_stands)
         evidence = made.read(of, time.monotonic_ns(), collector._fds, pids, asked)
         plain = plain_of(evidence)
         bytes_.append(len(json.dumps(changes(before, plain))))

@@ -13,12 +13,14 @@ import re
 import struct
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.integration.sockops import bpf
 
-KINDS = ("prog", "map", "link")
+_FD_OF_ID = {"prog": 13, "map": 14, "link": 30}  # commands of bpf()
+KINDS = tuple(_FD_OF_ID)
 Ids = dict[str, set[int]]
 
 
@@ -36,6 +38,11 @@ def linked(pid: int, name: str) -> bool:
     ids = {item["id"] for item in shown("prog") if item.get("name") == name}
     texts = [text for text in _fdinfo(pid) if "link_id:" in text]
     return any(int(n) in ids for text in texts for n in re.findall(r"prog_id:\s+(\d+)", text))
+
+
+def tracepoints(pid: int) -> Counter[str]:
+    """How many programs the process has attached to each of the kernel's raw tracepoints."""
+    return Counter(re.findall(r"(?m)^tp_name:\s+(\S+)", "\n".join(_fdinfo(pid))))
 
 
 def verified(pid: int) -> list[int]:
@@ -64,19 +71,27 @@ def shown(kind: str) -> list[dict[str, object]]:
 
 def left_of(ids: Ids) -> Ids:
     """Those that the kernel still has; they are freed a moment after their last user has gone."""
-    return {kind: ids[kind] & {item["id"] for item in shown(kind)} for kind in KINDS}
+    return {kind: {number for number in ids[kind] if _exists(kind, number)} for kind in KINDS}
+
+
+def _exists(kind: str, number: int) -> bool:
+    try:
+        os.close(bpf(_FD_OF_ID[kind], struct.pack("=I", number)))
+    except FileNotFoundError:
+        return False
+    return True
 
 
 class Map:
     """A hash map that a process holds, by its name: entries of it, in bytes."""
 
-    _LOOKUP, _UPDATE, _DELETE, _FD_OF_ID = 1, 2, 3, 14
+    _LOOKUP, _UPDATE, _DELETE = 1, 2, 3
 
     def __init__(self, pid: int, name: str) -> None:
         found = [item for item in shown("map") if item.get("name") == name]
         [item] = [item for item in found if item["id"] in held(pid)["map"]]
         self._size = int(str(item["bytes_value"]))
-        self._fd = bpf(self._FD_OF_ID, struct.pack("=I", item["id"]))
+        self._fd = bpf(_FD_OF_ID["map"], struct.pack("=I", item["id"]))
 
     def pop(self, key: bytes) -> bytes:
         value = bytearray(self._size)

@@ -22,7 +22,7 @@ from nettop.collect import PollOptions
 from nettop.model.types import Because, PlaneHas, Split, Verdict, Who
 from nettop.poller import LiveFeed
 from nettop.sources import PlaneOptions
-from tests.integration.bpfobjects import Map, until
+from tests.integration.bpfobjects import Map, tracepoints, until
 from tests.integration.namespaces import needs_root
 from tests.integration.sends import ABS_NS, cookie_of, near
 from tests.integration.test_wait import Pair, row_of
@@ -138,6 +138,15 @@ def test_nothing_runs_before_it_is_asked_for(pair: Pair, feed: LiveFeed) -> None
     split = feed._collector.planes.split
     assert split is not None
     assert split.runs == 0
+
+
+def test_no_second_program_is_run_for_each_message(pair: Pair, feed: LiveFeed) -> None:
+    of_messages = ("sk_data_ready", "tcp_rcv_space_adjust", "sock_recv_length")
+    assert not tracepoints(os.getpid())["sched_switch"]
+    choose(feed, pair.late)
+    attached = tracepoints(os.getpid())
+    assert attached["sched_switch"] == 1
+    assert [attached[name] for name in of_messages] == [1, 1, 1]
 
 
 def test_a_reader_that_sleeps_elsewhere(pair: Pair, feed: LiveFeed) -> None:
