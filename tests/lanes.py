@@ -1,7 +1,9 @@
 """Tests that time nothing, by several processes at once.
 
-Most of their time is waiting: for a screen, for a program that starts. The processes take them file
-by file; this one is among them, says what came of all, and goes on alone with what times something.
+Most of their time is waiting: for a screen, for a program that starts, for the next tick. The
+processes take them file by file; this one is among them, says what came of all, and goes on alone
+with what times something. What waits in namespaces of its own comes after that, again by several,
+beside a guest (tests/vm).
 """
 
 from __future__ import annotations
@@ -30,6 +32,14 @@ _HERE = Path(__file__).parent
 # What waits comes first; the many small files last, so that all end together.
 FOLDERS = ("ending", "tui", "cli", "probe", "suite", "native", "clocks", "unit", "export",
            "hygiene")  # fmt: skip
+# Files of tests/integration that time nothing, need one processor at most, and do not judge how
+# busy the machine is: those that take long first.
+BESIDE_A_GUEST = (
+    "why", "mptcp", "events", "replay", "surroundings", "feed", "scope", "diag",
+    "limited", "replayed_engine", "past_ended", "netns", "tables", "privilege", "serve",
+    "events_drops", "replayed_events", "events_harm", "wait_methods", "ss_equality", "udp_moved",
+    "path",
+)  # fmt: skip
 ENOUGH = 300  # tests; fewer are not worth it
 _WAIT_S = 0.1
 _PR_SET_PDEATHSIG = 1
@@ -46,6 +56,21 @@ def folder_of(item: pytest.Item) -> str:
     if not item.path.is_relative_to(_HERE):
         return ""
     return item.path.relative_to(_HERE).parts[0]
+
+
+def is_beside_a_guest(item: pytest.Item) -> bool:
+    return folder_of(item) == "integration" and _name_of(item) in BESIDE_A_GUEST
+
+
+def _name_of(item: pytest.Item) -> str:
+    return item.path.stem.removeprefix("test_")
+
+
+def _turn(item: pytest.Item) -> int:
+    """Of those that several processes run together: which comes first."""
+    if is_beside_a_guest(item):
+        return BESIDE_A_GUEST.index(_name_of(item))
+    return FOLDERS.index(folder_of(item))
 
 
 class _Queue:
@@ -101,70 +126,94 @@ class _Writer:
 
 
 class Lanes:
-    """The plugin: its part of the run comes before what times something."""
+    """The plugin: what several processes run, and what this one runs alone, in turn."""
 
     def __init__(self) -> None:
         self.pids: list[int] = []  # of lanes, whose namespaces are named after them
         self.left: list[str] = []  # threads of theirs that do not end
-        self._lanes: list[_Lane] = []
-        self._files: list[list[pytest.Item]] = []
-        self._done: set[int] = set()  # numbers of files
-        self._said: set[str] = set()  # tests of lanes
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
-        option = session.config.option
-        beside = [item for item in session.items if folder_of(item) in FOLDERS]
-        alone = [item for item in session.items if folder_of(item) not in FOLDERS]
+        option, processors = session.config.option, len(os.sched_getaffinity(0))
+        first = [item for item in session.items if folder_of(item) in FOLDERS]
+        others = [item for item in session.items if folder_of(item) not in FOLDERS]
         if (
-            len(beside) < ENOUGH or session.testsfailed or option.collectonly or option.usepdb
-            or option.capture == "no" or len(os.sched_getaffinity(0)) < 2
+            len(first) < ENOUGH or session.testsfailed or option.collectonly or option.usepdb
+            or option.capture == "no" or processors < 2
         ):  # fmt: skip
             return None
-        beside.sort(key=lambda item: FOLDERS.index(folder_of(item)))
-        self._files = [list(items) for _, items in groupby(beside, key=lambda item: item.path)]
-        with tempfile.TemporaryDirectory(prefix="nettop-lanes-") as folder:
-            try:
-                self._run(session, Path(folder), alone[0] if alone else None)
-            finally:
-                self._end()
-        for item, next_item in zip_longest(alone, alone[1:]):
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=next_item)
-            _stop_if_asked(session)
+        self._together(session, first, processors + 1)
+        for beside_a_guest, items in groupby(others, key=is_beside_a_guest):
+            if beside_a_guest:
+                self._together(session, list(items), processors)
+            else:
+                _alone(session, list(items))
         return True
 
-    def _run(self, session: pytest.Session, folder: Path, then: pytest.Item | None) -> None:
-        queue = _Queue(len(self._files))
-        for number in range(len(os.sched_getaffinity(0))):
-            self._lanes.append(_started(session, self._files, queue, folder / str(number)))
-            self.pids.append(self._lanes[-1].process.pid or 0)
-        for number in _run_files(session, self._files, queue, then):
-            self._done.add(number)
-            self._read(session)
-        while running := [x.process.sentinel for x in self._lanes if x.process.is_alive()]:
-            wait(running, _WAIT_S)
-            self._read(session)
-        self._read(session)
-        for lane in self._lanes:
-            self._say(session, lane)
-        _stop_if_asked(session)
-        self._fail_what_did_not_end(session)
+    def _together(self, session: pytest.Session, items: list[pytest.Item], more: int) -> None:
+        """more: processes beside this one."""
+        together = _Together(session, sorted(items, key=_turn))
+        try:
+            together.run(more)
+        finally:
+            together.end()
+            self.pids += together.pids
+            self.left += together.left
 
-    def _read(self, session: pytest.Session) -> None:
+
+def _alone(session: pytest.Session, items: list[pytest.Item]) -> None:
+    for item, next_item in zip_longest(items, items[1:]):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=next_item)
+        _stop_if_asked(session)
+
+
+class _Together:
+    """Files that several processes run, and what came of them."""
+
+    def __init__(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        self.pids: list[int] = []
+        self.left: list[str] = []
+        self._session = session
+        self._lanes: list[_Lane] = []
+        self._files = [list(of) for _, of in groupby(items, key=lambda item: item.path)]
+        self._done: set[int] = set()  # numbers of files
+        self._said: set[str] = set()  # tests of lanes
+
+    def run(self, more: int) -> None:
+        """more: processes beside this one."""
+        with tempfile.TemporaryDirectory(prefix="nettop-lanes-") as folder:
+            queue = _Queue(len(self._files))
+            for number in range(more):
+                path = Path(folder, str(number))
+                self._lanes.append(_started(self._session, self._files, queue, path))
+                self.pids.append(self._lanes[-1].process.pid or 0)
+            for number in _run_files(self._session, self._files, queue):
+                self._done.add(number)
+                self._read()
+            while running := [x.process.sentinel for x in self._lanes if x.process.is_alive()]:
+                wait(running, _WAIT_S)
+                self._read()
+            self._read()
+        for lane in self._lanes:
+            self._say(lane)
+        _stop_if_asked(self._session)
+        self._fail_what_did_not_end()
+
+    def _read(self) -> None:
         """What lanes have finished is said here, file by file."""
         for lane in self._lanes:
             for kind, what in _records(lane.wrote):
                 if kind == "done":
-                    self._say(session, lane)
+                    self._say(lane)
                     self._done.add(what)
                 elif kind == "left":
                     self.left += what
                 else:
                     lane.unsaid.append((kind, what))
-        _stop_if_asked(session)
+        _stop_if_asked(self._session)
 
-    def _say(self, session: pytest.Session, lane: _Lane) -> None:
-        hook, config = session.config.hook, session.config
+    def _say(self, lane: _Lane) -> None:
+        hook, config = self._session.config.hook, self._session.config
         for kind, what in lane.unsaid:
             if kind == "start":
                 hook.pytest_runtest_logstart(nodeid=what[0], location=what[1])
@@ -178,7 +227,7 @@ class Lanes:
                 hook.pytest_warning_recorded.call_historic(kwargs=what)
         lane.unsaid.clear()
 
-    def _fail_what_did_not_end(self, session: pytest.Session) -> None:
+    def _fail_what_did_not_end(self) -> None:
         """Where a lane died; the others took the files that were left."""
         ends = " and ".join(str(lane.process.exitcode) for lane in self._lanes)
         why = f"not run to its end: the processes of tests ended with {ends}"
@@ -189,9 +238,9 @@ class Lanes:
                         item.nodeid, item.location, {}, "failed", why, "call"
                     )
                     item.ihook.pytest_runtest_logreport(report=report)
-        _stop_if_asked(session)
+        _stop_if_asked(self._session)
 
-    def _end(self) -> None:
+    def end(self) -> None:
         for lane in self._lanes:
             lane.process.kill()
             lane.process.join()
@@ -228,16 +277,15 @@ def _lane(
     writer = _Writer(session.config, path)
     plugins.register(writer)
     with contextlib.suppress(KeyboardInterrupt, session.Failed, session.Interrupted):
-        for number in _run_files(session, files, queue, None):
+        for number in _run_files(session, files, queue):
             writer.say("done", number)
     writer.say("left", [f"thread {thread.name}" for thread in threads_that_never_end()])
     os._exit(0)
 
 
 def _run_files(
-    session: pytest.Session, files: list[list[pytest.Item]], queue: _Queue,
-    then: pytest.Item | None,
-) -> Iterator[int]:  # fmt: skip
+    session: pytest.Session, files: list[list[pytest.Item]], queue: _Queue
+) -> Iterator[int]:
     """Runs files as long as there are any, and says the number of each. The next one is taken
     before the last test of one, which must know what need not be torn down."""
     number = queue.take()
@@ -246,7 +294,7 @@ def _run_files(
         for item, next_item in zip_longest(files[number], files[number][1:]):
             if next_item is None:
                 following = queue.take()
-                next_item = files[following][0] if following is not None else then
+                next_item = files[following][0] if following is not None else None
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=next_item)
             _stop_if_asked(session)
         yield number

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests import strays
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = 6
+GUEST = ("scope", "replay", "tables", "udp_moved", "serve", "path")
 _HEAD = "import multiprocessing, os, pathlib, threading, time\nHERE = pathlib.Path({folder!r})\n"
 _NOTED = """
 import pytest
@@ -34,8 +36,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def run_lanes(folder: Path, beside: str, *words: str, alone: str = "pass") -> tuple[int, str]:
-    """A run of its own, with tests of both kinds: what it ended with, and said."""
+def run_lanes(
+    folder: Path, beside: str, *words: str, alone: str = "pass", guest: Sequence[str] = ()
+) -> tuple[int, str]:
+    """A run of its own, with tests of both kinds: what it ended with, and said. guest: of files of
+    tests/integration that several processes run too."""
     head = (_HEAD + _NOTED).format(folder=str(folder))
     for name in ("unit", "integration"):
         (folder / name).mkdir()
@@ -45,6 +50,8 @@ def run_lanes(folder: Path, beside: str, *words: str, alone: str = "pass") -> tu
             f"\ndef test_{n}_three():\n    pass\n"
         )
     (folder / "integration/test_last.py").write_text(f"{head}\ndef test_last():\n    {alone}\n")
+    for name in guest:
+        (folder / f"integration/test_{name}.py").write_text(f"{head}\ndef test_{name}(): pass\n")
     (folder / "few.py").write_text(_PLUGIN.format(str(folder)))
     environ = {k: v for k, v in os.environ.items() if k != strays.MARK}
     path = os.pathsep.join([str(ROOT), str(folder), *filter(None, sys.path)])
@@ -76,6 +83,19 @@ def test_each_is_run_once_by_one_of_several_and_the_others_last(tmp_path: Path) 
     assert len(set(pids)) > 1
     assert [len({pid for pid, name in zip(pids, names, strict=True) if f"_{n}_" in name})
             for n in range(FILES)] == [1] * FILES  # fmt: skip
+
+
+def test_what_runs_beside_a_guest_is_of_several_processes_again(tmp_path: Path) -> None:
+    assert all(name > "last" for name in GUEST), "so that they come after the one that is alone"
+    code, out = run_lanes(tmp_path, "pass", guest=GUEST)
+    assert (code, f"{3 * FILES + 1 + len(GUEST)} passed" in out) == (0, True), out
+    pids, names = ran(tmp_path)
+    assert names[3 * FILES] == "test_last"
+    assert set(names[3 * FILES + 1 :]) == {f"test_{name}" for name in GUEST}
+    assert len(names) == len(set(names))
+    beside = pids[3 * FILES + 1 :]
+    assert pids[3 * FILES] in beside, "the one that runs the others takes part"
+    assert len(set(beside)) > 1
 
 
 def test_failures_are_shown_with_what_was_printed(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests import lanes
 from tests.integration import conftest as integration
 from tests.vm import conftest
 
@@ -19,7 +20,7 @@ def item(path: str) -> Any:
 
 
 def test_beside_a_guest_are_files_that_time_nothing() -> None:
-    for path in (TESTS / "integration" / f"test_{name}.py" for name in conftest.BESIDE):
+    for path in (TESTS / "integration" / f"test_{name}.py" for name in lanes.BESIDE_A_GUEST):
         assert path.exists(), path
         assert path.name not in integration._TIMED
 
@@ -44,10 +45,15 @@ def test_the_guest_is_booted_with_the_first_of_them(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(conftest, "Behind", behind)
     ahead: list[Any] = []
-    plugin = conftest._Beside(ahead, "newest", "integration/test_diag.py::test_a")
+    of_them = [f"integration/test_diag.py::test_{name}" for name in "ab"]
+    plugin = conftest._Beside(ahead, "newest", frozenset(of_them))
     plugin.pytest_runtest_logstart("integration/test_wait.py::test_a")
-    assert not ahead
-    plugin.pytest_runtest_logstart("integration/test_diag.py::test_a")
-    plugin.pytest_runtest_logstart("integration/test_diag.py::test_b")
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    plugin.pytest_runtest_logstart(of_them[1])
+    assert not ahead, "that was another process, which runs tests beside this one"
+    monkeypatch.undo()
+    monkeypatch.setattr(conftest, "Behind", behind)
+    for nodeid in reversed(of_them):
+        plugin.pytest_runtest_logstart(nodeid)
     assert booted == [(["newest"], "beside")]
     assert [each.names for each in ahead] == [["newest"]]

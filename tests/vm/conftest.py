@@ -1,6 +1,6 @@
 """Every guest that a chosen test asks for, booted once: what times something when the first test
 asks for a guest, the others behind the tests of other folders. Two have the processors at a time:
-of an odd number of those that time something, one is booted beside tests that need one processor.
+of an odd number of those that time something, one is booted beside tests that leave it one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lanes import is_beside_a_guest
 from tests.vm import boots
 from tests.vm.behind import Behind
 from tests.vm.guest import GuestReport
@@ -21,23 +22,19 @@ from tests.vm.packages import Unavailable
 Asked = Callable[[str], GuestReport]
 _ahead = pytest.StashKey[list[Behind]]()
 _HERE = Path(__file__).parent
-# They time nothing, need one processor at most, and do not judge how busy the machine is: last of
-# what is not a guest, in the order that they have.
-BESIDE = ("diag", "directory", "events", "events_drops", "holders", "limited", "netns",
-          "past_ended", "path", "privilege", "replay", "replayed_engine", "replayed_events",
-          "scope", "serve", "ss_equality", "tables", "udp_moved")  # fmt: skip
-_BESIDE = {_HERE.parent / "integration" / f"test_{name}.py" for name in BESIDE}
 
 
 class _Beside:
     """The plugin that boots this guest when the first of those tests begins."""
 
-    def __init__(self, ahead: list[Behind], name: str, first: str) -> None:
+    def __init__(self, ahead: list[Behind], name: str, tests: frozenset[str]) -> None:
         self.name = name
-        self._ahead, self._first = ahead, first
+        self._ahead, self._tests, self._pid = ahead, tests, os.getpid()
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        if nodeid == self._first:
+        # Of the processes that run these tests, the one where guests are asked for.
+        if self._tests and nodeid in self._tests and os.getpid() == self._pid:
+            self._tests = frozenset()
             self._ahead.append(Behind([self.name], "beside"))
 
 
@@ -49,7 +46,7 @@ def _names(items: list[pytest.Item]) -> set[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path in _BESIDE or 2 * item.path.is_relative_to(_HERE))
+    items.sort(key=lambda item: is_beside_a_guest(item) or 2 * item.path.is_relative_to(_HERE))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -64,9 +61,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if chosen := [b.name for b in boots.BOOTS if b.name in names and not b.timed]:
         ahead.append(Behind(chosen))
     timed = [b.name for b in boots.BOOTS if b.name in names and b.timed]
-    first = next((item.nodeid for item in session.items if item.path in _BESIDE), None)
-    if len(timed) % 2 and first and len(os.sched_getaffinity(0)) > 1:
-        session.config.pluginmanager.register(_Beside(ahead, timed[-1], first))
+    beside = frozenset(item.nodeid for item in session.items if is_beside_a_guest(item))
+    if len(timed) % 2 and beside and len(os.sched_getaffinity(0)) > 1:
+        session.config.pluginmanager.register(_Beside(ahead, timed[-1], beside))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

