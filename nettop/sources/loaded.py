@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -29,7 +30,23 @@ from nettop.sources.meter import Meter
 from nettop.sources.tick import PlaneTick
 
 NOWHERE = 0  # inode of no namespace
+# For the dumps, /proc, modules and the output, where a limit of descriptors cannot be raised.
+SPARE_DESCRIPTORS = 16
 BPF_PLANES = (wait.NAME, split.NAME, stages.NAME, events.NAME, path.NAME)
+
+
+@contextmanager
+def _descriptors_left(count: int) -> Iterator[None]:
+    """Behind it so many descriptors can be opened, or all that could before: what is opened in it
+    finds too few first."""
+    held: list[int] = []
+    try:
+        with suppress(OSError):  # as many as there are
+            held.extend(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(count))
+        yield
+    finally:
+        for fd in held:
+            os.close(fd)
 
 
 def libbpf_log() -> str:
@@ -60,6 +77,7 @@ class Planes:
 
     def __init__(self, options: PlaneOptions) -> None:
         """Loads them, which needs privilege that may be given up afterwards."""
+        lib.nt_memory_give_back()  # for each object libbpf reads all of the kernel's types, 5 MB
         self._off: dict[str, SourceStatus] = {}
         self._wait: wait.WaitPlane | None = None
         self.split: split.SplitPlane | None = None
@@ -69,7 +87,8 @@ class Planes:
         self._clocks = clocks.ClocksPlane()
         self.meter = Meter()
         self._runs: tuple[float, dict[str, int]] = (0.0, {})
-        self._load(options)
+        with _descriptors_left(SPARE_DESCRIPTORS):
+            self._load(options)
         for status in self.statuses():
             debug.note(status.name, f"{status.state} {status.method or ''} {status.reason or ''}")
         debug.note("libbpf", libbpf_log())

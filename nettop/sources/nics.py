@@ -43,8 +43,12 @@ def stamping() -> dict[int, str]:
 
 def claimed() -> str | None:
     """Whose stamps of a NIC would be taken if sends were stamped: a NIC keeps one, or a few, until
-    they are read, and a daemon that misses its own calls the clock's port faulty."""
-    names = list(stamping().values())
+    they are read, and a daemon that misses its own calls the clock's port faulty. Where that
+    cannot be known, why not."""
+    try:
+        names = list(stamping().values())
+    except OSError as error:
+        return f"which NICs stamp is not known: {error.strerror}"
     if not names:
         return None
     from nettop.clocks.hwtstamp import find_owners

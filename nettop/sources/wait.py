@@ -26,6 +26,7 @@ SAMPLE_ABOVE_PCT = 2.0
 JUDGED_S = 0.25
 SHIFT_MOST = 10
 KERNEL_SOCKETS_MOST = 65536
+FEW_DESCRIPTORS = 64  # more than a plane needs while libbpf loads it
 BUDGET_FIX = "nettop --bpf-budget PCT allows more"
 BY_FILES = (
     "without sockets that no process here holds: read through the files of processes, since this "
@@ -229,4 +230,10 @@ def off_status(name: str, err: int, why: str, needs: tuple[str, ...] = ()) -> So
         fix = "raise ulimit -n"
     elif why.startswith("/sys is not mounted"):
         fix = "mount -t sysfs sysfs /sys"
+    else:
+        # libbpf takes a probe that finds no descriptor for what the kernel cannot do.
+        left, most = refusal.descriptors_left()
+        if left < FEW_DESCRIPTORS:
+            why = f"Too many open files: {left} more are allowed (ulimit -n {most}); {why}"
+            fix = "raise ulimit -n"
     return SourceStatus(name, "off", reason=why, fix=fix)

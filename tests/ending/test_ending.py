@@ -70,6 +70,22 @@ def test_a_terminal_that_takes_no_output(
     assert screen.out.rindex(b"\x1b[?1049l") > screen.out.rindex(b"\x1b[?1049h")
 
 
+def test_what_the_thread_is_to_call_is_called_at_once() -> None:
+    code = (
+        "from nettop import ending as e\n"
+        "of, calls = e.ending, []\n"
+        "of.begin()\n"
+        "of.call(lambda: calls.append(1))  # from here on the thread waits for signals\n"
+        "e._CALL_AGAIN_S = 60\n"
+        "of.call(lambda: calls.append(2))\n"
+        "print(calls)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert ran.stdout == "[1, 2]\n"
+
+
 def test_a_terminal_that_cannot_be_opened_anew(start: Callable[..., Screen]) -> None:
     """As after su: each write waits for the terminal, and the event loop with it."""
     code = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from typing import Any
 
@@ -231,3 +232,11 @@ def test_a_driver_that_does_not_say_may_stamp(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(nics, "lib", Mute(0))
     assert nics.stamping() == {LO: "lo"}
+
+
+def test_what_cannot_be_looked_at_is_not_taken_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> list[tuple[int, str]]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(socket, "if_nameindex", full)
+    assert nics.claimed() == "which NICs stamp is not known: Too many open files"
