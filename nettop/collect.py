@@ -40,7 +40,10 @@ if TYPE_CHECKING:
 ALL_STATES = 0xFFFFFFFF
 ALL_DETAILS = 0xFFFFFFFF
 LISTEN = 1 << 10
-QUIET_STATES = 1 << 6 | 1 << 3 | 1 << 12  # TIME_WAIT, SYN_RECV: dumped only when asked for
+# Bound and not connected, listed as CLOSE: for these the kernel walks all ports, which takes a ms.
+BOUND_INACTIVE, CLOSE = 1 << 13, 1 << 7
+# Dumped only when asked for: these, TIME_WAIT and SYN_RECV.
+QUIET_STATES = 1 << 6 | 1 << 3 | 1 << 12 | BOUND_INACTIVE
 NETNS_EVERY_S = 5.0
 NAMES_EVERY_S = 5.0
 WALK_EVERY_S = 10.0  # it takes every socket's lock
@@ -197,6 +200,7 @@ class Collector:
             states = LISTEN
         if compiled is not None and compiled.states is not None:
             states |= compiled.states & QUIET_STATES
+            states |= BOUND_INACTIVE if compiled.states & CLOSE else 0
         c.tcp_states = states if o.tcp else 0
         c.udp = o.udp
         c.mptcp = o.tcp and diag.has_mptcp()
@@ -443,7 +447,7 @@ class Collector:
                 self._fds,
                 # One more than are looked at: then it is known that some are left out.
                 self.engine.sick_pids(MOST_PROCESSES + 1),
-                self.engine.candidates(MOST_ASKED_OF),
+                self.engine.candidates(MOST_ASKED_OF, late=self._evidence.last.queue_stands),
                 frozenset(self.engine.readers().values()),
             )
         return Facts(

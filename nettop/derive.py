@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from nettop.causes.finder import (
     LEAST_LATE_SOCKETS,
-    LOSSES,
+    MAY_BE_DROPPED,
     MOST_CANDIDATES,
     MOST_DROPS,
     MOST_LATE,
@@ -138,8 +138,10 @@ class Deriver:
         found."""
         engine = self.engine
         engine.cpu_waits(self._cpu_waits.tick(tick))
-        candidates = engine.candidates(MOST_CANDIDATES)
-        lost = events and any((c.held | c.verdicts) & LOSSES or c.dropped_here for c in candidates)
+        candidates = engine.candidates(MOST_CANDIDATES, late=tick.now.queue_stands)
+        lost = events and any(
+            (c.held | c.verdicts) & MAY_BE_DROPPED or c.dropped_here for c in candidates
+        )
         causes = self._finder.tick(
             tick,
             candidates,

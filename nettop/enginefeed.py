@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from nettop.derive import Deriver, RowNames
-from nettop.engine.counted import K, News, counted
 from nettop.feed import Grouping
 from nettop.groups import Groups
 from nettop.heldrows import HeldRows
@@ -27,6 +26,7 @@ from nettop.model.types import (
 )
 
 if TYPE_CHECKING:
+    from nettop.engine.counter import Counter, Key
     from nettop.engine.handle import PackedRows
     from nettop.model.tcpinfo import InfoField
     from nettop.query.compile import Filter
@@ -200,13 +200,11 @@ class EngineFeed:
     def closed(self, cookies: Sequence[int], *, most: int) -> list[Closed]:
         return list(self._deriver.log.closed(cookies, most=most, filtered=True))
 
-    def closed_since(self, seq: int, *, most: int, filtered: bool) -> Sequence[Closed]:
-        """Sockets that closed and whose event has this number or a higher one, newest first."""
-        return self._deriver.log.closed((), most=most, after=seq, filtered=filtered)
-
-    def counted(self, known: Mapping[int, K]) -> tuple[list[News], list[K]]:
-        """Every matched socket, as nettop.engine.counted has it; for the thread that polls."""
-        return counted(self._deriver.engine, known)
+    def count_sockets(
+        self, counter: Counter, now_ns: int, after: int, *, filtered: bool
+    ) -> list[Key]:
+        """Begins to count the matched sockets, as Counter.begin(); for the thread that polls."""
+        return counter.begin(self._deriver.engine, now_ns, after, filtered=filtered)
 
     @property
     def row_names(self) -> RowNames:

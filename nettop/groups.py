@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from functools import cached_property
-from operator import add, neg
+from operator import add
 from typing import Any, Protocol, Self, overload
 
 from nettop.engine import ffi
@@ -21,7 +21,6 @@ from nettop.model.types import (
     Because,
     Dist,
     Group,
-    GroupNumbers,
     Level,
     Proc,
     Proto,
@@ -57,8 +56,8 @@ def _span(first: str, width: int) -> tuple[int, int]:
 _PROC = ffi.offsetof("struct nt_group", "proc")
 # From and up to which byte: what groups differ by.
 _KEYS = (
-    _span("key", 16), _span("cgroup_id", 8), _span("netns", 4), _span("ifindex", 4),
-    _span("key_port", 4), _span("family", 1), (_PROC, _PROC + 4),
+    _span("key", 16), (_PROC, _PROC + 4), _span("cgroup_id", 8), _span("netns", 4),
+    _span("ifindex", 4), _span("key_port", 4), _span("family", 1),
     *((_PROC + ffi.offsetof("struct nt_proc", name),
        _PROC + ffi.offsetof("struct nt_proc", name) + width)
       for name, width in (("owner", 4), ("comm", 16))),
@@ -78,13 +77,14 @@ class GroupNames(Protocol):
 
 
 class ManyGroups(Sequence[Group]):
-    """There may be tens of thousands: each is made when it is asked for, and `numbers` has of all
-    of them what they are compared by."""
+    """There may be tens of thousands: each is made when it is asked for, and `column` has of all of
+    them what they are compared by."""
 
     def __init__(self, order: Sequence[int]) -> None:
         """order: their places in what they are made of."""
         self._order = order
         self._made: dict[int, Group] = {}  # by place
+        self._columns: dict[str, list[Any]] = {}  # of all places
 
     def __len__(self) -> int:
         return len(self._order)
@@ -106,20 +106,32 @@ class ManyGroups(Sequence[Group]):
     def in_order(self, order: Sequence[int]) -> Self:
         """The same groups in another order, given by their places here."""
         made = copy(self)
-        made.__dict__.pop("numbers", None)
         made._order = [self._order[at] for at in order]
-        made.__dict__["numbers"] = [self.numbers[at] for at in order]
         return made
 
     def key_of(self, at: int) -> bytes:
         """The same for a group in every tick, and for no two of a grouping."""
         return self._key(self._order[at])
 
-    @cached_property
-    def numbers(self) -> list[GroupNumbers]:
-        """In the order of the groups."""
-        numbers = self._numbers()
-        return numbers if isinstance(self._order, range) else [numbers[i] for i in self._order]
+    def at_key(self, key: bytes) -> int | None:
+        """Where the group of that key stands."""
+        place = self._place_of(key)
+        if place is None:
+            return None
+        order = self._order
+        return place if isinstance(order, range) else order.index(place)
+
+    def column(self, name: str) -> Sequence[Any]:
+        """One of COLUMNS of each group, as Group has it, in their order."""
+        found, order = self.column_unordered(name), self._order
+        return found if isinstance(order, range) else [found[place] for place in order]
+
+    def column_unordered(self, name: str) -> Sequence[Any]:
+        """The same, however they are ordered."""
+        known = self._columns.get(name)
+        if known is None:
+            known = self._columns[name] = self._column_of(name)
+        return known
 
     def _at(self, place: int) -> Group:
         made = self._made.get(place)
@@ -134,7 +146,10 @@ class ManyGroups(Sequence[Group]):
     def _key(self, place: int) -> bytes: ...
 
     @abstractmethod
-    def _numbers(self) -> list[GroupNumbers]:
+    def _place_of(self, key: bytes) -> int | None: ...
+
+    @abstractmethod
+    def _column_of(self, name: str) -> list[Any]:
         """Of all places."""
 
 
@@ -158,33 +173,28 @@ class Groups(ManyGroups):
         begin = place * _SIZE
         return b"".join([bytes(self._bytes[begin + a : begin + b]) for a, b in _KEYS])
 
-    def quietness(self) -> list[tuple[float, ...]]:
-        """Of each what the helper orders them by, worst first: the least is the loudest."""
-        columns = (self._column(name) for name in ("level", "unwell", "watch"))
-        flows = map(add, self._column("tx_bytes_per_s"), self._column("rx_bytes_per_s"))
-        keys = (*columns, flows, self._column("sockets"))
-        return [*zip(*(map(neg, key) for key in keys), strict=True)]
+    def loudness(self) -> list[tuple[float, ...]]:
+        """Of each what the helper orders them by: the greatest stands first."""
+        columns = (self._member(name) for name in ("level", "unwell", "watch"))
+        flows = map(add, self._member("tx_bytes_per_s"), self._member("rx_bytes_per_s"))
+        return [*zip(*columns, flows, self._member("sockets"), strict=True)]
 
-    def _numbers(self) -> list[GroupNumbers]:
-        count = len(self._bytes) // _SIZE
-        rates: list[Sequence[float | None]] = [
-            _all_known(self._column(name)) if self._rated else [None] * count
-            for name in ("tx_bytes_per_s", "rx_bytes_per_s", "retrans_per_s")
-        ]
-        return [
-            *map(
-                GroupNumbers, self._column("sockets"), self._column("unwell"),
-                self._column("level"),
-                *([us * 1000 or None for us in self._column(name)]
-                  for name in ("rtt50_us", "rtt90_us", "rtt_max_us")),
-                self._column("rqueue_bytes"), self._column("wqueue_bytes"), *rates,
-                _all_known(self._column("retr_pct")),
-                [port or None for port in self._column("port")],
-                self._dists("wait"), self._dists("ack"),
-            )
-        ]  # fmt: skip
+    def _place_of(self, key: bytes) -> int | None:
+        """Member by member, of the groups that have those before: most differ in the first ones."""
+        raw, at = self._bytes, 0
+        left: Sequence[int] = range(0, len(raw), _SIZE)
+        for a, b in _KEYS:
+            wanted = key[at : at + b - a]
+            left = [begin for begin in left if raw[begin + a : begin + b] == wanted]
+            at += b - a
+        return left[0] // _SIZE if left else None
 
-    def _column(self, name: str) -> list[Any]:
+    def _column_of(self, name: str) -> list[Any]:
+        if name in _RATES and not self._rated:
+            return [None] * len(self._order)
+        return _READ[name](self)
+
+    def _member(self, name: str) -> list[Any]:
         """A member of all of them."""
         letter, width, begin = _MEMBERS[name]
         numbers: Any = self._bytes.cast(letter)  # type: ignore[call-overload]
@@ -192,15 +202,16 @@ class Groups(ManyGroups):
 
     def _dists(self, plane: str) -> list[Dist]:
         out = [NO_DIST] * (len(self._bytes) // _SIZE)
-        longest, least = self._column(f"{plane}_max_ns"), self._column(f"{plane}_octaves")
-        for i in [i for i, some in enumerate(zip(longest, least, strict=True)) if any(some)]:
-            out[i] = _dist(self._raw[i], plane)
+        longest, least = self._member(f"{plane}_max_ns"), self._member(f"{plane}_octaves")
+        for i, (max_ns, first) in enumerate(zip(longest, least, strict=True)):
+            if max_ns or first:
+                out[i] = _dist(self._raw[i], plane)
         return out
 
     @cached_property
     def _in_spaces(self) -> bool:
         """They are of several namespaces."""
-        return len(set(self._column("netns"))) > 1
+        return len(set(self._member("netns"))) > 1
 
     @cached_property
     def _places(self) -> Counter[tuple[int, int, int, bytes]]:
@@ -210,7 +221,7 @@ class Groups(ManyGroups):
             bytes(self._bytes[at + begin : at + begin + 16])
             for at in range(0, len(self._bytes), size)
         ]
-        parts = (self._column(name) for name in ("netns", "family", "key_port"))
+        parts = (self._member(name) for name in ("netns", "family", "key_port"))
         return Counter(zip(*parts, keys, strict=True))
 
     def _make(self, place: int) -> Group:
@@ -233,8 +244,32 @@ def _dist(g: Any, plane: str) -> Dist:
     return dist_of(octaves, sum_ns, getattr(g, f"{plane}_max_ns"))
 
 
-def _all_known(numbers: Iterable[float]) -> list[float | None]:
-    return [number if number >= 0 else None for number in numbers]
+_Read = Callable[[Groups], list[Any]]
+
+
+def _member(name: str) -> _Read:
+    return lambda groups: groups._member(name)
+
+
+def _rtt(name: str) -> _Read:
+    return lambda groups: [us * 1000 or None for us in groups._member(name)]
+
+
+def _where_known(name: str) -> _Read:
+    return lambda groups: [x if x >= 0 else None for x in groups._member(name)]
+
+
+_RATES = frozenset({"tx_bytes_per_s", "rx_bytes_per_s", "retrans_per_s"})
+_READ: dict[str, _Read] = {
+    **{name: _member(name) for name in ("sockets", "unwell", "level", "rqueue_bytes",
+                                        "wqueue_bytes")},
+    **{f"{name}_ns": _rtt(f"{name}_us") for name in ("rtt50", "rtt90", "rtt_max")},
+    **{name: _where_known(name) for name in (*sorted(_RATES), "retr_pct")},
+    "port": lambda groups: [port or None for port in groups._member("port")],
+    "waits": lambda groups: groups._dists("wait"),
+    "acks": lambda groups: groups._dists("ack"),
+}  # fmt: skip
+COLUMNS = tuple(_READ)  # what groups are compared by
 
 
 def _group_of(
@@ -355,6 +390,9 @@ def _address(
         return f"{shown}:{g.port}" if g.port else shown
 
     title, text = with_port(scoped), f"{word} = {with_port(addr)}"
+    if word == "dst" and not g.port and not any(bytes(ffi.buffer(g.key))):
+        # They have no remote end: as the table of sockets writes it.
+        title = f"*{f'%{dev}' if dev else ''}{' (IPv6)' if g.family == AF_INET6 else ''}"
     if g.key_port:
         proto = _proto(g)
         title = title if proto == "tcp" else f"{proto} {title}"

@@ -4,42 +4,46 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from math import isnan
 
 from nettop.engine.handle import Engine
 from nettop.model.buckets import octaves_of
-from nettop.model.types import Detail, Model, Point, Row
+from nettop.model.types import Model, Point
 from nettop.text.fields import FIELDS
 
 LENGTH = 300
-OCTAVES = struct.Struct("<32I")
+OCTAVES = struct.Struct("=32I")
 # Sockets that left the screen keep their history for a while, in case they come back.
 MOST_SOCKETS = 512
 
 
-def point_of(row: Row, detail: Detail | None, mono_ns: int) -> Point:
-    """One tick of one socket; None where its kernel or its state has no such number."""
+# In the order of Point, and how many waits its octaves are of.
+NUMBERS = tuple(
+    FIELDS[name]
+    for name in ("srtt", "cwnd", "retr/s", "tx", "rx", "sndq", "rcvq", "delivery_rate", "rxwait.n")
+)
+VALUES = struct.Struct(f"={len(NUMBERS)}d")
 
-    def number(field: str) -> float | None:
-        value = FIELDS[field].value(row, detail)
-        return None if isinstance(value, str) else value
 
-    def whole(field: str) -> int | None:
-        value = number(field)
-        return None if value is None else int(value)
+def points_of(engine: Engine, cookies: Sequence[int], mono_ns: int) -> Iterator[tuple[int, Point]]:
+    """One tick of each of these sockets that is there; None where its kernel or its state has no
+    such number."""
+    found = engine.values_of(cookies, NUMBERS)
+    numbers, octaves = VALUES.iter_unpack(found.values), OCTAVES.iter_unpack(found.octaves)
+    for cookie, there, values, waits in zip(cookies, found.there, numbers, octaves, strict=True):
+        if there:
+            rtt, cwnd, resent, tx, rx, sndq, rcvq, rate, waited = (
+                None if isnan(value) else value for value in values
+            )
+            yield cookie, Point(
+                mono_ns, _whole(rtt), _whole(cwnd), resent, tx, rx, _whole(sndq), _whole(rcvq),
+                rate, waits if waited else None,
+            )  # fmt: skip
 
-    return Point(
-        mono_ns=mono_ns,
-        rtt_ns=whole("srtt"),
-        snd_cwnd=whole("cwnd"),
-        retrans_per_s=number("retr/s"),
-        tx_bytes_per_s=number("tx"),
-        rx_bytes_per_s=number("rx"),
-        wqueue_bytes=whole("sndq"),
-        rqueue_bytes=whole("rcvq"),
-        delivery_bytes_per_s=number("delivery_rate"),
-        wait_octaves=OCTAVES.unpack(row.plane.wait_octaves) if row.plane.wait.count else None,
-    )
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
 
 
 class Histories:
@@ -60,10 +64,8 @@ class Histories:
                 octaves_of(model.rx_wait) if model.rx_wait else None,
             ),
         )  # fmt: skip
-        for cookie in focus:
-            row = engine.find(cookie)
-            if row is not None:
-                self._append(cookie, point_of(row, engine.detail(cookie), model.mono_ns))
+        for cookie, point in points_of(engine, focus, model.mono_ns) if focus else ():
+            self._append(cookie, point)
         surplus = len(self._points) - MOST_SOCKETS
         if surplus > 0:
             kept = {None, *focus}

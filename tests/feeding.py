@@ -68,6 +68,15 @@ def after_waits(
     intervals: Sequence[Sequence[float]], *, proto: Proto = Proto.TCP, state: str = "ESTABLISHED"
 ) -> Row:
     """A socket whose deliveries waited so many milliseconds, a list an interval."""
+    row = waited(intervals, proto=proto, state=state).find(1)
+    assert row is not None
+    return row
+
+
+def waited(
+    intervals: Sequence[Sequence[float]], *, proto: Proto = Proto.TCP, state: str = "ESTABLISHED"
+) -> FedEngine:
+    """The engine that has it, as number 1."""
     engine = FedEngine()
     total_ns = count = 0
     octaves = [0] * _OCTAVES
@@ -90,6 +99,4 @@ def after_waits(
             raw = diag(1, state=state, attrs={"skmeminfo": skmeminfo()}, inode=77)
         engine.feed(1, proto, raw + done())
         engine.feed_end(now_ns)
-    row = engine.find(1)
-    assert row is not None
-    return row
+    return engine

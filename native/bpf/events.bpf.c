@@ -22,6 +22,10 @@ struct tcp_skb_cb {
 	u32 seq;
 	u16 tcp_gso_segs;
 };
+
+struct skb_shared_info {
+	unsigned short gso_size, gso_segs;
+};
 #pragma clang attribute pop
 
 struct {
@@ -251,8 +255,20 @@ static __always_inline void *drop_map(void)
 	return epoch & 1 ? (void *)&drops_odd : (void *)&drops_even;
 }
 
+/* What TCP sends and merges as one packet is many on the wire. */
+static __always_inline u32 segs_of(struct sk_buff *skb)
+{
+	unsigned char *head = BPF_CORE_READ(skb, head);
+	const struct skb_shared_info *info = (const void *)(head + BPF_CORE_READ(skb, end));
+	u32 size = BPF_CORE_READ(info, gso_size), segs = BPF_CORE_READ(info, gso_segs);
+
+	if (!size)
+		return 1;
+	return segs ? segs : skb->len / size + 1; /* a guest's: not counted yet */
+}
+
 static __always_inline void count_drop(struct nt_ev_cpu *c, struct nt_ev_drop_key *key,
-				       struct sock *sk, u64 now)
+				       struct sock *sk, u32 segs, u64 now)
 {
 	u64 one = 1, *total = bpf_map_lookup_elem(&reasons, &key->reason);
 	struct nt_drop fresh = {}, *d;
@@ -282,6 +298,7 @@ static __always_inline void count_drop(struct nt_ev_cpu *c, struct nt_ev_drop_ke
 		return;
 	}
 	__sync_fetch_and_add(&d->count, 1);
+	__sync_fetch_and_add(&d->segs, segs);
 	d->last_ns = now;
 }
 
@@ -301,6 +318,7 @@ static __always_inline int dropped(struct sk_buff *skb, struct sock *sk, u64 coo
 	u16 family = 0, protocol = bpf_ntohs(skb->protocol);
 	struct nt_ev_drop_key key = { .cookie = cookie, .reason = reason };
 	u64 now = bpf_ktime_get_ns();
+	u32 segs = segs_of(skb);
 	struct nt_ev_cpu *c;
 	struct nt_event *e;
 
@@ -314,7 +332,7 @@ static __always_inline int dropped(struct sk_buff *skb, struct sock *sk, u64 coo
 	c = this_cpu();
 	if (!c || !is_wanted(key.netns))
 		return 0;
-	count_drop(c, &key, sk, now);
+	count_drop(c, &key, sk, segs, now);
 	e = begin(c, NT_EV_DROP, now, sizeof(*e));
 	if (!e)
 		return 0;
@@ -332,6 +350,7 @@ static __always_inline int dropped(struct sk_buff *skb, struct sock *sk, u64 coo
 	}
 	e->reason = reason;
 	e->len = skb->len;
+	e->segs = segs;
 	end(e);
 	return 0;
 }

@@ -74,6 +74,7 @@ static void put(struct nt_engine *e, uint32_t at, struct nt_candidate *ret)
 		.total_retrans = r->total_retrans,
 		.acked_bytes = r->bytes_acked < UINT32_MAX ? (uint32_t)r->bytes_acked : UINT32_MAX,
 		.dropped_here = dropped ? dropped->by[NT_D_HERE] : 0,
+		.dropped_segs = dropped ? dropped->segs_here : 0,
 		.queued_bytes = queued_bytes(r),
 		.verdict_value = r->verdict_value,
 		.flow_bytes_per_s = r->flow_bytes_per_s,
@@ -91,6 +92,7 @@ static void put(struct nt_engine *e, uint32_t at, struct nt_candidate *ret)
 		.matched = (e->table.mark[at] & NT_M_MATCH) != 0,
 		.few = r->proto == NT_PROTO_TCP && sends_few(r, d),
 	};
+	ret->late_ack = ret->few && nt_late_ack(&e->config, r, nt_ms_of(e, e->now_ns));
 	memcpy(ret->src, r->src, sizeof(ret->src));
 	memcpy(ret->dst, r->dst, sizeof(ret->dst));
 	if (d && d->skmem_len >= 16) {
@@ -111,6 +113,12 @@ static void put(struct nt_engine *e, uint32_t at, struct nt_candidate *ret)
 	}
 }
 
+/* Held for ill, or what holds in this interval alone and may be a verdict in the next. */
+static uint32_t held_of(const struct nt_rec *r)
+{
+	return (r->verdicts | r->verdict_past[0]) & ~(1U << NT_V_CWND);
+}
+
 static bool lost_here(const struct nt_engine *e, const struct nt_rec *r)
 {
 	const struct nt_dropped *d = nt_dropped_of(e, r->cookie);
@@ -118,7 +126,7 @@ static bool lost_here(const struct nt_engine *e, const struct nt_rec *r)
 	return d && d->by[NT_D_HERE];
 }
 
-int nt_candidates(struct nt_engine *e, struct nt_candidate *ret, uint32_t max)
+int nt_candidates(struct nt_engine *e, int late, struct nt_candidate *ret, uint32_t max)
 {
 	uint32_t n = 0, cap = 0;
 	struct place *places = NULL;
@@ -131,10 +139,9 @@ int nt_candidates(struct nt_engine *e, struct nt_candidate *ret, uint32_t max)
 		    (nt_rec_rests(&e->table, i) && !e->n_dropped))
 			continue;
 		const struct nt_rec *r = nt_rec_read(&e->table, i, &room);
+		bool held = held_of(r) || queued_bytes(r) >= QUEUED_LEAST || lost_here(e, r);
 
-		/* What holds in this interval alone may be a verdict in the next. */
-		if (!((r->verdicts | r->verdict_past[0]) & ~(1U << NT_V_CWND)) &&
-		    queued_bytes(r) < QUEUED_LEAST && !lost_here(e, r))
+		if (!held && !(late && nt_late_ack(&e->config, r, nt_ms_of(e, e->now_ns))))
 			continue;
 		if (n == cap) {
 			struct place *more = realloc(places, (cap + 256) * sizeof(*more));
@@ -144,7 +151,7 @@ int nt_candidates(struct nt_engine *e, struct nt_candidate *ret, uint32_t max)
 			places = more;
 			cap += 256;
 		}
-		places[n++] = (struct place){ i, r->level * 256U + r->strength };
+		places[n++] = (struct place){ i, held ? 1 + r->level * 256U + r->strength : 0 };
 	}
 	if (n > max)
 		qsort(places, n, sizeof(*places), by_loudness);

@@ -90,7 +90,8 @@ static bool good_steps(const struct nt_emitter *m)
 			return false;
 		if (goes(s->code) && (s->n <= i || s->n > m->n_steps))
 			return false;
-		if (s->code == NT_E_WORD && s->a + s->n > m->n_words)
+		if ((s->code == NT_E_WORD || s->code == NT_E_CELL) &&
+		    (uint64_t)s->word + s->n > m->n_words)
 			return false;
 		if ((s->code == NT_E_TERM || s->code == NT_E_CELL) && s->a >= m->n_terms)
 			return false;
@@ -244,18 +245,40 @@ static const uint8_t *member(const struct row *r, const struct nt_emit_step *s)
 	}
 }
 
+/* The compiler's own loads: bytes copied one by one and then read as a word wait for the store. */
+static uint64_t load(const uint8_t *p, uint32_t size)
+{
+	uint64_t v = 0; /* little endian, as all that nettop builds for */
+
+	switch (size) {
+	case 1:
+		return *p;
+	case 2:
+		memcpy(&v, p, 2);
+		return v;
+	case 4:
+		memcpy(&v, p, 4);
+		return v;
+	case 8:
+		memcpy(&v, p, 8);
+		return v;
+	default:
+		memcpy(&v, p, size);
+		return v;
+	}
+}
+
 static uint64_t number_of(const struct row *r, const struct nt_emit_step *s)
 {
 	const uint8_t *p;
-	uint64_t v = 0;
+	uint64_t v;
 
 	if (s->base == NT_EB_KNOWN)
 		return r->detail != NULL;
 	p = member(r, s);
 	if (!p)
 		return 0;
-	memcpy(&v, p, s->size); /* little endian, as all that nettop builds for */
-	v >>= s->shift;
+	v = load(p, s->size) >> s->shift;
 	return s->width ? v & ((1ULL << s->width) - 1) : v;
 }
 
@@ -296,16 +319,30 @@ static bool is_whole(const struct nt_term *t)
 	return t->how == NT_HOW_ALONE && t->a.type != NT_F32 && t->a.scale >= 1;
 }
 
+/* Of the step's words that of a number, or NULL. */
+static const struct nt_emit_word *word_of(const struct nt_emitter *m, const struct nt_emit_step *s,
+					  uint64_t v)
+{
+	const struct nt_emit_word *w = v < s->n ? &m->words[s->word + v] : NULL;
+
+	return w && w->len ? w : NULL;
+}
+
 static bool put_cell(const struct nt_emitter *m, const struct row *r, struct nt_emit_out *o,
 		     const struct nt_emit_step *s)
 {
 	const struct nt_term *t = &m->terms[s->a];
 	struct nt_filter_view view = view_of(r);
+	const struct nt_emit_word *w;
 	uint64_t whole;
 	double v;
 
-	if (is_whole(t) && t->a.scale == 1)
-		return !nt_term_whole(t, &view, &whole) || nt_write_whole(o, whole);
+	if (is_whole(t) && t->a.scale == 1) {
+		if (!nt_term_whole(t, &view, &whole))
+			return true;
+		w = word_of(m, s, whole);
+		return w ? nt_write(o, m->literals + w->at, w->len) : nt_write_whole(o, whole);
+	}
 	if (!nt_term_value(t, &view, &v))
 		return true;
 	if (!is_whole(t))
@@ -346,10 +383,9 @@ static bool put_name(const struct nt_emitter *m, const struct row *r, struct nt_
 static bool put_word(const struct nt_emitter *m, const struct row *r, struct nt_emit_out *o,
 		     const struct nt_emit_step *s)
 {
-	uint64_t v = number_of(r, s);
-	const struct nt_emit_word *w = v < s->n ? &m->words[s->a + v] : NULL;
+	const struct nt_emit_word *w = word_of(m, s, number_of(r, s));
 
-	if (!w || !w->len) {
+	if (!w) {
 		o->why = NT_EE_REFUSED;
 		return false;
 	}

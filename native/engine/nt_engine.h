@@ -35,6 +35,7 @@ enum {
 	NT_TCP_LISTEN = 10,
 	NT_TCP_CLOSING = 11,
 	NT_TCP_NEW_SYN_RECV = 12,
+	NT_TCP_BOUND_INACTIVE = 13, /* asked for; it is CLOSE where it is listed */
 };
 
 /* nt_rec.timer: what the kernel's timer is for. */
@@ -121,6 +122,7 @@ enum nt_drop_cause {
 struct nt_dropped {
 	uint64_t cookie;
 	uint32_t by[NT_D_COUNT];
+	uint32_t segs_here; /* those of NT_D_HERE on the wire, where one packet may be many */
 };
 
 struct nt_ns {
@@ -255,6 +257,7 @@ int nt_rec_rest(struct nt_table *t, uint32_t i, const struct nt_rec *rec);
 int nt_rec_put_still(struct nt_table *t, uint32_t i, const struct nt_rec *rec);
 /* Members of a live record, wherever it is. */
 uint32_t nt_rec_inode(const struct nt_table *t, uint32_t i);
+uint8_t nt_rec_state(const struct nt_table *t, uint32_t i);
 uint32_t *nt_rec_plane_slot(const struct nt_table *t, uint32_t i);
 void nt_table_remove(struct nt_table *t, uint32_t i);
 
@@ -316,7 +319,7 @@ double nt_sent_per_s(const struct nt_rec *rec);
 struct nt_facts {
 	bool rolled; /* a whole interval has passed: rates are new */
 	float dt_s;
-	uint32_t notsent_bytes, unacked;
+	uint32_t notsent_bytes, unacked, rto_us;
 	uint32_t snd_wnd; /* UINT32_MAX: unknown */
 	uint32_t last_data_recv_ms, last_ack_recv_ms;
 	uint32_t new_drops, new_rto;
@@ -335,7 +338,7 @@ struct nt_facts {
 	uint8_t option;	     /* enum nt_because: what the program set holds data back now; 0 none */
 	float rcvbuf_pct;    /* of our receive window filled in each round trip; 0 not known */
 	bool acked;	     /* something was acknowledged in the interval: srtt is of now */
-	uint32_t rtt_now_us; /* its round trips in the mean, at most; srtt where that is not known */
+	uint32_t rtt_now_us; /* its round trips in the mean, as far as srtt shows it; else srtt */
 	bool has_info;
 	int readable; /* what poll() would say of the receive queue: 0 no, 1 yes, -1 unknown */
 	bool grows;   /* MPTCP: for some seconds what it holds has grown by all that came */

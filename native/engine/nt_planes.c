@@ -137,6 +137,7 @@ void nt_planes_dropped(struct nt_engine *e, const struct nt_dropped *v, uint32_t
 		}
 		for (int k = 0; k < NT_D_COUNT; k++)
 			own[kept].by[k] += own[i].by[k];
+		own[kept].segs_here += own[i].segs_here;
 	}
 	e->n_dropped = kept + 1;
 }

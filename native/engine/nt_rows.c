@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* A row of the window: the record, who holds it, what the planes know. */
+#include <math.h>
 #include <string.h>
 
+#include "nt_api.h"
 #include "nt_engine.h"
+#include "nt_filter.h"
+#include "nt_hist.h"
 #include "nt_holders.h"
 #include "nt_planes.h"
 
@@ -97,4 +101,38 @@ void nt_fill_row(struct nt_engine *e, uint32_t i, struct nt_row *ret)
 		ret->plane = *plane;
 	else
 		memset(&ret->plane, 0, sizeof(ret->plane));
+}
+
+int nt_values_of(struct nt_engine *e, const uint64_t *cookies, uint32_t n, const struct nt_term *of,
+		 uint32_t n_of, double *ret, uint32_t *octaves, uint8_t *there)
+{
+	struct nt_proc proc;
+	struct nt_rec room;
+	int found = 0;
+
+	memset(octaves, 0, (size_t)n * NT_OCTAVES * sizeof(*octaves));
+	pthread_mutex_lock(&e->lock);
+	for (uint32_t k = 0; k < n; k++) {
+		double *values = ret + (size_t)k * n_of;
+		uint32_t i = nt_table_find(&e->table, cookies[k]);
+
+		there[k] = i != NT_NONE;
+		found += there[k];
+		for (uint32_t j = 0; j < n_of; j++)
+			values[j] = NAN;
+		if (!there[k])
+			continue;
+		const struct nt_rec *rec = nt_rec_read(&e->table, i, &room);
+		struct nt_filter_view fv = nt_view_of(e, rec, NULL, &proc);
+
+		fv.proc = NULL; /* read for filters alone, and then only if one asks for it */
+		for (uint32_t j = 0; j < n_of; j++)
+			if (!nt_term_value(&of[j], &fv, &values[j]))
+				values[j] = NAN;
+		if (fv.plane)
+			memcpy(octaves + (size_t)k * NT_OCTAVES, fv.plane->wait_octaves,
+			       sizeof(fv.plane->wait_octaves));
+	}
+	pthread_mutex_unlock(&e->lock);
+	return found;
 }

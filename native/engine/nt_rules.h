@@ -28,6 +28,8 @@ struct nt_held {
 };
 
 void nt_hold(struct nt_held *h, enum nt_verdict v, float value, float threshold, bool unwell);
+/* A round trip of the last seconds that is far over its minimum, and no verdict, as a delayed ACK. */
+bool nt_late_ack(const struct nt_config *c, const struct nt_rec *r, uint64_t now_ms);
 /* nt_usual.c: what is far above the flow's own intervals before; it enters this one. */
 /* delayable: the peer's delayed ACK may be all of it. */
 void nt_hold_unusual_rtt(const struct nt_config *c, struct nt_rec *r, const struct nt_facts *f,

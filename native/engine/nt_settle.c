@@ -43,9 +43,14 @@ static bool is_open(uint8_t who)
 	return who == NT_WHO_UNKNOWN || who & NT_WHO_MAYBE;
 }
 
-/* The longer a round trip, the more of a send buffer waits for its end. */
+/*
+ * The longer a round trip, the more of a send buffer waits for its end; and what this host drops
+ * comes when it is sent again, so that round trips are long.
+ */
 static bool follows_from(const struct nt_held *h, enum nt_verdict a, enum nt_verdict b)
 {
+	if (a == NT_V_RTT && (b == NT_V_LOSS || b == NT_V_RTO))
+		return h->because[b] == NT_B_HERE;
 	return a == NT_V_SNDBUF && b == NT_V_RTT && !is_open(h->who[b]) &&
 	       level_of(h, b) >= level_of(h, a);
 }

@@ -75,6 +75,11 @@ uint32_t nt_rec_inode(const struct nt_table *t, uint32_t i)
 	return nt_rec_rests(t, i) ? rest_at(t, i)->inode : record_at(t, i)->inode;
 }
 
+uint8_t nt_rec_state(const struct nt_table *t, uint32_t i)
+{
+	return nt_rec_rests(t, i) ? rest_at(t, i)->state : record_at(t, i)->state;
+}
+
 uint32_t *nt_rec_plane_slot(const struct nt_table *t, uint32_t i)
 {
 	return nt_rec_rests(t, i) ? &rest_at(t, i)->plane : &record_at(t, i)->plane;

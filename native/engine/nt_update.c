@@ -66,6 +66,7 @@ static void take_gauges(struct nt_rec *rec, const struct nt_diag_view *v, struct
 {
 	f->notsent_bytes = nt_info32(v, TI_NOTSENT_BYTES);
 	f->unacked = nt_info32(v, TI_UNACKED);
+	f->rto_us = nt_info32(v, TI_RTO);
 	f->snd_wnd = v->info_len >= TI_SND_WND + 4 ? nt_info32(v, TI_SND_WND) : UINT32_MAX;
 	f->last_data_recv_ms = nt_info32(v, TI_LAST_DATA_RECV);
 	f->last_ack_recv_ms = nt_info32(v, TI_LAST_ACK_RECV);
@@ -130,17 +131,23 @@ static void roll_rates(struct nt_rec *rec, const struct nt_diag_view *v, struct 
 /* Of so many samples srtt is these alone: each weighs an eighth, what was before seven. */
 #define SAMPLES_MOST 32
 
-/* So few that srtt is mostly of those before: what they were like, where they made it fall. */
+/* Fewer are no reason to say that it rose further than srtt did. */
+#define SAMPLES_TO_RISE 8
+
+/* So few that srtt is partly of those before: what they were like, at most or at least. */
 static uint32_t rtt_of(uint32_t samples, uint32_t before_us, uint32_t now_us)
 {
 	float rest = 1;
 
-	if (now_us >= before_us || !samples || samples > SAMPLES_MOST)
+	if (!before_us || !samples || samples > SAMPLES_MOST ||
+	    (now_us >= before_us && samples < SAMPLES_TO_RISE))
 		return now_us;
 	while (samples--)
 		rest *= 7.0f / 8;
 	float us = ((float)now_us - (float)before_us * rest) / (1 - rest);
 
+	if (us >= 4294967040.0F) /* the largest float that is one */
+		return UINT32_MAX;
 	return us > 0 ? (uint32_t)us : 0;
 }
 
@@ -151,6 +158,9 @@ static void take_rtt(struct nt_rec *rec, const struct nt_diag_view *v, uint32_t 
 	uint32_t out = nt_info32(v, TI_DATA_SEGS_OUT);
 	uint16_t done = (uint16_t)(out > f->unacked ? out - f->unacked : 0); /* a SYN is no data */
 
+	/* The count's width ends; so many bytes are more segments than count for anything. */
+	if (nt_info64(v, TI_BYTES_ACKED) - rec->bytes_acked > SAMPLES_MOST * (uint64_t)UINT16_MAX)
+		before_us = 0;
 	f->rtt_now_us = rtt_of((uint16_t)(done - rec->segs_done), before_us, rec->rtt_us);
 	rec->segs_done = done;
 }
@@ -192,21 +202,35 @@ static void update_drops(const struct nt_engine *e, struct nt_rec *rec,
 	rec->drops = drops;
 }
 
+/*
+ * Of so many packets that were dropped here, those that TCP may still resend: none that was
+ * acknowledged, and what was dropped a whole RTO ago it knows to be lost.
+ */
+static uint32_t still_missing(const struct nt_rec *rec, const struct nt_facts *f, uint32_t now,
+			      uint32_t dropped)
+{
+	uint64_t most = f->unacked;
+
+	if (f->dt_s * 1e6F >= (float)f->rto_us && most > (uint64_t)now + rec->lost)
+		most = (uint64_t)now + rec->lost;
+	return dropped < most ? dropped : (uint32_t)most;
+}
+
 /* Rarer the longer no answer comes, so it is remembered for as long as the kernel backs off. */
 static void note_lost_here(const struct nt_engine *e, struct nt_rec *rec, uint32_t now_s,
 			   struct nt_facts *f)
 {
 	const struct nt_dropped *d = nt_dropped_of(e, rec->cookie);
-	uint32_t now = d ? d->by[NT_D_HERE] : 0, resent = f->new_retrans;
+	uint32_t now = d ? d->segs_here : 0, resent = f->new_retrans;
 	/* What an interval dropped and did not resend is resent in those that follow. */
-	uint32_t here = now + (resent || now ? rec->here_left : 0);
-	uint32_t left = here > resent ? here - resent : 0;
+	uint32_t here = now + rec->here_left;
+	uint32_t left = still_missing(rec, f, now, here > resent ? here - resent : 0);
 	uint32_t backoff = rec->backoff < NT_LOST_HERE_BACKOFF ? rec->backoff :
 								 NT_LOST_HERE_BACKOFF;
 	uint32_t lasts_s = NT_LOST_HERE_S + (1U << backoff);
 
 	rec->here_left = left < UINT8_MAX ? (uint8_t)left : UINT8_MAX;
-	if (here && (uint64_t)here * 2 >= resent)
+	if ((now || resent) && here && (uint64_t)here * 2 >= resent)
 		rec->lost_here_s = now_s + 1;
 	else if (resent > 2 + 2ULL * here) /* the two are not of quite the same moment */
 		rec->lost_here_s = 0;
@@ -361,8 +385,11 @@ void nt_update(struct nt_engine *e, uint32_t netns, uint8_t proto, const struct 
 			       nt_info64(v, TI_BYTES_RECEIVED) < rec->bytes_received ||
 			       (int32_t)(nt_info32(v, TI_TOTAL_RETRANS) - rec->total_retrans) < 0;
 
-		if (f.rolled && restart)
+		if (f.rolled && restart) {
 			rec->flags &= ~(uint32_t)(NT_F_RATES | NT_F_RETR_PCT);
+			rec->here_left = 0;
+			rec->lost_here_s = 0;
+		}
 		if (f.rolled && !restart && v->info_len >= TI_BYTES_RECEIVED + 8)
 			roll_rates(rec, v, &f);
 		if (f.rolled || fresh) {

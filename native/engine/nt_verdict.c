@@ -11,9 +11,9 @@
 void nt_config_default(struct nt_config *c)
 {
 	memset(c, 0, sizeof(*c));
-	/* Connected sockets and listeners; TIME_WAIT and requests only when asked for. */
+	/* Connected sockets and listeners; TIME_WAIT, requests and bound ones only when asked for. */
 	c->tcp_states = 0xffffffffU & ~(1U << NT_TCP_TIME_WAIT | 1U << NT_TCP_SYN_RECV |
-					1U << NT_TCP_NEW_SYN_RECV);
+					1U << NT_TCP_NEW_SYN_RECV | 1U << NT_TCP_BOUND_INACTIVE);
 	c->udp = 1;
 	c->mptcp = 1;
 	c->roll_ms = 100;
@@ -78,13 +78,14 @@ int nt_who_of(uint32_t verdict)
 
 static bool may_be_delayed_ack(const struct nt_rec *r, const struct nt_facts *f)
 {
-	uint32_t now_us = f->rtt_now_us;
+	uint32_t now_us = f->rtt_now_us, mean_us = now_us < r->rtt_us ? now_us : r->rtt_us;
 	uint32_t over_us = now_us > r->min_rtt_us ? now_us - r->min_rtt_us : 0;
+	uint32_t mean_over_us = mean_us > r->min_rtt_us ? mean_us - r->min_rtt_us : 0;
 	/* Then the deviation is of those before, too. */
 	bool fades = now_us < r->rtt_us / 2;
 
 	return (r->flags & NT_F_APP_LIMITED || f->unacked <= 2) && over_us <= DELAYED_ACK_US &&
-	       (fades || (uint64_t)over_us + r->rttvar_us <= DELAYED_ACK_SPREAD_US);
+	       (fades || (uint64_t)mean_over_us + r->rttvar_us <= DELAYED_ACK_SPREAD_US);
 }
 
 /*
@@ -189,6 +190,17 @@ static void hold_rtt(const struct nt_config *c, struct nt_rec *r, const struct n
 		h->who[NT_V_RTT] = NT_WHO_UNKNOWN;
 }
 
+bool nt_late_ack(const struct nt_config *c, const struct nt_rec *r, uint64_t now_ms)
+{
+	if (r->proto != NT_PROTO_TCP || !r->min_rtt_us || r->min_rtt_us == NT_MIN_RTT_UNKNOWN)
+		return false;
+	if (!r->rtt_at_ms || (uint32_t)now_ms - r->rtt_at_ms >= RTT_PRESENT_MS)
+		return false;
+	return (float)r->rtt_us >= (float)r->min_rtt_us * c->rtt_ratio[0] &&
+	       r->rtt_us - r->min_rtt_us >= c->rtt_over_us &&
+	       !((r->verdicts | r->verdict_past[0]) >> NT_V_RTT & 1);
+}
+
 /* What this host's own firewall, qdisc or device dropped never came to the network. */
 static void blame_here(struct nt_held *h, enum nt_verdict v)
 {
@@ -238,6 +250,9 @@ static void hold_order(const struct nt_config *c, const struct nt_facts *f, stru
 		h->because[NT_V_ORDER] = NT_B_REORDERED;
 	} else if (f->holes_pct >= (float)holes_pct) {
 		nt_hold(h, NT_V_ORDER, f->holes_pct, holes_pct, false);
+		/* It was seen in four intervals. */
+		if (f->holes_steady)
+			h->spanning |= 1U << NT_V_ORDER;
 	}
 }
 

@@ -73,6 +73,30 @@ static void ask_events(struct nt_engine *e, const uint64_t *cookies, uint32_t n)
 	nt_events_reasons(e, reasons, ROWS);
 }
 
+static void ask_counter(struct nt_engine *e)
+{
+	static uint32_t groups[ROWS];
+	struct nt_count_tick tick;
+	struct nt_counter *c;
+
+	if (nt_counter_new(~0U, &c))
+		return;
+	int group = nt_counter_group(c, (uint32_t)nt_counter_series(c));
+
+	for (uint64_t at = 1; at <= 3; at++) {
+		nt_count_begin(c, at * 1000000000);
+		int n = nt_count_sockets(c, e, at > 1, at == 3);
+
+		if (n < 0 || n > ROWS)
+			break;
+		for (int i = 0; i < n; i++)
+			groups[i] = (uint32_t)group;
+		if (nt_count_end(c, groups, &tick))
+			break;
+	}
+	nt_counter_free(c);
+}
+
 static void ask_path(struct nt_engine *e)
 {
 	static uint64_t buckets[NT_FINE_BUCKETS];
@@ -97,7 +121,10 @@ static void ask(struct nt_engine *e)
 				     .states = ~0U,
 				     .scale = 1 };
 	struct nt_term key = { .a = resent, .b = resent, .how = NT_HOW_RATIO };
+	static uint32_t octaves[ROWS][32];
 	uint64_t cookies[ROWS];
+	uint8_t there[ROWS];
+	double values[ROWS];
 	struct nt_detail detail;
 	struct nt_row row;
 
@@ -121,9 +148,12 @@ static void ask(struct nt_engine *e)
 		nt_groups(e, by, groups, ROWS);
 	if (n > 0)
 		nt_sum(e, cookies, (uint32_t)n, groups);
+	if (n > 0 && nt_values_of(e, cookies, (uint32_t)n, &key, 1, values, octaves[0], there) != n)
+		abort();
 	ask_events(e, cookies, (uint32_t)n);
 	ask_events(e, NULL, 0);
 	ask_path(e);
+	ask_counter(e);
 }
 
 /* What the sockets look like in the end. */

@@ -86,6 +86,13 @@ int nt_matching(struct nt_engine *e, const struct nt_op *ops, uint32_t n_ops, co
 int nt_values(struct nt_engine *e, const struct nt_term *of, const struct nt_op *ops,
 	      uint32_t n_ops, const uint8_t *data, uint32_t n_data, double *ret, uint32_t max,
 	      uint32_t *rows);
+/*
+ * Numbers of some sockets (n_of each, of one socket after the other): NaN where one is not known. Of
+ * its holder (NT_BASE_PROC) none is; of tcp_info where the detail was kept. octaves: 32 each of the
+ * RX queue waits of the interval. there: 1, or 0 of a socket that is gone. Returns how many are there.
+ */
+int nt_values_of(struct nt_engine *e, const uint64_t *cookies, uint32_t n, const struct nt_term *of,
+		 uint32_t n_of, double *ret, uint32_t *octaves, uint8_t *there);
 /* Pure: sorts n values and reads the median, p90 (by nearest rank) and largest; n 0: NaN. */
 void nt_spread(double *v, uint32_t n, double ret[3]);
 /* A sweep: begin, step until it returns 0, end. step reads up to `reads` buffers; returns 1 if there is more. */
@@ -170,6 +177,7 @@ struct nt_candidate {
 	uint32_t unread_ms;	     /* age of the oldest unread data, or less */
 	uint32_t rcvbuf, sndbuf;     /* bytes; 0 not known */
 	uint32_t dropped_here; /* its packets that this host itself dropped, of the interval */
+	uint32_t dropped_segs; /* of these on the wire, where one packet may be many */
 	uint32_t queued_bytes; /* of its datagrams that stand in queues of this host, at the sweep */
 	uint32_t total_retrans;
 	uint32_t acked_bytes; /* since it opened, the SYN counts as one; UINT32_MAX: that, or more */
@@ -181,14 +189,16 @@ struct nt_candidate {
 	uint8_t who, because, verdict; /* of the worst verdict, valid if verdicts != 0 */
 	uint8_t matched; /* the filter in force lets it through */
 	uint8_t few; /* segments at a time, which the peer may acknowledge late */
+	uint8_t late_ack; /* ... and its long round trip, that is no verdict RTT, may be that alone */
 	uint8_t waits; /* in a listener's accept queue: no program has it yet */
 };
 /*
  * The sockets that are watch or unwell, or may be in the next interval, or of which this host dropped
- * packets on their way out, or of whose datagrams several stand in its queues. Returns how many there are; at most max are filled, the worst if there
- * are more.
+ * packets on their way out, or of whose datagrams several stand in its queues; and last, if they are
+ * asked for as a queue of this host stands, those with a late ACK. Returns how many there are; at most
+ * max are filled, the worst if there are more.
  */
-int nt_candidates(struct nt_engine *e, struct nt_candidate *ret, uint32_t max);
+int nt_candidates(struct nt_engine *e, int late, struct nt_candidate *ret, uint32_t max);
 /* A process of which sockets were read late, however few deliveries each had. */
 struct nt_late {
 	uint32_t pid;

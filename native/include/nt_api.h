@@ -28,4 +28,6 @@
 
 #include "nt_plane_host.cdef.h"
 
+#include "nt_count.cdef.h"
+
 #endif

@@ -10,7 +10,7 @@ enum nt_emit_code {
 	NT_E_REAL = 2,	   /* a 32-bit float, by the shortest number that is the same float */
 	NT_E_SHARE = 3,	   /* a whole number of percent, as a share of 1 */
 	NT_E_TERM = 4,	   /* term a, as NT_E_REAL; with its literal left out where it is unknown */
-	NT_E_WORD = 5,	   /* one of n words from word a on; the row is refused where it is none */
+	NT_E_WORD = 5,	   /* one of n words; the row is refused where it is none */
 	NT_E_NAME = 6,	   /* the text given for kind a and that number, its literal in it */
 	NT_E_ADDRESS = 7,  /* 16 bytes, by the record's family */
 	NT_E_COMM = 8,	   /* a process name in quotes, with n without; refused where it would be escaped */
@@ -22,7 +22,9 @@ enum nt_emit_code {
 	NT_E_IF_ONE_OF = 14, /* ... unless a >> number & 1 */
 	NT_E_GO = 15,	   /* goes there */
 	NT_E_REFUSE = 16,  /* this row cannot be written by a program */
-	NT_E_CELL = 17,	   /* term a as it is: whole numbers without a point, nothing where it is unknown */
+	/* Term a as it is: whole numbers without a point, nothing where it is unknown. With n, one of
+	 * so many words; a number that has none stays one. */
+	NT_E_CELL = 17,
 	NT_E_CODES = 18,
 };
 
@@ -47,6 +49,7 @@ struct nt_emit_step {
 	uint32_t offset;
 	uint32_t literal_at;
 	uint32_t literal_len;
+	uint32_t word; /* the first of n */
 	uint64_t a;
 };
 

@@ -54,7 +54,7 @@ struct nt_event {
 	int32_t err;	 /* sk_err; of a retransmission why it did not leave */
 	uint32_t ahead;	 /* bytes between snd_una and this segment */
 	uint32_t len;	 /* bytes of the packet or segment */
-	uint32_t segs;	 /* counted by RetransSegs */
+	uint32_t segs;	 /* counted by RetransSegs; of a drop: packets on the wire, 0 not known */
 	uint32_t snd_cwnd;
 	uint32_t rtt_us;
 };
@@ -93,7 +93,8 @@ struct nt_event_memory {
 /* Drops of one reason on one socket, of the interval. */
 struct nt_drop {
 	uint64_t cookie; /* 0: no socket */
-	uint64_t count;
+	uint32_t count;
+	uint32_t segs; /* of these packets on the wire; 0 in records that do not know it: count */
 	uint64_t last_ns;
 	uint32_t reason;
 	uint32_t netns;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Events of sockets: what the kernel recorded in an interval, from its sections alone. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +43,8 @@ static const struct {
 	{ "QDISC_*", NT_D_HERE },	   { "TC_EGRESS", NT_D_HERE },
 	{ "FULL_RING", NT_D_HERE },	   { "DEV_READY", NT_D_HERE },
 	{ "CPU_BACKLOG", NT_D_HERE },	   { "NEIGH_CREATEFAIL", NT_D_HERE },
+	{ "TC_INGRESS", NT_D_HERE },	   { "XDP", NT_D_HERE },
+	{ "IP_RPFILTER", NT_D_HERE },	   { "BPF_CGROUP_EGRESS", NT_D_HERE },
 };
 
 static enum nt_drop_cause cause_of(const char *name)
@@ -142,7 +145,7 @@ static int begin(struct nt_engine *e, const struct nt_section *s, const uint8_t 
 	log->head = head;
 	log->at_ns = s->at_ns;
 	log->seq = head.now.first_seq - 1;
-	log->n_drops = 0;
+	log->n_drops = log->n_early = 0;
 	memcpy(log->begun, log->count, sizeof(log->begun));
 	/* It is not known whose the records were that the kernel left out. */
 	if (missing(&head.now) != missing(&head.before))
@@ -171,9 +174,48 @@ static void find_owner(struct nt_engine *engine, struct nt_event *e)
 	e->flags |= NT_EVF_OWNER;
 }
 
-/* Takes an event, or (closed) the last numbers of a socket, of which it is the first member. */
+/*
+ * Packets that this host dropped before their socket was looked for: a rule before the routing, a
+ * filter of tc.
+ */
+struct early {
+	const struct nt_event *packets[NT_EV_ENDS];
+	uint64_t cookies[NT_EV_ENDS];
+	uint32_t n, taken;
+};
+
+static bool is_early(const struct nt_event_log *log, const struct nt_event *ev)
+{
+	const char *name;
+
+	if (ev->type != NT_EV_DROP || ev->cookie || ev->proto != IPPROTO_TCP || !ev->dport)
+		return false;
+	name = name_of(&log->drop_reasons, ev->reason);
+	return name && cause_of(name) == NT_D_HERE;
+}
+
+/* The socket of the next of them; counts the packet as dropped of it. */
+static uint64_t early_cookie(struct nt_event_log *log, struct early *early)
+{
+	uint64_t cookie = early->cookies[early->taken];
+	uint32_t segs = early->packets[early->taken++]->segs;
+
+	if (cookie && log->n_early < NT_EV_ENDS) {
+		struct nt_dropped *d = &log->early[log->n_early++];
+
+		*d = (struct nt_dropped){ .cookie = cookie };
+		d->by[NT_D_HERE] = 1;
+		d->segs_here = segs ? segs : 1;
+	}
+	return cookie;
+}
+
+/*
+ * Takes an event, or (closed) the last numbers of a socket, of which it is the first member;
+ * cookie: of its socket, where the kernel did not know it.
+ */
 static void take_event(struct nt_engine *e, struct nt_event_log *log, const struct nt_event *ev,
-		       const struct nt_closed *closed)
+		       const struct nt_closed *closed, uint64_t cookie)
 {
 	uint64_t at = log->count[ev->type] % NT_EV_KEPT;
 	struct nt_event *to;
@@ -187,6 +229,8 @@ static void take_event(struct nt_engine *e, struct nt_event_log *log, const stru
 		to = &log->kept[ev->type][at];
 		*to = *ev;
 	}
+	if (cookie)
+		to->cookie = cookie;
 	to->seq = ++log->seq;
 	find_owner(e, to);
 	if (++log->count[to->type] - log->begun[to->type] > NT_EV_KEPT)
@@ -194,29 +238,47 @@ static void take_event(struct nt_engine *e, struct nt_event_log *log, const stru
 	nt_ev_remember(log->memory, to);
 }
 
-/* Read in place: a body has the alignment of its section. */
+/* Of the record at a place of a body, which is read in place; 0: it is none. */
+static uint32_t record_size(const struct nt_section *s, const uint8_t *body, uint32_t at)
+{
+	const struct nt_event *ev = (const struct nt_event *)(body + at);
+	uint32_t left = s->bytes - at, size = sizeof(*ev);
+
+	if (left < size || ev->type >= NT_EV_TYPES)
+		return 0;
+	if (ev->type == NT_EV_CLOSED)
+		size = sizeof(struct nt_closed);
+	return left < size ? 0 : size;
+}
+
 static int take_records(struct nt_engine *e, struct nt_event_log *log, const struct nt_section *s,
 			const uint8_t *body)
 {
-	uint32_t at = 0;
+	struct early early = { .n = 0 };
+	uint32_t size;
 
 	if (s->arg != (sizeof(struct nt_event) | sizeof(struct nt_closed) << 16))
 		return -EPROTO;
-	while (at < s->bytes) {
+	for (uint32_t at = 0; at < s->bytes && early.n < NT_EV_ENDS; at += size) {
 		const struct nt_event *ev = (const struct nt_event *)(body + at);
-		const struct nt_closed *closed = NULL;
-		uint32_t left = s->bytes - at, size = sizeof(*ev);
 
-		if (left < size || ev->type >= NT_EV_TYPES)
+		size = record_size(s, body, at);
+		if (!size)
 			return -EPROTO;
-		if (ev->type == NT_EV_CLOSED) {
-			closed = (const struct nt_closed *)ev;
-			size = sizeof(*closed);
-			if (left < size)
-				return -EPROTO;
-		}
-		take_event(e, log, ev, closed);
-		at += size;
+		if (is_early(log, ev))
+			early.packets[early.n++] = ev;
+	}
+	nt_ev_find_sockets(e, early.packets, early.n, early.cookies);
+	for (uint32_t at = 0; at < s->bytes; at += size) {
+		const struct nt_event *ev = (const struct nt_event *)(body + at);
+		bool next = early.taken < early.n && early.packets[early.taken] == ev;
+
+		size = record_size(s, body, at);
+		if (!size)
+			return -EPROTO;
+		take_event(e, log, ev,
+			   ev->type == NT_EV_CLOSED ? (const struct nt_closed *)ev : NULL,
+			   next ? early_cookie(log, &early) : 0);
 	}
 	return 0;
 }
@@ -249,7 +311,7 @@ static int take_drops(struct nt_engine *e, struct nt_event_log *log, const struc
 	if (n > NT_EV_PLACES)
 		return -EPROTO;
 	struct nt_drop *drops = realloc(log->drops, s->bytes + sizeof(*drops));
-	struct nt_dropped *v = calloc(n + 1UL, sizeof(*v));
+	struct nt_dropped *v = calloc(n + log->n_early + 1UL, sizeof(*v));
 
 	if (drops)
 		log->drops = drops;
@@ -266,10 +328,15 @@ static int take_drops(struct nt_engine *e, struct nt_event_log *log, const struc
 
 		if (!drops[i].cookie)
 			continue;
+		enum nt_drop_cause cause = name ? cause_of(name) : NT_D_OTHER;
+
 		v[kept].cookie = drops[i].cookie;
-		v[kept++].by[name ? cause_of(name) : NT_D_OTHER] = (uint32_t)drops[i].count;
+		if (cause == NT_D_HERE)
+			v[kept].segs_here = drops[i].segs ? drops[i].segs : drops[i].count;
+		v[kept++].by[cause] = drops[i].count;
 	}
-	nt_planes_dropped(e, v, kept);
+	memcpy(&v[kept], log->early, log->n_early * sizeof(*v));
+	nt_planes_dropped(e, v, kept + log->n_early);
 	free(v);
 	qsort(drops, n, sizeof(*drops), by_count);
 	return 0;

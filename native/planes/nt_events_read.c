@@ -151,9 +151,10 @@ static void deliver_all(struct nt_events *s, struct nt_engine *e, uint64_t at_ns
 	s->totals = *t;
 	pthread_mutex_lock(&e->lock);
 	nt_deliver(e, at_ns, NT_S_EVENTS, 0, &head, sizeof(head));
-	nt_deliver(e, at_ns, NT_S_EVENT_RECORDS, event | closed << 16, s->records.v, s->records.n);
+	/* Whose a packet was is asked of some reasons alone: by their names. */
 	nt_deliver(e, at_ns, NT_S_DROP_REASONS, reason, s->dropped.v, s->dropped.n * reason);
 	nt_deliver(e, at_ns, NT_S_RESET_REASONS, reason, s->reset.v, s->reset.n * reason);
+	nt_deliver(e, at_ns, NT_S_EVENT_RECORDS, event | closed << 16, s->records.v, s->records.n);
 	nt_deliver(e, at_ns, NT_S_DROPS, drop, s->drops, s->n_drops * drop);
 	if (e->events)
 		memcpy(t->overrun, e->events->head.now.overrun, sizeof(t->overrun));

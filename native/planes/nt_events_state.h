@@ -5,9 +5,10 @@
 
 #include "nt_engine.h"
 
-#define NT_EV_KEPT 4096U    /* of a type; a power of two, the kernel records 1000 a second of it */
-#define NT_EV_EACH 32U	    /* events that are remembered of a socket */
-#define NT_EV_NAMES 1024U   /* reasons whose names are known */
+#define NT_EV_KEPT 4096U  /* of a type; a power of two, the kernel records 1000 a second of it */
+#define NT_EV_EACH 32U	  /* events that are remembered of a socket */
+#define NT_EV_ENDS 1024U  /* packets of an interval whose socket is looked for: a scan has no end */
+#define NT_EV_NAMES 1024U /* reasons whose names are known */
 #define NT_EV_PLACES 65536U /* drops of an interval; the kernel has fewer places for them */
 
 /* Reasons with their names as the kernel that ran then calls them. */
@@ -30,12 +31,19 @@ struct nt_event_log {
 	uint64_t gap_ns;       /* when the kernel last left records out; 0: never */
 	struct nt_drop *drops; /* of the interval, most first */
 	uint32_t n_drops;
+	/* Of packets that were dropped before their socket was looked for, in the interval. */
+	struct nt_dropped early[NT_EV_ENDS];
+	uint32_t n_early;
 	struct nt_ev_names drop_reasons, reset_reasons;
 };
 
 /* nt_events_apply.c; the engine's lock is held. */
 int nt_events_apply(struct nt_engine *e, const struct nt_section *head, const uint8_t *body);
 void nt_events_free(struct nt_event_log *log);
+
+/* nt_events_ends.c: the cookie of the TCP socket that has the ends of each packet; 0: none. */
+void nt_ev_find_sockets(const struct nt_engine *e, const struct nt_event *const *packets,
+			uint32_t n, uint64_t *cookies);
 
 /* nt_events_memory.c; the engine's lock is held. */
 struct nt_ev_memory *nt_ev_memory_new(uint64_t since_ns);

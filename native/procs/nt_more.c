@@ -179,7 +179,7 @@ static int look_at_threads(struct nt_procs *p, struct nt_task *t)
 				err = look_at_thread(p, t, tid, &n);
 		}
 	}
-	if (got < 0 && !err)
+	if (got < 0 && !err && errno != ENOENT && errno != ESRCH) /* those: it ended meanwhile */
 		err = -errno;
 	close(dir);
 	return err;

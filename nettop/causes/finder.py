@@ -41,11 +41,12 @@ NO_CAUSES = Causes({}, {})
 # the time that sends wait for room. Losses in this host are seen as they happen.
 _STAGED = sum(1 << v for v in (Verdict.RTT, Verdict.QDISC, Verdict.NIC, Verdict.SNDBUF))
 # Causes that stages confirm or refute; where another one is found, nothing is left to decide.
-_OPEN_RULES = ("own_queue", "own_queue_undecided")
+_OPEN_RULES = ("own_queue", "own_queue_few", "own_queue_undecided")
 
 
 MOST_DROPS = 256  # events of an interval
-LOSSES = 1 << Verdict.LOSS | 1 << Verdict.RTO  # whose packets may have been dropped
+# Whose packets may have been dropped: what is dropped comes late, when it is sent again.
+MAY_BE_DROPPED = 1 << Verdict.LOSS | 1 << Verdict.RTO | 1 << Verdict.RTT
 
 
 class _Slow(NamedTuple):
@@ -87,15 +88,14 @@ class Finder:
             drops: events of packets that were dropped in the interval, of any namespace.
             events: the events plane sees what this host drops.
         """
-        self._scene.enter_drops(drops, mono_ns)
-        self._scene.enter(tick, candidates, mono_ns=mono_ns, events=events)
+        self._scene.enter(tick, candidates, drops, mono_ns=mono_ns, events=events)
         before, self._found = self._found, {}
+        scene = self._scene
         for socket in candidates:
-            held, signs = socket.held | socket.verdicts, self._scene.signs(socket)
-            for rule in asked_of(held, signs):
-                cause = rule.cause(socket, self._scene)
-                if cause is not None:
-                    self._found[socket.cookie] = cause, mono_ns
+            for rule in asked_of(socket.held | socket.verdicts, scene.signs(socket)):
+                found = rule.find(socket, scene)
+                if found is not None:
+                    self._found[socket.cookie] = rule.cause(socket, found), mono_ns
                     break
             else:
                 known = before.get(socket.cookie)
@@ -109,7 +109,7 @@ class Finder:
             {cookie: cause for cookie, (cause, _) in self._found.items()},
             {pid: process for pid, (process, _) in self._late.items()},
             {key: one.peer for key, one in self._slow.items() if one.ticks >= SLOW_TICKS},
-            self._scene.packets_out(),
+            self._scene.dropped.packets_out(),
             tuple(s.cookie for s in candidates if self._staged(s)),
         )
 

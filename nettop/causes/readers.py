@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from nettop.causes.rule import Found
-from nettop.causes.scene import Scene
+from nettop.causes.scene import Scene, reads_late
 from nettop.model.causes import Candidate, Evidence
 from nettop.model.events import endpoint_text
-from nettop.model.types import WHO_MAYBE, Because, Proto, Verdict, Who
+from nettop.model.types import WHO_MAYBE, Because, Who
 from nettop.text import units
 from nettop.text.holders import holder_did
 
@@ -37,11 +37,6 @@ def not_taken_up(socket: Candidate, scene: Scene) -> Found | None:
                  party=f"process {socket.pid}{more} on port {socket.sport}")  # fmt: skip
 
 
-def _reads(socket: Candidate) -> bool:
-    starved = socket.verdicts and socket.who in (Who.CPU, Who.CPU | WHO_MAYBE)
-    return socket.holds(Verdict.UNREAD, Verdict.READS) and not starved
-
-
 def _as_fast(a: Candidate, b: Candidate, times: float = AS_FAST) -> bool:
     """What one receives may be what the other sends, or neither moves."""
     few, many = sorted((a.flow_bytes_per_s, b.flow_bytes_per_s))
@@ -52,12 +47,14 @@ def passes_on(socket: Candidate, scene: Scene) -> Found | None:
     """Its program waits until another peer takes what it passes on: the windows of peers hold as
     many of its sockets back as it reads late, and one of them moves as much as this one. Where
     neither moves, or only about as much, it may be so."""
-    if not socket.pid or socket.more or not _reads(socket):
+    if not socket.pid or socket.more:
         return None
-    others = [s for s in scene.candidates if s.pid == socket.pid and s.proto == Proto.TCP]
-    held = [s for s in others if s.verdicts >> Verdict.WINDOW & 1 and s.cookie != socket.cookie]
+    ways = scene.ways(socket)
+    if not ways.held_back or not reads_late(socket):
+        return None
+    held = [s for s in ways.held_back if s.cookie != socket.cookie]
     alike = [s for s in held if _as_fast(s, socket)]
-    if not alike or sum(_reads(s) for s in others) > len(held):
+    if not alike or len(ways.read_late) > len(held):
         return None
     onward = min(alike, key=lambda s: abs(s.flow_bytes_per_s - socket.flow_bytes_per_s))
     # Once it was sure, it is as long as nothing speaks against it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ from msgspec.structs import force_setattr
 from nettop.causes.scene import Scene
 from nettop.model.causes import Candidate, Cause, Evidence, QueueOf
 from nettop.model.types import Because, Verdict
+
+_PLAIN_DEVICE = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 
 
 class Found(NamedTuple):
@@ -50,11 +53,8 @@ class Rule(Struct, frozen=True):
     def __post_init__(self) -> None:
         force_setattr(self, "mask", sum(1 << v for v in self.explains))
 
-    def cause(self, socket: Candidate, scene: Scene) -> Cause | None:
-        """Of a socket that it is asked of (asked_of), if it is one."""
-        found = self.find(socket, scene)
-        if found is None:
-            return None
+    def cause(self, socket: Candidate, found: Found) -> Cause:
+        """What find said of a socket that it was asked of (asked_of)."""
         first = next((v for v in self.explains if socket.holds(v)), self.explains[0])
         queue = isinstance(found.shared, QueueOf)
         shared = found.shared if queue else (self.name, found.shared)
@@ -74,3 +74,8 @@ class Rule(Struct, frozen=True):
             shared=shared,
             party=found.party,
         )
+
+
+def in_command(name: str) -> str:
+    """A device's name as a command may have it; others may hold what a shell obeys."""
+    return name if _PLAIN_DEVICE.fullmatch(name) else "DEVICE"

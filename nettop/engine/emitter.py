@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
 
 from nettop.engine import ffi, lib
 from nettop.engine.handle import PackedRows
@@ -51,11 +52,11 @@ class Program:
 
     def _add(
         self, code: int, text: str = "", where: Where = NOWHERE, *, element: bool = True,
-        a: int = 0, n: int = 0,
+        a: int = 0, n: int = 0, word: int = 0,
     ) -> int:  # fmt: skip
         at, length = self._literal(text)
         step = {"code": code, "literal_at": at, "literal_len": length, "element": element, "a": a,
-                "n": n, **where._asdict()}  # fmt: skip
+                "n": n, "word": word, **where._asdict()}  # fmt: skip
         self.steps.append(step)
         return len(self.steps) - 1
 
@@ -80,16 +81,24 @@ class Program:
         self.terms.append(loc)
         self._add(lib.NT_E_TERM, text, a=len(self.terms) - 1)
 
-    def cell(self, loc: Loc | Formula) -> None:
-        """A number in its base unit; whole ones without a point, nothing where it is unknown."""
+    def cell(self, loc: Loc | Formula, words: Sequence[str] = ()) -> None:
+        """A number in its base unit; whole ones without a point, nothing where it is unknown.
+
+        words: what is written in place of 0, 1 …; of a number beyond them, the number.
+        """
         self.terms.append(loc)
-        self._add(lib.NT_E_CELL, a=len(self.terms) - 1)
+        first = self._words(dict(enumerate(words)), len(words))
+        self._add(lib.NT_E_CELL, a=len(self.terms) - 1, n=len(words), word=first)
 
     def word(self, text: str, member: str, words: Mapping[int, str]) -> None:
         """The word of that number, quotes and all; a row with another number is refused."""
-        first, most = len(self.words), max(words) + 1
+        most = max(words) + 1
+        self._add(lib.NT_E_WORD, text, place(member), n=most, word=self._words(words, most))
+
+    def _words(self, words: Mapping[int, str], most: int) -> int:
+        first = len(self.words)
         self.words += [self._literal(words[n]) if n in words else (0, 0) for n in range(most)]
-        self._add(lib.NT_E_WORD, text, place(member), a=first, n=most)
+        return first
 
     def name(self, kind: int, member: str | Where) -> None:
         """What Emitter.texts() was given for the kind and that number; it may be empty."""
@@ -143,8 +152,11 @@ class Program:
 
 def place(member: str | Where) -> Where:
     """Where a member lies of what a row has: `rec.rqueue`, `detail.skmem.0`."""
-    if isinstance(member, Where):
-        return member
+    return member if isinstance(member, Where) else _place(member)
+
+
+@cache
+def _place(member: str) -> Where:
     base, *path = member.split(".")
     ctype, offset = ffi.typeof(f"struct nt_{base}"), 0
     for part in path:
@@ -152,9 +164,14 @@ def place(member: str | Where) -> Where:
             ctype = ctype.item
             offset += int(part) * ffi.sizeof(ctype)
         else:
-            info = dict(ctype.fields)[part]
+            info = _fields(ctype)[part]
             offset, ctype = offset + info.offset, info.type
     return Where(_BASES[base], offset, min(ffi.sizeof(ctype), 8))
+
+
+@cache
+def _fields(ctype: Any) -> dict[str, Any]:
+    return dict(ctype.fields)
 
 
 class Emitter:

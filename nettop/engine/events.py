@@ -65,6 +65,7 @@ def drop_of(raw: bytes, at: int, name: Name) -> Drop:
     m: dict[str, Any] = dict(zip(_drop_names, DROP.unpack_from(raw, at), strict=True))
     del m["pad"]
     m["packets"] = m.pop("count")
+    m["segs"] = m["segs"] or m["packets"]
     m["reason"] = name(m["reason"])
     return Drop(**m)
 

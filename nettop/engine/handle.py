@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nettop.engine import check, ffi, lib
 from nettop.engine.edges import FINE, FINE_EDGES, OCTAVE_EDGES, OCTAVES, filled
@@ -18,6 +18,8 @@ from nettop.engine.wire import (
     SLOW,
     detail_of,
     dist_of,
+    numbers,
+    pack_cause,
     proc_of,
     row_of,
     rows_of,
@@ -36,6 +38,14 @@ if TYPE_CHECKING:
 
 # struct nt_row of each socket; struct nt_detail of each, in one allocation; who has one.
 PackedRows = tuple[bytes, Any, list[bool]]
+
+
+class SocketValues(NamedTuple):
+    """Numbers of some sockets, in the order in which they were asked for."""
+
+    there: bytes  # 1 of each, 0 of those that are gone
+    values: bytes  # C's doubles, in the fields' base units; all of a socket, NaN: not known
+    octaves: bytes  # 32 of C's uint32_t of each: its RX queue waits in the interval
 
 
 class Procs:
@@ -154,6 +164,16 @@ class Engine:
             if check(n, "reading values") <= most:
                 return rows[0], bytes(ffi.buffer(out, n * ffi.sizeof("double")))
             most = n + 64
+
+    def values_of(self, cookies: Sequence[int], fields: tuple[Field, ...]) -> SocketValues:
+        """Numbers of some sockets, as Field.value reads them of row and detail; none that their
+        holders have."""
+        n, of = len(cookies), len(fields)
+        values, there = ffi.new("double[]", n * of), ffi.new("uint8_t[]", n)
+        octaves = ffi.new("uint32_t[]", n * OCTAVES)
+        asked = list(cookies)
+        lib.nt_values_of(self._e, asked, n, numbers(fields), of, values, octaves, there)
+        return SocketValues(ffi.buffer(there)[:], ffi.buffer(values)[:], ffi.buffer(octaves)[:])
 
     def begin(self) -> None:
         check(lib.nt_sweep_begin(self._e), "starting a dump")
@@ -274,10 +294,13 @@ class Engine:
         the next ones, are judged by that."""
         check(lib.nt_cpu_waits(self._e, [tuple(w) for w in waits], len(waits)), "nt_cpu_waits")
 
-    def candidates(self, most: int) -> list[Candidate]:
-        """The sockets that are watch or unwell, or may soon be: the worst if there are more."""
+    def candidates(self, most: int, *, late: bool = False) -> list[Candidate]:
+        """The sockets that are watch or unwell, or may soon be: the worst if there are more.
+
+        late: and after these those whose long round trip may be a delayed ACK alone.
+        """
         out = ffi.new("struct nt_candidate[]", most)
-        n = min(check(lib.nt_candidates(self._e, out, most), "nt_candidates"), most)
+        n = min(check(lib.nt_candidates(self._e, late, out, most), "nt_candidates"), most)
         raw = ffi.buffer(out, n * CANDIDATE.size)
         return [*map(Candidate._make, CANDIDATE.iter_unpack(raw))]
 
@@ -303,11 +326,7 @@ class Engine:
     def causes(self, causes: Sequence[Cause], late: Sequence[int]) -> None:
         """These causes and no others, and these processes that read many sockets late: judged from
         now on."""
-        packed = ffi.new("struct nt_cause[]", len(causes))
-        for one, cause in zip(packed, causes, strict=True):
-            one.cookie, one.value, one.explains = cause.cookie, cause.value, cause.explains
-            one.verdict, one.who, one.because = cause.verdict, cause.who, cause.because
-            one.imposes = cause.imposes
+        packed = ffi.from_buffer("struct nt_cause[]", b"".join(map(pack_cause, causes)))
         n = lib.nt_causes(self._e, packed, len(causes), list(late), len(late))
         check(n, "nt_causes")
 

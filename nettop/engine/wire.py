@@ -5,10 +5,11 @@ from __future__ import annotations
 import struct
 from collections import namedtuple
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from nettop.engine import ffi, lib
-from nettop.model.causes import Candidate, LateProcess, PeerKey, SlowPeer
+from nettop.model.causes import Candidate, Cause, LateProcess, PeerKey, SlowPeer
 from nettop.model.tcpinfo import TCP_INFO, InfoField, decode
 from nettop.model.types import (
     NO_PLANE,
@@ -61,6 +62,8 @@ _sick_names, _sick_format = layout("nt_sick")
 SICK = struct.Struct(_sick_format)
 _candidate_names, _candidate_format = layout("nt_candidate")
 CANDIDATE = struct.Struct(_candidate_format)
+_cause_names, _cause_format = layout("nt_cause")
+CAUSE = struct.Struct(_cause_format)
 _late_names, _late_format = layout("nt_late")
 LATE = struct.Struct(_late_format)
 SLOW = struct.Struct("<16sIHBxIIII")
@@ -77,6 +80,16 @@ assert DIST.size == ffi.sizeof("struct nt_dist")
 assert tuple(_sick_names) == Sick._fields
 assert tuple(_candidate_names) == Candidate._fields
 assert tuple(_late_names) == LateProcess._fields
+assert _cause_names == [
+    "cookie",
+    "value",
+    "explains",
+    "verdict",
+    "who",
+    "because",
+    "imposes",
+    "pad",
+]
 assert ROW_SIZE == _PLANE_AT + PLANE.size == _PROC_AT + PROC.size + PLANE.size
 
 # Values of struct nt_rec for a record never seen: where to start when packing one.
@@ -108,6 +121,14 @@ def plane_of(raw: bytes, at: int = 0) -> Plane:
         tx=tuple(dist_of(tx, i * DIST.size) for i in Stage),
         **member,
     )
+
+
+def pack_cause(cause: Cause) -> bytes:
+    """struct nt_cause."""
+    return CAUSE.pack(
+        cause.cookie, cause.value, cause.explains, cause.verdict, cause.who, cause.because,
+        cause.imposes, b"",
+    )  # fmt: skip
 
 
 def slow_peers_of(raw: Any) -> list[SlowPeer]:
@@ -283,6 +304,16 @@ def sort_number(field: Field | None) -> Any:
     elif field.id in TEXT_NUMBERS:
         _fill_operand(number.a, Loc("rec", TEXT_NUMBERS[field.id]))
     return number
+
+
+@lru_cache(maxsize=16)
+def numbers(fields: tuple[Field, ...]) -> Any:
+    """The struct nt_term of each of these, whose numbers no holder has."""
+    made = ffi.new("struct nt_term[]", len(fields))
+    for one, field in zip(made, fields, strict=True):
+        assert field.loc is not None
+        fill_number(one, field.loc)
+    return made
 
 
 _FORMATS = {"uint8_t": "B", "uint16_t": "H", "uint32_t": "I", "uint64_t": "Q", "float": "f"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
 from nettop.findings.values import Case, Finding
 from nettop.model.causes import QueueOf
@@ -14,6 +14,7 @@ from nettop.text.verdicts import VERDICTS
 from nettop.text.words import owner_text
 
 Key = tuple[Hashable, ...]
+_Group = tuple[str, list[Case]]  # what they share, and those that do
 _AT_A_LISTENER = (Verdict.ACCEPT, Verdict.DROPS)
 _UNOWNED = "a program that is not known"
 
@@ -29,7 +30,8 @@ def findings_of(cases: Iterable[Case]) -> tuple[Finding, ...]:
         alike.setdefault(key, []).append(case)
     _join_unknown(alike)
     _join_likely(alike)
-    found = [_finding(kind, group) for each in alike.values() for kind, group in _groups(each)]
+    groups = [group for each in alike.values() for group in _groups(each)]
+    found = [_finding(kind, cases) for kind, cases in _workers_joined(groups)]
     return tuple(sorted(found, key=_order))
 
 
@@ -69,6 +71,30 @@ def _join_likely(alike: dict[Key, list[Case]]) -> None:
             alike[name, who, shared] = rest
 
 
+_FEW = 3  # workers of one program that have the same fault; more are one finding
+
+
+def _workers_joined(groups: Iterable[_Group]) -> Iterator[_Group]:
+    """Faults of many processes of one program that are the same are what they all wait for, or all
+    do."""
+    by: dict[Key, list[_Group]] = {}
+    for at, (kind, cases) in enumerate(groups):
+        row = cases[0].row
+        owned = cases[0].who.startswith("app") and not row.is_listen
+        pids = {case.row.proc.pid for case in cases}
+        key: Key = (at,)
+        if kind in ("process", "thread", "cause") and owned and len(pids) == 1 and 0 not in pids:
+            fault = VERDICTS[cases[0].verdict].name, row.rec.because, cases[0].who
+            key = *fault, *_KEYS["program"](row)
+        by.setdefault(key, []).append((kind, cases))
+    for alike in by.values():
+        pids = {cases[0].row.proc.pid for _, cases in alike}
+        if len(pids) > _FEW:
+            yield "program", [case for _, cases in alike for case in cases]
+        else:
+            yield from alike
+
+
 def _order(finding: Finding) -> tuple[float, ...]:
     """Loudest first, what is known to be wrong before what is unusual, then what takes most of its
     flows, then how many, then how long."""
@@ -81,7 +107,7 @@ def _unusual(finding: Finding) -> int:
     return int(finding.worst.row.rec.because in (Because.UNUSUAL, Because.SIBLINGS))
 
 
-def _groups(cases: Sequence[Case]) -> list[tuple[str, list[Case]]]:
+def _groups(cases: Sequence[Case]) -> list[_Group]:
     """Of cases of one verdict and one WHO: what they share, and those that do."""
     if any(case.said.shared is not None for case in cases):
         return [("cause", list(cases))]
@@ -99,7 +125,7 @@ def _groups(cases: Sequence[Case]) -> list[tuple[str, list[Case]]]:
     return _by("peer", cases) if who == "peer" else _greedy(cases)
 
 
-def _greedy(cases: Sequence[Case]) -> list[tuple[str, list[Case]]]:
+def _greedy(cases: Sequence[Case]) -> list[_Group]:
     """By the peer, or by the process where more of them share that: the largest group first."""
     left, out = list(cases), []
     while left:
@@ -111,7 +137,7 @@ def _greedy(cases: Sequence[Case]) -> list[tuple[str, list[Case]]]:
     return out
 
 
-def _by_thread(cases: Iterable[Case]) -> list[tuple[str, list[Case]]]:
+def _by_thread(cases: Iterable[Case]) -> list[_Group]:
     """By the process; where most of its sockets whose reader is known wait for one thread, by that,
     and where all of these do the others count as its own."""
     out = []
@@ -146,7 +172,7 @@ def _readers(cases: Iterable[Case]) -> dict[int, int | None]:
     return by
 
 
-def _by(kind: str, cases: Iterable[Case]) -> list[tuple[str, list[Case]]]:
+def _by(kind: str, cases: Iterable[Case]) -> list[_Group]:
     groups: dict[Key, list[Case]] = {}
     for case in cases:
         groups.setdefault(_KEYS[kind](case.row), []).append(case)

@@ -345,11 +345,13 @@ class HostsFeed(RowsOfAll):
     def say_changes(self) -> None:
         """A line for each host that stopped answering, or answers again."""
         early = time.monotonic() - self._began < LATE_S
-        for host in (link.state for link in self._links):
-            if early and host.state == ASKED:
+        for link in self._links:
+            host = link.state
+            before = self._said.get(host.name, "")
+            # That a lost one is tried again is no news until it has sent a tick.
+            if host.state == ASKED and (early or (before and link.tries)):
                 continue
             fresh = "" if host.live else host.reason or "no answer yet"
-            before = self._said.get(host.name, "")
             silent = host.state == SILENT and before.startswith("nothing for")
             if fresh == before or silent or self._say is None:
                 continue

@@ -5,10 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate, chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nettop.groups import Groups, ManyGroups
-from nettop.model.types import Group, GroupNumbers
+from nettop.model.types import Group
 
 
 class Part(NamedTuple):
@@ -26,8 +26,8 @@ class HostGroups(ManyGroups):
         """named: what a group of a host is here, of its name and place."""
         self._parts, self._named = parts, named
         self._begins = [0, *accumulate(len(part.groups) for part in parts)]
-        quiet = [*chain.from_iterable(part.groups.quietness() for part in parts)]
-        super().__init__(sorted(range(len(quiet)), key=quiet.__getitem__))
+        loud = [*chain.from_iterable(part.groups.loudness() for part in parts)]
+        super().__init__(sorted(range(len(loud)), key=loud.__getitem__, reverse=True))
 
     def _part(self, place: int) -> tuple[Part, int]:
         number = bisect_right(self._begins, place) - 1
@@ -41,5 +41,12 @@ class HostGroups(ManyGroups):
         part, at = self._part(place)
         return b"%d " % part.place + part.groups.key_of(at)
 
-    def _numbers(self) -> list[GroupNumbers]:
-        return [*chain.from_iterable(part.groups.numbers for part in self._parts)]
+    def _place_of(self, key: bytes) -> int | None:
+        host, _, own = key.partition(b" ")
+        for begin, part in zip(self._begins, self._parts, strict=False):
+            if part.place == int(host) and (at := part.groups.at_key(own)) is not None:
+                return begin + at
+        return None
+
+    def _column_of(self, name: str) -> list[Any]:
+        return [*chain.from_iterable(part.groups.column(name) for part in self._parts)]

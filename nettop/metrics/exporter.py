@@ -8,6 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from nettop.engine.counter import OTHER, Counter
 from nettop.metrics import names
 from nettop.metrics.families import (
     Family,
@@ -22,11 +23,13 @@ from nettop.metrics.gather import CountedFeed, Gatherer
 from nettop.metrics.groups import Groups
 from nettop.metrics.hostside import Host, HostFeed, HostTick, families_of
 from nettop.metrics.labels import Labeller
-from nettop.metrics.series import SeriesTick
+from nettop.metrics.series import Series, SeriesTick
 from nettop.model.types import Model
 
 # What the exposition says of itself, at most: requests by code, connections by reason.
 SPARE_SERIES = 40
+
+LEAST_SERIES = tick_series(Series((), None, OTHER).frozen(), waits=False)  # that a group has
 
 
 class ExportedFeed(CountedFeed, HostFeed, Protocol):
@@ -58,7 +61,9 @@ class Exporter:
         self.labeller, self.series_max, self.whole = labeller, series_max, whole
         self.started_s = time.time()
         self.latest: Snapshot | None = None  # replaced as a whole, for any thread
-        groups = Groups(labeller.other, top=top, expire_s=expire_s)
+        # No more than could have series: else they are all made in the first tick, and folded.
+        top = max(1, min(top, series_max // LEAST_SERIES))
+        groups = Groups(Counter(labeller.by), labeller.other, top=top, expire_s=expire_s)
         self._gatherer = Gatherer(labeller, groups, whole=whole)
         self._host = Host()
 

@@ -6,8 +6,12 @@ from heapq import nsmallest
 
 from msgspec import Struct
 
+from nettop.engine.counter import NO_ONE, OTHER, Counter, CountTick
 from nettop.metrics.labels import Labels
 from nettop.metrics.series import Series
+from nettop.model.types import Verdict
+from nettop.text.verdicts import VERDICTS
+from nettop.text.words import who_name
 
 STAY_S = 60.0  # a group that got series keeps them so long, whatever others do
 EXCHANGE_S = 5.0  # who has series is looked at so often
@@ -24,6 +28,7 @@ class Group(Struct, eq=False):
     """A group that sockets are of; several share the series of `other`."""
 
     labels: Labels
+    number: int  # of nettop.engine.counter
     series: Series
     own: bool  # has series of its own
     since_s: float  # when it got them, or was first seen; monotonic clock
@@ -40,18 +45,19 @@ class Group(Struct, eq=False):
 class Groups:
     """All groups there are. One thread."""
 
-    def __init__(self, other: Labels, *, top: int, expire_s: float) -> None:
+    def __init__(self, counter: Counter, other: Labels, *, top: int, expire_s: float) -> None:
         """
         Args:
             other: labels of what is folded.
             top: most groups with series of their own.
             expire_s: how long the series of a group stay after its last socket.
         """
-        self.top, self.expire_s = top, expire_s
+        self.counter, self.top, self.expire_s = counter, top, expire_s
         self._wanted = top
         self._pause_s, self._shed_s, self._widened_s = WIDEN_S, 0.0, float("-inf")
-        self.other = Series(other, None)
+        self.other = Series(other, None, OTHER)
         self._groups: dict[Labels, Group] = {}
+        self._numbered: list[Group | None] = []  # by number
         self._own = 0
         self._before_s: float | None = None
         self._exchanged_s = -EXCHANGE_S
@@ -63,6 +69,10 @@ class Groups:
         group = self._groups.get(labels)
         if group is None:
             group = self._groups[labels] = self._new(labels, now_s, wall_s)
+            if group.number == len(self._numbered):
+                self._numbered.append(group)
+            else:
+                self._numbered[group.number] = group
         group.last_s = now_s
         return group
 
@@ -73,11 +83,14 @@ class Groups:
             self._own += 1
             # Those of the first tick are as old as the exporter.
             created_s = None if self._before_s is None else wall_s
-            return Group(labels, Series(labels, created_s), True, now_s, now_s)
+            series = Series(labels, created_s, self.counter.series())
+            number = self.counter.group(series.number)
+            return Group(labels, number, series, True, now_s, now_s)
         else:
             self.folded_total += 1
             self._other_used = True
-        return Group(labels, self.other, False, now_s, now_s)
+        number = self.counter.group(OTHER)
+        return Group(labels, number, self.other, False, now_s, now_s)
 
     def begin(self) -> None:
         """A tick begins."""
@@ -86,6 +99,22 @@ class Groups:
             group.fresh_bytes, group.unwell = 0, False
             if group.own:
                 group.series.begin()
+
+    def take(self, tick: CountTick, now_s: float) -> None:
+        """What was counted in the tick that began."""
+        numbered = self._numbered
+        for group, (moved_bytes, present, _) in zip(numbered, tick.groups(), strict=True):
+            if present and group is not None:
+                group.fresh_bytes, group.last_s = moved_bytes, now_s
+        for number, n, who, verdict in tick.sick():
+            group = numbered[number]
+            assert group is not None
+            group.unwell = True
+            said = "?" if who == NO_ONE else who_name(who)
+            group.series.sick(said, VERDICTS[Verdict(verdict)].name, n)
+        for series in self.series:
+            if tick.changed(series.number):
+                series.take(tick.sums(series.number))
 
     def end(self, now_s: float, wall_s: float) -> None:
         """A tick ended: groups fade, expire, and take each other's place."""
@@ -98,7 +127,11 @@ class Groups:
                 gone.append(group)
         for group in gone:
             del self._groups[group.labels]
+            self._numbered[group.number] = None
+            self.counter.end_group(group.number)
             self._own -= group.own
+            if group.own:
+                self.counter.end_series(group.series.number)
         self._exchange(now_s, wall_s)
 
     def _exchange(self, now_s: float, wall_s: float) -> None:
@@ -120,11 +153,14 @@ class Groups:
             else:
                 break
             group.own, group.since_s = True, now_s
-            group.series = Series(group.labels, wall_s)
+            group.series = Series(group.labels, wall_s, self.counter.series())
+            self.counter.move(group.number, group.series.number)
 
     def _fold(self, group: Group, now_s: float) -> None:
         """What it counts from now on is counted as `other`; its series end."""
         self.other.take_gauges(group.series)
+        self.counter.move(group.number, OTHER)
+        self.counter.end_series(group.series.number)
         group.own, group.series, group.since_s = False, self.other, now_s
         self._own -= 1
         self.folded_total += 1

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Protocol
 
-from nettop.engine.counted import Counted
+from nettop.engine.counter import ROLES, Key
 from nettop.metrics.groupings import GROUPINGS
-from nettop.model.events import Event, EventFlag
-from nettop.model.services import EPHEMERAL, service_of
-from nettop.model.types import AF_INET, AF_INET6, Owner, Proto
+from nettop.model.types import AF_INET, AF_INET6, Owner
 from nettop.text.clean import clean
 from nettop.text.words import OWNER_WORDS
 
@@ -21,7 +19,6 @@ OTHER = "other"  # every label of what is folded together
 LONGEST = 100  # characters of a value: of paths the end is kept
 V4_BITS, V6_BITS = 24, 56  # of a peer that no table names
 _PEERS_MOST = 65_536  # addresses whose group is remembered
-_IPPROTO_UDP = 17
 _NO_PROCESS = frozenset(OWNER_WORDS.values())
 
 
@@ -56,6 +53,8 @@ class PeerTable:
     def _find(self, family: int, raw: bytes) -> str:
         if family not in (AF_INET, AF_INET6) or not any(raw):
             return ""
+        if family == AF_INET and not self._named:  # the usual case, and ipaddress takes 50 µs
+            return f"{raw[0]}.{raw[1]}.{raw[2]}.0/{V4_BITS}"
         address = IPv4Address(raw[:4]) if family == AF_INET else IPv6Address(raw)
         for network, name in self._named:
             if network.version == address.version and address in network:
@@ -69,42 +68,25 @@ class Labeller:
 
     def __init__(self, by: Sequence[str], names: NumberNames, peers: PeerTable) -> None:
         """by: of GROUPINGS."""
-        self._by, self._names, self._peers = tuple(by), names, peers
-        self.labels = tuple(label for grouping in self._by for label in GROUPINGS[grouping])
+        self.by, self._names, self._peers = tuple(by), names, peers
+        self.labels = tuple(label for grouping in self.by for label in GROUPINGS[grouping])
         self.other: Labels = tuple((label, OTHER) for label in self.labels)
 
-    def of_socket(self, one: Counted, serving: Container[tuple[int, int]]) -> Labels:
-        """serving: (netns, port) of listeners."""
-        process = _process(one.pid, one.owner, one.comm)
-        udp = one.proto == Proto.UDP
-        ends = one.netns, one.family, one.sport, one.dport, one.dst
-        return self._of(process, udp, one.cgroup_id, ends, serving)
-
-    def of_event(self, event: Event, serving: Container[tuple[int, int]]) -> Labels:
-        """Of a socket that no sweep saw."""
-        known = event.flags & EventFlag.OWNER and event.pid
-        process = event.comm if known else ""
-        dst = event.dst.ljust(16, b"\0")
-        ends = event.netns, event.family, event.sport, event.dport, dst
-        return self._of(process, event.proto == _IPPROTO_UDP, 0, ends, serving)
-
-    def _of(
-        self, process: str, udp: bool, cgroup_id: int, ends: tuple[int, int, int, int, bytes],
-        serving: Container[tuple[int, int]],
-    ) -> Labels:  # fmt: skip
-        netns, family, ours, theirs, dst = ends
+    def of(self, key: Key) -> Labels:
+        """Of the sockets that the counter has this key for."""
         values: list[str] = []
-        for grouping in self._by:
+        for grouping in self.by:
             if grouping == "process":
-                values.append(process)
+                values.append(_process(key.owner, key.comm))
             elif grouping == "service":
-                values += _service(netns, ours, theirs, udp, serving)
+                role = ROLES[key.role]
+                values += role, str(key.port) if role else ""
             elif grouping == "peer":
-                values.append(self._peers.of(family, dst))
+                values.append(self._peers.of(key.family, key.dst))
             elif grouping == "container":
-                values.append(self._container(cgroup_id))
+                values.append(self._container(key.cgroup_id))
             else:
-                values.append(self._names.netns_name(netns) or str(netns))
+                values.append(self._names.netns_name(key.netns) or str(key.netns))
         return tuple((n, _short(v)) for n, v in zip(self.labels, values, strict=True))
 
     def _container(self, cgroup_id: int) -> str:
@@ -112,22 +94,12 @@ class Labeller:
         return (self._names.container(path) or path) if path else ""
 
 
-def _process(pid: int, owner: int, comm: bytes) -> str:
-    if pid:
+def _process(owner: int, comm: bytes) -> str:
+    if owner == Owner.PROC:
         name = clean(comm.split(b"\0", 1)[0])
         # Whoever calls himself so is still a program.
         return f"'{name}'" if name in _NO_PROCESS else name
     return OWNER_WORDS.get(Owner(owner), "")
-
-
-def _service(
-    netns: int, ours: int, theirs: int, udp: bool, serving: Container[tuple[int, int]]
-) -> tuple[str, str]:
-    """Role and port; never a port that a client was given."""
-    serves, port = service_of(netns, ours, theirs, serving)
-    if port >= EPHEMERAL and (udp or (netns, port) not in serving):
-        return "", ""
-    return "server" if serves else "client", str(port)
 
 
 def _short(value: str) -> str:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import struct
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
 from msgspec import Struct, field
 
+from nettop.engine.counter import Sums
 from nettop.engine.edges import OCTAVE_EDGES, OCTAVES
 from nettop.metrics.labels import Labels
 
 # Buckets of native histograms: eight to an octave of seconds. The i'th ends at 2 ** (i / 8) s.
 NATIVE_SCHEMA = 3
-_EACH = 1 << NATIVE_SCHEMA
-_OCTAVES = struct.Struct(f"<{OCTAVES}I")
 
 
 class Count(IntEnum):
@@ -51,24 +47,11 @@ class Frozen(NamedTuple):
 class Octaves:
     """A histogram of times by octaves that only grows."""
 
-    __slots__ = ("counts", "native", "sum_ns")
+    __slots__ = ("counts", "sum_ns")
 
-    def __init__(self, *, native: bool = False) -> None:
-        """native: it has buckets of NATIVE_SCHEMA too; then all times come to observe()."""
+    def __init__(self) -> None:
         self.counts = [0] * OCTAVES
         self.sum_ns = 0
-        self.native: Counter[int] | None = Counter() if native else None
-
-    def observe(self, ns: int) -> None:
-        """ns: more than 0."""
-        self.counts[octave_of(ns)] += 1
-        self.sum_ns += ns
-        if self.native is not None:
-            self.native[native_bucket(ns)] += 1
-
-    def add(self, counts: Sequence[int], sum_ns: int) -> None:
-        self.counts = [a + b for a, b in zip(self.counts, counts, strict=True)]
-        self.sum_ns += sum_ns
 
     def add_buckets(self, buckets: Iterable[tuple[int, int, int]], sum_ns: int) -> None:
         """Of fine buckets, which lie within octaves."""
@@ -77,23 +60,12 @@ class Octaves:
         self.sum_ns += sum_ns
 
     def frozen(self) -> Frozen:
-        native = None if self.native is None else tuple(sorted(self.native.items()))
-        return Frozen(tuple(self.counts), self.sum_ns, native)
+        return Frozen(tuple(self.counts), self.sum_ns)
 
 
 def octave_of(ns: int) -> int:
     """The octave that counts a time: its upper edge, 64 << octave ns, is more than that."""
     return max(0, min(OCTAVES - 1, ns.bit_length() - 6))
-
-
-def native_bucket(ns: int) -> int:
-    """The bucket of NATIVE_SCHEMA that has a time: up to its edge, beyond that of the one below."""
-    return math.ceil(math.log2(ns / 1e9) * _EACH)
-
-
-def unpacked(raw: bytes) -> tuple[int, ...]:
-    """Of the packed octaves of a socket."""
-    return _OCTAVES.unpack(raw)
 
 
 Unwell = Mapping[tuple[str, str], int]  # (who, why) → sockets
@@ -113,14 +85,16 @@ class SeriesTick(Struct, frozen=True):
     unwell: Unwell
 
 
+_NONE = Sums((0,) * len(Count), (0,) * OCTAVES, 0, (0,) * OCTAVES, 0, (), 0, None, 0)
+
+
 class Series(Struct):
     """A group. One thread changes it."""
 
     labels: Labels
     created_s: float | None
-    counts: list[float] = field(default_factory=lambda: [0.0] * len(Count))
-    rtt: Octaves = field(default_factory=lambda: Octaves(native=True))
-    waits: Octaves = field(default_factory=Octaves)
+    number: int  # of nettop.engine.counter
+    sums: Sums = _NONE  # as they were counted last
     unwell_ever: set[tuple[str, str]] = field(default_factory=set)
     # of the tick
     sockets: int = 0
@@ -130,22 +104,28 @@ class Series(Struct):
     moved: bool = True  # since it was frozen
     _frozen: SeriesTick | None = None
 
+    @property
+    def counts(self) -> tuple[float, ...]:
+        """By Count."""
+        counts: list[float] = [*self.sums.counts]
+        counts[Count.CWND_MS] /= 100
+        return tuple(counts)
+
     def begin(self) -> None:
-        """A tick begins: gauges are of the sockets that it has."""
-        if self.sockets or self.unwell or self.accept_share is not None:
+        """A tick begins."""
+        if self.unwell:
             self.moved = True
-        self.sockets = self.unread_ns = 0
-        self.accept_share = None
-        self.unwell = {}
+            self.unwell = {}
 
-    def add(self, which: Count, more: float) -> None:
-        if more > 0:
-            self.counts[which] += more
-            self.moved = True
+    def take(self, sums: Sums) -> None:
+        """What was counted until now, and gauges of the sockets that the tick has."""
+        self.sums, self.moved = sums, True
+        self.sockets, self.unread_ns = sums.sockets, sums.unread_ns
+        self.accept_share = sums.accept_share
 
-    def sick(self, who: str, why: str) -> None:
-        """A socket is unwell."""
-        self.unwell[who, why] = self.unwell.get((who, why), 0) + 1
+    def sick(self, who: str, why: str, n: int) -> None:
+        """So many sockets are unwell."""
+        self.unwell[who, why] = self.unwell.get((who, why), 0) + n
         self.unwell_ever.add((who, why))
         self.moved = True
 
@@ -155,9 +135,8 @@ class Series(Struct):
         self.unread_ns = max(self.unread_ns, of.unread_ns)
         if of.accept_share is not None:
             self.accept_share = max(self.accept_share or 0.0, of.accept_share)
-        for key, n in of.unwell.items():
-            self.unwell[key] = self.unwell.get(key, 0) + n
-            self.unwell_ever.add(key)
+        for (who, why), n in of.unwell.items():
+            self.sick(who, why, n)
         self.moved = True
 
     def frozen(self) -> SeriesTick:
@@ -165,9 +144,12 @@ class Series(Struct):
         if self._frozen is None or self.moved:
             # What was unwell once is 0 by now, not gone: an alert then ends.
             unwell = dict.fromkeys(sorted(self.unwell_ever), 0) | self.unwell
+            sums = self.sums
             self._frozen = SeriesTick(
-                self.labels, self.created_s, tuple(self.counts), self.rtt.frozen(),
-                self.waits.frozen(), self.sockets, self.unread_ns, self.accept_share, unwell,
+                self.labels, self.created_s, self.counts,
+                Frozen(sums.rtt, sums.rtt_sum_ns, sums.native),
+                Frozen(sums.waits, sums.wait_sum_ns), self.sockets, self.unread_ns,
+                self.accept_share, unwell,
             )  # fmt: skip
             self.moved = False
         return self._frozen

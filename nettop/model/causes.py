@@ -1,6 +1,6 @@
 """What is asked of sockets that are held for ill, and the causes that were found."""
 
-from __future__ import annotations
+# Types are no texts here: a NamedTuple compiles those, one by one, which is a part of each start.
 
 from collections.abc import Hashable
 from functools import lru_cache
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from nettop.model.types import Because, Verdict, address_text
+from nettop.model.types import Because, Verdict, address_text, holds_any
 
 
 class Evidence(NamedTuple):
@@ -43,6 +43,7 @@ class Candidate(NamedTuple):
     rcvbuf: int  # bytes; 0: not known
     sndbuf: int
     dropped_here: int  # its packets that this host itself dropped, of the interval
+    dropped_segs: int  # of these on the wire, where one packet may be many
     queued_bytes: int  # of its datagrams in queues of this host, with what the kernel adds
     total_retrans: int
     acked_bytes: int  # since it opened, the SYN counts as one; of 4 GB or more no more is said
@@ -61,6 +62,7 @@ class Candidate(NamedTuple):
     verdict: int
     matched: int  # 1: the filter in force lets it through
     few: int  # 1: it sends few segments at a time, which the peer may acknowledge late
+    late_ack: int  # 1: and its long round trip, that is no verdict RTT, may be that alone
     waits: int  # 1: in a listener's accept queue, no program has it yet
 
     @property
@@ -70,11 +72,7 @@ class Candidate(NamedTuple):
 
     def holds(self, *any_of: Verdict) -> bool:
         """Whether one of these is active, or may soon be."""
-        held = self.held | self.verdicts
-        for verdict in any_of:  # noqa: SIM110 - any() of a generator takes four times as long
-            if held >> verdict & 1:
-                return True
-        return False
+        return holds_any(self.held | self.verdicts, any_of)
 
 
 class QueueOf(NamedTuple):

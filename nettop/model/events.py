@@ -1,6 +1,6 @@
 """What happened to sockets: typed records."""
 
-from __future__ import annotations
+# Types are no texts here: a NamedTuple compiles those, one by one, which is a part of each start.
 
 from collections.abc import Mapping
 from enum import IntEnum, IntFlag
@@ -80,7 +80,7 @@ class Event(NamedTuple):
     segs: int
     snd_cwnd: int
     rtt_us: int
-    last: Closed | None = None  # of CLOSED: the last numbers
+    last: "Closed | None" = None  # of CLOSED: the last numbers
 
     @property
     def proto_name(self) -> str:
@@ -150,6 +150,7 @@ class Drop(NamedTuple):
 
     cookie: int  # 0: no socket
     packets: int
+    segs: int  # of these on the wire, where one packet may be many
     last_ns: int
     reason: str
     netns: int

@@ -71,6 +71,11 @@ class NextHop(Struct, frozen=True):
     gateway: str | None = None  # its address; None: the peer itself is on the link
 
 
+# A flow waits for its own packets alone in these, so the backlog of all says nothing of it; netem's
+# delay is in the least round trip too.
+BY_FLOW = frozenset({"fq", "fq_codel", "fq_pie", "cake", "sfq", "netem"})
+
+
 class Evidence(Struct, frozen=True):
     """As it was read; raw."""
 
@@ -96,6 +101,17 @@ class Evidence(Struct, frozen=True):
     queues: Mapping[int, Mapping[int, Numbers]] = field(default_factory=dict)
     # netns → "SRC DST" of a socket that is not answered, as in routes
     next_hops: Mapping[int, Mapping[str, NextHop]] = field(default_factory=dict)
+
+    @property
+    def queue_stands(self) -> bool:
+        """Something waits in the queue of a device, for which others wait as well."""
+        for qdiscs in self.qdiscs.values():
+            by_flow = {q.ifindex for q in qdiscs.values() if q.kind in BY_FLOW}
+            for q in qdiscs.values():
+                waits = q.parent == "root" and q.numbers.get("backlog_bytes")
+                if waits and q.ifindex not in by_flow:
+                    return True
+        return False
 
 
 NO_EVIDENCE = Evidence()

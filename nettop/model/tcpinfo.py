@@ -15,6 +15,8 @@ import struct
 from functools import lru_cache
 from typing import NamedTuple
 
+from nettop.model.types import CA_STATES
+
 G, C, S = "gauge", "counter", "static"  # a counter is cumulative since the connection began
 
 
@@ -31,6 +33,7 @@ class InfoField(NamedTuple):
     absent: int | None = None  # raw value that means unknown
     bit: int = 0
     width: int = 0
+    words: tuple[str, ...] = ()  # what 0, 1 … are called
 
 
 def _f(
@@ -44,8 +47,11 @@ def _f(
     absent: int | None = None,
     bit: int = 0,
     width: int = 0,
+    words: tuple[str, ...] = (),
 ) -> InfoField:
-    return InfoField(name, offset, size, unit, kind, group, text, absent, bit, width)
+    if words:
+        text = f"{text}: {' '.join(f'{n} {word}' for n, word in enumerate(words))}"
+    return InfoField(name, offset, size, unit, kind, group, text, absent, bit, width, words)
 
 
 U32_MAX = 0xFFFFFFFF
@@ -54,7 +60,8 @@ U64_MAX = 0xFFFFFFFFFFFFFFFF
 # fmt: off
 TCP_INFO: tuple[InfoField, ...] = (
     _f("state", 0, 1, "state", G, "option", "TCP state number"),
-    _f("ca_state", 1, 1, "state", G, "cong", "0 Open 1 Disorder 2 CWR 3 Recovery 4 Loss"),
+    _f("ca_state", 1, 1, "state", G, "cong", "state of loss recovery",
+       words=tuple(CA_STATES.values())),
     _f("retransmits", 2, 1, "count", G, "time", "time-outs in a row of the head segment"),
     _f("probes", 3, 1, "count", G, "time", "unanswered window or keepalive probes"),
     _f("backoff", 4, 1, "count", G, "time", "how often the RTO was doubled"),
@@ -65,7 +72,8 @@ TCP_INFO: tuple[InfoField, ...] = (
     _f("delivery_rate_app_limited", 7, 1, "flag", G, "cong",
        "delivery_rate was measured while the program had too little to send", bit=0, width=1),
     _f("fastopen_client_fail", 7, 1, "count", S, "option",
-       "0 unspecified 1 no cookie 2 data not acked 3 SYN resent", bit=1, width=2),
+       "why fast open failed, as client", bit=1, width=2,
+       words=("unspecified", "no cookie", "data not acked", "SYN resent")),
     _f("rto", 8, 4, "us", G, "time", "retransmission time-out (jiffies)"),
     _f("ato", 12, 4, "us", G, "time", "delayed-ACK time-out (jiffies)"),
     _f("snd_mss", 16, 4, "bytes", G, "option", "segment size when sending"),
@@ -138,10 +146,10 @@ TAIL_6_18: tuple[InfoField, ...] = (
     _f("accecn_opt_seen", 278, 2, "count", G, "option", "AccECN option as received"),
 )
 TAIL_7_0: tuple[InfoField, ...] = (
-    _f("ecn_mode", 276, 1, "count", S, "option", "0 off 1 RFC 3168 2 AccECN 3 pending",
-       bit=0, width=2),
-    _f("accecn_opt_seen", 276, 1, "count", G, "option", "0 no 1 empty 2 counters 3 failed",
-       bit=2, width=2),
+    _f("ecn_mode", 276, 1, "count", S, "option", "kind of ECN",
+       bit=0, width=2, words=("off", "RFC 3168", "AccECN", "pending")),
+    _f("accecn_opt_seen", 276, 1, "count", G, "option", "AccECN option as received",
+       bit=2, width=2, words=("no", "empty", "counters", "failed")),
     _f("accecn_fail_mode", 276, 1, "bits", G, "option",
        "1 ACE sent 2 ACE received 4 option sent 8 option received", bit=4, width=4),
     _f("options2", 277, 3, "bits", S, "option", "further options"),

@@ -20,7 +20,7 @@ PORT = 9478
 LOOPBACK = "127.0.0.1"
 DEFAULT_TOP, DEFAULT_SERIES_MAX, DEFAULT_EXPIRE_S = 100, 10_000, 600.0
 LEAST_SERIES, MOST_SERIES = 1_000, 1_000_000
-_LIKE_ADDRESS = re.compile(r"\[.*|localhost(:.*)?|[\w.-]+:\w+")
+_LIKE_ADDRESS = re.compile(r"\[.*|localhost(:.*)?|[\w.-]+:[^=<>!()]*")
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%\w]+\]|[0-9.]+|localhost|):(\d{1,6})", re.ASCII)
 # Without a filter of the user's: TIME_WAIT and half open ones are left out, they count nothing.
 _STATES = (

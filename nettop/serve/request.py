@@ -40,7 +40,8 @@ def parse(head: bytes) -> Request:
     Raises:
         BadRequest: it is none that can be answered.
     """
-    lines = head.decode("latin-1").split("\r\n")
+    # Some end the request before with an empty line too many (RFC 9112, 2.2).
+    lines = head.removeprefix(b"\r\n").decode("latin-1").split("\r\n")
     match = _REQUEST.fullmatch(lines[0])
     if match is None:
         raise BadRequest(400, "no HTTP/1.1 request")

@@ -51,7 +51,7 @@ class HostEvidence:
         self._looked_at: frozenset[int] = frozenset()  # namespaces
         self._looks_rest = self._find_at = 0.0  # none before
         self._queue_looks: Mapping[int, Mapping[int, Numbers]] = {}
-        self._last = NO_EVIDENCE
+        self.last = NO_EVIDENCE
         self._reasons: dict[str, str] = {}
         self._left_out: dict[str, int] = {}
         self._read_ns: dict[str, int] = {}
@@ -73,7 +73,7 @@ class HostEvidence:
             sick: these sockets, worst first.
             readers: threads that are known to read some of them.
         """
-        last = self._last
+        last = self.last
         self._read_ns["counters"] = counters_ns
         softnet = self._timed("softnet", lambda: self._softnet(last))
         pressure = self._timed("pressure", lambda: self._pressure(last))
@@ -105,7 +105,7 @@ class HostEvidence:
                     self._note(netns, found)
             self._queue_looks = self._queues(sick, qdiscs)
         receivers, routes, next_hops, sysctls = self._for_sick(last, files, sick)
-        self._last = Evidence(
+        self.last = Evidence(
             counters,
             last.softnet if softnet is None else softnet,
             last.pressure if pressure is None else pressure,
@@ -125,7 +125,7 @@ class HostEvidence:
             self._queue_looks,
             next_hops,
         )
-        return self._last
+        return self.last
 
     def _for_sick(
         self, last: Evidence, files: Mapping[int, hostnet.NetFiles], sick: Sequence[Candidate]
@@ -187,7 +187,8 @@ class HostEvidence:
         """What the looks since the read before saw; where to look until the next one."""
         looks, self._looks = self._looks, {}
         wanted = {s.netns for s in sick if (s.held | s.verdicts) & _OF_QUEUES}
-        wanted |= {s.netns for s in sick if s.queued_bytes and _any_waits(qdiscs.get(s.netns, {}))}
+        sends = {s.netns for s in sick if s.queued_bytes or s.late_ack}
+        wanted |= {netns for netns in sends if _any_waits(qdiscs.get(netns, {}))}
         self._looked_at = frozenset(wanted if self._clock() >= self._looks_rest else ())
         return {
             netns: {

@@ -189,16 +189,31 @@ def _compare(before_s: float, after_s: float, known: dict[str, int]) -> None:
         print(f"  {expression:66} {grown:12.0f} {elsewhere:12}  {ratio}")
 
 
+def _legend(form: str, labels: dict[str, str]) -> str:
+    """What Grafana calls a series."""
+    return " ".join(re.sub(r"\{\{(\w+)\}\}", lambda m: labels.get(m[1], ""), form).split())
+
+
 def _ask_all(at_s: float) -> None:
-    empty = []
-    for panel in json.loads(unit.packaged(unit.DASHBOARD))["panels"]:
-        for target in panel.get("targets", ()):
-            expression = target["expr"].replace("$by", "process, role, port")
-            expression = expression.replace("$__rate_interval", "20s").replace("$instance", ".*")
-            found = query(expression, at_s)
-            if not found:
-                empty.append(panel["title"])
-    print(f"panels without data: {', '.join(empty) or 'none'}")
+    """Each query of the dashboard, for all that $by may be."""
+    dashboard = json.loads(unit.packaged(unit.DASHBOARD))
+    (by,) = [v for v in dashboard["templating"]["list"] if v["name"] == "by"]
+    for option in by["options"]:
+        empty, unnamed, alike = [], [], []
+        for panel in dashboard["panels"]:
+            for target in panel.get("targets", ()):
+                expression = target["expr"].replace("$by", option["value"])
+                expression = expression.replace("$__rate_interval", "20s")
+                found = query(expression.replace("$instance", ".*"), at_s)
+                form = target["legendFormat"].replace("${by:text}", option["text"])
+                names = [_legend(form, one["metric"]) for one in found]
+                if not found:
+                    empty.append(panel["title"])
+                if panel["type"] in ("timeseries", "state-timeline"):
+                    unnamed += [panel["title"]] * names.count("")
+                    alike += [panel["title"]] * (len({*names}) < len(names))
+        print(f"by {option['text']}: without data: {', '.join(empty) or 'none'}; series of"
+              f" no name: {len(unnamed)}; called alike: {len(alike)}")  # fmt: skip
     for group in ask("rules")["groups"]:
         for rule in group["rules"]:
             state = rule.get("state", "")

@@ -12,6 +12,7 @@ import pytest
 from nettop.clocks.offset import Method
 from nettop.engine import ffi, wire
 from nettop.feed import Grouping
+from nettop.metrics.series import Count
 from nettop.model.events import EventFlag, EventType
 from nettop.model.path import Hook
 from nettop.model.stamps import StampError, StampHas, StampType
@@ -64,6 +65,7 @@ SAME: dict[str, tuple[str, Members]] = {
     "nt_phc_method": ("NT_PHC_", members(Method)),
     "nt_grouping": ("NT_GROUP_", {k: v for k, v in members(Grouping).items() if v}),
     "nt_wait_method": ("NT_WAIT_", {n.removeprefix("tcp_").upper(): i for i, n in RX}),
+    "nt_count": ("NT_C_", members(Count)),
     "nt_opcode": ("NT_OP_", {name: getattr(compiler, name) for name in OPCODES.split()}),
     "nt_cmp": ("NT_", {SIGNS[sign]: n for sign, n in compiler.CMPS.items()}),
     "nt_text": (
@@ -80,6 +82,7 @@ ELSEWHERE = {"nt_info"}
 # Python takes these from the helper by name, or has no use for them.
 BY_NAME = {
     "nt_buckets", "nt_number", "nt_type", "nt_base", "nt_text_key", "nt_stages_method",
+    "nt_count_by", "nt_count_rtt", "nt_role",
     "nt_section_kind", "nt_dump_how", "nt_how", "nt_emit_code", "nt_emit_base", "nt_emit_end",
 }  # fmt: skip
 

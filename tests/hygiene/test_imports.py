@@ -71,6 +71,30 @@ def test_headless_never_loads_the_screen(
     assert [m for m in modules if m.startswith(tuple(f"{s}." for s in SCREEN)) or m in SCREEN] == []
 
 
+# What one tick has no use for, and takes a part of its start each.
+NOT_FOR_ONE_TICK = (
+    "nettop.query", "nettop.store", "nettop.serve", "nettop.hosts.wire", "lark", "sqlite3",
+    "difflib", "importlib.resources", "tempfile", "shutil",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("argv", [["--once", "--json"], ["--once"]], ids=" ".join)
+def test_one_tick_loads_what_it_needs(argv: list[str]) -> None:
+    _, modules = loaded(*argv)
+    assert [m for m in modules if m.startswith(tuple(f"{n}." for n in NOT_FOR_ONE_TICK))
+            or m in NOT_FOR_ONE_TICK] == []  # fmt: skip
+
+
+def test_the_screen_begins_without_the_language_of_filters() -> None:
+    script = "import sys, nettop.poller, nettop.tui.app; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    modules = set(done.stdout.split())
+    assert "nettop.tui.screens.main" in modules
+    assert modules & {"nettop.query.compile", "nettop.query.plain", "lark"} == set()
+
+
 def test_the_package_itself_loads_nothing() -> None:
     script = "import sys; a = set(sys.modules); import nettop; print(*set(sys.modules) - a)"
     done = subprocess.run(

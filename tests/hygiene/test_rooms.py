@@ -11,7 +11,7 @@ NATIVE = Path(__file__).resolve().parents[2] / "native"
 PURE = sorted(
     path
     for pattern in ("engine/*.[ch]", "planes/*_apply.c", "planes/*_state.h",
-                    "planes/*_ask.c", "planes/*_memory.c", "planes/*_bases.c",
+                    "planes/*_ask.c", "planes/*_memory.c", "planes/*_ends.c", "planes/*_bases.c",
                     "host/*_parse.c")
     for path in NATIVE.glob(pattern)
 )  # fmt: skip

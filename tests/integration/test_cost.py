@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -14,6 +16,34 @@ from tests.integration.namespaces import needs_root
 from tests.integration.sends import connection, feed_of, take
 
 pytestmark = [needs_root, pytest.mark.usefixtures("at_once")]
+
+
+# As the screen does it, beside the main thread; what it keeps, in MB.
+KEEPS = """
+from threading import Thread
+from nettop.cli import main  # loads what the planes need of Python
+from nettop.sources.loaded import PlaneOptions, Planes
+
+def kept():
+    line = next(line for line in open("/proc/self/status") if line.startswith("RssAnon"))
+    return int(line.split()[1]) / 1e3
+
+before = kept()
+loading = Thread(target=lambda: planes.append(Planes(PlaneOptions())))
+planes = []
+loading.start()
+loading.join()
+print(kept() - before)
+planes[0].close()
+"""
+
+
+def test_the_types_of_the_kernel_are_not_kept() -> None:
+    """libbpf reads 5 MB of them for each object that is loaded."""
+    ran = subprocess.run(
+        [sys.executable, "-c", KEEPS], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert 0 < float(ran.stdout) < 6
 
 
 def busy(space: str, seconds: float) -> int:

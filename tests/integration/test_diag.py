@@ -60,6 +60,28 @@ def mptcp_pair(stack: ExitStack, name: str, host: str) -> tuple[socket.socket, s
     return client, stack.enter_context(server)
 
 
+def test_what_is_bound_and_not_connected_is_listed_when_it_is_asked_for(space: str) -> None:
+    """The kernel walks all ports for these, which is nearly as much as all else that it walks."""
+    with ExitStack() as stack:
+        bound = stack.enter_context(inside(space, socket.socket))
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        every = PollOptions(netns=(space,), rows_all=True, planes=NO_BPF)
+        if port not in {
+            r.rec.sport for r in rows_of(stack.enter_context(closing(LiveFeed(every))))
+        }:
+            pytest.skip("a kernel that lists none of them (before 6.8)")
+        usual = PollOptions(netns=(space,), planes=NO_BPF)
+        feed = stack.enter_context(closing(LiveFeed(usual)))
+        model = feed.tick()
+        assert (model.totals.tcp, model.totals.by_state) == (0, {"TIME_WAIT": 0})
+        for text in ("state closed", f"not state established and sport = :{port}"):
+            feed.set_filter(compile_filter(text))
+            assert [(r.rec.sport, r.state_name) for r in rows_of(feed)] == [(port, "CLOSE")], text
+        feed.set_filter(compile_filter(f"sport = :{port}"))
+        assert rows_of(feed) == []
+
+
 @pytest.mark.skipif(not Path("/proc/sys/net/mptcp").exists(), reason="a kernel without MPTCP")
 @pytest.mark.needs_tools("ss")
 def test_mptcp_sockets_are_those_of_ss(space: str) -> None:

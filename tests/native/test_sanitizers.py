@@ -57,7 +57,7 @@ class Build:
         program = self.where / f"fuzz_{target}"
         subprocess.run(
             [*self._compile, str(NATIVE / "fuzz" / f"fuzz_{target}.c"), *map(str, self._objects),
-             "-pthread", "-o", str(program)],
+             "-pthread", "-lm", "-o", str(program)],
             check=True,
         )  # fmt: skip
         return program

@@ -63,7 +63,7 @@ def some_rec(rng: random.Random) -> Any:
         "family": rng.choice((2, 10, 10)), "proto": rng.choice((1, 1, 1, 2, 3)),
         "state": rng.choice((1, 1, 1, 2, 6, 7, 8, 10, 12)),
         "timer": rng.choice((0, 0, 1, 2, 3, 4)), "flags": rng.getrandbits(14),
-        "level": rng.choice((0, 0, 1, 2)), "verdicts": rng.choice((0, 0, 0, 4)),
+        "level": rng.choice((0, 0, 0, 0, 1, 2)), "verdicts": rng.choice((0, 0, 0, 4)),
         "verdict": 2, "verdict2": 2, "who": 3, "who2": 3, "because": 0, "because2": 0,
         "verdict_value": 2.5, "verdict2_value": 2.5, "rtt_us": rng.choice((0, 17, 300_000)),
         "min_rtt_us": rng.choice((0, 11, 0xFFFFFFFF)),

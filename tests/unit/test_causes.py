@@ -33,6 +33,7 @@ UP = {"flags": 1 | 1 << 16}
 
 
 def candidate(*held: Verdict, **changes: Any) -> Candidate:
+    changes.setdefault("dropped_segs", changes.get("dropped_here", 0))
     none = Candidate._make(wire.CANDIDATE.unpack(bytes(wire.CANDIDATE.size)))
     made = none._replace(
         cookie=1, src=HERE, dst=THERE, netns=NETNS, sport=40000, dport=80, family=2,

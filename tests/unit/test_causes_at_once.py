@@ -77,3 +77,20 @@ def test_a_cause_of_something_else_leaves_the_verdict_alone(cause: Cause) -> Non
     engine.causes([cause], [])
     row = row_of(engine)
     assert (who_text(row), row.verdicts, row.rec.verdict_value) == ("net", [Verdict.RTT], RTT_MS)
+
+
+def test_what_this_host_drops_comes_before_the_round_trips_that_it_makes_long() -> None:
+    engine = FedEngine()
+    for at in range(100, 106):
+        engine.feed_begin(at * SECOND)
+        lost = {"total_retrans": at * 2, "bytes_retrans": at * 2000, "bytes_sent": at * 200_000}
+        raw = connection(1, 280, skmeminfo(), bytes_acked=at * 100_000, rtt=100_000, unacked=40,
+                         min_rtt=20_000, snd_cwnd=80, segs_out=at * 200, data_segs_out=at * 200,
+                         **lost) + done()  # fmt: skip
+        engine.feed(1, Proto.TCP, raw)
+        engine.feed_end(at * SECOND)
+        engine.causes([DROPPED_HERE], [])
+    row = row_of(engine)
+    assert (who_text(row), row.rec.because) == ("kern", Because.HERE)
+    assert row.verdicts == [Verdict.LOSS, Verdict.RTT]
+    assert row.rec.verdict == Verdict.LOSS

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 pytest.importorskip("nettop._native", reason="the C helper is not built")
 
+from nettop.causes.dropped import Dropped
 from nettop.causes.finder import STAYS_NS, Finder
 from nettop.model.causes import Cause, Evidence, QueueOf
 from nettop.model.events import Event, EventFlag, EventType
@@ -64,7 +65,7 @@ def test_what_another_namespace_of_this_host_dropped_is_no_fault_of_the_path() -
 @pytest.mark.parametrize(
     "drop",
     [
-        dropped("NETFILTER_DROP", NETNS),  # its own: the engine has judged by it
+        dropped("NETFILTER_DROP", NETNS, cookie=1),  # its own: the engine has judged by it
         dropped("NETFILTER_DROP", 9, dport=40001),  # another connection
         dropped("SOCKET_FILTER", 9),  # not wanted
         dropped("NETFILTER_DROP", 9, proto=17),
@@ -72,6 +73,26 @@ def test_what_another_namespace_of_this_host_dropped_is_no_fault_of_the_path() -
 )
 def test_drops_of_others_explain_nothing(drop: Event) -> None:
     assert found_with([drop], Verdict.LOSS) is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "by", "step"),
+    [
+        ("NETFILTER_DROP", "by the firewall", "nft list ruleset"),
+        ("TC_INGRESS", "by a filter of tc", "tc -s filter"),
+        ("XDP", "by an XDP program", "ip link"),
+        ("IP_RPFILTER", "by the reverse path filter", "rp_filter"),
+    ],
+)
+def test_what_this_host_drops_before_it_knows_the_socket(reason: str, by: str, step: str) -> None:
+    drop = dropped(reason, NETNS)
+    for held in (Verdict.LOSS, Verdict.RTO, Verdict.RTT):
+        cause = found_with([drop] * 3, held)
+        assert cause is not None
+        assert (cause.rule, cause.verdict, cause.who) == ("elsewhere_here", held, Who.KERN)
+        assert by in cause.evidence[0].says
+        assert step in cause.next_step
+    assert found_with([drop] * 2, Verdict.RTT) is None, "two round trips of many"
 
 
 def test_what_was_sent_again_far_more_often_is_not_explained_by_drops_elsewhere() -> None:
@@ -84,6 +105,41 @@ def test_what_was_sent_again_far_more_often_is_not_explained_by_drops_elsewhere(
                 mono_ns=(100 + second) * SECOND, events=True,
             ).found  # fmt: skip
         assert (1 in found) == explained, resent
+
+
+def test_what_its_own_host_dropped_is_not_asked_of_drops_elsewhere() -> None:
+    for own, explained in ((35, True), (20, False)):
+        finder = Finder()
+        for second in range(2 + STAYS_NS // SECOND):
+            loses = candidate(
+                Verdict.LOSS, total_retrans=110 * min(second, 1),
+                dropped_here=second == 0, dropped_segs=own * (second == 0),
+            )  # fmt: skip
+            found = finder.tick(
+                NO_TICK, [loses], (),
+                drops=[dropped("NETFILTER_DROP", 9, segs=40)] if second == 0 else (),
+                mono_ns=(100 + second) * SECOND, events=True,
+            ).found  # fmt: skip
+        assert (1 in found) == explained, own
+
+
+@pytest.mark.parametrize(("own", "explained"), [(30, True), (60, False)])
+def test_where_its_own_host_dropped_more_that_is_what_is_said(own: int, explained: bool) -> None:
+    found = Finder().tick(
+        NO_TICK, [candidate(Verdict.LOSS, dropped_here=1, dropped_segs=own)], (),
+        drops=[dropped("NETFILTER_DROP", 9, segs=40)], mono_ns=100 * SECOND, events=True,
+    ).found  # fmt: skip
+    assert (1 in found and found[1].rule == "elsewhere_here") == explained
+
+
+def test_drops_elsewhere_are_of_the_connection_that_the_socket_has_now() -> None:
+    """A socket that connects once more begins to count what it sends again."""
+    seen = Dropped()
+    for second, resent in enumerate((500, 0, 150)):
+        socket = candidate(Verdict.LOSS, total_retrans=resent)
+        there = [dropped("NETFILTER_DROP", 9, segs=20)] if second < 2 else []
+        seen.enter(there, [socket], (100 + second) * SECOND)
+        assert (seen.elsewhere(socket) is not None) == (second < 2), second
 
 
 def test_drops_elsewhere_count_for_ten_seconds() -> None:
@@ -199,3 +255,17 @@ def test_a_copy_that_came_again_is_nothing_that_was_dropped_on_its_way_out(
     loses = candidate(Verdict.LOSS)
     found = Finder().tick(NO_TICK, [loses], (), drops=[own], mono_ns=100 * SECOND, events=True)
     assert found.out.get(1, 0) == packets
+
+
+def test_long_round_trips_are_of_what_this_host_drops() -> None:
+    """An answer that is dropped here comes when the peer sends it again."""
+    host = Host()
+    late = candidate(Verdict.RTT, dropped_here=4, total_retrans=5)
+    cause = host.tick(late)[1]
+    assert (cause.rule, cause.verdict, cause.who) == ("refused_late", Verdict.DROPS, Who.KERN)
+    assert cause.explains >> Verdict.RTT & 1
+    # Its own verdict stands for the round trip from now on; our resends are a part of it.
+    again = candidate(Verdict.DROPS, dropped_here=4, total_retrans=25)
+    assert host.tick(again)[1].rule == "refused_late"
+    few = candidate(Verdict.RTT, dropped_here=2, total_retrans=5)
+    assert {c.rule for c in Host().tick(few).values()} <= {"refused_here"}

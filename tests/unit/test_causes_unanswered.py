@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("nettop._native", reason="the C helper is not built")
 
-from nettop.causes.scene import LIKE_NS, QUEUED_NS
+from nettop.causes.queues import LIKE_NS, QUEUED_NS
 from nettop.model.causes import Candidate, Cause, QueueOf
 from nettop.model.evidence import Device, Qdisc
 from nettop.model.types import WHO_MAYBE, Because, Proto, Verdict, Who

@@ -326,9 +326,6 @@ def test_workers_of_one_program_without_a_cpu_are_one_finding() -> None:
     text = " ".join(text_of(report).split())
     assert "cpu 8 processes of postgres: " in text
     assert "8 sockets with 8 peers" in text
-    for row in workers:
-        row.rec = row.rec._replace(who=Who.APP, because=0)
-    assert len(look(workers).findings) == 8, "each has its own reason"
 
 
 def test_the_worst_tick_is_shown_and_the_time_is_summed() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from nettop.findings.look import Look
 from nettop.model.causes import Cause
 from nettop.model.types import Because, Owner, Proc, Row, Verdict, Who
-from tests.unit.test_findings import Feed, findings_of_causes, model, sick
+from tests.unit.test_findings import Feed, findings_of_causes, look, model, sick
 
 
 def test_what_stops_one_program_does_not_stop_another() -> None:
@@ -43,3 +45,28 @@ def test_two_programs_of_one_user_that_are_not_known_are_two_findings() -> None:
         "(a program of ann) on 127.0.0.1:5432", "(a program of ann) on 127.0.0.1:80",
         "(a program of ann) to 10.0.0.4:443", "(a program of ann) to 10.0.0.4:6379",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("workers", "findings"), [(8, 1), (4, 1), (3, 3)])
+def test_many_workers_of_one_program_with_one_fault_are_one_finding(
+    workers: int, findings: int
+) -> None:
+    rows = [sick(i, Verdict.READS, pid=100 + i, comm="postgres", peer=i)
+            for i in range(1, workers + 1)]  # fmt: skip
+    other = sick(90, Verdict.READS, pid=190, comm="postgres", cgroup="/reports")
+    found = look([*rows, other]).findings
+    assert len(found) == findings + 1
+    if findings == 1:
+        assert f"{workers} processes of postgres" in {f.party for f in found}
+
+
+def test_many_workers_that_one_cause_holds_each_are_one_finding() -> None:
+    def stopped(cookie: int, pid: int) -> tuple[Row, Cause | None]:
+        row = sick(cookie, Verdict.UNREAD, pid=pid, who=Who.APP, because=Because.STOPPED)
+        return row, Cause("stopped", cookie, 1 << Verdict.UNREAD, Verdict.UNREAD, Who.APP,
+                          Because.STOPPED, (), shared=("stopped", pid))  # fmt: skip
+
+    found = findings_of_causes(*(stopped(i, 10 + i % 4) for i in range(1, 9)))
+    assert found == [("app 4 processes of nginx: is stopped, so it reads nothing", 8)]
+    reads = sick(9, Verdict.UNREAD, pid=14, who=Who.APP), None
+    assert len(findings_of_causes(*(stopped(i, 10 + i) for i in range(4)), reads)) == 2

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from nettop.feed import Grouping
-from nettop.groups import Groups
-from nettop.model.types import Flag, Group, GroupNumbers, Proto, Row, Stage
+from nettop.groups import COLUMNS, Groups
+from nettop.model.types import Flag, Group, Proto, Row, Stage
 from nettop.query import compile_filter
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording
@@ -190,10 +190,12 @@ def test_the_numbers_of_all_groups_are_those_of_each(name: str) -> None:
             groups = feed.groups(grouping)
             assert isinstance(groups, Groups)
             for order in (groups, groups.in_order(range(len(groups))[::-1])):
-                assert len(order.numbers) == len(order) > 0
-                for group, numbers in zip(order, order.numbers, strict=True):
-                    for member in GroupNumbers._fields:
-                        assert getattr(numbers, member) == getattr(group, member), member
+                assert len(order) > 0
+                for member in COLUMNS:
+                    assert order.column(member) == [getattr(group, member) for group in order]
+                keys = [order.key_of(at) for at in range(len(order))]
+                assert [order.at_key(key) for key in keys] == [*range(len(order))]
+                assert order.at_key(b"\xff" * len(keys[0])) is None
             keys = [groups.key_of(at) for at in range(len(groups))]
             assert len(set(keys)) == len(keys)
             other = feed.groups(grouping)
@@ -216,12 +218,23 @@ def test_of_thousands_of_groups_only_those_that_are_shown_are_made() -> None:
     groups = Groups(engine.groups(int(Grouping.REMOTE)), Grouping.REMOTE, FakeFeed().names)
     by_srtt = next(c for c in columns_of(Grouping.REMOTE, 160) if c.title == "SRTT50")
     for column in (None, by_srtt):
-        some = ordered(groups, Grouping.REMOTE, column)
+        some, by = ordered(groups, Grouping.REMOTE, column)
         assert isinstance(some, Groups)
-        assert len(factors(some, Grouping.REMOTE)) == count
+        assert len(by) == count
+        assert by == factors(some, Grouping.REMOTE)
         (middle,) = median_line(some, Grouping.REMOTE, 160, UTF8)
         assert "2.50ms" in "".join(text for text, _ in middle)
-        notes(some, Grouping.REMOTE, 160, {})
+        notes(some, by, Grouping.REMOTE, 160, {})
     assert some[0].title == "10.0.11.249:50000"
     assert len(groups._made) <= 3, "the first of each order, of which the median is a copy"
     assert [group.rtt50_ns for group in some[:2]] == [3_999_000, 3_998_000]
+
+
+def test_what_has_no_remote_end_is_called_as_in_the_table_of_sockets() -> None:
+    feed = FakeFeed()
+    for grouping in (Grouping.REMOTE, Grouping.REMOTE_PORT):
+        titles = Counter(g.title for g in feed.groups(grouping))
+        assert max(titles.values()) == 1, "each has its own"
+        for group, row in with_worst(feed, feed.groups(grouping)):
+            assert ("*" in group.title) == (not row.has_remote)
+            assert "0.0.0.0" not in group.title

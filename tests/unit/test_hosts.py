@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 
 from nettop.errors import UsageError
 from nettop.feed import Grouping, Sort
+from nettop.groups import COLUMNS
 from nettop.hosts.clock import HostClock, Offset
 from nettop.hosts.commandline import HostOptions, take_hosts
 from nettop.hosts.feed import HostsFeed
@@ -28,7 +30,7 @@ from nettop.query import compile_filter
 from nettop.sample import Chosen
 from nettop.store.recording import Recording
 from nettop.text.fields import lookup
-from nettop.text.hosts import hosts_text
+from nettop.text.hosts import hosts_text, state_text
 from nettop.text.table import TableStyle, table_lines
 from nettop.tui.glyphs import UTF8
 from nettop.tui.header import host_line
@@ -304,10 +306,10 @@ def test_groups_of_all_hosts_are_compared_without_making_them(by: Grouping) -> N
     feed = two_of("moving.nettop")
     groups = feed.groups(by)
     assert len(groups) == 2 * len(feed._feeds[0].groups(by))
-    numbers = groups.numbers
+    columns = {name: groups.column(name) for name in COLUMNS}
     assert not groups._made
-    for at, known in enumerate(numbers):
-        assert known._asdict() == {name: getattr(groups[at], name) for name in known._fields}
+    for name, column in columns.items():
+        assert column == [getattr(group, name) for group in groups], name
     loudness = [(g.level, g.unwell, g.watch) for g in groups]
     assert loudness == sorted(loudness, reverse=True)
     for group in [group for group in groups if group.filter_text]:
@@ -316,10 +318,47 @@ def test_groups_of_all_hosts_are_compared_without_making_them(by: Grouping) -> N
         )
     turned = groups.in_order(range(len(groups))[::-1])
     assert [g.title for g in turned] == [g.title for g in groups][::-1]
-    assert turned.numbers == numbers[::-1]
+    assert [turned.column(name)[::-1] for name in COLUMNS] == [*columns.values()]
     keys = [groups.key_of(at) for at in range(len(groups))]
     assert len(set(keys)) == len(keys)
     assert keys == [turned.key_of(at) for at in range(len(groups))][::-1]
+    assert [groups.at_key(key) for key in keys] == [*range(len(groups))]
+    assert [turned.at_key(key) for key in keys] == [*range(len(groups))][::-1]
+    assert groups.at_key(b"7" + keys[0][1:]) is None, "there is no such host"
+
+
+GREETS = 'nettop-stream 1 {"nettop":"1","schema":1,"host":"torn","kernel":"6"}'
+
+
+def test_a_host_whose_stream_is_broken_each_time_is_said_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each time it has answered for a while, before nothing of use comes."""
+    monkeypatch.setattr("nettop.hosts.link.LEAST_PAUSE_S", 0.05)
+    monkeypatch.setattr("nettop.hosts.feed.LATE_S", 0.0)
+    said: list[str] = []
+    torn = ["sh", "-c", f"echo '{GREETS}'; sleep 0.3; printf '%20s' ."]
+    feed = HostsFeed({"torn": torn}, delay_s=1.0, say=said.append)
+    states = set()
+    feed.begin()
+    try:
+        end = time.monotonic() + 60
+        while feed._links[0].tries < 3 and time.monotonic() < end:
+            feed.say_changes()
+            states.add(feed.hosts()[0].reason)
+            time.sleep(0.02)
+    finally:
+        feed.close()
+    why = "something else stands between its frames"
+    assert states >= {"it has answered, and sent no tick yet", why}, "or nothing is shown"
+    assert said.count(f"torn: {why}") == 1
+    assert said[-1] == f"torn: {why}"
+
+
+def test_what_a_host_says_ends_before_when_it_is_tried_again() -> None:
+    state = HostState("a", LOST, "Permission denied (publickey).", 3.0)
+    assert state_text(state) == "lost: Permission denied (publickey), again in 3 s"
+    assert state_text(replace(state, again_s=None)) == "lost: Permission denied (publickey)."
 
 
 def test_before_any_answers_nothing_is_known_and_nothing_is_counted() -> None:

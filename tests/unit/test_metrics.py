@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from nettop.engine.counted import Counted, News
+from nettop.engine import ffi, lib
+from nettop.engine.counter import ROLES, Counter, Key
 from nettop.engine.edges import OCTAVE_EDGES, OCTAVES
+from nettop.engine.handle import Engine
+from nettop.engine.wire import EMPTY_REC, PROC, REC, Rec, pack_plane
 from nettop.metrics import exposition, names
 from nettop.metrics.families import (
     WAIT_BOUNDS,
@@ -21,22 +25,25 @@ from nettop.metrics.families import (
     Sample,
     octave_buckets,
 )
-from nettop.metrics.gather import Gatherer, Socket
+from nettop.metrics.gather import Gatherer
 from nettop.metrics.groups import AHEAD, STAY_S, Groups
 from nettop.metrics.hostside import PATH_BOUNDS, path_family
 from nettop.metrics.labels import LONGEST, OTHER, Labeller, Labels, PeerTable
 from nettop.metrics.series import Count, Octaves, Series, octave_of
 from nettop.model.cost import Cost
-from nettop.model.events import Closed, Event, EventFlag, EventsTick, EventType, TypeCount
+from nettop.model.events import EventFlag, EventsTick, EventType, TypeCount
 from nettop.model.path import Hook, HookTick, PathCounts
+from nettop.model.services import service_of
 from nettop.model.types import (
     NO_HISTOGRAM,
+    NO_PLANE,
     Dist,
     Flag,
     Histogram,
     HostCounters,
     Model,
     Owner,
+    Plane,
     PlaneHas,
     Proto,
     Sick,
@@ -45,27 +52,45 @@ from nettop.model.types import (
     Verdict,
     Who,
 )
+from tests.unit.sections import section
 
 NETNS = 4_026_531_840
-BYTES = ("src", "dst", "comm", "wait_octaves")
-_AT = Counted._fields.index
-_QUEUES_ON = slice(_AT("rqueue"), _AT("drops") + 1)
-_HOLDER = slice(_AT("pid"), _AT("comm") + 1)
-EMPTY = Counted._make(b"" if name in BYTES else 0 for name in Counted._fields)
+LINGERS = 100  # cookies of tests begin with 0, which is no socket's
 
 
-def socket(cookie: int, **members: Any) -> Counted:
-    """A client's TCP socket on this host's port 443."""
+class One(NamedTuple):
+    """A socket as the engine has it."""
+
+    rec: Any
+    pid: int
+    owner: int
+    comm: bytes
+    plane: Plane
+
+    @property
+    def packed(self) -> bytes:
+        rec = self.rec._replace(cookie=self.rec.cookie + LINGERS)
+        proc = PROC.pack(self.pid, 0, self.owner, 0, 0, self.comm)
+        return bytes(REC.pack(*rec)) + proc + pack_plane(self.plane)
+
+
+def socket(cookie: int, **members: Any) -> One:
+    """A client's TCP socket on this host's port 443; members of struct nt_rec, of its holder, of
+    what the planes know."""
     usual: dict[str, Any] = {
         "cookie": cookie, "netns": NETNS, "family": 2, "proto": Proto.TCP, "state": 1, "pid": 9,
         "owner": 1, "comm": b"web", "sport": 443, "dport": 40_000 + cookie % 20_000,
         "src": bytes([10, 0, 0, 1]).ljust(16, b"\0"),
         "dst": bytes([10, 0, cookie % 250, 7]).ljust(16, b"\0"), "flags": Flag.INFO,
     }  # fmt: skip
-    return EMPTY._replace(**(usual | members))
+    given = usual | members
+    holder = [given.pop(name) for name in ("pid", "owner", "comm")]
+    rec = {name: given.pop(name) for name in [*given] if name in Rec._fields}
+    pid, owner, comm = holder
+    return One(EMPTY_REC._replace(**rec), pid, owner, comm, replace(NO_PLANE, **given))
 
 
-def listener(port: int) -> Counted:
+def listener(port: int) -> One:
     return socket(10_000 + port, state=10, sport=port, dport=0, dst=bytes(16), wqueue=128)
 
 
@@ -86,28 +111,21 @@ class Feed:
     host_counters = HostCounters(out_segs=1000, retrans_segs=5)
 
     def __init__(self) -> None:
-        self.sockets: list[Counted] = []
+        self.sockets: list[One] = []
         self.ill: list[Sick] = []
-        self.ends: list[Closed] = []
+        self.ends: list[bytes] = []  # struct nt_closed
 
-    def counted(self, known: Mapping[int, Socket]) -> tuple[list[News], list[Socket]]:
-        news, quiet = [], []
-        for one in self.sockets:
-            steady = repr(one[_QUEUES_ON]).encode(), repr(one[_HOLDER]).encode()
-            had = known.get(one.cookie)
-            moved = one.lim_cwnd_pct or one.oldest_unread_ms or one.wait_count or one.udp_rx_bytes
-            if had is not None and had.steady == steady and not moved:
-                had.lim_at_ms = one.lim_at_ms
-                quiet.append(had)
-            else:
-                news.append(News(one, steady))
-        return news, quiet
-
-    def sick(self, *, matched: bool = True) -> list[Sick]:
-        return self.ill
-
-    def closed_since(self, seq: int, *, most: int, filtered: bool) -> list[Closed]:
-        return [c for c in self.ends if c.event.seq >= seq][:most]
+    def count_sockets(
+        self, counter: Counter, now_ns: int, after: int, *, filtered: bool
+    ) -> list[Key]:
+        engine = self.engine = Engine()
+        engine.config.rows_all = 1
+        engine.configure()
+        ill = {one.cookie: one for one in self.ill}
+        rows = b"".join(_ill(one, ill.get(one.rec.cookie)).packed for one in self.sockets)
+        engine.load(rows, ffi.NULL, len(self.sockets))
+        engine.take(closes(self.ends))
+        return counter.begin(engine, now_ns, after, filtered=filtered)
 
     def tx(self, cookies: Sequence[int] | None, *, run: bool) -> tuple[Histogram, ...] | None:
         return None
@@ -128,19 +146,36 @@ def model(at_s: float, closed: int = 0) -> Model:
     )  # fmt: skip
 
 
-def end(one: Counted, seq: int, *, born_ns: int | None = 5, **last: int) -> Closed:
-    event = Event(
-        1, one.cookie, seq, one.netns, EventType.CLOSED, 2, 6, 1, 7, 0, 0, 0, 0,
-        int(EventFlag.OWNER), one.sport, one.dport, one.src, one.dst, one.pid,
-        one.comm.decode(), None, 0, 0, 0, 0, 0, 250,
-    )  # fmt: skip
-    numbers: dict[str, Any] = dict.fromkeys(
-        ("bytes_sent", "bytes_acked", "bytes_received", "bytes_retrans", "segs_out", "segs_in",
-         "data_segs_out", "data_segs_in", "total_retrans", "lost", "delivered", "delivered_ce",
-         "rttvar_us", "snd_ssthresh", "snd_mss", "unread", "unacked", "reord_seen", "dsack_dups",
-         "rcv_ooopack", "uid"), 0,
-    )  # fmt: skip
-    return Closed(event=event, born_ns=born_ns, min_rtt_us=None, **(numbers | last))
+def _ill(one: One, sick: Sick | None) -> One:
+    if sick is None:
+        return one
+    said = {name: getattr(sick, name) for name in ("verdicts", "verdicts_unwell", "verdict",
+                                                   "verdict2", "who", "who2")}  # fmt: skip
+    return one._replace(rec=one.rec._replace(**said))
+
+
+def closes(ends: Sequence[bytes]) -> bytes:
+    """Sections of an interval in which sockets closed."""
+    head = ffi.new("struct nt_events_head *", {"read": 2, "now": {"first_seq": 1}})
+    sizes = ffi.sizeof("struct nt_event") | ffi.sizeof("struct nt_closed") << 16
+    return section(lib.NT_S_EVENTS, 0, bytes(ffi.buffer(head))) + section(
+        lib.NT_S_EVENT_RECORDS, sizes, b"".join(ends)
+    )
+
+
+def end(one: One, *, born_ns: int = 5, state: int = 1, at_ns: int = 1, **last: Any) -> bytes:
+    """struct nt_closed; last: its members."""
+    rec, closed = one.rec, ffi.new("struct nt_closed *", {"born_ns": born_ns, **last})
+    event = {
+        "at_ns": at_ns, "cookie": rec.cookie + LINGERS, "netns": rec.netns,
+        "type": EventType.CLOSED,
+        "family": 2, "proto": 6, "state": state, "new_state": 7, "flags": int(EventFlag.OWNER),
+        "sport": rec.sport, "dport": rec.dport, "src": rec.src, "dst": rec.dst, "pid": one.pid,
+        "comm": one.comm, "rtt_us": 250,
+    }  # fmt: skip
+    for name, value in event.items():
+        setattr(closed.ev, name, value)
+    return bytes(ffi.buffer(closed))
 
 
 def labeller(*by: str, peers: dict[str, Any] | None = None) -> Labeller:
@@ -153,9 +188,10 @@ class Run:
     def __init__(self, *by: str, top: int = 100) -> None:
         self.feed, self.at_s = Feed(), 0.0
         of = labeller(*by)
-        self.gatherer = Gatherer(of, Groups(of.other, top=top, expire_s=600), whole=True)
+        groups = Groups(Counter(of.by), of.other, top=top, expire_s=600)
+        self.gatherer = Gatherer(of, groups, whole=True)
 
-    def tick(self, *sockets: Counted, step_s: float = 1.0) -> None:
+    def tick(self, *sockets: One, step_s: float = 1.0) -> None:
         self.at_s += step_s
         self.feed.sockets = list(sockets)
         self.gatherer.take(model(self.at_s, len(self.feed.ends)), self.feed)
@@ -189,11 +225,18 @@ def test_a_peer_is_of_the_narrowest_network_that_has_a_name_else_of_its_24_or_56
     assert table.of(10, six) == "six"
     assert table.of(10, b"\x20\x02" + six[2:]) == "2002:db8::/56"
     assert table.of(2, bytes(16)) == ""  # of a UDP socket without a peer
+    assert PeerTable({}).of(2, bytes([192, 0, 2, 77]).ljust(16, b"\0")) == "192.0.2.0/24"
+
+
+def keys_of(by: str, *sockets: One) -> list[Key]:
+    """Each that these sockets have, in their order."""
+    feed, counter = Feed(), Counter((by,))
+    feed.sockets = [*sockets]
+    return feed.count_sockets(counter, 1, 0, filtered=False)
 
 
 def test_a_port_is_that_of_the_service_and_never_of_a_client() -> None:
     of = labeller("service")
-    serving = {(NETNS, 40_555)}
     cases = {
         (443, 40_001): ("server", "443"),
         (40_001, 443): ("client", "443"),
@@ -201,16 +244,36 @@ def test_a_port_is_that_of_the_service_and_never_of_a_client() -> None:
         (40_003, 40_004): ("", ""),
     }
     for (ours, theirs), (role, port) in cases.items():
-        labels = of.of_socket(socket(1, sport=ours, dport=theirs), serving)
-        assert labels == (("role", role), ("port", port))
+        one = socket(1, sport=ours, dport=theirs)
+        keys = keys_of("service", listener(40_555), one)
+        labels = {of.of(key) for key in keys} - {(("role", "server"), ("port", "40555"))}
+        assert labels | {(("role", "server"), ("port", "40555"))} == {
+            (("role", role), ("port", port)), (("role", "server"), ("port", "40555")),
+        }  # fmt: skip
     unconnected = socket(1, proto=Proto.UDP, sport=51_000, dport=0, state=7)
-    assert of.of_socket(unconnected, serving) == (("role", ""), ("port", ""))
+    (key,) = keys_of("service", unconnected)
+    assert of.of(key) == (("role", ""), ("port", ""))
+
+
+_PORTS = st.sampled_from([0, 1, 443, 8080, 32_767, 32_768, 40_555, 65_535])
+
+
+@given(_PORTS.filter(bool), _PORTS, st.sets(_PORTS.filter(bool), max_size=2))
+@settings(max_examples=200, deadline=None)
+def test_services_are_what_the_rule_of_others_says(ours: int, theirs: int, at: set[int]) -> None:
+    serving = {(NETNS, port) for port in at}
+    server, port = service_of(NETNS, ours, theirs, serving)
+    known = port < 32_768 or (NETNS, port) in serving
+    expected = (("server" if server else "client"), port) if known else ("", 0)
+    one = socket(1, sport=ours, dport=theirs)
+    keys = keys_of("service", one, *map(listener, sorted(at)))
+    assert (ROLES[keys[0].role], keys[0].port) == expected
 
 
 def test_hostile_names_become_harmless_labels() -> None:
     of = labeller("process", "container")
-    nasty = socket(1, comm=b'\x1b]0;x"\\\n\xff', cgroup_id=8)
-    (_, process), (_, container) = of.of_socket(nasty, ())
+    key = Key(8, bytes(16), b'\x1b]0;x"\\\n\xff'.ljust(16, b"\0"), 0, 0, 0, 0, Owner.PROC)
+    (_, process), (_, container) = of.of(key)
     assert process == '?]0;x"\\?\ufffd'
     assert len(container) == LONGEST + 1
     family = Family(names.SOCKETS, [Sample((("process", process),), 1)])
@@ -237,7 +300,7 @@ def test_what_a_socket_did_after_its_last_tick_comes_from_its_end() -> None:
     one = socket(1, flags=Flag.INFO | Flag.NEW, bytes_sent=100, total_retrans=1)
     run.tick(listener(443))
     run.tick(one, listener(443))
-    run.feed.ends = [end(one, 1, bytes_sent=160, bytes_retrans=40, total_retrans=2)]
+    run.feed.ends = [end(one, bytes_sent=160, bytes_retrans=40, total_retrans=2)]
     run.tick(listener(443))
     assert run.count(Count.SENT_BYTES) == 160
     assert run.count(Count.RETRANS_BYTES) == 40
@@ -250,7 +313,7 @@ def test_what_a_socket_did_after_its_last_tick_comes_from_its_end() -> None:
 def test_a_connection_that_no_tick_saw_is_counted_by_its_end() -> None:
     run = Run()
     run.tick(listener(443))
-    run.feed.ends = [end(socket(5), 1, bytes_received=9), end(socket(6), 2, born_ns=None, lost=1)]
+    run.feed.ends = [end(socket(5), bytes_received=9), end(socket(6), born_ns=0, lost=1)]
     run.tick(listener(443))
     assert run.count(Count.RECEIVED_BYTES, process="web", port="443") == 9
     assert run.count(Count.OPENED) == run.count(Count.CLOSED) == 1  # not what is older than nettop
@@ -260,8 +323,7 @@ def test_a_connection_that_no_tick_saw_is_counted_by_its_end() -> None:
 def test_a_listener_that_ends_is_no_connection() -> None:
     run = Run()
     run.tick(listener(443))
-    ended = end(listener(443), 1)
-    run.feed.ends = [ended._replace(event=ended.event._replace(state=10))]
+    run.feed.ends = [end(listener(443), state=10)]
     run.tick()
     assert run.count(Count.CLOSED) == 0
 
@@ -301,7 +363,7 @@ def test_the_share_of_the_congestion_window_is_of_its_own_window_of_time() -> No
 
 def test_what_lay_unread_before_nettop_began_is_as_old_as_the_kernel_says() -> None:
     run = Run()
-    plane = {"has": PlaneHas.UNREAD, "oldest_unread_ns": 2 * 10**9, "rqueue": 1}
+    plane: dict[str, Any] = {"has": PlaneHas.UNREAD, "oldest_unread_ns": 2 * 10**9, "rqueue": 1}
     for flags, ms, seconds in (
         (Flag.OLDEST_UNREAD, 90_000, 90), (Flag.OLDEST_UNREAD, 1_999, 2),
         (Flag.OLDEST_UNREAD | Flag.UNREADABLE, 90_000, 2),
@@ -330,7 +392,7 @@ def test_an_unwell_socket_is_one_sample_and_0_afterwards() -> None:
 def test_counters_never_fall_and_add_up_to_what_the_sockets_did(seed: int) -> None:
     """Sockets come, move, change their programs, end with or without a record, and come back."""
     chance = random.Random(seed)
-    run, done, seq = Run("process", "peer", top=4), 0, 0
+    run, done = Run("process", "peer", top=4), 0
     live: dict[int, int] = {}
     run.tick(listener(443))
     before: dict[Labels, list[float]] = {}
@@ -343,8 +405,7 @@ def test_counters_never_fall_and_add_up_to_what_the_sockets_did(seed: int) -> No
         for old in [c for c in live if c != cookie]:
             if chance.random() < 0.2:
                 more = chance.randrange(1000)
-                seq += 1
-                run.feed.ends.append(end(socket(old), seq, bytes_sent=live.pop(old) + more))
+                run.feed.ends.append(end(socket(old), bytes_sent=live.pop(old) + more))
             else:
                 more = chance.randrange(1000)
                 live[old] += more
@@ -375,7 +436,7 @@ def own(groups: Groups) -> set[str]:
 
 
 def new_groups(top: int) -> Groups:
-    return Groups((("process", OTHER),), top=top, expire_s=600)
+    return Groups(Counter(("process",)), (("process", OTHER),), top=top, expire_s=600)
 
 
 def test_a_group_takes_the_place_of_another_only_when_it_is_far_ahead_and_after_a_while() -> None:
@@ -393,26 +454,32 @@ def test_a_group_takes_the_place_of_another_only_when_it_is_far_ahead_and_after_
 
 
 def test_what_is_folded_goes_on_counting_as_other_and_nothing_is_moved_there() -> None:
-    groups = new_groups(1)
-    one = groups.of((("process", "a"),), 0, 0)
-    one.series.add(Count.SENT_BYTES, 500)
-    groups.end(0, 0)
-    moved(groups, STAY_S + 1, a=0, b=10**6)
-    assert own(groups) == {"b"}
-    one.series.add(Count.SENT_BYTES, 7)
-    assert groups.other.counts[Count.SENT_BYTES] == 7
+    run = Run("process", top=1)
+    a, b = (socket(n, comm=name) for n, name in ((1, b"a"), (2, b"b")))
+
+    def sent(one: One, n: int) -> One:
+        return one._replace(rec=one.rec._replace(bytes_sent=n, bytes_acked=n))
+
+    run.tick(a)
+    run.tick(sent(a, 500), b)
+    assert run.count(Count.SENT_BYTES, process="a") == 500
+    run.tick(sent(a, 500), sent(b, 10**6), step_s=STAY_S)
+    assert run.count(Count.SENT_BYTES, process=OTHER) == 10**6  # before it had series
+    assert own(run.gatherer.groups) == {"b"}
+    run.tick(sent(a, 507), sent(b, 10**6 + 3))
+    assert run.count(Count.SENT_BYTES, process=OTHER) == 10**6 + 7
+    assert run.count(Count.SENT_BYTES, process="b") == 3
 
 
 def test_a_group_expires_after_its_last_socket_and_comes_back_as_a_new_one() -> None:
     groups = new_groups(3)
     moved(groups, 0, a=1)
-    groups.of((("process", "a"),), 1, 101).series.add(Count.SENT_BYTES, 5)
+    groups.of((("process", "a"),), 1, 101)
     moved(groups, 601, b=1)
     assert own(groups) == {"a", "b"}
     moved(groups, 602, b=1)
     assert own(groups) == {"b"}
     again = groups.of((("process", "a"),), 603, 703)
-    assert again.series.counts[Count.SENT_BYTES] == 0
     assert again.series.created_s == 703
 
 
@@ -429,10 +496,12 @@ def test_an_unwell_group_goes_before_one_that_moves_more() -> None:
 @pytest.mark.parametrize("name", ["other", "(kernel)", "(orphan)"])
 def test_a_program_that_is_called_as_what_is_none_is_still_a_program(name: str) -> None:
     of = labeller("process")
-    program = of.of_socket(socket(1, comm=name.encode()), set())
+    program, kernel = (
+        of.of(Key(0, bytes(16), comm, 0, 0, 0, 0, owner))
+        for comm, owner in ((name.encode(), Owner.PROC), (b"", Owner.KERNEL))
+    )
     assert program == (("process", f"'{name}'"),)
     assert program != of.other
-    kernel = of.of_socket(socket(2, pid=0, owner=int(Owner.KERNEL)), set())
     assert kernel == (("process", "(kernel)"),)
 
 
@@ -457,7 +526,7 @@ def test_an_octave_counts_up_to_its_edge() -> None:
 def test_buckets_are_exact_at_their_edges(times: list[int]) -> None:
     octaves = Octaves()
     for ns in times:
-        octaves.observe(ns)
+        octaves.add_buckets([(ns, ns + 1, 1)], ns)
     buckets = octave_buckets(octaves.frozen(), WAIT_OCTAVES)
     for bound, n in zip(WAIT_BOUNDS, buckets.below, strict=True):
         assert n == sum(ns / 1e9 < bound for ns in times)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 pytest.importorskip("nettop._native", reason="the C helper is not built")
@@ -40,3 +43,25 @@ def test_without_privilege_time_is_not_enough(monkeypatch: pytest.MonkeyPatch) -
     for name in ("wait", "split", "stages", "events"):
         assert (found[name].reason or "").endswith("; needs CAP_BPF"), found[name]
         assert found[name].fix == "sudo nettop"
+
+
+def test_what_planes_may_not_open_is_left_for_the_rest() -> None:
+    """Where few descriptors are allowed; afterwards they are free."""
+    asked = (
+        "import os, resource; from contextlib import suppress\n"
+        "from nettop.sources.loaded import SPARE_DESCRIPTORS, _descriptors_left\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))\n"
+        "def opened():\n"
+        "    found = []\n"
+        "    with suppress(OSError):\n"
+        "        while True: found.append(os.open('/dev/null', os.O_RDONLY))\n"
+        "    return found\n"
+        "with _descriptors_left(SPARE_DESCRIPTORS): inside = opened()\n"
+        "assert 0 < len(inside) < 48 - SPARE_DESCRIPTORS, inside\n"
+        "assert len(opened()) == SPARE_DESCRIPTORS\n"
+        "with _descriptors_left(SPARE_DESCRIPTORS): assert opened() == []\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", asked], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

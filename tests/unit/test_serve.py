@@ -129,6 +129,12 @@ def test_a_connection_stays_open_as_http_has_it() -> None:
         assert parse(b"GET /metrics?x=1 HTTP/" + rest).keep is keep
 
 
+def test_an_empty_line_after_the_request_before_does_no_harm() -> None:
+    assert parse(b"\r\nGET /metrics HTTP/1.1\r\nHost: x").path == "/metrics"
+    with pytest.raises(BadRequest):
+        parse(b"\r\n\r\nGET / HTTP/1.1")
+
+
 @pytest.mark.parametrize(
     "target", ["http://localhost:9478/metrics?x=1", "HTTP://127.0.0.1/metrics"]
 )
@@ -316,7 +322,8 @@ def test_what_follows_is_a_filter() -> None:
         (["1.2.3:80"], "takes an address of this host"),
         (["--expire", "soon"], "--expire"),
         *[([word], "is no address and port") for word in (
-            "web-1:9478", "localhost", "localhost:x", "0.0.0.0", "[::1", "::1", "evil.example:80"
+            "web-1:9478", "localhost", "localhost:x", "0.0.0.0", "[::1", "::1", "evil.example:80",
+            "127.0.0.1:-nan", "127.0.0.1:1.5", "127.0.0.1:", "localhost:-1", "web-1:+1",
         )],
     ],
 )  # fmt: skip
@@ -330,3 +337,17 @@ def test_mistakes_are_said_in_one_line(words: list[str], text: str) -> None:
 def test_a_scope_that_is_no_device_is_said_in_words() -> None:
     with pytest.raises(NettopError, match="not known"):
         _listen(parse_serve(["[fe80::1%nope9]:9478"], {}), Answers())
+
+
+def test_an_address_that_cannot_be_had_is_said_without_python_s_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        cases = {
+            f"127.0.0.1:{port}": "Address already in use: another program listens there",
+            "192.0.2.1:9478": "Cannot assign requested address: no address of this host",
+        }
+        for address, why in cases.items():
+            with pytest.raises(NettopError) as caught:
+                _listen(parse_serve([address], {}), Answers())
+            assert str(caught.value).startswith(f"{address}: {why}")
+            assert "while" not in str(caught.value)

@@ -135,11 +135,11 @@ def test_who_is_blamed(parts: tuple[int, ...], who: str, because: Because) -> No
 def test_what_it_says() -> None:
     split = Split(300 * MS, 1, 260 * MS, 30 * MS, 0, 0)
     assert split_says(split) == (
-        "of 300ms that data waited, it was ready and no CPU was given to it for 260ms, it ran and "
-        "did something else for 30.0ms, what it did is not known for 10.0ms"
+        "of 300ms that data waited in this interval, it was ready and no CPU was given to it for "
+        "260ms, it ran and did something else for 30.0ms, what it did is not known for 10.0ms"
     )
     assert split_says(Split(300 * MS, 0, 0, 0, 0, 0)) == (
-        "data waited for 300ms, and what the reader did meanwhile is not known"
+        "data waited for 300ms of this interval, and what the reader did meanwhile is not known"
     )
 
 

@@ -15,6 +15,7 @@ from nettop.engine import ffi
 from nettop.model import tcpinfo
 from nettop.model.tcpinfo import ABSENT, TAIL_6_18, TAIL_7_0, TCP_INFO, InfoField, decode
 from nettop.model.types import Proto
+from nettop.sources import kernel
 from nettop.text.fields import FIELDS
 from tests.feeding import FedEngine as Engine
 from tests.netlink import connection, done
@@ -33,6 +34,42 @@ def test_no_offset_of_the_helper_stands_elsewhere() -> None:
     for path in native.glob("*/nt_*.[ch]"):
         if path.name != "nt_wire.cdef.h":
             assert not re.search(r"\bTI_\w+ *=", path.read_text()), path
+
+
+def btf(path: Path, types: bytes, names: bytes, magic: int = 0xEB9F, gap: int = 0) -> Path:
+    header = struct.pack("=HBBIIIII", magic, 1, 0, 24 + gap, 0, len(types), len(types), len(names))
+    path.write_bytes(header + bytes(gap) + types + names)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("names", "tail"),
+    [
+        (b"\0tcpi_accecn_fail_mode\0tcpi_rtt\0", TAIL_6_18),
+        (b"\0tcpi_rtt\0tcpi_ecn_mode\0tcpi_accecn_fail_mode\0", TAIL_7_0),
+        (b"\0tcpi_rtt\0", ()),
+    ],
+)
+@pytest.mark.parametrize("gap", [0, 8])
+def test_the_last_word_is_named_by_the_kernel(
+    names: bytes, tail: tuple[InfoField, ...], gap: int, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    types = b"\0tcpi_ecn_mode\0"  # bytes of types say nothing
+    monkeypatch.setattr(kernel, "BTF", btf(tmp_path / "vmlinux", types, names, gap=gap))
+    assert kernel.tcp_info_tail.__wrapped__() == tail
+    assert kernel.names_of(kernel.BTF) == names
+
+
+def test_what_is_no_btf_has_no_names(tmp_path: Path) -> None:
+    whole = btf(tmp_path / "whole", b"", b"\0tcpi_ecn_mode\0")
+    other = btf(tmp_path / "other", b"", b"\0tcpi_ecn_mode\0", magic=0x9FEB)
+    assert kernel.names_of(other) is None
+    for length in (0, 10, 24, 30):
+        cut = tmp_path / "cut"
+        cut.write_bytes(whole.read_bytes()[:length])
+        assert kernel.names_of(cut) is None
+    assert kernel.names_of(tmp_path / "absent") is None
 
 
 @pytest.mark.needs_tools("bpftool")

@@ -132,14 +132,17 @@ def drain(
 
 def pour(
     F: mmap, address: str, port: int, size: int, gap_s: float, *, sndbuf: int = 0,
-    nodelay: bool = True,
+    nodelay: bool = True, under_fault: bool = False,
 ) -> None:  # fmt: skip
-    """Writes size bytes every gap_s; 0: as fast as it can."""
+    """Writes size bytes every gap_s; 0: as fast as it can; under_fault: then alone."""
     s = connected(address, port, sndbuf=sndbuf)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(nodelay))
     data = b"x" * size
     due = time.monotonic()
     while not F[1]:
+        if under_fault and not F[0]:
+            time.sleep(0.02)
+            continue
         s.sendall(data)
         due = max(due + gap_s, time.monotonic() - 1)
         time.sleep(max(0.0, due - time.monotonic()) if gap_s else 0)
