@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -18,6 +19,7 @@ DESCRIPTORS = 65536  # BPF planes take a hundred, each network namespace three, 
 
 def run() -> None:
     """Runs nettop and ends the process, which nothing that hangs may hold up."""
+    gc.disable()  # until the command is known: imports make no garbage
     ending.begin()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)

@@ -82,6 +82,7 @@ def _main(argv: Sequence[str]) -> int:
         broken = error
     hosts, argv = take_hosts(argv)
     options = parse_args(argv, environ)
+    gc.enable()
     if isinstance(options, Help):
         return _help(options)
     if options.command == "completion":

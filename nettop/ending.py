@@ -22,6 +22,7 @@ UNDO_S = 0.4
 SIGNALS = frozenset({signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT})
 _POKE = signal.SIGURG  # ignored by default: it only has a thread return from a system call
 _AGAIN_S = 0.1
+_CALL_AGAIN_S = 0.02
 _LOOK_S = 0.25  # how often the terminal of a screen is looked at
 
 Ask = Callable[[int], object]
@@ -121,7 +122,8 @@ class Ending:
             done.set()
 
         self._errand = run
-        while not done.wait(0.02):
+        self._poke_watch()
+        while not done.wait(_CALL_AGAIN_S):  # it was only beginning, and missed that
             self._poke_watch()
         if failure:
             raise failure[0]

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from nettop.ending import Stopped
 from nettop.errors import EXIT_OK, NettopError
@@ -15,12 +15,12 @@ from nettop.export.formats import MANY_TICKS, Format
 from nettop.export.snapshot import RowFeed, Ticks, default_path, write_tick
 from nettop.model.types import Model
 from nettop.options import Options
-from nettop.query import compile_filter
-from nettop.query.compile import Filter, planes_off
-from nettop.query.plain import mistyped
 from nettop.text.clean import clean
 from nettop.text.columns import DEFAULT_WIDTH
 from nettop.text.table import TableStyle
+
+if TYPE_CHECKING:
+    from nettop.query.compile import Filter
 
 # A verdict must hold in two of three intervals; a shorter one than this makes no rates.
 ONCE_INTERVALS = 3
@@ -265,7 +265,11 @@ def warn(model: Model, options: Options, feed: RowFeed) -> None:
             option = "--" + name.replace("_", "-")
             say(f"{option} has no effect: {plane} is off: {status.reason}")
     text = options.whole_filter
-    compiled = compile_filter(text, feed.names) if text else None
+    if not text:
+        return
+    from nettop.query.compile import compile_filter, planes_off
+
+    compiled = compile_filter(text, feed.names)
     if not feed.live:
         note_words(compiled)
     for plane, reason in planes_off(compiled, model).items() if compiled else ():
@@ -274,7 +278,11 @@ def warn(model: Model, options: Options, feed: RowFeed) -> None:
 
 def note_words(compiled: Filter | None) -> None:
     """Says of plain words that they may have been meant for a field."""
-    for text in mistyped(compiled.words) if compiled is not None else ():
+    if compiled is None:
+        return
+    from nettop.query.plain import mistyped
+
+    for text in mistyped(compiled.words):
         say(text)
 
 

@@ -21,8 +21,21 @@ def takes_value(parser: argparse.ArgumentParser) -> frozenset[str]:
     return frozenset(o for a in parser._actions if a.nargs is None for o in a.option_strings)
 
 
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """Each option is checked by one; without a width each of them asks for the terminal's."""
+    return argparse.HelpFormatter(prog, width=80)
+
+
 class Parser(argparse.ArgumentParser):
     """argparse whose complaints are UsageErrors in our words."""
+
+    def __init__(self, **given: Any) -> None:
+        # What is written about its usage is in text/usage.py; argparse would make its own.
+        super().__init__(usage="", formatter_class=_formatter, **given)
+
+    @property
+    def option_names(self) -> frozenset[str]:
+        return frozenset(self._option_string_actions)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """A negative number behind an option with a value is that, even where -1 is an option."""

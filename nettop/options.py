@@ -148,11 +148,11 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> Options | Hel
     topic = _help_topic(command, words)
     if topic:
         return Help(topic)
-    if command == "live":
-        _check_command(list(argv))
     if command in {"completion", "diff", "probe", "reflect", "serve", "stream", "watch", "why"}:
         return Options(command=command)
     parser = _parser(command)
+    if command == "live" and not (argv and argv[0] in parser.option_names):
+        _check_command(list(argv))
     space, rest = parse_words(parser, command, words)
     given = frozenset(name for name, v in vars(space).items() if v is not parser.get_default(name))
     return replace(_options(command, space, rest, environ), debug=space.debug, given=given)
@@ -370,7 +370,7 @@ def _check_misplaced_command(words: list[str]) -> None:
 def _check_command(words: list[str]) -> None:
     """Refuses a first word that is nearly a command."""
     word, following = words[0] if words else "", words[1] if len(words) > 1 else ""
-    if lookup(word) is not None or _OPERATOR.match(following):
+    if not word or lookup(word) is not None or _OPERATOR.match(following):
         return
     near = nearest(word, list(COMMANDS), cutoff=_NEAR)
     if near:

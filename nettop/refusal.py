@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Collection
 from pathlib import Path
 
@@ -49,6 +50,15 @@ def may_load() -> bool:
     held = effective()
     enough = "CAP_SYS_ADMIN" in held or set(BPF) <= held
     return enough and not inside_user_namespace()
+
+
+def descriptors_left() -> tuple[int, int]:
+    """How many more this process may open, and its limit (ulimit -n)."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        return max(0, most - len([*Path("/proc/self/fd").iterdir()]) + 1), most
+    except OSError:
+        return 0, most
 
 
 def explain(

@@ -83,10 +83,12 @@ class Spell(Struct):
 
     def _take(self, value: float, who: int, because: int, bounded: bool) -> None:
         self._number(value, bounded)
-        ticks, worst = self._said.get((who, because), (0, value))
-        self._said[who, because] = ticks + 1, max(worst, value)
-        most, self.because = max(self._said, key=lambda said: self._said[said])
-        self.who = who_name(most)
+        said = self._said
+        ticks, worst = said.get((who, because), (0, value))
+        said[who, because] = ticks + 1, max(worst, value)
+        if len(said) > 1 or self.who is None:
+            most, self.because = max(said, key=said.__getitem__)
+            self.who = who_name(most)
 
 
 class Change(NamedTuple):

@@ -17,7 +17,8 @@ from nettop.headless import standard_output
 from nettop.hosts.feed import HostsFeed, HostTick
 from nettop.hosts.follow import BROKE_OFF, wait_for_looks
 from nettop.model.types import Model
-from nettop.query import Filter, FilterError, compile_filter
+from nettop.query import FilterError, compile_filter
+from nettop.query.compile import Filter
 from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording, is_recording
 from nettop.stretches import Stretch

@@ -39,7 +39,7 @@ stays for 10 s after the cause has gone. Two causes that alternate each keep the
 Shares and rates are of the last interval; retr% is of the last 5 to 10 s. `nettop -1` without
 `-d` polls once: few verdicts hold in one poll.
 
-WHO and WHY are blank for a healthy socket. WHY is `recovering` while the level sinks; `not traced`,
+WHO and WHY are blank for a healthy socket. WHY is `was loss` while the level sinks; `not traced`,
 with – as WHO, where the RX queue wait leaves a socket out to save CPU.
 """
 
@@ -273,7 +273,7 @@ wait     RX queue wait: from the moment data is readable as poll() has it to the
          came with Linux 6.3. On older kernels, fentry on the surrounding functions gives the same
          numbers (except for sockets of kTLS, sockmap and the kernel's own); where that does not
          load, tcp_probe gives TCP alone, approximately. Cost: 704 bytes of kernel memory per traced
-         socket, about 200 ns per delivery. Above 2 % of a CPU fewer sockets are traced, above
+         socket, 0.2 to 0.6 µs per delivery. Above 2 % of a CPU fewer sockets are traced, above
          --bpf-budget none; header, pane and JSON say so.
 
 split    What waits for the reader are spent on: until a thread that slept on the socket is woken
@@ -347,7 +347,8 @@ snapshot   e on the screen, `nettop snapshot`, --json. One object, nettop.snapsh
            json); --ndjson one per tick. The file's ending chooses: .json .csv .txt .svg. `nettop
            open FILE.json` browses one of a single host; those of -H are for programs.
 CSV        --csv: a row per socket and tick, in base units that end the names of the columns
-           (tx_bytes_per_s, srtt_ns). Empty is unknown.
+           (tx_bytes_per_s, srtt_ns); codes are words (level, ca_state, fastopen_client_fail), or
+           the number where there is none for it. Empty is unknown.
 Parquet    -o FILE.parquet: the same table with types; unknown is null, `taken` a time in UTC. Needs
            pyarrow (pip install pyarrow). It cannot be read before its end is
            written: at a signal, but not at kill -9. For long times record, then replay -o.

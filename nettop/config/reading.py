@@ -8,7 +8,7 @@ import stat
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
@@ -16,12 +16,14 @@ from nettop.config import settings
 from nettop.config.settings import SETTINGS, TABLES
 from nettop.errors import UsageError
 from nettop.invoker import invoking_user
-from nettop.query import plain
 from nettop.text.clean import clean
 from nettop.text.fields import Field, nearest
 from nettop.text.keys import Keymap
 from nettop.text.limits import DEFAULTS, use_limits
 from nettop.users import filed_home
+
+if TYPE_CHECKING:
+    from nettop.query.plain import Network
 
 SYSTEM = Path("/etc/nettop.toml")
 VARIABLE = "NETTOP_CONFIG"
@@ -37,7 +39,7 @@ class Config(Struct, frozen=True):
     columns: Mapping[int, tuple[Field, ...]] = field(default_factory=dict)
     thresholds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
-    peers: Mapping[str, tuple[plain.Network, ...]] = field(default_factory=dict)
+    peers: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
     files: tuple[str, ...] = ()  # that were read
 
     def over(self, other: Config) -> Config:
@@ -67,9 +69,12 @@ def in_force() -> Config:
 def use(config: Config) -> None:
     """Puts it in force in this process, before anything else looks at sockets."""
     global _IN_FORCE  # one command line, one configuration
-    _IN_FORCE = config
+    before, _IN_FORCE = _IN_FORCE, config
     use_limits(config.thresholds)
-    plain.use_peers(config.peers)
+    if config.peers or before.peers:
+        from nettop.query.plain import use_peers
+
+        use_peers(config.peers)
 
 
 def load(chosen: str | None, environ: Mapping[str, str]) -> Config:

@@ -12,9 +12,6 @@ from msgspec import Struct
 from nettop import optionvalues as take
 from nettop.errors import UsageError
 from nettop.feed import Grouping
-from nettop.query import FilterError, compile_filter
-from nettop.query.plain import networks
-from nettop.query.values import ValueMistake
 from nettop.text.fields import lookup
 from nettop.text.limits import DEFAULTS, FRACTIONS
 from nettop.text.themes import THEMES
@@ -57,6 +54,8 @@ def theme(text: str) -> str:
 
 
 def filter_text(text: str) -> str:
+    from nettop.query import FilterError, compile_filter
+
     try:
         compile_filter(text)
     except FilterError as error:
@@ -155,6 +154,9 @@ def peers(name: str, value: object) -> tuple[Any, ...]:
     Raises:
         ValueError: what it takes.
     """
+    from nettop.query.plain import networks
+    from nettop.query.values import ValueMistake
+
     if lookup(name) is not None:
         raise ValueError("is the name of a field: take another")
     given = value if isinstance(value, list) else [value]

@@ -1,7 +1,7 @@
 """CSV: one row per socket per tick, one column per field of the registry, numbers in base units.
 
-The names of the columns end in the unit; unknown is empty. RFC 4180: CRLF, quotes doubled. A
-text that a spreadsheet would take for a formula gets a leading apostrophe.
+The names of the columns end in the unit; a code is its word; unknown is empty. RFC 4180:
+CRLF, quotes doubled. A text that a spreadsheet would take for a formula gets a leading apostrophe.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def line(taken: str, row: Row, detail: Detail | None, chosen: Readers) -> bytes:
         if field.kind is Kind.ADDRESS:
             cells.append(endpoint(row, local=field.id == "local"))
             continue
-        value = read(row, detail)
+        value = field.said(read(row, detail))
         cells.append(str(value) if type(value) is int else cell(value))
     return (",".join(cells) + "\r\n").encode("utf-8", "backslashreplace")
 

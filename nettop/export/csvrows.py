@@ -91,7 +91,7 @@ def _program(taken: str, fields: Sequence[Field]) -> tuple[Program, _Names]:
         if field.kind is Kind.ADDRESS:
             _endpoint(p, local=field.id == "local")
         elif field.loc is not None:
-            p.cell(field.loc)
+            p.cell(field.loc, [csvout.cell(word) for word in field.words])
         else:
             _text(p, field, names)
     p.literal("\r\n")
@@ -174,7 +174,7 @@ def _why(p: Program) -> None:
     p.end(mptcp)
     p.end(traced)
     sinking = p.otherwise(well)
-    p.literal("recovering")
+    p.refuse()  # the words of what was are Python's
     p.end(sinking)
 
 

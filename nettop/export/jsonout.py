@@ -43,7 +43,7 @@ from nettop.model.types import (
 )
 from nettop.text.fields import DERIVED, TCP_ALIVE, Field
 from nettop.text.verdicts import CAUSES, VERDICTS
-from nettop.text.words import who_name, who_text, why_text
+from nettop.text.words import was_word, who_name, who_text, why_text
 
 Write = Callable[[bytes], object]
 Happened = tuple[Sequence[Event], Mapping[EventType, int]]
@@ -399,6 +399,9 @@ def _put_verdicts(out: dict[str, Any], row: Row) -> None:
         out["strength"] = rec.strength
     if not rec.verdicts:
         out["verdicts"] = []
+        was = was_word(row)
+        if was is not None:
+            out["was"] = was
         return
     verdicts = row.verdicts
     out["verdicts"] = list(dict.fromkeys(VERDICTS[v].name for v in verdicts))

@@ -89,8 +89,9 @@ _TOP = {
     "cost.interval_s": "interval in force",
     "cost.stretched": "why it is longer than was asked for",
     "totals": "sums; of all polled sockets unless said otherwise",
-    "totals.tcp": "TCP sockets; absent if one of the dumps that list them failed (sources say "
-    "why), or none was asked for; the same of udp and mptcp",
+    "totals.tcp": "TCP sockets that are listed: in TIME_WAIT or SYN_RECV, or bound and not "
+    "connected, only with -a or a filter for such a state; absent if one of the dumps that list "
+    "them failed (sources say why), or none was asked for; the same of udp and mptcp",
     "totals.udp": "UDP sockets",
     "totals.mptcp": "MPTCP connections; with -a or -l listeners too",
     "totals.by_state": "TCP sockets by state; TIME_WAIT from sockstat",
@@ -276,6 +277,7 @@ _SOCKET = {
     "who": "whose fault the worst is: app, cpu, kern, nic, net or peer; with ? it is likely but "
     "not certain, ? alone: not known from this host",
     "why": "the worst in words with its number",
+    "was": "without a verdict, while the level sinks: the word of the last one, as why begins",
     "verdict_details": "the worst two",
     "verdict_details[].name": "as in verdicts",
     "verdict_details[].who": "whose fault, as in who",

@@ -38,7 +38,7 @@ from nettop.model.types import (
     Who,
 )
 from nettop.text.fields import TCP_ALIVE
-from nettop.text.verdicts import CAUSES, named
+from nettop.text.verdicts import CAUSES, VERDICTS, named, verdict_words
 from nettop.text.words import WHO_NUMBERS
 
 _FAMILY = {name: number for number, name in FAMILIES.items()}
@@ -49,6 +49,12 @@ _TIMER = {name: number for number, name in TIMERS.items()}
 _OWNER = {name: owner for owner, name in OWNERS.items()}
 
 _CAUSE = {name: because for because, name in CAUSES.items()}
+# What WHY begins with, by what.
+_WAS = {
+    verdict_words(verdict, 1.0, because).split(" ", 1)[0]: (int(verdict), int(because))
+    for verdict, spec in reversed(VERDICTS.items())
+    for because in (*spec.causes, Because.PLAIN)
+}
 
 _MEMORY: dict[str, tuple[str, ...]] = {
     "skmem": ("rmem_alloc", "rcvbuf", "wmem_alloc", "sndbuf", "fwd_alloc", "wmem_queued",
@@ -368,6 +374,10 @@ def _put_verdicts(rec: dict[str, Any], source: Mapping[str, Any], where: str) ->
     rec["strength"] = integer(source, "strength", where, 8, 0)
     details = objects(source, "verdict_details", where)
     if not details:
+        was = _WAS.get(optional_text(source, "was", where) or "")
+        if was is not None:
+            rec["verdict"], rec["because"] = was
+            rec["verdict_since_s"] = 1  # when is of that engine alone
         return
     mask = 0
     detailed = {text(item, "name", f"{where}verdict_details.") for item in details}

@@ -1,9 +1,9 @@
 """Parquet: the table of CSV with types, for DuckDB, pandas and the like. Needs pyarrow.
 
 A row per socket per tick; unknown is null. `taken` is a timestamp in UTC with nanoseconds; times
-are whole nanoseconds, sizes whole bytes, flags booleans. Row groups are written as they fill, so
-that a few ticks and a row group are all that is in memory; the footer comes last, and without it
-the file is none.
+are whole nanoseconds, sizes whole bytes, flags booleans, codes their words. Row groups
+are written as they fill, so that a few ticks and a row group are all that is in memory; the footer
+comes last, and without it the file is none.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Batches = list[Any]  # pyarrow's record batches
 
 def type_name(field: Field) -> str:
     """What a column holds: string, bool, float64, int64 or (identities) uint64."""
-    if field.loc is None:
+    if field.loc is None or field.words:
         return "string"
     if field.id == "cookie":
         return "uint64"
@@ -101,7 +101,8 @@ class ParquetTable:
             if field.kind is Kind.ADDRESS:
                 columns.append([endpoint(row, local=field.id == "local") for row, _ in rows])
             else:
-                columns.append([_value(read(row, detail), kind) for row, detail in rows])
+                said = field.said
+                columns.append([_value(said(read(row, detail)), kind) for row, detail in rows])
         arrays = [
             pyarrow.array(values, type=kind)
             for values, kind in zip(columns, self._schema.types, strict=True)
@@ -157,8 +158,10 @@ _ARROW = {"string": "string", "bool": "bool_", "float64": "float64", "int64": "i
 
 
 def _value(value: Any, kind: str) -> Any:
-    if value is None or kind == "string":
-        return value
+    if value is None:
+        return None
+    if kind == "string":
+        return str(value)  # a code without a word is a number
     if kind == "float64":
         return neat(value)
     if kind == "bool":

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from tempfile import gettempdir
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
@@ -249,6 +248,8 @@ def default_path(
     folder = Path.cwd()
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
         # Without HOME it would be asked of the user database, which may be a dead service.
+        from tempfile import gettempdir
+
         home = environ.get("HOME") or gettempdir()
         folder = Path(environ.get("XDG_DATA_HOME") or f"{home}/.local/share")
         with suppress(OSError):  # opening the file there says why it cannot be

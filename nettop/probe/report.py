@@ -184,23 +184,25 @@ def probe_object(prober: AnyProber) -> dict[str, Any]:
 
 
 def reflect_line(reflector: Reflector, counts: dict[str, Counts]) -> list[str]:
-    """One line per protocol: what was answered, how long it had waited."""
+    """A line for each protocol of which something came in the interval: what was answered, how long
+    it had waited in the queue. At most 80 cells, where all were requests of probe."""
     clock = time.strftime("%H:%M:%S")
     out = []
     for proto, c in counts.items():
+        if not (c.answered or c.strangers or c.unsent):
+            continue
         d = c.wait.histogram().dist
-        waits = "  ".join(
+        waits = " ".join(
             f"{name} {units.time(ns if d.count else None)}"
-            for name, ns in (("p50", d.p50_ns), ("p90", d.p90_ns), ("p99", d.p99_ns),
-                             ("max", d.max_ns))
-        )  # fmt: skip
+            for name, ns in (("p50", d.p50_ns), ("p99", d.p99_ns), ("max", d.max_ns))
+        )
         more = "".join(
-            f"  {word} {n}" for word, n in (("strangers", c.strangers), ("unsent", c.unsent)) if n
-        )
-        out.append(
-            f"{clock} {proto}  answered {c.answered:<7} clients {len(c.clients):<4} "
-            f"queue wait  {waits}{more}"
-        )
+            f" {word} {units.count(n)}"
+            for word, n in (("strangers", c.strangers), ("unsent", c.unsent)) if n
+        )  # fmt: skip
+        answered, clients = units.count(c.answered), units.count(len(c.clients))
+        out.append(f"{clock} {proto} answered {answered:<4} clients {clients:<4} waited {waits}"
+                   + more)  # fmt: skip
     return out
 
 

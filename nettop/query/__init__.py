@@ -1,14 +1,28 @@
 """The filter language: text → tree → program, and completions for the filter line.
 
-Importing this costs little: the parser is built when the first filter is read.
+Importing this costs little: the language is loaded when the first filter is read.
 """
 
-import re
+from __future__ import annotations
 
-from nettop.query.compile import Filter, NameSets, compile_filter
+import re
+from typing import TYPE_CHECKING
+
 from nettop.query.errors import FilterError
 
-__all__ = ["Filter", "FilterError", "NameSets", "compile_filter", "narrowed"]
+if TYPE_CHECKING:
+    from nettop.query.compile import Filter, NameSets
+
+__all__ = ["FilterError", "compile_filter", "narrowed"]
+
+
+def compile_filter(
+    text: str, names: NameSets | None = None, *, level_now: bool = False
+) -> Filter | None:
+    """As compile.compile_filter()."""
+    from nettop.query import compile as language
+
+    return language.compile_filter(text, names, level_now=level_now)
 
 
 def narrowed(text: str | None, term: str) -> str:

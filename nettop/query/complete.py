@@ -119,8 +119,8 @@ def complete(text: str, cursor: int | None = None, known: Known | None = None) -
         candidates = (*candidates, *others, *map(_quoted, dict.fromkeys(plain)))
     if not word and expects == "field":
         candidates = tuple(c for c in candidates if c in _SHOWN or c in _HEADS)
-    ports = field is not None and field.id in _PORTS
-    if expects == "value" and field is not None and field.kind in _UNITS and not ports:
+    no_unit = field is not None and (field.id in _PORTS or field.words)
+    if expects == "value" and field is not None and field.kind in _UNITS and not no_unit:
         number = re.fullmatch(r"[\d.]+", word)
         candidates = tuple(word + unit for unit in _UNITS[field.kind]) if number else ()
     words = tuple(
@@ -179,8 +179,8 @@ def _values(word: str, field: Field | None, known: Known) -> tuple[str, ...]:
         return VERDICT_WORDS
     if word == "who":
         return tuple(WHO_NUMBERS)
-    if word == "level":
-        return ("ok", "watch", "unwell")
+    if field is not None and field.words:
+        return tuple(map(_quoted, field.words))
     if word == "proto":
         return PROTOS
     return ()
@@ -188,4 +188,4 @@ def _values(word: str, field: Field | None, known: Known) -> tuple[str, ...]:
 
 def help_of(field: Field) -> tuple[str, str]:
     """What a field is, and how a value of it is written."""
-    return field.help, example(field.kind)
+    return field.help, example(field.kind, field.words)

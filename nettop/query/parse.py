@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.resources import files
 from typing import Any, cast
 
 from nettop.query import plain as words
@@ -33,6 +32,8 @@ LONGEST = 4096
 
 @cache
 def _parser() -> Any:
+    from importlib.resources import files
+
     from lark import Lark
 
     grammar = files("nettop.query").joinpath("grammar.lark").read_text(encoding="utf-8")
@@ -79,7 +80,7 @@ def _unexpected(text: str, error: Any) -> str:
         comparison = re.search(r"([^\s()<>=!&|]+)\s*([<>]=?|[!=]?=)\s*$", text)
         if comparison:
             field = lookup(comparison[1])
-            kind = values.example(field.kind) if field else "a value"
+            kind = values.example(field.kind, field.words) if field else "a value"
             return f"after {comparison[2]} comes {kind}"
         if before.lower() in _AFTER:
             return f"after {before} comes {_AFTER[before.lower()]}"
@@ -87,7 +88,7 @@ def _unexpected(text: str, error: Any) -> str:
     if token.type == "CMP":
         field = lookup(_word_before(text, _start_of_operator(text, token.start_pos)))
         if before in ("<", ">", "=", "!"):
-            kind = values.example(field.kind) if field else "a value"
+            kind = values.example(field.kind, field.words) if field else "a value"
             return f"after {before} comes {kind}"
         return f"'{token}' needs a field before it"
     if token.type == "RPAR":
@@ -244,10 +245,14 @@ class _Builder:
         multiple = _split_product(plain)
         if multiple:
             return self.multiple_text(field, cmp, token, *multiple)
-        other = lookup(plain)
+        other = None if field.words else lookup(plain)
         if other is not None and not plain[0].isdigit():
             return self.against(field, cmp, 1.0, other, token)
-        return Compare(field, cmp, self.value(token, lambda t: values.number(t, field.kind), cmp))
+
+        def number(text: str) -> float:
+            return values.number(text, field.kind, field.words)
+
+        return Compare(field, cmp, self.value(token, number, cmp))
 
     def matched(self, field: Field, cmp: str, head: Any, token: Any, pattern: str) -> Text:
         return Text(field, cmp == "=", pattern, head.start_pos, token.start_pos)

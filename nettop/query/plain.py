@@ -10,6 +10,7 @@ from nettop.query import values
 from nettop.query.ast import Address, And, Compare, Like, Node, Not, Or, OwnedBy, States, Text
 from nettop.text.fields import FIELDS, Field, Kind, nearest
 from nettop.text.verdicts import VERDICTS, named, worded
+from nettop.text.words import LEVEL_WORDS
 
 Network = IPv4Network | IPv6Network
 # Networks by a name that the user gave them.
@@ -26,6 +27,7 @@ PATHS = ("/", "./", "../", "~/")  # so begins what was meant for a file
 _SCOPE = re.compile(r"%([^\]:/]+)")
 _V4_BEGINS = re.compile(r"(?:\d{1,3}\.){1,3}|\d{1,3}(?:\.\d{1,3}){1,2}", re.ASCII)
 _V6_BEGINS = re.compile(r"((?:[0-9a-f]{1,4}:){2,7})[0-9a-f]{0,4}", re.ASCII | re.IGNORECASE)
+_WITH_PORT = re.compile(r"((?:\d{1,3}\.){3}\d{1,3}|\[[^\]]*\]):(.*)", re.ASCII)
 # So near to a name that it may have been meant.
 _NEAR = 0.75
 
@@ -37,7 +39,7 @@ def meaning(word: str, *, quoted: bool = False) -> Node:
         quoted: it stood in quotes, and so is a part of a name alone.
 
     Raises:
-        ValueMistake: it begins as a port does, and is none.
+        ValueMistake: it begins as a port does, or as an address with one, and is none.
     """
     found = None if quoted else _exactly(word)
     return found if found is not None else _named(word)
@@ -66,7 +68,12 @@ def _exactly(word: str) -> Node | None:
     try:
         return either_end(word)
     except values.ValueMistake:
-        return None  # a name
+        begins = _WITH_PORT.fullmatch(word)
+        if begins is None:
+            return None  # a name
+        if begins[2]:
+            raise
+        return either_end(begins[1])  # its port is still to come
 
 
 def negated(node: Node) -> Node:
@@ -130,7 +137,7 @@ def _named(word: str) -> Node:
     if named(word.lower()) or worded(word):
         parts.append(Text(VERDICT, True, word.lower()))
     if word.lower() in ("watch", "unwell"):
-        parts.append(Compare(FIELDS["level"], "=", values.number(word, Kind.LEVEL)))
+        parts.append(Compare(FIELDS["level"], "=", LEVEL_WORDS.index(word.lower())))
     return parts[0] if len(parts) == 1 else Or(tuple(parts))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from math import isinf
 
@@ -51,11 +52,13 @@ _EXAMPLES = {
     Kind.RATE: "a number per second, such as 1 or 0.5",
     Kind.PERCENT: "a percentage, such as 1% or 0.5",
     Kind.RATIO: "a ratio, such as 2 or 1.5",
-    Kind.LEVEL: "ok, watch or unwell",
 }
 
 
-def example(kind: Kind) -> str:
+def example(kind: Kind, words: Sequence[str] = ()) -> str:
+    """How a value is written; words: as Field has them."""
+    if words:
+        return f"{', '.join(words[:-1])} or {words[-1]}"
     return _EXAMPLES.get(kind, "a value")
 
 
@@ -66,19 +69,20 @@ def whole(text: str) -> int | None:
     return min(int(text), BEYOND)
 
 
-def number(text: str, kind: Kind) -> float:
-    """The value in the base unit of the kind.
+def number(text: str, kind: Kind, words: Sequence[str] = ()) -> float:
+    """The value in the base unit of the kind, or the number of one of the words.
 
     Raises:
         ValueMistake: no number, no unit where one is needed, or a unit of another kind.
     """
+    codes = {word.lower(): float(n) for n, word in enumerate(words)}
     if kind is Kind.LEVEL:
-        levels = {"ok": 0.0, "well": 0.0, "watch": 1.0, "unwell": 2.0}
-        if text.lower() in levels:
-            return levels[text.lower()]
+        codes["well"] = 0.0
+    if text.lower() in codes:
+        return codes[text.lower()]
     match = _NUMBER.fullmatch(text)
     if not match:
-        raise ValueMistake(f"'{text}' is not {example(kind)}")
+        raise ValueMistake(f"'{text}' is not {example(kind, words)}")
     value, unit = float(match[1]), match[2].strip()
     factor = _UNITS[kind].get(unit.lower())
     if factor is not None:
@@ -89,7 +93,7 @@ def number(text: str, kind: Kind) -> float:
         return value * factor
     if not unit:
         raise ValueMistake(f"{text} what?", f"say {text}ms or {text}us")
-    raise ValueMistake(f"'{match[2]}' is not a unit here", f"give {example(kind)}")
+    raise ValueMistake(f"'{match[2]}' is not a unit here", f"give {example(kind, words)}")
 
 
 _STATES = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from operator import attrgetter
 
@@ -42,8 +42,12 @@ _WIDER = {"proc": 18, "remote": 24}
 # Below 200 cells these give their place to the planes that know better.
 _STOPGAPS = {"rttvar": "tx.total.p99", "unread": "rxwait.p99"}
 _PLANES = {"wait", "stages"}
+# On many hosts no socket has a value of these: a screen may leave them out until one has.
+SELDOM = frozenset({"container"})
 # Numbers that are names: never shortened to 8.1K.
 NAMES = frozenset({"pid", "lport", "rport", "inode", "cookie"})
+# Bytes of which each one counts: 1448, not 1.4K.
+EXACT = frozenset({"snd_mss", "rcv_mss", "advmss", "pmtu"})
 _GLYPHS = str.maketrans(
     {units.ABSENT: "-", "µ": "u", "\u00d7": "x", "±": "+", "▲": "+", "≥": ">",
      "…": "~", "↑": "^", "↓": "v", "Δ": "d", "●": "", "◐": "~"}
@@ -55,8 +59,8 @@ _CELLS = {
 }  # fmt: skip
 WHY_CELLS = 13  # the longest verdict
 _UDP = int(Proto.UDP)
+_FLOW_RX = int(Flag.FLOW_RX)  # see Row.untraced
 _LEVEL_SIGNS = (" ", "▲", "!")
-LEVEL_WORDS = ("ok", "watch", "unwell")
 
 
 def on_by_itself(status: SourceStatus | None) -> bool:
@@ -64,15 +68,18 @@ def on_by_itself(status: SourceStatus | None) -> bool:
     return status is not None and (status.reason or "").startswith(STAMPED_BY_ITSELF)
 
 
-def columns_for(width: int, model: Model) -> tuple[tuple[Field, int], ...]:
+def columns_for(
+    width: int, model: Model, seldom: Collection[str] = SELDOM
+) -> tuple[tuple[Field, int], ...]:
     """Fields and their cells for a table of about that width, without those of planes that are
-    off; fitting() makes it exact."""
+    off, and of SELDOM with these; fitting() makes it exact."""
     least, names = max(s for s in _SETS if s[0] <= width)
     off = {
         p for p in _PLANES
         if (s := model.source(p)) is None or s.state == "off" or on_by_itself(s)
     }  # fmt: skip
     shown = {n for n in names.split() if FIELDS[n].source not in off}
+    shown -= SELDOM.difference(seldom)
     if least < 200:
         shown -= {stopgap for stopgap, better in _STOPGAPS.items() if better in shown}
     if least >= 120 and _has_namespaces(model):
@@ -96,16 +103,20 @@ def fitting(
     needed: Field | None = None,
     *,
     ranked: bool = False,
+    added: Sequence[Field] = (),
 ) -> tuple[tuple[Field, int], ...]:
     """As many of the columns as so many cells have room for, a blank between two: what says least
-    is left out first (ranked: the last), WHO, WHY and what is needed at the end."""
+    is left out first (ranked: the last), then what was added, WHO, WHY and what is needed at the
+    end."""
     kept = list(columns)
     ids = {f.id for f, _ in kept}
-    order = [] if ranked else [n for n in _FIRST_TO_GO if n in ids]
+    last = [f.id for f in reversed(added)]
+    order = [] if ranked else [n for n in _FIRST_TO_GO if n in ids and n not in last]
     if "flow" in order and {"host", "netns"} <= ids:  # a namespace says less beside its host
         order.insert(order.index("flow"), "netns")
-    order += [f.id for f, _ in reversed(kept) if f.id not in (*order, "proc", "who", "why")]
-    for name in (*order, "proc", "who"):
+    ends = ("proc", "who", "why")
+    order += [f.id for f, _ in reversed(kept) if f.id not in (*order, *last, *ends)]
+    for name in (*order, *(n for n in last if n not in ends), "proc", "who"):
         if len(kept) < 2 or sum((w or WHY_CELLS) + 1 for _, w in kept) - 1 <= cells:
             break
         if needed is None or name != needed.id:
@@ -117,7 +128,8 @@ def cells_of(field: Field) -> int:
     """Cells of a column that the user chose: its title and every number of it fit."""
     if field.id == "why":
         return WHY_CELLS
-    return field.width or max(_CELLS[field.kind], len(title_of(field)))
+    cells = 5 if field.id in EXACT else _CELLS[field.kind]
+    return field.width or max(cells, len(title_of(field)), *map(len, field.words))
 
 
 def title_of(field: Field) -> str:
@@ -191,11 +203,13 @@ def writer(field: Field) -> Callable[[Row, Detail | None], str]:
 
 
 def _number_writer(field: Field) -> Callable[[float, Row], str]:
-    if field.kind is Kind.LEVEL:
-        return lambda value, row: LEVEL_WORDS[int(value)]
+    if field.words:
+        return lambda value, row: str(field.said(int(value)))
     if field.id in NAMES:
         mark = ":" if field.id in ("lport", "rport") else ""
         return lambda value, row: f"{mark}{int(value)}"
+    if field.id in EXACT:
+        return lambda value, row: str(int(value))
     if field.id == "flow":
         return _flow
     if field.id == "unread":
@@ -209,7 +223,7 @@ def _number_writer(field: Field) -> Callable[[float, Row], str]:
 def _flow(value: float, row: Row) -> str:
     if not value:
         return units.bits_per_s(value)
-    arrow = "↓" if row.rec.flags & Flag.FLOW_RX else "↑"  # of the mean: this interval may be still
+    arrow = "↓" if row.rec.flags & _FLOW_RX else "↑"  # of the mean: this interval may be still
     return arrow + units.bits_per_s(value)
 
 
@@ -244,6 +258,10 @@ _FORMATS: dict[Kind, Callable[[float | None], str]] = {
 
 def number_text(field: Field, value: float | None, *, bounded: bool = False) -> str:
     """A number of a field that is of no one row; bounded: at least so much."""
+    if field.words and value is not None:
+        return str(field.said(int(value)))
+    if field.id in EXACT and value is not None:
+        return str(int(value))
     if field.kind is not Kind.TIME:
         return _FORMATS[field.kind](value)
     loc = field.loc

@@ -115,7 +115,8 @@ def event_numbers(e: Event) -> str:
                 words.append(f"not sent: {why}")
             return ", ".join(words)
         case EventType.DROP:
-            return f"{e.reason} {units.amount(e.length)}"
+            many = f", {e.segs} segs" if e.segs > 1 else ""
+            return f"{e.reason} {units.amount(e.length)}{many}"
         case EventType.RESET_SENT:
             return e.reason or ""
         case EventType.RESET_RECEIVED:

@@ -25,12 +25,12 @@ from nettop.model.types import (
 from nettop.model.usual import UsualOf, usual_ns
 from nettop.text import units
 from nettop.text.fields import FIELDS
-from nettop.text.holders import holder_evidence, state_of_all
+from nettop.text.holders import holder_evidence, is_said, process_of, state_of_all
 from nettop.text.readers import Reader, reader_evidence, reader_of
 from nettop.text.unanswered import LARGE_STEP, swallows_large, unanswered
 from nettop.text.verdicts import LEAST_RATIO_US, VERDICTS, VerdictSpec
 from nettop.text.waits import is_settled, split_of, split_says
-from nettop.text.words import who_name, who_text
+from nettop.text.words import was_word, who_name, who_text
 
 _IN_NAMESPACE = re.compile(r"\b(ping|mtr|nc|tc|ss|ip|ethtool|nstat|sysctl|nft|iptables) ")
 _LOSS_PCT = 0.5  # resent, from which on loss is ruled out no more
@@ -89,7 +89,9 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
     verdicts = row.verdicts
     if not verdicts:
         who = "–" if row.untraced else ""
-        return Explanation(who, "nothing unusual", _quiet(row), "", None)
+        was = was_word(row)
+        now = f" now; a moment ago: {VERDICTS[Verdict(row.rec.verdict)].says(row.rec.because)}"
+        return Explanation(who, f"nothing unusual{now if was else ''}", _quiet(row), "", None)
     worst = verdicts[0]
     spec = VERDICTS[worst]
     also = ""
@@ -118,7 +120,8 @@ def explain(row: Row, detail: Detail | None, model: Model, for_s: float | None) 
     if split is not None:
         did.append(Evidence("split", split_says(split), max(split[1:6]), "ns"))
     did += reader_evidence(reader)
-    if holder is not None:
+    process = process_of(row, model)
+    if holder is not None and not (split is not None and process and is_said(process, split)):
         did.append(holder)
     if cause is not None:
         excluded, unmeasured = [*cause.ruled_out, *excluded], []
@@ -200,7 +203,7 @@ def _next_step(spec: VerdictSpec, row: Row, model: Model) -> str:
     """A command or a place to look; only numbers and addresses go into commands."""
     rec = row.rec
     pid = row.proc.pid or "PID"
-    process = model.evidence.now.processes.get(row.proc.pid) if model is not None else None
+    process = process_of(row, model)
     if spec.by_holder and process is not None and state_of_all(process) == "T":
         return f"kill -CONT {pid} lets it go on, unless it was stopped on purpose"
     if spec.by_holder and row.proc.owner == Owner.NOT_ACCEPTED:
@@ -243,33 +246,10 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None, *, named: bool) -
     rec, value = row.rec, row.rec.verdict_value
     # Of a minimum of microseconds any round trip is a thousand times: that is no evidence.
     ratio = _number("srtt/minrtt", row, detail) if rec.min_rtt_us >= LEAST_RATIO_US else None
+    here = "" if named else _HERE
     match worst:
         case Verdict.UNREAD:
-            least = "" if rec.flags & Flag.UNREAD_EXACT else "at least "
-            held = units.amount(rec.rqueue)
-            if rec.proto == Proto.MPTCP:
-                held = f"data in {held} of memory"
-            unread = f"{held} unread for {least}{units.time(value * 1e6)}"
-            if rec.because in (Because.NO_CPU, Because.STOPPED, Because.PASSES_ON):
-                return f"{unread}{_without_cpu(row)}"
-            if row.proc.owner == Owner.NOT_ACCEPTED:
-                return f"{unread}: the program has not taken this connection up"
-            if rec.because == Because.GROWS:
-                return (
-                    f"{unread}, and it grows by all that comes: the program must call recv() "
-                    "more often"
-                )
-            if rec.who & WHO_MAYBE and rec.proto == Proto.MPTCP:
-                return (
-                    f"{unread}: the program must call recv(), unless it waits for more "
-                    "(SO_RCVLOWAT) or a part is missing that another path brings"
-                )
-            if rec.who & WHO_MAYBE:
-                return (
-                    f"{unread}: the program must call recv(), unless it waits for more "
-                    "(SO_RCVLOWAT) or this is urgent data; the RX queue wait (root) shows it"
-                )
-            return f"{unread}: the program must call recv()"
+            return _unread(row)
         case Verdict.ACCEPT:
             may = f"{_waiting(rec.rqueue)}, {rec.wqueue} may"
             said = f"{may}{_taken_up(row)}: the program must call accept()"
@@ -278,9 +258,9 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None, *, named: bool) -
             rtt = f", srtt {units.time(rec.rtt_us * 1e3)}" if rec.rtt_us else ""
             rtt = f", srtt {units.ratio(ratio)} its minimum" if ratio else rtt
             said = f"{units.percent(value)} resent, cwnd {rec.snd_cwnd}{rtt}"
-            return f"{said}{_HERE if rec.because == Because.HERE else ''}"
+            return f"{said}{here if rec.because == Because.HERE else ''}"
         case Verdict.RTO:
-            return unanswered(row, _number("last_ack_recv", row, detail), _HERE)
+            return unanswered(row, _number("last_ack_recv", row, detail), here)
         case Verdict.WINDOW:
             wnd = _number("snd_wnd", row, detail)
             said = "it is shut" if value > 100 else f"{value:.0f}% of the interval"
@@ -295,15 +275,7 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None, *, named: bool) -
             held = f"{value:.0f}% of the interval, sndbuf {units.amount(buf)}"
             return f"{held}: raise SO_SNDBUF or tcp_wmem"
         case Verdict.DROPS:
-            if rec.because == Because.HERE:
-                by = "" if named else _DROPPED_BY
-                return f"{units.rate(value)} packets a second were dropped on this host{by}"
-            said = f"{units.rate(value)} packets a second dropped, {rec.drops} in all"
-            unknown = _DROPS_LISTENER if row.is_listen else _DROPS_UNKNOWN
-            read = row.plane.wait
-            if rec.because == Because.FULL and read.count and read.p99_ns < _PROMPT_NS:
-                return f"{said}: {_BURSTS.format(p99=units.time(read.p99_ns))}"
-            return f"{said}: {_DROPS.get(Because(rec.because), unknown)}"
+            return _dropped(row, named=named)
         case Verdict.UNCLOSED:
             return (
                 f"the peer closed {units.time(value * 1e9)} ago or longer: the program must close()"
@@ -344,6 +316,48 @@ def _evidence(worst: Verdict, row: Row, detail: Detail | None, *, named: bool) -
                 f"of {d.count} sends half waited {units.time(d.p50_ns)}, the worst "
                 f"{units.time(d.max_ns)}{_usually(rec, row.plane.usual, usual)}"
             )
+
+
+def _unread(row: Row) -> str:
+    rec, value = row.rec, row.rec.verdict_value
+    least = "" if rec.flags & Flag.UNREAD_EXACT else "at least "
+    held = units.amount(rec.rqueue)
+    if rec.proto == Proto.MPTCP:
+        held = f"data in {held} of memory"
+    unread, sooner = f"{held} unread for {least}{units.time(value * 1e6)}", ""
+    if not rec.rqueue:  # the verdict outlasts what it is of by an interval
+        unread = f"data was unread for {least}{units.time(value * 1e6)} and is taken now"
+        sooner = " sooner"
+    if rec.because in (Because.NO_CPU, Because.STOPPED, Because.PASSES_ON):
+        return f"{unread}{_without_cpu(row)}"
+    if row.proc.owner == Owner.NOT_ACCEPTED:
+        return f"{unread}: the program has not taken this connection up"
+    if rec.because == Because.GROWS:
+        return f"{unread}, and it grows by all that comes: the program must call recv() more often"
+    if rec.who & WHO_MAYBE and rec.proto == Proto.MPTCP:
+        return (
+            f"{unread}: the program must call recv(), unless it waits for more "
+            "(SO_RCVLOWAT) or a part is missing that another path brings"
+        )
+    if rec.who & WHO_MAYBE:
+        return (
+            f"{unread}: the program must call recv(), unless it waits for more "
+            "(SO_RCVLOWAT) or this is urgent data; the RX queue wait (root) shows it"
+        )
+    return f"{unread}: the program must call recv(){sooner}"
+
+
+def _dropped(row: Row, *, named: bool) -> str:
+    rec, value = row.rec, row.rec.verdict_value
+    if rec.because == Because.HERE:
+        by = "" if named else _DROPPED_BY
+        return f"{units.rate(value)} packets a second were dropped on this host{by}"
+    said = f"{units.rate(value)} packets a second dropped, {rec.drops} in all"
+    unknown = _DROPS_LISTENER if row.is_listen else _DROPS_UNKNOWN
+    read = row.plane.wait
+    if rec.because == Because.FULL and read.count and read.p99_ns < _PROMPT_NS:
+        return f"{said}: {_BURSTS.format(p99=units.time(read.p99_ns))}"
+    return f"{said}: {_DROPS.get(Because(rec.because), unknown)}"
 
 
 def _usually(rec: Any, raw: bytes, at: UsualOf = UsualOf.WAIT) -> str:

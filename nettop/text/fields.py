@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from nettop.model.tcpinfo import ABSENT, LISTEN_FIELDS, TCP_INFO, InfoField
 from nettop.model.types import TCP_LISTEN, TCP_SYN_SENT, Detail, Flag, Proto, Row, Stage
-from nettop.text.words import owner_text, proto_text, state_text, who_text, why_text
+from nettop.text.words import LEVEL_WORDS, owner_text, proto_text, state_text, who_text, why_text
 
 Value = int | float | str | None
 
@@ -105,6 +105,7 @@ class Field(Struct, frozen=True, eq=False):  # each is one of the registry
     sortable: bool = True
     source: str = "diag"  # the plane it needs
     left: bool = False  # left-aligned
+    words: tuple[str, ...] = ()  # what its numbers 0, 1 … are called: it is a code, and no amount
     watch: float | None = None  # thresholds named in help, in the base unit
     unwell: float | None = None
 
@@ -124,6 +125,12 @@ class Field(Struct, frozen=True, eq=False):  # each is one of the registry
             left = _number(self.loc.left, row, detail)
             return combined(self.loc.sign, left, _number(self.loc.right, row, detail))
         return _number(self.loc, row, detail)
+
+    def said(self, value: Value) -> Value:
+        """What value() gave as screen and tables have it: of a code the word, where it has one."""
+        if self.words and isinstance(value, int) and 0 <= value < len(self.words):
+            return self.words[value]
+        return value
 
     def reads(self, base: str) -> bool:
         """Whether its number, or a part of it, lies there (Loc.base)."""
@@ -209,12 +216,12 @@ _US, _MS = 1e3, 1e6
 
 # fmt: off
 _FIELDS: tuple[Field, ...] = (
-    Field("level", Kind.LEVEL, "0 well, 1 watch, 2 unwell: the loudest verdict, sinking 10 s late",
-          loc=Loc("rec", "level")),
+    Field("level", Kind.LEVEL, "0 ok, 1 watch, 2 unwell: the loudest verdict, sinking 10 s late",
+          loc=Loc("rec", "level"), words=LEVEL_WORDS),
     Field("proc", Kind.TEXT, "the program that holds the socket: name/pid, +N further holders",
           "PROC", 14, text=owner_text, left=True, descending=False),
     Field("comm", Kind.TEXT, "name of the program (the kernel's comm, 15 bytes)",
-          text=lambda r: r.proc.comm if r.proc.pid else None, descending=False),
+          text=lambda r: r.proc.comm if r.proc.pid else None, left=True, descending=False),
     Field("pid", Kind.COUNT, "process id of the first holder", "PID", 7,
           loc=Loc("proc", "pid", absent=0), descending=False),
     Field("user", Kind.TEXT, "owner of the socket", "USER", 8,
@@ -350,7 +357,7 @@ def _info_field(item: InfoField) -> Field:
         states &= ~(1 << TCP_SYN_SENT)
     loc = Loc("info", item.name, scale, need=Flag.INFO, absent=item.absent, protos=TCP_ONLY,
               states=states)  # fmt: skip
-    return Field(item.name, kind, f"{item.help} (tcpi_{item.name})", loc=loc)
+    return Field(item.name, kind, f"{item.help} (tcpi_{item.name})", loc=loc, words=item.words)
 
 
 def _registry() -> dict[str, Field]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nettop.model.causes import Evidence
 from nettop.model.evidence import Process
-from nettop.model.types import Model, Row
+from nettop.model.types import Model, Row, Split
 from nettop.text import units
 from nettop.text.evidence import STATES
 
@@ -20,8 +20,19 @@ def state_of_all(process: Process) -> str:
 
 def holder_evidence(row: Row, model: Model) -> Evidence | None:
     """What the threads of the process did that holds the socket; None: they were not read."""
-    process = model.evidence.now.processes.get(row.proc.pid) if model is not None else None
+    process = process_of(row, model)
     return holder_did(process) if process is not None else None
+
+
+def process_of(row: Row, model: Model) -> Process | None:
+    """The process that holds the socket, as it was read in this tick."""
+    return model.evidence.now.processes.get(row.proc.pid) if model is not None else None
+
+
+def is_said(process: Process, split: Split) -> bool:
+    """What it did adds nothing to what the waits for its only thread were spent on: it slept."""
+    still = not process.cpu_ns and not process.run_delay_ns
+    return process.threads == 1 and still and split.asleep_ns * 2 > split.waiting_ns
 
 
 def holder_did(process: Process) -> Evidence | None:

@@ -48,7 +48,7 @@ def state_text(host: HostState) -> str:
     if host.state == "asked":
         return clean(host.reason or "no answer yet")
     reason = f": {clean(host.reason)}" if host.reason else ""
-    return host.state + reason + again
+    return host.state + (reason.removesuffix(".") if again else reason) + again
 
 
 def clock_text(host: HostState) -> str:

@@ -23,6 +23,14 @@ class Key(Struct, frozen=True):
     past: bool = False  # in the footer only while the past is shown
 
 
+# Each is an action: found by its words, and for a key of one's own.
+GROUPED = (
+    ("process", "process"), ("program", "program, the processes of one name together"),
+    ("remote", "remote address, of backends with their port"),
+    ("remote_port", "remote address and port"), ("local", "local address"),
+    ("port", "local port"), ("cgroup", "cgroup: service, pod, container"),
+    ("netns", "network namespace"),
+)  # fmt: skip
 KEYS: tuple[Key, ...] = (
     Key(("question_mark", "h", "f1"), "? h F1", "help", "RUN", "this help", "help"),
     Key(
@@ -52,6 +60,7 @@ KEYS: tuple[Key, ...] = (
         "group",
     ),
     Key(("T",), "T", "group_back", "CHOOSE", "the grouping before"),
+    *(Key((), "", f"group_by_{name}", "CHOOSE", f"group by {what}") for name, what in GROUPED),
     Key(("e",), "e", "export", "RUN", "export what is shown; e again: as what", "export"),
     Key((), "", "export_as", "RUN", "export as CSV, text, a picture, Parquet"),
     Key(
@@ -112,7 +121,7 @@ KEYS: tuple[Key, ...] = (
         "{",
         "change_back",
         "TIME",
-        "the change before: a verdict, an event, a host lost or back",
+        "the change before of what is shown: verdict, event, host",
         "change",
         past=True,
     ),

@@ -11,7 +11,6 @@ from nettop.model.types import Detail, Model, Row
 from nettop.text import units
 from nettop.text.clean import clean
 from nettop.text.columns import (
-    LEVEL_WORDS,
     cell,
     cells_of,
     columns_for,
@@ -23,6 +22,7 @@ from nettop.text.columns import (
 )
 from nettop.text.fields import Field
 from nettop.text.hosts import host_line, hosts_text
+from nettop.text.words import LEVEL_WORDS
 
 # So many rows are looked at before the widths of a table that is not cut are settled.
 SAMPLE_ROWS = 500

@@ -17,6 +17,13 @@ _TIME_STEPS = ((1, "ns", 1_000), (1_000, "µs", 1_000_000), (1_000_000, "ms", _S
 
 def _digits(value: float, digits: int) -> str | None:
     """`value` with this many significant digits and no exponent; None from 1000 (rounded) on."""
+    if digits == 3:  # at once, but where it is rounded to one digit more
+        if 0 < value < 9.99:
+            return f"{value:.2f}"
+        if 10 <= value < 99.9:
+            return f"{value:.1f}"
+        if 100 <= value < 999:
+            return f"{value:.0f}"
     for decimals in range(digits - 1, -1, -1):
         text = f"{value:.{decimals}f}"
         if len(text.replace(".", "")) <= digits:

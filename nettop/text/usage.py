@@ -114,7 +114,8 @@ COMMANDS: dict[str, Command] = {
     "reflect": Command(
         "reflect [tcp|udp] ADDR:PORT",
         "the far end of probe; prints its own queue wait",
-        "Without ADDR it listens on loopback only.",
+        "Without ADDR it listens on loopback only. An interval in which nothing came prints no "
+        "line.",
     ),
     "clocks": Command(
         "clocks [--json] [-d SECS] [INTERFACE|/dev/ptpN ...]",

@@ -304,10 +304,10 @@ _TABLE = (
     ),
     VerdictSpec(
         Verdict.RTT, "rtt", "ratio", Who.NET, ("RTT",), _rtt,
-        "the round trip takes much longer than it can",
+        "the round trip is far above its minimum",
         {"rtt_ratio": (2, 4), "rtt_over_us": (10000,)},
         "srtt, measured now, ≥ {rtt_ratio[0]} min_rtt and ≥ {rtt_over_us[0]} more, and so were the "
-        "last round trips, where few made it fall",
+        "last round trips, where few made it fall or rise",
         "≥ {rtt_ratio[1]}, not where it stands there for 20-40 s",
         also=(Who.KERN, Who.NIC, Who.PEER, Who.UNKNOWN),
         causes=(Because.RECEIVE, Because.CARRIER, Because.UNUSUAL, Because.SIBLINGS,
@@ -400,7 +400,10 @@ _TABLE = (
     VerdictSpec(
         Verdict.QDISC, "qdisc", "ms", Who.KERN, ("qdisc",), _wait("qdisc"),
         "packets wait in the device's queue", {"qdisc_us": (5000, 50000)},
-        "p99 of the qdisc stage ≥ {qdisc_us[0]}", "≥ {qdisc_us[1]}",
+        "p99 of the qdisc stage ≥ {qdisc_us[0]}, or the own queue takes half or more of what srtt "
+        "is over its minimum (its backlog by its rate, or what other sends wait there)",
+        "≥ {qdisc_us[1]}, or as the round trip. kern? where that is the queue of an ifb, by which "
+        "what comes in may pass",
         next_step="tc -s -d qdisc: whose backlog stands, at what rate it is shaped; nettop -s tx: "
         "who fills it",
         causes=(Because.QUEUE, Because.UNUSUAL), rules_out=("loss", "window"), source="stages",

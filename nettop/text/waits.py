@@ -43,7 +43,10 @@ def split_says(split: Split) -> str:
     """In a sentence, the longest first, parts below a hundredth left out."""
     waited = units.time(split.waiting_ns)
     if split.unknown_ns * 100 > split.waiting_ns * 99:
-        return f"data waited for {waited}, and what the reader did meanwhile is not known"
+        return (
+            f"data waited for {waited} of this interval, and what the reader did meanwhile is not "
+            "known"
+        )
     shares = sorted(((part.of(split), part.says) for part in SPLIT_PARTS), reverse=True)
     said = [f"{says} for {units.time(ns)}" for ns, says in shares if ns * 100 >= split.waiting_ns]
-    return f"of {waited} that data waited, {', '.join(said)}"
+    return f"of {waited} that data waited in this interval, {', '.join(said)}"

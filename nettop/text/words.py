@@ -30,6 +30,7 @@ OWNER_WORDS = {
     Owner.HIDDEN: "(hidden)",
 }
 
+LEVEL_WORDS = ("ok", "watch", "unwell")  # by Level
 WHO_NAMES = ("app", "kern", "nic", "net", "peer", "?", "cpu")  # by Who
 
 
@@ -75,8 +76,8 @@ def who_text(row: Row) -> str | None:
 def why_text(row: Row) -> str | None:
     """The worst verdict with its number; blank while fine.
 
-    Without one: `recovering` while the level sinks, `not traced` where it is not known how late
-    the socket is read.
+    Without one: `was loss` while the level sinks, `not traced` where it is not known how late the
+    socket is read.
     """
     rec = row.rec
     if rec.verdicts:
@@ -86,5 +87,19 @@ def why_text(row: Row) -> str | None:
             verdict, rec.verdict_value, rec.because, bounded=bounded, least_us=rec.min_rtt_us
         )
     if rec.level > Level.OK:
-        return "recovering"
+        was = was_word(row)
+        return f"was {was}" if was else "better now"
     return "not traced" if row.untraced else None
+
+
+def was_word(row: Row) -> str | None:
+    """What WHY began with before the level began to sink; None: a verdict holds, there was none, or
+    it is not known."""
+    rec = row.rec
+    if rec.verdicts or rec.level <= Level.OK or not rec.verdict_since_s:
+        return None
+    # It is informational alone: something else made the level.
+    if rec.verdict == Verdict.CWND:
+        return None
+    said = verdict_words(Verdict(rec.verdict), rec.verdict_value, rec.because)
+    return said.split(" ", 1)[0]

@@ -320,15 +320,24 @@ def test_without_a_terminal_it_is_like_once(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("pair")
-def test_once_has_no_rates_and_with_delay_has_them(run: Run) -> None:
+def test_once_has_no_rates_and_with_delay_has_them(run: Run, tmp_path: Path) -> None:
     first = json.loads(run("--once", "--json", *me()).stdout)
     assert "interval_s" not in first
     assert len(first["sockets"]) == 2
     assert all("rates" not in s for s in first["sockets"])
-    second = json.loads(run("--once", "--json", "-d", "0.5", *me()).stdout)
-    assert 0.15 <= second["interval_s"] <= 0.5
+    notes = tmp_path / "notes"
+    words = ("--once", "--json", "-d", "0.5", "--debug", str(notes))
+    second = json.loads(run(*words, *me()).stdout)
     assert (first["intervals"], second["intervals"]) == (0, 3)
     assert all(s["rates"]["retrans_per_s"] == 0 for s in second["sockets"])
+    # A sweep ends after its own note and before the next one.
+    noted = [line.split(" ")[:2] for line in notes.read_text().splitlines()]
+    ends = [(float(at), float(noted[i + 1][0])) for i, (at, what) in enumerate(noted)
+            if what == "sweep"]  # fmt: skip
+    assert len(ends) == 4
+    assert ends[3][1] - ends[0][0] >= 0.5, "all three together are what was asked for"
+    least, most = ends[3][0] - ends[2][1], ends[3][1] - ends[2][0]
+    assert least - 2e-6 <= second["interval_s"] <= most + 2e-6, "notes are of microseconds"
 
 
 @pytest.mark.usefixtures("pair")

@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import stat
 import subprocess
 import time
@@ -90,7 +91,12 @@ def test_a_file_of_many_ticks_grows_and_keeps_the_complete_ones(
     out = tmp_path / f"log.{form}"
     out.write_text("of a run before")
     argv = ["-b"] if form == "txt" else []
-    with start(*argv, "-a", "-d", "0.1", "-o", str(out)) as process:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as own,
+        start(
+            *argv, "-a", "-d", "0.1", "-o", str(out), f"sport = :{own.getsockname()[1]}"
+        ) as process,
+    ):
         sizes: list[int] = []
         deadline = time.monotonic() + 15
         while len(sizes) < 4 and time.monotonic() < deadline:

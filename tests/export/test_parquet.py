@@ -24,6 +24,7 @@ from nettop.replay import ReplayFeed
 from nettop.store.recording import Recording
 from nettop.text.columns import endpoint
 from nettop.text.fields import FIELDS, Formula
+from nettop.text.words import LEVEL_WORDS
 from tests.export.make import make_row
 
 RECORDING = Path(__file__).parents[1] / "data" / "recordings" / "own-queue.nettop"
@@ -82,7 +83,8 @@ def test_types_are_of_the_fields(table: Any) -> None:
     assert types["taken"] == "timestamp[ns, tz=UTC]"
     for name, kind in {
         "cookie": "uint64", "srtt_ns": "int64", "pid": "int64", "comm": "string", "local": "string",
-        "level": "int64", "tx_bytes_per_s": "double", "retr_pct": "double",
+        "level": "string", "ca_state": "string", "fastopen_client_fail": "string",
+        "tx_bytes_per_s": "double", "retr_pct": "double",
         "srtt_per_minrtt": "double", "delivery_rate_app_limited": "bool", "sndq_bytes": "int64",
     }.items():  # fmt: skip
         assert types[name] == kind, name
@@ -98,11 +100,18 @@ def test_no_value_is_of_another_type_than_its_column() -> None:
         if parquetout.type_name(field) != "int64" or isinstance(field.loc, Formula):
             continue
         value = field.value(row)
+        assert not isinstance(value, str)
         assert value is None or value == int(value), field.id
     assert endpoint(row, local=True)
 
 
+def test_codes_are_their_words(table: Any) -> None:
+    assert {*table.column("ca_state").to_pylist()} == {"Open"}
+    assert {*table.column("level").to_pylist()} <= {*LEVEL_WORDS}
+
+
 def test_numbers_that_no_kernel_has_are_unknown() -> None:
+    assert parquetout._value(7, "string") == "7", "a code without a word"
     assert parquetout._value(1 << 63, "int64") is None
     assert parquetout._value(1 << 63, "uint64") == 1 << 63
     assert parquetout._value(2.0999999046325684, "float64") == 2.1

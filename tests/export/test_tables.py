@@ -86,7 +86,7 @@ def test_csv_parses_back_to_the_values() -> None:
         name = field.csv_name
         if field.kind is Kind.ADDRESS:
             continue
-        value = field.value(FULL, detail)
+        value = field.said(field.value(FULL, detail))
         if value is None:
             assert got[name] == "", name
         elif isinstance(value, str):
@@ -97,6 +97,17 @@ def test_csv_parses_back_to_the_values() -> None:
     assert got["srtt_ns"] == "48100000"
     assert got["unread_ns"] == "12400000000"
     assert got["retr_pct"] == "2.1"
+
+
+def test_a_code_is_its_word_and_one_without_a_word_its_number() -> None:
+    info = bytearray(280)
+    info[1], info[7] = 3, 2 << 1  # ca_state, fastopen_client_fail
+    (got,) = csv_of((FULL, make_detail(bytes(info))))
+    assert (got["level"], got["ca_state"]) == ("unwell", "Recovery")
+    assert got["fastopen_client_fail"] == "data not acked"
+    info[1] = 5  # of a kernel to come
+    (got,) = csv_of((FULL, make_detail(bytes(info))))
+    assert got["ca_state"] == "5"
 
 
 def test_csv_leaves_unknown_empty() -> None:

@@ -37,6 +37,10 @@ async def shoot(out: Path, size: tuple[int, int], seconds: float, keys: list[str
                 out.with_name(f"{key[1:]}-{size[0]}x{size[1]}.svg").write_text(picture(app, size))
             else:
                 await pilot.press(key)
+            if app._exit:
+                raise RuntimeError(
+                    f"it ended at {key}: {getattr(app, 'failure', app.return_value)}"
+                )
         await pilot.pause()
         last = picture(app, size)
         app.exit()

@@ -63,10 +63,11 @@ def test_rates_are_those_of_the_servers(session: Session, ticks: list[dict[str, 
         assert 50_000 < s["rates"]["flow_bytes_per_s"] < 400_000
 
 
-def test_the_lossy_link_is_the_networks_fault_and_the_slow_queue_the_hosts(
+def test_what_another_namespace_drops_and_what_waits_in_the_own_queue_is_this_hosts(
     session: Session, ticks: list[dict[str, Any]]
 ) -> None:
-    """What is lost is lost at the far site, or in web's own tbf, where what waits does so too."""
+    """What is lost is lost at the far site, a namespace here, or in web's own tbf, where what
+    waits does so too."""
     web = session.netns[links.WEB]
     seen = {
         (s["verdicts"][0], s["who"])
@@ -74,9 +75,9 @@ def test_the_lossy_link_is_the_networks_fault_and_the_slow_queue_the_hosts(
         for s in sockets(tick, web, comm="iperf3", rport=servers.IPERF_PORT)
         if s["verdicts"]
     }
-    assert {("loss", "net"), ("qdisc", "kern")} & seen, seen
-    whose = {"loss": {"net", "kern"}, "rto": {"net", "kern"}, "drops": {"kern"}, "qdisc": {"kern"},
-             "rtt": {"net?"}}  # fmt: skip
+    assert {("loss", "kern"), ("qdisc", "kern")} & seen, seen
+    whose = {"loss": {"kern"}, "rto": {"kern"}, "drops": {"kern"}, "qdisc": {"kern"},
+             "rtt": {"net?", "kern"}}  # fmt: skip
     assert all(who in whose.get(name, {who}) for name, who in seen), seen
     resent = [
         s["tcp_info"]["total_retrans"]

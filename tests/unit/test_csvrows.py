@@ -21,13 +21,15 @@ TAKEN = "2026-01-01T00:00:00Z"
 
 @pytest.mark.parametrize("name", ["accept_slow", "loss_3", "reader_sleeps", "udp_reader_slow"])
 def test_of_recordings(name: str) -> None:
-    feed = ReplayFeed(kept.samples(kept.path_of(name, "B")))
+    feed, n_words = ReplayFeed(kept.samples(kept.path_of(name, "B"))), 0
     for _ in range(8):
         model = feed.tick()
         out: list[bytes] = []
         csvout.write_rows(out.append, model, feed.rows_all())
         lines = b"".join(bytes(t) for t in csvrows.packed_lines(feed.packed_all(), model))
         assert lines == b"".join(out)
+        n_words += lines.count(b",Open,")
+    assert n_words or name == "udp_reader_slow", "codes are words"
 
 
 @pytest.mark.parametrize("tail", [(), TAIL_6_18, TAIL_7_0], ids=["none", "6.18", "7.0"])

@@ -185,6 +185,18 @@ def test_data_of_a_connection_that_was_not_taken_up_waits_for_accept() -> None:
     assert "PID" not in of.next_step
 
 
+def test_data_that_was_taken_is_not_said_to_be_unread() -> None:
+    """A verdict outlasts what it is of: `0 B unread for at least 2.94s`."""
+    of = said(Verdict.UNREAD, verdict_value=2940.0, rqueue=0)
+    assert of.evidence == (
+        "data was unread for at least 2.94s and is taken now: the program must call recv() sooner"
+    )
+    peer = said(Verdict.UNREAD, verdict_value=2940.0, rqueue=0, because=Because.PASSES_ON)
+    assert peer.evidence == "data was unread for at least 2.94s and is taken now"
+    still = said(Verdict.UNREAD, verdict_value=2940.0, rqueue=5)
+    assert still.evidence == "5 B unread for at least 2.94s: the program must call recv()"
+
+
 def test_one_of_a_thing_is_no_plural() -> None:
     many = {value: said(Verdict.RTO, verdict_value=value, because=Because.SYN) for value in (1, 2)}
     assert many[1].evidence.startswith("1 SYN sent again")
@@ -222,9 +234,9 @@ def test_a_second_verdict_says_whose_it_is_where_that_differs() -> None:
     )  # fmt: skip
     row.rec = row.rec._replace(who=Who.KERN, who2=Who.NET | WHO_MAYBE, because=Because.HERE)
     what = explain(row, None, make_model(), None).what
-    assert what.endswith("; also the round trip takes much longer than it can (net?)")
+    assert what.endswith("; also the round trip is far above its minimum (net?)")
     row.rec = row.rec._replace(who=Who.NET, who2=Who.NET, because=0)
-    assert explain(row, None, make_model(), None).what.endswith("longer than it can")
+    assert explain(row, None, make_model(), None).what.endswith("far above its minimum")
 
 
 def test_a_long_round_trip_within_a_host_has_no_path_to_trace() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 import pytest
@@ -28,6 +29,7 @@ from nettop.tui.group_lines import (
     ordered,
     titles,
 )
+from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, width_of
 
 MS = 1_000_000
@@ -90,6 +92,12 @@ def test_a_title_is_whole_or_a_shorter_one(grouping: Grouping) -> None:
         assert title == whole or len(whole) > name_cells(grouping, width)
 
 
+def notes_of(
+    groups: Sequence[Group], by: Grouping, width: int, causes: Mapping[int, Cause]
+) -> list[Line]:
+    return notes(groups, factors(groups, by), by, width, causes)
+
+
 def test_a_factor_is_to_the_median_of_the_others() -> None:
     some = peers(500_000, 600_000, 5 * MS, 700_000, 800_000)
     by = factors(some, Grouping.REMOTE)
@@ -103,30 +111,31 @@ def test_a_factor_is_to_the_median_of_the_others() -> None:
 
 
 def test_slow_is_both_a_ratio_and_a_time() -> None:
-    assert is_slow(replace(BASE, rtt50_ns=5 * MS), 7.0)
-    assert not is_slow(replace(BASE, rtt50_ns=90_000), 30.0), "microseconds"
-    assert not is_slow(replace(BASE, rtt50_ns=50 * MS), 1.4)
-    assert not is_slow(BASE, None)
+    assert is_slow(5 * MS, 7.0)
+    assert not is_slow(90_000, 30.0), "microseconds"
+    assert not is_slow(50 * MS, 1.4)
+    assert not is_slow(50 * MS, None)
+    assert not is_slow(None, 7.0)
 
 
 def test_the_slow_one_is_above_its_equals_and_named() -> None:
     some = peers(500_000, 600_000, 700_000, 800_000, 9_700_000)
-    assert [g.worst_cookie for g in ordered(some, Grouping.REMOTE)] == [4, 0, 1, 2, 3]
+    assert [g.worst_cookie for g in ordered(some, Grouping.REMOTE)[0]] == [4, 0, 1, 2, 3]
     sick = replace(some[1], level=Level.UNWELL)
-    assert ordered([sick, *some], Grouping.REMOTE)[0] is sick
-    said = " ".join(text_of(each) for each in notes(some, Grouping.REMOTE, 200, {}))
+    assert ordered([sick, *some], Grouping.REMOTE)[0][0] is sick
+    said = " ".join(text_of(each) for each in notes_of(some, Grouping.REMOTE, 200, {}))
     assert (
         "one of 5 at :8080 is slow: 10.0.4.15:8080 has srtt 9.70ms, 15× the median of the others"
         in said
     )
     assert "(650µs)" in said
-    same = notes(peers(*[600_000] * 8), Grouping.REMOTE, 200, {})
+    same = notes_of(peers(*[600_000] * 8), Grouping.REMOTE, 200, {})
     assert "slow" not in " ".join(text_of(each) for each in same)
 
 
 def test_a_slow_one_says_the_own_queue_where_that_is_why() -> None:
     some = peers(500_000, 600_000, 700_000, 800_000, 9_700_000)
-    open_ = " ".join(text_of(each) for each in notes(some, Grouping.REMOTE, 300, {}))
+    open_ = " ".join(text_of(each) for each in notes_of(some, Grouping.REMOTE, 300, {}))
     assert "is not known from here: see WHO of its sockets" in open_
     some[4] = replace(some[4], verdict=Verdict.QDISC, because=Because.QUEUE, who="kern")
     cause = Cause(
@@ -138,7 +147,7 @@ def test_a_slow_one_says_the_own_queue_where_that_is_why() -> None:
         ({3: cause}, "own queue (kern), not on the path"),
         ({4: cause}, "own queue (kern), not on the path: 62K wait in the tbf of eth0"),
     ):
-        text = " ".join(text_of(each) for each in notes(some, Grouping.REMOTE, 300, causes))
+        text = " ".join(text_of(each) for each in notes_of(some, Grouping.REMOTE, 300, causes))
         assert f"(650µs); it waits in this host's {said} ×MED" in " ".join(text.split())
         assert "not known from here" not in text
 
@@ -146,7 +155,7 @@ def test_a_slow_one_says_the_own_queue_where_that_is_why() -> None:
 @pytest.mark.parametrize(("width", "named"), [(80, ""), (120, "ACK99:"), (140, "ACK50 ACK99:")])
 def test_columns_are_explained_where_they_are_shown(width: int, named: str) -> None:
     some = [replace(BASE, acks=Dist(9, 9 * MS, MS, MS, MS, MS))]
-    said = [text_of(each) for each in notes(some, Grouping.PROCESS, width, {})]
+    said = [text_of(each) for each in notes_of(some, Grouping.PROCESS, width, {})]
     assert [text[: len(named)] for text in said if "ACK" in text] == [named] * bool(named)
 
 
@@ -224,11 +233,30 @@ def test_groups_are_sorted_by_a_column() -> None:
     some = peers(3 * MS, 1 * MS, 2 * MS)
     some[1] = replace(some[1], rtt50_ns=None, level=Level.UNWELL)
     srtt = next(c for c in COLUMNS if c.title == "SRTT50")
-    assert [g.worst_cookie for g in ordered(some, Grouping.REMOTE)] == [1, 0, 2]
-    assert [g.worst_cookie for g in ordered(some, Grouping.REMOTE, srtt)] == [0, 2, 1]
+    assert [g.worst_cookie for g in ordered(some, Grouping.REMOTE)[0]] == [1, 0, 2]
+    assert [g.worst_cookie for g in ordered(some, Grouping.REMOTE, srtt)[0]] == [0, 2, 1]
     for width in (66, 120, 200):
         line = text_of(titles(Grouping.REMOTE, width, srtt))
         assert len(line) == width
         for column in columns_of(Grouping.REMOTE, width):
             assert column_at(Grouping.REMOTE, width, line.index(column.title)) is column
         assert column_at(Grouping.REMOTE, width, 0) is None
+
+
+def test_a_factor_that_none_has_leaves_its_place_to_the_name() -> None:
+    for width in (80, 120, 200):
+        line, without = (text_of(titles(Grouping.REMOTE, width, equals=e)) for e in (True, False))
+        assert "×MED" in line
+        assert "×MED" not in without
+        more = name_cells(Grouping.REMOTE, width, equals=False)
+        assert more == name_cells(Grouping.REMOTE, width) + len(" ×MED ")
+        group = group_line(BASE, None, Grouping.REMOTE, width, UTF8, selected=False, letter="",
+                           why="", equals=False)  # fmt: skip
+        assert without.index(" WHO") >= len(text_of(group).rstrip())
+
+
+def test_the_median_is_as_quiet_as_what_explains_it() -> None:
+    some = [replace(g, unwell=3) for g in peers(*[600_000] * 5)]
+    (middle,) = median_line(some, Grouping.REMOTE, 160, UTF8)
+    assert " 3 " in text_of(middle)
+    assert {role for text, role in middle if text.strip()} == {Role.DIM}

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from nettop.model.evidence import Evidence, HostTick, Process
-from nettop.model.types import Verdict
+from nettop.model.types import PlaneHas, Split, Verdict
+from nettop.text.explain import explain
 from nettop.text.holders import holder_evidence
 from tests.export.make import make_model
 from tests.unit.test_findings import sick
@@ -50,3 +52,22 @@ def said(threads: int, read: int, ran_ms: int, waited_ms: int, longest: tuple[in
 )  # fmt: skip
 def test_no_thread_waits_longer_than_its_interval(given: Any, text: str) -> None:
     assert said(*given) == text
+
+
+@pytest.mark.parametrize(
+    ("threads", "asleep_ms", "ran_ms", "repeats"),
+    [(1, 1000, 0, True), (1, 1000, 3, False), (4, 1000, 0, False), (1, 100, 0, False)],
+)
+def test_that_a_thread_slept_is_said_once(
+    threads: int, asleep_ms: int, ran_ms: int, repeats: bool
+) -> None:
+    """`it slept elsewhere for 1.00s; in 2.00s its thread neither ran nor waited for a CPU`."""
+    split = Split(1000 * MS, 0, 0, 0, asleep_ms * MS, 0)
+    row = sick(1, Verdict.UNREAD, 5000.0, rqueue=9)
+    row = replace(row, plane=replace(row.plane, has=PlaneHas.WAIT | PlaneHas.SPLIT, split=split))
+    process = Process(threads, threads, {"S": threads}, over_ns=S, cpu_ns=ran_ms * MS,
+                      run_delay_ns=0)  # fmt: skip
+    found = explain(row, None, make_model(evidence=HostTick(Evidence(processes={12: process}))), 9)
+    assert "it slept elsewhere for" in found.evidence
+    assert ("in 1.00s its " in found.evidence) is not repeats
+    assert found.unknown == "", "what it did is known all the same"

@@ -86,6 +86,8 @@ def test_a_row_that_finds_no_room_gets_more(monkeypatch: pytest.MonkeyPatch) -> 
         {"code": lib.NT_E_GO, "n": 0},
         {"code": lib.NT_E_GO, "n": 2},
         {"code": lib.NT_E_WORD, "n": 1},
+        {"code": lib.NT_E_WORD, "word": 1},
+        {"code": lib.NT_E_CELL, "word": 1},
         {"code": lib.NT_E_TERM},
     ],
 )  # fmt: skip

@@ -102,3 +102,18 @@ def test_a_path_is_no_word(word: str) -> None:
     compile_filter(f"comm = {word}")
     compile_filter(f"'{word}'")
     compile_filter(f"cgroup = {word}")
+
+
+@pytest.mark.parametrize(
+    "word", ["10.0.0.1:-nan", "10.0.0.1:1.5", "10.0.0.1:70000", "[::1]:-5", "[::1]:nope"]
+)
+def test_an_address_with_what_is_no_port_is_no_name(word: str) -> None:
+    """That it matches nothing would be taken for an answer."""
+    with pytest.raises(FilterError, match=r"is (neither|not) a port"):
+        compile_filter(word)
+    compile_filter(f"'{word}'")
+
+
+@pytest.mark.parametrize("word", ["10.0.0.1:", "[::1]:"])
+def test_an_address_whose_port_is_still_to_come_is_that_address(word: str) -> None:
+    assert compile_filter(word).ops == compile_filter(word[:-1]).ops  # type: ignore[union-attr]

@@ -17,7 +17,7 @@ from nettop.options import Options
 from nettop.query import FilterError, compile_filter, narrowed
 from nettop.query.complete import complete, without_field
 from nettop.query.parse import parse
-from nettop.text.fields import FIELDS
+from nettop.text.fields import FIELDS, Field
 from tests.fakes import FakeFeed
 from tests.feeding import FedEngine as Engine
 from tests.netlink import connection, diag, done, skmeminfo
@@ -261,6 +261,17 @@ def test_every_number_can_be_compared(engine: Engine, field: str) -> None:
     matching(engine, f"{field} >= 0{unit}")
 
 
+@pytest.mark.parametrize("field", [f for f in FIELDS.values() if f.words], ids=lambda f: f.id)
+def test_a_code_is_compared_by_word_or_number(field: Field) -> None:
+    for number, word in enumerate(field.words):
+        for cmp in ("=", "!=", ">="):
+            by_word = compile_filter(f"{field.id} {cmp} '{word.lower()}'")
+            by_number = compile_filter(f"{field.id} {cmp} {number}")
+            assert by_word is not None
+            assert by_number is not None
+            assert by_word.ops == by_number.ops, word
+
+
 @pytest.mark.parametrize(
     ("text", "column", "message"),
     [
@@ -271,6 +282,8 @@ def test_every_number_can_be_compared(engine: Engine, field: str) -> None:
         ("unread 5", 6, "or verdict = unread"),
         ("srtt >", 6, "after > comes a time with a unit"),
         ("level >=", 8, "after >= comes ok, watch or unwell"),
+        ("level = bad", 8, "'bad' is not ok, watch or unwell"),
+        ("ca_state = Lost", 11, "'Lost' is not Open, Disorder, CWR, Recovery or Loss"),
         ("comm =", 6, "after = comes a value"),
         ("nginx and port", 14, "after port comes a port"),
         ("state", 5, "after state comes a state"),
@@ -525,6 +538,9 @@ def test_long_chains_are_fine(engine: Engine) -> None:
         ("comm = my", "value", '"my app"'),
         ("ngi", "field", "nginx"),
         ("verdict = un", "value", "unread"),
+        ("ca_state = ", "value", "Recovery"),
+        ("ca_state = re", "value", "Recovery"),
+        ("fastopen_client_fail = ", "value", '"no cookie"'),
     ],
 )
 def test_completion(text: str, expects: str, word: str) -> None:

@@ -30,11 +30,12 @@ from nettop.text.words import who_name, why_text
 from nettop.tui.columns import choose, row_line
 from nettop.tui.glyphs import UTF8
 from nettop.tui.header import HeaderState, host_line, status_line
+from nettop.tui.lately import Lately
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.health import health_lines
 from nettop.tui.screens.view_keys import shown_panes
 from nettop.tui.style import Role
-from nettop.tui.widgets.lines import Line, line, width_of, wrapped
+from nettop.tui.widgets.lines import Line, flow, line, rows_of, width_of, wrapped
 from tests.export.make import make_detail, make_model, make_row
 
 WIDTHS = range(60, 241)
@@ -157,6 +158,7 @@ def test_the_numbers_of_the_header_are_whole() -> None:
         "est", "listen", "tw", "udp", "retr", "123K/s", "99%", "↑960M", "↓960M", "123", "1357",
         "of", "netns", "6.18.44-a-long-o",
     }  # fmt: skip
+    lost = Lately().texts(model.cost, 0.0)
     for width in WIDTHS:
         line = text_of(host_line(model, width, UTF8))
         assert len(line.rstrip()) <= width, (width, line)
@@ -168,9 +170,9 @@ def test_the_numbers_of_the_header_are_whole() -> None:
         assert set(chosen.split()) <= known | {"all:", f"{totals.matched}"}, (width, chosen)
         assert ("retr" in chosen or "tcp" in chosen) == ("all:" in chosen), (width, chosen)
         assert "↑" not in chosen.partition("all:")[2], "flows are those of the filter"
-        status = text_of(status_line(model, HeaderState(sort=Sort().field), width, UTF8))
+        status = text_of(status_line(model, HeaderState(sort=Sort().field, lost=lost), width, UTF8))
         assert len(status.rstrip()) <= width, (width, status)
-        assert "123456 records lost" in status, (width, status)
+        assert "123456 records lost in 1m" in status, (width, status)
         assert status.rstrip().endswith("s"), "the interval stays"
 
 
@@ -223,3 +225,34 @@ def test_wrapped_text_keeps_every_word_and_its_look() -> None:
     (first, *_), *_ = wrapped(parts, 80)
     assert first == ("net", Role.UNWELL)
     assert wrapped(line(), 10) == []
+
+
+def test_a_number_and_its_unit_stay_on_one_line() -> None:
+    said = (
+        "stamping of what is selected begins in 5 s; at least 812 B in 30 ms, ± 20 ppm, 80 % lost"
+    )
+    for width in range(8, 80):
+        for rows in (rows_of(said, width), list(map(text_of, wrapped(line(said), width)))):
+            assert "".join(rows).replace(" ", "") == said.replace(" ", "")
+            for whole in ("5 s;", "812 B", "30 ms,", "20 ppm,", "80 %"):
+                assert any(whole in row for row in rows), (width, rows)
+    assert rows_of("more than 5 sockets", 11) == ["more than 5", "sockets"]
+
+
+def test_options_and_names_are_not_broken() -> None:
+    said = "started with --tx-sample 16, on eth0-uplink"
+    for width in range(11, 60):
+        for rows in (rows_of(said, width), list(map(text_of, wrapped(line(said), width)))):
+            for whole in ("--tx-sample", "eth0-uplink"):
+                assert any(whole in row for row in rows), (width, rows)
+
+
+def test_what_does_not_fit_beside_an_event_stands_under_what_it_says() -> None:
+    nobody = line("10.77.0.2:7001 → 10.77.0.1:54324")
+    long = line("[2001:db8:1111:2222:3333:4444:5555:6666]:7001")
+    for who in (nobody, long):
+        for width in range(30, 60):
+            first, *rest = flow([line("-12.4s  retr"), who], width, " " * 8)
+            assert text_of(first).startswith("-12.4s  retr")
+            assert all(text_of(row).startswith(" " * 8) for row in rest), (width, rest)
+            assert all(width_of(row) <= width for row in (first, *rest))
