@@ -125,7 +125,6 @@ class NettopApp(ScreenApp):
         return self.timeline.feed
 
     def on_mount(self) -> None:
-        self.theme = "ansi-dark"
         self.main = MainScreen()
         self.push_screen(self.main)
         self.timeline.base.start(self._on_model)

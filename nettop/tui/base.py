@@ -16,6 +16,7 @@ from textual._compositor import CompositorUpdate
 from textual.app import App
 from textual.binding import BindingType
 from textual.message import Message
+from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -38,7 +39,7 @@ class KeyScreen(Screen[T]):
 
     def on_screen_resume(self) -> None:
         self.ready = True
-        self.app.call_next(self.app.take_typed)  # type: ignore[attr-defined]
+        self.app.call_next(cast("ScreenApp", self.app).take_typed)
 
     def press(self, event: events.Key) -> None:
         raise NotImplementedError
@@ -52,6 +53,13 @@ class KeyScreen(Screen[T]):
             self.app.pop_screen()
 
 
+def as_typed(event: events.Key | events.Paste) -> events.Key | events.Paste:
+    """Enter, also where it came as a line feed: a terminal that is not raw yet makes that of it."""
+    if isinstance(event, events.Key) and event.key == "ctrl+j":
+        return events.Key("enter", "\r")
+    return event
+
+
 class ScreenApp(App[int]):
     """An app on a terminal of its own.
 
@@ -61,6 +69,7 @@ class ScreenApp(App[int]):
 
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = []
+    theme = Reactive("ansi-dark")  # from the first: all CSS is read anew for another one
 
     def __init__(self) -> None:
         super().__init__(driver_class=TerminalDriver, ansi_color=True)
@@ -110,7 +119,7 @@ class ScreenApp(App[int]):
         if isinstance(event, events.Key | events.Paste):
             if isinstance(self._driver, TerminalDriver):
                 self._driver.key_came()
-            self._typed.append(event)
+            self._typed.append(as_typed(event))
             self.take_typed()
             return
         await super().on_event(event)

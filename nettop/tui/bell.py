@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from nettop.query.compile import Filter
+if TYPE_CHECKING:
+    from nettop.query.compile import Filter
 
 PAUSE_S = 10.0
 

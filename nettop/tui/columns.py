@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, NamedTuple
+
 from msgspec import Struct
 
 from nettop.model.types import Detail, Level, Model, Proto, Row, Verdict
 from nettop.text.columns import (
     GUTTER,
+    SELDOM,
     WHY_CELLS,
-    cell,
     cells_of,
     columns_for,
     cut,
     fitting,
     on_by_itself,
+    reader,
     title_of,
+    writer,
 )
 from nettop.text.fields import FIELDS, Field, Kind
 from nettop.text.units import ABSENT
@@ -45,13 +52,15 @@ def choose(
     model: Model,
     chosen: tuple[Field, ...] | None = None,
     sort: Field | None = None,
+    seldom: Collection[str] = SELDOM,
+    added: Sequence[Field] = (),
 ) -> ColumnSet:
-    """The set for a width, or the columns that the user chose, as far as they fit; with the one
-    that sorts."""
+    """The set for a width, of SELDOM with these, or the columns that the user chose, as far as they
+    fit; with the one that sorts. added: of the chosen ones those that others give way to."""
     if chosen is not None:
         columns = tuple((f, cells_of(f)) for f in chosen)
     else:
-        columns = columns_for(width, model)
+        columns = columns_for(width, model, seldom)
     if sort is not None and all(f is not sort for f, _ in columns):
         at = next((i for i, (f, _) in enumerate(columns) if f.id in ("who", "why")), len(columns))
         columns = (
@@ -59,7 +68,8 @@ def choose(
             (sort, max(cells_of(sort), len(title_of(sort)) + 1)),
             *columns[at:],
         )
-    columns = fitting(columns, width - GUTTER, sort, ranked=chosen is not None)
+    ranked = chosen is not None and not added
+    columns = fitting(columns, width - GUTTER, sort, ranked=ranked, added=added)
     off = [
         f.title
         for f in (FIELDS["rxwait.p99"], FIELDS["tx.total.p99"])
@@ -121,55 +131,83 @@ def field_at(columns: ColumnSet, x: int) -> Field | None:
 
 _NOTHING = frozenset((ABSENT, "0", "0ns", ""))
 _BETWEEN: Part = (" ", Role.NORMAL)
+_ratio = reader(FIELDS["srtt/minrtt"])
 
 
-def role_of(field: Field, row: Row, text: str) -> Role:
-    """Colour only for what is unusual, and never louder than the row's own level."""
-    if text in _NOTHING:
-        return Role.DIM
-    level = row.level
-    if field.id in ("who", "why"):
-        return LEVEL_ROLES[level] if row.rec.verdicts else Role.DIM
-    if level == Level.OK:
-        return Role.NORMAL
-    rec, loud = row.rec, Level.OK
-    match field.id:
-        case "srtt":
-            ratio = FIELDS["srtt/minrtt"].value(row)
-            if row.holds(Verdict.RTT):
-                loud = level
-            elif isinstance(ratio, float) and rec.min_rtt_us >= LEAST_RATIO_US:
-                loud = Level.UNWELL if ratio > 4 else Level.WATCH if ratio > 2 else Level.OK
-        case "retr/s" | "retr%":
-            loud = Level.UNWELL if rec.retr_pct > 1 else Level.WATCH
-        case "lost":
-            loud = Level.WATCH
-        case "rcvq":
-            if row.is_listen:
-                loud = Level.UNWELL if rec.rqueue > rec.wqueue else Level.WATCH
-            elif rec.proto == Proto.UDP or rec.rqueue > 65536:
-                loud = Level.WATCH
-            if row.holds(Verdict.UNREAD):
-                loud = Level.UNWELL
-        case "sndq":
-            loud = Level.UNWELL if row.holds(Verdict.WINDOW) else Level.OK
-        case "st":
-            if rec.state == CLOSE_WAIT and row.holds(Verdict.UNCLOSED):
-                loud = Level.WATCH
-        case "unread":
-            loud = Level.UNWELL if row.holds(Verdict.UNREAD) else Level.OK
-        case "drops" | "drops/s":
-            loud = Level.WATCH
-    return LEVEL_ROLES[min(loud, level)]
+def _srtt(row: Row) -> Level:
+    if row.holds(Verdict.RTT):
+        return Level.UNWELL
+    ratio = _ratio(row, None)
+    if not isinstance(ratio, float) or row.rec.min_rtt_us < LEAST_RATIO_US:
+        return Level.OK
+    return Level.UNWELL if ratio > 4 else Level.WATCH if ratio > 2 else Level.OK
 
 
-def cell_text(field: Field, row: Row, detail: Detail | None, numeric: bool) -> str:
+def _resent(row: Row) -> Level:
+    return Level.UNWELL if row.rec.retr_pct > 1 else Level.WATCH
+
+
+def _received(row: Row) -> Level:
+    rec = row.rec
+    if row.holds(Verdict.UNREAD):
+        return Level.UNWELL
+    if row.is_listen:
+        return Level.UNWELL if rec.rqueue > rec.wqueue else Level.WATCH
+    return Level.WATCH if rec.proto == Proto.UDP or rec.rqueue > 65536 else Level.OK
+
+
+def _state(row: Row) -> Level:
+    unclosed = row.rec.state == CLOSE_WAIT and row.holds(Verdict.UNCLOSED)
+    return Level.WATCH if unclosed else Level.OK
+
+
+def _where(verdict: Verdict) -> Callable[[Row], Level]:
+    return lambda row: Level.UNWELL if row.holds(verdict) else Level.OK
+
+
+def _always(row: Row) -> Level:
+    return Level.WATCH
+
+
+# How unusual a number that is not 0 is, by field: its colour, which is never louder than the row's
+# own level. The others have no colour but WHO and WHY.
+_LOUDNESS: dict[str, Callable[[Row], Level]] = {
+    "srtt": _srtt, "retr/s": _resent, "retr%": _resent, "lost": _always, "rcvq": _received,
+    "sndq": _where(Verdict.WINDOW), "st": _state, "unread": _where(Verdict.UNREAD),
+    "drops": _always, "drops/s": _always,
+}  # fmt: skip
+
+
+class _Cell(NamedTuple):
+    """How the cells of a column are made."""
+
+    write: Callable[[Row, Detail | None], str]
+    cells: int
+    left: bool
+    named: bool  # of the program: the selected row's is reversed
+    says_level: bool  # the row's
+    loudness: Callable[[Row], Level] | None
+    field: Field
+
+
+@lru_cache(maxsize=8)
+def _cells_for(columns: tuple[tuple[Field, int], ...], numeric: bool) -> tuple[_Cell, ...]:
+    return tuple(
+        _Cell(
+            _written(field, numeric), cells, field.left, field.id in ("proc", "comm"),
+            field.id in ("who", "why"), _LOUDNESS.get(field.id), field,
+        )
+        for field, cells in columns
+    )  # fmt: skip
+
+
+def _written(field: Field, numeric: bool) -> Callable[[Row, Detail | None], str]:
     """What a cell says; numeric: users and namespaces by number."""
     if numeric and field.id == "user":
-        return str(row.rec.uid)
+        return lambda row, detail: str(row.rec.uid)
     if numeric and field.id == "netns":
-        return str(row.rec.netns)
-    return cell(field, row, detail)
+        return lambda row, detail: str(row.rec.netns)
+    return writer(field)
 
 
 def gutter_of(cursor: str, mark: str, sign: str, level: Level) -> tuple[Part, Part, Part]:
@@ -191,24 +229,48 @@ def row_line(
         cursor if selected else "", mark if marked else "", signs[row.level], row.level
     )
     parts: list[Part] = [*gutter]
-    quiet = row.level == Level.OK
-    for field, width in columns.columns:
-        text = cell_text(field, row, detail, numeric)
+    level = row.level
+    usual = Role.BOLD if selected else Role.NORMAL
+    for write, cells, left, named, says_level, loudness, field in _cells_for(
+        columns.columns, numeric
+    ):
+        text, role = write(row, detail), Role.NORMAL
         if text in _NOTHING:
             role = Role.DIM
-        elif quiet and field.id not in ("who", "why"):
-            role = Role.NORMAL
-        else:
-            role = role_of(field, row, text)
-        if len(text) > width:
-            text = cut(text, width, field)
-        if selected and field.id in ("proc", "comm"):
+        elif says_level:
+            role = LEVEL_ROLES[level] if row.rec.verdicts else Role.DIM
+        elif loudness is not None and level != Level.OK:
+            role = LEVEL_ROLES[min(loudness(row), level)]
+        if role is Role.NORMAL:
+            role = usual
+        if len(text) > cells:
+            text = cut(text, cells, field)
+        if selected and named:
             role = Role.REVERSE
-        elif selected and role is Role.NORMAL:
-            role = Role.BOLD
-        parts.append((text.ljust(width) if field.left else text.rjust(width), role))
+        parts.append((text.ljust(cells) if left else text.rjust(cells), role))
         parts.append(_BETWEEN)
     return tuple(parts[:-1])
+
+
+# Members of the record that no cell shows, and that change with time alone: when others were read.
+UNSEEN = frozenset({"base_ns", "lim_at_ms", "taken_at_ms", "loss_at_ms"})
+
+
+@lru_cache(maxsize=4)
+def _seen(names: tuple[str, ...]) -> itemgetter[Any]:
+    """Members of a record that cells are made of."""
+    return itemgetter(*(i for i, name in enumerate(names) if name not in UNSEEN))
+
+
+_BESIDE_REC = tuple(name for name in Row.__struct_fields__ if name != "rec")
+
+
+def same_cells(a: Row, b: Row) -> bool:
+    """Whether the cells of two rows are alike, as far as they are made of the row alone."""
+    seen = _seen(a.rec._fields)
+    return seen(a.rec) == seen(b.rec) and all(
+        getattr(a, name) == getattr(b, name) for name in _BESIDE_REC
+    )
 
 
 SORTABLE_KINDS = frozenset(Kind)

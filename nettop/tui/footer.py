@@ -119,5 +119,10 @@ def place_of_rows(first: int, page: int, count: int, marked: int) -> str:
     return _marked(f"{min(first + 1, count)}-{last}/{count}", marked)
 
 
+def place_of_one(at: int | None, count: int, marked: int) -> str:
+    """2 of 8412; of none that is chosen nothing."""
+    return _marked("" if at is None else f"{at + 1} of {count}", marked)
+
+
 def _marked(place: str, marked: int) -> str:
     return f"* {marked} marked  {place}" if marked else place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from msgspec import Struct
 from rich.cells import cell_len
@@ -38,6 +39,7 @@ class HeaderState(Struct, frozen=True):
     file: str | None = None
     past: str = ""  # which tick of the past is shown
     bell: int | None = None  # sockets for which it rings; None: it is off
+    lost: tuple[str, ...] = ()  # recently
 
 
 def host_line(model: Model, width: int, g: Glyphs) -> Line:
@@ -117,7 +119,7 @@ def _planes(model: Model, g: Glyphs) -> list[Part]:
 
 
 def lost_texts(cost: Cost) -> list[str]:
-    """What is missing, and of which plane; none where nothing is."""
+    """What is missing since the start, and of which plane; none where nothing is."""
     named = [f"{plane} lost {n}" for plane, n in cost.lost_by_plane.items() if n]
     rest = cost.lost_events - sum(cost.lost_by_plane.values())
     named += [f"{units.counted(rest, 'record')} lost"] if rest else []
@@ -126,7 +128,7 @@ def lost_texts(cost: Cost) -> list[str]:
     )
 
 
-def _cost(model: Model, full: bool) -> list[Part]:
+def _cost(model: Model, lost: Iterable[str], full: bool) -> list[Part]:
     c = model.cost
     parts: list[Part] = []
     if full:
@@ -134,7 +136,7 @@ def _cost(model: Model, full: bool) -> list[Part]:
         if c.bpf_runs_per_s is not None:
             parts.append((f" bpf {units.count(c.bpf_runs_per_s)}/s", D))
         parts.append(("  ", D))
-    parts += [(f"{text}  ", Role.WATCH) for text in lost_texts(c)]
+    parts += [(f"{text}  ", Role.WATCH) for text in lost]
     parts.append((f"{c.interval_s:.1f}s", Role.WATCH if c.stretched else D))
     return parts
 
@@ -189,11 +191,11 @@ def status_line(model: Model, state: HeaderState, width: int, g: Glyphs) -> Line
             right += [(model.cost.stretched, Role.WATCH), ("  ", D)]
         elif state.hidden and width >= 100:
             right += [("hidden: ", D), (state.hidden, D), (" (off)", D), ("   ", D)]
-        right += _cost(model, width >= 100)
+        right += _cost(model, state.lost, width >= 100)
         for kept, full in ((len(left), width >= 100), (len(left), False), (bare, False)):
             if width_of(tuple(left)) + width_of(tuple(right)) < width:
                 break
-            left, right = left[:kept], _cost(model, full)
+            left, right = left[:kept], _cost(model, state.lost, full)
     return spread(tuple(left), tuple(right), width)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
+from operator import ne
 
 from rich.color import ColorSystem
 from rich.style import Style
@@ -43,6 +45,7 @@ class Painter:
         self._styles: dict[Style, _Cells] = {}
         self._plain = _Cells("", "")
         self._unseen = {""}  # codes that make no difference to a blank
+        self._narrow = {chr(code) for code in range(32, 127)}  # characters known to take one cell
         self._wanted: list[list[Cell]] = []
         self._shown: list[list[Cell]] | None = None  # None: it may show anything
         self._dirty: dict[int, tuple[bool, int]] = {}  # lines, and what comes first of them
@@ -57,7 +60,9 @@ class Painter:
             self._wanted = [[_BLANK] * size[0] for _ in range(size[1])]
             self.forget()
         for y, x, strip in _pieces(update):
-            cells = [cell for s in strip for cell in self._cells(s.text, s.style)]
+            cells: list[Cell] = []
+            for s in strip:
+                cells += self._cells(s.text, s.style)
             self._put(y, x, cells, urgent)
 
     def put(
@@ -66,7 +71,9 @@ class Painter:
     ) -> None:  # fmt: skip
         """A piece of a line of the picture: texts, cut to that width, or what is left of it."""
         self._takes += 1
-        cells = [cell for text, style in pieces for cell in self._cells(text, style)]
+        cells: list[Cell] = []
+        for text, style in pieces:
+            cells += self._cells(text, style)
         if len(cells) > width:
             if not cells[width][0]:  # half of a wide character
                 cells[width - 1] = _BLANK
@@ -98,16 +105,18 @@ class Painter:
             if late is None or urgent:
                 self._dirty[y] = (not urgent, self._takes)
 
-    def _cells(self, text: str, style: Style | None) -> list[Cell]:
+    def _cells(self, text: str, style: Style | None) -> Iterable[Cell]:
         known = self._styles.get(style) if style is not None else self._plain
         if known is None:
             assert style is not None
             known = self._styles[style] = _Cells(*self._codes(style))
-        if text.isascii():
-            return [known[c] for c in text]
+        if text.isascii() or self._narrow.issuperset(text):
+            return map(known.__getitem__, text)
         cells: list[Cell] = []
         for c in text:
             width = cell_len(c)
+            if width == 1 and len(self._narrow) < _MOST_CELLS:
+                self._narrow.add(c)
             if width:
                 cells.append(known[c])
                 cells += [known[""]] * (width - 1)
@@ -177,7 +186,7 @@ class Painter:
             elif first > at:
                 out.append(f"\x1b[{first - at}C" if first - at > 1 else "\x1b[C")
             for char, codes in wanted[first:last]:
-                if codes != pen and char and not (char == " " and self._alike(codes, pen)):
+                if codes != pen and char and (char != " " or not self._alike(codes, pen)):
                     out.append(_pen(codes, pen))
                     pen = codes
                 out.append(char)
@@ -197,12 +206,12 @@ class Painter:
     def _spans(self, wanted: list[Cell], shown: list[Cell], end: int) -> Iterator[tuple[int, int]]:
         """Stretches that differ, first and behind the last, with short gaps in one style."""
         first = last = -1
-        for i in range(end):
-            if wanted[i] == shown[i]:
-                continue
+        for i in compress(range(end), map(ne, wanted, shown)):
             if first < 0:
                 first = i
-            elif i - last > _GAP or not self._one_style(wanted[last:i], wanted[last - 1][1]):
+            elif i > last and (
+                i - last > _GAP or not self._one_style(wanted[last:i], wanted[last - 1][1])
+            ):
                 yield _whole(wanted, first, last)
                 first = i
             last = i + 1

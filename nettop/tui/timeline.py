@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from nettop.changes import MOST_A_TICK
+from nettop.changes import MOST_A_TICK, Changed
 from nettop.errors import NettopError
 from nettop.feed import Feed, OfHosts, Sort
 from nettop.query import compile_filter
@@ -27,7 +27,6 @@ from nettop.text.words import owner_text, who_text, why_text
 from nettop.times import local_text
 
 if TYPE_CHECKING:
-    from nettop.changes import Changed
     from nettop.hosts.lookback import HostsLookBack
     from nettop.hosts.past import HostsFrames, HostsPast
     from nettop.past import PastFeed
@@ -85,6 +84,7 @@ class Move(Struct, frozen=True):
     seq: int
     back: bool  # where the tick cannot be read, one before it is taken, else one after
     change: bool = False  # from there to the nearest tick in which a matched socket changed
+    of: int | None = None  # or that socket alone
 
 
 class Arrival(Struct):
@@ -269,15 +269,15 @@ class Timeline:
             return "a snapshot is one tick: nothing comes before or after it"
         return "no tick is kept to look back on"
 
-    def change(self, *, back: bool) -> str:
-        """To the nearest tick in which a verdict of a matched socket began or ended, or an event
-        of it happened; returns what the user must know."""
+    def change(self, *, back: bool, of: int | None = None) -> str:
+        """To the nearest tick in which a verdict of a matched socket, or of that one alone, began
+        or ended, or an event of it happened; returns what the user must know."""
         frames = self.fresh()
         if not frames:
             return self.nothing()
         if self.kept is None or self.kept.said is None:
             return "this recording does not say in which ticks something changed"
-        self._ask(Move(frames[-1].seq + 1, back, change=True))
+        self._ask(Move(frames[-1].seq + 1, back, change=True, of=of))
         return ""
 
     def spots(self) -> Sequence[Spot]:
@@ -475,8 +475,11 @@ class Timeline:
             seq = tick.seq
             if not first <= seq <= last:
                 break
-            if chosen.filter_text is None:
-                return arrived_at(tick, *standing(source, seq, there, back=move.back))
+            if move.of is not None and not tick.left_out and move.of not in tick.cookies:
+                continue
+            if move.of is not None or chosen.filter_text is None:
+                here = tick if move.of is None else Changed(seq, tick.cookies & {move.of}, 0)
+                return arrived_at(here, *standing(source, seq, there, back=move.back))
             # A verdict may have ended as the socket closed, or as it passed the filter no more.
             for at in (seq - 1, seq):
                 feed, _ = standing(source, at, there, back=move.back)
@@ -491,6 +494,7 @@ class Timeline:
                 )
         side = "before" if move.back else "after"
         what = "a matched socket" if chosen.filter_text else "any socket"
+        what = what if move.of is None else "this socket"
         raise NettopError(f"no change of {what} is kept {side} this tick")
 
     def _at(self, seq: int) -> str:

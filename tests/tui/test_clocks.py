@@ -194,6 +194,18 @@ async def test_nothing_to_show(running: Running, observer: type[FakeObserver]) -
         assert "no interfaces" in screen.lines[-1]
 
 
+@pytest.mark.parametrize("synchronized", [True, False])
+async def test_how_the_clock_is_kept_is_whole_on_a_small_terminal(
+    running: Running, observer: type[FakeObserver], synchronized: bool
+) -> None:
+    system = SystemClock(synchronized, None, 1_200_000, 0.0)
+    observer.given = replace(REPORT, system=system)
+    async with running(80, 24) as screen:
+        await opened(screen)
+        said = " ".join(" ".join(screen.lines).split())
+        assert "TAI-UTC – (not set in the kernel)" in said
+
+
 async def test_a_failure_is_told(running: Running, observer: type[FakeObserver]) -> None:
     observer.fails = OSError(24, "Too many open files")
     async with running() as screen:

@@ -23,7 +23,7 @@ def texts(lines: list[Line]) -> list[str]:
 def test_own_counters_always_times_when_measured() -> None:
     lines = texts(process_lines(COST, KEPT) + program_lines(COST, 80))
     assert "CPU           1.2% of one core, the whole process" in lines
-    assert "lost          3 records lost, 1 tick missed" in lines
+    assert "lost          3 records lost, 1 tick missed since the start" in lines
     assert f"look-back     {KEPT}" in lines
     assert "wait          4.0K runs/s" in lines
     assert lines[-1] == "ns per run: being measured"
@@ -67,3 +67,14 @@ async def test_statistics_are_on_only_while_it_is_open(running: Running) -> None
         await screen.press("escape")
         assert screen.feed.asked[-1] == ("measure_cost", False)
         assert "cost and planes" not in screen.text
+
+
+def test_the_pace_is_said_once_and_in_round_numbers() -> None:
+    lines = texts(process_lines(replace(COST, interval_s=1.64103), KEPT))
+    assert "poll          800µs of CPU, every 1.64 s" in lines
+    stretched = "a poll takes 330 ms: every 1.6 s instead of 1 s"
+    lines = texts(process_lines(replace(COST, interval_s=1.64103, stretched=stretched), KEPT))
+    assert f"poll          {stretched}" in lines
+    programs = (ProgramCost("wait", "wait_ready", 2000.0, 120.0),)
+    timed = replace(COST, programs=programs, programs_age_s=0.0397)
+    assert not any("ago" in text for text in texts(program_lines(timed, 80)))

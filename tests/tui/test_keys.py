@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual import events
@@ -13,6 +14,7 @@ from nettop.feed import Grouping
 from nettop.text.fields import FIELDS
 from nettop.text.keys import ACTIONS, KEYS
 from nettop.tui.screens.filter_keys import TYPED_S
+from nettop.tui.screens.help import keys_of
 from nettop.tui.screens.main import MainScreen
 from nettop.tui.screens.row_keys import Rows
 from tests.tui.conftest import Running, Screen
@@ -267,6 +269,15 @@ async def test_sends_of_the_groups_beside_the_chosen_one_are_stamped_too(
         assert len(asked[-1]) <= 256
 
 
+async def test_enter_that_came_as_a_line_feed_is_enter(running: Running) -> None:
+    """Typed before the screen was there: the terminal makes a line feed of it until it is raw."""
+    async with running() as screen:
+        await typed(screen, "j", "ctrl+j")
+        assert type(screen.app.screen).__name__ == "DetailScreen"
+        await typed(screen, "escape", "slash", "t", "c", "p", "ctrl+j")
+        assert screen.main.filter_text == "tcp"
+
+
 async def test_titles_of_groups_stand_over_their_cells_at_once(running: Running) -> None:
     async with running() as screen:
         await typed(screen, "t")
@@ -419,9 +430,30 @@ async def test_columns(running: Running) -> None:
         assert screen.lines[2].split() == titles
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+async def test_others_give_way_to_a_chosen_column(running: Running, width: int) -> None:
+    """It was left out, and a message said so: `no room for DROPS`."""
+    async with running(width, 30) as screen:
+        usual = screen.lines[2].split()
+        for title in ("DROPS", "DROP/s"):
+            keys = ("slash" if c == "/" else c for c in title.lower())
+            await screen.press("c", *keys, "space", "enter")
+            assert title in screen.lines[2]
+        shown = screen.lines[2].split()
+        assert shown[-4:] == ["DROPS", "DROP/s", "WHO", "WHY"]
+        gone = [title for title in usual if title not in shown]
+        assert not {"PROC", "WHO", "WHY"} & {*gone}
+        if width == 120:
+            assert "gave way" in screen.lines[1]
+            assert gone[0] in screen.lines[1]
+        await screen.press("r")
+        assert screen.lines[2].split() == usual
+
+
 async def test_a_chosen_column_without_room_is_said(running: Running) -> None:
-    async with running(80, 24) as screen:
-        await screen.press("c", *"cookie", "space", "enter")
+    async with running(60, 24) as screen:
+        await screen.press("c", *"cookie", "space", "ctrl+u", *"inode", "space")
+        await screen.press("ctrl+u", *"rport", "space", "enter")
         assert "COOKIE" not in screen.lines[2]
         assert "COOKIE: → moves to them" in screen.lines[1]
         for _ in range(6):
@@ -477,10 +509,12 @@ async def test_help_names_every_key(running: Running) -> None:
         for _ in range(6):
             await screen.press("pagedown")
             shown += screen.text
-        for key in KEYS:
-            if not key.names:
-                continue  # the palette has it
-            assert key.help.split(":")[0][:30] in shown, key
+        listed = [each for group in {key.group for key in KEYS} for each in keys_of(group, KEYS)]
+        for _, text in listed:
+            assert text.split(":")[0][:30] in shown, text
+        written = {word for keys, _ in listed for word in keys.split()}
+        for key in KEYS:  # of one without a key the palette knows
+            assert {*key.shown.split()} <= written, key
         await screen.press("escape")
         assert "PROC" in screen.lines[2]
 
@@ -549,3 +583,18 @@ async def test_groups_of_nothing_say_why_and_how_to_leave(running: Running) -> N
         assert "no socket passes the filter: Esc clears it" in screen.text
         await screen.press("escape", "t")
         assert "no socket passes" not in screen.text
+
+
+async def test_pages_of_a_socket_leave_no_line_out(running: Running) -> None:
+    async with running(80, 24) as screen:
+        await screen.press("down", "enter")
+        detail: Any = screen.app.screen
+        row = screen.feed.find(detail.cookie)
+        content = detail._content(row, detail._data.detail, detail._data, 80)
+        texts = ["".join(text for text, _ in parts).rstrip() for parts in content]
+        seen = [*screen.lines]
+        while "↓ more" in screen.lines[-1]:
+            assert len(seen) < 24 * len(texts)
+            await screen.press("pagedown")
+            seen += screen.lines
+        assert [text for text in texts if text not in seen] == []

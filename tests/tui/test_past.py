@@ -23,6 +23,7 @@ from nettop.replay import ReplayFeed
 from nettop.store.readable import ReadableFrames
 from nettop.store.recording import Recording
 from nettop.tui.app import NettopApp, ScreenOptions
+from nettop.tui.screens.detail import DetailScreen
 from nettop.tui.screens.main import MainScreen
 from nettop.tui.timeline import Kept
 from tests.tui.conftest import Running, Screen
@@ -166,7 +167,10 @@ async def test_an_export_is_of_the_tick_that_is_shown(recording: Recording, home
         file.unlink()
         while feed.publish_next():
             await screen.settle()
-        await screen.press(*["left_square_bracket"] * 4, "e")
+        await screen.press(*["left_square_bracket"] * 4)
+        while screen.app.timeline.moving:
+            await screen.settle()
+        await screen.press("e")
         await screen.app.workers.wait_for_complete()
         (again,) = home.glob("nettop-*.json")
         assert again.name == file.name, "it says that moment"
@@ -257,6 +261,28 @@ async def test_changes_of_what_passes_the_filter(recording: Recording) -> None:
         await screen.press("L", "slash", *"dport = 1", "enter", "left_curly_bracket")
         assert "no change of a matched socket is kept before this tick" in screen.text
         assert not screen.app.timeline.away
+
+
+async def test_changes_of_an_opened_socket_are_its_own(recording: Recording) -> None:
+    feed = PlayedFeed(recording)
+    async with looking(feed) as screen:
+        while feed.publish_next():
+            await screen.settle()
+        changes = feed.past.changes
+        ((first, (cookie,), *_),) = changes.before(99)
+        other = next(c for row in feed.window(0, 9) if (c := row.cookie) != cookie)
+        for seq, cookies in ((first - 1, [other]), (first + 1, [other]),
+                             (first + 2, [cookie, other]), (first + 3, [other])):  # fmt: skip
+            changes.add(seq, cookies)
+        screen.app.push_screen(DetailScreen(screen.main, cookie))
+        await screen.settle()
+        for key, seq in (("left", first + 2), ("left", first), ("right", first + 2)):
+            await screen.press(f"{key}_curly_bracket")
+            assert screen.seq == seq
+            assert "more changed" not in screen.text
+        await screen.press("left_curly_bracket", "left_curly_bracket")
+        assert "no change of this socket is kept before this tick" in screen.text
+        assert screen.seq == first
 
 
 async def test_keys_are_answered_while_a_seek_takes_long(

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from nettop.model.stamps import Sent
 from nettop.probe.clock import boot_number
-from nettop.probe.legs import Round
+from nettop.probe.legs import Leg, Round
 from nettop.probe.options import parse_probe
-from nettop.probe.tally import Tally
+from nettop.probe.report import means
+from nettop.probe.tally import Point, Tally
 from nettop.probe.wire import FarTimes
 from nettop.stamps import Flight
 from nettop.tui.glyphs import ASCII, UTF8
 from nettop.tui.probe.app import ProbeApp, run_probe_app
-from nettop.tui.probe.lines import screen_lines
+from nettop.tui.probe.lines import heat_lines, last_lines, screen_lines
 from nettop.tui.widgets.lines import width_of
 from tests.probe.peers import probed, udp_peer
 
@@ -80,6 +83,33 @@ def test_what_it_says() -> None:
     assert any(re.search(r"#39 +30\.0ms +qdisc 29\.0ms", x) for x in lines)
     (title,) = [i for i, line in enumerate(lines) if line.startswith("round trips over time")]
     assert "x" in lines[title + 1]
+
+
+@pytest.mark.parametrize("n_notes", [0, 1, 2])
+def test_a_small_terminal_has_the_map_too(n_notes: int) -> None:
+    """With every part of the way that a probe over TCP knows, and what else must be known."""
+    tally = filled()
+    tally.legs[Leg.ACK] = tally.legs[Leg.QDISC]
+    tally.resent, tally.joined = int(n_notes > 0), int(n_notes > 1)
+    lines = text_of(still(tally), 80, 24)
+    (title,) = [i for i, line in enumerate(lines) if line.startswith("round trips over time")]
+    rows, axis = lines[title + 1 : -2], lines[-2]
+    assert len(rows) >= 3 - (n_notes > 1)
+    assert axis.split() == ["-7.80s", "now"]
+    assert any("░" in row for row in rows)
+    assert any("kern: the packet scheduler" in line for line in lines)
+
+
+def test_parts_of_the_mean_that_stand_beside_each_other_look_different() -> None:
+    tally = filled()
+    for leg in (Leg.SEND, Leg.FAR_IN, Leg.FAR_APP, Leg.FAR_OUT, Leg.WAIT):
+        tally.legs[leg] = tally.legs[Leg.QDISC]
+    lines = text_of(still(tally), 120, 40)
+    (bar,) = [line for line in lines if line.startswith("mean ")]
+    runs = [sign for sign, _ in itertools.groupby(bar.split()[2])]
+    shares = [mean for _, mean in means(tally)]
+    named = [mean for mean in shares if mean >= 0.005 * sum(shares)]
+    assert len(runs) == len(named) > 5
 
 
 def test_the_lost_one_is_in_the_list() -> None:
@@ -161,3 +191,39 @@ async def test_live_against_an_echo() -> None:
 def test_a_run_in_this_process_ends_by_itself() -> None:
     with udp_peer(lambda _n, data: [data]) as port:
         assert probed("udp", f"127.0.0.1:{port}", "-c", "3", "-i", "0.01").tally.answered == 3
+
+
+@pytest.mark.parametrize("times", [(12, 29), (1, 90), (7, 7), (3, 4000)])
+@pytest.mark.parametrize("rows", [3, 8, 19])
+def test_times_beside_the_map_are_round_and_stand_in_their_row(
+    times: tuple[int, int], rows: int
+) -> None:
+    points = [Point(i, MONO + i * MS, ms * MS, None) for i, ms in enumerate(times)]
+    title, *shown, foot = ["".join(t for t, _ in p) for p in heat_lines(points, 80, rows + 2, UTF8)]
+    assert title.startswith("round trips over time")
+    assert "░1  ▒2  ▓4  █8  x lost" in title
+    assert foot.split()[-1] == "now"
+    assert len(shown) == rows
+    names = {rows - 1 - i: text.split()[0] for i, text in enumerate(shown) if text[:8].strip()}
+    assert names
+    assert all(re.fullmatch(r"[125]0{0,2}(ms|s)", name) for name in names.values()), names
+    unit = {"ms": MS, "s": 1000 * MS}
+    known = {
+        row: int(re.sub(r"\D", "", name)) * unit[re.sub(r"\d", "", name)]
+        for row, name in names.items()
+    }
+    filled = [rows - 1 - i for i, text in enumerate(shown) if text[8:].strip()]
+    for row, ns in known.items():
+        for at, ms in ((min(filled), min(times)), (max(filled), max(times))):
+            assert row > at or ns <= ms * MS or row == at, "a name above what it is longer than"
+            assert row < at or ns >= ms * MS or row == at
+
+
+def test_of_a_service_without_answers_no_round_trip_is_spoken_of() -> None:
+    parts = [Point(i, MONO + i * MS, None, Leg.CONNECT, 2 * MS) for i in range(30)]
+    rounds = [replace(p, round_ns=3 * MS) for p in parts]
+    for points, of_rounds in ((parts, False), (rounds, True)):
+        lines = heat_lines(points, 80, 9, UTF8), last_lines(points, 9)
+        heat, last = ("".join(t for t, _ in some[0]) for some in lines)
+        assert heat.startswith("round trips over time" if of_rounds else "longest parts over time")
+        assert ("late: over 3× p50" in last) == of_rounds

@@ -114,7 +114,7 @@ async def test_stretched_and_lost_are_said(running: Running) -> None:
         screen.feed.publish(cost=cost)
         await screen.settle()
         assert "a poll takes 300 ms" in screen.lines[1]
-        assert "events lost 5  2 records lost  3 ticks missed" in screen.lines[1]
+        assert "events lost 5  2 records lost  3 ticks missed in 1m" in screen.lines[1]
         assert "4.0s" in screen.lines[1]
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
-from nettop.model.types import Flag, Row, Verdict
+from nettop.feed import Grouping
+from nettop.model.types import Flag, Group, Row, Verdict
 from nettop.text import units
 from nettop.text.fields import FIELDS
 from nettop.tui.widgets.group_table import GroupTable
+from nettop.tui.widgets.room import STEP_LINES
 from tests.fakes import FakeFeed
 from tests.tui.conftest import Running, Screen
 
@@ -86,7 +89,7 @@ def _feed_with_events() -> tuple[FakeFeed, list[Row]]:
 async def _paged(screen: Screen) -> str:
     """All that the detail shows from where it stands on."""
     seen = [screen.text]
-    for _ in range(9):
+    for _ in range(12):
         await screen.press("pagedown")
         seen.append(screen.text)
     return "\n".join(seen)
@@ -106,7 +109,7 @@ async def test_of_a_file_a_socket_has_its_own_events(running: Running) -> None:
         seen = await _paged(screen)
         assert "event of socket 0" in seen
         assert "socket 1" not in seen
-        await screen.press("down", *["pageup"] * 9)
+        await screen.press("down", *["pageup"] * 12)
         assert "event of socket 1" in await _paged(screen)
         await screen.press("escape", "home", "x", "x")
         assert "event of socket 0" in screen.text
@@ -114,3 +117,109 @@ async def test_of_a_file_a_socket_has_its_own_events(running: Running) -> None:
         assert "socket 2" not in screen.text
         await screen.press("X", "down", "down", "down")
         assert "the file has no event of it" in screen.text
+
+
+async def test_a_column_without_a_value_gives_its_place(running: Running) -> None:
+    feed = FakeFeed()
+    window, containers = feed.window, False
+
+    def contained(offset: int, rows: int) -> list[Row]:
+        some = window(offset, rows)
+        for row in some:
+            row.container = "web-1" if containers else None
+        return some
+
+    feed.window = contained  # type: ignore[method-assign]
+    async with running(200, 55, feed=feed) as screen:
+        assert "CONTAINER" not in screen.lines[2]
+        assert "MINRTT" in screen.lines[2], "another one stands there"
+        containers = True
+        feed.publish()
+        await screen.settle()
+        assert "CONTAINER" in screen.lines[2]
+        assert "web-1" in screen.lines[3], "in the same picture"
+        containers = False
+        feed.publish()
+        await screen.settle()
+        assert "CONTAINER" in screen.lines[2], "once there, it stays"
+
+
+async def test_a_pane_at_full_size_has_no_titles_of_the_table(running: Running) -> None:
+    async with running() as screen:
+        assert "PROC" in screen.lines[2]
+        await screen.press("z")
+        assert "3 TCP health" in screen.lines[2]
+        assert "PROC" not in screen.text
+        assert not any(digit in screen.lines[-1][-10:] for digit in "0123456789"), "of no row"
+        await screen.press("down", "down")
+        assert screen.lines[-1].endswith(f"2 of {screen.feed.count()}")
+        await screen.press("z")
+        assert "PROC" in screen.lines[2]
+        assert f"/{screen.feed.count()}" in screen.lines[-1]
+
+
+async def test_panes_have_the_room_that_groups_do_not_need(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(120, 50) as screen:
+        flat = screen.main.pane_box.size.height
+        await screen.press("t", "t", "t")
+        groups, panes = screen.main.query_one(GroupTable), screen.main.pane_box
+        needed = groups.lines_needed
+        assert panes.size.height > flat
+        assert needed <= groups.size.height < needed + STEP_LINES
+        assert any("the worst: iperf3/20696" in text for text in screen.lines)
+
+        # More groups move what stands below them once; fewer do not.
+        feed, some = screen.feed, screen.feed.groups
+        more: list[Group] = []
+        monkeypatch.setattr(feed, "groups", lambda by: [*some(by), *more])
+        more = [replace(some(Grouping.REMOTE)[-1], title=f"more {n}") for n in range(9)]
+        screen.main.refresh_all()
+        await screen.press("down")
+        high = groups.size.height
+        assert high >= needed + len(more)
+        assert any("more 8" in text for text in screen.lines)
+        more = []
+        screen.main.refresh_all()
+        await screen.press("up")
+        assert groups.size.height == high
+        await screen.press("t", "t")
+        assert groups.size.height < high, "another grouping"
+        await screen.press("T", "T", "escape")
+        assert panes.size.height == flat
+
+
+async def test_panes_have_the_room_that_few_sockets_do_not_need(running: Running) -> None:
+    async with running(120, 50) as screen:
+        table, panes = screen.main.table, screen.main.pane_box
+        many, usual = screen.feed.count(), panes.size.height  # more than there is room for
+        await screen.press("slash", *"iperf3")
+        await screen.pilot.pause(0.3)
+        assert screen.feed.count() < many
+        assert panes.size.height == usual, "while it is written nothing moves"
+        await screen.press("enter")
+        few = screen.feed.count()
+        assert 0 < few <= table.size.height < few + STEP_LINES
+        assert panes.size.height > usual
+        assert all(row in table.rows for row in screen.feed.window(0, few))
+        await screen.press("escape")
+        assert panes.size.height == usual
+
+
+async def test_of_two_groups_that_are_compared_no_line_is_blank(running: Running) -> None:
+    async with running(120, 50) as screen:
+        await screen.press("t", "t", "t", "x", "down", "x")
+        groups = screen.main.query_one(GroupTable)
+        assert groups.size.height == groups.lines_needed, "all of them are seen"
+        assert any("3 TCP health A against B" in text or "against" in text for text in screen.lines)
+
+
+async def test_what_a_column_is_can_be_read_whole(running: Running) -> None:
+    for width, height in ((80, 24), (120, 40)):
+        async with running(width, height) as screen:
+            await screen.press("c", *"retr/s")
+            shown = " ".join(screen.lines).replace("…", " ").split()
+            assert [w for w in FIELDS["retr/s"].help.split() if w not in shown] == [], width
+            await screen.press(*["backspace"] * 6, *"cwnd")
+            assert not any(text.split("│")[1:2] == [" … "] for text in screen.lines)

@@ -34,9 +34,11 @@ def nines(share: float) -> float:
     return min(-math.log10(max(1 - share, 10**-_NINES)), _NINES)
 
 
-def cdf_lines(curves: Sequence[Curve], width: int, height: int, g: Glyphs) -> list[Line]:
+def cdf_lines(
+    curves: Sequence[Curve], width: int, height: int, g: Glyphs, *, named: bool = True
+) -> list[Line]:
     """The curves on one log axis, and their names; without samples a curve is not drawn."""
-    cells, rows = max(8, width - _LABEL - 4), max(3, height - 2)
+    cells, rows = max(8, width - _LABEL - 4), max(3, height - 1 - named)
     across, down = (1, 1) if g.ascii else (2, 4)
     marks = {min(rows - 1, round(nines(q) / _NINES * (rows - 1))): text for q, text in _STEPS}
     grid: list[list[Part]] = [[(" ", D)] * cells for _ in range(rows)]
@@ -56,6 +58,8 @@ def cdf_lines(curves: Sequence[Curve], width: int, height: int, g: Glyphs) -> li
         for row in range(rows - 1, -1, -1)
     ]
     lines.append(line((" " * _LABEL + axis(cells), D)))
+    if not named:
+        return lines[:height]
     names = [line((" " * _LABEL, D)), *(line((curve.name, curve.role)) for curve in curves)]
     return [*lines, *flow(names, width)][:height]
 

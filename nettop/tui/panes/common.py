@@ -50,7 +50,10 @@ def off_lines(data: PaneData, plane: str, width: int) -> list[Line]:
         for i, text in enumerate(rows_of(reason, width - 6))
     ]
     if status and status.fix:
-        lines.append(line(("fix  ", D), (status.fix, B)))
+        lines += [
+            line(("fix  " if i == 0 else "     ", D), (text, B))
+            for i, text in enumerate(rows_of(status.fix, width - 6))
+        ]
     lines.append(line(("why  ", D), ("nettop doctor", B), (" says what works", D)))
     return lines
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from msgspec import Struct, field
 
@@ -12,6 +13,14 @@ from nettop.text import units
 from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.tx import Sends
 from nettop.tui.panes.views import EVENTS, SENDS, USUAL, WAITS, Views
+
+
+class Worst(NamedTuple):
+    """A socket, and for how long its worst verdict has held."""
+
+    row: Row
+    detail: Detail | None
+    since_s: float | None
 
 
 class PaneData(Struct, frozen=True):
@@ -29,11 +38,13 @@ class PaneData(Struct, frozen=True):
     closed: tuple[Closed, ...] = ()
     cookies: tuple[int, ...] | None = None  # the row's or those of the marked; None: all sockets
     group: str = ""  # what the group is called
+    worst: Worst | None = None  # its socket
     # Two groups beside each other: each, its waits and sends in the whole run.
     compared: tuple[tuple[Group, Waits | None, Sends | None], ...] = ()
     names: Mapping[int, str] = field(default_factory=dict)  # of the sockets of a file's events
     selects: bool = False  # sends of these sockets are to be stamped, as they are chosen now
     views: Views = USUAL
+    events_beside: bool = True  # another pane, or what stands below, shows them
     since_s: float | None = None  # how long the worst verdict has held
 
 

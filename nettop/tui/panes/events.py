@@ -27,6 +27,7 @@ LOUD_EVENTS = frozenset(
 )
 
 _INDENT = " " * 8
+_ROOMY = 60  # cells, from which on two blanks stand before what an event says
 
 
 def events_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
@@ -74,13 +75,10 @@ def _said(head: Part, numbers: str, width: int) -> list[Line]:
     """An event: what it says stands in one column, and is broken where it is too long."""
     if not numbers:
         return [line(head)]
-    room = width - len(head[0])
-    for gap in ("  ", " "):
-        if len(gap + numbers) <= room:
-            return [line(head, gap + numbers)]
-    first = rows_of(numbers, max(1, room - 1))[0]
+    gap = "  " if width >= _ROOMY else " "
+    first = rows_of(numbers, max(1, width - len(head[0]) - len(gap)))[0]
     rest = rows_of(numbers[len(first) :].strip(), width - len(_INDENT))
-    return [line(head, f" {first}"), *(line(_INDENT + text) for text in rest)]
+    return [line(head, gap + first), *(line(_INDENT + text) for text in rest)]
 
 
 def _from(lines: Sequence[Line], scroll: int, height: int) -> list[Line]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from nettop.feed import Feed, Grouping
 from nettop.model.events import ALL_TYPES, Event, EventMemory, EventType
 from nettop.model.types import Group, Histogram, Model, NicStage, PlaneHas, Proto, Stage
-from nettop.tui.panes.data import PaneData, name_of
+from nettop.tui.panes.data import PaneData, Worst, name_of
 from nettop.tui.panes.rx import Waits
 from nettop.tui.panes.tx import Sends
 from nettop.tui.panes.views import Views
@@ -75,13 +75,16 @@ def group_data(
     *,
     most: int,
     selects: bool,
+    beside: bool = True,
 ) -> PaneData:
-    """Of a group: its first sockets together; both: those that are compared, A and B."""
+    """Of a group: its first sockets together; both: those that are compared, A and B; beside: the
+    pane of events is shown."""
     cookies = members_of(feed, grouping, group)
     compared = []
     for one in both if len(both) > 1 else ():
         some = members_of(feed, grouping, one)
         compared.append((one, waits_of(feed, model, some), sends_of(feed, model, some)))
+    worst = feed.find(group.worst_cookie)
     return PaneData(
         model=model,
         row=None,
@@ -89,10 +92,14 @@ def group_data(
         history=(),
         marked=group,
         group=group.title,
+        worst=None
+        if worst is None
+        else Worst(worst, feed.detail(worst.cookie), feed.seconds_since(worst.rec.verdict_since_s)),
         compared=tuple(compared),
         waits=waits_of(feed, model, cookies),
         sends=sends_of(feed, model, cookies),
-        events=events_of(feed, model, cookies, most, views.types(model)),
+        events=events_of(feed, model, cookies, most, views.types(model) if beside else ALL_TYPES),
+        events_beside=beside,
         memory=memory_of(feed, cookies),
         cookies=tuple(cookies),
         closed=tuple(feed.closed((), most=64)),

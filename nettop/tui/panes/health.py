@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nettop.model.types import CA_STATES, Dist, Flag, Group, Point, Proto, Stage, Verdict
 from nettop.text import units
 from nettop.text.explain import explain, shares
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.panes.common import B, D, number_of, row_of
-from nettop.tui.panes.data import PaneData
+from nettop.tui.panes.data import PaneData, name_of
 from nettop.tui.panes.rx import LATE_NS
 from nettop.tui.panes.spark import buckets, spark
 from nettop.tui.style import LEVEL_ROLES, Role
@@ -78,40 +79,81 @@ def health_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
     if len(data.compared) > 1:
         return _compared_lines([group for group, _, _ in data.compared])[:height]
     if data.marked is not None:
-        return _marked_lines(data, width)[:height]
+        lines, note = _marked_lines(data, width)
+        worst = _worst_lines(data, width, height - len(lines), g)
+        if len(lines) + len(note) + len(worst) <= height:
+            lines += note
+        return [*lines, *worst][:height]
     if data.row is None:
         return _total_lines(data, width, g)[:height]
-    row = data.row
-    if row.is_listen or row.proto == Proto.UDP or not row.flags & Flag.INFO:
-        lines = [*_plain_lines(data, width), BLANK]
-        said, more = verdict_lines(data, width)
-        return whole(
-            (*lines[: max(0, height - len(said))], *said, *more), width, height, g.ellipsis
-        )
-    said, more = verdict_lines(data, width)
-    room = max(0, height - len(said))
-    if width >= _TWO_COLUMNS:
+    said, beside_it, left = _fitting(data, width, height, _LEAST_NUMBERS)
+    if left:
+        height -= 1
+    below = [*said, *(text for lines in beside_it for text in lines)]
+    room = max(0, height - len(below))
+    if _is_plain(data):
+        lines = _plain_lines(data, width)[:room]
+    elif width >= _TWO_COLUMNS:
         half = width - _FACTS
-        left = spark_lines(data, half, min(room, 4), g)
-        lines = beside(left, fact_lines(data)[:room], half, "  ")
+        lines = beside(
+            spark_lines(data, half, min(room, 4), g), fact_lines(data)[:room], half, "  "
+        )
     else:
         lines = spark_lines(data, width, room, g)
-    spare = height - len(lines) - len(said)
-    return whole(
-        (*lines, *([BLANK] if spare > len(more) else []), *said, *more), width, height, g.ellipsis
-    )
+    gap = [BLANK] if len(lines) < room else []
+    shown = whole((*lines, *gap, *below), width, height, g.ellipsis)
+    return [*shown, _elsewhere("Enter", left, width)] if left else shown
+
+
+def _elsewhere(key: str, left: Sequence[str], width: int) -> Line:
+    """What has no room here, and the key that shows it."""
+    said = f"{key}: {', '.join(left)}"
+    longer = f"{said} step" if left[-1] == "next" else said
+    return line((longer if len(longer) <= width else said, D))
+
+
+def _is_plain(data: PaneData) -> bool:
+    row = data.row
+    assert row is not None
+    return bool(row.is_listen or row.proto == Proto.UDP or not row.flags & Flag.INFO)
+
+
+def _fitting(
+    data: PaneData, width: int, height: int, numbers: int
+) -> tuple[list[Line], list[list[Line]], list[str]]:
+    """The verdict; of what stands beside it, sentences that fit whole below so many numbers, or two
+    less for what was ruled out; what the others are called, for which a line is to be kept."""
+    said, sentences = verdict_lines(data, width)
+    shown: list[list[Line]] = []
+    left: list[str] = []
+    for least in range(numbers, max(-1, numbers - 3), -1):
+        room = height - len(said) - least
+        if sum(map(len, sentences.values())) <= room:
+            return said, [*sentences.values()], []
+        shown, left = [], []
+        room -= 1
+        for name, lines in sentences.items():
+            if len(lines) <= room:
+                shown.append(lines)
+                room -= len(lines)
+            else:
+                left.append(name)
+        if not left or next(iter(sentences)) not in left:
+            break
+    if len(said) > height - bool(left):
+        left = ["all of it"]
+    return said, shown, left
 
 
 def number_lines(data: PaneData, width: int, g: Glyphs) -> list[Line]:
     """A socket's numbers and their history, without the verdict; data.row is known."""
-    row = data.row
-    assert row is not None
-    if row.is_listen or row.proto == Proto.UDP or not row.flags & Flag.INFO:
+    if _is_plain(data):
         return _plain_lines(data, width)
     return spark_lines(data, width, _ALL_NUMBERS, g)
 
 
-_ALL_NUMBERS = 8
+_ALL_NUMBERS, _LEAST_NUMBERS = 8, 4
+_LEAST_SAID = 3  # lines of a verdict
 _TWO_COLUMNS, _FACTS = 72, 36
 
 
@@ -199,15 +241,17 @@ def spark_lines(data: PaneData, width: int, most: int, g: Glyphs) -> list[Line]:
     return (_spark_lines(kept, h, width, g) + [clip(text, width) for text in lines])[:most]
 
 
-def verdict_lines(data: PaneData, width: int) -> tuple[list[Line], list[Line]]:
-    """The sentence with its evidence; and what was ruled out, is not known, comes next."""
+def verdict_lines(data: PaneData, width: int) -> tuple[list[Line], dict[str, list[Line]]]:
+    """The sentence with its evidence; and what was ruled out, is not known, comes next, by that
+    name."""
     assert data.row is not None
     said = explain(data.row, data.detail, data.model, data.since_s)
     role = LEVEL_ROLES[data.row.level] if data.row.rec.verdicts else D
     who: tuple[Part, ...] = ((said.who, role), (": ", D)) if said.who else ()
     head = wrapped(line(*who, (said.what, B), (said.held, D)), width)
     head += wrapped(line(said.evidence), width)
-    return head, [text for each in said.beside for text in wrapped(line((each, D)), width)]
+    beside_it = {each.partition(":")[0]: wrapped(line((each, D)), width) for each in said.beside}
+    return head, beside_it
 
 
 def _plain_lines(data: PaneData, width: int) -> list[Line]:
@@ -272,6 +316,23 @@ def _total_lines(data: PaneData, width: int, g: Glyphs) -> list[Line]:
     return lines
 
 
+def _worst_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
+    """What is wrong with the worst socket of a group, where it has room."""
+    if data.worst is None or not data.worst.row.verdicts:
+        return []
+    row, detail, since_s = data.worst
+    named = line(("the worst: ", D), (" → ".join(filter(None, name_of(row))), B))
+    head = [BLANK, *wrapped(named, width)]
+    height -= len(head)
+    if height < _LEAST_SAID:
+        return []
+    one = replace(data, row=row, detail=detail, since_s=since_s)
+    said, beside_it, left = _fitting(one, width, height, 0)
+    text = [*said, *(text for lines in beside_it for text in lines)]
+    shown = [*head, *whole(text, width, height - bool(left), g.ellipsis)]
+    return [*shown, _elsewhere("z", left, width)] if left else shown
+
+
 def _compared_lines(groups: Sequence[Group]) -> list[Line]:
     """The numbers of A and B beside each other."""
     rows: list[tuple[str, Callable[[Group], str], str]] = [
@@ -292,13 +353,18 @@ def _compared_lines(groups: Sequence[Group]) -> list[Line]:
     return lines
 
 
-def _marked_lines(data: PaneData, width: int) -> list[Line]:
+def _marked_lines(data: PaneData, width: int) -> tuple[list[Line], list[Line]]:
+    """The sums; and what they are."""
     m = data.marked
     assert m is not None
     lines = [
         row_of("tx", units.bits_per_s(m.tx_bytes_per_s), "bit/s together"),
         row_of("rx", units.bits_per_s(m.rx_bytes_per_s), "bit/s together"),
-        row_of("retr/s", units.rate(m.retrans_per_s), f"{units.percent(m.retr_pct)} of bytes"),
+        row_of(
+            "retr/s",
+            units.rate(m.retrans_per_s),
+            f"{units.percent(m.retr_pct)} of bytes" if m.retr_pct else "",
+        ),
         row_of("srtt50", units.time(m.rtt50_ns), f"max {units.time(m.rtt_max_ns)}"),
         row_of("sndq", units.size(m.wqueue_bytes), "not acknowledged"),
         row_of("rcvq", units.size(m.rqueue_bytes), "not read"),
@@ -308,12 +374,7 @@ def _marked_lines(data: PaneData, width: int) -> list[Line]:
             ("  ", D),
             (f"{m.watch} watch", Role.WATCH if m.watch else D),
         ),
-        *[
-            line((t, D))
-            for t in rows_of(
-                f"sums add up; srtt50 is the median of the {'sockets' if data.group else 'marked'}",
-                width,
-            )
-        ],
     ]
-    return lines
+    of = "sockets" if data.group else "marked"
+    note = f"sums add up; srtt50 is the median of the {of}"
+    return lines, [line((text, D)) for text in rows_of(note, width)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from nettop.model.types import Flag, Histogram, Proto, Row, Stage, Verdict
 from nettop.text import units
 from nettop.text.waits import SPLIT_PARTS, split_of
@@ -16,12 +18,14 @@ from nettop.tui.panes.events import events_lines
 from nettop.tui.panes.health import health_lines
 from nettop.tui.panes.heat import heatmap_lines
 from nettop.tui.panes.path import path_lines
-from nettop.tui.panes.rx import Waits, histogram_lines, is_empty, table_lines
+from nettop.tui.panes.rx import Waits, histogram_lines, is_empty
 from nettop.tui.panes.spark import buckets, spark
 from nettop.tui.panes.tx import Sends, stage_lines
 from nettop.tui.panes.views import ACK, CDF, HEATMAP, PATH, SENDS, WAITS
 from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import BLANK, Line, Part, flow, line, width_of, wrapped
+
+LISTENS = "a listener sends nothing: its connections do"
 
 
 def rule(number: int, title: str, about: Sequence[str], width: int, g: Glyphs, focus: bool) -> Line:
@@ -156,7 +160,8 @@ def _wait_lines(data: PaneData, waits: Waits, width: int, height: int, g: Glyphs
     room = height - len(foot)
     # A heatmap may have what was before the run.
     if is_empty(waits) and not (view == HEATMAP and any(p.wait_octaves for p in data.history)):
-        lines = [*table_lines(waits), BLANK, *wrapped(line((_nothing_read(data), D)), width)]
+        lines = wrapped(line((_nothing_read(data), D)), width)
+        lines += _events_instead(data, width, room - len(lines), g)
         return (lines + [BLANK] * room)[:room] + foot
     if view == HEATMAP:
         body = heatmap_lines(data.history, width, room, g, data.views.heat)
@@ -166,6 +171,16 @@ def _wait_lines(data: PaneData, waits: Waits, width: int, height: int, g: Glyphs
     else:
         body = histogram_lines(waits, width, room, g)
     return body + foot
+
+
+def _events_instead(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
+    """Where no wait is known of chosen sockets: their events, unless those stand beside."""
+    none = data.events is None and data.model.file_events is None
+    if data.events_beside or not data.cookies or none or height < 4:
+        return []
+    shown = replace(data, views=data.views.with_all_events())
+    title = (("events ", B), (g.rule * max(0, width - 7), D))
+    return [BLANK, title, *events_lines(shown, width, height - 2, g)]
 
 
 def _most(run: Histogram | None, now: Histogram | None) -> Histogram | None:
@@ -194,7 +209,10 @@ def _compared_lines(
                 f"n {units.count(d.count)}  p50 {units.time(d.p50_ns)}  p99 {units.time(d.p99_ns)}"
             )
         words += wrapped(line((f"{letter} {name}  ", role), (numbers, D)), width)
-    return [*cdf_lines(curves, width, height - len(words), g)[: height - len(words)], *words]
+    if not any(h is not None and h.dist.count for _, h in some):
+        return words[:height]
+    room = height - len(words)
+    return [*cdf_lines(curves, width, room, g, named=False)[:room], *words]
 
 
 def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
@@ -203,6 +221,8 @@ def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
         acks = [(of.title, _ack(s) if s else None) for of, _, s in data.compared]
         nothing = "no send of it is stamped" + (" yet" if data.selects else "")
         return _compared_lines(acks, nothing, width, height, g)
+    if data.row is not None and data.row.is_listen:
+        return wrapped(line((LISTENS, D)), width)[:height]
     if data.sends is not None and data.views.of(SENDS, data.model) == ACK:
         run = data.sends.run
         curves = (
@@ -212,15 +232,23 @@ def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
         return cdf_lines(curves, width, height, g)
     if data.sends is not None:
         together = data.marked.acks if data.marked is not None else None
+        if not data.sends.seen(together):
+            lines = stage_lines(data.sends, width, height, g, together)
+            lines = [text for text in lines if text]
+            return [*lines, *_told(data, "meanwhile, from tcp_info:")][:height]
         return stage_lines(data.sends, width, height, g, together)
-    lines = off_lines(data, "stages", width)
+    return [*off_lines(data, "stages", width), *_told(data, "without it, from tcp_info:")][:height]
+
+
+def _told(data: PaneData, title: str) -> list[Line]:
+    """What tcp_info says of a socket's sends."""
     row, detail = data.row, data.detail
     if row is None or not row.flags & Flag.INFO:
-        return lines[:height]
+        return []
     info = detail.tcp_info if detail else {}
     unacked, mss = info.get("unacked"), info.get("snd_mss")
     flying = unacked * mss if unacked is not None and mss is not None else None
-    lines += [BLANK, line(("without it, from tcp_info:", D))]
+    lines = [BLANK, line((title, D))]
     lines.append(row_of("unsent", units.size(info.get("notsent_bytes")), "written, not sent"))
     lines.append(row_of("in flight", units.size(flying), "unacked × mss"))
     lines.append(
@@ -230,7 +258,7 @@ def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
         row_of("pacing", units.bits_per_s(number_of(data, "pacing_rate")), "bit/s allowed")
     )
     lines.append(row_of("srtt", units.time(number_of(data, "srtt")), "send to ACK"))
-    return lines[:height]
+    return lines
 
 
 PANES: tuple[tuple[str, PaneLines], ...] = (

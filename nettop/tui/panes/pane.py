@@ -8,6 +8,7 @@ from textual.message import Message
 
 from nettop.tui.panes.data import PaneData, subject
 from nettop.tui.panes.lines import PANES, rule
+from nettop.tui.panes.rx import is_empty
 from nettop.tui.panes.views import EVENTS, HEALTH, WAITS, names_of
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, LineWidget, clip
@@ -49,7 +50,7 @@ class Pane(LineWidget):
         usual = (view,) == names_of(self.number, self.data.model)[:1]
         if len(self.data.compared) > 1 and self.number != EVENTS:
             about = *about, "A against B"
-        elif usual and self.number == WAITS:
+        elif usual and self.number == WAITS and self._has_waits():
             about = *(f"{text}, {view}" for text in about), *about
         elif view and not usual:
             about = *(f"{view} of {text}" for text in about), view
@@ -62,6 +63,11 @@ class Pane(LineWidget):
         while self.bordered and len(lines) < self.size.height:
             lines.append(edge)
         self.set_lines(lines)
+
+    def _has_waits(self) -> bool:
+        """Something is drawn as the view that the title names."""
+        waits = self.data.waits if self.data is not None else None
+        return waits is not None and not is_empty(waits)
 
     def lines_beyond(self) -> int:
         """How many lines there are beyond those that fit; none before it was laid out."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -16,8 +17,11 @@ from nettop.tui.widgets.lines import Line, Part, line
 D, B = Role.DIM, Role.BOLD
 LOW_NS, HIGH_NS = 1_000, 1_000_000_000
 LATE_NS = 20_000_000  # from here on a wait is unusual
-_TICKS = ((1_000, "1µs"), (10_000, "10"), (100_000, "100"), (1_000_000, "1ms"),
-          (10_000_000, "10"), (100_000_000, "100"), (1_000_000_000, "1s"))  # fmt: skip
+_TICKS = ((1_000, "1", "µs"), (10_000, "10", "µs"), (100_000, "100", "µs"),
+          (1_000_000, "1", "ms"), (10_000_000, "10", "ms"), (100_000_000, "100", "ms"),
+          (1_000_000_000, "1", "s"))  # fmt: skip
+_EVERY = (1, 2, 3, 6)  # decades from one label to the next
+_BEYOND = 3  # cells that a pane has beside its axis
 
 
 class Waits(Struct, frozen=True):
@@ -35,27 +39,44 @@ def place(ns: float, cells: int) -> float:
     return min(max(share, 0.0), 1.0) * cells
 
 
+@lru_cache(maxsize=8192)  # a few thousand buckets there are, of an axis or two
+def _cells_of(low_ns: int, high_ns: int, cells: int) -> tuple[int, int]:
+    """Of a bucket: its first cell of the axis, and how many it is spread over."""
+    a, b = place(max(low_ns, 1), cells), place(high_ns, cells)
+    first, last = min(int(a), cells - 1), min(math.ceil(b) - 1, cells - 1)
+    return first, max(1, last - first + 1)
+
+
 def columns_of(histogram: Histogram, cells: int) -> list[float]:
     """Counts by cell of the axis; a bucket wider than a cell is spread over its cells."""
     out = [0.0] * cells
     for low, high, count in histogram.buckets:
-        a, b = place(max(low, 1), cells), place(high, cells)
-        first, last = min(int(a), cells - 1), min(math.ceil(b) - 1, cells - 1)
-        span = max(1, last - first + 1)
+        first, span = _cells_of(low, high, cells)
+        if span == 1:
+            out[first] += count
+            continue
         for i in range(first, first + span):
             out[i] += count / span
     return out
 
 
-def axis(cells: int) -> str:
-    """Labels of the log axis, those that fit."""
-    text = [" "] * (cells + 3)
-    free = 0
-    for ns, label in _TICKS:
-        at = max(0, min(round(place(ns, cells)) - len(label) // 2, cells + 3 - len(label)))
-        if at >= free:
+@lru_cache(maxsize=64)
+def axis(cells: int, beyond: int = _BEYOND) -> str:
+    """Labels of the log axis: of each decade, or of every second or third, so that the first and
+    the last have room; one without a unit has that of the label before it. They may stand in so
+    many cells beyond the axis."""
+    for step in _EVERY:
+        text = [" "] * (cells + beyond)
+        free, said = 0, ""
+        for ns, number, unit in _TICKS[::step]:
+            label = number if unit == said else number + unit
+            at = max(0, min(round(place(ns, cells)) - len(label) // 2, len(text) - len(label)))
+            if at < free:
+                break
             text[at : at + len(label)] = label
-            free = at + len(label) + 1
+            free, said = at + len(label) + 1, unit
+        else:
+            break
     return "".join(text).rstrip()
 
 
@@ -85,15 +106,15 @@ def _bars(values: Sequence[float], rows: int, g: Glyphs, late: int) -> list[Line
     top = max(values, default=0.0)
     ramp = g.spark + g.full
     steps = len(ramp) - 1
+    # What happened is seen.
+    eighths = [max(value / top * rows * steps, 1.0) if value else 0.0 for value in values]
+    ramp = " " + ramp[1:]
     lines = []
     for row in range(rows - 1, -1, -1):
-        text = ""
-        for value in values:
-            filled = value / top * rows * steps if top else 0.0
-            if value and filled < 1:
-                filled = 1.0  # what happened is seen
-            level = round(min(max(filled - row * steps, 0), steps))
-            text += ramp[level] if level else " "
+        below = row * steps
+        text = "".join(
+            ramp[round(min(filled - below, steps))] if filled > below else " " for filled in eighths
+        )
         lines.append(line((text[:late], D), (text[late:], Role.WATCH)))
     return lines
 

@@ -12,7 +12,7 @@ from nettop.tui.glyphs import Glyphs
 from nettop.tui.panes.bar import stacked
 from nettop.tui.panes.rx import axis, place
 from nettop.tui.style import Role
-from nettop.tui.widgets.lines import BLANK, Line, Part, flow, line, rows_of, wrapped
+from nettop.tui.widgets.lines import BLANK, Line, Part, flow, line, rows_of, whole, wrapped
 
 D, B = Role.DIM, Role.BOLD
 SHOWN = (Stage.COPY, Stage.SNDBUF, Stage.TCP, Stage.QDISC, Stage.NIC, Stage.ACK)
@@ -43,6 +43,13 @@ class Sends(Struct, frozen=True):
         known = (self.now, *([self.run] if self.run else []))
         has_total = any(stages[Stage.TOTAL].dist.count for stages in known)
         return Stage.TOTAL if has_total or not self.by_tracepoints else Stage.QDISC
+
+    def seen(self, acks: Dist | None) -> bool:
+        """Whether anything is known of any send; acks: of several sockets together."""
+        known = (self.now, *([self.run] if self.run else []))
+        return any(h.dist.count for part in known for h in part) or bool(
+            self.apart and acks is not None and acks.count
+        )
 
     def why(self, stage: Stage) -> str:
         """Why a stage has no number."""
@@ -90,7 +97,9 @@ def _stage_lines(
     name = stage.name.lower()
     bold = B if stage is Stage.TOTAL else Role.NORMAL
     if not dist.count:
-        why = rows_of(sends.why(stage), cells + 7) or [""]
+        why = rows_of(sends.why(stage), cells + 7)
+        if not why:
+            return []
         first = line((f"{name:<6}", D), (f"{units.ABSENT:>8}", D), (f"  {why[0]}", D))
         return [first, *(line((" " * 16 + text, D)) for text in why[1:])]
     late = LATE_NS.get(stage)
@@ -113,11 +122,11 @@ def _mean(dists: Sequence[Dist], width: int, g: Glyphs) -> list[Line]:
     # A stage that was not measured every time counts over all sends.
     parts = [s for s in SHOWN if dists[s].count and s is not Stage.NIC]  # that is a part of ack
     shares = [(s.name.lower(), dists[s].sum_ns / total.count) for s in parts]
-    whole = sum(mean for _, mean in shares)
-    if whole <= 0:
+    in_all = sum(mean for _, mean in shares)
+    if in_all <= 0:
         return []
     bar, legend = stacked(shares, max(8, width - 14), g)
-    head: tuple[Part, ...] = (("mean ", B), (f"{units.time(whole):>6} ", B))
+    head: tuple[Part, ...] = (("mean ", B), (f"{units.time(in_all):>6} ", B))
     return [(*head, *bar), *flow(legend, width)]
 
 
@@ -134,14 +143,18 @@ def stage_lines(
     if rough and acks is not None:
         dists[Stage.ACK], label = acks, "now"
     cells = max(6, width - 24)
-    lines = [line((f"{label:<6}{'p50':>8}{'p99':>8} {axis(cells)}", D))]
-    for stage in (*SHOWN, Stage.TOTAL):
-        lines += _stage_lines(stage, dists[stage], cells, sends, g, rough=rough)
+    lines: list[Line] = []
+    if any(d.count for d in dists):
+        lines.append(line((f"{label:<6}{'p50':>8}{'p99':>8} {axis(cells)}", D)))
+        for stage in (*SHOWN, Stage.TOTAL):
+            lines += _stage_lines(stage, dists[stage], cells, sends, g, rough=rough)
     n = dists[sends.counted].count
     what = "send" if sends.counted is Stage.TOTAL else "packet"
     done = "acknowledged" if sends.counted is Stage.TOTAL else "left"
     n = n or sends.apart
     words = [f"{units.count(n)} {what}{'' if n == 1 else 's'} {done}"]
+    if not n:
+        words = [f"no {what} {done} yet" if sends.open else f"no {what} yet"]
     if dists[Stage.NIC].count:
         bar_ns = sends.nic_bar_ns if label == "now" else sends.nic.run_bar_ns
         words.append(f"nic ± {units.time(bar_ns)}")
@@ -158,4 +171,4 @@ def stage_lines(
         words.append("of several sockets: choose one to see its times")
     more = wrapped(line((", ".join(words), D)), width)
     lines += mean + more if len(lines) + len(mean) + len(more) > height else more + mean
-    return (lines + [BLANK] * height)[:height]
+    return [*whole(lines, width, height, g.ellipsis), *[BLANK] * (height - len(lines))]

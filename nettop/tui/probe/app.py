@@ -52,7 +52,6 @@ class ProbeApp(ScreenApp):
         yield self._all
 
     def on_mount(self) -> None:
-        self.theme = "ansi-dark"
         self.set_interval(_DRAW_S, self.redraw)
         self._thread.start()
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from nettop.model.types import Histogram
 from nettop.probe.legs import LABELS, Leg
 from nettop.probe.opening import AnyProber
 from nettop.probe.report import bar_text, far_text, head_text, histograms, means, notes
-from nettop.probe.tally import Point, Tally
+from nettop.probe.tally import LATE_FACTOR, Point, Tally
 from nettop.text import units
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.panes.rx import axis
@@ -23,6 +24,7 @@ _NAME, _WAY = 9, 24
 _LIST_WIDTH = 34
 _MEAN_LABEL = 14
 _HEAT_TITLE = "round trips over time"
+_PARTS_TITLE = "longest parts over time"  # of a service that sends no answer
 # Whose part of the way a leg is, and what it means when it is the longest.
 BLAME = {
     Leg.SEND: ("kern", "the send call takes longest"),
@@ -36,6 +38,10 @@ BLAME = {
     Leg.WAIT: ("app", "this host is late to read the answers"),
 }
 _MOST_SHARE = 0.4
+_LEAST_PCT, _LEAST_PCT_LOW = 0.5, 5.0  # of the mean, from which on a part is named
+_LEAST_MAP = 4  # its title, two rows, its axis
+_LOW = 30  # lines, below which none is blank
+_SHADES_FROM = (1, 2, 4, 8)  # probes from which on each shade stands
 
 
 def screen_lines(
@@ -50,13 +56,18 @@ def screen_lines(
     age = units.time(now_ns - prober.started_ns)
     lines = [spread(clip(head, width), ((age, D),), width), line((far_text(prober), D))]
     lines += leg_lines(tally, width, g)
-    lines += mean_lines(tally, width, g)
-    lines += [line((text, Role.WATCH)) for text in notes(prober)]
+    said = [line((text, Role.WATCH)) for text in notes(prober)]
     if prober.failure:
-        lines.append(line((prober.failure, Role.UNWELL)))
-    room = height - len(lines) - 2
-    if room >= 5:
-        lines += [BLANK, *_lower(tally.points, width, room, g)]
+        said.append(line((prober.failure, Role.UNWELL)))
+    # Of few lines none is blank, and parts that hardly matter stand in the table alone.
+    low = height < _LOW
+    gap = [] if low else [BLANK]
+    if mean := mean_lines(tally, width, g, _LEAST_PCT_LOW if low else _LEAST_PCT):
+        lines += [*gap, *mean]
+    lines += said
+    room = height - 1 - len(lines) - len(gap)
+    if room >= _LEAST_MAP:
+        lines += [*gap, *_lower(tally.points, width, room, g)]
     lines = [clip(text, width) for text in lines[: height - 1]]
     lines += [BLANK] * (height - 1 - len(lines))
     return [*lines, footer(width, message)]
@@ -101,27 +112,29 @@ def _leg_line(
     )  # fmt: skip
 
 
-def mean_lines(tally: Tally, width: int, g: Glyphs) -> list[Line]:
-    """The mean as a stacked bar, and whose part is the largest."""
+def mean_lines(tally: Tally, width: int, g: Glyphs, least_pct: float) -> list[Line]:
+    """The mean as a stacked bar, and whose part is the largest; parts from least_pct % of it on are
+    named."""
     shares = means(tally)
     whole = sum(mean for _, mean in shares)
     if whole <= 0:
         return []
-    shades = g.shades[::-1] + g.shades
+    shades, named = g.shades[::-1], 0
     bar: list[Part] = [("mean ", B), (f"{units.time(whole):>7}  ", B)]
     legend: list[Line] = []
     used = 0.0
     cells = max(8, width - _MEAN_LABEL - 2)
-    for i, (leg, mean) in enumerate(shares):
-        sign = shades[i % len(shades)]
+    for leg, mean in shares:
+        pct = mean / whole * 100
+        sign = shades[named % len(shades)]  # of what stands beside each other another one
+        named += pct >= _LEAST_PCT
         before = round(used / whole * cells)
         used += mean
         bar.append((sign * (round(used / whole * cells) - before), Role.NORMAL))
-        pct = mean / whole * 100
-        if pct >= 0.5:
+        if pct >= least_pct:
             legend.append(line((sign, Role.NORMAL), (f"{LABELS[leg][0]} ", D), (f"{pct:.0f}%", B)))
     pad = (" " * _MEAN_LABEL, D)
-    out = [BLANK, tuple(bar), *((pad, *text) for text in flow(legend, width - _MEAN_LABEL))]
+    out = [tuple(bar), *((pad, *text) for text in flow(legend, width - _MEAN_LABEL))]
     leg, most = max(shares, key=lambda pair: pair[1])
     if most >= _MOST_SHARE * whole and leg in BLAME and Leg.ROUND in tally.legs:
         who, text = BLAME[leg]
@@ -148,7 +161,8 @@ def _lower(points: Sequence[Point], width: int, height: int, g: Glyphs) -> list[
 
 def last_lines(points: Sequence[Point], height: int) -> list[Line]:
     """The newest probes first."""
-    out: list[Line] = [line(("last probes", B))]
+    late = f"  late: over {LATE_FACTOR}× p50" if _has_rounds(points) else ""
+    out: list[Line] = [line(("last probes", B), (late, D))]
     for p in reversed(points[-(height - 1) :]):
         if p.round_ns is None and p.worst is None:
             out.append(line((f"#{p.seq:<9}", D), ("lost", Role.WATCH)))
@@ -164,12 +178,17 @@ def heat_lines(points: Sequence[Point], width: int, height: int, g: Glyphs) -> l
     """Time to the right, the round trip upwards on a log axis, shade for how many."""
     known = [(p, _shown_ns(p)) for p in points]
     times = [ns for _, ns in known if ns]
-    out: list[Line] = [line((_HEAT_TITLE, B), ("   x lost", D))]
+    named = _HEAT_TITLE if _has_rounds(points) or not points else _PARTS_TITLE
+    title: list[Part] = [(named, B), ("  ", D)]
+    for sign, least in zip(g.shades, _SHADES_FROM, strict=True):
+        title += [(f" {sign}", Role.NORMAL), (f"{least} ", D)]
+    out: list[Line] = [(*title, (" x lost", D))]
     label = 8
     cells, rows = max(8, width - label - 1), height - 2
     if not times or rows < 2:
         return out
-    low, high = math.log(min(times) * 0.8), math.log(max(times) * 1.25)
+    low_ns, high_ns = _below(min(times)), _above(max(times))
+    low, high = math.log(low_ns), math.log(high_ns)
     # In the order in which their fate was known, not in that of their sends.
     sends_ns = [p.mono_ns for p in points]
     newest, oldest = max(sends_ns), min(sends_ns)
@@ -183,10 +202,9 @@ def heat_lines(points: Sequence[Point], width: int, height: int, g: Glyphs) -> l
             continue
         share = (math.log(ns) - low) / (high - low)
         grid[min(rows - 1, int(share * rows))][column] += 1
+    names = _names(low_ns, high_ns, rows)
     for row in range(rows - 1, -1, -1):
-        edge = math.exp(low + (high - low) * (row + 0.5) / rows)
-        name = units.time(edge) if row % 3 == 0 or row == rows - 1 else ""
-        parts: list[Part] = [(f"{name:>{label - 1}} ", D)]
+        parts: list[Part] = [(f"{names.get(row, ''):>{label - 1}} ", D)]
         for column, n in enumerate(grid[row]):
             if lost[column] and row == rows - 1:
                 parts.append(("x", Role.WATCH))
@@ -199,10 +217,50 @@ def heat_lines(points: Sequence[Point], width: int, height: int, g: Glyphs) -> l
     return out
 
 
+def _rounds(low_ns: int, high_ns: int, digits: Sequence[int] = (1, 2, 5)) -> list[int]:
+    """1, 2 and 5 times the powers of ten, from low up to high."""
+    powers = range(len(str(max(1, low_ns))) - 1, len(str(high_ns)))
+    return [ns for p in powers for d in digits if low_ns <= (ns := d * 10**p) <= high_ns]
+
+
+def _below(ns: int) -> int:
+    """The round time that is at most so long."""
+    return _rounds(1, ns)[-1]
+
+
+def _above(ns: int) -> int:
+    """The round time that is longer."""
+    return _rounds(ns + 1, 10 * ns)[0]
+
+
+def _names(low_ns: int, high_ns: int, rows: int) -> dict[int, str]:
+    """What stands beside the rows: round times in the row that holds them, as many as have a blank
+    row between; where they have none, decades, or the lowest alone."""
+    scale = rows / math.log(high_ns / low_ns)
+    for digits in ((1, 2, 5), (1,)):
+        times = _rounds(low_ns, high_ns - 1, digits)
+        at = [int(math.log(ns / low_ns) * scale + 1e-9) for ns in times]
+        if times and all(b - a > 1 for a, b in pairwise(at)):
+            return {row: _round_text(ns) for row, ns in zip(at, times, strict=True)}
+    return {0: _round_text(low_ns)}
+
+
+def _round_text(ns: int) -> str:
+    """2ms, not 2.00ms."""
+    for step, unit in ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs")):
+        if ns >= step:
+            return f"{ns // step}{unit}"
+    return f"{ns}ns"
+
+
+def _has_rounds(points: Sequence[Point]) -> bool:
+    return any(p.round_ns is not None for p in points)
+
+
 def _shown_ns(point: Point) -> int:
     """The round trip; of a service that does not answer its longest part; 0 of a lost one."""
     return point.round_ns if point.round_ns is not None else point.worst_ns
 
 
 def _shade(count: int, g: Glyphs) -> str:
-    return " " if not count else g.shades[min(3, count.bit_length() - 1)]
+    return " " if not count else g.shades[sum(count >= least for least in _SHADES_FROM) - 1]

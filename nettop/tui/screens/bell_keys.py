@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from nettop.model.types import Model
 from nettop.query import FilterError, compile_filter
-from nettop.query.compile import Filter, planes_off
 from nettop.text import units
 from nettop.tui.bell import Bell
 from nettop.tui.screens.view_keys import ViewKeys
 from nettop.tui.style import Role
+
+if TYPE_CHECKING:
+    from nettop.query.compile import Filter
 
 DEFAULT = "level >= unwell"
 
@@ -60,6 +63,8 @@ class BellKeys(ViewKeys):
 
     def _deaf(self, compiled: Filter) -> str | None:
         """Why the condition could not be seen."""
+        from nettop.query.compile import planes_off
+
         if compiled.needs_info:
             return "it asks for numbers that are read of the sockets on the screen alone"
         off = planes_off(compiled, self.model) if self.model is not None else {}
@@ -70,6 +75,8 @@ class BellKeys(ViewKeys):
         bell = self.bell
         if bell is None or self.paused:
             return
+        from nettop.query.compile import planes_off
+
         off = planes_off(bell.compiled, model)
         if off:
             self.bell = None

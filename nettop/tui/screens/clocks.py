@@ -35,6 +35,7 @@ from nettop.tui.widgets.lines import (
     spread,
     too_small,
     width_of,
+    wrapped,
 )
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def open_clocks(main: MainScreen) -> None:
 class ClocksScreen(KeyScreen[None]):
     """↑↓ chooses an interface, Esc goes back."""
 
-    CSS = "ClocksScreen { overflow: hidden; } #clocks { height: 100%; width: 100%; }"
+    DEFAULT_CSS = "ClocksScreen { overflow: hidden; } #clocks { height: 100%; width: 100%; }"
 
     def __init__(self) -> None:
         super().__init__()
@@ -270,11 +271,12 @@ class ClocksScreen(KeyScreen[None]):
 
 def _head(report: Report, width: int) -> list[Line]:
     system = table.system_text(report)
-    first = line(("nettop clocks", Role.BOLD), ("  ", Role.DIM), system)
+    one = line(("nettop clocks", Role.BOLD), ("  ", Role.DIM), system)
+    first = [one] if width_of(one) <= width else wrapped(one, width)
     if not report.phcs:
-        return [first, line(("no NIC here has a hardware clock", Role.DIM))]
+        return [*first, line(("no NIC here has a hardware clock", Role.DIM))]
     text = METHOD_LINE if width >= len(METHOD_LINE) else SHORT_METHOD_LINE
-    return [first, line((text, Role.DIM))]
+    return [*first, line((text, Role.DIM))]
 
 
 def _columns(width: int) -> list[Column]:
@@ -325,9 +327,7 @@ def _words(nic: Interface, width: int) -> list[Line]:
         ("tx types", nic.tx_types),
         ("rx filters", nic.rx_filters),
     ):
-        for i, text in enumerate(
-            rows_of(" ".join(words) or "–", width - 12, break_on_hyphens=False)
-        ):
+        for i, text in enumerate(rows_of(" ".join(words) or "–", width - 12)):
             lines.append(line((f"{title if i == 0 else '':<11}", Role.DIM), (text, Role.NORMAL)))
     return lines
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from nettop.text.columns import title_of
 from nettop.text.fields import FIELDS, Field
-from nettop.tui.screens.overlay import Overlay
+from nettop.tui.screens.picker import Picker
 from nettop.tui.style import Role
-from nettop.tui.widgets.lines import BLANK, Line, line
+from nettop.tui.widgets.lines import BLANK, Line, line, rows_of
 
 
-class ColumnsScreen(Overlay[tuple[Field, ...]]):
+class ColumnsScreen(Picker[tuple[Field, ...]]):
     """Space turns a column on or off, + and - move it, Enter takes them; letters find among all
     fields, ^R is the usual set."""
 
@@ -28,8 +28,6 @@ class ColumnsScreen(Overlay[tuple[Field, ...]]):
         super().__init__(then)
         self.on: list[Field] = list(shown)
         self.fields = [*shown, *(f for f in FIELDS.values() if f.title and f not in shown)]
-        self.typed = ""
-        self.at = 0
 
     @property
     def entries(self) -> int:
@@ -51,9 +49,15 @@ class ColumnsScreen(Overlay[tuple[Field, ...]]):
             line(("find ", Role.FOCUS), (self.typed, Role.BOLD), (" ", Role.REVERSE)),
             BLANK,
         ]
+        if shown:  # what its line has no room for
+            head = f"{'':<4}{title_of(shown[self.at]):<10} "
+            rest = rows_of(shown[self.at].help, width - len(head) - 1)[1:]
+            lines[1] = line((f"… {' '.join(rest)}" if rest else "", Role.DIM))
         for i, field in enumerate(shown):
             mark = "x" if field in self.on else " "
-            text = f"[{mark}] {title_of(field):<10} {field.help}".ljust(width)
+            head = f"[{mark}] {title_of(field):<10} "
+            first, *more = rows_of(field.help, width - len(head) - 1)
+            text = f"{head}{first}{'…' if more else ''}".ljust(width)
             role = Role.REVERSE if i == self.at else Role.NORMAL if field in self.on else Role.DIM
             lines.append(line((text, role)))
         if not shown:
@@ -61,42 +65,25 @@ class ColumnsScreen(Overlay[tuple[Field, ...]]):
         self.top = max(min(self.top, self.at), self.at - self.inner[1] + 3)
         return lines
 
+    def choose_at_cursor(self) -> None:
+        self.choose(tuple(f for f in self.fields if f in self.on))
+
     def act(self, key: str, character: str | None) -> bool:
         shown = self._shown()
         field = shown[self.at] if shown else None
         match key:
-            case "down":
-                self.at += 1
-            case "up":
-                self.at -= 1
-            case "pagedown":
-                self.at += 10
-            case "pageup":
-                self.at -= 10
-            case "home":
-                self.at = 0
-            case "end":
-                self.at = self.entries
             case "space":
                 if field is not None:
                     self._switch(field)
             case "plus" | "minus" if field in self.fields:
                 self._move(field, 1 if key == "plus" else -1)
+            case "plus":
+                return self.unknown(key, character)
             case "ctrl+r":
                 self.choose(())
                 return False
-            case "enter":
-                self.choose(tuple(f for f in self.fields if f in self.on))
-                return False
-            case "backspace":
-                self.typed = self.typed[:-1]
-            case "ctrl+u":
-                self.typed = ""
-            case _ if character and character not in " +":
-                self.typed += character.lower()
-                self.at = 0
             case _:
-                return self.unknown(key, character)
+                return super().act(key, character)
         return True
 
     def _switch(self, field: Field) -> None:

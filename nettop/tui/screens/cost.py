@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 D, B = Role.DIM, Role.BOLD
 _LABEL, _NAME, _STATE, _METHOD = 14, 8, 9, 18
+_OLD_S = 3  # from here on measured times are not of now: they are taken once a second
 _STATE_ROLES = {"ok": Role.NORMAL, "partial": Role.WATCH, "off": Role.DIM}
 
 
@@ -101,7 +102,7 @@ def there_lines(hosts: Sequence[HostState]) -> list[Line]:
             line(
                 (f"{clean(host.name):<{name_cells}}", B),
                 f"{units.percent(cost.cpu_pct):>7}{_ms(cost.poll_ms):>9}",
-                (f"{f'{cost.interval_s:.4g} s':>9}", Role.WATCH if cost.stretched else Role.NORMAL),
+                (f"{f'{cost.interval_s:.3g} s':>9}", Role.WATCH if cost.stretched else Role.NORMAL),
                 f"{units.size(cost.rss_bytes):>9}{units.count(cost.bpf_runs_per_s):>12}"
                 f"{cost.lost_events:>7}",
             )
@@ -130,14 +131,16 @@ def process_lines(cost: Cost, kept: str, *, polls: bool = True) -> list[Line]:
         kept: what the look-back is.
         polls: this process does, and no others for it.
     """
-    pace = f"every {cost.interval_s:g} s" + (f": {cost.stretched}" if cost.stretched else "")
-    poll = f"{_ms(cost.poll_ms)} of CPU, {pace}" if polls else "none: each host polls for itself"
+    # What it was stretched for says both.
+    poll = cost.stretched or f"{_ms(cost.poll_ms)} of CPU, every {cost.interval_s:.3g} s"
+    if not polls:
+        poll = "none: each host polls for itself"
     rows = [
         ("CPU", f"{units.percent(cost.cpu_pct)} of one core, the whole process"),
         ("poll", poll),
         ("memory", f"{units.size(cost.rss_bytes)} resident"),
         ("look-back", kept),
-        ("lost", ", ".join(lost_texts(cost)) or "nothing"),
+        ("lost", f"{', '.join(lost_texts(cost)) or 'nothing'} since the start"),
     ]
     lines = [line(("THIS PROCESS", Role.FOCUS))]
     return lines + [line((f"{name:<{_LABEL}}", D), text) for name, text in rows]
@@ -154,11 +157,10 @@ def program_lines(cost: Cost, width: int) -> list[Line]:
         return [*lines, *_wrapped(cost.programs_reason, width, D)]
     if not cost.programs:
         return [*lines, line(("ns per run: being measured", D))]
-    age = units.time((cost.programs_age_s or 0) * 1e9)
+    age_s = cost.programs_age_s or 0
+    age = f"   {units.time(age_s * 1e9)} ago" if age_s >= _OLD_S else ""
     lines.append(BLANK)
-    lines.append(
-        line((f"{'program':<26}{'runs/s':>9}{'ns/run':>9}{'of a core':>11}   {age} ago", D))
-    )
+    lines.append(line((f"{'program':<26}{'runs/s':>9}{'ns/run':>9}{'of a core':>11}{age}", D)))
     for p in [p for p in cost.programs if p.runs_per_s]:
         share = p.runs_per_s * (p.ns_per_run or 0) / 1e7
         ns = f"{p.ns_per_run:.0f}" if p.ns_per_run is not None else units.ABSENT

@@ -8,10 +8,10 @@ from textual import events
 from textual.app import ComposeResult
 
 from nettop.model.tcpinfo import LISTEN_FIELDS, TAIL_6_18, TAIL_7_0, TCP_INFO, InfoField
-from nettop.model.types import CA_STATES, Detail, Model, Proto, Row
+from nettop.model.types import Detail, Model, Proto, Row
 from nettop.text import units
 from nettop.text.clean import clean
-from nettop.text.columns import endpoint
+from nettop.text.columns import EXACT, endpoint
 from nettop.text.explain import explain
 from nettop.text.keys import group_of, written
 from nettop.text.words import owner_text
@@ -51,6 +51,7 @@ NOTICE_S = 3.0
 _WHEEL = 3  # lines
 _STRIP_FROM_END = 2  # lines
 PARTS = (("RX queue wait", rx_lines, 10), ("TX stages", tx_lines, 13), ("events", events_lines, 14))
+_CELLS = {"us": 6, "ms": 6, "count": 5, "packets": 5}  # of values by unit; of others 4
 GROUPS = ("time", "cong", "loss", "bytes", "limits", "option")
 OPTION_BITS = ((1, "ts"), (2, "sack"), (4, "wscale"), (8, "ecn"), (16, "ecnseen"), (32, "syndata"),
                (64, "usec_ts"), (128, "tfo_child"))  # fmt: skip
@@ -68,8 +69,8 @@ def value_text(item: InfoField, raw: int) -> str:
     """A tcp_info number as people read it."""
     if item.absent is not None and raw == item.absent:
         return units.ABSENT
-    if item.name == "ca_state":
-        return CA_STATES.get(raw, str(raw))
+    if raw < len(item.words):
+        return item.words[raw]
     if item.name == "options":
         return "+".join(name for bit, name in OPTION_BITS if raw & bit) or "none"
     match item.unit:
@@ -77,7 +78,7 @@ def value_text(item: InfoField, raw: int) -> str:
             return units.time(raw * 1e3)
         case "ms":
             return units.time(raw * 1e6)
-        case "bytes":
+        case "bytes" if item.name not in EXACT:
             return units.size(raw)
         case "bytes_per_s":
             return units.bits_per_s(raw)
@@ -121,30 +122,36 @@ def info_lines(
                 text = units.ABSENT
             else:
                 text = value_text(item, raw)
-            role = Role.DIM if text in ("0", units.ABSENT, "no") else Role.NORMAL
+            quiet = text in ("0", units.ABSENT, "no") or (raw == 0 and bool(item.words))
+            role = Role.DIM if quiet else Role.NORMAL
             if raw and item.name in UNUSUAL:
                 role = Role.WATCH
-            cells.append((item.name, text, role, Role.REVERSE if item.name == chosen else Role.DIM))
+            name_role = Role.REVERSE if item.name == chosen else Role.DIM
+            cells.append((item.name, text, _CELLS.get(item.unit, 4), role, name_role))
         lines += _grid(group, cells, columns, width)
         lines.append(BLANK)
     return lines
 
 
 def _grid(
-    title: str, cells: list[tuple[str, str, Role, Role]], columns: int, width: int
+    title: str, cells: list[tuple[str, str, int, Role, Role]], columns: int, width: int
 ) -> list[Line]:
-    """Name and value side by side; what is too long for a cell takes two, nothing is cut."""
+    """Name and value side by side; what is too long for a cell takes two, nothing is cut.
+
+    cells: name, value, cells that values of its kind need, and how both look: so that a value that
+    grows moves nothing.
+    """
     cell = (width - 8) // columns
     lines: list[Line] = []
     parts: list[Part] = [(f"{title:<8}", Role.BOLD)]
     used = 0
-    for name, text, role, name_role in cells:
-        wide = min(columns, -(-(len(name) + len(text) + 3) // cell))
+    for name, text, most, role, name_role in cells:
+        wide = min(columns, -(-(len(name) + max(most, len(text)) + 2) // cell))
         if used + wide > columns:
             lines.append(tuple(parts))
             parts, used = [(" " * 8, Role.NORMAL)], 0
-        room = cell * wide - len(name) - 2
-        parts += [(name, name_role), (f"{text:>{room}}  ", role)]
+        room = cell * wide - len(name) - 1
+        parts += [(name, name_role), (f"{text:>{room}} ", role)]
         used += wide
     return [*lines, tuple(parts)]
 
@@ -156,15 +163,17 @@ def memory_lines(detail: Detail | None, columns: int, width: int) -> list[Line]:
     for name, _ in MEMORY:
         raw = detail.skmem.get(name)
         text = units.ABSENT if raw is None else str(raw) if name == "drops" else units.size(raw)
-        cells.append((name, text, Role.DIM if text == "0" else Role.NORMAL, Role.DIM))
+        cells.append((name, text, 4, Role.DIM if text == "0" else Role.NORMAL, Role.DIM))
     lines = _grid("memory", cells, columns, width)
     extra = {
         **detail.cong_info,
         **{k: v for k, v in detail.attrs.items() if k not in ("shutdown",)},
     }
     if extra:
-        words = "  ".join(f"{k} {v}" for k, v in extra.items())
-        lines += [BLANK, line(("more    ", Role.BOLD), (clean(words), Role.NORMAL))]
+        words = [line(clean(f"{k} {v}")) for k, v in extra.items()]
+        lines.append(BLANK)
+        for i, row in enumerate(flow(words, width - 8)):
+            lines.append(((("" if i else "more").ljust(8), Role.BOLD), *row))
     return lines
 
 
@@ -176,7 +185,7 @@ def here(action: str) -> bool:
 class DetailScreen(KeyScreen[None]):
     """↑↓ next socket, ←→ a field with its help, PgUp PgDn scroll, Esc back."""
 
-    CSS = "DetailScreen { overflow: hidden; } #detail { height: 100%; width: 100%; }"
+    DEFAULT_CSS = "DetailScreen { overflow: hidden; } #detail { height: 100%; width: 100%; }"
 
     def __init__(self, main: MainScreen, cookie: int) -> None:
         super().__init__()
@@ -185,6 +194,7 @@ class DetailScreen(KeyScreen[None]):
         self.top = 0
         self.chosen = 0
         self.explains = False
+        self._page = 1  # lines of it that a page goes on: as many as are shown
         self._data: PaneData | None = None  # as it was drawn last
         self._keys: list[tuple[str, str]] = []  # in the last line
 
@@ -244,11 +254,12 @@ class DetailScreen(KeyScreen[None]):
         head.append(line((g.rule * width, Role.DIM)))
         where = self._where()
         room = height - len(head) - 2 - len(where)
+        self._page = max(1, room)
         content = self._content(row, detail, data, width)
         self.top = max(0, min(self.top, len(content) - room))
         shown = content[self.top : self.top + room]
         shown += [BLANK] * (room - len(shown))
-        foot = self._foot(detail, width, len(content) > room)
+        foot = self._foot(detail, width, self.top + room < len(content))
         self.body.set_lines([*head, *shown, *where, *foot])
 
     def _where(self) -> list[Line]:
@@ -285,7 +296,7 @@ class DetailScreen(KeyScreen[None]):
             line((owner, Role.BOLD)),
             line(endpoint(row, local=True), (" ⇄ ", Role.DIM),
                  (endpoint(row, local=False), Role.BOLD)),
-            line(state, (f" ≥ {units.time(since * 1e9)}" if since is not None else "", Role.DIM)),
+            line(state, (f" ≥{units.time(since * 1e9)}" if since is not None else "", Role.DIM)),
             line(row.cong or units.ABSENT),
             line(("user ", Role.DIM), row.user or str(rec.uid)),
             line(("netns ", Role.DIM), row.netns_name or str(rec.netns)),
@@ -427,9 +438,9 @@ class DetailScreen(KeyScreen[None]):
                 self.chosen += step if self.explains else 0
                 self.explains = True
             case "pagedown":
-                self.top += self.app.size.height - 10
+                self.top += self._page
             case "pageup":
-                self.top -= self.app.size.height - 10
+                self.top -= self._page
             case "home" | "g":
                 self.top = 0
             case "end" | "G":

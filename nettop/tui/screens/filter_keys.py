@@ -10,8 +10,6 @@ from textual.timer import Timer
 
 from nettop.feed import Grouping
 from nettop.query import FilterError, compile_filter
-from nettop.query.compile import planes_off
-from nettop.query.plain import mistyped
 from nettop.text.fields import Field
 from nettop.tui.screens.row_keys import RowKeys
 from nettop.tui.style import Role
@@ -139,6 +137,9 @@ class FilterKeys(RowKeys):
 
     def _use_filter(self, text: str | None) -> bool:
         """Puts a filter in force; a broken one changes nothing."""
+        from nettop.query.compile import planes_off
+        from nettop.query.plain import mistyped
+
         try:
             compiled = compile_filter(text, self.feed.names) if text else None
         except FilterError as error:

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import zip_longest
 
 from nettop.commands.topics import WHO_WORDS
 from nettop.text.fields import FIELDS
-from nettop.text.keys import GROUPS, MOUSE, MOUSE_ASIDE
+from nettop.text.keys import GROUPS, MOUSE, MOUSE_ASIDE, Key
 from nettop.text.verdicts import VERDICTS
 from nettop.text.words import who_name
 from nettop.tui.glyphs import Glyphs
 from nettop.tui.screens.overlay import Overlay
 from nettop.tui.style import Role
+from nettop.tui.widgets.filter_line import FILTERS
 from nettop.tui.widgets.lines import BLANK, Line, line, width_of
 
 _BETWEEN = 2  # cells between two columns
 _WIDE = 90  # from here on there are two
 
-FILTERS = (
-    "state established and dport = :443 and srtt > 50ms",
-    "retr/s > 1 or level >= watch",
-    "( sport = :443 or sport = :80 ) and dst 203.0.113.0/24",
-    "comm = nginx and srtt > 2*minrtt",
-    "rcvq > 64K and unread > 1s",
-    "cgroup = nginx.service",
-)
+# Keys that go two ways are one line: so that all are one page.
+_TOGETHER = (
+    (("down", "up"), "next line, line before"),
+    (("page_down", "page_up"), "next page, page before"),
+    (("first", "last"), "first line, last line (Home, End)"),
+    (("sort_left", "sort_right"), "sort by the column to the left, to the right"),
+    (("columns_left", "columns_right"), "columns further left, right"),
+    (("pane_1", "pane_2", "pane_3", "pane_4"), "RX queue wait, TX stages, TCP health, events"),
+    (("next_pane", "pane_before"), "next pane, pane before (Shift-Tab)"),
+    (("tick_back", "tick_on"), "one tick back, forward; the last minutes are kept"),
+    (("slower", "faster"), "longer, shorter interval; in the past: play faster, slower"),
+    (("change_back", "change_on"),
+     "the change before, the next one: a verdict, an event, a host lost or back"),
+)  # fmt: skip
 
 
 def _wrapped(name: str, text: str, width: int, indent: int = 15) -> list[Line]:
@@ -68,11 +76,30 @@ def header_words(g: Glyphs) -> tuple[tuple[str, str], ...]:
             "what nettop costs: of one core; runs of its BPF programs. P has more",
         ),
         (
-            "events lost 157",
-            "records that a plane lost, as they came too fast: what is shown of it has gaps",
+            "events lost 157 in 1m",
+            "records that a plane lost recently, as they came too fast: what is shown of it has "
+            "gaps. P has those since the start",
         ),
         ("1.0s", "from one tick to the next: + - d change it"),
     )
+
+
+def keys_of(group: str, keys: Sequence[Key]) -> list[tuple[str, str]]:
+    """The keys of a group and what they do; those that go two ways together, while each has one."""
+    known = {key.action: key for key in keys if key.names}
+    first = {
+        actions[0]: (actions, text)
+        for actions, text in _TOGETHER
+        if all(action in known for action in actions)
+    }
+    others = {action for actions, _ in first.values() for action in actions[1:]}
+    out = []
+    for key in keys:
+        if key.group != group or not key.names or key.action in others:
+            continue
+        actions, text = first.get(key.action, ((key.action,), key.help))
+        out.append((" ".join(known[action].shown for action in actions), text))
+    return out
 
 
 class HelpScreen(Overlay[None]):
@@ -90,9 +117,8 @@ class HelpScreen(Overlay[None]):
         for group in GROUPS:
             shorter = left if column == width or len(left) <= len(right) else right
             shorter.append(line((group, Role.FOCUS)))
-            for key in self.nettop.keymap.keys:
-                if key.group == group and key.names:
-                    shorter += _wrapped(key.shown, key.help, column, indent)
+            for shown, text in keys_of(group, self.nettop.keymap.keys):
+                shorter += _wrapped(shown, text, column, indent)
             shorter.append(BLANK)
         if not right:
             return left

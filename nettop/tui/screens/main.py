@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partialmethod
 from typing import Any, cast
 
 from msgspec.structs import replace
@@ -12,15 +13,16 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.screen import ModalScreen
-from textual.timer import Timer
 
 from nettop.feed import Grouping, Sort
+from nettop.model.events import ALL_TYPES
 from nettop.model.types import Model, Row
 from nettop.query import narrowed
 from nettop.text.moments import clock_text, taken_text
 from nettop.tui import columns as table_columns
-from nettop.tui.footer import footer_keys, footer_line, place_of_groups, place_of_rows
+from nettop.tui.footer import footer_keys, footer_line, place_of_groups, place_of_one, place_of_rows
 from nettop.tui.header import HeaderState, host_line, status_line
+from nettop.tui.lately import Lately
 from nettop.tui.panes.data import PaneData
 from nettop.tui.panes.gather import (
     GROUP_SOCKETS,
@@ -34,10 +36,10 @@ from nettop.tui.panes.gather import (
     waits_of,
 )
 from nettop.tui.panes.pane import Pane
-from nettop.tui.panes.views import Views
+from nettop.tui.panes.views import EVENTS, WAITS, Views
 from nettop.tui.screens.mouse import MouseKeys
 from nettop.tui.screens.row_keys import NOTICE_S, Rows
-from nettop.tui.screens.view_keys import LEAST_PANES, shown_panes
+from nettop.tui.screens.view_keys import ABOVE_PANES, LEAST_PANES, pane_lines, shown_panes
 from nettop.tui.style import Role
 from nettop.tui.widgets.filter_line import FilterLine
 from nettop.tui.widgets.group_table import GroupTable
@@ -49,7 +51,6 @@ from nettop.tui.widgets.lines import (
 )
 from nettop.tui.widgets.socket_table import SocketTable
 
-HOLD_S = 3.0
 NARROW_SOCKETS = 256
 OTHER_GROUPS, OF_OTHERS = 16, 8  # groups beside the chosen ones, and sockets of each
 GROUPINGS = (Grouping.NONE, Grouping.PROCESS, Grouping.PROGRAM, Grouping.REMOTE,
@@ -61,7 +62,7 @@ class MainScreen(MouseKeys):
     """State of the view lives here; widgets draw what they are given."""
 
     AUTO_FOCUS = ""
-    CSS = """
+    DEFAULT_CSS = """
     MainScreen { layout: vertical; overflow: hidden; }
     #host, #status, #titles, #footer, #strip { height: 1; }
     #filter { height: 2; display: none; }
@@ -78,17 +79,15 @@ class MainScreen(MouseKeys):
         self.grouping = Grouping.NONE
         self.paused = False
         self.paused_ns = 0
-        self.held = False
         self.pane_number = 3
         self.zoomed = False
         self.views = Views()
-        self.opened: int | None = None  # the socket of the detail screen
         self.column_set, self._columns_for = table_columns.ColumnSet(()), cast("Any", None)
-        self._hold_timer: Timer | None = None
         self._g_at = 0.0
         self._key = ""  # the last one
         self._panes_at = 0.0
         self._pane_data: PaneData | None = None  # as it was drawn last
+        self._lately = Lately()
 
     def compose(self) -> ComposeResult:
         # Kept as they are made: an end in the middle of the start finds no children to ask for.
@@ -151,13 +150,12 @@ class MainScreen(MouseKeys):
             pane.focused_pane = pane.number == self.pane_number
             first = first and not on
         self.strip_line.display = self.timeline.away and self.timeline.current is not None
-        if zoomed:
-            pane_height = height - 4 - self.strip_line.display
-        else:
-            pane_height = 12 if height >= 34 else 10 if height >= 22 else 7
-            pane_height = min(pane_height + max(0, (height - 44) // 4), 18)
-        self.pane_box.styles.height = pane_height if panes_fit else 0
-        self.status.display = self.titles.display = self.footer.display = fits
+        beside = ABOVE_PANES + self.strip_line.display
+        self._above = self._lines_above()
+        lines = height - beside if zoomed else pane_lines(height, self._above)
+        self.pane_box.styles.height = lines if panes_fit else 0
+        self.status.display = self.footer.display = fits
+        self.titles.display = fits and not zoomed
         self.table.display = fits and not zoomed and self.grouping is Grouping.NONE
         self.groups.display = fits and not zoomed and self.grouping is not Grouping.NONE
         for pane in self.panes:
@@ -222,34 +220,23 @@ class MainScreen(MouseKeys):
         if too_small(*self.app.size):
             self.host.set_lines([NEEDS])
             return
-        self._choose_columns(width)
+        self.choose_columns(width)
         if self.grouping is Grouping.NONE:
             self.table.reload()
-            self._set_focus()
+            if self.choose_columns(width):  # what it read has a value of one more
+                self.table.redraw()
         else:
             self.groups.reload()
-            self._set_focus()
+        if self._lines_above() != self._above:
+            self._arrange()
+        self._set_focus()
         self.select_tx()
         self.refresh_header()
         if panes:
             self.refresh_panes()
 
-    def _choose_columns(self, width: int) -> None:
-        assert self.model is not None
-        chosen, sort = self.nettop.options.columns_for(width), self.sort.field
-        key = (width, chosen, sort, tuple(s.state for s in self.model.sources))
-        if key != self._columns_for:
-            begins = not self.usual_set.columns
-            self._columns_for = key
-            self.usual_set = table_columns.choose(width, self.model, chosen, sort)
-            self.column_set = self._shifted(self.column_shift) or self.usual_set
-            if begins:
-                self.say_left_out()
-
     def refresh_header(self) -> None:
-        if self.model is None:
-            return
-        if too_small(*self.app.size):
+        if self.model is None or too_small(*self.app.size):
             return
         width, g = self.app.size.width, self.nettop.glyphs
         self.host.set_lines([host_line(self.model, width, g)])
@@ -270,6 +257,9 @@ class MainScreen(MouseKeys):
             else taken_text(self.feed.title or "", self.model.wall_ns, time.time_ns()),
             past=self.badge(),
             bell=None if self.bell is None or self.paused else self.bell.matching,
+            lost=()
+            if self.timeline.away
+            else self._lately.texts(self.model.cost, time.monotonic()),
         )
         self.status.set_lines([status_line(self.model, state, width, g)])
         if self.grouping is Grouping.NONE:
@@ -307,6 +297,9 @@ class MainScreen(MouseKeys):
         if self.grouping:
             return place_of_groups(len(self.groups.groups), len(self.table.marked))
         table = self.table
+        if self.full_size:
+            at = table.cursor_at if table.selected is not None else None
+            return place_of_one(at, self.feed.count(), len(table.marked))
         return place_of_rows(table.offset_row, table.page, self.feed.count(), len(table.marked))
 
     def refresh_panes(self) -> None:
@@ -326,11 +319,14 @@ class MainScreen(MouseKeys):
 
     def _gather(self) -> PaneData:
         assert self.model is not None
-        most_events = MOST_EVENTS if self.panes[-1].display else 1
+        beside = self.panes[EVENTS - 1].display
+        # Where no wait is known of what is chosen, that pane has its events.
+        instead = not beside and self.panes[WAITS - 1].display
+        most_events = MOST_EVENTS if beside or instead else 1
         if self.grouping and (group := self.groups.selected) is not None:
             return group_data(
                 self.feed, self.model, self.grouping, group, self.groups.both, self.views,
-                most=most_events, selects=self.selects,
+                most=most_events, selects=self.selects, beside=beside,
             )  # fmt: skip
         marked = self.feed.sum(list(self.table.marked)) if self.table.marked else None
         row = self._subject()
@@ -349,8 +345,9 @@ class MainScreen(MouseKeys):
                 self.model,
                 cookies,
                 most=most_events,
-                types=self.views.types(self.model),
+                types=self.views.types(self.model) if beside else ALL_TYPES,
             ),
+            events_beside=beside,
             memory=memory_of(self.feed, cookies),
             cookies=tuple(cookies) if cookies is not None else None,
             closed=tuple(self.feed.closed((), most=64)) if cookie is None else (),
@@ -448,23 +445,12 @@ class MainScreen(MouseKeys):
         if self.filter_line.display:
             self.filter_line.paste(text)
 
-    def _moved(self) -> None:
-        """The order stands still while the user looks."""
-        self.timeline.base.hold_order(True)
-        if self._hold_timer is not None:
-            self._hold_timer.stop()
-        self._hold_timer = self.set_timer(HOLD_S, self._release)
-
-    def _release(self) -> None:
-        if not self.held:
-            self.timeline.base.hold_order(False)
-
     def _move(self, by: int) -> None:
+        self.hold_awhile()
         if self.grouping:
             self.groups.move(by)
             self.refresh_panes()
             return
-        self._moved()
         self.table.move(by, announce=False)
         self.on_socket_table_moved()  # at once, so that all is in one picture
 
@@ -534,17 +520,13 @@ class MainScreen(MouseKeys):
         self.feed.set_paused(self.paused)
         self.refresh_header()
 
-    def do_hold(self) -> None:
-        self.held = not self.held
-        self.timeline.base.hold_order(self.held)
-        self.refresh_header()
-
     def do_mark(self) -> None:
         if self.grouping:
             self.groups.compare()
             one = len(self.groups.compared) == 1
             self.say("A: x on another group compares the two" if one else "", seconds=NOTICE_S)
-            self.refresh_panes()
+            self._arrange()
+            self.call_after_refresh(self.refresh_panes)
             return
         self.table.toggle_mark()
         self._move(1)
@@ -557,7 +539,8 @@ class MainScreen(MouseKeys):
         self.groups.redraw()
         self.table.marked.clear()
         self.table.redraw()
-        self.refresh_panes()
+        self._arrange()
+        self.call_after_refresh(self.refresh_panes)
         self.refresh_header()
 
     def do_group_back(self) -> None:
@@ -575,9 +558,18 @@ class MainScreen(MouseKeys):
         self._arrange()
         self.call_after_refresh(self.refresh_all)
 
+    do_group_by_process = partialmethod(_group, Grouping.PROCESS)
+    do_group_by_program = partialmethod(_group, Grouping.PROGRAM)
+    do_group_by_remote = partialmethod(_group, Grouping.REMOTE)
+    do_group_by_remote_port = partialmethod(_group, Grouping.REMOTE_PORT)
+    do_group_by_local = partialmethod(_group, Grouping.LOCAL)
+    do_group_by_port = partialmethod(_group, Grouping.PORT)
+    do_group_by_cgroup = partialmethod(_group, Grouping.CGROUP)
+    do_group_by_netns = partialmethod(_group, Grouping.NETNS)
+
     def do_reset(self) -> None:
         self.below.clear()
-        self.held = False
+        self.set_held(False)
         self.grouping = Grouping.NONE
         self.groups.show(Grouping.NONE)
         self.zoomed = False

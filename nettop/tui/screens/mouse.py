@@ -42,8 +42,11 @@ class MouseKeys(SortKeys):
         if self.app.screen is not self:
             return
         if self.grouping:
-            column = column_at(self.grouping, self.app.size.width, x)
-            self._sort_groups(None if column is self.groups.sort else column)
+            column = column_at(
+                self.grouping, self.app.size.width, x, self.groups.sort, self.groups.equals
+            )
+            same = column is self.groups.sort
+            self._sort_groups(column, not (same and self.groups.descending))
             return
         field = field_at(self.column_set, x)
         if field is None:
@@ -99,4 +102,5 @@ class MouseKeys(SortKeys):
             if message.twice:
                 self.do_open()
             else:
+                self.hold_awhile()
                 self.refresh_panes()

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nettop.text.keys import Key, Keymap
-from nettop.tui.screens.overlay import Overlay
+from nettop.tui.screens.picker import Picker
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import BLANK, Line, line
 
 _LEFT_OUT = ("palette", "down", "up", "page_down", "page_up", "first", "last")
 
 
-class PaletteScreen(Overlay[str]):
+class PaletteScreen(Picker[str]):
     """Letters find, Enter does what the cursor stands on."""
 
     TITLE = "actions"
     WIDTH, HEIGHT = 104, 30
     TALL = True
     FIRST = 2
+    SPACES = True
     FOOT = "type to find  ↑↓ choose  Enter does it  Esc"
 
     def __init__(
@@ -34,16 +35,16 @@ class PaletteScreen(Overlay[str]):
             for key in keymap.keys
             if key.action not in _LEFT_OUT and (only is None or only(key.action))
         ]
-        self.typed = ""
-        self.at = 0
 
     def _shown(self) -> list[Key]:
+        """Those whose own name has the words before those whose help has."""
         words = self.typed.split()
-        return [
-            key
-            for key in self.keys
-            if all(word in f"{key.action} {key.help}".replace("_", " ").lower() for word in words)
-        ]
+
+        def has(text: str) -> bool:
+            return all(word in text.replace("_", " ").lower() for word in words)
+
+        found = [key for key in self.keys if has(f"{key.action} {key.help}")]
+        return sorted(found, key=lambda key: not has(key.action))
 
     @property
     def entries(self) -> int:
@@ -57,7 +58,7 @@ class PaletteScreen(Overlay[str]):
             BLANK,
         ]
         for i, key in enumerate(shown):
-            text = f"{key.shown:<12} {key.action.replace('_', ' '):<14} {key.help}"
+            text = f"{key.shown:<12} {key.action.replace('_', ' '):<20} {key.help}"
             role = Role.REVERSE if i == self.at else Role.NORMAL
             lines.append(line((text.ljust(width), role)))
         if not shown:
@@ -65,32 +66,7 @@ class PaletteScreen(Overlay[str]):
         self.top = max(min(self.top, self.at), self.at - self.inner[1] + 3)
         return lines
 
-    def act(self, key: str, character: str | None) -> bool:
-        match key:
-            case "down":
-                self.at += 1
-            case "up":
-                self.at -= 1
-            case "pagedown":
-                self.at += 10
-            case "pageup":
-                self.at -= 10
-            case "home":
-                self.at = 0
-            case "end":
-                self.at = self.entries
-            case "enter":
-                shown = self._shown()
-                if shown:
-                    self.choose(shown[self.at].action)
-                return False
-            case "backspace":
-                self.typed = self.typed[:-1]
-            case "ctrl+u":
-                self.typed = ""
-            case _ if character:
-                self.typed += character.lower()
-                self.at = 0
-            case _:
-                return self.unknown(key, character)
-        return True
+    def choose_at_cursor(self) -> None:
+        shown = self._shown()
+        if shown:
+            self.choose(shown[self.at].action)

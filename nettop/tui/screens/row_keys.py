@@ -8,14 +8,17 @@ from functools import partialmethod
 from textual import events
 
 from nettop.query import narrowed
+from nettop.text.columns import title_of
+from nettop.text.fields import Field
 from nettop.text.keys import no_key
-from nettop.tui.columns import ColumnSet
+from nettop.tui.columns import ColumnSet, choose
 from nettop.tui.screens.bell_keys import BellKeys
 from nettop.tui.sideways import sideways
 from nettop.tui.style import Role
 from nettop.tui.widgets.socket_table import SocketTable
 
 NOTICE_S = 3.0
+MOST_NAMED = 3  # columns in a message
 
 
 class Rows(Enum):
@@ -100,6 +103,23 @@ class RowKeys(BellKeys):
 
     # --- which columns ---
 
+    def choose_columns(self, width: int) -> bool:
+        """Those of the width, the planes, the sort and of what was seen so far; whether they are
+        others than before."""
+        assert self.model is not None
+        chosen, sort = self.nettop.options.columns_for(width), self.sort.field
+        states = tuple(s.state for s in self.model.sources)
+        key = (width, chosen, sort, states, len(self.table.seldom_seen))
+        if key == self._columns_for:
+            return False
+        begins = not self.usual_set.columns
+        self._columns_for = key
+        self.usual_set = choose(width, self.model, chosen, sort, self.table.seldom_seen)
+        self.column_set = self._shifted(self.column_shift) or self.usual_set
+        if begins:
+            self.say_left_out()
+        return True
+
     def _shift(self, by: int) -> None:
         columns = self._shifted(self.column_shift + by)
         if columns is None:
@@ -115,6 +135,45 @@ class RowKeys(BellKeys):
 
     do_columns_left = partialmethod(_shift, -1)
     do_columns_right = partialmethod(_shift, 1)
+
+    def do_columns(self) -> None:
+        from nettop.tui.screens.columns import ColumnsScreen
+
+        shown = tuple(f for f, _ in self.column_set.columns)
+        self.app.push_screen(ColumnsScreen(shown, self._use_columns))
+
+    def _use_columns(self, chosen: tuple[Field, ...]) -> None:
+        before = {f for f, _ in self.column_set.columns}
+        added = [f for f in chosen if f not in before]
+        made = self._with_room(chosen, added) if added and self.model is not None else chosen
+        self.nettop.set_columns(made or None)
+        self._columns_for = None
+        self.refresh_all()
+        if gave_way := [title_of(f) for f in chosen if f not in made]:
+            self.say(f"{' '.join(gave_way)} gave way", seconds=NOTICE_S)
+        self.say_left_out()
+
+    def _with_room(self, chosen: tuple[Field, ...], added: list[Field]) -> tuple[Field, ...]:
+        """Without those that give way to the added ones, which stand before WHO and WHY unless they
+        were moved; what has no room even so is at the end."""
+        assert self.model is not None
+        if chosen[-len(added) :] == tuple(added):
+            rest = chosen[: -len(added)]
+            at = next((i for i, f in enumerate(rest) if f.id in ("who", "why")), len(rest))
+            chosen = (*rest[:at], *added, *rest[at:])
+        width, sort = self.app.size.width, self.sort.field
+        fit = choose(width, self.model, chosen, sort, self.table.seldom_seen, added).columns
+        shown = {f for f, _ in fit}
+        return (*(f for f in chosen if f in shown), *(f for f in added if f not in shown))
+
+    def say_left_out(self) -> None:
+        """Which of the chosen columns have no room at this width."""
+        chosen = self.nettop.options.columns_for(self.app.size.width) or ()
+        shown = {field for field, _ in self.usual_set.columns}
+        out = [title_of(field) for field in chosen if field not in shown]
+        if out:
+            more = f" and {len(out) - MOST_NAMED} more" if len(out) > MOST_NAMED else ""
+            self.say(f"no room for {' '.join(out[:MOST_NAMED])}{more}: → moves to them", Role.WATCH)
 
     # --- the rest ---
 

@@ -9,7 +9,7 @@ from nettop.model.types import Row
 from nettop.text.columns import cell
 from nettop.text.fields import FIELDS, Field, Kind
 from nettop.text.words import why_text
-from nettop.tui.screens.overlay import Overlay
+from nettop.tui.screens.picker import ChosenT, Picker
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, line
 
@@ -48,19 +48,22 @@ def top_text(field: Field | None, down: bool, rows: Sequence[Row]) -> str:
     return cell(field, row, None) if value else ""
 
 
-class SortScreen(Overlay[Sort]):
-    """↑↓ choose, Enter sorts, Enter on the key in force reverses, letters find among all keys."""
+class SortPicker(Picker[ChosenT]):
+    """Enter sorts, Enter on the key in force reverses."""
 
     TITLE = "sort by"
     WIDTH, HEIGHT = 74, 20
     FIRST = 1
     FOOT = "↑↓ choose  Enter sort, again: reverse  type to find  Esc"
 
+
+class SortScreen(SortPicker[Sort]):
+    """Keys of the table of sockets; letters find among all of them."""
+
     def __init__(self, sort: Sort, rows: Sequence[Row], then: Callable[[Sort], object]) -> None:
         """rows: those that pass the filter, for what each key would bring to the top; or none."""
         super().__init__(then)
         self.sort = sort
-        self.typed = ""
         self.keys: list[Field | None] = [None, *(FIELDS[name] for name in USUAL)]
         if sort.field is not None and sort.field not in self.keys:
             self.keys.append(sort.field)
@@ -106,34 +109,8 @@ class SortScreen(Overlay[Sort]):
         self.top = max(min(self.top, self.at), self.at - self.inner[1] + 2)
         return lines
 
-    def act(self, key: str, character: str | None) -> bool:
-        match key:
-            case "down":
-                self.at += 1
-            case "up":
-                self.at -= 1
-            case "pagedown":
-                self.at += 10
-            case "pageup":
-                self.at -= 10
-            case "home":
-                self.at = 0
-            case "end":
-                self.at = self.entries
-            case "enter":
-                shown = self._shown()
-                if shown:
-                    field = shown[self.at]
-                    down = self._down(field)
-                    self.choose(Sort(field, down))
-                return False
-            case "backspace":
-                self.typed = self.typed[:-1]
-            case "ctrl+u":
-                self.typed = ""
-            case _ if character and character != " ":
-                self.typed += character.lower()
-                self.at = 0
-            case _:
-                return self.unknown(key, character)
-        return True
+    def choose_at_cursor(self) -> None:
+        shown = self._shown()
+        if shown:
+            field = shown[self.at]
+            self.choose(Sort(field, self._down(field)))

@@ -34,6 +34,7 @@ class TimeKeys(RunKeys):
 
     def __init__(self) -> None:
         super().__init__()
+        self.opened: int | None = None  # the socket of the detail screen
         self.playing = False
         self.speed = 1.0
         self._play_timer: Timer | None = None
@@ -64,7 +65,7 @@ class TimeKeys(RunKeys):
 
     def _change(self, by: int) -> None:
         self.stop_playing()
-        self._answer(self.timeline.change(back=by < 0))
+        self._answer(self.timeline.change(back=by < 0, of=self.opened))
 
     do_change_back = partialmethod(_change, -1)
     do_change_on = partialmethod(_change, 1)

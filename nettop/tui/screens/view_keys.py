@@ -10,16 +10,22 @@ from msgspec.structs import replace
 from nettop.errors import NettopError
 from nettop.feed import Grouping, Sort
 from nettop.model.types import Model
-from nettop.text.columns import title_of
-from nettop.text.fields import Field
 from nettop.tui.columns import ColumnSet
 from nettop.tui.panes.pane import Pane
 from nettop.tui.panes.views import EVENTS, HEALTH, HEATMAP, WAITS, Views, names_of
 from nettop.tui.screens.time_keys import TimeKeys
 from nettop.tui.style import Role
 
-MOST_NAMED = 3  # columns in a message
 LEAST_PANES = 16  # lines of a terminal that has room for panes
+ABOVE_PANES = 3  # lines beside a pane at full size: two at the top, and the keys
+
+
+def pane_lines(height: int, above: int | None = None) -> int:
+    """Lines of the panes below the table, with their rule; above: lines of the table, of which the
+    panes take what it does not need (None: they do not)."""
+    least = 12 if height >= 34 else 10 if height >= 22 else 7
+    usual = min(least + max(0, (height - 44) // 4), 18)
+    return usual if above is None else max(usual, height - ABOVE_PANES - 1 - above)
 
 
 def shown_panes(width: int, number: int, *, zoomed: bool) -> set[int]:
@@ -145,27 +151,6 @@ class ViewKeys(TimeKeys):
             self.say(f"saved: {save_view(view)}")
         except NettopError as error:
             self.say(str(error), Role.UNWELL)
-
-    def do_columns(self) -> None:
-        from nettop.tui.screens.columns import ColumnsScreen
-
-        shown = tuple(f for f, _ in self.column_set.columns)
-        self.app.push_screen(ColumnsScreen(shown, self._use_columns))
-
-    def _use_columns(self, chosen: tuple[Field, ...]) -> None:
-        self.nettop.set_columns(chosen or None)
-        self._columns_for = None
-        self.refresh_all()
-        self.say_left_out()
-
-    def say_left_out(self) -> None:
-        """Which of the chosen columns have no room at this width."""
-        chosen = self.nettop.options.columns_for(self.app.size.width) or ()
-        shown = {field for field, _ in self.usual_set.columns}
-        out = [title_of(field) for field in chosen if field not in shown]
-        if out:
-            more = f" and {len(out) - MOST_NAMED} more" if len(out) > MOST_NAMED else ""
-            self.say(f"no room for {' '.join(out[:MOST_NAMED])}{more}: → moves to them", Role.WATCH)
 
     def do_names(self) -> None:
         self.nettop.numeric = not self.nettop.numeric

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 from textual import events
 
 from nettop.query import FilterError, compile_filter
-from nettop.query.compile import NameSets
-from nettop.query.plain import mistyped
 from nettop.text.fields import Field
 from nettop.text.keys import written
 from nettop.tui.style import Role
@@ -18,11 +16,20 @@ from nettop.tui.widgets.box import boxed
 from nettop.tui.widgets.lines import Line, LineWidget, clip, flow, line, rows_of
 
 if TYPE_CHECKING:
+    from nettop.query.compile import NameSets
     from nettop.query.complete import Known
     from nettop.tui.widgets.spread_lines import Now
 
 HISTORY_MOST = 100
 LEAST_BOX = 4  # lines
+FILTERS = (
+    "state established and dport = :443 and srtt > 50ms",
+    "retr/s > 1 or level >= watch",
+    "( sport = :443 or sport = :80 ) and dst 203.0.113.0/24",
+    "comm = nginx and srtt > 2*minrtt",
+    "rcvq > 64K and unread > 1s",
+    "cgroup = nginx.service",
+)
 
 
 def helped(field: Field | None, width: int, now: Now | None = None) -> tuple[str, list[Line]]:
@@ -126,6 +133,8 @@ class FilterLine(LineWidget):
 
     def _hint(self) -> str | None:
         """Of plain words: one that may have been meant for a field."""
+        from nettop.query.plain import mistyped
+
         try:
             compiled = compile_filter(self.text, self._names())
         except FilterError:
@@ -196,6 +205,8 @@ class FilterLine(LineWidget):
             line((text.ljust(left - 4), Role.REVERSE if first + i == at else Role.NORMAL))
             for i, text in enumerate(past[first : first + height - 2])
         ] or [line(("no filter was used yet", Role.DIM))]
+        if not past and field is not None:  # else they stand beside
+            used = [line(("no filter was used yet. Some that are:", Role.DIM)), *map(line, FILTERS)]
         g = self.nettop.glyphs
         keys = "↑↓ choose  Enter apply  Esc cancel  ^U clear"
         room = width - left - 5 if width >= 90 else left - 4

@@ -16,6 +16,14 @@ from nettop.tui import group_lines
 from nettop.tui.widgets.lines import BLANK, Line, LineWidget, line
 
 MOST_COMPARED = 2
+HELD_AROUND = 64  # groups above and below the screen, for keys that scroll
+
+
+def _place_of(groups: Sequence[Group], key: Hashable) -> int | None:
+    """Of the group that is known by that key in every tick."""
+    if isinstance(groups, ManyGroups):
+        return groups.at_key(key) if isinstance(key, bytes) else None
+    return next((at for at, group in enumerate(groups) if group.title == key), None)
 
 
 class GroupTable(LineWidget):
@@ -36,14 +44,17 @@ class GroupTable(LineWidget):
         self._given: Sequence[Group] = []  # as the feed has them
         self._causes: Mapping[int, Cause] = {}  # of their sockets
         self.sort: group_lines.Column | None = None  # None: worst first
+        self.descending = True  # its largest first
+        self.held = False
+        # Some were compared with each other since this grouping was chosen: once there, that column
+        # stays.
+        self.equals = False
         self._read = Grouping.NONE  # what they are groups by
         self.at = 0
         self.top = 0
         self.compared: list[str] = []  # titles of the groups that are A and B
-        self._known: (
-            tuple[Sequence[Group], tuple[Grouping, int], tuple[list[float | None], list[Line]]]
-            | None
-        ) = None
+        self._by: list[float | None] = []  # how each compares
+        self._known: tuple[Sequence[Group], tuple[Hashable, ...], list[Line]] | None = None
         self._keys: dict[Grouping, Hashable] = {}  # where the cursor stands in each
         self._compared_keys: dict[str, Hashable] = {}  # by title
 
@@ -52,6 +63,8 @@ class GroupTable(LineWidget):
         if grouping is not self.grouping:
             self.compared = []
             self.sort = None
+            self.descending = True
+            self.equals = False
         self.grouping = grouping
         self.at = self.top = 0
         if grouping:
@@ -64,14 +77,13 @@ class GroupTable(LineWidget):
     @property
     def both(self) -> list[Group]:
         """Those that are compared, A first."""
-        found = {}
-        wanted = {self._compared_keys[title]: title for title in self.compared}
-        for at in range(len(self.groups)) if wanted else ():
-            if (title := wanted.pop(self._key(at), "")) and (group := self.groups[at]):
-                found[title] = group
-                if not wanted:
-                    break
-        return [found[title] for title in self.compared if title in found]
+        places = [_place_of(self.groups, self._compared_keys[title]) for title in self.compared]
+        return [self.groups[at] for at in places if at is not None]
+
+    @property
+    def lines_needed(self) -> int:
+        """Of all groups with what stands below them."""
+        return len(self.groups) + len(self._notes()) if self.groups else 0
 
     def _key(self, at: int) -> Hashable:
         """What a group is known by in other ticks."""
@@ -98,26 +110,54 @@ class GroupTable(LineWidget):
 
     def titles(self, width: int) -> Line:
         """Above lines of the same width, which may not have been laid out yet."""
-        return group_lines.titles(self.grouping, width, self.sort)
+        return group_lines.titles(
+            self.grouping, width, self.sort, self.equals, descending=self.descending
+        )
 
-    def sort_by(self, column: group_lines.Column | None) -> None:
-        """By a column, largest first; None: worst first."""
-        self.sort = column
-        self.groups = group_lines.ordered(self._given, self.grouping, column)
+    def sort_by(self, column: group_lines.Column | None, *, descending: bool = True) -> None:
+        """By a column, largest or smallest first; None: worst first."""
+        self.sort, self.descending = column, descending
+        self._order()
         self.at = self.top = 0
         self._place()
+
+    def hold(self, held: bool) -> None:
+        """While held, groups on the screen and around it keep their places from tick to tick."""
+        self.held = held
+
+    def _in_place(self) -> tuple[int, list[Hashable]]:
+        """Where the first of those stands, and the keys of them all."""
+        first = max(0, self.top - HELD_AROUND)
+        last = min(len(self.groups), self.top + self.size.height + HELD_AROUND)
+        return first, [self._key(at) for at in range(first, last)]
+
+    def _order(self, held: tuple[int, list[Hashable]] | None = None) -> None:
+        """Sets the groups, in the order that was chosen, but for those that are held."""
+        groups, by = group_lines.ordered(
+            self._given, self.grouping, self.sort, descending=self.descending
+        )
+        if held is not None:
+            first, keys = held
+            stay = dict.fromkeys(at for key in keys if (at := _place_of(groups, key)) is not None)
+            others = [at for at in range(len(groups)) if at not in stay]
+            order = [*others[:first], *stay, *others[first:]]
+            groups, by = group_lines.in_order(groups, order), [by[at] for at in order]
+        self.groups, self._by = groups, by
 
     def reload(self) -> None:
         """Reads the groups anew; while a long sweep is under way those at hand stay."""
         feed = self.nettop.feed
         with feed.one_tick() as model:
             if model is not None or self._read is not self.grouping:
+                stays = self.held and self._read is self.grouping
+                held = self._in_place() if stays else None
                 self._given = feed.groups(self.grouping)
                 self._causes = model.causes if model is not None else {}
-                self.groups = group_lines.ordered(self._given, self.grouping, self.sort)
+                self._order(held)
                 self._read = self.grouping
-        key = self._keys.get(self.grouping)
-        self.at = next((i for i in range(len(self.groups)) if self._key(i) == key), self.at)
+                self.equals |= any(self._by)
+        at = _place_of(self.groups, self._keys.get(self.grouping))
+        self.at = self.at if at is None else at
         self._place()
 
     def move(self, by: int) -> None:
@@ -135,7 +175,7 @@ class GroupTable(LineWidget):
 
     def redraw(self) -> None:
         height = max(1, self.size.height)
-        by, notes = self._about()
+        by, notes = self._by, self._notes()
         shown = range(self.top, min(len(self.groups), self.top + height))
         lines = [self._line(self.groups[i], by[i], selected=i == self.at) for i in shown]
         lines += notes[: height - len(lines)]
@@ -143,18 +183,18 @@ class GroupTable(LineWidget):
             lines = [BLANK, line("   " + self.nettop.empty_text())]
         self.set_lines(lines)
 
-    def _about(self) -> tuple[list[float | None], list[Line]]:
-        """Of each group how it compares, and what stands below all; of groups that are as they were
-        it is not worked out again."""
-        groups, grouping, width = self.groups, self.grouping, self.size.width
-        known = self._known
-        if known is None or known[0] is not groups or known[1] != (grouping, width):
+    def _notes(self) -> list[Line]:
+        """What stands below all; of groups that are as they were it is not worked out again."""
+        groups, grouping, sort = self.groups, self.grouping, self.sort
+        width = self.size.width or self.nettop.size.width  # it may be laid out soon
+        known, asked = self._known, (grouping, width, sort, self.equals)
+        if known is None or known[0] is not groups or known[1] != asked:
             notes: list[Line] = []
             if groups:
-                notes += group_lines.median_line(groups, grouping, width, self.nettop.glyphs)
-                notes += group_lines.notes(groups, grouping, width, self._causes)
-            by = group_lines.factors(groups, grouping)
-            known = self._known = groups, (grouping, width), (by, notes)
+                g = self.nettop.glyphs
+                notes += group_lines.median_line(groups, grouping, width, g, sort, self.equals)
+                notes += group_lines.notes(groups, self._by, grouping, width, self._causes, sort)
+            known = self._known = groups, asked, notes
         return known[2]
 
     def _line(self, group: Group, factor: float | None, *, selected: bool) -> Line:
@@ -163,6 +203,7 @@ class GroupTable(LineWidget):
             group, factor, self.grouping, self.size.width, self.nettop.glyphs, selected=selected,
             letter="AB"[compared.index(group.title)] if group.title in compared else "",
             why=self._why(group.verdict, group) if group.verdict is not None else "",
+            sort=self.sort, equals=self.equals,
         )  # fmt: skip
 
     def _why(self, verdict: Verdict, group: Group) -> str:

@@ -25,6 +25,8 @@ Line = tuple[Part, ...]
 BLANK: Line = ()
 # A smaller terminal gets a line that says so.
 LEAST_WIDTH, LEAST_HEIGHT = 60, 12
+_JOINT = "\x00"  # no text has it: they are clean of control characters
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:[nµm]?s|min|[KMG]?B|bit/s|pp[bm]|[%×])(?![\w/]))")
 
 
 def line(*parts: Part | str) -> Line:
@@ -87,20 +89,32 @@ def flow(groups: Sequence[Line], width: int, indent: str = "") -> list[Line]:
     return out
 
 
-def rows_of(text: str, width: int, *, break_on_hyphens: bool = True) -> list[str]:
+def rows_of(text: str, width: int) -> list[str]:
     """A text broken at blanks into rows of at most width cells, of one at least: where a window is
-    smaller than what stands beside the text, what is left of its width is no number of cells."""
-    return wrap(text, max(1, width), break_on_hyphens=break_on_hyphens)
+    smaller than what stands beside the text, what is left of its width is no number of cells. A
+    number and its unit stay together."""
+    rows = wrap(_with_units(text), max(1, width), break_on_hyphens=False)
+    return [row.replace(_JOINT, " ") for row in rows]
+
+
+def _with_units(text: str) -> str:
+    """The blank between a number and its unit is none to break at; nothing moves."""
+    return _BEFORE_UNIT.sub(_JOINT, text)
 
 
 def wrapped(parts: Line, width: int, indent: str = "") -> list[Line]:
-    """A line of any length as lines of at most width cells, broken at blanks; a word that is longer
-    is broken too. indent: before every line but the first."""
+    """A line of any length as lines of at most width cells, broken at blanks, but not between a
+    number and its unit; a word that is longer is broken too. indent: before every line but the
+    first, which keeps the blanks that it begins with."""
+    plain = "".join(text for text, _ in parts)
+    before = plain[: len(plain) - len(plain.lstrip(" "))]
+    before, indent = (blanks if len(blanks) < width else "" for blanks in (before, indent))
     words: list[tuple[list[Part], int]] = []  # the parts of a word, its cells
     fresh = True
     for text, role in parts:
-        for i, piece in enumerate(text.split(" ")):
+        for i, joined in enumerate(_with_units(text).split(" ")):
             fresh = fresh or i > 0
+            piece = joined.replace(_JOINT, " ")
             if not piece:
                 continue
             if fresh:
@@ -111,13 +125,14 @@ def wrapped(parts: Line, width: int, indent: str = "") -> list[Line]:
             words[-1] = some, cells + width_of(((piece, role),))
         fresh = fresh or text.endswith(" ")
     lines: list[Line] = []
-    current: list[Part] = []
-    used = 0
+    current: list[Part] = [(before, Role.NORMAL)] if before else []
+    used = at = len(before)  # where its first word stands
     for some, cells in words:
-        if current and used + 1 + cells > width:
+        if used > at and used + 1 + cells > width:
             lines.append(tuple(current))
             current, used = [(indent, Role.NORMAL)] if indent else [], len(indent)
-        elif current:
+            at = used
+        elif used > at:
             # An underline does not run on below a blank.
             current.append((" ", some[0][1] if current[-1][1] is some[0][1] else Role.NORMAL))
             used += 1
@@ -126,7 +141,8 @@ def wrapped(parts: Line, width: int, indent: str = "") -> list[Line]:
                 for letter in text:
                     if used >= width:
                         lines.append(tuple(current))
-                        current, used = [], 0
+                        current, used = [(indent, Role.NORMAL)] if indent else [], len(indent)
+                        at = used
                     current.append((letter, role))
                     used += 1
             continue

@@ -8,7 +8,9 @@ from textual import events
 from textual.message import Message
 
 from nettop.model.types import Detail, Row
-from nettop.tui.columns import ColumnSet, row_line
+from nettop.text.columns import SELDOM, reader
+from nettop.text.fields import FIELDS
+from nettop.tui.columns import ColumnSet, row_line, same_cells
 from nettop.tui.widgets.lines import Line, LineWidget, line
 
 
@@ -28,6 +30,8 @@ class SocketTable(LineWidget):
         super().__init__(id=id)
         self._columns = columns
         self.rows: list[Row] = []
+        # Columns that had a value in a row so far: once there, they stay.
+        self.seldom_seen: set[str] = set()
         self.offset_row = 0
         self.cursor: int | None = None  # cookie
         self.cursor_at = 0
@@ -75,6 +79,10 @@ class SocketTable(LineWidget):
             self.offset_row = self.cursor_at - self.page + 1
         self.offset_row = max(0, min(self.offset_row, count - self.page))
         self.rows = self.nettop.feed.window(self.offset_row, self.page)
+        for name in SELDOM - self.seldom_seen:
+            read = reader(FIELDS[name])
+            if any(read(row, None) is not None for row in self.rows):
+                self.seldom_seen.add(name)
         at = self.cursor_at - self.offset_row
         cursor = self.rows[at].cookie if 0 <= at < len(self.rows) else None
         moved = cursor != self.cursor
@@ -97,7 +105,12 @@ class SocketTable(LineWidget):
             selected = self.follow and cookie == self.cursor == self.chosen
             marked = cookie in self.marked
             known = before.get(cookie)
-            if known is not None and known[0][0] is row and known[0][1:] == (selected, marked):
+            if (
+                known is not None
+                and known[0][1:] == (selected, marked)
+                # What has happened to its detail meanwhile the row does not say.
+                and (known[0][0] is row or (not detailed and same_cells(known[0][0], row)))
+            ):
                 made = known[1]
             else:
                 detail = self.nettop.feed.detail(cookie) if detailed else None

@@ -12,8 +12,7 @@ from nettop.text.fields import Field, Kind
 from nettop.tui.style import Role
 from nettop.tui.widgets.lines import Line, line
 
-_NO_AMOUNTS = frozenset({Kind.TEXT, Kind.ADDRESS, Kind.LEVEL})
-_CODES = frozenset({"ca_state"})
+_NO_AMOUNTS = frozenset({Kind.TEXT, Kind.ADDRESS})
 
 
 class Now(NamedTuple):
@@ -57,4 +56,4 @@ class Now(NamedTuple):
 
 def has_spread(field: Field) -> bool:
     """It is an amount, and no name or code."""
-    return field.kind not in _NO_AMOUNTS and field.id not in NAMES | _CODES
+    return field.kind not in _NO_AMOUNTS and field.id not in NAMES and not field.words

@@ -1,0 +1,53 @@
+"""Lists from which one entry is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from nettop.tui.screens.overlay import Overlay
+
+ChosenT = TypeVar("ChosenT")
+
+
+class Picker(Overlay[ChosenT]):
+    """↑↓ choose, letters find, Enter takes what the cursor stands on."""
+
+    SPACES = False  # typed ones part words
+
+    def __init__(self, then: Callable[[ChosenT], object]) -> None:
+        super().__init__(then)
+        self.typed = ""
+        self.at = 0
+
+    def choose_at_cursor(self) -> None:
+        """Takes what Enter stands for; where nothing is found nothing."""
+        raise NotImplementedError
+
+    def act(self, key: str, character: str | None) -> bool:
+        match key:
+            case "down":
+                self.at += 1
+            case "up":
+                self.at -= 1
+            case "pagedown":
+                self.at += 10
+            case "pageup":
+                self.at -= 10
+            case "home":
+                self.at = 0
+            case "end":
+                self.at = self.entries
+            case "enter":
+                self.choose_at_cursor()
+                return False
+            case "backspace":
+                self.typed = self.typed[:-1]
+            case "ctrl+u":
+                self.typed = ""
+            case _ if character and (character != " " or self.SPACES):
+                self.typed += character.lower()
+                self.at = 0
+            case _:
+                return self.unknown(key, character)
+        return True
