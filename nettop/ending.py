@@ -23,7 +23,7 @@ SIGNALS = frozenset({signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUI
 _POKE = signal.SIGURG  # ignored by default: it only has a thread return from a system call
 _AGAIN_S = 0.1
 _CALL_AGAIN_S = 0.02
-_LOOK_S = 0.25  # how often the terminal of a screen is looked at
+_LOOK_S = 1.0  # how often the terminal of a screen is looked at
 
 Ask = Callable[[int], object]
 

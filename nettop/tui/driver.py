@@ -9,7 +9,7 @@ from asyncio import TimerHandle
 from codecs import getincrementaldecoder
 from collections.abc import Iterable
 from contextlib import suppress
-from threading import Thread, get_ident
+from threading import Event, Thread, get_ident
 from time import monotonic
 from typing import Any
 
@@ -22,10 +22,11 @@ from textual.geometry import Size
 
 from nettop.tui.pace import ANSWER, ANSWER_BEGINS, Pace
 from nettop.tui.painter import Painter, Pieces
-from nettop.tui.pasting import Pastes
+from nettop.tui.pasting import QUIET_S, Pastes
 from nettop.tui.terminal import Terminal
 
 _LOOK_S = 0.1
+_SETTLED_S = 2 * QUIET_S  # since a key or a paste: nothing of it is still waited for
 _PATIENCE_S = 0.3  # for what is still to be written at the end
 _BACKGROUND_S = 0.5
 _ANSWER_S = 0.5  # for an answer that is on its way at the end
@@ -33,11 +34,24 @@ _KEY_S = 0.3  # what changes so soon after a key is what the key is waited for
 _SYNC_START, _SYNC_END = "\x1b[?2026h", "\x1b[?2026l"
 
 
+class Exit(Event):
+    """One that also makes a file readable, for a thread that waits for others too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def set(self) -> None:
+        super().set()
+        os.eventfd_write(self.fd, 1)
+
+
 class TerminalDriver(LinuxDriver):
     """Writes without waiting, reads without spinning, and comes back from a stop."""
 
     def __init__(self, app: Any, **options: Any) -> None:
         super().__init__(app, **options)
+        self.exit_event: Exit = Exit()
         self.terminal: Terminal = app.terminal
         self.terminal.mouse = self._mouse
         self._thread_id = get_ident()
@@ -224,11 +238,16 @@ class TerminalDriver(LinuxDriver):
         decode = getincrementaldecoder("utf-8")("replace").decode
         poll = select.poll()
         poll.register(fd, select.POLLIN)
+        poll.register(self.exit_event.fd, select.POLLIN)
         begun = ""  # of an answer
         pastes = Pastes()
+        heard = monotonic()
         while not self.exit_event.is_set():
             text, begun = begun, ""
-            if poll.poll(_LOOK_S * 1000):
+            settled = monotonic() - heard >= _SETTLED_S
+            if poll.poll(None if settled else _LOOK_S * 1000):
+                if self.exit_event.is_set():
+                    break
                 data = b""
                 with suppress(OSError):  # hung up, or another process group has the terminal
                     data = os.read(fd, 4096)
@@ -239,6 +258,8 @@ class TerminalDriver(LinuxDriver):
                 if self.pace.waiting and (begins := ANSWER_BEGINS.search(text)):
                     text, begun = text[: begins.start()], begins.group()
             now = monotonic()
+            if text or begun:
+                heard = now
             if text or pastes.is_over(now):
                 text = pastes.take(text, now)
             for message in parser.feed(text) if text else ():

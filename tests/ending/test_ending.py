@@ -357,12 +357,12 @@ def test_a_name_server_that_does_not_answer(tmp_path: Path) -> None:
 
 def test_no_thread_spins_at_the_end_of_input() -> None:
     """The input thread alone, on a terminal that was hung up."""
-    from nettop.tui.driver import TerminalDriver
+    from nettop.tui.driver import Exit, TerminalDriver
 
     class Still(TerminalDriver):
         def __init__(self) -> None:
             self._debug = False
-            self.exit_event = threading.Event()
+            self.exit_event = Exit()
             self.terminal = type("Terminal", (), {"read_fd": slave})  # type: ignore[assignment]
 
     master, slave = pty.openpty()
