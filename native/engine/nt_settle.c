@@ -45,12 +45,14 @@ static bool is_open(uint8_t who)
 
 /*
  * The longer a round trip, the more of a send buffer waits for its end; and what this host drops
- * comes when it is sent again, so that round trips are long.
+ * comes when it is sent again, so that round trips are long and what is received has holes.
  */
 static bool follows_from(const struct nt_held *h, enum nt_verdict a, enum nt_verdict b)
 {
 	if (a == NT_V_RTT && (b == NT_V_LOSS || b == NT_V_RTO))
 		return h->because[b] == NT_B_HERE;
+	if (a == NT_V_ORDER && b == NT_V_DROPS)
+		return h->because[a] == NT_B_PLAIN && h->because[b] == NT_B_HERE;
 	return a == NT_V_SNDBUF && b == NT_V_RTT && !is_open(h->who[b]) &&
 	       level_of(h, b) >= level_of(h, a);
 }

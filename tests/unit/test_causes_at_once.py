@@ -20,6 +20,8 @@ OWN_QUEUE = Cause("own_queue", 1, 1 << Verdict.RTT, Verdict.QDISC, Who.KERN, Bec
 UNDECIDED = Cause("own_queue_undecided", 1, 1 << Verdict.RTT, Verdict.RTT, Who.NET | WHO_MAYBE,
                   Because.PLAIN, ())  # fmt: skip
 DROPPED_HERE = Cause("dropped_here", 1, 1 << Verdict.LOSS, Verdict.LOSS, Who.KERN, Because.HERE, ())
+REFUSED_HERE = Cause("refused_here", 1, 1 << Verdict.DROPS, Verdict.DROPS, Who.KERN, Because.HERE,
+                     (), value=3.0, imposes=True)  # fmt: skip
 
 
 def long_round_trips(ticks: int, **changes: int) -> FedEngine:
@@ -94,3 +96,23 @@ def test_what_this_host_drops_comes_before_the_round_trips_that_it_makes_long() 
     assert (who_text(row), row.rec.because) == ("kern", Because.HERE)
     assert row.verdicts == [Verdict.LOSS, Verdict.RTT]
     assert row.rec.verdict == Verdict.LOSS
+
+
+@pytest.mark.parametrize("cause", [REFUSED_HERE, None], ids=["dropped here", "not known where"])
+def test_what_this_host_drops_comes_before_the_holes_that_it_makes(cause: Cause | None) -> None:
+    """Two thirds more holes than it takes for a verdict; the drops are just enough for one."""
+    engine = FedEngine()
+    for at in range(100, 115):
+        engine.feed_begin(at * SECOND)
+        raw = connection(1, 280, skmeminfo(), bytes_received=at * 1_000_000, rtt=10_000,
+                         min_rtt=10_000, snd_cwnd=10, data_segs_in=at * 700,
+                         rcv_ooopack=at * 93) + done()  # fmt: skip
+        engine.feed(1, Proto.TCP, raw)
+        engine.feed_end(at * SECOND)
+        engine.causes([cause] if cause is not None else [], [])
+    row = row_of(engine)
+    if cause is None:
+        assert (who_text(row), row.verdicts) == ("net", [Verdict.ORDER])
+        return
+    assert (who_text(row), row.rec.because) == ("kern", Because.HERE)
+    assert row.verdicts == [Verdict.DROPS, Verdict.ORDER]
