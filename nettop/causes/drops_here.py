@@ -94,8 +94,8 @@ def refused_late(socket: Candidate, scene: Scene) -> Found | None:
     late = socket.holds(Verdict.RTT, Verdict.DROPS)
     if packets < LEAST_DROPS or not late or socket.holds(*LOSSES):
         return None
-    return _dropped(socket, scene, "each of which comes 200 ms later or more, so that round trips "
-                    "are long")  # fmt: skip
+    return _dropped(socket, scene, "each of which comes once it is sent again: 200 ms later or "
+                    "more where nothing follows it")  # fmt: skip
 
 
 def _dropped(socket: Candidate, scene: Scene, of_which: str) -> Found | None:
