@@ -104,8 +104,12 @@ static int attach(struct nt_wait *w)
 	return 0;
 }
 
-/* The threads of a process as they are now; returns the one that reads, 0: it is not known. */
-static uint32_t look_at_threads(struct nt_wait *w, uint32_t pid)
+/*
+ * The threads of a process as they are now. Returns the only one; of several that are all stopped
+ * one that stands for all, as what waits for any of them waits for the same: *alone is false then.
+ * 0: it is not known for which something waits.
+ */
+static uint32_t look_at_threads(struct nt_wait *w, uint32_t pid, bool *alone)
 {
 	struct nt_thread v[THREADS_MOST];
 	int map = bpf_map__fd(w->skel->maps.threads);
@@ -132,6 +136,7 @@ static uint32_t look_at_threads(struct nt_wait *w, uint32_t pid)
 		if (!bpf_map_update_elem(map, &v[i].tid, &t, BPF_NOEXIST))
 			set_bit(w->skel->bss->thread_bits, v[i].tid);
 	}
+	*alone = n == 1;
 	return n == 1 || stopped == (uint32_t)n ? v[0].tid : 0;
 }
 
@@ -139,8 +144,9 @@ static int begin(struct nt_wait *w, const struct nt_split_choice *c)
 {
 	struct nt_split_sock s = { .pid = c->pid };
 	struct nt_split_thread t;
+	bool alone = false;
 
-	s.tid = c->pid ? look_at_threads(w, c->pid) : 0;
+	s.tid = c->pid ? look_at_threads(w, c->pid, &alone) : 0;
 	if (c->waits) {
 		s.from_ns = nt_ktime_ns();
 		if (s.tid && !bpf_map_lookup_elem(bpf_map__fd(w->skel->maps.threads), &s.tid, &t))
@@ -154,6 +160,7 @@ static int begin(struct nt_wait *w, const struct nt_split_choice *c)
 	set_bit(w->skel->bss->split_bits, c->cookie);
 	w->chosen[w->n_chosen].cookie = c->cookie;
 	w->chosen[w->n_chosen].pid = c->pid;
+	w->chosen[w->n_chosen].stands_in = alone ? 0 : s.tid;
 	w->chosen[w->n_chosen++].reads = 0;
 	return 0;
 }
@@ -256,9 +263,11 @@ static void sum_up(struct nt_wait *w, uint32_t holder, struct nt_split_sock *s,
 }
 
 /* Of the holder, as long as the thread that is expected is the one that then reads. */
-static uint32_t reader_of(const struct nt_split_sock *s, uint32_t pid)
+static uint32_t reader_of(const struct nt_split_sock *s, uint32_t pid, uint32_t stands_in)
 {
-	return pid && s->pid == pid && s->others * 2 <= s->takes ? s->tid : 0;
+	bool guessed = s->tid == stands_in && !s->takes && !s->woken_ns;
+
+	return pid && s->pid == pid && !guessed && s->others * 2 <= s->takes ? s->tid : 0;
 }
 
 int nt_split_read(struct nt_wait *w, struct nt_engine *e, struct nt_split_totals *ret)
@@ -283,7 +292,7 @@ int nt_split_read(struct nt_wait *w, struct nt_engine *e, struct nt_split_totals
 		if (bpf_map_lookup_elem(map, &out[n].cookie, &s))
 			continue;
 		out[n].read = ++w->chosen[i].reads;
-		out[n].tid = reader_of(&s, w->chosen[i].pid);
+		out[n].tid = reader_of(&s, w->chosen[i].pid, w->chosen[i].stands_in);
 		sum_up(w, w->chosen[i].pid, &s, &out[n++]);
 	}
 	ret->sockets = w->n_chosen;

@@ -41,7 +41,8 @@ struct nt_wait {
 	struct {
 		uint64_t cookie;
 		uint32_t reads;
-		uint32_t pid; /* of its holder; 0: not known */
+		uint32_t pid;	    /* of its holder; 0: not known */
+		uint32_t stands_in; /* the thread that it begins with, for all of these; 0: none */
 	} chosen[NT_SPLIT_MOST];
 	uint32_t n_chosen;
 };

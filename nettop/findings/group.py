@@ -138,8 +138,9 @@ def _greedy(cases: Sequence[Case]) -> list[_Group]:
 
 
 def _by_thread(cases: Iterable[Case]) -> list[_Group]:
-    """By the process; where most of its sockets whose reader is known wait for one thread, by that,
-    and where all of these do the others count as its own."""
+    """By the process; where most of its sockets whose reader is known wait for one thread, by that.
+    The others count as its own where all that are known are, the worst among them, and they are
+    many enough to stand for all."""
     out = []
     for kind, group in _by("process", cases):
         by = _readers(group)
@@ -148,7 +149,9 @@ def _by_thread(cases: Iterable[Case]) -> list[_Group]:
         if tid == _SEVERAL or most * 2 <= known.total():
             out.append((kind, group))
             continue
-        also = (tid, None) if most == known.total() else (tid,)
+        enough = most == known.total() and (most >= _ENOUGH or most * 2 > len(group))
+        worst = min(group, key=_loudness)
+        also = (tid, None) if enough and by[worst.row.cookie] == tid else (tid,)
         parts: dict[bool, list[Case]] = {True: [], False: []}
         for case in group:
             parts[by[case.row.cookie] in also].append(case)
@@ -159,6 +162,7 @@ def _by_thread(cases: Iterable[Case]) -> list[_Group]:
 
 
 _SEVERAL = -1  # no thread's id
+_ENOUGH = 8  # sockets of one thread, which are taken for the rule where more are not known
 
 
 def _readers(cases: Iterable[Case]) -> dict[int, int | None]:
@@ -211,10 +215,13 @@ def _service(row: Row) -> int:
     return row.rec.dport if at_the_program and called else 0
 
 
+def _loudness(case: Case) -> tuple[float, ...]:
+    """The worst first."""
+    return (-case.level, -(case.cost if case.cost is not None else -1), -case.value)
+
+
 def _finding(kind: str, cases: Sequence[Case]) -> Finding:
-    ordered = sorted(
-        cases, key=lambda c: (-c.level, -(c.cost if c.cost is not None else -1), -c.value)
-    )
+    ordered = sorted(cases, key=_loudness)
     costs = [case.cost for case in cases if case.cost is not None]
     whos = [case.who for case in ordered]
     return Finding(

@@ -155,8 +155,17 @@ def extent(finding: Finding, report: Report) -> str:
             parts.append(f"from {clock_text(finding.from_ns)} to {clock_text(finding.to_ns)}")
     parts.append(units.counted(finding.sockets, "socket"))
     shared = _shared(finding)
-    read = ", all read by one thread" if finding.sockets > 1 and finding.reader else ""
-    return ", ".join(parts) + (f" {shared}" if shared else "") + read
+    return ", ".join(parts) + (f" {shared}" if shared else "") + _read_by(finding)
+
+
+def _read_by(finding: Finding) -> str:
+    """That one thread reads them, and of how many that is known."""
+    known = len({case.row.cookie for case in finding.cases if case.said.reader})
+    if finding.reader is None or finding.sockets == 1:
+        return ""
+    if known == finding.sockets:
+        return ", all read by one thread"
+    return f", {known} of them read by one thread, of the others it is not known"
 
 
 def _shared(finding: Finding) -> str:

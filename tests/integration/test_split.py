@@ -25,7 +25,7 @@ from nettop.sources import PlaneOptions
 from tests.integration.bpfobjects import Map, tracepoints, until
 from tests.integration.namespaces import needs_root
 from tests.integration.sends import ABS_NS, cookie_of, near
-from tests.integration.test_wait import Pair, row_of
+from tests.integration.test_wait import Pair, row_by, row_of
 
 pytestmark = needs_root
 DELAY_S = 0.3
@@ -225,6 +225,32 @@ def test_a_reader_that_is_stopped(pair: Pair, feed: LiveFeed) -> None:
         os.kill(child.pid, signal.SIGCONT)
         assert child.result()
         assert split_of(feed, pair.late).takes == 1
+
+
+def test_of_several_threads_that_are_stopped_none_is_the_reader(pair: Pair, feed: LiveFeed) -> None:
+    def reads() -> bool:
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+        return pair.late.recv(10) != b""
+
+    cookie = cookie_of(pair.late)
+    with closing(Child(reads)) as child:
+        pair.late.close()  # the child holds it alone
+        tasks = Path(f"/proc/{child.pid}/task")
+        until(lambda: len([*tasks.iterdir()]) == 2 and child.sleeps())
+        until(lambda: bool(feed.tick()) and row_by(feed, cookie).proc.pid == child.pid)
+        os.kill(child.pid, signal.SIGSTOP)
+        os.waitpid(child.pid, os.WUNTRACED)
+        pair.peer.sendall(b"x")
+        feed.tick()
+        feed.select_tx([cookie])
+        feed.tick()
+        time.sleep(DELAY_S)
+        model = feed.tick()
+        row = row_by(feed, cookie)
+        assert row.plane.split.stopped_ns >= row.plane.split.waiting_ns * 0.99 > 0
+        assert cookie not in model.readers
+        os.kill(child.pid, signal.SIGCONT)
+        assert child.result()
 
 
 class Numbers:

@@ -74,10 +74,14 @@ def pair(space: str) -> Iterator[Pair]:
         yield made
 
 
-def row_of(feed: LiveFeed, sock: socket.socket) -> Row:
-    row = feed.find(cookie_of(sock))
+def row_by(feed: LiveFeed, cookie: int) -> Row:
+    row = feed.find(cookie)
     assert row is not None
     return row
+
+
+def row_of(feed: LiveFeed, sock: socket.socket) -> Row:
+    return row_by(feed, cookie_of(sock))
 
 
 def waited(feed: LiveFeed, sock: socket.socket) -> Dist:

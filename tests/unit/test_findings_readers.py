@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from nettop.findings.look import Look
 from nettop.findings.objects import json_text
 from nettop.findings.plain import text_of
@@ -76,6 +78,38 @@ def test_one_socket_whose_thread_changed_does_not_count_as_the_others() -> None:
     assert [(f.party, f.sockets) for f in findings] == [
         ("thread 15 of nginx/12", 2), ("nginx/12", 1),
     ]  # fmt: skip
+
+
+def test_a_thread_is_not_blamed_for_a_worse_socket_whose_reader_is_not_known() -> None:
+    """One that nobody reads, beside one that a thread reads late."""
+    taken = Look()
+    for number in (1, 2):
+        rows = [sick(1, Verdict.READS, 300.0), sick(2, Verdict.READS, 900.0)]
+        taken.take(model(number, readers={1: 15}), Feed(rows))
+    found = taken.report().findings
+    assert {(f.party, f.sockets) for f in found} == {("nginx/12", 1), ("thread 15 of nginx/12", 1)}
+    assert "all read by one thread" not in said(taken.report())
+
+
+@pytest.mark.parametrize(
+    ("known", "sockets", "parties"),
+    [
+        (3, 4, [("thread 15 of nginx/12", 4)]),
+        (2, 4, [("thread 15 of nginx/12", 2), ("nginx/12", 2)]),  # no more than half
+        (8, 40, [("thread 15 of nginx/12", 40)]),  # many
+        (7, 40, [("nginx/12", 33), ("thread 15 of nginx/12", 7)]),
+    ],
+)
+def test_of_how_many_sockets_the_reader_is_known(
+    known: int, sockets: int, parties: list[tuple[str, int]]
+) -> None:
+    report = looked((dict.fromkeys(range(1, known + 1), 15), {}), sockets=sockets)
+    assert [(f.party, f.sockets) for f in report.findings] == parties
+    text = said(report)
+    if len(parties) == 1:
+        assert f"{known} of them read by one thread, of the others it is not known" in text
+    else:
+        assert ", all read by one thread" in text
 
 
 def test_two_verdicts_of_a_socket_that_name_different_threads_name_none() -> None:
