@@ -30,6 +30,19 @@ static bool is_paced(const struct nt_diag_view *v)
 }
 
 /*
+ * What was sent last may hold the next segment back by the rate at which congestion control lets
+ * segments go (tcp_pacing_check; the queue fq): two segments go at once where that is low.
+ */
+static bool may_be_paced(const struct nt_diag_view *v)
+{
+	uint64_t rate = nt_info64(v, TI_PACING_RATE);
+	uint64_t since_ms = nt_info32(v, TI_LAST_DATA_SENT);
+
+	return rate && rate < UINT64_MAX / (since_ms + 1) &&
+	       since_ms * rate < 2000ULL * nt_info32(v, TI_SND_MSS);
+}
+
+/*
  * The congestion window holds data back: it is full, or so nearly that the kernel waits for
  * room for a larger burst (tcp_tso_should_defer). A sender that resends on time-outs waits for
  * an answer, one that runs at the rate its program set for its own clock.
@@ -93,7 +106,7 @@ static uint8_t option_holds(const struct nt_rec *rec, const struct nt_diag_view 
 		return 0;
 	/* What could not be sent, as a firewall or a route here refuses it, waits in the same way. */
 	if (!f->unacked)
-		return f->lost_here || nt_refused_here(rec, f) ? 0 : NT_B_CORK;
+		return f->lost_here || nt_refused_here(rec, f) || may_be_paced(v) ? 0 : NT_B_CORK;
 	return rec->min_rtt_us != NT_MIN_RTT_UNKNOWN && rec->rtt_us > rec->min_rtt_us + NAGLE_US ?
 		       NT_B_NAGLE :
 		       0;
