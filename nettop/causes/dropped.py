@@ -11,6 +11,7 @@ from nettop.model.events import Event
 from nettop.model.types import Proto, Verdict
 
 DROPS_NS = 10 * 10**9  # packets dropped here count together so long
+RATE_NS = 5 * 10**9  # what was dropped of a socket is a rate of so long
 # Of the kernel's reasons, those of this host's own firewall, queues and devices: as NT_D_HERE.
 _HERE = frozenset({
     "NETFILTER_DROP", "TC_EGRESS", "FULL_RING", "DEV_READY", "CPU_BACKLOG", "NEIGH_CREATEFAIL",
@@ -27,7 +28,7 @@ _Pair = frozenset[tuple[bytes, int]]  # address and port of both ends
 
 class _Count(NamedTuple):
     at_ns: int
-    packets: int  # on the wire
+    segments: int
     total_retrans: int
 
 
@@ -60,14 +61,16 @@ class Dropped:
     """Kept from tick to tick."""
 
     def __init__(self) -> None:
-        self._mono_ns = 0
+        self._mono_ns = self._before_ns = 0
         self._counted: dict[int, deque[_Count]] = {}  # by cookie
+        self._dropping: dict[int, tuple[int, int]] = {}  # since when, and the last
         self._seen: dict[_Pair, deque[_There]] = {}
         self._resent: dict[int, tuple[int, int]] = {}  # cookie → since when, total_retrans then
         self._out: dict[int, Out] = {}  # by cookie
 
     def enter(self, events: Sequence[Event], candidates: Sequence[Candidate], mono_ns: int) -> None:
         """The next tick; events: of packets that were dropped in the interval."""
+        self._before_ns = self._mono_ns or mono_ns - 10**9
         self._mono_ns = mono_ns
         self._enter_events(events)
         self._enter_counts(candidates)
@@ -78,13 +81,14 @@ class Dropped:
         return socket.cookie in self._counted
 
     def refused(self, socket: Candidate) -> tuple[int, int, float] | None:
-        """Packets of 10 s, on the wire, that this host dropped, segments that TCP sent again
-        meanwhile, and since when in seconds; None: none of the last."""
+        """Segments of RATE_NS that this host dropped, segments that TCP sent again meanwhile, and
+        of how many seconds that is; None: none."""
         seen = self._counted.get(socket.cookie)
         if not seen:
             return None
         again = socket.total_retrans - seen[0].total_retrans
-        return sum(d.packets for d in seen), again, (self._mono_ns - seen[0].at_ns) / 1e9
+        over_ns = min(self._mono_ns - self._dropping[socket.cookie][0], RATE_NS)
+        return sum(d.segments for d in seen), again, over_ns / 1e9
 
     def elsewhere(self, socket: Candidate) -> Elsewhere | None:
         """A short time ago, in either direction, half of what was sent again meanwhile or more,
@@ -103,7 +107,7 @@ class Dropped:
             since_ns, before = self._mono_ns, socket.total_retrans
             self._resent[socket.cookie] = since_ns, before
         packets = sum(d.packets for d in seen)
-        own = sum(d.packets for d in self._counted.get(socket.cookie, ()) if d.at_ns >= since_ns)
+        own = sum(d.segments for d in self._counted.get(socket.cookie, ()) if d.at_ns >= since_ns)
         if packets < own or packets * 2 < socket.total_retrans - before - own:
             return None
         return Elsewhere(seen[-1].netns, seen[-1].reason, packets)
@@ -143,11 +147,16 @@ class Dropped:
             if socket.dropped_here:
                 seen = self._counted.setdefault(socket.cookie, deque())
                 seen.append(_Count(self._mono_ns, socket.dropped_segs, socket.total_retrans))
+                began_ns, _ = self._dropping.get(socket.cookie, (self._before_ns, 0))
+                self._dropping[socket.cookie] = began_ns, self._mono_ns
         for cookie, seen in [*self._counted.items()]:
-            while seen and self._mono_ns - seen[0].at_ns >= DROPS_NS:
+            while seen and self._mono_ns - seen[0].at_ns >= RATE_NS:
                 seen.popleft()
             if not seen:
                 del self._counted[cookie]
+        for cookie, (_, last_ns) in [*self._dropping.items()]:
+            if self._mono_ns - last_ns >= DROPS_NS:
+                del self._dropping[cookie]
 
     def _enter_out(self, events: Sequence[Event], candidates: Sequence[Candidate]) -> None:
         """Of losers alone. What waits for its next hop is dropped seconds after it was sent again,

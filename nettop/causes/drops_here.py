@@ -80,8 +80,8 @@ def _dropped_by(socket: Candidate, scene: Scene) -> tuple[str, str]:
 
 def refused(socket: Candidate, scene: Scene) -> Found | None:
     """Dropped before TCP took it as sent, so that it counts no resend, or on the way in."""
-    packets, again, _ = scene.dropped.refused(socket) or (0, 0, 0)
-    if packets < 2 or packets <= again or socket.holds(*LOSSES):  # these say it themselves
+    segments, again, _ = scene.dropped.refused(socket) or (0, 0, 0)
+    if segments < 2 or segments <= again or socket.holds(*LOSSES):  # these say it themselves
         return None
     return _dropped(socket, scene, "that this end does not count as lost: not yet sent, or the "
                     "peer's")  # fmt: skip
@@ -89,10 +89,10 @@ def refused(socket: Candidate, scene: Scene) -> Found | None:
 
 def refused_late(socket: Candidate, scene: Scene) -> Found | None:
     """The same where round trips are long: what is dropped comes when it is sent again."""
-    packets, *_ = scene.dropped.refused(socket) or (0,)
+    segments, *_ = scene.dropped.refused(socket) or (0,)
     # Once it is said, its own verdict stands in the place of the round trip's.
     late = socket.holds(Verdict.RTT, Verdict.DROPS)
-    if packets < LEAST_DROPS or not late or socket.holds(*LOSSES):
+    if segments < LEAST_DROPS or not late or socket.holds(*LOSSES):
         return None
     return _dropped(socket, scene, "each of which comes once it is sent again: 200 ms later or "
                     "more where nothing follows it")  # fmt: skip
@@ -102,11 +102,10 @@ def _dropped(socket: Candidate, scene: Scene, of_which: str) -> Found | None:
     seen = scene.dropped.refused(socket)
     if seen is None:
         return None
-    packets, _, since_s = seen
-    since_s = max(since_s, 1.0)
+    segments, _, since_s = seen
     by, step = _dropped_by(socket, scene)
-    said = f"{packets} packets of it dropped here in {units.time(since_s * 1e9)}{by}, {of_which}"
-    return Found((Evidence("events", said, packets, "count"),), Who.KERN, packets / since_s,
+    said = f"{segments} segments of it dropped here in {units.time(since_s * 1e9)}{by}, {of_which}"
+    return Found((Evidence("events", said, segments, "count"),), Who.KERN, segments / since_s,
                  Verdict.DROPS, next_step=step, shared=socket.netns)  # fmt: skip
 
 

@@ -351,7 +351,8 @@ def _dropped(row: Row, *, named: bool) -> str:
     rec, value = row.rec, row.rec.verdict_value
     if rec.because == Because.HERE:
         by = "" if named else _DROPPED_BY
-        return f"{units.rate(value)} packets a second were dropped on this host{by}"
+        what = "datagrams" if rec.proto == Proto.UDP else "segments"
+        return f"{units.rate(value)} {what} a second were dropped on this host{by}"
     said = f"{units.rate(value)} packets a second dropped, {rec.drops} in all"
     unknown = _DROPS_LISTENER if row.is_listen else _DROPS_UNKNOWN
     read = row.plane.wait

@@ -345,7 +345,8 @@ _TABLE = (
         Verdict.DROPS, "drops", "per_s", Who.APP, ("drops",),
         lambda value, because, bounded: f"drops {units.rate(value)}/s",
         "what comes for it is dropped", {"drops_per_s": (0, 100)},
-        "packets for the socket are dropped, less what a filter refuses", "≥ {drops_per_s[1]}",
+        "packets for the socket are dropped, less what a filter refuses; segments that this host "
+        "itself drops of a connection: the mean of up to 5 s", "≥ {drops_per_s[1]}",
         also=(Who.CPU, Who.NET, Who.KERN, Who.UNKNOWN),
         causes=(Because.FULL, Because.NO_CPU, Because.CHECKSUM, Because.MEMORY, Because.OTHER,
                 Because.UNKNOWN, Because.HERE, Because.STOPPED),

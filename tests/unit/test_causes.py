@@ -288,7 +288,7 @@ def test_what_was_refused_before_it_was_sent() -> None:
     assert host.tick(candidate(dropped_here=1, total_retrans=5)) == {}
     cause = host.tick(candidate(dropped_here=3, total_retrans=5))[1]
     assert (cause.verdict, cause.because, cause.imposes) == (Verdict.DROPS, Because.HERE, True)
-    assert cause.value == pytest.approx(4.0)
+    assert cause.value == pytest.approx(2.0), "four in two seconds"
     # What TCP sent again counts as loss, and is said by that.
     assert host.tick(candidate(dropped_here=1, total_retrans=12)) == {}
     assert host.tick(candidate(Verdict.LOSS, dropped_here=5, total_retrans=12)) == {}
