@@ -329,6 +329,54 @@ async def test_keys_are_answered_while_a_seek_takes_long(
         go.set()
 
 
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Moves into the past wait until it is set."""
+    go = threading.Event()
+    samples = ReadableFrames.samples
+
+    def slow(self: ReadableFrames, *between: int, in_place: bool = False) -> Iterator[Any]:
+        assert go.wait(20)
+        yield from samples(self, *between, in_place=in_place)
+
+    monkeypatch.setattr(ReadableFrames, "samples", slow)
+    return go
+
+
+@pytest.mark.parametrize(
+    ("before", "key", "away"),
+    [
+        (("left_square_bracket",), "L", False),
+        (("left_square_bracket",) * 3, "L", False),
+        (("left_curly_bracket",), "L", False),
+        (("left_square_bracket",), "right_square_bracket", True),
+        (("left_square_bracket",), "space", True),
+        (("left_square_bracket",), "plus", True),
+    ],
+)
+async def test_a_key_that_is_typed_ahead_is_of_the_tick_that_is_asked_for(
+    recording: Recording, held: threading.Event, before: tuple[str, ...], key: str, away: bool
+) -> None:
+    feed = PlayedFeed(recording)
+    async with looking(feed) as screen:
+        while feed.publish_next():
+            await screen.settle()
+        interval_s = screen.app.interval_s
+        for pressed in (*before, key):
+            await screen.pilot.press(pressed)
+        main = screen.app.main
+        assert not main.paused
+        assert main.playing == (key == "space")
+        main.stop_playing()  # or it would have gone on to the newest
+        held.set()
+        await screen.settle()
+        assert screen.app.timeline.away == away
+        assert ("now" in screen.lines[-2]) == away
+        assert screen.app.interval_s == interval_s
+        if key == "L":
+            assert "this is the newest tick" not in screen.text
+
+
 async def test_a_replay_plays_to_its_end(recording: Recording) -> None:
     feed, kept = replayed(recording, plays=True)
     async with looking(feed, kept=kept) as screen:

@@ -509,7 +509,7 @@ class MainScreen(MouseKeys):
             self.refresh_panes()
 
     def do_pause(self) -> None:
-        if self.timeline.current is not None:
+        if self.timeline.current is not None or self.timeline.moving:
             self.toggle_playing()
             return
         if not self.feed.live:
@@ -584,7 +584,7 @@ class MainScreen(MouseKeys):
         self.say("the view is the usual one", seconds=NOTICE_S)
 
     def do_clear(self) -> None:
-        if self.timeline.away:
+        if self.in_past:
             self.say("what is kept of the past cannot be cleared", Role.WATCH)
             return
         self.feed.clear()

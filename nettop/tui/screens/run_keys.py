@@ -58,6 +58,11 @@ class RunKeys(KeyScreen[None]):
         return cast("NettopApp", self.app)
 
     @property
+    def in_past(self) -> bool:
+        """A tick of the past is shown, or will be once the move that was asked for has ended."""
+        return self.timeline.away or self.timeline.moving
+
+    @property
     def timeline(self) -> Timeline:
         return self.nettop.timeline
 
@@ -168,19 +173,19 @@ class RunKeys(KeyScreen[None]):
         self.say(f"interval {self.nettop.interval_s:g} s")
 
     def do_slower(self) -> None:
-        if self.timeline.away:
+        if self.in_past:
             self.set_speed(1)
         else:
             self._interval(self.nettop.interval_s * 2)
 
     def do_faster(self) -> None:
-        if self.timeline.away:
+        if self.in_past:
             self.set_speed(-1)
         else:
             self._interval(self.nettop.interval_s / 2)
 
     def do_delay(self) -> None:
-        if self.timeline.away:
+        if self.in_past:
             self.set_speed(0)
             return
         self._interval(next((i for i in INTERVALS if i > self.nettop.interval_s), INTERVALS[0]))

@@ -87,7 +87,7 @@ class TimeKeys(RunKeys):
 
     def do_live(self) -> None:
         self.stop_playing()
-        if not self.timeline.away:
+        if not self.in_past:
             self.say("this is the newest tick")
             return
         text = self.timeline.live()
