@@ -88,7 +88,7 @@ def _check_first(words: Sequence[str]) -> None:
     if first.startswith(PATHS):
         exists = os.path.lexists(first)
         raise UsageError(
-            f"{first}: {'is no regular file' if exists else os.strerror(errno.ENOENT)}"
+            f"{first}: {'is not a regular file' if exists else os.strerror(errno.ENOENT)}"
         )
 
 

@@ -29,6 +29,7 @@ SYSTEM = Path("/etc/nettop.toml")
 VARIABLE = "NETTOP_CONFIG"
 NONE = "none"  # as a file: none at all
 LARGEST_BYTES = 64 << 10
+LONGEST_SAID = 300  # characters, with what was written
 
 
 class Config(Struct, frozen=True):
@@ -191,7 +192,7 @@ def _text(path: Path, owners: set[int] | None = None) -> str:
             if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 raise _UnsafeError(f"others can write it: chmod go-w {path}")
         if not stat.S_ISREG(about.st_mode):
-            raise UsageError(f"{path}: is no regular file")
+            raise UsageError(f"{path}: is not a regular file")
         raw = os.read(fd, LARGEST_BYTES + 1)
     finally:
         os.close(fd)
@@ -209,10 +210,12 @@ def _parsed(path: Path, text: str) -> Config:
 
     try:
         tables = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         match = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", str(error))
         line = int(match[1]) if match and match[1] else text.rstrip("\n").count("\n") + 1
         reason = str(error)[: match.start()] if match else "is nested too deeply"
+        if match is None and (digits := re.search(r"[0-9_]{4300}", text)):  # as many as int() takes
+            line, reason = text.count("\n", 0, digits.start()) + 1, "a number has too many digits"
         raise UsageError(f"{path}:{line}: {reason}") from None
     return _Reader(path, text).config(tables)
 
@@ -259,7 +262,8 @@ class _Reader:
             raise self.fail(table, name, said) from None
 
     def fail(self, table: str, name: str | None, message: str) -> UsageError:
-        return UsageError(f"{self.path}:{self.line_of(table, name)}: {message}")
+        said = message if len(message) <= LONGEST_SAID else f"{message[:LONGEST_SAID]}…"
+        return UsageError(f"{self.path}:{self.line_of(table, name)}: {said}")
 
     def line_of(self, table: str, name: str | None) -> int:
         """Where an entry stands, or its table; the first line where it is written otherwise."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,6 +18,7 @@ from nettop.text.themes import THEMES
 _ON, _OFF = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 GROUPS = tuple(g.name.lower() for g in Grouping if g is not Grouping.HOST)
 _MOST = 1e9
+_LARGEST_BITS = 64  # TOML has larger integers, which no float holds
 
 
 class Setting(Struct, frozen=True):
@@ -100,9 +100,11 @@ def setting(table: str, name: str, value: object) -> Any:
     Raises:
         ValueError: what it takes.
     """
-    text = str(value).lower() if isinstance(value, bool) else str(value)
     if not isinstance(value, str | int | float | bool):
         raise ValueError("takes one value")
+    if isinstance(value, int) and value.bit_length() > _LARGEST_BITS:
+        raise ValueError("takes no number of that size")
+    text = str(value).lower() if isinstance(value, bool) else str(value)
     try:
         return SETTINGS[table, name].read(text)
     except argparse.ArgumentTypeError as error:
@@ -115,7 +117,7 @@ def columns(name: str, value: object) -> tuple[int, Any]:
     Raises:
         ValueError: what it takes.
     """
-    if not (name.isascii() and name.isdigit() and int(name[:6]) <= 10_000):
+    if not (name.isascii() and name.isdigit() and len(name) <= 5 and int(name) <= 10_000):
         raise ValueError('is no width of a terminal: write 120 = "proc remote srtt who why"')
     if not isinstance(value, str):
         raise ValueError('takes names of fields: "proc remote srtt who why"')
@@ -138,8 +140,9 @@ def threshold(name: str, value: object) -> tuple[float, ...]:
         raise ValueError("takes [watch, unwell], two numbers" if count == 2 else "takes a number")
     most = 100 if name.endswith("_pct") else _MOST
     for number in numbers:
-        if not math.isfinite(number) or not 0 <= number <= most:
-            raise ValueError(f"takes 0 to {most:g}, not {number:g}")
+        if not 0 <= number <= most:  # nor nan
+            large = isinstance(number, int) and number.bit_length() > _LARGEST_BITS
+            raise ValueError(f"takes 0 to {most:g}" + ("" if large else f", not {number:g}"))
         if name not in FRACTIONS and number != int(number):
             raise ValueError(f"takes whole numbers, not {number:g}")
     if count == 2 and numbers[0] > numbers[1]:

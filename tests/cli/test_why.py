@@ -122,7 +122,7 @@ def test_failures_are_none_of_the_answers(run: Run, tmp_path: Path) -> None:
         ([__file__], "neither a recording nor a snapshot"),
         (["/var/tmp/recording-of-monday"], "No such file"),
         (["./monday", "comm = x"], "No such file"),
-        (["/dev/null"], "no regular file"),
+        (["/dev/null"], "not a regular file"),
     ],
 )
 def test_mistakes_are_said_in_a_line(words: list[str], said: str) -> None:

@@ -134,11 +134,11 @@ def test_a_mistake_is_one_line_with_its_place(
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
-    for name, said in (("missing", "No such file"), ("", "is no regular file")):
+    for name, said in (("missing", "No such file"), ("", "is not a regular file")):
         with pytest.raises(UsageError, match=said):
             load(str(tmp_path / name), {})
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(UsageError, match="no regular file"):
+    with pytest.raises(UsageError, match="not a regular file"):
         load(str(tmp_path / "fifo"), {})
     (tmp_path / "big").write_bytes(b"#" * (loading.LARGEST_BYTES + 1))
     with pytest.raises(UsageError, match="larger than 64 KB"):
@@ -295,3 +295,42 @@ def test_every_colour_of_a_theme_can_be_read(name: str) -> None:
 
 def test_nothing_is_in_force_at_first() -> None:
     assert in_force() == Config()
+
+
+HUGE = {
+    "5,000 digits": "9" * 5000,
+    "400 digits": "9" * 400,
+    "400 digits, below 0": "-" + "9" * 400,
+    "hexadecimal": "0x" + "f" * 5000,
+    "a power": "1e400",
+    "no number": "nan",
+    "a string": '"' + "9" * 5000 + '"',
+    "NUL": r'"\u0000"',
+    "nested": "[" * 5000 + "]" * 5000,
+    "a list": "[1, 2, 3, 4]",
+    "a table": "{ a = 1 }",
+    "a date": "1979-05-27T07:32:00Z",
+    "none": "[]",
+}
+
+
+@pytest.mark.parametrize("text", HUGE.values(), ids=HUGE)
+def test_what_no_setting_takes_is_one_line(tmp_path: Path, text: str) -> None:
+    entries = [(item.table, item.name) for item in SETTINGS.values()]
+    entries += [("thresholds", name) for name in DEFAULTS]
+    entries += [("columns", "120"), ("keys", "F9"), ("peers", "here")]
+    for table, name in entries:
+        one = f"[{table}]\n{name} = {text}\n"
+        for written in (one, f"[{table}]\n{name} = [{text}, 1]\n"):
+            try:
+                read(tmp_path, written)
+            except UsageError as error:
+                assert str(error).startswith(f"{tmp_path}/c.toml:2: "), (table, name, str(error))
+                assert len(str(error)) < 500
+                assert "Exceeds" not in str(error), (table, name)
+
+
+def test_widths_that_are_none(tmp_path: Path) -> None:
+    for width in ("0" * 5000, "000000120", "19999999", "-1"):
+        with pytest.raises(UsageError, match="is no width of a terminal"):
+            read(tmp_path, f'[columns]\n"{width}" = "proc"\n')
