@@ -29,6 +29,7 @@ SYSTEM = Path("/etc/nettop.toml")
 VARIABLE = "NETTOP_CONFIG"
 NONE = "none"  # as a file: none at all
 LARGEST_BYTES = 64 << 10
+LONGEST_NAME = 60
 LONGEST_SAID = 300  # characters, with what was written
 
 
@@ -228,7 +229,7 @@ class _Reader:
         found: dict[str, dict[Any, Any]] = {name: {} for name in TABLES}
         for table, entries in tables.items():
             if table not in TABLES:
-                raise self.fail(table, None, _unknown("table", table, list(TABLES)))
+                raise self.fail(table, None, _unknown("table", _short(table), list(TABLES)))
             if not isinstance(entries, dict):
                 raise self.fail(table, None, f"{table} is a table: write [{table}]")
             for name, value in entries.items():
@@ -243,7 +244,7 @@ class _Reader:
             "thresholds": list(DEFAULTS),
         }.get(table)
         if known is not None and name not in known:
-            raise self.fail(table, name, _unknown(f"[{table}] setting", name, known))
+            raise self.fail(table, name, _unknown(f"[{table}] setting", _short(name), known))
         try:
             if table == "columns":
                 return settings.columns(name, value)
@@ -258,7 +259,7 @@ class _Reader:
                 return name, value
             return name, settings.setting(table, name, value)
         except (ValueError, UsageError) as error:
-            said = str(error) if isinstance(error, UsageError) else f"{name} {error}"
+            said = str(error) if isinstance(error, UsageError) else f"{_short(name)} {error}"
             raise self.fail(table, name, said) from None
 
     def fail(self, table: str, name: str | None, message: str) -> UsageError:
@@ -281,6 +282,10 @@ class _Reader:
             if (inside == table and key == name) or (not inside and key == table):
                 return number
         return header
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
 
 
 def _unknown(what: str, name: str, known: list[str]) -> str:

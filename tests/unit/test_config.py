@@ -322,12 +322,14 @@ def test_what_no_setting_takes_is_one_line(tmp_path: Path, text: str) -> None:
     for table, name in entries:
         one = f"[{table}]\n{name} = {text}\n"
         for written in (one, f"[{table}]\n{name} = [{text}, 1]\n"):
+            said = ""
             try:
                 read(tmp_path, written)
             except UsageError as error:
-                assert str(error).startswith(f"{tmp_path}/c.toml:2: "), (table, name, str(error))
-                assert len(str(error)) < 500
-                assert "Exceeds" not in str(error), (table, name)
+                said = str(error)
+            assert not said or said.startswith(f"{tmp_path}/c.toml:2: "), (table, name, said)
+            assert len(said) < 500
+            assert "Exceeds" not in said, (table, name)
 
 
 def test_widths_that_are_none(tmp_path: Path) -> None:
