@@ -17,6 +17,7 @@ from nettop.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
     NettopError,
+    os_text,
     unanswered,
 )
 
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         debug.failure()
         _drop_output()
-        _complain(_os_text(error))
+        _complain(os_text(error))
         return EXIT_FAILURE
     return code
 
@@ -589,10 +590,3 @@ def _complain(text: str, *below: str) -> None:
         sys.stderr.flush()
     except (OSError, UnicodeError):
         pass  # standard error is gone too; the exit code remains
-
-
-def _os_text(error: OSError) -> str:
-    if isinstance(error, FileNotFoundError) and str(error.filename).startswith("/proc/self/"):
-        return "/proc is not mounted here: mount -t proc proc /proc"
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}"

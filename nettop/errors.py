@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,6 +26,15 @@ class UsageError(NettopError):
     exit_code = EXIT_USAGE
 
 
+def os_text(error: OSError) -> str:
+    """One line, with what to do where it is known."""
+    if isinstance(error, FileNotFoundError) and str(error.filename).startswith("/proc/self/"):
+        return "/proc is not mounted here: mount -t proc proc /proc"
+    where = f"{error.filename}: " if error.filename else ""
+    advice = ": raise `ulimit -n`" if error.errno == errno.EMFILE else ""
+    return f"{where}{error.strerror or error}{advice}"
+
+
 @contextmanager
 def unanswered() -> Iterator[None]:
     """Of commands whose exit codes 0 and 1 are answers: a failure is none, and has its own."""
@@ -36,7 +46,6 @@ def unanswered() -> Iterator[None]:
         error.exit_code = EXIT_NOT_KNOWN
         raise
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        failure = NettopError(f"{where}{error.strerror or error}")
+        failure = NettopError(os_text(error))
         failure.exit_code = EXIT_NOT_KNOWN
         raise failure from error

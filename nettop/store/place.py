@@ -87,7 +87,8 @@ def wal_of(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def plain_errors(path: Path, what: str) -> Iterator[None]:
+def plain_errors(path: Path, what: str, *, grows: bool = False) -> Iterator[None]:
+    """grows: ticks are appended to what is in it."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -97,14 +98,16 @@ def plain_errors(path: Path, what: str) -> Iterator[None]:
             raise NettopError(f"{path}: not a recording of nettop{other}") from None
         name = getattr(error, "sqlite_errorname", "")
         plain = next((words for begins, words in _SAID if name.startswith(begins)), text)
-        raise NettopError(f"{what} {path}: {plain}") from None
+        kept = "; what was recorded before is in it" if grows and plain is _FULL else ""
+        raise NettopError(f"{what} {path}: {plain}{kept}") from None
     except UnicodeDecodeError:  # of a name in its schema
         raise NettopError(f"{what} {path}: it is damaged") from None
 
 
+_FULL = "the disk is full"
 # By the beginning of what SQLite calls its errors.
 _SAID = (
-    ("SQLITE_FULL", "the disk is full; what was recorded before is in it"),
+    ("SQLITE_FULL", _FULL),
     (
         "SQLITE_READONLY",
         "its folder must be writable too, for the files that SQLite puts beside it",

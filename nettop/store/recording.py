@@ -128,7 +128,7 @@ class RecordingWriter:
             "slept_ns": clocks.slept_ns, "elapsed_ns": elapsed_ns, "mark": mark,
         }  # fmt: skip
         db = self._db
-        with plain_errors(self.path, "cannot write"), self._all_or_nothing():
+        with plain_errors(self.path, "cannot write", grows=True), self._all_or_nothing():
             db.execute(
                 "INSERT INTO frames VALUES (?, ?, ?, ?, ?)",
                 (seq, sample.wall_ns, sample.mono_ns, sample.whole, frame),

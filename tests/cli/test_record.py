@@ -182,39 +182,52 @@ def test_every_tick_that_was_written_is_there(tmp_path: Path, number: signal.Sig
     assert [json.loads(a)["taken"] for a in again[:4]] == [json.loads(s)["taken"] for s in said]
 
 
-@pytest.mark.needs_root
-def test_a_full_disk_is_one_line_and_a_valid_file(tmp_path: Path) -> None:
-    script = """
+ON_A_SMALL_DISK = """
 import subprocess, sys
-where, *argv = sys.argv[1:]
+where, filled, *argv = sys.argv[1:]
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "none", where], check=True)
 with open(where + "/filler", "wb") as filler:
-    filler.write(bytes(200_000))
+    filler.write(bytes(int(filled)))
 done = subprocess.run(argv, stderr=subprocess.PIPE, text=True, timeout=50)
 sys.stderr.write(done.stderr)
 subprocess.run(["cp", "-a", where + "/.", where + ".copy"], check=True)
 sys.exit(done.returncode)
 """
+
+
+def recorded_on_a_full_disk(tmp_path: Path, filled: int) -> tuple[list[str], Path]:
+    """What was said, and where the file was; filled: bytes of 600 KB that another file has."""
     full = tmp_path / "full"
     full.mkdir()
     (tmp_path / "full.copy").mkdir()
     argv = [*NETTOP, "record", "-a", "-o", str(full / "a.nettop"), "--no-bpf", "-d",
             "0.1"]  # fmt: skip
     done = subprocess.run(
-        ["unshare", "-m", sys.executable, "-c", script, str(full), *argv], capture_output=True,
-        text=True, timeout=60, check=False, env=environment(),
+        ["unshare", "-m", sys.executable, "-c", ON_A_SMALL_DISK, str(full), str(filled), *argv],
+        capture_output=True, text=True, timeout=60, check=False, env=environment(),
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
-    last = done.stderr.splitlines()[-1]
-    assert "cannot write" in last
-    assert "the disk is full; what was recorded before is in it" in last
-    copied = tmp_path / "full.copy" / "a.nettop"
+    return done.stderr.splitlines(), tmp_path / "full.copy" / "a.nettop"
+
+
+@pytest.mark.needs_root
+def test_a_full_disk_is_one_line_and_a_valid_file(tmp_path: Path) -> None:
+    said, copied = recorded_on_a_full_disk(tmp_path, 200_000)
+    assert "cannot write" in said[-1]
+    assert "the disk is full; what was recorded before is in it" in said[-1]
     replayed = ticks(nettop("replay", str(copied), "--ndjson").stdout)
     assert replayed
-    assert len(replayed) == int(re.findall(r"(\d+) ticks?, ", done.stderr)[0])
+    assert len(replayed) == int(re.findall(r"(\d+) ticks?, ", "\n".join(said))[0])
     with closing(sqlite3.connect(copied)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert db.execute("SELECT count(*) FROM ticks").fetchone() == (len(replayed),)
+
+
+@pytest.mark.needs_root
+def test_of_a_disk_that_is_full_from_the_start_no_file_is_promised(tmp_path: Path) -> None:
+    (said,), copied = recorded_on_a_full_disk(tmp_path, 600 << 10)
+    assert said.endswith("a.nettop: the disk is full")
+    assert not copied.exists()
 
 
 def test_recorders_that_are_killed_lose_no_tick_that_was_written(tmp_path: Path) -> None:
