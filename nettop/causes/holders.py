@@ -5,9 +5,10 @@ from __future__ import annotations
 from nettop.causes.rule import Found
 from nettop.causes.scene import FROZEN, Scene
 from nettop.model.causes import Candidate, Evidence
-from nettop.model.types import Who
+from nettop.model.types import Because, Verdict, Who
 from nettop.text.evidence import STATES
 
+_FULL = (Because.FULL, Because.NO_CPU, Because.STOPPED)  # what follows from a full queue
 DISK_READS = 2  # of the last five that a process stands in D: one may be chance
 
 
@@ -25,6 +26,20 @@ def stopped(socket: Candidate, scene: Scene) -> Found | None:
     ruled_out = Evidence("diag", "the CPU (a stopped program asks for none)")
     return Found((Evidence("host", f"{said} {STATES[state]}"),), Who.APP, ruled_out=(ruled_out,),
                  next_step=step, shared=socket.pid, party=_holder(socket))  # fmt: skip
+
+
+def stopped_and_full(socket: Candidate, scene: Scene) -> Found | None:
+    """Its receive queue is full, so that what comes for it is dropped."""
+    return stopped(socket, scene) if _is_full(socket) else None
+
+
+def frozen_and_full(socket: Candidate, scene: Scene) -> Found | None:
+    """The same."""
+    return frozen(socket, scene) if _is_full(socket) else None
+
+
+def _is_full(socket: Candidate) -> bool:
+    return socket.verdict == Verdict.DROPS and socket.because in _FULL
 
 
 def frozen(socket: Candidate, scene: Scene) -> Found | None:

@@ -15,7 +15,13 @@ from nettop.causes.drops_here import (
     refused_late,
     resends_refused,
 )
-from nettop.causes.holders import disk, frozen, stopped
+from nettop.causes.holders import (
+    disk,
+    frozen,
+    frozen_and_full,
+    stopped,
+    stopped_and_full,
+)
 from nettop.causes.own_queues import datagrams, queue, queue_few, undecided, way_in
 from nettop.causes.readers import not_taken_up, passes_on
 from nettop.causes.rule import Found, Rule, in_command
@@ -295,6 +301,10 @@ RULES = (
     Rule("half_open", (Verdict.DROPS,), Because.UNKNOWN, ("counters",), _half_open, stays=False),
     Rule("frozen", _READING, Because.STOPPED, ("processes",), frozen, only=STANDS),
     Rule("stopped", _READING, Because.STOPPED, ("processes",), stopped, only=STANDS),
+    Rule("full_frozen", (Verdict.DROPS,), Because.STOPPED, ("processes",), frozen_and_full,
+         only=STANDS),
+    Rule("full_stopped", (Verdict.DROPS,), Because.STOPPED, ("processes",), stopped_and_full,
+         only=STANDS),
     Rule("disk", _READING, Because.DISK, ("processes",), disk, only=STANDS),
     Rule("not_taken_up", (Verdict.UNREAD,), Because.NOT_TAKEN, ("diag",), not_taken_up,
          stays=False),

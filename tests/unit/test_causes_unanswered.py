@@ -10,7 +10,7 @@ pytest.importorskip("nettop._native", reason="the C helper is not built")
 
 from nettop.causes.queues import LIKE_NS, QUEUED_NS
 from nettop.model.causes import Candidate, Cause, QueueOf
-from nettop.model.evidence import Device, Qdisc
+from nettop.model.evidence import Device, Process, Qdisc
 from nettop.model.types import WHO_MAYBE, Because, Proto, Verdict, Who
 from nettop.sources.evidence import NO_LOOK_S, HostEvidence
 from nettop.text.explain import explain
@@ -193,3 +193,23 @@ def test_whoever_does_not_complete_handshakes_is_the_peer_where_data_arrives(
     cause = host.tick(listener, counters={NETNS: moved})[1]
     assert (cause.rule, cause.who) == ("half_open", Who.PEER if sure else Who.PEER | WHO_MAYBE)
     assert len(cause.ruled_out) == 1 + sure
+
+
+@pytest.mark.parametrize(
+    ("state", "because", "rules"),
+    [
+        ("T", Because.FULL, ["full_stopped"]),
+        ("t", Because.STOPPED, ["full_stopped"]),  # it is judged by the cause that was found
+        ("S", Because.FULL, []),
+        ("T", Because.CHECKSUM, []),  # whoever reads
+        ("T", Because.UNKNOWN, []),
+    ],
+)
+def test_a_queue_that_is_full_as_its_reader_is_stopped(
+    state: str, because: Because, rules: list[str]
+) -> None:
+    full = candidate(Verdict.DROPS, proto=Proto.UDP, verdict=Verdict.DROPS, because=because)
+    found = Host().tick(full, processes={12: Process(1, 1, {state: 1})})
+    assert [(c.rule, c.verdict, c.because) for c in found.values()] == [
+        (rule, Verdict.DROPS, Because.STOPPED) for rule in rules
+    ]
