@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from nettop.feed import Grouping
-from nettop.model.types import Flag, Group, Row, Verdict
+from nettop.model.types import Flag, Group, Level, Row, Verdict
 from nettop.text import units
 from nettop.text.fields import FIELDS
 from nettop.tui.widgets.group_table import GroupTable
@@ -73,6 +73,28 @@ async def test_a_group_says_how_its_worst_was_measured(running: Running) -> None
         assert groups._line(group, None, selected=False)[-1][0].endswith("unread ≥12s")
         flagged(Flag.OLDEST_UNREAD | Flag.UNREAD_EXACT)
         assert groups._line(group, None, selected=False)[-1][0].endswith("unread 12.4s")
+
+
+async def test_a_group_whose_level_sinks_says_what_it_was(running: Running) -> None:
+    async with running() as screen:
+        await screen.press("t")
+        groups = screen.main.query_one(GroupTable)
+        find = screen.feed.find
+
+        def sinking(cookie: int) -> Row | None:
+            row = find(cookie)
+            assert row is not None
+            row.rec = row.rec._replace(
+                verdicts=0, level=int(Level.UNWELL), verdict=int(Verdict.LOSS), verdict_since_s=5
+            )
+            return row
+
+        screen.feed.find = sinking  # type: ignore[method-assign]
+        for level, said in ((Level.UNWELL, "was loss"), (Level.WATCH, "was loss"), (Level.OK, "")):
+            group = replace(groups.groups[0], verdict=None, who=None, level=level)
+            line = "".join(text for text, _ in groups._line(group, None, selected=False))
+            assert line.rstrip().endswith(said)
+            assert ("was" in line) == bool(said)
 
 
 def _feed_with_events() -> tuple[FakeFeed, list[Row]]:

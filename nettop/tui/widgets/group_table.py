@@ -12,6 +12,7 @@ from nettop.groups import ManyGroups
 from nettop.model.causes import Cause
 from nettop.model.types import Flag, Group, Verdict
 from nettop.text.verdicts import verdict_words
+from nettop.text.words import why_text
 from nettop.tui import group_lines
 from nettop.tui.widgets.lines import BLANK, Line, LineWidget, line
 
@@ -202,14 +203,17 @@ class GroupTable(LineWidget):
         return group_lines.group_line(
             group, factor, self.grouping, self.size.width, self.nettop.glyphs, selected=selected,
             letter="AB"[compared.index(group.title)] if group.title in compared else "",
-            why=self._why(group.verdict, group) if group.verdict is not None else "",
+            why=self._why(group.verdict, group),
             sort=self.sort, equals=self.equals,
         )  # fmt: skip
 
-    def _why(self, verdict: Verdict, group: Group) -> str:
-        """The words of the worst member; of unread data and round trips it has more to say."""
-        asked = verdict in (Verdict.UNREAD, Verdict.RTT)
+    def _why(self, verdict: Verdict | None, group: Group) -> str:
+        """The words of the worst member; of unread data and round trips it has more to say, and
+        where the level sinks, what it was."""
+        asked = verdict in (Verdict.UNREAD, Verdict.RTT) or (verdict is None and group.level)
         worst = self.nettop.feed.find(group.worst_cookie) if asked else None
+        if verdict is None:
+            return (why_text(worst) or "") if worst is not None else ""
         bounded = worst is None or not worst.flags & Flag.UNREAD_EXACT
         least_us = worst.rec.min_rtt_us if worst is not None else 0
         return verdict_words(
