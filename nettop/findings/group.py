@@ -11,12 +11,11 @@ from nettop.model.types import Because, Row, Stage, Verdict
 from nettop.text.columns import endpoint
 from nettop.text.readers import Reader, reader_text
 from nettop.text.verdicts import VERDICTS
-from nettop.text.words import owner_text
+from nettop.text.words import owner_text, program_text
 
 Key = tuple[Hashable, ...]
 _Group = tuple[str, list[Case]]  # what they share, and those that do
 _AT_A_LISTENER = (Verdict.ACCEPT, Verdict.DROPS)
-_UNOWNED = "a program that is not known"
 
 
 def findings_of(cases: Iterable[Case]) -> tuple[Finding, ...]:
@@ -249,9 +248,9 @@ def _reader(kind: str, cases: Sequence[Case]) -> Reader | None:
 
 def _party(kind: str, cases: Sequence[Case]) -> str:
     row = cases[0].row
-    owner = owner_text(row) or _UNOWNED
-    if row.user and owner == f"({row.user})":
-        owner = f"(a program of {row.user})"
+    owner = program_text(row)
+    if row.user and owner_text(row) == f"({row.user})":
+        owner = f"({owner})"
         if kind in ("process", "thread", "program") and row.has_remote:
             called = _is_called(row)
             owner += f" {'on' if called else 'to'} {endpoint(row, local=called)}"
@@ -262,7 +261,7 @@ def _party(kind: str, cases: Sequence[Case]) -> str:
     if kind == "cause" and named and not own:
         return named
     if kind == "cause" and held is not None and own:
-        row, owner = held.row, owner_text(held.row) or _UNOWNED
+        row, owner = held.row, program_text(held.row)
     if kind == "host" or (kind == "cause" and cases[0].who.startswith(("kern", "nic"))):
         return ""
     if kind == "listener":

@@ -34,7 +34,7 @@ from nettop.spells import Spell, SpellTracker
 from nettop.text.explain import Explanation, explain
 from nettop.text.readers import SEVERAL_READERS, Reader, reader_evidence, reader_of
 from nettop.text.verdicts import verdict_words
-from nettop.text.words import who_name
+from nettop.text.words import owner_text, who_name
 from nettop.times import CLOCK_STEP_LEAST_NS
 
 # What is kept of sockets that were unwell; more are counted.
@@ -175,6 +175,9 @@ class Look:
             seen.beside |= sick.verdicts
             if sick.verdict in _READ:  # it, or its name, may be known by now, or be another
                 seen.said = _with_reader(seen.said, reader_of(seen.row, model))
+            if owner_text(seen.row) is None and (row := feed.find(sick.cookie)) is not None:
+                seen.row = replace(seen.row, proc=row.proc, user=row.user, cgroup=row.cgroup,
+                                   container=row.container)  # fmt: skip
             rank = (float(level), sick.verdict_value)
             if rank > seen.rank:
                 worse.append((rank, sick, level))

@@ -13,7 +13,7 @@ from nettop.text import units
 from nettop.text.clean import clean
 from nettop.text.columns import endpoint, to_ascii
 from nettop.text.verdicts import VERDICTS
-from nettop.text.words import owner_text
+from nettop.text.words import program_text
 
 LEAST_WIDTH, MOST_WIDTH = 60, 110
 MOST_FINDINGS = 20
@@ -171,7 +171,7 @@ def _read_by(finding: Finding) -> str:
 def _shared(finding: Finding) -> str:
     """The other side of what the finding is about: whose sockets, or with whom."""
     rows = [case.row for case in finding.cases]
-    owners = list(dict.fromkeys(owner_text(row) or units.ABSENT for row in rows))
+    owners = list(dict.fromkeys(program_text(row) for row in rows))
     peers = list(dict.fromkeys(row.remote_addr for row in rows if row.has_remote))
     said = []
     if not finding.cases[0].who.startswith(("app", "cpu")) and owners[0] not in finding.party:
@@ -188,7 +188,7 @@ def socket_text(case: Case) -> str:
     text = f"{proto} {endpoint(row, local=True)}"
     if row.has_remote:
         text += f" ⇄ {endpoint(row, local=False)}"
-    text += f" of {owner_text(row) or units.ABSENT}"
+    text += f" of {program_text(row)}"
     if row.container:
         text += f", container {row.container}"
     if row.netns_name:

@@ -57,6 +57,14 @@ def owner_text(row: Row) -> str | None:
     return OWNER_WORDS.get(proc.owner)
 
 
+def program_text(row: Row) -> str:
+    """The same in a sentence: `a program of root`, `a program that is not known`."""
+    owner = owner_text(row)
+    if row.user and owner == f"({row.user})":
+        return f"a program of {row.user}"
+    return owner or "a program that is not known"
+
+
 def proto_text(row: Row) -> str:
     return Proto(row.rec.proto).name.lower()
 

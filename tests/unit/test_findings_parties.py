@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from nettop.findings.look import Look
+from nettop.findings.plain import extent, socket_text
 from nettop.model.causes import Cause
 from nettop.model.types import Because, Owner, Proc, Row, Verdict, Who
 from tests.unit.test_findings import Feed, findings_of_causes, look, model, sick
@@ -70,3 +72,19 @@ def test_many_workers_that_one_cause_holds_each_are_one_finding() -> None:
     assert found == [("app 4 processes of nginx: is stopped, so it reads nothing", 8)]
     reads = sick(9, Verdict.UNREAD, pid=14, who=Who.APP), None
     assert len(findings_of_causes(*(stopped(i, 10 + i) for i in range(4)), reads)) == 2
+
+
+def test_a_program_that_becomes_known_later_is_named() -> None:
+    """Its holder is looked for after the first tick."""
+    row = sick(1, Verdict.UNREAD)
+    early = replace(row, proc=Proc(0, 0, Owner.UNKNOWN, 0, ""))
+    hidden = replace(row, proc=Proc(0, 0, Owner.HIDDEN, 0, ""), user="root")
+    for later, said in ((row, "nginx/12"), (hidden, "a program of root"),
+                        (early, "a program that is not known")):  # fmt: skip
+        taken = Look()
+        taken.take(model(1), Feed([early]))
+        taken.take(model(2), Feed([later]))
+        report = taken.report()
+        (finding,) = report.findings
+        assert f" of {said}" in socket_text(finding.worst)
+        assert "–" not in extent(finding, report)
