@@ -491,7 +491,8 @@ int BPF_PROG(cong_state, struct sock *sk, u8 to)
 	struct nt_ev_cpu *c;
 	struct nt_event *e;
 
-	if (from == to)
+	/* A socket that is closed begins anew for its next connection (tcp_disconnect). */
+	if (from == to || sk->__sk_common.skc_state == NT_TCP_CLOSE)
 		return 0;
 	c = this_cpu();
 	if (!c || !is_here(sk))

@@ -15,7 +15,7 @@ from nettop.compare.verdict import compare
 from nettop.errors import EXIT_NOT_KNOWN, EXIT_USAGE, NettopError, UsageError, unanswered
 from nettop.headless import standard_output
 from nettop.hosts.feed import HostsFeed, HostTick
-from nettop.hosts.follow import BROKE_OFF, wait_for_looks
+from nettop.hosts.follow import silence, wait_for_looks
 from nettop.model.types import Model
 from nettop.query import FilterError, compile_filter
 from nettop.query.compile import Filter
@@ -158,12 +158,12 @@ def sides_of_hosts(feed: HostsFeed, options: LiveDiffOptions) -> tuple[Side, Sid
     states = wait_for_looks(feed, lambda tick: looks[tick.place].take(tick), for_s=options.for_s)
     for state, look in zip(states, looks, strict=True):
         if look.model is None or not look.side.ticks:
-            why = state.reason or "it has not answered in time"
+            why = state.reason or silence(0)
             raise NettopError(f"{state.name}: nothing to compare: {why}")
         _note_absent(look.side, look.model)
         if look.side.seconds < options.for_s * 0.9:
             say(f"{state.name}: {look.side.seconds:.0f} s of {options.for_s:g} s: "
-                f"{state.reason or BROKE_OFF}")  # fmt: skip
+                f"{state.reason or silence(look.side.ticks)}")  # fmt: skip
     a, b = (look.gatherer.finish() for look in looks)
     return a, b
 

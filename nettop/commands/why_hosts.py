@@ -18,7 +18,7 @@ from nettop.errors import EXIT_NOT_KNOWN, EXIT_OK, NettopError, UsageError
 from nettop.findings.look import Look
 from nettop.findings.values import HostReport
 from nettop.hosts.feed import HostsFeed, HostTick
-from nettop.hosts.follow import BROKE_OFF, wait_for_looks
+from nettop.hosts.follow import silence, wait_for_looks
 
 
 class _HostLook:
@@ -83,7 +83,7 @@ def look_at(feed: HostsFeed, options: WhyOptions) -> list[HostReport]:
         HostReport(
             state.name,
             one.look.report() if one.look.ticks else None,
-            "" if one.whole else state.reason or feed.last_loss(place) or BROKE_OFF,
+            "" if one.whole else state.reason or feed.last_loss(place) or silence(one.look.ticks),
         )
         for place, (state, one) in enumerate(zip(states, looks, strict=True))
     ]

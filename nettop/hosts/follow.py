@@ -10,9 +10,15 @@ from nettop.errors import NettopError
 from nettop.hosts.feed import FIRST_S, HostsFeed, HostTick
 from nettop.model.hosts import HostState
 
-# Of a host that has answered again, whose reason is past.
-BROKE_OFF = "it stopped answering for a while, or its ticks came too late"
 _LOOK_S = 0.2  # how often it is looked at whether one has failed or been lost
+
+
+def silence(ticks: int) -> str:
+    """Of a host of which no reason is known, by how many of its ticks came: one that answered may
+    do so again."""
+    if not ticks:
+        return "it has not answered in time"
+    return "it stopped answering for a while, or its ticks came too late"
 
 
 class Follower:

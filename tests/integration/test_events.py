@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from nettop.model.events import Closed, Event, EventFlag, EventType, TypeCount
+from nettop.model.types import CA_STATES
 from nettop.text.events import closed_why, event_line, event_numbers, retransmit_kind
 from tests.integration.namespaces import inside, namespace, needs_root, run
 from tests.integration.namespaces import pair as veth_pair
@@ -153,6 +154,20 @@ def test_a_connection_into_nothing_retransmits_its_syn(
     assert len(syns) == counted >= 1
     assert {retransmit_kind(e) for e in syns} == {"SYN"}
     assert closed_why(closed_of(plane, cookie)) == "gave up connecting"
+
+
+def test_a_connection_that_failed_does_not_recover(veth: tuple[str, str], plane: Recorder) -> None:
+    """The kernel makes its socket ready for the next one."""
+    a, b = veth
+    run("ip", "netns", "exec", b, "iptables", "-A", "INPUT", "-p", "tcp", "-j", "DROP")
+    with inside(a, socket.socket) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 1)
+        with pytest.raises(TimeoutError):
+            inside(a, lambda: client.connect(("10.9.0.2", 80)))
+        cookie = cookie_of(client)
+        plane.read()
+        changes = plane.recent([cookie], types=[EventType.CONG])
+    assert [CA_STATES[e.new_ca_state] for e in changes] == ["Loss"]
 
 
 def test_a_repeated_syn_ack_belongs_to_its_listener(veth: tuple[str, str], plane: Recorder) -> None:

@@ -21,7 +21,7 @@ from nettop.compare.verdict import compare
 from nettop.errors import EXIT_NOT_KNOWN, NettopError, UsageError
 from nettop.findings.keys import HOSTS_KEYS, HOSTS_SCHEMA
 from nettop.hosts.feed import FIRST_S, HostsFeed, HostTick
-from nettop.hosts.follow import Follower
+from nettop.hosts.follow import Follower, silence
 from nettop.model.hosts import LIVE, LOST, HostState
 from nettop.options import Options
 from nettop.sample import Sample
@@ -251,3 +251,8 @@ def test_watch_says_of_each_host_why_it_did_not_hold(
     assert "b: not looked at: no route?[2J" in said
     with pytest.raises(UsageError, match="no ticks of before are kept"):
         watch_hosts.check(parse_watch(["srtt > 1s", "-o", "x.nettop"], {}))
+
+
+def test_a_host_that_never_answered_has_not_stopped_to() -> None:
+    assert silence(0) == "it has not answered in time"
+    assert "stopped answering" in silence(1)
