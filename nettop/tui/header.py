@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 from rich.cells import cell_len
@@ -105,17 +105,18 @@ _PLANES = (("diag", "diag"), ("procs", "procs"), ("wait", "wait"), ("stages", "s
 _PLANE_NAMES = frozenset(shown for _, shown in _PLANES)
 
 
-def _planes(model: Model, g: Glyphs) -> list[Part]:
-    parts: list[Part] = []
+def _planes(model: Model, g: Glyphs) -> list[Line]:
+    planes: list[Line] = []
     sign = {"ok": (g.on, D), "partial": (g.partly, Role.WATCH), "off": (g.off, Role.NORMAL)}
     for name, shown in _PLANES:
         status = model.source(name)
         if status is not None:
             text, role = sign[status.state]
-            parts += [(f" {shown}", D), (text, role)]
-            if on_by_itself(status):
-                parts += [(" by itself", D)]
-    return parts
+            plane: Line = ((f" {shown}", D), (text, role))
+            if not planes:
+                plane = (("  ", D), *plane)
+            planes.append((*plane, (" by itself", D)) if on_by_itself(status) else plane)
+    return planes
 
 
 def lost_texts(cost: Cost) -> list[str]:
@@ -147,21 +148,19 @@ def status_line(model: Model, state: HeaderState, width: int, g: Glyphs) -> Line
     room = max(10, width // 3)
     if len(text) > room:
         text = text[: room - 1] + "…"
-    left: list[Part] = [("filter ", D), (clean(text), B if state.filter_text else D)]
+    # A word and its value are shown together or not at all.
+    left: list[Line] = [(("filter ", D), (clean(text), B if state.filter_text else D))]
     if state.grouping:
-        left += [("  by ", D), (state.grouping, B)]
-    left += [
-        ("  sort ", D),
-        (state.groups_by or (state.sort.id if state.sort else "unwell"), Role.NORMAL),
-    ]
+        left += [(("  by ", D), (state.grouping, B))]
+    by = state.groups_by or (state.sort.id if state.sort else "unwell")
+    left += [(("  sort ", D), (by, Role.NORMAL))]
     if state.held:
-        left += [(" held", Role.FOCUS)]
+        left += [((" held", Role.FOCUS),)]
     if state.bell is not None:
-        left += [("  bell", Role.UNWELL if state.bell else Role.FOCUS)]
-        left += [(f" {state.bell}", Role.UNWELL)] if state.bell else []
-    planes: list[Part] = [("  ", D), *_planes(model, g)] if width >= 100 else []
+        bell: Line = (("  bell", Role.UNWELL if state.bell else Role.FOCUS),)
+        left += [(*bell, (f" {state.bell}", Role.UNWELL)) if state.bell else bell]
     bare = len(left)
-    left += planes
+    left += _planes(model, g) if width >= 100 else []
     right: list[Part]
     if state.message:
         # Which tick is shown stands there in any case, and that it stays.
@@ -171,20 +170,16 @@ def status_line(model: Model, state: HeaderState, width: int, g: Glyphs) -> Line
         badge: list[Part] = [("  ", D), (f" {shown} ", Role.REVERSE)] if shown else []
         room_message = width - 1 - width_of(tuple(badge))
         right = [(shortened(clean(state.message), room_message), state.message_role), *badge]
-        room_left = width - width_of(tuple(right)) - 2
-        while left and width_of(tuple(left)) > room_left:
-            left.pop()
+        left = _fitting(left, width - width_of(tuple(right)) - 2)
     elif state.past:
         right = [(f" {clean(state.past)} ", Role.REVERSE)]
-        while left and width_of(tuple(left)) + width_of(tuple(right)) >= width:
-            left.pop()
+        left = _fitting(left, width - width_of(tuple(right)) - 1)
     elif state.paused_at is not None:
         ago = units.time(state.paused_for_s * 1e9)
         right = [(f" PAUSED {state.paused_at}  {ago} ago ", Role.REVERSE)]
     elif state.file is not None:
         right = [(f" {clean(state.file)} ", Role.REVERSE)]
-        while left and width_of(tuple(left)) + width_of(tuple(right)) >= width:
-            left.pop()
+        left = _fitting(left, width - width_of(tuple(right)) - 1)
     else:
         right = []
         if model.cost.stretched and width >= 100:
@@ -193,10 +188,22 @@ def status_line(model: Model, state: HeaderState, width: int, g: Glyphs) -> Line
             right += [("hidden: ", D), (state.hidden, D), (" (off)", D), ("   ", D)]
         right += _cost(model, state.lost, width >= 100)
         for kept, full in ((len(left), width >= 100), (len(left), False), (bare, False)):
-            if width_of(tuple(left)) + width_of(tuple(right)) < width:
+            if width_of(_joined(left)) + width_of(tuple(right)) < width:
                 break
             left, right = left[:kept], _cost(model, state.lost, full)
-    return spread(tuple(left), tuple(right), width)
+    return spread(_joined(left), tuple(right), width)
+
+
+def _joined(groups: Iterable[Line]) -> Line:
+    return tuple(part for group in groups for part in group)
+
+
+def _fitting(groups: Sequence[Line], room: int) -> list[Line]:
+    """The first of them, as many as fit whole."""
+    kept = len(groups)
+    while kept and width_of(_joined(groups[:kept])) > room:
+        kept -= 1
+    return list(groups[:kept])
 
 
 # What of the second line begins with these words is changed by these actions, or explained.

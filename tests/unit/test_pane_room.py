@@ -232,3 +232,26 @@ def test_each_sentence_of_a_verdict_is_whole_or_named(
             n_whole, n_named = n_whole + is_whole, n_named + (not is_whole)
     assert n_whole
     assert n_named == 0 or size[1] < 24
+
+
+def test_a_heading_has_a_line_below_it_at_any_height() -> None:
+    unwell = {"peer": (1, 2), "app": (0, 1)}
+    model = FEED.tick()
+    model = replace(model, totals=replace(model.totals, who=unwell))
+    groups = FEED.groups(Grouping.REMOTE)[:2]
+    total = replace(of(flow()), model=model, row=None, detail=None, cookies=None)
+    compared = replace(total, compared=tuple((group, None, None) for group in groups))
+    still = Sends(STILL, STILL)
+    heads = ("who ", "without it", "meanwhile", f"{'A':>16}")
+    seen = set()
+    for make, data in (
+        (health_lines, total), (health_lines, compared), (rx_lines, of(flow())),
+        (tx_lines, of(flow())), (tx_lines, of(flow(), sends=still)),
+    ):  # fmt: skip
+        for height in range(1, 24):
+            lines = texts(make(data, 40, height, UTF8))
+            found = [head for head in heads for text in lines if text.startswith(head)]
+            assert len(lines) <= height
+            assert not lines or not lines[-1].startswith(heads), (height, lines)
+            seen |= set(found)
+    assert seen == set(heads)

@@ -256,3 +256,20 @@ def test_what_does_not_fit_beside_an_event_stands_under_what_it_says() -> None:
             assert text_of(first).startswith("-12.4s  retr")
             assert all(text_of(row).startswith(" " * 8) for row in rest), (width, rest)
             assert all(width_of(row) <= width for row in (first, *rest))
+
+
+def test_a_word_of_the_second_line_stands_with_its_value() -> None:
+    """Whatever stands beside it: a message, a tick of the past, a file."""
+    state = HeaderState(filter_text="srtt > 5ms", sort=Sort().field, grouping="process", bell=3)
+    some = ["filter srtt > 5ms", "  by process", "  sort unwell", "  bell 3"]
+    named = ("   diag", " procs", " wait", " stages", " hw", " events")
+    some += [f"{name}{UTF8.on}" for name in named]
+    known = {"".join(some[:n]) for n in range(len(some) + 1)}
+    for width in (60, 80, 100, 160):
+        seen = set()
+        for n in range(1, width + 1):
+            for beside in ("message", "past", "file"):
+                shown = status_line(planes(), replace(state, **{beside: "z" * n}), width, UTF8)
+                seen.add(text_of(shown).partition("z")[0].rstrip())
+        assert seen <= known, (width, seen - known)
+        assert len(seen) > 3

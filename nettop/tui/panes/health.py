@@ -16,7 +16,18 @@ from nettop.tui.panes.data import PaneData, name_of
 from nettop.tui.panes.rx import LATE_NS
 from nettop.tui.panes.spark import buckets, spark
 from nettop.tui.style import LEVEL_ROLES, Role
-from nettop.tui.widgets.lines import BLANK, Line, Part, beside, clip, line, rows_of, whole, wrapped
+from nettop.tui.widgets.lines import (
+    BLANK,
+    Line,
+    Part,
+    beside,
+    clip,
+    cut,
+    line,
+    rows_of,
+    whole,
+    wrapped,
+)
 
 
 class _Spark(Struct, frozen=True):
@@ -77,7 +88,7 @@ def _flow(p: Point) -> float | None:
 def health_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     """TCP health of a socket, of the marked ones, or of all that match."""
     if len(data.compared) > 1:
-        return _compared_lines([group for group, _, _ in data.compared])[:height]
+        return cut(_compared_lines([group for group, _, _ in data.compared]), height, _A_AND_B)
     if data.marked is not None:
         lines, note = _marked_lines(data, width)
         worst = _worst_lines(data, width, height - len(lines), g)
@@ -85,7 +96,7 @@ def health_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Lin
             lines += note
         return [*lines, *worst][:height]
     if data.row is None:
-        return _total_lines(data, width, g)[:height]
+        return cut(_total_lines(data, width, g), height, _PARTIES)
     said, beside_it, left = _fitting(data, width, height, _LEAST_NUMBERS)
     if left:
         height -= 1
@@ -273,6 +284,10 @@ def _plain_lines(data: PaneData, width: int) -> list[Line]:
     return lines
 
 
+_PARTIES = line((f"{'who':<8}", D), (f"{'unwell':>7}{'watch':>7}", D))
+_A_AND_B = line((f"{'':<8}{'A':>8}{'B':>9}", B))
+
+
 def _total_lines(data: PaneData, width: int, g: Glyphs) -> list[Line]:
     t = data.model.totals
     per_s = data.model.interval_s or 1.0
@@ -303,7 +318,7 @@ def _total_lines(data: PaneData, width: int, g: Glyphs) -> list[Line]:
             *(() if narrow else (("   resets ", D), resets)),
         ),
         line(*of_all, (f"{'resets':<8}", D), f"{resets:>8}") if narrow else BLANK,
-        line((f"{'who':<8}", D), (f"{'unwell':>7}{'watch':>7}", D)),
+        _PARTIES,
     ]
     for who, (watch, unwell) in t.who.items():
         if watch or unwell:
@@ -346,7 +361,7 @@ def _compared_lines(groups: Sequence[Group]) -> list[Line]:
         ("sndq", lambda g: units.size(g.wqueue_bytes), "unacked"),
         ("rcvq", lambda g: units.size(g.rqueue_bytes), "not read"),
     ]
-    lines = [line((f"{'':<8}{'A':>8}{'B':>9}", B))]
+    lines = [_A_AND_B]
     for label, text, note in rows:
         a, b = (text(group) for group in groups)
         lines.append(line((f"{label:<8}", D), f"{a:>8} {b:>8}", (f" {note}", D)))

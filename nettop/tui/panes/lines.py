@@ -23,7 +23,7 @@ from nettop.tui.panes.spark import buckets, spark
 from nettop.tui.panes.tx import Sends, stage_lines
 from nettop.tui.panes.views import ACK, CDF, HEATMAP, PATH, SENDS, WAITS
 from nettop.tui.style import LEVEL_ROLES, Role
-from nettop.tui.widgets.lines import BLANK, Line, Part, flow, line, width_of, wrapped
+from nettop.tui.widgets.lines import BLANK, Line, Part, cut, flow, line, width_of, wrapped
 
 LISTENS = "a listener sends nothing: its connections do"
 
@@ -57,7 +57,8 @@ def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
     row = data.row
     if row is None:
         return lines[:height]
-    lines += [BLANK, line(("without it, from polling the queue:", D))]
+    title = line(("without it, from polling the queue:", D))
+    lines += [BLANK, title]
     cells = max(6, min(13, width - 30))
     history = data.history
     if row.proto == Proto.TCP and not row.is_listen:
@@ -87,7 +88,7 @@ def rx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
                 (" packets in all", D),
             )
         )
-    return lines[:height]
+    return cut(lines, height, title)
 
 
 def _unread_lines(row: Row, width: int) -> list[Line]:
@@ -235,12 +236,14 @@ def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
         if not data.sends.seen(together):
             lines = stage_lines(data.sends, width, height, g, together)
             lines = [text for text in lines if text]
-            return [*lines, *_told(data, "meanwhile, from tcp_info:")][:height]
+            title = line(("meanwhile, from tcp_info:", D))
+            return cut([*lines, *_told(data, title)], height, title)
         return stage_lines(data.sends, width, height, g, together)
-    return [*off_lines(data, "stages", width), *_told(data, "without it, from tcp_info:")][:height]
+    title = line(("without it, from tcp_info:", D))
+    return cut([*off_lines(data, "stages", width), *_told(data, title)], height, title)
 
 
-def _told(data: PaneData, title: str) -> list[Line]:
+def _told(data: PaneData, title: Line) -> list[Line]:
     """What tcp_info says of a socket's sends."""
     row, detail = data.row, data.detail
     if row is None or not row.flags & Flag.INFO:
@@ -248,7 +251,7 @@ def _told(data: PaneData, title: str) -> list[Line]:
     info = detail.tcp_info if detail else {}
     unacked, mss = info.get("unacked"), info.get("snd_mss")
     flying = unacked * mss if unacked is not None and mss is not None else None
-    lines = [BLANK, line((title, D))]
+    lines = [BLANK, title]
     lines.append(row_of("unsent", units.size(info.get("notsent_bytes")), "written, not sent"))
     lines.append(row_of("in flight", units.size(flying), "unacked × mss"))
     lines.append(

@@ -161,6 +161,14 @@ def whole(lines: Sequence[Line], width: int, height: int, ellipsis: str) -> list
     return kept
 
 
+def cut(lines: Sequence[Line], height: int, *heads: Line) -> list[Line]:
+    """As many as there is room for, none of the headings without a line below it."""
+    kept = list(lines[:height])
+    while len(kept) < len(lines) and kept and (not kept[-1] or kept[-1] in heads):
+        kept.pop()
+    return kept
+
+
 def beside(left: Sequence[Line], right: Sequence[Line], width: int, between: str) -> list[Line]:
     """Two columns as lines; the left one takes so many cells."""
     out: list[Line] = []
