@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from nettop.feed import Grouping
 from nettop.model.events import EventMemory, EventType
-from nettop.model.types import Dist, Histogram, Proto, Row, SourceStatus, Stage
+from nettop.model.types import TCP_STATES, Dist, Histogram, Proto, Row, SourceStatus, Stage
 from nettop.replay import ReplayFeed
 from nettop.text.columns import EXACT, cell, cells_of
 from nettop.text.fields import FIELDS
@@ -25,10 +25,12 @@ from nettop.tui.panes.tx import Sends, stage_lines
 from nettop.tui.screens.detail import info_lines
 from nettop.tui.screens.help import keys_of
 from nettop.tui.style import Role
+from tests.export.make import make_row
 from tests.fakes import FakeFeed
 from tests.lab.faults import kept
 
 NONE = Histogram(Dist(), ())
+NO_BPF = SourceStatus("stages", "off", reason="needs CAP_BPF")
 STILL = tuple(NONE for _ in Stage)
 FEED = FakeFeed()
 S = 10**9
@@ -255,3 +257,19 @@ def test_a_heading_has_a_line_below_it_at_any_height() -> None:
             assert not lines or not lines[-1].startswith(heads), (height, lines)
             seen |= set(found)
     assert seen == set(heads)
+
+
+@pytest.mark.parametrize("sends", [None, Sends(STILL, STILL)])
+def test_of_a_closed_sending_side_no_send_is_waited_for(sends: Sends | None) -> None:
+    model = replace(FEED.tick(), sources=(SourceStatus("stages", "ok"),))
+    for state, name in TCP_STATES.items():
+        if name == "LISTEN":
+            continue
+        data = replace(of(flow(), sends=sends), row=make_row(state=state), model=model)
+        said = " ".join(texts(tx_lines(data, 70, 12, UTF8)))
+        ended = name in ("FIN_WAIT1", "FIN_WAIT2", "CLOSING", "LAST_ACK", "TIME_WAIT", "CLOSE")
+        assert ("its sending side is closed" in said, " yet" in said) == (ended, not ended)
+    still_open = replace(data, row=make_row(state=4), sends=Sends(STILL, STILL, open=3))
+    assert "3 open" in " ".join(texts(tx_lines(still_open, 70, 12, UTF8)))
+    off = replace(data, row=make_row(state=5), sends=None, model=replace(model, sources=(NO_BPF,)))
+    assert "needs CAP_BPF" in " ".join(texts(tx_lines(off, 70, 12, UTF8)))

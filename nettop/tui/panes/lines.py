@@ -26,6 +26,9 @@ from nettop.tui.style import LEVEL_ROLES, Role
 from nettop.tui.widgets.lines import BLANK, Line, Part, cut, flow, line, width_of, wrapped
 
 LISTENS = "a listener sends nothing: its connections do"
+CLOSED = "its sending side is closed: no send of it was stamped before"
+# In these a program can send no more.
+_CLOSED = ("FIN_WAIT1", "FIN_WAIT2", "CLOSING", "LAST_ACK", "TIME_WAIT", "CLOSE")
 
 
 def rule(number: int, title: str, about: Sequence[str], width: int, g: Glyphs, focus: bool) -> Line:
@@ -231,6 +234,10 @@ def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
             Curve("now", data.sends.now[Stage.ACK], Role.NORMAL),
         )
         return cdf_lines(curves, width, height, g)
+    if _sent_all(data):
+        title = line(("meanwhile, from tcp_info:", D))
+        lines = [*wrapped(line((CLOSED, D)), width), *_told(data, title)]
+        return cut(lines, height, title)
     if data.sends is not None:
         together = data.marked.acks if data.marked is not None else None
         if not data.sends.seen(together):
@@ -241,6 +248,16 @@ def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
         return stage_lines(data.sends, width, height, g, together)
     title = line(("without it, from tcp_info:", D))
     return cut([*off_lines(data, "stages", width), *_told(data, title)], height, title)
+
+
+def _sent_all(data: PaneData) -> bool:
+    """Whether none of a socket's sends is known, and no more can come."""
+    if data.row is None or data.row.proto != Proto.TCP or data.row.state_name not in _CLOSED:
+        return False
+    if data.sends is not None:
+        return not data.sends.open and not data.sends.seen(None)
+    status = data.model.source("stages")
+    return status is not None and status.state != "off"
 
 
 def _told(data: PaneData, title: Line) -> list[Line]:
