@@ -265,7 +265,9 @@ def test_of_a_closed_sending_side_no_send_is_waited_for(sends: Sends | None) -> 
     for state, name in TCP_STATES.items():
         if name == "LISTEN":
             continue
-        data = replace(of(flow(), sends=sends), row=make_row(state=state), model=model)
+        data = replace(
+            of(flow(), sends=sends, selects=True), row=make_row(state=state), model=model
+        )
         said = " ".join(texts(tx_lines(data, 70, 12, UTF8)))
         ended = name in ("FIN_WAIT1", "FIN_WAIT2", "CLOSING", "LAST_ACK", "TIME_WAIT", "CLOSE")
         assert ("its sending side is closed" in said, " yet" in said) == (ended, not ended)
