@@ -21,7 +21,8 @@ MOST_SPELLS = 30
 MOST_REFUSED, _MOST_PROGRAMS = 8, 3
 _REFUSED = {
     "tcp": "nothing listens there, or a firewall rejects it",
-    "udp": "no socket has that port, or a firewall rejects it",
+    "udp": "no socket has that port, or a firewall rejects it; ICMP says so some times a second, "
+    "however many were sent",
 }
 _STALLS = frozenset({"some_us", "full_us"})  # pressure stall times
 STALLED_SHARE = 0.02  # of the time that tasks waited for a CPU, memory or a disk: less is not shown
@@ -239,7 +240,7 @@ def refused_lines(report: Report, most: int = MOST_REFUSED) -> list[str]:
     lines = []
     for one in report.refused[:most]:
         what = ("connection", "datagram")[one.proto == "udp"]
-        count = units.counted(one.count, what)
+        count = ("", "at least ")[one.proto == "udp"] + units.counted(one.count, what)
         named = ", ".join(one.programs[:_MOST_PROGRAMS])
         more = len(one.programs) - _MOST_PROGRAMS
         by = f", by {named}" if named else ""

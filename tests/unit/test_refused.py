@@ -69,7 +69,7 @@ def test_of_a_datagram_the_socket_says_who_asked() -> None:
     assert set(found.refused) == {
         Refused("udp", "10.0.0.2:53", 1, ("resolver",)), Refused("udp", "10.0.0.2:54", 1, ()),
     }  # fmt: skip
-    said = "1 datagram to 10.0.0.2:53, by resolver: no socket has that port"
+    said = "at least 1 datagram to 10.0.0.2:53, by resolver: no socket has that port"
     assert said in " ".join(text_of(found).split())
     assert said in page(found)
 

@@ -227,6 +227,10 @@ def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
         return _compared_lines(acks, nothing, width, height, g)
     if data.row is not None and data.row.is_listen:
         return wrapped(line((LISTENS, D)), width)[:height]
+    if _sent_all(data):
+        title = line(("meanwhile, from tcp_info:", D))
+        lines = [*wrapped(line((CLOSED, D)), width), *_told(data, title)]
+        return cut(lines, height, title)
     if data.sends is not None and data.views.of(SENDS, data.model) == ACK:
         run = data.sends.run
         curves = (
@@ -234,10 +238,6 @@ def tx_lines(data: PaneData, width: int, height: int, g: Glyphs) -> list[Line]:
             Curve("now", data.sends.now[Stage.ACK], Role.NORMAL),
         )
         return cdf_lines(curves, width, height, g)
-    if _sent_all(data):
-        title = line(("meanwhile, from tcp_info:", D))
-        lines = [*wrapped(line((CLOSED, D)), width), *_told(data, title)]
-        return cut(lines, height, title)
     if data.sends is not None:
         together = data.marked.acks if data.marked is not None else None
         if not data.sends.seen(together):
