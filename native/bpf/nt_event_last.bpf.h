@@ -51,8 +51,11 @@ static __always_inline void put_last(struct nt_closed *d, struct sock *sk, struc
 		d->rcv_ooopack = tp->rcv_ooopack;
 	/* SYN and FIN count as bytes. */
 	d->unread = tp->rcv_nxt - tp->copied_seq;
-	if (d->unread && sk->__sk_common.skc_flags & FIN_CAME)
-		d->unread--;
+	if (sk->__sk_common.skc_flags & FIN_CAME) {
+		d->ev.flags |= NT_EVF_FIN_CAME;
+		if (d->unread)
+			d->unread--;
+	}
 	d->unacked = tp->write_seq - tp->snd_una;
 	if (d->unacked && UNACKED_MARK >> d->ev.state & 1)
 		d->unacked--;

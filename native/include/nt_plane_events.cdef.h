@@ -27,6 +27,7 @@ enum nt_event_flag {
 	NT_EVF_RESET_OUT = 64,	 /* this side did */
 	NT_EVF_PASSIVE = 128,	 /* accepted, not connected */
 	NT_EVF_LEAVING = 256,	 /* with FROM_PACKET: on its way out */
+	NT_EVF_FIN_CAME = 512,	 /* the last of bytes_received is the peer's FIN */
 };
 
 /* One event. What its type does not have is 0. */

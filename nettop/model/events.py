@@ -43,6 +43,7 @@ class EventFlag(IntFlag):
     RESET_OUT = 64
     PASSIVE = 128
     LEAVING = 256
+    FIN_CAME = 512
 
 
 ALL_TYPES = frozenset(EventType)
@@ -135,6 +136,16 @@ class Closed(NamedTuple):
     uid: int
     wait: Histogram | None = None  # of received data, by octaves; None: not traced
     tx: Mapping[Stage, tuple[int, int]] = {}  # by stage: sends, and their times' sum in ns
+
+    @property
+    def sent(self) -> int:
+        """Bytes of data that the peer acknowledged: tcpi_bytes_acked counts SYN and FIN too."""
+        return min(self.bytes_acked, max(0, self.bytes_sent - self.bytes_retrans))
+
+    @property
+    def received(self) -> int:
+        """Bytes of data: tcpi_bytes_received counts a FIN too."""
+        return self.bytes_received - bool(self.event.flags & EventFlag.FIN_CAME)
 
     @property
     def life_ns(self) -> int | None:

@@ -87,7 +87,7 @@ def closed_numbers(c: Closed) -> str:
     if c.life_ns is not None:
         words.append(f"lived {units.time(c.life_ns)}")
     if c.event.state not in (TCP_LISTEN, TCP_SYN_SENT):
-        words.append(f"↑{units.amount(c.bytes_acked)} ↓{units.amount(c.bytes_received)}")
+        words.append(f"↑{units.amount(c.sent)} ↓{units.amount(c.received)}")
     if c.total_retrans:
         words.append(f"{c.total_retrans} retr")
     if c.wait is not None:

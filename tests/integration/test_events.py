@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import struct
 import sys
@@ -16,7 +17,13 @@ import pytest
 
 from nettop.model.events import Closed, Event, EventFlag, EventType, TypeCount
 from nettop.model.types import CA_STATES
-from nettop.text.events import closed_why, event_line, event_numbers, retransmit_kind
+from nettop.text.events import (
+    closed_numbers,
+    closed_why,
+    event_line,
+    event_numbers,
+    retransmit_kind,
+)
 from tests.integration.namespaces import inside, namespace, needs_root, run
 from tests.integration.namespaces import pair as veth_pair
 from tests.integration.recorder import Recorder, recorder
@@ -233,6 +240,8 @@ def test_an_orderly_close_says_who_was_first(space: str, plane: Recorder) -> Non
     assert theirs.event.flags & EventFlag.PASSIVE
     assert not ours.event.flags & EventFlag.PASSIVE
     assert (ours.bytes_sent, theirs.bytes_received) == (2000, 2001), "the kernel counts a FIN"
+    said = " ".join(closed_numbers(c) for c in (ours, theirs))
+    assert re.findall(r"↑[^,]*", said) == ["↑2.0K ↓0 B", "↑0 B ↓2.0K"]
     assert (ours.unread, ours.unacked, theirs.unread, theirs.unacked) == (0, 0, 0, 0)
     assert ours.srtt_us
     assert ours.min_rtt_us
