@@ -88,11 +88,7 @@ class GroupSortScreen(SortPicker[Chosen]):
             ).ljust(width)
             chosen = Role.BOLD if column is self.now[0] else Role.NORMAL
             lines.append(line((text, Role.REVERSE if i == self.at else chosen)))
-        if not shown:
-            lines.append(line((f"no column with '{self.typed}'", Role.WATCH)))
-        lines += [line((f"find {self.typed}_" if self.typed else "", Role.FOCUS))]
-        self.top = max(min(self.top, self.at), self.at - self.inner[1] + 2)
-        return lines
+        return lines + self.below("column")
 
     def choose_at_cursor(self) -> None:
         shown = self._shown()

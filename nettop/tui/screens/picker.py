@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from nettop.tui.screens.overlay import Overlay
+from nettop.tui.style import Role
+from nettop.tui.widgets.lines import Line, line
 
 ChosenT = TypeVar("ChosenT")
 
@@ -23,6 +25,14 @@ class Picker(Overlay[ChosenT]):
     def choose_at_cursor(self) -> None:
         """Takes what Enter stands for; where nothing is found nothing."""
         raise NotImplementedError
+
+    def below(self, what: str) -> list[Line]:
+        """What stands below the entries, each a key, a column …; keeps the cursor in sight."""
+        self.top = max(min(self.top, self.at), self.at - self.inner[1] + 2)
+        lines = [line((f"find {self.typed}_" if self.typed else "", Role.FOCUS))]
+        if not self.entries:
+            lines.insert(0, line((f"no {what} with '{self.typed}'", Role.WATCH)))
+        return lines
 
     def act(self, key: str, character: str | None) -> bool:
         match key:

@@ -103,11 +103,7 @@ class SortScreen(SortPicker[Sort]):
             lines.append(
                 line((text, Role.REVERSE if i == self.at else Role.BOLD if same else Role.NORMAL))
             )
-        if not shown:
-            lines.append(line((f"no key with '{self.typed}'", Role.WATCH)))
-        lines += [line((f"find {self.typed}_" if self.typed else "", Role.FOCUS))]
-        self.top = max(min(self.top, self.at), self.at - self.inner[1] + 2)
-        return lines
+        return lines + self.below("key")
 
     def choose_at_cursor(self) -> None:
         shown = self._shown()
