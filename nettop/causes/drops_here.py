@@ -9,6 +9,7 @@ from nettop.causes.scene import Scene
 from nettop.model.causes import Candidate, Evidence, QueueOf
 from nettop.model.types import AF_INET, WHO_MAYBE, Verdict, Who
 from nettop.text import units
+from nettop.text.verdicts import OTHER_NAMESPACE
 
 LOSSES = (Verdict.LOSS, Verdict.RTO)
 LEAST_DROPS = 3  # of a queue between two reads; fewer may be those of other flows
@@ -153,7 +154,7 @@ def elsewhere(socket: Candidate, scene: Scene) -> Found | None:
             f" in another namespace of this host (netns {seen.netns}, {seen.reason}) in the last "
             "10 s"
         )
-        step = f"in that namespace (lsns -t net: {seen.netns}): nft list ruleset, tc -s qdisc"
+        step = f"{OTHER_NAMESPACE} (lsns -t net: {seen.netns}): nft list ruleset, tc -s qdisc"
         path = "the path between hosts (both ends are here)"
     return Found((Evidence("events", said, seen.packets, "count"),), Who.KERN,
                  ruled_out=(Evidence("events", path),), next_step=step,

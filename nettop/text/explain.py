@@ -28,7 +28,7 @@ from nettop.text.fields import FIELDS
 from nettop.text.holders import holder_evidence, is_said, process_of, state_of_all
 from nettop.text.readers import Reader, reader_evidence, reader_of
 from nettop.text.unanswered import LARGE_STEP, swallows_large, unanswered
-from nettop.text.verdicts import LEAST_RATIO_US, VERDICTS, VerdictSpec
+from nettop.text.verdicts import LEAST_RATIO_US, OTHER_NAMESPACE, VERDICTS, VerdictSpec
 from nettop.text.waits import is_settled, split_of, split_says
 from nettop.text.words import was_word, who_name, who_text
 
@@ -218,7 +218,7 @@ def _next_step(spec: VerdictSpec, row: Row, model: Model) -> str:
     said = spec.step(rec.because, pid=pid, host=row.remote_addr, port=rec.dport, lport=rec.sport)
     if not row.proc.pid and "PID" in said:
         said += f" (PID: sudo ss -anp sport = :{rec.sport})"
-    where = row.netns_name
+    where = row.netns_name if not said.startswith(OTHER_NAMESPACE) else None
     if where and _PLAIN_NAME.fullmatch(where) and _IN_NAMESPACE.search(said):
         return f"{said} (in its namespace: ip netns exec {where} …)"
     return said

@@ -175,6 +175,8 @@ _CPU_STEP = (
 )
 _STOPPED_STEP = "kill -CONT {pid} lets it go on, unless it was stopped on purpose"
 _TRACE = "mtr -T -P {port} {host} shows from which hop on"
+# A step that begins so is of another namespace than the socket's.
+OTHER_NAMESPACE = "in that namespace"
 _HERE_STEP = (
     "tc -s qdisc, ip -s link, nft list ruleset (iptables -vnL): which queue, device or rule counts "
     "drops"

@@ -18,7 +18,7 @@ from nettop.model.events import Event, EventFlag, EventType
 from nettop.model.evidence import NO_TICK
 from nettop.model.types import WHO_MAYBE, Because, Verdict, Who
 from nettop.text.explain import explain
-from tests.export.make import make_model
+from tests.export.make import make_model, make_row
 from tests.unit.test_causes import (
     ETH0,
     HERE,
@@ -58,6 +58,11 @@ def test_what_another_namespace_of_this_host_dropped_is_no_fault_of_the_path() -
     assert (cause.rule, cause.who, cause.because) == ("elsewhere_here", Who.KERN, Because.HERE)
     assert "3 packets of this connection dropped in another namespace" in cause.evidence[0].says
     assert "netns 9, NETFILTER_DROP" in cause.evidence[0].says
+    row = make_row(1, verdicts=1 << Verdict.LOSS, verdict=Verdict.LOSS, netns_name="web",
+                   who=Who.KERN, because=Because.HERE)  # fmt: skip
+    step = explain(row, None, make_model(causes={1: cause}), None).next_step
+    assert "lsns -t net: 9" in step
+    assert "web" not in step, "that of the socket"
     back = dropped("NETFILTER_DROP", 9, src=HERE, sport=40000, dst=THERE, dport=80)
     assert found_with([back], Verdict.RTO) is not None, "its answers"
 
