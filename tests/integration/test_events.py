@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -532,13 +533,14 @@ def test_churn_leaves_nothing_behind(space: str, plane: Recorder) -> None:
 
     churn(space, 2000, 5000)
     plane.read()
-    before = own_kb()
-    totals = [TypeCount()]
+    sizes_kb, totals = [own_kb()], [TypeCount()]
     for _ in range(4):
         churn(space, 5000, 5000)
         totals.append(plane.read().totals[EventType.CLOSED])
+        sizes_kb.append(own_kb())
     assert totals[-1].seen - totals[1].seen >= 30_000
-    assert own_kb() - before < 3000
+    # What is left behind is so each time; what a large process else takes is not.
+    assert min(after - before for before, after in pairwise(sizes_kb)) < 700, sizes_kb
     assert plane.last is not None
     assert plane.last.no_storage == 0
 

@@ -22,6 +22,7 @@ from nettop.engine import lib
 from nettop.model.types import Dist, Flag, PlaneHas, Row, Verdict
 from nettop.poller import LiveFeed
 from nettop.sources import RX_METHODS, PlaneOptions
+from nettop.sources.wait import JUDGED_S
 from tests.integration.bpfobjects import held, left_of, until
 from tests.integration.namespaces import inside, namespace, needs_root, run
 from tests.integration.namespaces import pair as veth_pair
@@ -91,8 +92,14 @@ def waited(feed: LiveFeed, sock: socket.socket) -> Dist:
 
 
 def in_focus(feed: LiveFeed, *socks: socket.socket) -> None:
-    """From the next interval on these sockets have fine buckets."""
-    feed.tick()
+    """From the next interval on these sockets have fine buckets, and each socket is traced: after
+    much load fewer are, until an interval with less was judged."""
+    status = feed.tick().source("wait")
+    end = time.monotonic() + 20
+    while status is not None and "to spare CPU" in (status.reason or ""):
+        assert time.monotonic() < end, status.reason
+        time.sleep(2 * JUDGED_S)
+        status = feed.tick().source("wait")
     feed.set_focus([cookie_of(s) for s in socks])
     feed.tick()
 
@@ -435,6 +442,8 @@ def test_a_million_datagrams_and_a_spinning_reader(space: str, feed: LiveFeed) -
             while True:
                 late.recv(10)
         late.setblocking(True)
+        feed.tick()  # the load of the flood is judged, and with the next tick acted on
+        time.sleep(2 * JUDGED_S)
         in_focus(feed, late)
         waits = []
         for _ in range(20):
