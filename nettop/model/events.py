@@ -145,7 +145,7 @@ class Closed(NamedTuple):
     @property
     def received(self) -> int:
         """Bytes of data: tcpi_bytes_received counts a FIN too."""
-        return self.bytes_received - bool(self.event.flags & EventFlag.FIN_CAME)
+        return max(0, self.bytes_received - bool(self.event.flags & EventFlag.FIN_CAME))
 
     @property
     def life_ns(self) -> int | None:
